@@ -1,0 +1,21 @@
+"""The commands of ``promptop``: name → module and one line of help. A module is imported only when it is called.
+
+A command's module has ``add_arguments(parser)`` and ``run(args) -> int``, which returns the exit code. Failures are
+raised as :class:`promptop.errors.PromptopError`; the dispatcher prints cause and remedy and picks the exit code.
+"""
+
+from __future__ import annotations
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "count": ("promptop.cli.count", "tokens, share of the window and cost of files, offline"),
+    "cost": ("promptop.cli.cost", "what a call of so many tokens costs, by model"),
+    "models": ("promptop.cli.models", "the catalogue: prices, windows, tokenizers"),
+    "run": ("promptop.cli.run", "send a prompt to one model, streamed, with its timings"),
+    "compare": ("promptop.cli.compare", "send a prompt to several models and compare"),
+    "proxy": ("promptop.cli.proxy", "log the calls of any program that speaks to an endpoint"),
+    "watch": ("promptop.cli.watch", "run a command with its calls logged"),
+    "log": ("promptop.cli.log", "where the request log is, and what to do with it"),
+    "report": ("promptop.cli.report", "latency, cache hits and spend of a window of the log"),
+    "demo": ("promptop.cli.demo", "the app against a simulated endpoint, no key needed"),
+    "config": ("promptop.cli.config", "where the settings are; show or create them"),
+}

@@ -1,0 +1,42 @@
+"""Text that came from elsewhere, made safe to show in a terminal.
+
+A model's answer, a log row or a file name may hold escape sequences: OSC 52 writes the reader's clipboard, C1
+controls do the same without an ESC byte, and bidirectional overrides show text in another order than it has.
+Everything foreign passes :func:`clean` before it reaches a widget or stdout; the app's line filter uses the same table
+as the last line of defence. What is stored, counted and sent is never changed.
+"""
+
+from __future__ import annotations
+
+_BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_SEPARATORS = (0x2028, 0x2029)
+_SURROGATES = range(0xD800, 0xE000)
+_PICTURES = 0x2400
+_REPLACEMENT = 0xFFFD
+
+SHOWN: dict[int, int] = {
+    **{code: _PICTURES + code for code in range(0x20)},
+    0x7F: 0x2421,
+    **dict.fromkeys(range(0x80, 0xA0), _REPLACEMENT),
+    **dict.fromkeys(_BIDI, _REPLACEMENT),
+    **dict.fromkeys(_SEPARATORS, 0x2424),
+    **dict.fromkeys(_SURROGATES, _REPLACEMENT),
+}
+"""Code point → the one-cell code point that is shown instead: control pictures, ``␤`` and ``�``."""
+
+_BLOCK = {code: shown for code, shown in SHOWN.items() if code not in (0x09, 0x0A)}
+_LINE = {**SHOWN, 0x09: 0x20, 0x0A: 0x20, 0x0D: 0x20}
+
+
+def clean(text: str) -> str:
+    """Return text for a block of lines: newlines and tabs stay, CRLF becomes a newline, other controls are pictured."""
+    if text.isprintable() and text.isascii():
+        return text
+    return text.replace("\r\n", "\n").translate(_BLOCK)
+
+
+def clean_line(text: str, limit: int = 0) -> str:
+    """Return text for one line: white space controls become blanks; cut to ``limit`` characters with ``…`` if given."""
+    if limit and len(text) > limit:
+        text = text[: limit - 1] + "…"
+    return text if text.isprintable() and text.isascii() else text.translate(_LINE)

@@ -1,0 +1,53 @@
+"""What every test gets: private folders, a fixed time zone, and no network beyond loopback."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.update(TZ="UTC", TEXTUAL_ANIMATIONS="none", COLORTERM="truecolor", LC_ALL="C.UTF-8")
+for _name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "NO_COLOR", "http_proxy", "https_proxy"):
+    os.environ.pop(_name, None)
+
+_real_connect = socket.socket.connect
+_real_connect_ex = socket.socket.connect_ex
+
+
+def _refuse_beyond_loopback(address: Any) -> None:
+    if isinstance(address, tuple) and address:
+        host = str(address[0])
+        try:
+            loopback = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            loopback = host == "localhost"
+        if not loopback:
+            raise AssertionError(f"a test tried to reach {host}, which is not loopback")
+
+
+def _connect(self: socket.socket, address: Any) -> None:
+    _refuse_beyond_loopback(address)
+    _real_connect(self, address)
+
+
+def _connect_ex(self: socket.socket, address: Any) -> int:
+    _refuse_beyond_loopback(address)
+    return _real_connect_ex(self, address)
+
+
+socket.socket.connect = _connect  # type: ignore[method-assign]
+socket.socket.connect_ex = _connect_ex  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Point settings, data and state at the test's own folder, and give it as a place to look at."""
+    home = tmp_path / "home"
+    for name in ("CONFIG", "DATA", "STATE"):
+        monkeypatch.setenv(f"PROMPTOP_{name}_DIR", str(home / name.lower()))
+    yield home

@@ -1,0 +1,32 @@
+"""What the app hands to its tabs: settings, the log, the token counter. A tab knows this, and not the app's class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from promptop.settings import Settings
+    from promptop_tui.counting import Counting
+
+
+@dataclass(frozen=True)
+class AppContext:
+    """Shared by all tabs; built once by the app."""
+
+    settings: Settings
+    log_path: Path
+    """The request log that the playground writes and the monitor reads."""
+    draft_path: Path
+    """Where the editor's draft is saved while you type."""
+    counting: Counting
+    """Exact counts from the worker process; replies come as messages to the widget that asked."""
+    simulated: bool = False
+    """Whether endpoint and traffic are simulated; each screen says so."""
+    open_path: Path | None = None
+    """File to open in the editor at start."""
+    now: Callable[[], float] = field(default=time)
+    """Wall clock, Unix seconds; tests inject their own."""
