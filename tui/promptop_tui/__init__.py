@@ -1,0 +1,1 @@
+"""The screens of promptop: a thin face over the ``promptop`` package."""

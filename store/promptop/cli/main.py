@@ -1,0 +1,90 @@
+"""The ``promptop`` command: dispatches to one command's module, or opens the app."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import promptop
+from promptop.cli.commands import COMMANDS
+from promptop.cli.options import AppOptions, OpenApp, add_settings_arguments, settings_of
+from promptop.errors import PromptopError, UsageError
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> int:
+    """Run one command line and return its exit code: 0 done, 1 failed, 2 cannot be meant, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments, open_app)
+    except PromptopError as error:
+        print(f"promptop: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) went away: not a failure. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(arguments: list[str], open_app: OpenApp | None) -> int:
+    name = arguments[0] if arguments else ""
+    if name in COMMANDS:
+        module = importlib.import_module(COMMANDS[name][0])
+        parser = argparse.ArgumentParser(prog=f"promptop {name}", description=module.__doc__)
+        module.add_arguments(parser)
+        args = parser.parse_args(arguments[1:])
+        args.open_app = open_app
+        code: int = module.run(args)
+        sys.stdout.flush()
+        return code
+    return _open(arguments, open_app)
+
+
+def _open(arguments: list[str], open_app: OpenApp | None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="promptop",
+        description="Tune prompts and watch tokens, latency and spend, in your terminal.",
+        epilog="commands:\n" + "\n".join(f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", nargs="?", type=Path, help="prompt to open in the editor")
+    parser.add_argument("--tab", choices=("editor", "playground", "monitor"), default="editor", help="tab shown first")
+    parser.add_argument("--profile", type=Path, metavar="FILE", help="write a cProfile of the app to FILE")
+    parser.add_argument("--version", action="version", version=f"promptop {promptop.__version__}")
+    add_settings_arguments(parser)
+    args = parser.parse_args(arguments)
+    if args.file is not None and not args.file.exists():
+        near = difflib.get_close_matches(str(args.file), COMMANDS, n=1)
+        hint = f"Did you mean: promptop {near[0]}?" if near else "promptop --help lists the commands."
+        raise UsageError(f"There is no file and no command {str(args.file)!r}.", hint)
+    settings = settings_of(args)
+    options = AppOptions(
+        settings=settings,
+        log_path=settings.log_path(),
+        open_path=args.file,
+        tab=args.tab,
+        profile_to=args.profile,
+    )
+    return start(options, open_app)
+
+
+def start(options: AppOptions, open_app: OpenApp | None) -> int:
+    """Open the app, if there is one and a terminal to show it in."""
+    if open_app is None:
+        raise PromptopError("This installation has no screens.", "Start it with the promptop command.")
+    # Textual reads keys from stdin and draws on stderr.
+    for stream, name in ((sys.stdin, "input"), (sys.stderr, "error output")):
+        if stream is None or not stream.isatty():
+            raise UsageError(
+                f"The app needs a terminal, and its standard {name} is not one.",
+                "For scripts use the commands: promptop --help lists them.",
+            )
+    return open_app(options)

@@ -1,0 +1,22 @@
+"""Entry point of the ``promptop`` command: hands the core a way to open the app, imported only when it is opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptop.cli import main as cli
+
+if TYPE_CHECKING:
+    from promptop.cli.options import AppOptions
+
+
+def open_app(options: AppOptions) -> int:
+    """Open the app and return its exit code."""
+    from promptop_tui.app import run
+
+    return run(options)
+
+
+def main() -> int:
+    """Run the command line of this process."""
+    return cli.main(open_app=open_app)
