@@ -1,0 +1,170 @@
+"""What came back: the result of a call, and how far a call in progress has got."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from promptop.log.row import Row
+
+State = Literal["waiting", "running", "done", "cancelled", "failed"]
+Kind = Literal["text", "reasoning", "refusal", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the answer as it came: visible text, reasoning, a refusal, or a tool call's name and arguments."""
+
+    kind: Kind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """Why a call did not end well, and what to do about it."""
+
+    type: str
+    """As the log names it: cancelled, connect, timeout, incomplete_stream, malformed_event, or an HTTP status."""
+    cause: str
+    remedy: str = ""
+    status: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.cause}\n  → {self.remedy}" if self.remedy else self.cause
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a call: its number, how it ended (None: well), and how long was waited before the next."""
+
+    number: int
+    error: RunError | None
+    wait_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of a call; None is unknown. Input includes cached tokens, output includes reasoning."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    reasoning_output_tokens: int | None = None
+    source: str | None = None
+    """``reported`` by the server, ``estimated`` by us, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A call that is over. Times are seconds from the start of the last attempt, stamped in the transport."""
+
+    request_model: str
+    model: str
+    """The model that answered; the one asked for where the server names none."""
+    title: str
+    text: str
+    state: State
+    finish_reason: str | None = None
+    reasoning: str = ""
+    tool_calls: tuple[tuple[str, str], ...] = ()
+    """Name and JSON arguments of each tool call."""
+    ttfb_s: float | None = None
+    ttft_s: float | None = None
+    ttfo_s: float | None = None
+    duration_s: float | None = None
+    total_s: float | None = None
+    gap_max_s: float | None = None
+    stalls: int | None = None
+    connect_s: float | None = None
+    tls_s: float | None = None
+    connection_reused: bool | None = None
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = None
+    cost_status: str | None = None
+    error: RunError | None = None
+    attempts: tuple[Attempt, ...] = ()
+    changes: tuple[str, ...] = ()
+    """What was sent otherwise than asked for, because the model refuses it."""
+    request_body: Mapping[str, Any] = field(default_factory=dict)
+    """The body as sent in the last attempt."""
+    response_id: str | None = None
+    row: Row | None = None
+
+    @property
+    def output_tps(self) -> float | None:
+        """Output tokens a second after the first: (n − 1) / (duration − ttft); None below two tokens."""
+        tokens = self.usage.output_tokens
+        if tokens is None or tokens < 2 or self.duration_s is None or self.ttft_s is None:
+            return None
+        span = self.duration_s - self.ttft_s
+        return (tokens - 1) / span if span > 0 else None
+
+    @property
+    def tpot_s(self) -> float | None:
+        """Seconds for each output token after the first."""
+        tps = self.output_tps
+        return 1 / tps if tps else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the documented shape of ``promptop run --json`` (seconds, USD, unknown is None)."""
+        error = self.error
+        return {
+            "model": self.model,
+            "text": self.text,
+            "finish_reason": self.finish_reason,
+            "ttfb_s": self.ttfb_s,
+            "ttft_s": self.ttft_s,
+            "ttfo_s": self.ttfo_s,
+            "duration_s": self.duration_s,
+            "total_s": self.total_s,
+            "output_tps": self.output_tps,
+            "usage": {
+                "input_tokens": self.usage.input_tokens,
+                "output_tokens": self.usage.output_tokens,
+                "cache_read_input_tokens": self.usage.cache_read_input_tokens,
+                "reasoning_output_tokens": self.usage.reasoning_output_tokens,
+                "source": self.usage.source,
+            },
+            "cost_usd": self.cost_usd,
+            "cost_status": self.cost_status,
+            "error": error
+            and {"type": error.type, "status": error.status, "cause": error.cause, "remedy": error.remedy},
+            "request_model": self.request_model,
+            "state": self.state,
+            "reasoning": self.reasoning,
+            "tool_calls": [{"name": name, "arguments": arguments} for name, arguments in self.tool_calls],
+            "gap_max_s": self.gap_max_s,
+            "stalls": self.stalls,
+            "connect_s": self.connect_s,
+            "tls_s": self.tls_s,
+            "connection_reused": self.connection_reused,
+            "attempts": len(self.attempts),
+            "changes": list(self.changes),
+            "response_id": self.response_id,
+        }
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a call has got: written by the call, read at any time by a screen on another thread."""
+
+    state: State = "waiting"
+    attempt: int = 0
+    started: float | None = None
+    """``time.perf_counter()`` at the start of the attempt in progress."""
+    call: Any = None
+    """The transport's live stamps (``ttfb_s``, ``ttft_s`` …) of the attempt in progress."""
+    retry_at: float | None = None
+    """``time.perf_counter()`` when the next attempt starts, while waiting for it."""
+    retry_cause: str = ""
+    chunks: int = 0
+    """Pieces of the answer so far; not tokens: several may share a piece."""
+    changes: list[str] = field(default_factory=list)
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Seconds to the first token of the attempt in progress, from the transport's stamp."""
+        value: float | None = getattr(self.call, "ttft_s", None)
+        return value
