@@ -141,6 +141,8 @@ def _init(path: Path, force: bool) -> int:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(TEMPLATE)
     except OSError as error:
-        raise PromptopError(f"{path} cannot be written ({error.strerror}).", "Check the folder's permissions.") from error
+        raise PromptopError(
+            f"{path} cannot be written ({error.strerror}).", "Check the folder's permissions."
+        ) from error
     print(path)
     return 0

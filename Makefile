@@ -1,0 +1,53 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer, make and git:
+#   make demo   open the app against a simulated endpoint: no account, no key, no network
+#   make test   everything that CI checks
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: demo app test lint types imports unit bench snapshots clean
+
+demo: $(VENV)/.app
+	@$(BIN)/promptop demo
+
+app: $(VENV)/.app
+	@$(BIN)/promptop
+
+test: lint types imports unit
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -q
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -p no:xdist --benchmark-only tests/benchmarks
+
+# Look at every picture that this changes before you commit it.
+snapshots: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -p no:xdist --snapshot-update tests/promptop_tui/test_snapshots.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "promptop needs Python 3.11 or newer; this is $$($(PYTHON) -V). Try: make PYTHON=python3.12 …" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.app: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install -c constraints.txt -e '.[dev,uvloop]'
+	@touch $@ $(VENV)/.app

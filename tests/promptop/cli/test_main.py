@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from promptop.cli import main as cli
+from promptop.cli.commands import COMMANDS
+from promptop.cli.options import AppOptions
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_every_command_has_help_that_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in COMMANDS:
+        with pytest.raises(SystemExit) as caught:
+            cli.main([name, "--help"])
+        assert caught.value.code == 0
+        assert f"promptop {name}" in capsys.readouterr().out
+
+
+def test_a_word_that_is_no_command_and_no_file_is_refused_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["cuont"]) == 2
+    error = capsys.readouterr().err
+    assert "no command 'cuont'" in error
+    assert "promptop count?" in error
+
+
+def test_the_app_is_refused_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([], open_app=lambda options: 0) == 2
+    assert "needs a terminal" in capsys.readouterr().err
+
+
+def test_the_app_is_opened_with_what_the_line_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for stream in ("stdin", "stderr"):
+        monkeypatch.setattr(sys, stream, Terminal())
+    prompt = tmp_path / "p.md"
+    prompt.write_text("hi")
+    config = tmp_path / "c.toml"
+    config.write_text('[profiles.a]\n[profiles.b]\nbase_url = "http://127.0.0.1:2/v1"\n')
+    seen: list[AppOptions] = []
+
+    def opened(options: AppOptions) -> int:
+        seen.append(options)
+        return 7
+
+    line = [
+        "--config",
+        str(config),
+        "--endpoint",
+        "b",
+        "--log",
+        str(tmp_path / "l.db"),
+        "--tab",
+        "monitor",
+        str(prompt),
+    ]
+    assert cli.main(line, open_app=opened) == 7
+    (options,) = seen
+    assert options.open_path == prompt
+    assert options.tab == "monitor"
+    assert options.log_path == tmp_path / "l.db"
+    assert options.settings.active_profile().base_url == "http://127.0.0.1:2/v1"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [(["--endpoint", "nobody"], "no profile 'nobody'"), (["--config", "/nowhere.toml"], "no settings file")],
+)
+def test_a_choice_that_does_not_exist_is_refused(
+    line: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(line, open_app=lambda options: 0) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_is_no_failure() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "promptop_tui", "config", "show"], stdout=write, stderr=subprocess.PIPE, timeout=60
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -1,0 +1,274 @@
+"""The app's frame: the tab strip, one pane per tab, the footer, help, palette, themes and keys.
+
+Panes are built when they are first shown, so that the first paint pays for the editor alone. The frame owns what they
+share (:class:`~promptop_tui.context.AppContext`) and hands the subject of one to another; it knows nothing of what a
+pane does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.filter import LineFilter
+from textual.widget import Widget
+from textual.widgets import ContentSwitcher, Footer
+
+from promptop import settings as settings_room
+from promptop.cli.options import AppOptions
+from promptop.safe import clean, clean_line
+from promptop_tui import keys, messages, theme
+from promptop_tui.context import AppContext
+from promptop_tui.counting import Counting
+from promptop_tui.filters import ControlCharacters
+from promptop_tui.palette import PaletteProvider
+from promptop_tui.tabs import TABS, TabLabel, TabStrip
+
+_HERE = Path(__file__).parent
+
+
+class PromptopApp(App[None]):
+    """promptop, opened."""
+
+    TITLE = "promptop"
+    CSS_PATH: ClassVar[list[str | Path]] = [
+        _HERE / "app.tcss",
+        *(_HERE / tab / f"{tab}.tcss" for tab in TABS),
+    ]
+    COMMANDS = {PaletteProvider}  # noqa: RUF012 (Textual's own form)
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-short"), (30, "-tall")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1", "help", "Help", id="app.help", tooltip="What you can do here, and with which keys"),
+        *(
+            Binding(
+                key,
+                f"tab('{tab}')",
+                title,
+                id=f"app.tab.{tab}",
+                tooltip=f"Show the {title.lower()}",
+                show=False,
+                priority=True,
+            )
+            for tab, (key, title) in TABS.items()
+        ),
+        Binding("ctrl+q,f10", "quit", "Quit", id="app.quit", tooltip="Leave; the draft is kept", priority=True),
+    ]
+    HELP = """\
+promptop closes one loop: find the prompt that costs (F4), open it in the editor (F2), trim it with live counts, try it
+in the playground (F3), and watch the saving (F4). ctrl+p lists every command."""
+
+    def __init__(self, options: AppOptions) -> None:
+        self._themes = theme.load(theme.shipped_dir(), settings_room.config_dir() / "themes")
+        self._theme_defaults = theme.defaults()
+        super().__init__()
+        self.options = options
+        self.settings = options.settings
+        self.counting = Counting(self)
+        self.context = AppContext(
+            settings=options.settings,
+            log_path=options.log_path,
+            draft_path=options.draft_path or settings_room.state_dir() / "draft.md",
+            counting=self.counting,
+            simulated=options.simulated,
+            open_path=options.open_path,
+        )
+        self.tab = options.tab
+        self._focus_of: dict[str, Widget] = {}
+        self._key_problems: set[str] = set()
+        self._use_themes(self._themes)
+        wanted = self.settings.theme
+        self.theme = wanted if wanted in self._themes.themes else theme.BRAND
+
+    # Frame
+
+    def compose(self) -> ComposeResult:
+        """Lay out strip, panes and footer."""
+        profile = self.settings.active_profile()
+        with Vertical(id="frame"):
+            yield TabStrip(f"{profile.name} {profile.base_url}", simulated=self.options.simulated)
+            yield ContentSwitcher(id="panes")
+            yield Footer(compact=True, show_command_palette=False)
+
+    async def on_mount(self) -> None:
+        """Show the first tab, then start what may come after the first paint."""
+        await self._show(self.tab)
+        self._apply_keys()
+        self.call_after_refresh(self.counting.start)
+        self.set_interval(1.0, self._reload_themes)
+        for problem in self.settings.problems:
+            self.tell(str(problem), title="Settings", severity="warning")
+        for text in self._themes.problems:
+            self.tell(text, title="Theme", severity="warning")
+        if self.settings.theme not in self._themes.themes:
+            self.tell(f"There is no theme {self.settings.theme!r}; {theme.BRAND} is used.", title="Theme")
+
+    async def on_unmount(self) -> None:
+        """End the counting process."""
+        self.counting.close()
+
+    def tell(self, text: str, *, title: str = "", severity: str = "information") -> None:
+        """Show a notice; its text may come from anywhere."""
+        level = "warning" if severity == "warning" else "error" if severity == "error" else "information"
+        self.notify(clean(text), title=clean_line(title), severity=level, timeout=10, markup=False)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Return Textual's filters with ours after them."""
+        return [*super().get_line_filters(), self._control_characters]
+
+    _control_characters = ControlCharacters()
+
+    # Tabs
+
+    def action_tab(self, tab: str) -> None:
+        """Show a tab."""
+        self.show_tab(tab)
+
+    def show_tab(self, tab: str) -> None:
+        """Show ``tab``, building its pane if this is the first time."""
+        self.run_worker(self._show(tab), group="tab", description=f"show {tab}", exit_on_error=True)
+
+    @on(TabLabel.Chosen)
+    def _on_tab_chosen(self, message: TabLabel.Chosen) -> None:
+        self.show_tab(message.tab)
+
+    async def _show(self, tab: str) -> Widget:
+        switcher = self.query_one("#panes", ContentSwitcher)
+        if self.focused is not None and self.screen is switcher.screen:
+            self._focus_of[self.tab] = self.focused
+        identifier = f"pane-{tab}"
+        found = switcher.query(f"#{identifier}")
+        if found:
+            pane: Widget = found.first()
+        else:
+            pane = self._build(tab)
+            await switcher.add_content(pane, id=identifier)
+            self._apply_keys()
+        switcher.current = identifier
+        self.tab = tab
+        self.query_one(TabStrip).current = tab
+        focus = self._focus_of.get(tab)
+        if focus is not None and focus.is_attached:
+            focus.focus()
+        elif first := next((w for w in pane.query("*") if w.focusable and w.display), None):
+            first.focus()
+        return pane
+
+    def _build(self, tab: str) -> Widget:
+        if tab == "playground":
+            from promptop_tui.playground.screen import PlaygroundPane
+
+            return PlaygroundPane(self.context)
+        if tab == "monitor":
+            from promptop_tui.monitor.screen import MonitorPane
+
+            return MonitorPane(self.context)
+        from promptop_tui.editor.screen import EditorPane
+
+        return EditorPane(self.context)
+
+    # From one tab to another
+
+    @on(messages.OpenInEditor)
+    async def _open_in_editor(self, message: messages.OpenInEditor) -> None:
+        from promptop_tui.editor.screen import EditorPane
+
+        pane = await self._show("editor")
+        assert isinstance(pane, EditorPane)
+        pane.open_text(message)
+
+    @on(messages.OpenInPlayground)
+    async def _open_in_playground(self, message: messages.OpenInPlayground) -> None:
+        from promptop_tui.playground.screen import PlaygroundPane
+
+        pane = await self._show("playground")
+        assert isinstance(pane, PlaygroundPane)
+        pane.open_prompt(message)
+
+    @on(messages.ShowInMonitor)
+    async def _show_in_monitor(self, message: messages.ShowInMonitor) -> None:
+        from promptop_tui.monitor.screen import MonitorPane
+
+        pane = await self._show("monitor")
+        assert isinstance(pane, MonitorPane)
+        pane.show_filter(message)
+
+    # Help, keys, themes
+
+    def action_help(self) -> None:
+        """Open the help page for what is focused."""
+        from promptop_tui.help import HelpScreen
+
+        self.push_screen(HelpScreen(self.screen))
+
+    def _apply_keys(self) -> None:
+        if not self.settings.keys:
+            return
+        panes = self.query("#panes > *")
+        nodes = [self, *panes, *(node for pane in panes for node in pane.walk_children())]
+        known = keys.binding_ids({kind for node in nodes for kind in type(node).mro() if hasattr(kind, "BINDINGS")})
+        loaded = {"app", *(str(pane.id).removeprefix("pane-") for pane in panes)}
+        unloaded = set(TABS) - loaded
+        prefixes = {identifier.split(".")[0] for identifier in self.settings.keys} - unloaded
+        good, problems = keys.check(self.settings.keys, known, prefixes)
+        self.set_keymap(good)
+        for problem in problems:
+            if problem not in self._key_problems:
+                self._key_problems.add(problem)
+                self.tell(problem, title="Settings", severity="warning")
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Return our own variables, for themes that do not set them."""
+        return self._theme_defaults
+
+    def _use_themes(self, found: theme.ThemeSet) -> None:
+        for name in list(self.available_themes):
+            if name not in found.themes:
+                self.unregister_theme(name)
+        for each in found.themes.values():
+            self.register_theme(each)
+        self._themes = found
+
+    def _reload_themes(self) -> None:
+        """Take over theme files that changed; four ``stat`` calls a second."""
+        folders = (theme.shipped_dir(), settings_room.config_dir() / "themes")
+        if theme.stamp(*folders) == self._themes.stamp:
+            return
+        before = set(self._themes.problems)
+        found = theme.load(*folders)
+        if theme.BRAND not in found.themes:
+            found.themes[theme.BRAND] = self._themes.themes[theme.BRAND]
+        current = self.theme if self.theme in found.themes else theme.BRAND
+        self._use_themes(found)
+        for text in found.problems:
+            if text not in before:
+                self.tell(text, title="Theme", severity="warning")
+        if current != self.theme:
+            self.theme = current
+        else:
+            self._watch_theme(current)
+
+    def save_picture(self) -> None:
+        """Save the screen as SVG in the present folder."""
+        self.tell(self.save_screenshot(path=str(Path.cwd())), title="Screenshot saved")
+
+
+def run(options: AppOptions) -> int:
+    """Open the app, and return its exit code; write a cProfile of it if asked."""
+    app = PromptopApp(options)
+    if options.profile_to is None:
+        app.run()
+        return app.return_code or 0
+    import cProfile
+
+    profiler = cProfile.Profile()
+    try:
+        profiler.runcall(app.run)
+    finally:
+        profiler.dump_stats(options.profile_to)
+    return app.return_code or 0
