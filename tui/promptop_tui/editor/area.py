@@ -1,0 +1,366 @@
+"""The area that a prompt is written in: Textual's TextArea, made exact and fast, with a gutter of tokens per line.
+
+Against the stock widget (key to painted, measured in a pty: tests/benchmarks/editor_keys.py):
+
+* the text is kept exactly (:mod:`.document`) and each change is told as :class:`PromptArea.Edited` with its span;
+* one row is rendered from its own characters, never from the whole text, and the cache of rows is keyed on what the
+  row shows, not on the selection;
+* wrapping, height and undo touch only what changed (:mod:`.wrapping`);
+* control characters are painted as pictures.
+
+It overrides parts of TextArea that carry no promise: Textual is pinned, and tests/promptop_tui/editor/test_hooks.py
+fails when one of them changes.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.document._document import Location
+from textual.document._document_navigator import DocumentNavigator
+from textual.document._edit import Edit
+from textual.document._history import EditHistory
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widgets import TextArea
+
+from promptop_tui.editor.document import EditSpan, ExactDocument
+from promptop_tui.editor.wrapping import SHOWN_IN_LINE, BlockWrappedDocument
+
+LineSpans = Callable[[int], Sequence[tuple[int, int, Style]]]
+"""Line → (start column, end column, style) of what is painted over its text."""
+
+_UNDO_STEPS = 500
+_TOKENS_WIDTH = 5
+_BRACKET_LINES = 2000
+_BRACKET_COLUMNS = 5000
+
+
+class PromptArea(TextArea):
+    """An exact text area for prompts of any size."""
+
+    show_tokens: reactive[bool] = reactive(True, init=False)
+    """Whether the second gutter, tokens per line, is shown."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"prompt-area--tokens", "prompt-area--cursor-tokens"}
+
+    @dataclass
+    class Edited(Message):
+        """The text changed: by these spans in this order, or as a whole (``reset``)."""
+
+        area: PromptArea
+        spans: list[EditSpan]
+        reset: bool = False
+
+        @property
+        def control(self) -> PromptArea:
+            """The area that changed."""
+            return self.area
+
+    @dataclass
+    class ViewChanged(Message):
+        """Other lines may be visible than before."""
+
+        area: PromptArea
+
+        def can_replace(self, message: Message) -> bool:
+            """Let one such message stand for all that wait."""
+            return isinstance(message, PromptArea.ViewChanged)
+
+        @property
+        def control(self) -> PromptArea:
+            """The area that was scrolled or resized."""
+            return self.area
+
+    def __init__(self, text: str = "", *, placeholder: str = "", id: str | None = None) -> None:  # noqa: A002 (Textual's name)
+        self._line_spans: LineSpans | None = None
+        self._painted_version = 0
+        self._line_tokens: dict[int, int] = {}
+        self.exact = ExactDocument(text)
+        self.wrapping = BlockWrappedDocument(self.exact)
+        super().__init__(
+            text, id=id, placeholder=placeholder, show_line_numbers=True, max_checkpoints=_UNDO_STEPS, compact=True
+        )
+
+    # The document
+
+    def _set_document(self, text: str, language: str | None) -> None:
+        """Install a new document; ``language`` is not used (highlighting reads the whole text at each key)."""
+        self._highlight_query = None
+        self.exact = ExactDocument(text)
+        self.document = self.exact
+        self.wrapping = BlockWrappedDocument(self.exact, self.wrap_width if self.is_mounted else 0, self.indent_width)
+        self.wrapped_document = self.wrapping
+        self.navigator = DocumentNavigator(self.wrapping)
+        self._line_tokens.clear()
+        self._line_cache.clear()
+        self.move_cursor((0, 0))
+        if self.is_mounted:
+            self._refresh_size()
+            self.post_message(self.Edited(self, [], reset=True))
+
+    def _watch_language(self, language: str | None) -> None:
+        """Keep the document: a language would not change it."""
+
+    def _build_highlight_map(self) -> None:
+        """Tell what changed; TextArea calls this once per change that a user sees, after edit, undo and redo."""
+        self._line_cache.clear()
+        spans = self.exact.take_pending()
+        if not spans:
+            return
+        for span in spans:
+            self._move_line_tokens(span)
+        if self.is_mounted:
+            self.post_message(self.Edited(self, spans))
+
+    def edit_whole(self, text: str) -> None:
+        """Replace the whole text as one change that undo takes back."""
+        self.history.checkpoint()
+        self.edit(Edit(text, (0, 0), self.exact.end, False))
+        self.history.checkpoint()
+
+    def edit_at(self, start: int, end: int, text: str) -> None:
+        """Replace the characters [start, end) as one change that undo takes back."""
+        self.history.checkpoint()
+        self.edit(Edit(text, self.exact.location_at(start), self.exact.location_at(end), True))
+        self.history.checkpoint()
+
+    def forget_history(self) -> None:
+        """Make the present text the one that undo stops at."""
+        self.history = EditHistory(_UNDO_STEPS, checkpoint_timer=2.0, checkpoint_max_characters=100)
+
+    # Undo: stock 8.2.8 re-wraps one merged range for the whole batch, which is wrong where edits of the batch moved
+    # each other (ValueError after a multi-line paste and undo, textual#6686). Here each edit is wrapped as it is done.
+
+    def _undo_batch(self, edits: Sequence[Edit]) -> None:
+        gutter = self.gutter_width
+        for edit in reversed(edits):
+            if edit._edit_result is not None:
+                old_end = edit._edit_result.end_location
+                edit.undo(self)
+                self.wrapping.wrap_range(edit.top, old_end, edit.bottom)
+        self._after_batch(list(reversed(edits)), gutter)
+
+    def _redo_batch(self, edits: Sequence[Edit]) -> None:
+        gutter = self.gutter_width
+        for edit in edits:
+            result = edit.do(self, record_selection=False)
+            self.wrapping.wrap_range(edit.top, edit.bottom, result.end_location)
+        self._after_batch(edits, gutter)
+
+    def _after_batch(self, edits: Sequence[Edit], gutter: int) -> None:
+        if not edits:
+            return
+        if gutter != self.gutter_width:
+            self.wrapping.wrap(self.wrap_width, self.indent_width)
+        self._refresh_size()
+        for edit in edits:
+            edit.after(self)
+        self._build_highlight_map()
+        self.post_message(self.Changed(self))
+
+    def _refresh_size(self) -> None:
+        super()._refresh_size()
+        if self.is_mounted:
+            self.post_message(self.ViewChanged(self))
+
+    # Keys
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        # Terminals send CR for line breaks inside a bracketed paste. Handlers of every class in the MRO run unless
+        # the default is prevented: the stock one would insert the text a second time.
+        event.prevent_default()
+        event.stop()
+        if self.read_only:
+            return
+        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        text = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate could not be saved
+        if result := self._replace_via_keyboard(text, *self.selection):
+            self.move_cursor(result.end_location)
+            self.focus()
+
+    async def _on_key(self, event: events.Key) -> None:
+        character = event.character
+        if character and not self.read_only and len(character) == 1 and unicodedata.category(character) == "Cf":
+            # Joiners (ZWJ, ZWNJ …) are not "printable" to Textual, and emoji, Persian and Hindi need them.
+            event.prevent_default()
+            event.stop()
+            self._replace_via_keyboard(character, *self.selection)
+
+    def find_matching_bracket(self, bracket: str, search_from: Location) -> Location | None:
+        """Search as TextArea does, but not through megabytes."""
+        if self.exact.line_count > _BRACKET_LINES or len(self.exact.get_line(search_from[0])) > _BRACKET_COLUMNS:
+            return None
+        return super().find_matching_bracket(bracket, search_from)
+
+    # Gutter and spans
+
+    @property
+    def gutter_width(self) -> int:
+        """Cells left of the text: line numbers, tokens, one blank."""
+        if not self.show_line_numbers:
+            return 0
+        numbers = max(2, len(str(self.document.line_count))) + 1
+        return numbers + _TOKENS_WIDTH + 1 if self.show_tokens else numbers
+
+    def watch_show_tokens(self) -> None:
+        """Make room, or give it back."""
+        self._rewrap_and_refresh_virtual_size()
+        self.refresh()
+
+    def visible_lines(self) -> tuple[int, int]:
+        """Return the first and the last line that are on the screen, both included."""
+        top = round(self.scroll_y)
+        return self.wrapping.line_at(top)[0], self.wrapping.line_at(top + max(1, self.size.height) - 1)[0]
+
+    def set_line_tokens(self, first: int, tokens: Sequence[int]) -> None:
+        """Show these tokens beside the lines from ``first``; other lines show none until they are known."""
+        fresh = dict(enumerate(tokens, first))
+        if fresh != self._line_tokens:
+            self._line_tokens = fresh
+            self.refresh()
+
+    @property
+    def line_tokens(self) -> Mapping[int, int]:
+        """Line → tokens, for the lines that are known."""
+        return self._line_tokens
+
+    def _move_line_tokens(self, span: EditSpan) -> None:
+        moved = span.new_end[0] - span.old_end[0]
+        if moved:
+            kept = self._line_tokens.items()
+            self._line_tokens = {
+                line + moved if line > span.old_end[0] else line: tokens
+                for line, tokens in kept
+                if line <= span.start[0] or line > span.old_end[0]
+            }
+
+    def set_line_spans(self, spans: LineSpans | None) -> None:
+        """Paint what ``spans`` says over the text; call again when its answers change."""
+        self._line_spans = spans
+        self._painted_version += 1
+        self._line_cache.clear()
+        self.refresh()
+
+    def _watch_scroll_y(self) -> None:
+        super()._watch_scroll_y()
+        self.post_message(self.ViewChanged(self))
+
+    # Painting
+
+    def render_line(self, y: int) -> Strip:
+        """Render one row; ``y`` is relative to the visible part."""
+        scroll_x, scroll_y = self.scroll_offset
+        theme_base = self._theme.base_style
+        base = self.rich_style if theme_base is None else theme_base
+        if self.placeholder and not self.exact.length:
+            return self._render_placeholder(y, base)
+        if scroll_y + y >= self.wrapping.height:
+            return Strip.blank(self.size.width, base)
+        line, section = self.wrapping.line_at(scroll_y + y)
+        top, bottom = sorted(self.selection)
+        cursor_row, cursor_column = self.selection.end
+        bracket = self._matching_bracket_location
+        key = (
+            self.size,
+            scroll_x,
+            line,
+            section,
+            (top, bottom) if top != bottom and top[0] <= line <= bottom[0] else None,
+            (cursor_column, self._draw_cursor, self.has_focus) if cursor_row == line else None,
+            bracket if bracket and line in (bracket[0], cursor_row) else None,
+            self.gutter_width,
+            self._line_tokens.get(line) if self.show_tokens else None,
+            self._painted_version,
+            self.soft_wrap,
+            self.theme,
+        )
+        strip = self._line_cache.get(key)
+        if strip is None:
+            strip = self._line_cache[key] = self._render_row(line, section, base)
+        return strip
+
+    def _render_row(self, line: int, section: int, base: Style) -> Strip:
+        theme = self._theme
+        start, end = self.wrapping.row_span(line, section)
+        raw = self.exact.get_line(line)
+        is_last = end == len(raw)
+        shown = raw[start:end].translate(SHOWN_IN_LINE)
+        text = Text(shown + " " if is_last else shown, end="", no_wrap=True)
+        limit = len(text)
+
+        def paint(style: Style | None, first: int, behind: int) -> None:
+            first, behind = max(first - start, 0), min(behind - start, limit)
+            if style and first < behind:
+                text.stylize(style, first, behind)
+
+        if self._line_spans is not None:
+            for first, behind, style in self._line_spans(line):
+                paint(style, first, behind)
+        top, bottom = sorted(self.selection)
+        cursor_row, cursor_column = self.selection.end
+        on_cursor_line = cursor_row == line and self.highlight_cursor_line and self._has_cursor
+        if on_cursor_line and theme.cursor_line_style:
+            text.stylize_before(theme.cursor_line_style)
+        if top != bottom and top[0] <= line <= bottom[0]:
+            behind = bottom[1] if line == bottom[0] else len(raw) + 1
+            paint(theme.selection_style, top[1] if line == top[0] else 0, behind)
+        bracket = self._matching_bracket_location
+        if bracket and top == bottom and self.match_cursor_bracket:
+            if cursor_row == line:
+                paint(theme.bracket_matching_style, cursor_column, cursor_column + 1)
+            if bracket[0] == line:
+                paint(theme.bracket_matching_style, bracket[1], bracket[1] + 1)
+        if cursor_row == line and self._draw_cursor and start <= cursor_column and (cursor_column < end or is_last):
+            paint(theme.cursor_style, cursor_column, cursor_column + 1)
+        if "\t" in shown:
+            text.expand_tabs(self.indent_width)
+        width = self.scrollable_content_region.size.width - self.gutter_width
+        strip = Strip(text.render(self.app.console), text.cell_len)
+        if not self.soft_wrap:
+            strip = strip.crop(self.scroll_offset.x, self.scroll_offset.x + width)
+        strip = strip.adjust_cell_length(width, theme.cursor_line_style if on_cursor_line else theme.base_style)
+        if self.show_line_numbers:
+            gutter = self._gutter(line, section, on_cursor_line)
+            strip = Strip.join([Strip(gutter, self.gutter_width), strip])
+        return strip.apply_style(base)
+
+    def _render_placeholder(self, y: int, base: Style) -> Strip:
+        lines = str(self.placeholder).split("\n")
+        text = Text(lines[y] if y < len(lines) else "", end="", no_wrap=True)
+        text.stylize(self.get_component_rich_style("text-area--placeholder", partial=True))
+        if y == 0 and self._draw_cursor and self._theme.cursor_style:
+            text.pad_right(1)
+            text.stylize(self._theme.cursor_style, 0, 1)
+        left = Strip([Segment(" " * self.gutter_width)], self.gutter_width)
+        strip = Strip.join([left, Strip(text.render(self.app.console), text.cell_len)])
+        return strip.adjust_cell_length(self.scrollable_content_region.width).apply_style(base)
+
+    def _gutter(self, line: int, section: int, on_cursor_line: bool) -> list[Segment]:
+        theme = self._theme
+        numbers = max(2, len(str(self.document.line_count)))
+        style = theme.cursor_line_gutter_style if on_cursor_line else theme.gutter_style
+        segments = [Segment(f"{line + 1 if section == 0 else '':>{numbers}} ", style)]
+        if self.show_tokens:
+            tokens = self._line_tokens.get(line)
+            label = "" if section else "·" if tokens is None else short(tokens)
+            name = "prompt-area--cursor-tokens" if on_cursor_line else "prompt-area--tokens"
+            segments.append(Segment(f"{label:>{_TOKENS_WIDTH}} ", self.get_component_rich_style(name)))
+        return segments
+
+
+def short(number: int) -> str:
+    """Write a count in at most five cells: 1234, 12.3k, 1234k, 12M."""
+    if number < 10_000:
+        return str(number)
+    if number < 99_950:
+        return f"{number / 1000:.1f}k"
+    return f"{round(number / 1000)}k" if number < 9_999_500 else f"{round(number / 1_000_000)}M"
