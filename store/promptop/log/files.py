@@ -1,0 +1,114 @@
+"""Where the log's files lie and how they are opened: 0600, in WAL mode, each failure with its cause and remedy."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+from promptop.errors import PromptopError
+from promptop.log import schema
+
+BUSY_S = 5.0
+"""How long a write waits for another process's transaction, seconds."""
+
+
+def rollups_path(log: Path) -> Path:
+    """Return the sidecar of derived sums, which may be deleted and rebuilt at any time."""
+    return log.with_name(f"{log.name}.rollups")
+
+
+def bodies_path(log: Path) -> Path:
+    """Return the sidecar of kept bodies, which exists only where bodies are kept."""
+    return log.with_name(f"{log.name}.bodies")
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return (device, inode) of a file, or None if there is none: it changes when a file is deleted or replaced."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def create_private(path: Path) -> bool:
+    """Create an empty file with mode 0600 in a folder with mode 0700; return whether it was not there before."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
+    except FileExistsError:
+        return False
+    return True
+
+
+def connect(path: Path, *, timeout_s: float = BUSY_S) -> sqlite3.Connection:
+    """Open a file for writing without implicit transactions; raises :class:`sqlite3.Error` or :class:`OSError`."""
+    create_private(path)
+    # rw, not rwc: a file deleted in between is an error here and not a new file with the umask's mode.
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=timeout_s,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {int(timeout_s * 1000)}")
+        if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
+            # Must come before the first table: lets retention give pages back to the disk.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            connection.execute("PRAGMA journal_mode = WAL")
+        # NORMAL and FULL differ only at power loss; neither loses a committed row when the process is killed.
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_log(path: Path, *, timeout_s: float = BUSY_S) -> sqlite3.Connection:
+    """Open a log for writing, created or migrated where needed.
+
+    Raises :class:`sqlite3.Error`, :class:`OSError` or, for a file that is not ours or newer, :class:`PromptopError`.
+    """
+    if path.exists() and path.stat().st_size:
+        # A file that is not ours is left as it is: not even its journal mode is changed.
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=timeout_s)
+        ) as look:
+            schema.version_of(look)
+    connection = connect(path, timeout_s=timeout_s)
+    try:
+        schema.migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def explain(path: Path, error: BaseException) -> PromptopError:
+    """Turn a failure to open or use a log into a cause and a remedy."""
+    if isinstance(error, PromptopError):
+        return error
+    text = str(error).lower()
+    if "not a database" in text or "malformed" in text:
+        what = "is not an SQLite file" if "not a database" in text else "is damaged"
+        return PromptopError(
+            f"{path} {what}.", "Choose another log with --log or [log] path, or move this file away to start a new one."
+        )
+    if "locked" in text or "busy" in text:
+        return PromptopError(
+            f"{path} is locked by another program.", "Close the program that holds it open (lsof names it), then retry."
+        )
+    if "full" in text:
+        return PromptopError(f"The disk of {path} is full.", "Free some space, or prune the log: promptop log prune")
+    if "readonly" in text or "read-only" in text or "permission" in text or isinstance(error, PermissionError):
+        return PromptopError(f"{path} cannot be written.", "Check the permissions of the file and of its folder.")
+    if path.is_dir():
+        return PromptopError(f"{path} is a folder.", "Name a file in it, for example log.db.")
+    return PromptopError(
+        f"{path} cannot be opened ({error}).", "Check that its folder exists and that you may read and write there."
+    )

@@ -1,0 +1,196 @@
+"""What is counted of rows: the same function for rows and rollups, so that both agree by construction.
+
+Money is added in whole pico-dollars (1e-12 USD): sums do not depend on their order, and a day of 9 million dollars
+still fits 64 bits. The four outcomes are disjoint: ok + errors + rate_limited + cancelled = n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from promptop.log.sketch import Sketch
+
+PICO = 10**12
+HIT_LEVELS = ("memory", "redis", "disk", "semantic", "other")
+NONE_GROUP = "(none)"
+"""Name of the group of rows that have no value in the dimension asked for."""
+
+MODEL = "coalesce(request_model, response_model, '')"
+
+# Only rows that the provider answered in full speak about its latency: hits, failures and cancelled calls stay out.
+_SPEAKS = "(error_type IS NULL AND (cache_level IS NULL OR cache_level = 'miss'))"
+SELECTED = f"""id, CAST(started_ms AS INTEGER), {MODEL}, coalesce(app, ''), coalesce(prompt_name, ''),
+ CASE WHEN error_type IS NULL THEN 0 WHEN error_type = 'cancelled' THEN 1
+  WHEN http_response_status_code = 429 OR error_type = '429' THEN 2 ELSE 3 END,
+ substr(error_type, 1, 64),
+ response_finish_reasons GLOB '*"length"*' OR response_finish_reasons GLOB '*"max_*tokens"*',
+ cache_level,
+ CAST(usage_input_tokens AS INTEGER), CAST(usage_output_tokens AS INTEGER),
+ CAST(usage_cache_read_input_tokens AS INTEGER), CAST(usage_cache_write_input_tokens AS INTEGER),
+ CAST(usage_reasoning_output_tokens AS INTEGER),
+ CASE WHEN cost_usd BETWEEN -1e6 AND 1e6 THEN CAST(round(cost_usd * 1e12) AS INTEGER) END,
+ CASE WHEN saved_usd BETWEEN -1e6 AND 1e6 THEN CAST(round(saved_usd * 1e12) AS INTEGER) END,
+ usage_source = 'estimated' OR cost_status = 'estimated',
+ CASE WHEN {_SPEAKS} THEN CAST(coalesce(duration_s, total_s) AS REAL) END,
+ CASE WHEN {_SPEAKS} THEN CAST(ttft_s AS REAL) END"""
+"""Columns that :meth:`Stats.add` takes, in its order; the casts keep a hand-edited cell from breaking a sum."""
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counts, sums and distributions of a set of rows."""
+
+    n: int = 0
+    """Rows: attempts, whatever happened to them."""
+    errors: int = 0
+    """Failed attempts, without rate limits and cancelled ones."""
+    rate_limited: int = 0
+    """Attempts answered with 429."""
+    cancelled: int = 0
+    """Attempts that the caller gave up."""
+    truncated: int = 0
+    """Answers cut by the token limit."""
+    lookups: int = 0
+    """Calls that asked our response cache."""
+    hits_memory: int = 0
+    hits_redis: int = 0
+    hits_disk: int = 0
+    hits_semantic: int = 0
+    hits_other: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read: int = 0
+    """Input tokens that the provider read from its cache."""
+    cache_write: int = 0
+    reasoning: int = 0
+    unpriced: int = 0
+    """Rows that used tokens and have no known cost."""
+    estimated: int = 0
+    """Rows whose tokens or cost are estimates."""
+    cost_pico: int = 0
+    saved_pico: int = 0
+    latency: Sketch = field(default_factory=Sketch)
+    """Duration of answered calls that reached the provider, seconds."""
+    ttft: Sketch = field(default_factory=Sketch)
+    """Time to the first generated token of the same calls, seconds."""
+    error_types: dict[str, int] = field(default_factory=dict)
+    """Error type → rows, rate limits and cancelled ones included."""
+
+    @property
+    def ok(self) -> int:
+        """Attempts that went well."""
+        return self.n - self.errors - self.rate_limited - self.cancelled
+
+    @property
+    def hits(self) -> int:
+        """Calls that our response cache answered."""
+        return self.hits_memory + self.hits_redis + self.hits_disk + self.hits_semantic + self.hits_other
+
+    @property
+    def hits_by_level(self) -> dict[str, int]:
+        """Cache level → hits, in the order of the levels; levels without a hit are left out."""
+        counts = {level: getattr(self, f"hits_{level}") for level in HIT_LEVELS}
+        return {level: count for level, count in counts.items() if count}
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """Hits of our cache / look-ups; None if it was never asked."""
+        return self.hits / self.lookups if self.lookups else None
+
+    @property
+    def cached_share(self) -> float | None:
+        """Provider-cached input tokens / input tokens; None without input tokens."""
+        return self.cache_read / self.input_tokens if self.input_tokens else None
+
+    @property
+    def error_rate(self) -> float | None:
+        """Errors / (ok + errors), rate limits and cancelled calls apart; None if there are neither."""
+        judged = self.ok + self.errors
+        return self.errors / judged if judged else None
+
+    @property
+    def cost_usd(self) -> float:
+        """Cost of the priced rows, USD; look at ``unpriced`` beside it."""
+        return self.cost_pico / PICO
+
+    @property
+    def saved_usd(self) -> float:
+        """What hits of our cache saved, USD."""
+        return self.saved_pico / PICO
+
+    def add(self, row: Any) -> None:
+        """Count one row, given as the columns of :data:`SELECTED`."""
+        (_, _, _, _, _, outcome, error, cut, level, inp, out, read, write, reason, cost, saved, rough, took, first) = (
+            row
+        )
+        self.n += 1
+        if outcome:
+            self.error_types[error] = self.error_types.get(error, 0) + 1
+            if outcome == 3:
+                self.errors += 1
+            elif outcome == 2:
+                self.rate_limited += 1
+            else:
+                self.cancelled += 1
+        if cut:
+            self.truncated += 1
+        hit = False
+        if level is not None:
+            self.lookups += 1
+            if level != "miss":
+                hit = True
+                name = f"hits_{level}" if level in HIT_LEVELS else "hits_other"
+                setattr(self, name, getattr(self, name) + 1)
+        if inp:
+            self.input_tokens += inp
+        if out:
+            self.output_tokens += out
+        if read:
+            self.cache_read += read
+        if write:
+            self.cache_write += write
+        if reason:
+            self.reasoning += reason
+        if cost is not None:
+            self.cost_pico += cost
+        elif (inp or out) and not hit:
+            self.unpriced += 1
+        if saved is not None:
+            self.saved_pico += saved
+        if rough:
+            self.estimated += 1
+        if took is not None:
+            self.latency.add(took)
+        if first is not None:
+            self.ttft.add(first)
+
+    def merge(self, other: Stats) -> None:
+        """Add everything that ``other`` has counted."""
+        for name in INTEGERS:
+            value = getattr(other, name)
+            if value:
+                setattr(self, name, getattr(self, name) + value)
+        self.latency.merge(other.latency)
+        self.ttft.merge(other.ttft)
+        for kind, count in other.error_types.items():
+            self.error_types[kind] = self.error_types.get(kind, 0) + count
+
+
+INTEGERS: tuple[str, ...] = tuple(f.name for f in fields(Stats) if f.type == "int")
+"""Names of the integer fields, in order."""
+
+
+@dataclass(slots=True)
+class Window:
+    """What a stretch of the log holds: in all, by bucket of time and by group."""
+
+    since_ms: int
+    """Start, Unix milliseconds. Earlier than asked for only where pruned rows leave nothing finer than a rollup."""
+    until_ms: int
+    """End, not included."""
+    total: Stats
+    buckets: tuple[tuple[int, Stats, dict[str, Stats]], ...]
+    """(start, all, by group) of each step that has rows, in order; empty if no step was asked for."""
+    groups: dict[str, Stats]
+    """Value of the grouping → stats; several dimensions are joined by `` · ``."""
