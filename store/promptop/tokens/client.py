@@ -32,7 +32,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Tokens of the lines [first, last] under one encoding: the tokens that begin in each line, its newline included."""
+    """Tokens that begin in each line from ``first`` on, a line's newline being part of it."""
 
     id: int
     doc: str

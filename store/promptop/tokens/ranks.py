@@ -19,7 +19,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from promptop.errors import PromptopError, UsageError
@@ -191,7 +191,7 @@ def _unpacked(file: str) -> tuple[bytes, list[bytes], list[tuple[int, int]]]:
     size = entry["tokens"]
     lengths = data[:size]
     ends = list(accumulate(lengths, initial=size))
-    tokens = [data[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    tokens = [data[start:end] for start, end in pairwise(ends)]
     return lengths, tokens, [(start, count) for start, count in entry["ids"]]
 
 
