@@ -63,7 +63,10 @@ _SHOWN = {"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "|": "\\|"}
 
 
 def unescape(text: str) -> str:
-    r"""Return text with ``\n \t \r \0 \\ \| \xHH \uHHHH`` replaced; raise :class:`UsageError` at any other backslash."""
+    r"""Return text with ``\n \t \r \0 \\ \| \xHH \uHHHH`` replaced.
+
+    Raises :class:`UsageError` at any other backslash.
+    """
 
     def replaced(found: re.Match[str]) -> str:
         if code := found[1] or found[2]:

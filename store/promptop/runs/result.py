@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -146,25 +148,62 @@ class RunResult:
         }
 
 
-@dataclass(slots=True)
 class Progress:
-    """How far a call has got: written by the call, read at any time by a screen on another thread."""
+    """How far a call has got: written by the call, read and cancelled by anyone, on any thread."""
 
-    state: State = "waiting"
-    attempt: int = 0
-    started: float | None = None
-    """``time.perf_counter()`` at the start of the attempt in progress."""
-    call: Any = None
-    """The transport's live stamps (``ttfb_s``, ``ttft_s`` …) of the attempt in progress."""
-    retry_at: float | None = None
-    """``time.perf_counter()`` when the next attempt starts, while waiting for it."""
-    retry_cause: str = ""
-    chunks: int = 0
-    """Pieces of the answer so far; not tokens: several may share a piece."""
-    changes: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.state: State = "waiting"
+        self.attempt = 0
+        self.answering = False
+        """Whether response headers came in the attempt in progress."""
+        self.retry_at: float | None = None
+        """``time.perf_counter()`` when the next attempt starts, while waiting for it."""
+        self.retry_cause = ""
+        self.chunks = 0
+        """Pieces of the answer so far; not tokens: several may share a piece."""
+        self.changes: list[str] = []
+        self._sent: float | None = None
+        self._note: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelled = False
+
+    @property
+    def call(self) -> Any:
+        """The transport's live stamps (``ttfb_s``, ``ttft_s`` …) of the attempt in progress, or None."""
+        calls = self._note.calls if self._note is not None else ()
+        return calls[-1] if calls else None
 
     @property
     def ttft_s(self) -> float | None:
         """Seconds to the first token of the attempt in progress, from the transport's stamp."""
         value: float | None = getattr(self.call, "ttft_s", None)
         return value
+
+    @property
+    def elapsed_s(self) -> float | None:
+        """Seconds since the attempt in progress was sent; for a clock on a screen, never for a figure that is kept."""
+        return None if self._sent is None else time.perf_counter() - self._sent
+
+    @property
+    def over(self) -> bool:
+        """Whether the call has ended, in whatever way."""
+        return self.state in {"done", "cancelled", "failed"}
+
+    def cancel(self) -> None:
+        """Stop the call; what came is kept in its result. Does nothing to a call that is over."""
+        self._cancelled = True
+        if self._loop is not None and self._task is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    def attach(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+        """Take the task that :meth:`cancel` stops; a call that was cancelled before it began is stopped at once."""
+        self._loop, self._task = loop, task
+        if self._cancelled:
+            task.cancel()
+
+    def watch(self, note: Any) -> None:
+        """Take the note whose live stamps are shown, at the start of an attempt."""
+        self._note = note
+        self._sent = time.perf_counter()
+        self.answering = False

@@ -1,0 +1,100 @@
+"""The body of a request: parameters under the names that the model takes, and the repair after a refusal."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from promptop.runs.request import RunRequest
+from promptop.safe import clean_line
+
+if TYPE_CHECKING:
+    from promptop.models import Model
+    from promptop.runs.endpoints import Learned
+
+# What a model refuses is answered with one of these codes, or in words that differ by server.
+_REFUSED_CODES = {"unsupported_parameter", "unsupported_value", "unknown_parameter", "unsupported_field"}
+_REFUSED_WORDS = re.compile(
+    r"unsupported|not supported|does not support|doesn't support|unrecogni[sz]ed|unknown (?:field|parameter|argument)"
+    r"|not permitted|unexpected keyword|no longer supported|extra inputs",
+    re.IGNORECASE,
+)
+_NEVER_DROPPED = {"model", "messages", "stream"}
+_OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+
+
+def find_model(request: RunRequest) -> Model | None:
+    """Return what the catalogue knows of the model of a request."""
+    from promptop import models
+
+    return models.find(request.model, request.profile.provider or None)
+
+
+def body_of(request: RunRequest, model: Model | None, learned: Learned) -> tuple[dict[str, Any], list[str]]:
+    """Return the body to send and, in words, how it differs from what was asked for."""
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": [dict(message) for message in request.messages],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    changes: list[str] = []
+    for name, value in request.parameters().items():
+        takes = model.takes(name) if model is not None else None
+        if name in _OTHER_NAME and name not in learned.renamed and takes is False:
+            body[_OTHER_NAME[name]] = value
+        elif takes is False:
+            changes.append(f"{name} not sent: {clean_line(request.model, 60)} does not take it")
+        else:
+            body[name] = value
+    for name, new in learned.renamed.items():
+        if name in body:
+            body[new] = body.pop(name)
+            changes.append(f"{name} sent as {new}: the endpoint asked for it")
+    for name, why in learned.dropped.items():
+        if body.pop(name, None) is not None and name != "stream_options":
+            changes.append(f"{name} not sent: {why}")
+    return body, changes
+
+
+def repair(body: dict[str, Any], error: Any, learned: Learned) -> bool:
+    """Learn from a 400 which field to drop or rename; return whether there is something to try again."""
+    field = _refused_field(body, error)
+    if field is None:
+        return False
+    message = clean_line(_words(error), 120)
+    other = _OTHER_NAME.get(field)
+    if other and other not in learned.renamed and other not in learned.dropped:
+        learned.renamed[field] = other
+    elif field in learned.dropped:
+        return False
+    else:
+        learned.renamed = {old: new for old, new in learned.renamed.items() if new != field}
+        learned.dropped[field] = f"the endpoint refused it ({message})"
+    return True
+
+
+def _words(error: Any) -> str:
+    body = error.body
+    if isinstance(body, dict):
+        inner = body.get("error", body)
+        if isinstance(inner, dict):
+            return str(inner.get("message") or inner)
+        return str(inner)
+    return str(body or error.message)
+
+
+def _refused_field(body: dict[str, Any], error: Any) -> str | None:
+    """Return the optional field of ``body`` that a 400 or 422 names as unsupported; a wrong *value* is no reason."""
+    candidates = [name for name in body if name not in _NEVER_DROPPED]
+    words = _words(error)
+    refused = str(error.code or "") in _REFUSED_CODES or bool(_REFUSED_WORDS.search(words))
+    if not refused:
+        return None
+    param = str(error.param or "").partition(".")[0]
+    if param in candidates:
+        return param
+    for name in sorted(candidates, key=len, reverse=True):
+        if re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", words):
+            return name
+    return None

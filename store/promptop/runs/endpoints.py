@@ -1,0 +1,151 @@
+"""One HTTP client per endpoint, kept open, so that the second call finds its connection waiting.
+
+An :class:`Endpoints` belongs to one event loop. It also remembers what each model refused, so that a parameter is
+repaired once and not at every call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from promptop.settings import Profile
+
+if TYPE_CHECKING:
+    import httpx2
+    from openai import AsyncOpenAI
+
+KEEP_ALIVE = 20
+"""Idle connections kept per endpoint."""
+KEEP_ALIVE_S = 30.0
+"""Seconds until an idle connection is closed; the SDK's own default of 5 makes most interactive calls pay for TLS."""
+CONNECTIONS = 100
+"""Connections per endpoint at most."""
+
+
+@dataclass(slots=True)
+class Learned:
+    """What a model was found to refuse: fields that are left out, and fields sent under another name."""
+
+    dropped: dict[str, str] = field(default_factory=dict)
+    """Field → why, in the words shown beside the result."""
+    renamed: dict[str, str] = field(default_factory=dict)
+    """Field → name it is sent under."""
+
+
+class Endpoints:
+    """The clients of one event loop, one per endpoint; all of them log to the same file."""
+
+    def __init__(
+        self,
+        *,
+        log: Path | None = None,
+        app: str = "promptop",
+        tags: Mapping[str, str] | None = None,
+        bodies: str | None = None,
+        simulated: bool = False,
+    ) -> None:
+        """Keep the options of the logging transport; nothing is opened or imported yet."""
+        self._log = log
+        self._app = app
+        self._tags = tags
+        self._bodies = bodies
+        self._simulated = simulated
+        self._clients: dict[tuple[str, str, str], AsyncOpenAI] = {}
+        self._keys: dict[str, str] = {}
+        self._learned: dict[tuple[str, str], Learned] = {}
+        self._lock = asyncio.Lock()
+
+    def learned(self, profile: Profile, model: str) -> Learned:
+        """Return what this model of this endpoint was found to refuse; callers add to it."""
+        return self._learned.setdefault((profile.base_url, model), Learned())
+
+    async def client(self, profile: Profile) -> AsyncOpenAI:
+        """Return the client of a profile; raise :class:`promptop.errors.PromptopError` if its key cannot be had."""
+        async with self._lock:
+            known = self._clients.get(_identity(profile))
+            if known is not None:
+                return known
+            # A key command may ask a password manager, and importing openai takes 0.8 to 1.1 s: neither may hold up
+            # the calls that are already streaming on this loop.
+            key = await asyncio.to_thread(profile.api_key)
+            made = await asyncio.to_thread(self._make, profile, key)
+            self._clients[_identity(profile)] = made
+            self._keys[profile.name] = key
+            return made
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the keys in use, so that they can be cut out of messages."""
+        return tuple(key for key in self._keys.values() if key)
+
+    def _make(self, profile: Profile, key: str) -> AsyncOpenAI:
+        import httpx2
+        from openai import AsyncOpenAI, Omit
+
+        import promptop
+
+        limits = httpx2.Limits(
+            max_connections=CONNECTIONS, max_keepalive_connections=KEEP_ALIVE, keepalive_expiry=KEEP_ALIVE_S
+        )
+        inner = httpx2.AsyncHTTPTransport(http2=True, limits=limits, proxy=_proxy_for(profile.base_url))
+        transport: httpx2.AsyncBaseTransport = promptop.transport(
+            inner,
+            asynchronous=True,
+            family="httpx2",
+            log=self._log,
+            app=self._app,
+            tags=self._tags,
+            bodies=self._bodies,
+            simulated=self._simulated,
+        )
+        timeout = httpx2.Timeout(profile.timeout_s, connect=profile.connect_timeout_s)
+        headers: dict[str, Any] = dict(profile.headers)
+        if not key:
+            headers["Authorization"] = Omit()
+        return AsyncOpenAI(
+            api_key=key or "none",
+            base_url=profile.base_url,
+            max_retries=0,
+            timeout=timeout,
+            default_headers=headers,
+            http_client=httpx2.AsyncClient(transport=transport, timeout=timeout, follow_redirects=True),
+        )
+
+    async def models(self, profile: Profile, *, timeout_s: float = 5.0) -> tuple[str, ...]:
+        """Return the ids that the endpoint lists at ``/models``; empty if it lists none or fails."""
+        import openai
+
+        try:
+            client = await self.client(profile)
+            page = await client.models.list(timeout=timeout_s)
+            return tuple(sorted(model.id for model in page.data or ()))
+        except (openai.OpenAIError, ValueError, AttributeError, TypeError):
+            # Asked only to make an error message more helpful; many servers have no such list, or one of another shape.
+            return ()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        clients = list(self._clients.values())
+        self._clients.clear()
+        for client in clients:
+            await client.close()
+
+
+def _identity(profile: Profile) -> tuple[str, str, str]:
+    source = profile.api_key_command or profile.api_key_env
+    options = sorted(profile.headers.items()), profile.timeout_s, profile.connect_timeout_s
+    return profile.base_url, source, repr(options)
+
+
+def _proxy_for(url: str) -> str | None:
+    """Return the HTTP proxy that the environment names for ``url``: a client with its own transport ignores it."""
+    parts = urllib.parse.urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if not proxy or not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
+        return None
+    return proxy

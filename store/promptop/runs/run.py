@@ -1,0 +1,314 @@
+"""One call from start to end: attempts, repairs, the stream, and the result with the transport's figures.
+
+Retries are ours (the SDK's are off), so that each attempt is a row of the log with its own timings and none hides in
+another's latency. Nothing is tried again once a token came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email.utils
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from promptop.errors import PromptopError
+from promptop.runs import explain
+from promptop.runs.body import body_of, find_model, repair
+from promptop.runs.endpoints import Endpoints
+from promptop.runs.request import RunRequest
+from promptop.runs.result import Attempt, Delta, Kind, Progress, RunError, RunResult, State, Usage
+
+if TYPE_CHECKING:
+    from promptop.log.row import Row
+
+ROW_WAIT_S = 3.0
+"""Seconds to wait for the finished row: pricing and counting happen on the log's writer thread."""
+LONGEST_WAIT_S = 60.0
+"""A server that asks for a longer pause gets no further attempt."""
+FIRST_WAIT_S = 0.5
+REPAIRS = 6
+"""Fields repaired in one call at most."""
+
+OnDelta = Callable[[Delta], None]
+Sleep = Callable[[float], Awaitable[object]]
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What has come so far."""
+
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    tools: dict[int, list[str]] = field(default_factory=dict)
+    finish_reason: str | None = None
+    model: str | None = None
+    response_id: str | None = None
+    usage: Any = None
+
+    @property
+    def begun(self) -> bool:
+        return bool(self.text or self.reasoning or self.tools)
+
+
+async def run(
+    request: RunRequest,
+    endpoints: Endpoints,
+    *,
+    on_delta: OnDelta | None = None,
+    progress: Progress | None = None,
+    sleep: Sleep = asyncio.sleep,
+) -> RunResult:
+    """Make one call and return its result; a call that fails or is cancelled by ``progress.cancel`` is a result too.
+
+    ``on_delta`` gets each piece of the answer as it comes, on the event loop's thread; it must be quick.
+    """
+    call = _Call(request, endpoints, on_delta, progress or Progress(), sleep)
+    task = asyncio.create_task(call.attempts())
+    call.progress.attach(asyncio.get_running_loop(), task)
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        raise
+    if task.cancelled():
+        return await call.result(explain.cancelled())
+    return await call.result(task.result())
+
+
+def failed(request: RunRequest, error: RunError) -> RunResult:
+    """Return the result of a call that never was sent."""
+    return RunResult(request.model, request.model, request.title, "", "failed", error=error)
+
+
+class _Call:
+    def __init__(
+        self, request: RunRequest, endpoints: Endpoints, on_delta: OnDelta | None, progress: Progress, sleep: Sleep
+    ) -> None:
+        self.request = request
+        self.endpoints = endpoints
+        self.on_delta = on_delta
+        self.progress = progress
+        self.sleep = sleep
+        self.answer = _Answer()
+        self.body: dict[str, Any] = {}
+        self.tried: list[Attempt] = []
+        self.note: Any = None
+
+    async def attempts(self) -> RunError | None:
+        """Try until it went well, cannot be helped, or the retries are used up; return the last error."""
+        request, progress = self.request, self.progress
+        try:
+            client = await self.endpoints.client(request.profile)
+        except PromptopError as unavailable:
+            return explain.explain(unavailable, request)
+        model = find_model(request)
+        learned = self.endpoints.learned(request.profile, request.model)
+        retries = repairs = 0
+        while True:
+            self.body, progress.changes = body_of(request, model, learned)
+            number = len(self.tried) + 1
+            raised = await self._attempt(client, number)
+            error = await self._explained(raised)
+            if error is None:
+                self.tried.append(Attempt(number, None))
+                return None
+            if error.status in {400, 422} and repairs < REPAIRS and repair(self.body, raised, learned):
+                repairs += 1
+                self.tried.append(Attempt(number, error, 0.0))
+                continue
+            wait_s = self._wait_before_retry(raised, error, retries)
+            self.tried.append(Attempt(number, error, wait_s))
+            if wait_s is None:
+                return error
+            retries += 1
+            progress.retry_cause = error.cause
+            progress.retry_at = time.perf_counter() + wait_s
+            progress.state = "waiting"
+            await self.sleep(wait_s)
+
+    def _wait_before_retry(self, raised: BaseException | None, error: RunError, retries: int) -> float | None:
+        """Return the seconds until the next attempt, or None if there is none."""
+        if self.answer.begun or retries >= self.request.retries or not explain.retryable(error):
+            return None
+        asked = _retry_after(raised)
+        if asked is None:
+            return float(FIRST_WAIT_S * 2**retries * random.uniform(0.5, 1.0))
+        return asked + random.uniform(0.0, 0.25) if asked <= LONGEST_WAIT_S else None
+
+    async def _attempt(self, client: Any, number: int) -> BaseException | None:
+        """Send the body and read the stream; return what was raised."""
+        from promptop.shim import annotate
+
+        progress, request = self.progress, self.request
+        progress.attempt, progress.state, progress.retry_at = number, "running", None
+        with annotate(
+            attempt=number, prompt_name=request.prompt_name, prompt_version=request.prompt_version
+        ) as self.note:
+            progress.watch(self.note)
+            extra = {name: value for name, value in self.body.items() if name not in {"model", "messages", "stream"}}
+            try:
+                stream = await client.chat.completions.create(
+                    model=self.body["model"], messages=self.body["messages"], stream=True, extra_body=extra
+                )
+                progress.answering = True
+                async with stream:
+                    async for chunk in stream:
+                        self._take(chunk)
+            except Exception as error:  # noqa: BLE001 - a boundary: whatever a server provokes becomes a result
+                return error
+        return None
+
+    async def _explained(self, raised: BaseException | None) -> RunError | None:
+        """Return the error of an attempt: of what was raised, or of a stream that ended early without saying so."""
+        if raised is None:
+            return None if self.answer.finish_reason else await self._ended_early()
+        error = explain.explain(raised, self.request, self.endpoints.secrets(), answering=self.progress.answering)
+        if error.status == 404 and (known := await self.endpoints.models(self.request.profile)):
+            shown = ", ".join(known[:12]) + (f" … ({len(known)} in all)" if len(known) > 12 else "")
+            return RunError(error.type, error.cause, f"Models of this endpoint: {shown}", error.status)
+        return error
+
+    async def _ended_early(self) -> RunError | None:
+        """Some servers never send a finish reason: the transport, which saw ``[DONE]``, decides."""
+        row = await self._row()
+        if row is not None and row.error_type is None:
+            return None
+        return explain.incomplete(self.request.model)
+
+    def _take(self, chunk: Any) -> None:
+        answer = self.answer
+        answer.model = chunk.model or answer.model
+        answer.response_id = chunk.id or answer.response_id
+        if chunk.usage is not None:
+            answer.usage = chunk.usage
+        for choice in chunk.choices or ():
+            if choice.finish_reason:
+                answer.finish_reason = choice.finish_reason
+            delta = choice.delta
+            if delta is None:
+                continue
+            extra = delta.model_extra or {}
+            # vLLM, DeepSeek and OpenRouter differ in the name; all mean the same text.
+            thought = extra.get("reasoning_content") or extra.get("reasoning")
+            if isinstance(thought, str) and thought:
+                answer.reasoning.append(thought)
+                self._tell("reasoning", thought)
+            if delta.content:
+                answer.text.append(delta.content)
+                self._tell("text", delta.content)
+            if delta.refusal:
+                answer.text.append(delta.refusal)
+                self._tell("refusal", delta.refusal)
+            for call in delta.tool_calls or ():
+                self._take_tool(call)
+
+    def _take_tool(self, call: Any) -> None:
+        if call.function is None:
+            return
+        new = call.index not in self.answer.tools
+        parts = self.answer.tools.setdefault(call.index, ["", ""])
+        name, arguments = call.function.name or "", call.function.arguments or ""
+        parts[0] += name
+        parts[1] += arguments
+        shown = f"{name}(" if new and name else name
+        if shown + arguments:
+            self._tell("tool", shown + arguments)
+
+    def _tell(self, kind: Kind, text: str) -> None:
+        self.progress.chunks += 1
+        if self.on_delta is not None:
+            self.on_delta(Delta(kind, text))
+
+    async def _row(self) -> Row | None:
+        """Return the log's row of the last attempt; None if the log did not deliver it in time."""
+        if self.note is None:
+            return None
+        if not self.note.rows:
+            await self.note.row(ROW_WAIT_S)
+        rows: list[Row] = self.note.rows
+        return rows[-1] if rows else None
+
+    async def result(self, error: RunError | None) -> RunResult:
+        """Put the result together: text from the SDK, every figure from the transport's row."""
+        row = await self._row()
+        answer, progress = self.answer, self.progress
+        state: State = "done" if error is None else "cancelled" if error.type == "cancelled" else "failed"
+        progress.state = state
+        stamps: Any = row if row is not None else progress.call
+        return RunResult(
+            request_model=self.request.model,
+            model=(row.response_model if row is not None else None) or answer.model or self.request.model,
+            title=self.request.title,
+            text="".join(answer.text),
+            state=state,
+            finish_reason=answer.finish_reason,
+            reasoning="".join(answer.reasoning),
+            tool_calls=tuple((name, arguments) for name, arguments in answer.tools.values()),
+            usage=_usage(row, answer.usage),
+            cost_usd=row.cost_usd if row is not None else None,
+            cost_status=row.cost_status if row is not None else None,
+            connection_reused=None if row is None or row.connection_reused is None else bool(row.connection_reused),
+            error=error,
+            attempts=tuple(self.tried),
+            changes=tuple(progress.changes),
+            request_body=self.body,
+            response_id=answer.response_id,
+            row=row,
+            **{name: getattr(stamps, name, None) for name in _STAMPS},
+        )
+
+
+_STAMPS = (
+    "ttfb_s",
+    "ttft_s",
+    "ttfo_s",
+    "duration_s",
+    "total_s",
+    "gap_max_s",
+    "stalls",
+    "connect_s",
+    "tls_s",
+)
+
+
+def _usage(row: Row | None, seen: Any) -> Usage:
+    if row is not None and row.usage_source is not None:
+        return Usage(
+            row.usage_input_tokens,
+            row.usage_output_tokens,
+            row.usage_cache_read_input_tokens,
+            row.usage_reasoning_output_tokens,
+            row.usage_source,
+        )
+    if seen is None:
+        return Usage()
+    details, output = seen.prompt_tokens_details, seen.completion_tokens_details
+    return Usage(
+        seen.prompt_tokens,
+        seen.completion_tokens,
+        details.cached_tokens if details is not None else None,
+        output.reasoning_tokens if output is not None else None,
+        "reported",
+    )
+
+
+def _retry_after(raised: BaseException | None) -> float | None:
+    """Return the seconds that a response's retry-after headers ask for."""
+    response = getattr(raised, "response", None)
+    if response is None:
+        return None
+    headers = response.headers
+    with contextlib.suppress(KeyError, ValueError):
+        return max(0.0, float(headers["retry-after-ms"]) / 1000)
+    value = headers.get("retry-after", "")
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(value))
+    with contextlib.suppress(ValueError, TypeError):
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    return None

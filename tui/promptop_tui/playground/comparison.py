@@ -1,0 +1,86 @@
+"""The table under the panes: one row per call, the best of each column marked by a star and by weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from promptop import figures
+from promptop.runs.result import RunResult
+from promptop.safe import clean_line
+
+BEST = "*"
+"""Stands behind the best figure of a column; colour is not the only carrier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its heading, how a result is read and shown, and which end is better (None: neither)."""
+
+    key: str
+    heading: str
+    value: Callable[[RunResult], float | None]
+    show: Callable[[float | None], str]
+    better: Callable[[Sequence[float]], float] | None
+    narrow: bool = True
+    """Whether it is shown in a narrow table too."""
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("ttft", "TTFT", lambda r: r.ttft_s, figures.seconds, min),
+    Column("total", "total", lambda r: r.total_s, figures.seconds, min),
+    Column("tps", "tok/s", lambda r: r.output_tps, figures.rate, max),
+    Column("input", "in", lambda r: r.usage.input_tokens, figures.count, min, narrow=False),
+    Column("output", "out", lambda r: r.usage.output_tokens, figures.count, None),
+    Column("cost", "cost", lambda r: r.cost_usd, figures.usd, min),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A figure as shown, and whether it is the best of its column."""
+
+    text: str
+    best: bool = False
+
+
+def best_of(results: Sequence[RunResult], column: Column) -> float | None:
+    """Return the best value of a column among calls that went well; None unless at least two differ."""
+    if column.better is None:
+        return None
+    values = [value for result in results if result.state == "done" and (value := column.value(result)) is not None]
+    if len(values) < 2 or min(values) == max(values):
+        return None
+    return column.better(values)
+
+
+def compare(results: Sequence[RunResult | None], columns: Sequence[Column] = COLUMNS) -> list[list[Cell]]:
+    """Return a row of cells per call (empty cells for calls without a result)."""
+    present = [result for result in results if result is not None]
+    best = {column.key: best_of(present, column) for column in columns}
+    rows = []
+    for result in results:
+        if result is None:
+            rows.append([Cell("") for _ in columns])
+            continue
+        row = []
+        for column in columns:
+            value = column.value(result)
+            text = _shown(result, column, value)
+            row.append(Cell(text, result.state == "done" and value is not None and value == best[column.key]))
+        rows.append(row)
+    return rows
+
+
+def _shown(result: RunResult, column: Column, value: float | None) -> str:
+    if value is None and column.key == "cost":
+        return "n/a"
+    estimated = result.usage.source == "estimated" and column.key in {"tps", "input", "output", "cost"}
+    return ("≈" if estimated and value is not None else "") + column.show(value)
+
+
+def ending(result: RunResult | None) -> str:
+    """Return why a call ended, in one word."""
+    if result is None:
+        return ""
+    return clean_line(result.error.type if result.error is not None else result.finish_reason or "–", 24)

@@ -1,0 +1,320 @@
+"""The Playground tab: one prompt, several models at once, measured in the transport and compared.
+
+Calls run on a thread of their own (:class:`promptop.runs.Runner`). Their pieces go straight into the inbox of a pane;
+one timer, running only while something runs, shows all inboxes in one frame. Results come as messages, so that every
+widget is touched by its own handlers alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal, Vertical
+from textual.message import Message
+from textual.timer import Timer
+from textual.widgets import DataTable, Static
+
+from promptop import figures
+from promptop.errors import PromptopError
+from promptop.prompts import compose as compose_prompt
+from promptop.prompts import parse
+from promptop.runs.request import RunRequest
+from promptop.runs.result import Delta, RunResult
+from promptop.runs.runner import Runner
+from promptop.runs.targets import Target
+from promptop.safe import clean, clean_line
+from promptop_tui.context import AppContext
+from promptop_tui.editor.area import PromptArea
+from promptop_tui.messages import OpenInPlayground
+from promptop_tui.playground.grid import fit_grid
+from promptop_tui.playground.pane import AnswerPane
+from promptop_tui.playground.parameters import ParameterColumn
+from promptop_tui.playground.table import ComparisonTable
+
+FRAMES_PER_SECOND = 10
+"""Panes are drawn this often while something streams; a reader sees no difference above it, a CPU does."""
+APP = "promptop playground"
+"""Name of the program in the log's rows."""
+
+
+class PlaygroundPane(Horizontal):
+    """The tab."""
+
+    HELP = """
+    ## Playground
+    Sends the prompt to every chosen model at once and shows the answers side by side as they stream. Time to first
+    token and total are stamped where bytes leave the socket, so that drawing delays no figure. Each attempt is a row
+    of the log: F4 shows it.
+
+    `Esc` cancels what runs and keeps what came. The table below marks the best figure of each column with `*`.
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f5", "run", "Run", id="playground.run", tooltip="Send the prompt to the models", priority=True),
+        Binding("escape", "cancel", "Cancel", id="playground.cancel", tooltip="Stop what runs; keep what came"),
+        Binding("f6", "next_pane", "Next", id="playground.next", tooltip="Look at the next answer", priority=True),
+        Binding("f7", "zoom", "Zoom", id="playground.zoom", tooltip="One answer alone, or all", priority=True),
+        Binding("f8", "parameters", "Params", id="playground.parameters", tooltip="Show or hide the parameters"),
+        Binding("f9", "prompt", "Prompt", id="playground.prompt", tooltip="Edit the prompt in a large field, or go on"),
+    ]
+
+    @dataclass
+    class CallDone(Message):
+        """A call is over; sent from the thread that made it."""
+
+        pane: AnswerPane
+        result: RunResult
+
+    def __init__(self, context: AppContext) -> None:
+        super().__init__()
+        self._shared = context
+        self._runner = Runner(
+            log=context.log_path,
+            app=APP,
+            bodies=context.settings.log.bodies,
+            simulated=context.simulated,
+        )
+        self._frames: Timer | None = None
+        self._zoomed = False
+        self._current = 0
+        self._given: tuple[str, list[dict[str, Any]]] | None = None
+        self._spent_usd = 0.0
+        self._unpriced = 0
+
+    def compose(self) -> ComposeResult:
+        """Lay out parameters, prompt, answers and comparison."""
+        yield ParameterColumn(self._shared.settings)
+        with Vertical(id="stage"):
+            yield PromptArea(id="prompt", placeholder="Write a prompt here, or press the playground key in the editor.")
+            yield Static(EMPTY, id="empty", markup=False)
+            yield Container(id="answers")
+            yield ComparisonTable(id="comparison")
+
+    def on_mount(self) -> None:
+        """Prepare the frame timer; it rests until something runs."""
+        area = self.query_one("#prompt", PromptArea)
+        area.border_title = "prompt"
+        area.show_tokens = False
+        area.show_line_numbers = False
+        self._frames = self.set_interval(1 / FRAMES_PER_SECOND, self._frame, pause=True)
+        self._show_spent()
+        self._arrange()
+
+    def on_unmount(self) -> None:
+        """Cancel what runs and close the connections."""
+        self._runner.close()
+
+    # The prompt
+
+    def open_prompt(self, message: OpenInPlayground) -> None:
+        """Take messages, models and parameters from another tab; nothing is sent yet."""
+        given = [dict(each) for each in message.messages]
+        text = compose_prompt(given)
+        area = self.query_one("#prompt", PromptArea)
+        area.load_text(text)
+        # Parts that are no text (images, tool calls) cannot be typed: while the text stands as it came, the messages
+        # are sent as they came.
+        self._given = (text, given)
+        area.border_title = f"prompt · {clean_line(message.source, 40)}" if message.source else "prompt"
+        column = self.query_one(ParameterColumn)
+        column.choose(list(message.models))
+        if message.parameters:
+            column.fill(message.parameters)
+
+    def _messages(self) -> list[dict[str, Any]]:
+        text = self.query_one("#prompt", PromptArea).text
+        if self._given is not None and self._given[0] == text:
+            return self._given[1]
+        return parse(text).openai()
+
+    # Running
+
+    async def action_run(self) -> None:
+        """Send the prompt to every chosen model."""
+        if self._any_running():
+            self.notify("Still running: Esc cancels.", severity="warning")
+            return
+        try:
+            requests = self._requests()
+        except PromptopError as error:
+            self.notify(clean(str(error)), title="Not sent", severity="error", markup=False)
+            return
+        panes = await self._panes_for(requests)
+        for pane, request in zip(panes, requests, strict=True):
+            pane.begin(request)
+            pane.progress = self._runner.start(
+                request, on_delta=partial(_hand_over, pane), on_done=partial(self._done_elsewhere, pane)
+            )
+        self._table()
+        if self._frames is not None:
+            self._frames.resume()
+
+    def _requests(self) -> list[RunRequest]:
+        """Build the requests; raise :class:`PromptopError` with what is missing or wrong."""
+        column = self.query_one(ParameterColumn)
+        targets, values = column.targets(), column.values()
+        if not targets:
+            raise PromptopError("No model is chosen.", "Choose one in the list with space, or type its name there.")
+        messages = self._messages()
+        if not any(str(message.get("content") or "").strip() for message in messages):
+            raise PromptopError("The prompt is empty.", "Write one above, or open one from the editor (F2).")
+        cap = self._shared.settings.playground.session_cap_usd
+        if cap and self._spent_usd >= cap:
+            raise PromptopError(
+                f"This session has spent {figures.usd(self._spent_usd)} of its cap of {figures.usd(cap)}.",
+                "Raise session_cap_usd in [playground] of the settings, and start again.",
+            )
+        return [self._request(target, messages, values) for target in targets]
+
+    def _request(self, target: Target, messages: list[dict[str, Any]], values: dict[str, Any]) -> RunRequest:
+        return RunRequest(profile=target.profile, model=target.model, messages=messages, label=target.spec, **values)
+
+    async def _panes_for(self, requests: list[RunRequest]) -> list[AnswerPane]:
+        """Return one pane per request, keeping those whose model is asked again."""
+        answers = self.query_one("#answers", Container)
+        titles = [clean_line(request.title) for request in requests]
+        panes = list(answers.query(AnswerPane))
+        if [pane.title_text for pane in panes] != titles:
+            await answers.remove_children()
+            panes = [AnswerPane(request.title) for request in requests]
+            await answers.mount(*panes)
+            self._current = 0
+        self._arrange()
+        return panes
+
+    def _done_elsewhere(self, pane: AnswerPane, result: RunResult) -> None:
+        """Runs on the thread of the calls."""
+        self.post_message(self.CallDone(pane, result))
+
+    @on(CallDone)
+    def _call_done(self, event: CallDone) -> None:
+        event.pane.finish(event.result)
+        if event.result.cost_usd is not None:
+            self._spent_usd += event.result.cost_usd
+        elif event.result.cost_status == "unpriced":
+            self._unpriced += 1
+        self._show_spent()
+        self._table()
+        if not self._any_running() and self._frames is not None:
+            self._frames.pause()
+
+    def _frame(self) -> None:
+        """Show what came, in all panes at once."""
+        with self.app.batch_update():
+            for pane in self.query(AnswerPane):
+                if pane.result is None:
+                    pane.tick()
+
+    def _any_running(self) -> bool:
+        return any(pane.progress is not None and pane.result is None for pane in self.query(AnswerPane))
+
+    def action_cancel(self) -> None:
+        """Stop what runs; with nothing running, leave the field that is typed in."""
+        if self._runner.cancel_all():
+            return
+        panes = list(self.query(AnswerPane))
+        if panes and not isinstance(self.screen.focused, AnswerPane):
+            panes[min(self._current, len(panes) - 1)].focus()
+
+    def _show_spent(self) -> None:
+        cap = self._shared.settings.playground.session_cap_usd
+        text = f"session {figures.usd(self._spent_usd)}" + (f" of {figures.usd(cap)}" if cap else "")
+        if self._unpriced:
+            text += f"\n+ {self._unpriced} unpriced"
+        self.query_one(ParameterColumn).show_spent(text)
+
+    # Comparison
+
+    def _table(self) -> None:
+        panes = list(self.query(AnswerPane))
+        self.query_one(ComparisonTable).show(panes)
+        self.query_one(ComparisonTable).display = len(panes) > 0
+        self.query_one("#empty").display = not panes
+
+    @on(DataTable.RowHighlighted, "#comparison")
+    def _row_chosen(self, event: DataTable.RowHighlighted) -> None:
+        if event.data_table.has_focus:
+            self._look_at(event.cursor_row)
+
+    @on(DataTable.RowSelected, "#comparison")
+    def _row_entered(self, event: DataTable.RowSelected) -> None:
+        self._look_at(event.cursor_row, focus=True)
+
+    @on(AnswerPane.Chosen)
+    def _pane_chosen(self, event: AnswerPane.Chosen) -> None:
+        panes = list(self.query(AnswerPane))
+        if event.pane in panes:
+            self._current = panes.index(event.pane)
+            self.query_one(ComparisonTable).mark(self._current)
+
+    # Arrangement
+
+    def action_next_pane(self) -> None:
+        """Look at the next answer."""
+        panes = list(self.query(AnswerPane))
+        if panes:
+            focused = isinstance(self.screen.focused, AnswerPane)
+            self._look_at((self._current + 1) % len(panes) if focused else self._current, focus=True)
+
+    def action_zoom(self) -> None:
+        """Show one answer alone, or as many as there is room for."""
+        self._zoomed = not self._zoomed
+        self._arrange()
+
+    def action_parameters(self) -> None:
+        """Show or hide the column of parameters."""
+        self.toggle_class("-no-parameters")
+
+    def action_prompt(self) -> None:
+        """Give the prompt the stage, or give it back to the answers."""
+        self.toggle_class("-prompt-large")
+        if self.has_class("-prompt-large"):
+            self.query_one("#prompt").focus()
+
+    def _look_at(self, number: int, *, focus: bool = False) -> None:
+        panes = list(self.query(AnswerPane))
+        if not 0 <= number < len(panes):
+            return
+        self._current = number
+        self._arrange()
+        self.query_one(ComparisonTable).mark(number)
+        if focus:
+            panes[number].focus()
+
+    @on(events.Resize)
+    def _room_changed(self) -> None:
+        self.call_after_refresh(self._arrange)
+
+    def _arrange(self) -> None:
+        """Show as many answers as there is room for: the page that holds the current one."""
+        answers = self.query_one("#answers", Container)
+        panes = list(answers.query(AnswerPane))
+        answers.display = bool(panes)
+        if not panes:
+            return
+        self._current = min(self._current, len(panes) - 1)
+        room = answers.size if answers.size.width else self.size
+        columns, rows = (1, 1) if self._zoomed else fit_grid(len(panes), room.width, room.height)
+        page = self._current // (columns * rows)
+        visible = range(page * columns * rows, (page + 1) * columns * rows)
+        for number, pane in enumerate(panes):
+            pane.display = number in visible
+        answers.styles.grid_size_columns = columns
+        answers.styles.grid_size_rows = rows
+        self.set_class(columns * rows < len(panes), "-paged")
+
+
+EMPTY = """\
+Nothing has run yet.
+
+F5 sends the prompt to the chosen models.
+F2 opens the editor; its playground key brings a prompt here."""
+
+
+def _hand_over(pane: AnswerPane, delta: Delta) -> None:
+    """Runs on the thread of the calls: puts a piece into the pane's inbox."""
+    pane.feed(delta.kind, delta.text)
