@@ -129,6 +129,12 @@ class StreamReader:
                 digest.read_body(self._head, held, json_body=self._kind == _JSON)
         return digest
 
+    def release(self) -> None:
+        """Let go of everything that was held; stamps stay."""
+        self._held.clear()
+        self._head = b""
+        self._splitter = self._digest = None
+
     def _take(self, data: bytes, now: float) -> None:
         if self.bytes_decoded is not None:
             self.bytes_decoded += len(data)
