@@ -1,0 +1,294 @@
+"""The proxy's way to an upstream: aiohttp, or httpx2 where HTTP/2 is asked for (aiohttp has none).
+
+Both give an :class:`Answer`: status, header fields and the body's bytes as they come from the wire, undecoded. Nothing
+is added to a request: no cookies of other clients, no redirects followed, no ``.netrc``, no default header.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from multidict import CIMultiDict
+from yarl import URL
+
+from promptop.shim.proxy.limits import Limits
+from promptop.shim.proxy.upstreams import Upstream
+
+if TYPE_CHECKING:
+    import httpx2
+
+Body = bytes | AsyncIterator[bytes] | None
+
+_UNSENT = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+"""What aiohttp would add; a proxy sends what its client sent."""
+
+
+@dataclass(slots=True)
+class Connected:
+    """What is known of the connection that a request went out on."""
+
+    reused: bool | None = None
+    connect_s: float | None = None
+    """Seconds for TCP and TLS together; None on a reused connection."""
+
+
+class UpstreamError(Exception):
+    """The upstream gave no usable answer; the text holds no address and no credentials."""
+
+    replayable = False
+    """No byte of an answer came, on a connection that had been kept from before."""
+
+
+class ConnectError(UpstreamError):
+    """No connection, or one that closed before an answer."""
+
+
+class UpstreamTimeoutError(UpstreamError, TimeoutError):
+    """No connection or no answer in time."""
+
+
+class TLSError(UpstreamError):
+    """The server's certificate or handshake was refused."""
+
+
+class ProtocolError(UpstreamError):
+    """The answer's head is not HTTP, or larger than the limits."""
+
+
+class CutError(OSError):
+    """The answer's body ended before its end."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """An upstream's response whose body is still to be read."""
+
+    status: int
+    reason: str
+    headers: Sequence[tuple[str, str]]
+    read: Callable[[], Awaitable[bytes]]
+    """Next bytes of the body as they came, ``b""`` at its end; raises :class:`CutError`."""
+    close: Callable[[], Awaitable[None]]
+    """Give the connection up, or back if the body has been read; idempotent."""
+    connected: Connected = field(default_factory=Connected)
+
+
+class Client(Protocol):
+    """Sends requests to upstreams."""
+
+    async def send(
+        self, upstream: Upstream, method: str, target: str, headers: CIMultiDict[str], body: Body, note: Connected
+    ) -> Answer:
+        """Send one request and return when the answer's head is there; raise :class:`UpstreamError`."""
+
+    async def close(self) -> None:
+        """Close every connection."""
+
+
+_note: ContextVar[Connected | None] = ContextVar("connection", default=None)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Notes whether a request got a new connection or a kept one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._known: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.connector.Connection:
+        """Return a connection, as the base class does."""
+        started = perf_counter()
+        connection = await super().connect(req, traces, timeout)
+        note, protocol = _note.get(), connection.protocol
+        if note is not None and protocol is not None:
+            note.reused = protocol in self._known
+            if not note.reused:
+                note.connect_s = perf_counter() - started
+                self._known.add(protocol)
+        return connection
+
+
+class Http1:
+    """HTTP/1.1 with kept connections."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Must be called inside a running loop."""
+        common: dict[str, Any] = {
+            "cookie_jar": aiohttp.DummyCookieJar(),
+            "auto_decompress": False,
+            "skip_auto_headers": _UNSENT,
+            "read_bufsize": limits.buffer_bytes,
+            "max_line_size": limits.header_bytes,
+            "max_field_size": limits.header_bytes,
+            "max_headers": limits.headers,
+            "timeout": aiohttp.ClientTimeout(total=None, connect=limits.connect_s, sock_connect=limits.connect_s),
+        }
+        self._kept = aiohttp.ClientSession(connector=_Connector(limit=0, keepalive_timeout=60), **common)
+        # A body that streams cannot be sent again, so it never meets a connection that the server is about to close.
+        self._fresh = aiohttp.ClientSession(connector=_Connector(limit=0, force_close=True), **common)
+
+    async def send(
+        self, upstream: Upstream, method: str, target: str, headers: CIMultiDict[str], body: Body, note: Connected
+    ) -> Answer:
+        """Send one request over HTTP/1.1."""
+        session = self._fresh if body is not None and not isinstance(body, bytes) else self._kept
+        token = _note.set(note)
+        try:
+            response = await session.request(
+                method,
+                URL(upstream.origin + target, encoded=True),
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                proxy=upstream.via,
+            )
+        except aiohttp.ClientError as error:
+            raise _failure(error, note) from None
+        except TimeoutError:
+            raise UpstreamTimeoutError("no answer in time") from None
+        except (OSError, ValueError) as error:
+            raise ConnectError(_plain(error)) from None
+        finally:
+            _note.reset(token)
+        content = response.content
+
+        async def read() -> bytes:
+            try:
+                return await content.readany()
+            except (aiohttp.ClientError, OSError) as error:
+                raise CutError(type(error).__name__) from None
+
+        async def close() -> None:
+            # Closes the connection unless the body has been read to its end, when it is back in the pool already.
+            response.close()
+
+        fields = [(name.decode("utf-8", "replace"), _text(value)) for name, value in response.raw_headers]
+        return Answer(response.status, response.reason or "", fields, read, close, note)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._kept.close()
+        await self._fresh.close()
+
+
+def _failure(error: aiohttp.ClientError, note: Connected) -> UpstreamError:
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        failed: UpstreamError = ConnectError("the server closed the connection without an answer")
+        # Else the message is the part of the head that came.
+        failed.replayable = bool(note.reused) and isinstance(error.message, str)
+        return failed
+    if isinstance(error, aiohttp.ServerTimeoutError):
+        return UpstreamTimeoutError("no connection in time" if note.reused is None else "no answer in time")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return TLSError("the server's certificate or TLS was refused")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return ConnectError(_plain(error.os_error))
+    if isinstance(error, aiohttp.ClientOSError):
+        failed = ConnectError(_plain(error))
+        failed.replayable = bool(note.reused)
+        return failed
+    if isinstance(error, aiohttp.ClientResponseError):
+        return ProtocolError("the server's answer is not valid HTTP, or its headers are too large")
+    return ConnectError(type(error).__name__)
+
+
+def _plain(error: BaseException) -> str:
+    """Say what failed without the address, which may hold what should not be shown."""
+    reason = getattr(error, "strerror", None)
+    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+class Http2:
+    """HTTP/2 where the server speaks it, through httpx2: many calls on one connection, several times aiohttp's cost."""
+
+    def __init__(self, limits: Limits, upstream: Upstream) -> None:
+        import httpx2
+
+        self._httpx2 = httpx2
+        # Without TLS there is nothing to negotiate: HTTP/2 is spoken from the first byte (prior knowledge).
+        plain = upstream.origin.startswith("http://")
+        self._client = httpx2.AsyncClient(
+            http1=not plain,
+            http2=True,
+            trust_env=False,
+            follow_redirects=False,
+            proxy=upstream.via,
+            verify=ssl.create_default_context() if not plain else True,
+            timeout=httpx2.Timeout(None, connect=limits.connect_s),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=60),
+        )
+        for name in list(self._client.headers):
+            del self._client.headers[name]
+
+    async def send(
+        self, upstream: Upstream, method: str, target: str, headers: CIMultiDict[str], body: Body, note: Connected
+    ) -> Answer:
+        """Send one request over HTTP/2."""
+        httpx2 = self._httpx2
+        started = perf_counter()
+
+        async def trace(event: str, _: Mapping[str, Any]) -> None:
+            if event.startswith("connection.connect_tcp.started"):
+                note.reused = False
+            elif event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+                note.connect_s = perf_counter() - started
+
+        note.reused = True
+        request = self._client.build_request(
+            method,
+            upstream.origin + target,
+            headers=list(headers.items()),
+            content=body,
+            extensions={"trace": trace, "target": target.encode("utf-8", "surrogateescape")},
+        )
+        try:
+            response = await self._client.send(request, stream=True)
+        except httpx2.TimeoutException:
+            raise UpstreamTimeoutError("no answer in time") from None
+        except (httpx2.HTTPError, ssl.SSLError, OSError, ValueError) as error:
+            failed = ConnectError(type(error).__name__)
+            failed.replayable = isinstance(error, httpx2.RemoteProtocolError) and note.reused is True
+            raise failed from None
+        chunks = _chunks(response)
+
+        async def read() -> bytes:
+            try:
+                return await anext(chunks, b"")
+            except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
+                raise CutError(type(error).__name__) from None
+
+        async def close() -> None:
+            with contextlib.suppress(httpx2.HTTPError, OSError):
+                await chunks.aclose()
+                await response.aclose()
+
+        fields = [(name.decode("latin-1"), _text(value)) for name, value in response.headers.raw]
+        return Answer(response.status_code, response.reason_phrase, fields, read, close, note)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+
+async def _chunks(response: httpx2.Response) -> Any:
+    async for chunk in response.aiter_raw():
+        if chunk:
+            yield chunk

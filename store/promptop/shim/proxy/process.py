@@ -1,0 +1,397 @@
+"""The proxy as a process: one loop or several workers on one port, and an end that lets streams finish.
+
+A first SIGTERM or SIGINT stops taking connections and waits for the calls in flight; a second one ends them. Workers
+are forked before any loop or thread exists; each binds the port itself (``SO_REUSEPORT``), writes the log itself, and
+tells its figures to the others over a private socket, so that ``/metrics`` of any of them is the sum of all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import ipaddress
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from promptop.errors import PromptopError, UsageError
+from promptop.shim.proxy import metrics as exposition
+from promptop.shim.proxy.limits import Limits
+from promptop.shim.proxy.upstreams import Routes, Upstream
+
+if TYPE_CHECKING:
+    from promptop.log.items import Bodies
+    from promptop.shim.proxy.server import Proxy
+
+SHORTEST_TOKEN = 16
+SWITCH_S = 0.0005
+"""How long the log's thread may keep the interpreter from the loop; Python's 5 ms would show in every p99."""
+_PEER_S = 1.0
+_YOUNG_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything that a proxy process is told."""
+
+    upstreams: Sequence[Upstream]
+    host: str = "127.0.0.1"
+    port: int = 8787
+    allow: Sequence[str] = ()
+    token: str | None = field(default=None, repr=False)
+    log_path: Path | None = None
+    bodies: Bodies | None = None
+    app: str | None = None
+    simulated: bool = False
+    include_usage: bool = True
+    limits: Limits = field(default_factory=Limits)
+    workers: int = 1
+    loop: str = "auto"
+    """``uvloop``, ``asyncio``, or ``auto``: uvloop where it is installed."""
+
+
+def check(options: Options) -> None:
+    """Raise :class:`UsageError` for options that would open the proxy to others, or cannot be meant."""
+    if options.token is not None and len(options.token) < SHORTEST_TOKEN:
+        raise UsageError(
+            f"The access token is shorter than {SHORTEST_TOKEN} characters.",
+            'Make one with: python -c "import secrets; print(secrets.token_urlsafe())"',
+        )
+    if options.token is None and not _only_this_machine(options.host):
+        raise UsageError(
+            f"{options.host} can be reached from other machines, and no access token is set.",
+            "Set PROMPTOP_PROXY_TOKEN or --token-file, or listen on 127.0.0.1.",
+        )
+    Routes(options.upstreams, options.allow)
+    loop_factory(options.loop)
+
+
+def _only_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the event loop, None for asyncio's own; raise :class:`UsageError` if uvloop is missing."""
+    if name == "asyncio":
+        return None
+    try:
+        made: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    except ImportError:
+        if name == "uvloop":
+            raise UsageError("uvloop is not installed.", "pip install 'promptop[uvloop]', or --loop auto.") from None
+        return None
+    return made
+
+
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Return a bound socket that does not listen yet; raise :class:`PromptopError` if the address cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise PromptopError(f"Cannot listen on {host}: {error.strerror}.", "Give --listen HOST:PORT.") from None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise PromptopError(
+            f"Cannot listen on {host} port {port}: {error.strerror}.", "Choose another with --listen HOST:PORT."
+        ) from None
+    return bound
+
+
+def build(options: Options) -> Proxy:
+    """Return a proxy for these options with this process's writer of the log."""
+    from promptop.log import writer_for
+    from promptop.shim.proxy.server import Proxy
+
+    writer = writer_for(options.log_path, bodies=options.bodies)
+    return Proxy(
+        Routes(options.upstreams, options.allow),
+        writer,
+        limits=options.limits,
+        token=options.token,
+        app=options.app,
+        simulated=options.simulated,
+        include_usage=options.include_usage,
+    )
+
+
+def serve(options: Options, ready: Callable[[int], None] = lambda port: None) -> int:
+    """Run until a signal and return the exit code; ``ready`` is told the port once connections are accepted."""
+    check(options)
+    sys.setswitchinterval(SWITCH_S)
+    if options.workers > 1:
+        return _Workers(options, ready).run()
+    bound = bind(options.host, options.port)
+    with asyncio.Runner(loop_factory=loop_factory(options.loop)) as runner:
+        runner.run(_until_signal(build(options), bound, ready))
+    return 0
+
+
+async def _until_signal(
+    proxy: Proxy,
+    bound: socket.socket,
+    ready: Callable[[int], None],
+    signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
+    orphaned: int | None = None,
+) -> None:
+    loop = asyncio.get_running_loop()
+    stopping, hurrying = asyncio.Event(), asyncio.Event()
+
+    def stop() -> None:
+        hurrying.set() if stopping.is_set() else stopping.set()
+
+    for number in signals:
+        loop.add_signal_handler(number, stop)
+    if orphaned is not None:
+
+        def alone() -> None:
+            loop.remove_reader(orphaned)
+            stop()
+
+        loop.add_reader(orphaned, alone)
+    await proxy.start(bound)
+    ready(proxy.port)
+    await stopping.wait()
+    await finish(proxy, hurrying)
+
+
+async def finish(proxy: Proxy, hurrying: asyncio.Event) -> None:
+    """Stop a proxy in its own time, or at once when ``hurrying`` is set; then write what the log has queued."""
+    ending = asyncio.create_task(proxy.stop())
+    hurry = asyncio.create_task(hurrying.wait())
+    await asyncio.wait((ending, hurry), return_when=asyncio.FIRST_COMPLETED)
+    if not ending.done():
+        proxy.end_calls()
+    hurry.cancel()
+    await ending
+    await asyncio.get_running_loop().run_in_executor(None, proxy.flush)
+
+
+class _Workers:
+    """The parent of several workers: starts them, restarts one that dies, passes signals on."""
+
+    def __init__(self, options: Options, ready: Callable[[int], None]) -> None:
+        self._options = options
+        self._ready = ready
+        # Bound but not listening: it keeps the port while no worker has it yet, and takes no connection itself.
+        self._bound = bind(options.host, options.port, shared=True)
+        self._port: int = self._bound.getsockname()[1]
+        self._folder = Path(tempfile.mkdtemp(prefix="promptop-"))
+        self._alive, self._alive_write = os.pipe()
+        self._started: dict[int, tuple[int, float]] = {}
+        self._signals = 0
+
+    def run(self) -> int:
+        """Run until a signal has ended every worker."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        ready_read, ready_write = os.pipe()
+        code = 0
+        try:
+            for index in range(self._options.workers):
+                self._fork(index, ready_write)
+            os.close(ready_write)
+            self._await_workers(ready_read)
+            while self._started:
+                code = max(code, self._reap())
+        finally:
+            os.close(ready_read)
+            os.close(self._alive_write)
+            shutil.rmtree(self._folder, ignore_errors=True)
+        return code
+
+    def _await_workers(self, ready_read: int) -> None:
+        seen = 0
+        while seen < self._options.workers and not self._signals:
+            told = os.read(ready_read, 64)
+            if not told:
+                break
+            seen += len(told)
+        if seen >= self._options.workers:
+            self._ready(self._port)
+
+    def _on_signal(self, *_: object) -> None:
+        self._signals += 1
+        for pid in list(self._started):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def _fork(self, index: int, ready_write: int | None = None) -> None:
+        pid = os.fork()
+        if pid:
+            self._started[pid] = index, monotonic()
+            return
+        code = 1
+        try:
+            code = self._worker(index, ready_write)
+        except BaseException as error:  # noqa: BLE001 - a forked child must not return into the parent's stack
+            sys.stderr.write(f"promptop proxy: worker {index} failed: {type(error).__name__}\n")
+        finally:
+            os._exit(code)
+
+    def _worker(self, index: int, ready_write: int | None) -> int:
+        os.close(self._alive_write)
+        self._bound.close()
+        # A terminal's Ctrl-C reaches the whole group; the parent passes it on once, as SIGTERM.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        options = self._options
+        bound = bind(options.host, self._port, shared=True)
+
+        def ready(_: int) -> None:
+            if ready_write is not None:
+                os.write(ready_write, b".")
+                os.close(ready_write)
+
+        async def main() -> None:
+            proxy = build(options)
+            peers = Peers(proxy, self._folder, index)
+            proxy.exposition = peers.exposition  # type: ignore[method-assign]
+            async with peers:
+                await _until_signal(proxy, bound, ready, (signal.SIGTERM,), self._alive)
+
+        with asyncio.Runner(loop_factory=loop_factory(options.loop)) as runner:
+            runner.run(main())
+        return 0
+
+    def _reap(self) -> int:
+        try:
+            pid, status = os.wait()
+        except InterruptedError:
+            return 0
+        index, started = self._started.pop(pid, (-1, 0.0))
+        if self._signals or index < 0:
+            return 0
+        if monotonic() - started < _YOUNG_S:
+            self._on_signal()
+            return 1
+        code = os.waitstatus_to_exitcode(status)
+        sys.stderr.write(f"promptop proxy: worker {index} ended with {code} and is started again\n")
+        self._fork(index)
+        return 0
+
+
+class Peers:
+    """The other workers: each tells its figures to whoever connects to its socket in a private folder."""
+
+    def __init__(self, proxy: Proxy, folder: Path, index: int) -> None:
+        self._proxy = proxy
+        self._folder = folder
+        self._path = folder / f"{index}.sock"
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Peers:
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._tell, self._path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._path.unlink(missing_ok=True)
+
+    async def _tell(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(json.dumps(self._proxy.snapshot()).encode())
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    async def exposition(self) -> str:
+        """Return the sum of all workers' figures; one that does not answer within a second is left out."""
+        others = [path for path in sorted(self._folder.glob("*.sock")) if path != self._path]
+        told = await asyncio.gather(*(self._ask(path) for path in others))
+        snapshots = [self._proxy.snapshot(), *(figures for figures in told if figures is not None)]
+        return exposition.render(exposition.merge(snapshots))
+
+    async def _ask(self, path: Path) -> Any:
+        try:
+            async with asyncio.timeout(_PEER_S):
+                reader, writer = await asyncio.open_unix_connection(path)
+                try:
+                    return json.loads(await reader.read())
+                finally:
+                    writer.close()
+        except (OSError, ValueError, TimeoutError):
+            return None
+
+
+class ProxyThread:
+    """A proxy on a loop of its own in a thread, for programs that do something else meanwhile."""
+
+    def __init__(self, options: Options, bound: socket.socket | None = None) -> None:
+        """Check the options and bind the port, so that its number is known before anything runs."""
+        check(options)
+        self._options = options
+        self._bound = bound or bind(options.host, options.port)
+        self.port: int = self._bound.getsockname()[1]
+        self.proxy: Proxy | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._hurrying: asyncio.Event | None = None
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="promptop-proxy", daemon=True)
+
+    def start(self) -> ProxyThread:
+        """Return when connections are accepted; raise what kept it from starting."""
+        self._bound.listen(1024)
+        self._thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def stop(self, *, hurry: bool = False) -> None:
+        """Let calls finish (or end them, in a hurry), write the log, and join the thread."""
+        if self._loop is not None and self._thread.is_alive():
+            assert self._stopping is not None and self._hurrying is not None
+            with contextlib.suppress(RuntimeError):  # the loop has just ended
+                self._loop.call_soon_threadsafe(self._stopping.set)
+                if hurry:
+                    self._loop.call_soon_threadsafe(self._hurrying.set)
+        self._thread.join()
+
+    def __enter__(self) -> ProxyThread:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=loop_factory(self._options.loop)) as runner:
+                runner.run(self._main())
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits in start()
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping, self._hurrying = asyncio.Event(), asyncio.Event()
+        self.proxy = build(self._options)
+        await self.proxy.start(self._bound)
+        self._ready.set()
+        await self._stopping.wait()
+        await finish(self.proxy, self._hurrying)

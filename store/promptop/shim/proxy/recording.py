@@ -1,0 +1,129 @@
+"""From a request at the proxy to its row: the shim's own :class:`~promptop.shim.call.Call`, with two additions.
+
+Its row feeds the metrics. And a compressed answer is not inflated while it passes: its reads are kept with their times,
+within :data:`HELD_COMPRESSED`, and read on the log's writer thread in small bites up to :data:`MOST_DECODED`, so that a
+compression bomb costs neither the loop nor memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from multidict import CIMultiDict
+
+from promptop.shim.call import Call, Labels
+from promptop.shim.faults import count_fault
+from promptop.shim.note import Note
+from promptop.shim.proxy.clients import Answer
+from promptop.shim.proxy.metrics import Metrics
+from promptop.shim.proxy.upstreams import Upstream
+
+if TYPE_CHECKING:
+    from promptop.log import Writer
+    from promptop.log.items import Finished
+
+HELD_COMPRESSED = 1 << 20
+"""Most bytes of a compressed answer that are kept for reading; a longer one passes and is read up to there."""
+MOST_DECODED = 64 << 20
+"""Most bytes that a compressed answer is inflated to; what follows is a bomb, or no answer of a model."""
+_BITE = 4096
+
+
+class Recorder:
+    """Makes the calls of one proxy."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        metrics: Metrics,
+        *,
+        app: str | None = None,
+        tags: Mapping[str, object] | None = None,
+        simulated: bool = False,
+    ) -> None:
+        self.metrics = metrics
+        self._labels = Labels(sink=writer, app=app, tags=tags or {}, simulated=simulated)
+
+    def begin(
+        self,
+        upstream: Upstream,
+        method: str,
+        target: str,
+        headers: CIMultiDict[str],
+        body: bytes | None,
+        note: Note | None,
+        parsed: Any = None,
+    ) -> ProxiedCall:
+        """Start the clock of one attempt. ``headers`` and ``body`` are the request's as it is sent on."""
+        path, _, query = target.partition("?")
+        call = ProxiedCall(
+            self._labels,
+            method=method,
+            host=upstream.host,
+            port=upstream.port,
+            path=path,
+            query=query,
+            headers=list(headers.items()),
+            body=body,
+            parsed=parsed,
+        )
+        call.metrics = self.metrics
+        call.note = note
+        call.compressed = None
+        return call
+
+
+class ProxiedCall(Call):
+    """One attempt that went through the proxy."""
+
+    __slots__ = ("compressed", "compressed_bytes", "metrics")
+
+    metrics: Metrics
+    compressed: list[tuple[bytes, float]] | None
+    """Reads of a compressed answer and their times, to be inflated later; None for an answer that is not."""
+    compressed_bytes: int
+
+    def answered(self, answer: Answer, now_s: float) -> Callable[[bytes, float], None]:
+        """Note the answer's head and return what takes each of its reads."""
+        self.connect_s, self.connection_reused = answer.connected.connect_s, answer.connected.reused
+        self.responded(answer.status, answer.headers, now_s)
+        for name, value in answer.headers:
+            if name.lower() == "content-encoding" and value.strip().lower() not in ("", "identity"):
+                self.compressed, self.compressed_bytes = [], 0
+                return self._keep
+        return self.feed
+
+    def _keep(self, data: bytes, now_s: float) -> None:
+        self.compressed_bytes += len(data)
+        if self.compressed is not None and self.compressed_bytes <= HELD_COMPRESSED:
+            self.compressed.append((data, now_s))
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the answer is a stream of events."""
+        return self.reader is not None and self.reader.is_stream
+
+    def finish(self) -> Finished:
+        """Return the row, on the writer's thread, and tell it to the metrics."""
+        if self.compressed:
+            try:
+                self._inflate(self.compressed)
+            except Exception as error:  # noqa: BLE001 - the boundary: the row is written with what could be read
+                count_fault("inflate", error)
+            self.compressed = None
+        done = super().finish()
+        self.metrics.observe(done.row)
+        return done
+
+    def _inflate(self, reads: list[tuple[bytes, float]]) -> None:
+        reader = self.reader
+        if reader is None:
+            return
+        for data, now_s in reads:
+            for start in range(0, len(data), _BITE):
+                reader.feed(data[start : start + _BITE], now_s)
+                if (reader.bytes_decoded or 0) > MOST_DECODED:
+                    reader.bytes_received = self.compressed_bytes
+                    return
+        reader.bytes_received = self.compressed_bytes
