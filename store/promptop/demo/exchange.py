@@ -38,16 +38,13 @@ class Exchange:
 
     async def pause(self, delay_s: float, real_s: float = 0.0) -> None:
         """Wait ``delay_s`` scaled by the speed and ``real_s`` as it is, on a schedule that does not drift."""
-        wait = delay_s * self._speed + real_s
-        if wait <= 0:
-            return
-        self._due_s += wait
         now = time.perf_counter()
-        if self._due_s > now:
+        # Late by more than a tenth of a second: catching up would turn the pauses into a burst.
+        self._due_s = max(self._due_s, now - 0.1) + delay_s * self._speed
+        if real_s > 0:
+            self._due_s = max(self._due_s, now) + real_s
+        if self._due_s > now and delay_s * self._speed + real_s > 0:
             await asyncio.sleep(self._due_s - now)
-        else:
-            # Late by more than a tenth of a second: catching up would turn a pause into a burst.
-            self._due_s = max(self._due_s, now - 0.1)
 
     async def respond(
         self, status: int, body: bytes, content_type: str = "application/json", headers: Mapping[str, str] | None = None

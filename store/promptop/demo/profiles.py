@@ -79,14 +79,7 @@ def _models() -> dict[str, ModelProfile]:
             "gpt-5-mini", "openai", ttft_s=1.4, tps=110, reasoning="hidden", reasoning_tokens=160, refuses=_HIDDEN
         ),
         ModelProfile("gpt-5", "openai", ttft_s=2.6, tps=85, reasoning="hidden", reasoning_tokens=320, refuses=_HIDDEN),
-        ModelProfile(
-            "claude-sonnet-4-5",
-            "anthropic",
-            ttft_s=0.9,
-            tps=65,
-            token_factor=1.18,
-            snapshot="claude-sonnet-4-5-20250929",
-        ),
+        ModelProfile("claude-sonnet-5-5", "anthropic", ttft_s=0.9, tps=65, token_factor=1.53),
         ModelProfile(
             "claude-haiku-4-5",
             "anthropic",

@@ -164,7 +164,7 @@ def _shape(text: str, options: Sequence[str]) -> str:
         return "code"
     if re.search(r"\b(list|bullets?|bullet points|steps|ideas)\b|列出|列表|清单|步骤|要点", low):
         return "list"
-    if re.search(r"\d+\s*[个条点项](?!月)", text) and not re.search(r"\d\s*字", text):
+    if _count(text) is not None and not re.search(r"\d\s*字", text):
         return "list"
     return "prose"
 
