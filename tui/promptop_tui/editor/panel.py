@@ -1,0 +1,200 @@
+"""The models panel: what the draft is for each watched model, what is expected of the calls, the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.getters import query_one
+from textual.message import Message
+from textual.widgets import Input, Label, Static
+
+from promptop.safe import clean_line
+from promptop_tui.editor.figures import Demand, Figure, bar, share, signed_percent, usd
+
+Cell = tuple[str, str]
+"""Text and style (a theme variable; no colour is named here)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the table."""
+
+    title: str
+    width: int
+    cell: Callable[[Figure], Cell]
+
+
+def _tokens(figure: Figure) -> Cell:
+    sign = "=" if figure.is_exact else "≈"
+    return f"{sign}{figure.tokens:,}", "bold" if figure.is_exact else "$text-muted"
+
+
+def _window(figure: Figure) -> Cell:
+    full = figure.window_share is not None and figure.window_share > 1
+    return share(figure.window_share), "$text-error bold" if full else ""
+
+
+def _money(amount: float | None) -> Cell:
+    return usd(amount), "$text-muted" if amount is None else "$cost"
+
+
+def _change(figure: Figure) -> Cell:
+    change = figure.change
+    style = "" if not change else "$text-success" if change < 0 else "$text-warning"
+    return signed_percent(change), style
+
+
+def _thousand(figure: Figure) -> Cell:
+    per_call = figure.usd_per_call
+    return _money(None if per_call is None else per_call * 1000)
+
+
+_TOKENS = Column("tokens", 9, _tokens)
+_WINDOW = Column("window", 6, _window)
+_CALL = Column("$/call", 8, lambda figure: _money(figure.usd_per_call))
+_THOUSAND = Column("$/1k", 7, _thousand)
+_MONTH = Column("$/month", 9, lambda figure: _money(figure.usd_per_month))
+_CHANGE = Column("change", 6, _change)
+_ORDER = (_TOKENS, _WINDOW, _CALL, _THOUSAND, _MONTH, _CHANGE)
+_DROPPED_FIRST = (_MONTH, _THOUSAND, _CHANGE, _WINDOW, _CALL)
+_NAME_WIDTH = 11
+
+
+def columns_for(width: int) -> tuple[Column, ...]:
+    """Return the columns that fit beside the model's name; the least needed leave first."""
+    chosen = list(_ORDER)
+    for column in _DROPPED_FIRST:
+        if _NAME_WIDTH + sum(each.width + 1 for each in chosen) <= width:
+            break
+        chosen.remove(column)
+    return tuple(chosen)
+
+
+def table(figures: Sequence[Figure], width: int) -> Content:
+    """Draw the figures in ``width`` cells, one line a model under a line of titles."""
+    columns = columns_for(width)
+    name_width = max(4, width - sum(column.width + 1 for column in columns))
+    name_width = min(name_width, max((len(figure.model) for figure in figures), default=5) + 2)
+    lines = [
+        Content.assemble(
+            ("model".ljust(name_width), "$text-muted"),
+            *((f" {column.title:>{column.width}}", "$text-muted") for column in columns),
+        )
+    ]
+    for figure in figures:
+        name = clean_line(figure.model, name_width)
+        parts: list[str | Cell] = [name.ljust(name_width)]
+        for column in columns:
+            text, style = column.cell(figure)
+            parts.append((f" {text:>{column.width}}", style))
+        lines.append(Content.assemble(*parts))
+    return Content("\n").join(lines)
+
+
+def summary(figure: Figure) -> str:
+    """Return one model's figures in one line, for where there is no room for the table."""
+    sign = "=" if figure.is_exact else "≈"
+    parts = (f"{sign}{figure.tokens:,} tokens", share(figure.window_share), usd(figure.usd_per_call))
+    return f"{clean_line(figure.model)} " + " · ".join(parts)
+
+
+def budget_line(used: int, is_exact: bool, budget: int, width: int) -> Content:
+    """Draw the budget as a bar with its numbers; what is over it is said in words too."""
+    sign = "=" if is_exact else "≈"
+    over = used - budget
+    says = f" {sign}{used:,} of {budget:,}" + (f", {over:,} over" if over > 0 else f", {-over:,} left")
+    style = "$latency-bad" if over > 0 else "$latency-warn" if used > 0.9 * budget else "$latency-good"
+    return Content.assemble((bar(used, budget, max(4, width - len(says))), style), says)
+
+
+class ModelsPanel(Vertical):
+    """Shows figures that it is given; tells what the user expects of the calls."""
+
+    HELP = """\
+Figures of the draft for each watched model: "=" is counted exactly, "≈" is an estimate or a count that the text has
+just left behind. "window" is the share of the context window that the prompt and the expected output take. Costs come
+from the price table of the date above; n/a means that it has no price for the model. "change" is against the baseline
+(ctrl+t sets it). "out" are expected output tokens of a call, "calls" calls a day."""
+
+    inner = query_one("#figures", Static)
+    budget_bar = query_one("#budget-bar", Static)
+
+    @dataclass
+    class DemandChanged(Message):
+        """The user typed other expectations."""
+
+        demand: Demand
+
+    BORDER_TITLE: ClassVar[str] = "models"
+
+    def __init__(self, demand: Demand) -> None:
+        super().__init__(id="models")
+        self.demand = demand
+        self._figures: tuple[Figure, ...] = ()
+        self._names: tuple[str, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Lay out table, inputs and bar."""
+        with VerticalScroll(id="figures-scroll"):
+            yield Static(id="figures")
+        with Horizontal(id="demand"):
+            for name, label, value, tooltip in (
+                ("output_tokens", "out", self.demand.output_tokens, "Expected output tokens of a call"),
+                ("calls_per_day", "calls/day", round(self.demand.calls_per_day), "Expected calls a day"),
+                ("budget_tokens", "budget", self.demand.budget_tokens, "Tokens that the prompt may have; 0: none"),
+            ):
+                yield Label(label)
+                yield Input(str(value), id=name, type="integer", max_length=9, compact=True, tooltip=tooltip)
+        yield Static(id="budget-bar")
+
+    def on_mount(self) -> None:
+        """Draw what is known, which is little."""
+        self._draw()
+
+    def on_resize(self) -> None:
+        """Draw for the new width."""
+        self._draw()
+
+    def show(self, figures: tuple[Figure, ...], as_of: str) -> None:
+        """Show these figures; ``as_of`` is the date of the price table."""
+        self.border_title = f"models · prices of {as_of}" if as_of else "models"
+        if figures != self._figures:
+            self._figures = figures
+            self._draw()
+
+    def set_calls_per_day(self, calls: float) -> None:
+        """Take over a volume that the log knows."""
+        self.query_one("#calls_per_day", Input).value = str(round(calls))
+
+    def _draw(self) -> None:
+        if not self.is_mounted:
+            return
+        width = self.inner.content_size.width or 40
+        if not self._figures:
+            self.inner.update(Content.styled("counting …", "$text-muted"))
+        else:
+            self.inner.update(table(self._figures, width))
+        budget = self.demand.budget_tokens
+        self.budget_bar.display = bool(budget and self._figures)
+        if self.budget_bar.display:
+            first = self._figures[0]
+            self.budget_bar.update(budget_line(first.tokens, first.is_exact, budget, width))
+
+    @on(Input.Changed)
+    def _typed(self, message: Input.Changed) -> None:
+        message.stop()
+        try:
+            value = max(0, int(message.value or "0"))
+        except ValueError:  # a lone sign: not a number yet
+            return
+        demand = replace(self.demand, **{str(message.input.id): value})
+        if demand != self.demand:
+            self.demand = demand
+            self._draw()
+            self.post_message(self.DemandChanged(demand))
