@@ -16,6 +16,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.filter import LineFilter
+from textual.notifications import SeverityLevel
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Footer
 
@@ -32,17 +33,17 @@ from promptop_tui.tabs import TABS, TabLabel, TabStrip
 _HERE = Path(__file__).parent
 
 
-class PromptopApp(App[None]):
+class PromptopApp(App[object]):
     """promptop, opened."""
 
     TITLE = "promptop"
-    CSS_PATH: ClassVar[list[str | Path]] = [
+    CSS_PATH = [
         _HERE / "app.tcss",
         *(_HERE / tab / f"{tab}.tcss" for tab in TABS),
     ]
-    COMMANDS = {PaletteProvider}  # noqa: RUF012 (Textual's own form)
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-short"), (30, "-tall")]
+    COMMANDS = {PaletteProvider}
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1", "help", "Help", id="app.help", tooltip="What you can do here, and with which keys"),
         *(
@@ -112,10 +113,9 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         """End the counting process."""
         self.counting.close()
 
-    def tell(self, text: str, *, title: str = "", severity: str = "information") -> None:
+    def tell(self, text: str, *, title: str = "", severity: SeverityLevel = "information") -> None:
         """Show a notice; its text may come from anywhere."""
-        level = "warning" if severity == "warning" else "error" if severity == "error" else "information"
-        self.notify(clean(text), title=clean_line(title), severity=level, timeout=10, markup=False)
+        self.notify(clean(text), title=clean_line(title), severity=severity, timeout=10, markup=False)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return Textual's filters with ours after them."""

@@ -1,0 +1,24 @@
+"""The response cache: the key of a request, the levels that keep answers, and one fetch for many askers."""
+
+from promptop.cache.cache import Cache, Hit, Lead
+from promptop.cache.disk import DiskLevel
+from promptop.cache.entry import Entry
+from promptop.cache.key import Key, Policy, key_of
+from promptop.cache.level import Level, LevelStats
+from promptop.cache.memory import MemoryLevel
+from promptop.cache.remote import RedisLevel
+
+__all__ = [
+    "Cache",
+    "DiskLevel",
+    "Entry",
+    "Hit",
+    "Key",
+    "Lead",
+    "Level",
+    "LevelStats",
+    "MemoryLevel",
+    "Policy",
+    "RedisLevel",
+    "key_of",
+]

@@ -1,0 +1,217 @@
+"""The levels as one cache: look-up with promotion, storing, and one fetch for many askers.
+
+A look-up goes memory → Redis → disk and copies what it finds into the levels above. Of those who ask for the same key
+at the same time one leads and fetches; the others wait for its answer (in this process by a future, across processes
+by a short lock in Redis), and lead themselves if it came to nothing. Nothing here raises for a level that fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, replace
+
+from promptop.cache.entry import Entry
+from promptop.cache.key import Key
+from promptop.cache.level import Level, LevelStats
+from promptop.cache.remote import RedisLevel
+
+LEAD_S = 120.0
+"""How long followers wait for a leader before they fetch themselves, seconds."""
+ROUNDS = 2
+"""How many leaders an asker waits for; when they came to nothing it fetches alone, so that failures do not queue up."""
+POLL_S = 0.02
+"""How often a process looks whether another process's fetch has arrived, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An answer, and the level that had it; level ``""`` means that it was fetched."""
+
+    entry: Entry
+    level: str
+    shared: bool = False
+    """Whether another asker's fetch, under way at the same time, gave it."""
+
+
+class Lead:
+    """The part of one asker in a fetch: it leads, or it waits for the one who does."""
+
+    def __init__(self, cache: Cache, digest: str, future: Future[Entry | None], *, leads: bool) -> None:
+        self._cache = cache
+        self._digest = digest
+        self._future = future
+        self.leads = leads
+        """Whether this asker must fetch and call :meth:`done`, whatever happens."""
+
+    def done(self, entry: Entry | None) -> None:
+        """Give the followers the answer, or None: the next one leads."""
+        self._cache._settle(self._digest, self._future, entry)
+
+    def wait(self, timeout_s: float = LEAD_S) -> Entry | None:
+        """Wait for the leader's answer; None if it came to nothing or took too long."""
+        try:
+            return self._future.result(timeout_s)
+        except FutureTimeout:
+            return None
+
+    async def wait_async(self, timeout_s: float = LEAD_S) -> Entry | None:
+        """Like :meth:`wait`, in an event loop. A cancelled waiter does not disturb the others."""
+        try:
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._future)), timeout_s)
+        except TimeoutError:
+            return None
+
+
+class Cache:
+    """Levels, nearest first."""
+
+    def __init__(
+        self, levels: Sequence[Level], *, ttl_s: float | None = 3600.0, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.levels = tuple(levels)
+        self.ttl_s = ttl_s
+        self._clock = clock
+        self._flights: dict[str, Future[Entry | None]] = {}
+        self._lock = threading.Lock()
+        self._remote = next((level for level in self.levels if isinstance(level, RedisLevel)), None)
+
+    def look(self, key: Key) -> Hit | None:
+        """Return the nearest answer, copied into the levels above it; None if no level has one."""
+        for depth, level in enumerate(self.levels):
+            entry = level.get(key.digest)
+            if entry is not None:
+                for nearer in self.levels[:depth]:
+                    nearer.put(key.digest, entry)
+                return Hit(entry, level.name)
+        return None
+
+    def store(self, key: Key, entry: Entry, *, ttl_s: float | None = None) -> Entry:
+        """Keep an answer in every level, for ``ttl_s`` or the cache's own; returns it as kept."""
+        now = self._clock()
+        ttl = self.ttl_s if ttl_s is None else ttl_s
+        kept = replace(
+            entry,
+            model=entry.model or key.model,
+            prompt=key.prompt,
+            created_s=now,
+            expires_s=None if ttl is None else now + ttl,
+        )
+        for level in self.levels:
+            level.put(key.digest, kept)
+        return kept
+
+    def join(self, key: Key) -> Lead:
+        """Join the fetch of ``key``: the first to join leads."""
+        with self._lock:
+            future = self._flights.get(key.digest)
+            if future is not None:
+                return Lead(self, key.digest, future, leads=False)
+            future = self._flights[key.digest] = Future()
+            return Lead(self, key.digest, future, leads=True)
+
+    def _settle(self, digest: str, future: Future[Entry | None], entry: Entry | None) -> None:
+        with self._lock:
+            if self._flights.get(digest) is future:
+                del self._flights[digest]
+        if not future.done():
+            future.set_result(entry)
+
+    def fetch(self, key: Key, fetch: Callable[[], Entry | None]) -> Hit | None:
+        """Return the cached answer, or the one that ``fetch`` gets: one call for all who ask at the same time.
+
+        None if ``fetch`` returned None: there was nothing to keep. What ``fetch`` raises reaches its own asker only.
+        """
+        for joined in range(ROUNDS + 1):
+            if (hit := self.look(key)) is not None:
+                return hit
+            lead = self.join(key) if joined < ROUNDS else Lead(self, key.digest, Future(), leads=True)
+            if not lead.leads:
+                if (entry := lead.wait()) is not None:
+                    return Hit(entry, "memory", shared=True)
+                continue
+            entry = None
+            token = ""
+            try:
+                token, other = self._across(key)
+                if other is not None:
+                    entry = other.entry
+                    return other
+                entry = fetch()
+                if entry is not None:
+                    entry = self.store(key, entry)
+            finally:
+                if token and self._remote is not None:
+                    self._remote.unlock(key.digest, token)
+                lead.done(entry)
+            return None if entry is None else Hit(entry, "")
+        return None
+
+    async def afetch(self, key: Key, fetch: Callable[[], Awaitable[Entry | None]]) -> Hit | None:
+        """Like :meth:`fetch`, in an event loop: levels that wait for a disk or a socket are asked in a thread."""
+        for joined in range(ROUNDS + 1):
+            if (hit := await asyncio.to_thread(self.look, key)) is not None:
+                return hit
+            lead = self.join(key) if joined < ROUNDS else Lead(self, key.digest, Future(), leads=True)
+            if not lead.leads:
+                if (entry := await lead.wait_async()) is not None:
+                    return Hit(entry, "memory", shared=True)
+                continue
+            entry = None
+            token = ""
+            try:
+                token, other = await asyncio.to_thread(self._across, key)
+                if other is not None:
+                    entry = other.entry
+                    return other
+                entry = await fetch()
+                if entry is not None:
+                    entry = await asyncio.to_thread(self.store, key, entry)
+            finally:
+                lead.done(entry)
+                if token and self._remote is not None:
+                    await asyncio.to_thread(self._remote.unlock, key.digest, token)
+            return None if entry is None else Hit(entry, "")
+        return None
+
+    def _across(self, key: Key) -> tuple[str, Hit | None]:
+        """Agree with other processes on who fetches: returns our lock's token, or what another process has fetched."""
+        if self._remote is None:
+            return "", None
+        end = time.monotonic() + LEAD_S
+        while time.monotonic() < end:
+            token = self._remote.lock(key.digest, LEAD_S)
+            if token is None:
+                return "", None
+            if token:
+                # Another process may have finished between our look-up and the lock.
+                hit = self.look(key)
+                if hit is not None:
+                    self._remote.unlock(key.digest, token)
+                    return "", hit
+                return token, None
+            time.sleep(POLL_S)
+            if (hit := self.look(key)) is not None:
+                return "", hit
+        return "", None
+
+    def remove(self, *, digest: str = "", prompt: str = "", model: str = "", tag: str = "") -> int:
+        """Forget what matches in every level; returns how many entries went, counted once a level."""
+        return sum(level.remove(digest=digest, prompt=prompt, model=model, tag=tag) for level in self.levels)
+
+    def expire(self) -> int:
+        """Forget what has expired, in every level."""
+        return sum(level.expire() for level in self.levels)
+
+    def stats(self) -> list[LevelStats]:
+        """Return the counts, nearest level first."""
+        return [level.stats() for level in self.levels]
+
+    def close(self) -> None:
+        """Close every level."""
+        for level in self.levels:
+            level.close()
