@@ -1,10 +1,23 @@
-"""Skeleton: signatures only."""
+"""What a call costs: exact decimal arithmetic over the table's dated, tiered, cache-aware prices.
+
+The price is computed once, when the row is written, and stored with it: a later table does not change an old row. It is
+computed in the process that writes the row, from a compiled snapshot read with the standard library, and not when rows
+are folded: the row is then complete for every reader (``sqlite3``, exports), and the service's own ``prices.toml``
+counts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Literal
+
+from promptop.models import catalogue, overrides, snapshot
+
+_MILLION = Decimal(1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +29,7 @@ class Price:
     as_of: str
     """ISO date of the price table."""
     model: str | None
-    """Id of the catalogue's model that was priced."""
+    """The model that was priced: its id in the table, or its name in ``prices.toml``."""
 
 
 def price(
@@ -26,9 +39,86 @@ def price(
     output_tokens: int | None,
     cache_read: int | None = 0,
     cache_write: int | None = 0,
+    reasoning: int | None = 0,
     provider: str | None = None,
     at_ms: int | None = None,
     context: Mapping[str, str] | None = None,
 ) -> Price:
-    """Price a call by the first of ``models`` that the table knows (response model, then request model)."""
-    raise NotImplementedError
+    """Price a call by the first of ``models`` that has a price (response model, then request model).
+
+    ``input_tokens`` includes what was read from and written to the provider's cache, ``output_tokens`` includes
+    reasoning. ``at_ms`` is the call's start (UTC Unix milliseconds; now if None): it chooses among dated and off-peak
+    prices. ``context`` chooses variants, ``{"service_tier": "flex"}``. Unpriced: the model has no price, a count that
+    would be multiplied is unknown, or the counts contradict each other (more cached than input tokens).
+    """
+    names = (models,) if isinstance(models, str) else models
+    moment = datetime.now(UTC) if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC)
+    table_date = catalogue.as_of()
+    unpriced = Price(None, "unpriced", table_date, None)
+    if input_tokens is None and output_tokens is None:
+        return unpriced
+    for name in names:
+        if not name:
+            continue
+        found = _prices(name, provider, moment, context)
+        if found is None:
+            continue
+        prices, identity = found
+        usd = _total(prices, input_tokens, output_tokens, cache_read or 0, cache_write or 0, reasoning or 0)
+        return unpriced if usd is None else Price(float(usd), "table", table_date, identity)
+    return unpriced
+
+
+def _prices(
+    name: str, provider: str | None, moment: datetime, context: Mapping[str, str] | None
+) -> tuple[Mapping[str, Any], str] | None:
+    """Return prices by their keys in the table and the model's id; None if the name has no price."""
+    meant = catalogue.canonical(name, provider)
+    said = overrides.current().models.get(meant.lower().strip())
+    if said is not None and said.priced:
+        pairs = zip(("i", "o", "r", "w"), catalogue.rate_values(said), strict=True)
+        return {key: str(value) for key, value in pairs if value is not None}, meant
+    located = snapshot.locate(meant, provider)
+    if located is None:
+        return None
+    prices = snapshot.prices_at(located[1], moment, context)
+    return (prices, located[1]["id"]) if prices else None
+
+
+def _total(
+    prices: Mapping[str, Any], inputs: int | None, outputs: int | None, read: int, written: int, reasoning: int
+) -> Decimal | None:
+    """Return USD; tokens that have a price of their own leave the count that they are part of."""
+    if (inputs is None and "i" in prices) or (outputs is None and "o" in prices):
+        return None
+    inputs, outputs = inputs or 0, outputs or 0
+    counts = {"r": read if "r" in prices else 0, "w": written if "w" in prices else 0}
+    counts["t"] = reasoning if "t" in prices else 0
+    counts["i"] = inputs - counts["r"] - counts["w"]
+    counts["o"] = outputs - counts["t"]
+    if min(counts.values()) < 0 or any(count and key not in prices for key, count in counts.items()):
+        return None
+    total = Decimal(0)
+    for key, count in counts.items():
+        if count:
+            total += _rate(prices[key], inputs) * count
+    total /= _MILLION
+    if "q" in prices:
+        total += _rate(prices["q"], inputs) / 1000
+    return total
+
+
+def _rate(value: Any, inputs: int) -> Decimal:
+    """Return the rate of a request with that many input tokens: a tier, once passed, applies to all of them."""
+    if isinstance(value, str):
+        return _decimal(value)
+    chosen = value[0]
+    for start, rate in value[1:]:
+        if inputs > start:
+            chosen = rate
+    return _decimal(chosen)
+
+
+@lru_cache(maxsize=2048)
+def _decimal(text: str) -> Decimal:
+    return Decimal(text)
