@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from promptop.shim.faults import count_fault
+from promptop.shim.boundary import count_fault
 from promptop.shim.note import Note, current_note
 from promptop.shim.stream import HOLD, How, StreamReader
 
@@ -49,7 +49,9 @@ class Labels:
     @property
     def mode(self) -> Bodies:
         """What is kept of bodies."""
-        mode: Bodies = self.bodies or getattr(self.sink, "bodies", "off")
+        if self.bodies is not None:
+            return self.bodies
+        mode: Bodies = getattr(self.sink, "bodies", "off")
         return mode
 
 

@@ -12,7 +12,7 @@ from promptop.shim import redact, request
 from promptop.shim.dialects import loads, string
 from promptop.shim.digest import Digest
 from promptop.shim.estimate import tokens
-from promptop.shim.faults import count_fault
+from promptop.shim.boundary import count_fault
 from promptop.shim.note import tags_json
 from promptop.shim.usage import Usage, amount, normalise
 

@@ -19,10 +19,13 @@ _BOM = b"\xef\xbb\xbf"
 class EventSplitter:
     """Cuts a byte stream into ``(event name, data)`` pairs; both are bytes, the name is empty where none was given."""
 
-    __slots__ = ("_after_cr", "_first", "_skipping", "_tail", "oversized")
+    __slots__ = ("_after_cr", "_first", "_last", "_parts", "_size", "_skipping", "oversized")
 
     def __init__(self) -> None:
-        self._tail = b""
+        # Reads of an unfinished event are joined once, when it ends: a server that sends single bytes costs no more.
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._last = b""
         self._after_cr = False
         self._first = True
         self._skipping = False
@@ -33,30 +36,37 @@ class EventSplitter:
         """Yield the events that ``data`` completes. The iterator must be exhausted before the next call."""
         if b"\r" in data or self._after_cr:
             data = self._newlines(data)
-        buffer = self._tail + data if self._tail else data
-        # A blank line can only be completed by the new bytes or by the last old one.
-        start = 0
-        search = max(0, len(self._tail) - 1)
-        while (end := buffer.find(b"\n\n", search)) >= 0:
-            block = buffer[start:end]
-            start = search = end + 2
+        if b"\n\n" not in data and not (self._last == b"\n" and data.startswith(b"\n")):
+            self._hold(data)
+            return
+        self._parts.append(data)
+        *blocks, rest = b"".join(self._parts).split(b"\n\n") if len(self._parts) > 1 else data.split(b"\n\n")
+        self._parts.clear()
+        self._size = 0
+        self._last = b""
+        skipping, self._skipping = self._skipping, False
+        self._hold(rest)
+        for block in blocks:
             first, self._first = self._first, False
-            if self._skipping or len(block) > MAX_EVENT:
-                self._skipping = False
+            if skipping or len(block) > MAX_EVENT:
+                skipping = False
                 self.oversized += 1
                 continue
-            if first:
-                block = block.removeprefix(_BOM)
-            event = parse_block(block)
+            event = parse_block(block.removeprefix(_BOM) if first else block)
             if event is not None:
                 yield event
-        rest = buffer[start:] if start else buffer
-        if len(rest) > MAX_EVENT + 1:  # the last byte may be half of the blank line
-            # One byte is enough to see the blank line that ends the skipped event.
+
+    def _hold(self, data: bytes) -> None:
+        """Keep the beginning of an event; of one that grows too large only what shows where it ends."""
+        if not data:
+            return
+        self._parts.append(data)
+        self._size += len(data)
+        self._last = data[-1:]
+        if self._size > MAX_EVENT + 1:  # the last byte may be half of the blank line
             self._skipping = True
-            self._first = False
-            rest = rest[-1:]
-        self._tail = rest
+            self._parts = [self._last]
+            self._size = 1
 
     def _newlines(self, data: bytes) -> bytes:
         """Turn CR and CRLF into LF; a CR at the end of a read counts at once, an LF that follows it does not."""

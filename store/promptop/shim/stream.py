@@ -27,6 +27,8 @@ failed; dropped without being read or closed."""
 
 HOLD = 256 * 1024
 """Bytes of a response kept unread until it ends (a streamed answer of about 900 tokens)."""
+_READS = 4096
+"""Reads kept so; a server may send single bytes, and each kept read costs a hundred."""
 JSON_LIMIT = 1 << 20
 """Largest JSON body that is parsed whole; of larger ones (embeddings) the head and the tail are kept."""
 EDGE = 64 * 1024
@@ -149,7 +151,7 @@ class StreamReader:
                 self._watch(data, now)
             elif self._kind != _UNKNOWN:
                 self._splitter = None
-        if self._held_bytes > self._hold:
+        if self._held_bytes > self._hold or len(self._held) > _READS:
             self._spill()
 
     def _sniff(self, data: bytes) -> None:
@@ -193,10 +195,13 @@ class StreamReader:
         if self._kind == _SSE:
             digest = self._digest or Digest()
             self._digest = digest
-            while self._held_bytes > self._hold:
+            while self._held_bytes > self._hold or len(self._held) > _READS:
                 now, data = self._pop()
                 digest.feed(now, data)
             return
+        if len(self._held) > _READS:
+            joined = b"".join(data for _, data in self._held)
+            self._held = deque([(self._held[-1][0], joined)])
         limit = JSON_LIMIT if self._kind == _JSON else EDGE
         if self._held_bytes <= limit:
             return

@@ -1,0 +1,240 @@
+"""Between a transport and a call: what is sent instead of the request, and what the caller gets of the response.
+
+Everything here that is not the host's own work is guarded: where ours fails, the request goes out as it was and the
+response comes back as it came, and the failure is counted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from promptop.shim import extra_usage
+from promptop.shim.call import Call, Labels, clock
+from promptop.shim.dialects import loads
+from promptop.shim.boundary import count_fault
+from promptop.shim.inflate import Inflater, inflater
+
+REFUSAL_LIMIT = 64 * 1024
+"""Bytes of an error answer that are read to see whether it names ``stream_options``."""
+_SIGNED = ("content-digest", "x-amz-content-sha256", "x-goog-content-sha256", "signature", "digest")
+
+
+class Attempt:
+    """One request on its way through a transport of ours."""
+
+    __slots__ = ("_decode", "_extensions", "_replaced", "_request", "at_end", "call", "hider")
+
+    def __init__(self, call: Any, request: Any, replaced: Any = None) -> None:
+        self.call = call
+        self.at_end = False
+        """The response's body was read to its end."""
+        self.hider: extra_usage.UsageHider | None = None
+        self._request = request
+        self._replaced = replaced
+        self._extensions: Any = None
+        self._decode: Inflater | None = None
+
+    def sent(self, *, asynchronous: bool) -> Any:
+        """Return the request to send, with a trace of the connection's events (httpcore's extension)."""
+        request = self._request if self._replaced is None else self._replaced
+        try:
+            self._extensions = request.extensions
+            trace = _Trace(self.call, self._extensions.get("trace"))
+            request.extensions = {**self._extensions, "trace": trace.note_async if asynchronous else trace.note}
+        except Exception as error:  # noqa: BLE001 - the boundary
+            count_fault("trace", error)
+        return request
+
+    def restore(self) -> None:
+        """Leave no trace of ours on the caller's request."""
+        if self._extensions is not None:
+            request = self._request if self._replaced is None else self._replaced
+            request.extensions = self._extensions
+
+    def may_be_refused(self, status: int) -> bool:
+        """Say whether the answer may object to the field that was added."""
+        return self._replaced is not None and status in (400, 422)
+
+    def refused(self, response: Any, raw: bytes) -> bool:
+        """Note the answer's first bytes; say whether it refuses ``stream_options``, and remember it if so."""
+        try:
+            self.call.responded(response.status_code, response.headers.multi_items())
+            self.call.feed(raw)
+            decode = inflater(response.headers.get("content-encoding", ""))
+            body = b"".join(decode(raw)) if decode is not None and not response.is_stream_consumed else raw
+            if not extra_usage.names_stream_options(response.status_code, body):
+                return False
+            self.call.retried = True
+            extra_usage.remember_refusal(self.call.host, self.call.port, self.call.path)
+        except Exception as error:  # noqa: BLE001 - the boundary
+            count_fault("refusal", error)
+            return False
+        return True
+
+    def watched(self, response: Any, stream: type[Any], httpx: Any, before: Any = None) -> Any:
+        """Return the response with a body that is watched; ``before`` is what was read of it already."""
+        try:
+            if before is None:
+                self.call.responded(response.status_code, response.headers.multi_items())
+            if response.is_stream_consumed:  # made in memory (a mock): its body will not be read through the stream
+                return self._at_hand(response, httpx)
+            if self._replaced is not None and response.status_code == 200:
+                self._hide(response.headers)
+            response.stream = stream(response.stream, self, before)
+        except Exception as error:  # noqa: BLE001 - the boundary
+            count_fault("response", error)
+        return response
+
+    def shown(self, data: bytes) -> bytes:
+        """Return what the caller gets of one read where the usage chunk is hidden."""
+        hider = self.hider
+        if hider is None:
+            return data
+        if self._decode is None:
+            return hider.feed(data)
+        return b"".join(hider.feed(piece) for piece in self._decode(data))
+
+    def rest(self) -> bytes:
+        """Return what was held back when the body ended."""
+        return self.hider.finish() if self.hider is not None else b""
+
+    def close(self, how: str) -> None:
+        """End the call when its response is closed or dropped."""
+        self.call.end("eof" if self.at_end else how)
+
+    def _hide(self, headers: Any) -> None:
+        """Prepare to hide the usage chunk of a stream; a compressed one is handed on decompressed."""
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in ("text/event-stream", "", "text/plain"):
+            return
+        encoding = headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            self._decode = inflater(encoding)
+            if self._decode is None:
+                return
+            del headers["content-encoding"]
+        if "content-length" in headers:
+            del headers["content-length"]
+        self.hider = extra_usage.UsageHider()
+
+    def _at_hand(self, response: Any, httpx: Any) -> Any:
+        content = response.content
+        headers = [item for item in response.headers.multi_items() if item[0] != "content-encoding"]
+        self.call.responded(response.status_code, headers)
+        self.call.feed(content)
+        self.call.end("eof")
+        if self._replaced is None or response.status_code != 200:
+            return response
+        hider = extra_usage.UsageHider()
+        shown = hider.feed(content) + hider.finish()
+        if not hider.hidden:
+            return response
+        headers = [item for item in headers if item[0] != "content-length"]
+        return httpx.Response(response.status_code, headers=headers, content=shown, extensions=response.extensions)
+
+
+class _NoCall:
+    """Stands for a call that could not be watched."""
+
+    host = path = ""
+    port = None
+    retried = False
+
+    def responded(self, *_: Any) -> None:
+        """Nothing is noted."""
+
+    feed = failed = end = responded
+
+
+class _Trace:
+    """Times of connect and TLS, and whether a connection was reused, from httpcore's trace events."""
+
+    __slots__ = ("_call", "_connected", "_next", "_since")
+
+    def __init__(self, call: Any, following: Any) -> None:
+        self._call = call
+        self._next = following
+        self._since = 0.0
+        self._connected = False
+
+    def note(self, name: str, info: Any) -> Any:
+        """Take an event of a sync connection."""
+        self._event(name)
+        return self._next(name, info) if self._next is not None else None
+
+    async def note_async(self, name: str, info: Any) -> None:
+        """Take an event of an async connection."""
+        self._event(name)
+        if self._next is not None:
+            await self._next(name, info)
+
+    def _event(self, name: str) -> None:
+        call = self._call
+        if name.endswith("send_request_headers.started"):
+            if call.connection_reused is None:
+                call.connection_reused = not self._connected
+        elif name.endswith((".connect_tcp.started", ".connect_unix_socket.started", ".start_tls.started")):
+            self._connected = True
+            self._since = clock()
+        elif name.endswith((".connect_tcp.complete", ".connect_unix_socket.complete")):
+            call.connect_s = clock() - self._since
+        elif name.endswith(".start_tls.complete"):
+            call.tls_s = clock() - self._since
+
+
+def begin(labels: Labels, request: Any, httpx: Any, *, add_usage: bool = True) -> Attempt:
+    """Return the attempt of a request, its clock started; ``add_usage`` asks for usage where that is safe."""
+    try:
+        url = request.url
+        headers = request.headers
+        body = _body(request, httpx)
+        parsed = replaced = None
+        if add_usage and extra_usage.is_streamed(body) and not _is_signed(headers):
+            parsed = loads(body or b"")
+            changed = extra_usage.with_usage(url.host, url.port, url.path, body or b"", parsed)
+            if changed is not None:
+                replaced = _replaced(request, changed, httpx)
+        call = Call(
+            labels,
+            method=request.method,
+            host=url.host,
+            port=url.port or {"http": 80, "https": 443}.get(url.scheme),
+            path=url.path,
+            query=url.query.decode("ascii", "replace"),
+            userinfo=url.userinfo.decode("ascii", "replace"),
+            headers=headers.multi_items(),
+            body=body,
+            parsed=parsed,
+            bytes_sent=_length(headers),
+        )
+        return Attempt(call, request, replaced)
+    except Exception as error:  # noqa: BLE001 - the boundary: what cannot be watched is sent all the same
+        count_fault("request", error)
+        return Attempt(_NoCall(), request)
+
+
+def _body(request: Any, httpx: Any) -> bytes | None:
+    """Return a JSON request's body if it is at hand; nothing is read for it."""
+    if "json" not in request.headers.get("content-type", "json" if request.method == "POST" else ""):
+        return None
+    try:
+        content: bytes = request.content
+    except httpx.RequestNotRead:
+        return None
+    return content or None
+
+
+def _replaced(request: Any, body: bytes, httpx: Any) -> Any:
+    headers = request.headers.copy()
+    headers["content-length"] = str(len(body))
+    return httpx.Request(request.method, request.url, headers=headers, content=body, extensions=request.extensions)
+
+
+def _is_signed(headers: Any) -> bool:
+    """Say whether a changed body would break a signature."""
+    return any(name in headers for name in _SIGNED) or headers.get("authorization", "").startswith("AWS4")
+
+
+def _length(headers: Any) -> int | None:
+    value = headers.get("content-length", "")
+    return int(value) if value.isdecimal() and len(value) < 16 else None
