@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from promptop.shim.call import Call as Call
-    from promptop.shim.call import Labels as Labels
     from promptop.shim.boundary import Faults as Faults
     from promptop.shim.boundary import faults as faults
+    from promptop.shim.call import Call as Call
+    from promptop.shim.call import Labels as Labels
     from promptop.shim.note import Note as Note
     from promptop.shim.note import annotate as annotate
     from promptop.shim.observing import observe as observe

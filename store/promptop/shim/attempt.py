@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from promptop.shim import extra_usage
+from promptop.shim.boundary import count_fault
 from promptop.shim.call import Call, Labels, clock
 from promptop.shim.dialects import loads
-from promptop.shim.boundary import count_fault
 from promptop.shim.inflate import Inflater, inflater
 
 REFUSAL_LIMIT = 64 * 1024

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from promptop.log.items import Finished
 from promptop.log.row import Row
 from promptop.shim import redact, request
+from promptop.shim.boundary import count_fault
 from promptop.shim.dialects import loads, string
 from promptop.shim.digest import Digest
 from promptop.shim.estimate import tokens
-from promptop.shim.boundary import count_fault
 from promptop.shim.note import tags_json
 from promptop.shim.usage import Usage, amount, normalise
 
