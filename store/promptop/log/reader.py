@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promptop.errors import PromptopError
 from promptop.log import files, schema
+from promptop.log.covered import RollupView, groups_by, level_for
 from promptop.log.filters import Filter, parse_filter
 from promptop.log.row import COLUMNS, Row
 from promptop.log.stats import Window
 from promptop.log.windows import Sums, add_rows
 
-_BUSY_S = 1.0
 _CHUNK = 20_000
 """Rows that a filtered page looks at between two looks at the clock: about 20 ms."""
 _END = (1 << 63) - 1
@@ -211,6 +210,7 @@ class _Source:
         self._identity: tuple[int, int] | None = None
         self._data_version = -1
         self._columns = ""
+        self._rollups = RollupView(path)
 
     def open(self) -> None:
         """Open the log if there is one with a table; raise PromptopError if it cannot be read."""
@@ -220,7 +220,7 @@ class _Source:
         if self._identity is None:
             return
         with self._explained():
-            connection = self._connected()
+            connection = files.connect_for_reading(self.path)
             try:
                 if schema.version_of(connection) == 0:
                     connection.close()
@@ -232,23 +232,11 @@ class _Source:
             self._columns = ", ".join(name if name in present else f"NULL AS {name}" for name in COLUMNS)
             self._connection = connection
 
-    def _connected(self) -> sqlite3.Connection:
-        uri = f"{self.path.absolute().as_uri()}?mode=ro"
-        connection = _open(uri)
-        try:
-            connection.execute("PRAGMA schema_version").fetchone()
-        except sqlite3.OperationalError as error:
-            connection.close()
-            if "locked" in str(error) or not self.path.is_file():
-                raise
-            # A read-only medium: WAL needs a file beside the log, which cannot be made there, and nobody writes.
-            connection = _open(f"{uri}&immutable=1")
-        return connection
-
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._rollups.close()
 
     def changed(self) -> bool:
         if self._moved():
@@ -340,12 +328,7 @@ class _Source:
         connection = self._ready()
         if connection is None:
             return
+        simple = not where and groups_by(by) and (not sums.step_ms or level_for(sums.step_ms) is not None)
         with self._explained():
-            add_rows(sums, connection, by, sums.since_ms, sums.until_ms, where=where)
-
-
-def _open(uri: str) -> sqlite3.Connection:
-    return sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-
-
-__all__ = ["Filter", "LogReader", "Page", "PromptopError", "StoredRow"]
+            if not simple or not self._rollups.add_to(sums, connection, by):
+                add_rows(sums, connection, by, sums.since_ms, sums.until_ms, where=where)

@@ -19,7 +19,7 @@ APPLICATION_ID = 0x70746F70
 _REQUESTS_1 = """
 CREATE TABLE requests (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    started_ms INTEGER NOT NULL CHECK (typeof(started_ms) = 'integer'),
+    started_ms INTEGER NOT NULL CHECK (typeof(started_ms) = 'integer' AND started_ms BETWEEN 0 AND 200000000000000),
     app TEXT,
     tags TEXT,
     simulated INTEGER,

@@ -167,13 +167,30 @@ class Stats:
 
     def merge(self, other: Stats) -> None:
         """Add everything that ``other`` has counted."""
-        for name in INTEGERS:
-            value = getattr(other, name)
-            if value:
-                setattr(self, name, getattr(self, name) + value)
+        # Written out: a loop over names takes three times as long, and rollups merge millions.
+        self.n += other.n
+        self.errors += other.errors
+        self.rate_limited += other.rate_limited
+        self.cancelled += other.cancelled
+        self.truncated += other.truncated
+        self.lookups += other.lookups
+        self.hits_memory += other.hits_memory
+        self.hits_redis += other.hits_redis
+        self.hits_disk += other.hits_disk
+        self.hits_semantic += other.hits_semantic
+        self.hits_other += other.hits_other
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.cache_read += other.cache_read
+        self.cache_write += other.cache_write
+        self.reasoning += other.reasoning
+        self.unpriced += other.unpriced
+        self.estimated += other.estimated
+        self.cost_pico += other.cost_pico
+        self.saved_pico += other.saved_pico
         self.latency.merge(other.latency)
         self.ttft.merge(other.ttft)
-        for kind, count in other.error_types.items():
+        for kind, count in other.error_types.items() if other.error_types else ():
             self.error_types[kind] = self.error_types.get(kind, 0) + count
 
 

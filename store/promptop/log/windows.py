@@ -82,18 +82,25 @@ def add_rows(
     *,
     above_id: int = 0,
     upto_id: int | None = None,
+    by_id: bool = False,
     where: Filter | None = None,
+    whole: bool = True,
+    steps: bool = True,
 ) -> int:
     """Add the rows that started in [since, until) and have an id above / up to the given ones; return their number.
 
-    Found by time, unless ``above_id`` bounds them better: then by id.
+    They go into the totals and groups (``whole``) and into the steps (``steps``). They are found by time, or from
+    ``above_id`` on with ``by_id``.
     """
     conditions, parameters = ["started_ms >= ?", "started_ms < ?"], [since_ms, until_ms]
     index = "INDEXED BY requests_started"
-    if above_id:
-        # The unary plus keeps SQLite from the index on time: new rows are few and lie at the end.
+    # A unary plus keeps SQLite from using a column's index.
+    if by_id:
         conditions, index = ["id > ?", "+started_ms >= ?", "+started_ms < ?"], "NOT INDEXED"
         parameters.insert(0, above_id)
+    elif above_id:
+        conditions.append("+id > ?")
+        parameters.append(above_id)
     elif upto_id is not None:
         conditions.append("+id <= ?")
         parameters.append(upto_id)
@@ -103,15 +110,16 @@ def add_rows(
         values.extend(where.parameters)
     sql = f"SELECT {group_sql(by)}, {SELECTED} FROM requests {index} WHERE {' AND '.join(conditions)}"
     count = 0
-    total, step = sums.total, sums.step_ms
+    step = sums.step_ms if steps else None
     for group, *row in connection.execute(sql, values):
         count += 1
-        total.add(row)
-        if group is not None:
-            sums.group(group).add(row)
+        if whole:
+            sums.total.add(row)
+            if group is not None:
+                sums.group(group).add(row)
         if step:
-            whole, groups = sums.bucket(row[1])
-            whole.add(row)
+            total, groups = sums.bucket(row[1])
+            total.add(row)
             if group is not None:
                 group_in(groups, group).add(row)
     return count

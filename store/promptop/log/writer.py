@@ -261,7 +261,8 @@ class Writer:
                 finished = item if isinstance(item, Finished) else item.finish()
             if finished is None:
                 return None
-            if finished.row.started_ms is None:
+            started = finished.row.started_ms
+            if started is None or not 0 <= started <= 200_000_000_000_000:
                 finished.row.started_ms = time.time_ns() // 1_000_000
         except Exception as error:  # noqa: BLE001 - the boundary: a fault in a promise costs its row, never the thread
             self._lose(1, f"row not made ({type(error).__name__})")

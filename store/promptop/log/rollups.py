@@ -1,0 +1,403 @@
+"""Rollups: what rows add up to by minute, quarter of an hour, six hours and day, in a file beside the log.
+
+Derived data: rows with ids up to a high-water mark are in, each exactly once, because sums and mark move in one
+transaction of one file. Rows above the mark are read as rows. So a reader that adds both is exact at any moment, and a
+crash anywhere loses nothing but work. Whoever holds the lease folds; the lease saves double work, the transaction
+alone makes it right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from promptop.errors import PromptopError
+from promptop.log import files
+from promptop.log.stats import SELECTED, Stats
+from promptop.log.sums import (
+    ALL,
+    BY_APP,
+    BY_EACH,
+    BY_MODEL,
+    BY_PROMPT,
+    KINDS,
+    LEVELS_MS,
+    OVERFLOW,
+    SKETCHED,
+    STORED,
+    VERSION,
+    add_stored,
+    key_of,
+    stored,
+)
+
+KEPT_DAYS = (8, 100, 0, 0)
+"""Days that each level is kept; 0 is for good. The window of 7 days needs minutes at its edge, and no older ones."""
+LEASE_S = 15.0
+
+_DDL = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
+    "CREATE TABLE series (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, model TEXT NOT NULL, app TEXT NOT NULL,"
+    " prompt TEXT NOT NULL, UNIQUE (kind, model, app, prompt))",
+    "INSERT INTO meta VALUES ('mark', 0), ('mark_started_ms', 0), ('log_id', ''), ('kept_from_0', 0),"
+    " ('kept_from_1', 0), ('lease', ''), ('lease_until_ms', 0)",
+)
+
+
+def _table(name: str) -> str:
+    blobs = {f"{sketch}_buckets" for sketch in SKETCHED}
+    columns = ", ".join(
+        f"{c} {'BLOB' if c in blobs else 'TEXT' if c == 'error_types' else 'INTEGER NOT NULL'}" for c in STORED
+    )
+    return f"CREATE TABLE {name} (key INTEGER PRIMARY KEY, {columns})"
+
+
+class Rollups:
+    """Keeps the rollups of a log; one thread at a time.
+
+    Raises :class:`sqlite3.Error`, :class:`OSError` or :class:`PromptopError` if the log or the sidecar cannot be used.
+    """
+
+    def __init__(self, log: Path, *, timeout_s: float = files.BUSY_S) -> None:
+        self.log, self.path = log, files.rollups_path(log)
+        self._timeout_s = timeout_s
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{id(self)}"
+        self._rows: sqlite3.Connection | None = None
+        self._sums: sqlite3.Connection | None = None
+        self._identities: tuple[object, object] = (None, None)
+        self._known: dict[tuple[int, str, str, str], int] = {}
+
+    def close(self) -> None:
+        """Give the lease back and close both files."""
+        if self._sums is not None:
+            with contextlib.suppress(sqlite3.Error):  # a lease that cannot be given back runs out
+                self._sums.execute(
+                    "UPDATE meta SET value = 0 WHERE key = 'lease_until_ms'"
+                    " AND (SELECT value FROM meta WHERE key = 'lease') = ?",
+                    (self._holder,),
+                )
+        for connection in (self._rows, self._sums):
+            if connection is not None:
+                connection.close()
+        self._rows = self._sums = None
+
+    def __enter__(self) -> Rollups:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def lag(self) -> int:
+        """Return how many ids lie above the mark."""
+        rows, sums = self._open()
+        last = rows.execute("SELECT max(id) FROM requests").fetchone()[0] or 0
+        return max(0, int(last) - int(_meta(sums, "mark")))
+
+    def fold(self, limit: int = 2_000) -> int | None:
+        """Fold the next rows in one transaction and return their number; None if another process holds the lease."""
+        rows, sums = self._open()
+        sums.execute("BEGIN IMMEDIATE")
+        try:
+            now_ms = time.time_ns() // 1_000_000
+            if not self._leased(sums, now_ms):
+                sums.execute("ROLLBACK")
+                return None
+            mark = self._checked_mark(rows, sums)
+            count = self._fold(rows, sums, "rollups", mark, limit, frozen_before_ms=0)
+            _set(sums, "lease_until_ms", now_ms + round(LEASE_S * 1000))
+            sums.execute("COMMIT")
+        except BaseException:
+            self._known.clear()  # series that the rollback took away
+            if sums.in_transaction:
+                sums.execute("ROLLBACK")
+            raise
+        return count
+
+    def catch_up(self, budget_s: float = 1.0, *, limit: int = 2_000, stop: Callable[[], bool] = lambda: False) -> int:
+        """Fold until nothing is left, ``budget_s`` is used up or ``stop()``; return how many rows were folded."""
+        deadline = time.monotonic() + budget_s
+        folded = 0
+        while not stop():
+            count = self.fold(limit)
+            folded += count or 0
+            if count is None or count < limit or time.monotonic() >= deadline:
+                break
+        return folded
+
+    def rebuild(self, progress: Callable[[int, int], None] = lambda done, of: None) -> int:
+        """Compute everything anew from the rows and return their number; what retention has deleted stays as it was.
+
+        Readers see the old sums until the new ones are complete, and a crash leaves the old ones.
+        """
+        rows, sums = self._open(mend=True)
+        self._renew(sums)  # whoever folds now is told to wait
+        self.catch_up(float("inf"), limit=20_000)  # stretches that retention has cut are kept: they must be complete
+        boundary = _log_meta(rows, "pruned_before_ms", 0)
+        last = int(rows.execute("SELECT max(id) FROM requests").fetchone()[0] or 0)
+        self._begin_rebuild(sums, boundary)
+        mark = done = 0
+        while mark < last:
+            sums.execute("BEGIN IMMEDIATE")
+            try:
+                self._renew(sums)
+                done += self._fold(
+                    rows, sums, "rebuilt", mark, 20_000, frozen_before_ms=boundary, mark_key="rebuilt_mark"
+                )
+                mark = int(_meta(sums, "rebuilt_mark"))
+                sums.execute("COMMIT")
+            except BaseException:
+                self._known.clear()
+                if sums.in_transaction:
+                    sums.execute("ROLLBACK")
+                raise
+            progress(mark, last)
+        sums.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have folded meanwhile; from this mark on the rows are folded again into the new table.
+            _set(sums, "mark", mark)
+            _set(sums, "mark_started_ms", _started(rows, mark))
+            _set(sums, "log_id", _log_meta(rows, "log_id", ""))
+            sums.execute("DROP TABLE rollups")
+            sums.execute("ALTER TABLE rebuilt RENAME TO rollups")
+            sums.execute("COMMIT")
+        except BaseException:
+            if sums.in_transaction:
+                sums.execute("ROLLBACK")
+            raise
+        self.catch_up(float("inf"), limit=20_000)
+        return done
+
+    def prune(self, now_ms: int) -> int:
+        """Delete the finer levels of old times (:data:`KEPT_DAYS`) and return how many sums that were."""
+        _, sums = self._open()
+        gone = 0
+        sums.execute("BEGIN IMMEDIATE")
+        try:
+            for level, days in enumerate(KEPT_DAYS):
+                before_ms = now_ms - days * 86_400_000
+                before_ms -= before_ms % LEVELS_MS[-1]
+                if not days or before_ms <= int(_meta(sums, f"kept_from_{level}")):
+                    continue
+                for kind in KINDS:
+                    span = (key_of(level, kind, 0), key_of(level, kind, before_ms))
+                    gone += sums.execute("DELETE FROM rollups WHERE key >= ? AND key < ?", span).rowcount
+                _set(sums, f"kept_from_{level}", before_ms)
+            sums.execute("COMMIT")
+        except BaseException:
+            if sums.in_transaction:
+                sums.execute("ROLLBACK")
+            raise
+        return gone
+
+    # ── inside ──
+
+    def _open(self, *, mend: bool = False) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+        now = (files.identity(self.log), files.identity(self.path))
+        if self._rows is not None and self._sums is not None and now == self._identities:
+            return self._rows, self._sums
+        self.close()
+        self._known.clear()
+        if now[0] is None:
+            raise PromptopError(f"There is no log at {self.log}.", "It is created by the first call that is logged.")
+        uri = f"{self.log.absolute().as_uri()}?mode=ro"
+        self._rows = sqlite3.connect(
+            uri, uri=True, timeout=self._timeout_s, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._sums = self._open_sums()
+        except sqlite3.DatabaseError as error:
+            if not mend or isinstance(error, sqlite3.OperationalError):
+                raise
+            for suffix in ("", "-wal", "-shm"):  # damaged, and derived: begin anew
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+            self._sums = self._open_sums()
+        self._identities = (files.identity(self.log), files.identity(self.path))
+        return self._rows, self._sums
+
+    def _open_sums(self) -> sqlite3.Connection:
+        connection = files.connect(self.path, timeout_s=self._timeout_s)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if version != VERSION:
+                # Derived data of another version, older or newer, is not migrated but made anew.
+                for (name,) in connection.execute(
+                    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+                ).fetchall():
+                    connection.execute(f'DROP TABLE "{name}"')
+                for statement in (*_DDL, _table("rollups"), f"PRAGMA user_version = {VERSION}"):
+                    connection.execute(statement)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _leased(self, sums: sqlite3.Connection, now_ms: int) -> bool:
+        """Take or renew the lease; False if another holds it. One that lies far ahead is a clock that was set back."""
+        left_ms = int(_meta(sums, "lease_until_ms")) - now_ms
+        if _meta(sums, "lease") != self._holder and 0 < left_ms <= 2000 * LEASE_S:
+            return False
+        _set(sums, "lease", self._holder)
+        return True
+
+    def _renew(self, sums: sqlite3.Connection) -> None:
+        _set(sums, "lease", self._holder)
+        _set(sums, "lease_until_ms", time.time_ns() // 1_000_000 + round(LEASE_S * 1000))
+
+    def _checked_mark(self, rows: sqlite3.Connection, sums: sqlite3.Connection) -> int:
+        """Return the mark, or 0 after emptying the rollups if they belong to another log or to its future."""
+        mark = int(_meta(sums, "mark"))
+        log_id = _log_meta(rows, "log_id", "")
+        ours = _meta(sums, "log_id") in {log_id, ""}
+        if ours and mark:
+            found = _started(rows, mark)
+            highest = rows.execute("SELECT seq FROM sqlite_sequence WHERE name = 'requests'").fetchone()
+            # A log restored from a backup has fewer ids, or another row under the same id.
+            ours = (found in {0, int(_meta(sums, "mark_started_ms"))}) and highest is not None and highest[0] >= mark
+        if not ours:
+            sums.execute("DELETE FROM rollups")
+            sums.execute(
+                "UPDATE meta SET value = 0 WHERE key IN ('mark', 'mark_started_ms', 'kept_from_0', 'kept_from_1')"
+            )
+            mark = 0
+        _set(sums, "log_id", log_id)
+        return mark
+
+    def _begin_rebuild(self, sums: sqlite3.Connection, boundary: int) -> None:
+        sums.execute("BEGIN IMMEDIATE")
+        try:
+            self._renew(sums)
+            sums.execute("DROP TABLE IF EXISTS rebuilt")
+            sums.execute(_table("rebuilt"))
+            sums.execute("INSERT OR REPLACE INTO meta VALUES ('rebuilt_mark', 0)")
+            if boundary:
+                for level in range(len(LEVELS_MS)):
+                    for kind in KINDS:
+                        span = (key_of(level, kind, 0), key_of(level, kind, boundary))
+                        sums.execute("INSERT INTO rebuilt SELECT * FROM rollups WHERE key >= ? AND key < ?", span)
+            sums.execute("COMMIT")
+        except BaseException:
+            if sums.in_transaction:
+                sums.execute("ROLLBACK")
+            raise
+
+    def _fold(
+        self,
+        rows: sqlite3.Connection,
+        sums: sqlite3.Connection,
+        table: str,
+        mark: int,
+        limit: int,
+        *,
+        frozen_before_ms: int,
+        mark_key: str = "mark",
+    ) -> int:
+        """Add the rows above ``mark`` to ``table`` and move the mark; older stretches are frozen."""
+        cells: dict[tuple[int, str, str, str], Stats] = {}
+        last: Any = None
+        count = 0
+        for row in rows.execute(f"SELECT {SELECTED} FROM requests WHERE id > ? ORDER BY id LIMIT ?", (mark, limit)):
+            last = row
+            count += 1
+            cell = (row[1] // 60_000 * 60_000, row[2], row[3], row[4])
+            found = cells.get(cell)
+            if found is None:
+                found = cells[cell] = Stats()
+            found.add(row)
+        if last is None:
+            return 0
+        for level, fresh in enumerate(self._by_level(sums, cells)):
+            span = LEVELS_MS[level]
+            for kind, start, series, stats in fresh:
+                if start - start % span >= frozen_before_ms or not frozen_before_ms:
+                    _merge_into(sums, table, key_of(level, kind, start, series), stats)
+        _set(sums, mark_key, last[0])
+        if mark_key == "mark":
+            _set(sums, "mark_started_ms", last[1])
+        return count
+
+    def _by_level(
+        self, sums: sqlite3.Connection, cells: dict[tuple[int, str, str, str], Stats]
+    ) -> Iterator[list[tuple[int, int, int, Stats]]]:
+        """Yield (kind, start, series, stats) of each level, each level added up from the one below it."""
+        level: dict[tuple[int, int, int], Stats] = {}
+        for (minute, model, app, prompt), stats in cells.items():
+            for kind in KINDS:
+                _add_to(level, (kind, minute, self._series(sums, kind, model, app, prompt)), stats)
+        for span in (*LEVELS_MS[1:], None):
+            yield [(kind, start, series, stats) for (kind, start, series), stats in level.items()]
+            if span is None:
+                return
+            above: dict[tuple[int, int, int], Stats] = {}
+            for (kind, start, series), stats in level.items():
+                _add_to(above, (kind, start - start % span, series), stats)
+            level = above
+
+    def _series(self, sums: sqlite3.Connection, kind: int, model: str, app: str, prompt: str) -> int:
+        if kind == ALL:
+            return 0
+        each = kind == BY_EACH
+        name = (
+            kind,
+            model if each or kind == BY_MODEL else "",
+            app if each or kind == BY_APP else "",
+            prompt if each or kind == BY_PROMPT else "",
+        )
+        found = self._known.get(name)
+        if found is None:
+            where = "kind = ? AND model = ? AND app = ? AND prompt = ?"
+            row = sums.execute(f"SELECT id FROM series WHERE {where}", name).fetchone()
+            if row is None:
+                made = sums.execute("INSERT INTO series (kind, model, app, prompt) VALUES (?, ?, ?, ?)", name).lastrowid
+                row = (made,)
+            found = self._known[name] = min(int(row[0]), OVERFLOW)
+        return found
+
+
+def _add_to(sums: dict[tuple[int, int, int], Stats], key: tuple[int, int, int], stats: Stats) -> None:
+    found = sums.get(key)
+    if found is None:
+        found = sums[key] = Stats()
+    found.merge(stats)
+
+
+_SELECT_ONE = f"SELECT {', '.join(STORED)} FROM %s WHERE key = ?"
+_REPLACE = f"INSERT OR REPLACE INTO %s VALUES ({', '.join('?' * (len(STORED) + 1))})"
+
+
+def _merge_into(sums: sqlite3.Connection, table: str, key: int, stats: Stats) -> None:
+    before = sums.execute(_SELECT_ONE % table, (key,)).fetchone()
+    if before is not None:
+        whole = Stats()
+        add_stored(whole, before)
+        whole.merge(stats)
+        stats = whole
+    sums.execute(_REPLACE % table, (key, *stored(stats)))
+
+
+def _meta(connection: sqlite3.Connection, key: str) -> Any:
+    found = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return found[0] if found else 0
+
+
+def _set(connection: sqlite3.Connection, key: str, value: object) -> None:
+    connection.execute("UPDATE meta SET value = ? WHERE key = ?", (value, key))
+
+
+def _log_meta(rows: sqlite3.Connection, key: str, default: Any) -> Any:
+    if rows.execute("PRAGMA user_version").fetchone()[0] < 2:  # not yet migrated by a writer: has no table for it
+        return default
+    found = rows.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return found[0] if found else default
+
+
+def _started(rows: sqlite3.Connection, row_id: int) -> int:
+    found = rows.execute("SELECT started_ms FROM requests WHERE id = ?", (row_id,)).fetchone()
+    return int(found[0]) if found else 0
