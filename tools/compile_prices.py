@@ -3,10 +3,10 @@
     python tools/compile_prices.py [--check]
 
 Rows are priced inside other people's services, where genai-prices (pydantic, an HTTP client, 0.25 s) must not be
-loaded; so its table is translated once, here, into JSON that the standard library reads in a few milliseconds. Kept are
-the prices of what a log row knows: input, output, cached input read and written, reasoning output, the fee of a request;
-prices of audio, images, pages and searches are left out, and a model that has no other price is unpriced. A context
-window that a provider's own row leaves out is taken from OpenRouter's row of the same model.
+loaded; so its table is translated once, here, into JSON that the standard library reads in a few milliseconds. Kept
+are the prices of what a log row knows: input, output, cached input read and written, reasoning output, the fee of a
+request; prices of audio, images, pages and searches are left out, and a model that has no other price is unpriced. A
+context window that a provider's own row leaves out is taken from OpenRouter's row of the same model.
 
 ``--check`` writes nothing and fails if the snapshot is not the one that the installed genai-prices gives (CI).
 

@@ -116,10 +116,10 @@ def read(path: Path) -> Overrides:
         if key not in ("aliases", "azure", "models")
     ]
     names: dict[str, dict[str, str]] = {"aliases": {}, "azure": {}}
-    for key in names:
+    for key, targets in names.items():
         for name, target in _table(table, key, path, problems).items():
             if isinstance(target, str) and target:
-                names[key][name.lower()] = target
+                targets[name.lower()] = target
             else:
                 problems.append(f"{path}: [{key}] {name!r} must be the name of a model; it is left out.")
     models = {}

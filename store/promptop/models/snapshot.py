@@ -94,16 +94,17 @@ def matches(clause: list[Any], text: str) -> bool:
         case "=":
             return bool(text == operand)
         case "^":
-            return text.startswith(operand)
+            return bool(text.startswith(operand))
         case "$":
-            return text.endswith(operand)
+            return bool(text.endswith(operand))
         case "~":
-            return operand in text
+            return bool(operand in text)
         case "/":
             return re.search(operand, text) is not None
         case "|":
             return any(matches(part, text) for part in operand)
-    return all(matches(part, text) for part in operand)
+        case _:
+            return all(matches(part, text) for part in operand)
 
 
 def provider_row(name: str) -> Row | None:
@@ -122,9 +123,9 @@ def locate(name: str, provider: str | None = None) -> tuple[Row, Row] | None:
 
     With a provider that the table knows only that one is asked: the same model costs different amounts elsewhere. The
     exception is ``openai``, which programs say of any endpoint that speaks its dialect. Models of one's own servers
-    (``ollama``, ``vllm`` …) and names with a size tag (``deepseek-r1:8b``) are never found. Without a provider, a first path segment may name it
-    (``openrouter/openai/gpt-4o``), else the table's rules tell whose model it is. A dated version that the table does
-    not list (``gpt-4o-2024-08-06``) is its undated model.
+    (``ollama``, ``vllm`` …) and names with a size tag (``deepseek-r1:8b``) are never found. Without a provider, a first
+    path segment may name it (``openrouter/openai/gpt-4o``), else the table's rules tell whose model it is. A dated
+    version that the table does not list (``gpt-4o-2024-08-06``) is its undated model.
     """
     if (provider and provider.lower().strip() in LOCAL_PROVIDERS) or (not provider and _LOCAL_TAG.search(name)):
         return None
@@ -225,6 +226,6 @@ def _holds(limit: Any, moment: datetime) -> bool:
     start, end = limit
     clock = moment.strftime("%H:%M:%S.%f")
     if end < start:
-        return clock >= start or clock < end
+        return bool(clock >= start or clock < end)
     inside: bool = start <= clock < end
     return inside
