@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from promptop.runs.call import run as run
     from promptop.runs.endpoints import Endpoints as Endpoints
     from promptop.runs.request import RunRequest as RunRequest
     from promptop.runs.request import parse_stops as parse_stops
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from promptop.runs.result import Progress as Progress
     from promptop.runs.result import RunError as RunError
     from promptop.runs.result import RunResult as RunResult
-    from promptop.runs.run import run as run
     from promptop.runs.runner import Runner as Runner
 
 _HOMES = {
@@ -30,7 +30,7 @@ _HOMES = {
     "Progress": "promptop.runs.result",
     "RunError": "promptop.runs.result",
     "RunResult": "promptop.runs.result",
-    "run": "promptop.runs.run",
+    "run": "promptop.runs.call",
     "Runner": "promptop.runs.runner",
 }
 __all__ = [

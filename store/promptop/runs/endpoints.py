@@ -85,7 +85,7 @@ class Endpoints:
 
     def _make(self, profile: Profile, key: str) -> AsyncOpenAI:
         import httpx2
-        from openai import AsyncOpenAI, Omit
+        from openai import AsyncOpenAI
 
         import promptop
 
@@ -104,16 +104,16 @@ class Endpoints:
             simulated=self._simulated,
         )
         timeout = httpx2.Timeout(profile.timeout_s, connect=profile.connect_timeout_s)
-        headers: dict[str, Any] = dict(profile.headers)
-        if not key:
-            headers["Authorization"] = Omit()
+        hooks: dict[str, list[Any]] = {} if key else {"request": [_without_key]}
         return AsyncOpenAI(
-            api_key=key or "none",
+            api_key=key or "none",  # the SDK insists on one; the hook takes it out again
             base_url=profile.base_url,
             max_retries=0,
             timeout=timeout,
-            default_headers=headers,
-            http_client=httpx2.AsyncClient(transport=transport, timeout=timeout, follow_redirects=True),
+            default_headers=dict(profile.headers),
+            http_client=httpx2.AsyncClient(
+                transport=transport, timeout=timeout, follow_redirects=True, event_hooks=hooks
+            ),
         )
 
     async def models(self, profile: Profile, *, timeout_s: float = 5.0) -> tuple[str, ...]:
@@ -134,6 +134,10 @@ class Endpoints:
         self._clients.clear()
         for client in clients:
             await client.close()
+
+
+async def _without_key(request: httpx2.Request) -> None:
+    request.headers.pop("authorization", None)
 
 
 def _identity(profile: Profile) -> tuple[str, str, str]:

@@ -142,6 +142,12 @@ def _of_connection(error: BaseException, profile: Profile, secrets: Sequence[str
         )
     if kinds & {"UnsupportedProtocol", "InvalidURL", "LocalProtocolError"}:
         return RunError("connect", f"base_url {profile.base_url!r} cannot be called ({words}).", "Write http(s)://….")
+    if kinds & {"RemoteProtocolError", "ReadError", "WriteError"}:
+        return RunError(
+            "connect",
+            f"{host} closed the connection without an answer ({words}).",
+            "Try again; if it stays so, is it an HTTP server, and is base_url right?",
+        )
     lowered = words.lower()
     if "certificate" in lowered or "ssl" in lowered:
         return RunError(

@@ -13,10 +13,10 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from promptop.runs.call import OnDelta, failed, run
 from promptop.runs.endpoints import Endpoints
 from promptop.runs.request import RunRequest
 from promptop.runs.result import Progress, RunError, RunResult
-from promptop.runs.run import OnDelta, failed, run
 
 OnDone = Callable[[RunResult], None]
 CLOSE_S = 2.0

@@ -22,18 +22,31 @@ class Column:
     value: Callable[[RunResult], float | None]
     show: Callable[[float | None], str]
     better: Callable[[Sequence[float]], float] | None
-    narrow: bool = True
-    """Whether it is shown in a narrow table too."""
+    width: int
+    """Cells, the mark of the best included."""
+    wanted: int
+    """The lowest are left out first where there is no room."""
 
 
 COLUMNS: tuple[Column, ...] = (
-    Column("ttft", "TTFT", lambda r: r.ttft_s, figures.seconds, min),
-    Column("total", "total", lambda r: r.total_s, figures.seconds, min),
-    Column("tps", "tok/s", lambda r: r.output_tps, figures.rate, max),
-    Column("input", "in", lambda r: r.usage.input_tokens, figures.count, min, narrow=False),
-    Column("output", "out", lambda r: r.usage.output_tokens, figures.count, None),
-    Column("cost", "cost", lambda r: r.cost_usd, figures.usd, min),
+    Column("ttft", "TTFT", lambda r: r.ttft_s, figures.seconds, min, 8, 9),
+    Column("total", "total", lambda r: r.total_s, figures.seconds, min, 8, 8),
+    Column("tps", "tok/s", lambda r: r.output_tps, figures.rate, max, 7, 6),
+    Column("input", "in", lambda r: r.usage.input_tokens, figures.count, min, 7, 2),
+    Column("output", "out", lambda r: r.usage.output_tokens, figures.count, None, 7, 5),
+    Column("cost", "cost", lambda r: r.cost_usd, figures.usd, min, 11, 7),
 )
+
+
+def columns_for(width: int) -> list[Column]:
+    """Return the columns that fit into ``width`` cells beside the others, in their order."""
+    chosen: set[str] = set()
+    for column in sorted(COLUMNS, key=lambda column: -column.wanted):
+        if column.width > width:
+            break
+        width -= column.width
+        chosen.add(column.key)
+    return [column for column in COLUMNS if column.key in chosen]
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,9 +100,9 @@ class AnswerPane(StreamView):
         self.result = result
         if result.error is not None and result.state == "failed":
             lead = "\n\n" if result.text or result.reasoning else ""
-            self.feed("error", f"{lead}✗ {result.error.cause}\n")
+            self.feed("error", f"{lead}✗ {result.error.cause}")
             if result.error.remedy:
-                self.feed("error", f"→ {result.error.remedy}\n")
+                self.feed("error", f"\n→ {result.error.remedy}")
         elif result.state == "cancelled":
             self.feed("note", "\n■ cancelled; what came is kept")
         elif not result.text and not result.tool_calls:
@@ -116,7 +116,7 @@ class AnswerPane(StreamView):
         self.border_title = Content(f"{MARKS[self.state]} {self.title_text}")
 
     def _show_figures(self) -> None:
-        width = self.size.width - 2
+        width = self.size.width - 3
         below = len(self._rows) - self.scroll_offset.y - self.size.height
         behind = f"↓{below} · " if not self.following and below > 0 else ""
         pieces = result_figures(self.result) if self.result is not None else live_figures(self.progress)
@@ -210,14 +210,14 @@ def cost_text(result: RunResult) -> str:
 
 
 def fit(pieces: Pieces, width: int) -> str:
-    """Join figures so that they fit into ``width`` cells: all long, all short, or the first few short ones."""
-    for form in (0, 1):
-        text = " · ".join(piece[form] for piece in pieces)
+    """Join figures so that they fit into ``width`` cells: all long, all short, all tight, or the first few tight."""
+    tight = [short.replace(" ", "") for _, short in pieces]
+    for text in (" · ".join(long for long, _ in pieces), " · ".join(short for _, short in pieces), "·".join(tight)):
         if cell_len(text) <= width:
             return text
     text = ""
-    for _, short in pieces:
-        longer = f"{text} · {short}" if text else short
+    for piece in tight:
+        longer = f"{text}·{piece}" if text else piece
         if cell_len(longer) > width:
             break
         text = longer

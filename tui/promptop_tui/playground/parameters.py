@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rich.segment import Segment
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
+from textual.strip import Strip
 from textual.widgets import Input, Label, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
@@ -77,6 +79,28 @@ class ParameterInput(Input):
             raise UsageError(f"{self.field.name} cannot be {text!r}.", f"Write {self.field.wanted}.") from None
 
 
+class ModelList(SelectionList[str]):
+    """Models to choose from; the box of one that is not chosen is empty, not merely darker."""
+
+    def render_line(self, y: int) -> Strip:
+        """Return one row, with the mark of a box that is not chosen blanked."""
+        strip = super().render_line(y)
+        number = self.scroll_offset.y + y
+        options = self.options
+        if number >= len(options):
+            return strip
+        option = options[number]
+        if isinstance(option, Selection) and option.value in self.selected:
+            return strip
+        left, mark, *rest = strip
+        return Strip([left, Segment(" " * len(mark.text), mark.style), *rest], strip.cell_length)
+
+    @property
+    def specs(self) -> list[str]:
+        """Every model of the list, as it is written."""
+        return [option.value for option in self.options if isinstance(option, Selection)]
+
+
 class ParameterColumn(VerticalScroll, can_focus=False):
     """Models and parameters, and what the session has spent."""
 
@@ -101,7 +125,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         start = {"max_tokens": str(playground.max_tokens or ""), "temperature": f"{playground.temperature:g}"}
         targets = offered(self._settings) or [parse_target(name, self._settings) for name in models.watch_list()]
         with Vertical(id="models"):
-            yield SelectionList[str](
+            yield ModelList(
                 *(
                     Selection(clean_line(target.spec), target.spec, number == 0)
                     for number, target in enumerate(targets)
@@ -126,9 +150,9 @@ class ParameterColumn(VerticalScroll, can_focus=False):
 
     def targets(self) -> list[Target]:
         """Return the models that are chosen, in the order of the list."""
-        choices = self.query_one("#model-list", SelectionList)
+        choices = self.query_one(ModelList)
         chosen = set(choices.selected)
-        specs = [spec for spec in self._specs() if spec in chosen]
+        specs = [spec for spec in self.query_one(ModelList).specs if spec in chosen]
         return [parse_target(spec, self._settings) for spec in specs]
 
     def values(self) -> dict[str, Any]:
@@ -136,16 +160,12 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         read = {field.field.name: field.read() for field in self.query(ParameterInput)}
         return {name: value for name, value in read.items() if value is not None}
 
-    def _specs(self) -> list[str]:
-        options = self.query_one("#model-list", SelectionList).options
-        return [option.value for option in options if isinstance(option, Selection)]
-
     # Writing
 
     def choose(self, specs: list[str]) -> None:
         """Choose exactly these models, adding those that the list does not have."""
         if specs:
-            self.query_one("#model-list", SelectionList).deselect_all()
+            self.query_one(ModelList).deselect_all()
         for spec in specs:
             self._add(spec)
 
@@ -172,8 +192,8 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             event.input.value = ""
 
     def _add(self, spec: str) -> None:
-        choices = self.query_one("#model-list", SelectionList)
-        if spec not in self._specs():
+        choices = self.query_one(ModelList)
+        if spec not in self.query_one(ModelList).specs:
             choices.add_option(Selection(clean_line(spec), spec))
         choices.select(spec)
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, Vertical
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import DataTable, Static
@@ -31,7 +31,7 @@ from promptop.safe import clean, clean_line
 from promptop_tui.context import AppContext
 from promptop_tui.editor.area import PromptArea
 from promptop_tui.messages import OpenInPlayground
-from promptop_tui.playground.grid import fit_grid
+from promptop_tui.playground.grid import AnswerGrid
 from promptop_tui.playground.pane import AnswerPane
 from promptop_tui.playground.parameters import ParameterColumn
 from promptop_tui.playground.table import ComparisonTable
@@ -40,6 +40,16 @@ FRAMES_PER_SECOND = 10
 """Panes are drawn this often while something streams; a reader sees no difference above it, a CPU does."""
 APP = "promptop playground"
 """Name of the program in the log's rows."""
+
+
+TINY_WIDTH = 60
+"""Cells below which parameters, prompt and answers are shown one at a time."""
+FLAT_HEIGHT = 16
+"""Rows below which the answers get those of the comparison."""
+
+
+class Welcome(Static, can_focus=True):
+    """What is shown before anything ran; takes the focus where there is no room for fields."""
 
 
 class PlaygroundPane(Horizontal):
@@ -79,8 +89,6 @@ class PlaygroundPane(Horizontal):
             simulated=context.simulated,
         )
         self._frames: Timer | None = None
-        self._zoomed = False
-        self._current = 0
         self._given: tuple[str, list[dict[str, Any]]] | None = None
         self._spent_usd = 0.0
         self._unpriced = 0
@@ -90,8 +98,8 @@ class PlaygroundPane(Horizontal):
         yield ParameterColumn(self._shared.settings)
         with Vertical(id="stage"):
             yield PromptArea(id="prompt", placeholder="Write a prompt here, or press the playground key in the editor.")
-            yield Static(EMPTY, id="empty", markup=False)
-            yield Container(id="answers")
+            yield Welcome(EMPTY, id="empty", markup=False)
+            yield AnswerGrid()
             yield ComparisonTable(id="comparison")
 
     def on_mount(self) -> None:
@@ -102,7 +110,18 @@ class PlaygroundPane(Horizontal):
         area.show_line_numbers = False
         self._frames = self.set_interval(1 / FRAMES_PER_SECOND, self._frame, pause=True)
         self._show_spent()
-        self._arrange()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Tell the sheet how much room there is."""
+        self.set_class(event.size.width < TINY_WIDTH, "-tiny")
+        self.set_class(event.size.height < FLAT_HEIGHT, "-flat")
+        self.call_after_refresh(self._keep_focus)
+
+    def _keep_focus(self) -> None:
+        """Give the focus to something that is shown: the keys of this tab work from inside it."""
+        if self.screen.focused is None and self.is_on_screen:
+            pane = self.query_one(AnswerGrid).look_at(self.query_one(AnswerGrid).current)
+            (pane or self.query_one(Welcome)).focus()
 
     def on_unmount(self) -> None:
         """Cancel what runs and close the connections."""
@@ -174,17 +193,8 @@ class PlaygroundPane(Horizontal):
         return RunRequest(profile=target.profile, model=target.model, messages=messages, label=target.spec, **values)
 
     async def _panes_for(self, requests: list[RunRequest]) -> list[AnswerPane]:
-        """Return one pane per request, keeping those whose model is asked again."""
-        answers = self.query_one("#answers", Container)
-        titles = [clean_line(request.title) for request in requests]
-        panes = list(answers.query(AnswerPane))
-        if [pane.title_text for pane in panes] != titles:
-            await answers.remove_children()
-            panes = [AnswerPane(request.title) for request in requests]
-            await answers.mount(*panes)
-            self._current = 0
-        self._arrange()
-        return panes
+        """Return one pane per request, the same as before if the same models are asked again."""
+        return await self.query_one(AnswerGrid).show([clean_line(request.title) for request in requests])
 
     def _done_elsewhere(self, pane: AnswerPane, result: RunResult) -> None:
         """Runs on the thread of the calls."""
@@ -216,9 +226,8 @@ class PlaygroundPane(Horizontal):
         """Stop what runs; with nothing running, leave the field that is typed in."""
         if self._runner.cancel_all():
             return
-        panes = list(self.query(AnswerPane))
-        if panes and not isinstance(self.screen.focused, AnswerPane):
-            panes[min(self._current, len(panes) - 1)].focus()
+        if not isinstance(self.screen.focused, AnswerPane):
+            self._look_at(self.query_one(AnswerGrid).current, focus=True)
 
     def _show_spent(self) -> None:
         cap = self._shared.settings.playground.session_cap_usd
@@ -230,10 +239,9 @@ class PlaygroundPane(Horizontal):
     # Comparison
 
     def _table(self) -> None:
-        panes = list(self.query(AnswerPane))
+        panes = self.query_one(AnswerGrid).panes
+        self.set_class(bool(panes), "-answered")
         self.query_one(ComparisonTable).show(panes)
-        self.query_one(ComparisonTable).display = len(panes) > 0
-        self.query_one("#empty").display = not panes
 
     @on(DataTable.RowHighlighted, "#comparison")
     def _row_chosen(self, event: DataTable.RowHighlighted) -> None:
@@ -246,66 +254,46 @@ class PlaygroundPane(Horizontal):
 
     @on(AnswerPane.Chosen)
     def _pane_chosen(self, event: AnswerPane.Chosen) -> None:
-        panes = list(self.query(AnswerPane))
-        if event.pane in panes:
-            self._current = panes.index(event.pane)
-            self.query_one(ComparisonTable).mark(self._current)
+        grid = self.query_one(AnswerGrid)
+        if event.pane in grid.panes:
+            grid.current = grid.panes.index(event.pane)
+            self.query_one(ComparisonTable).mark(grid.current)
 
     # Arrangement
 
     def action_next_pane(self) -> None:
-        """Look at the next answer."""
-        panes = list(self.query(AnswerPane))
-        if panes:
-            focused = isinstance(self.screen.focused, AnswerPane)
-            self._look_at((self._current + 1) % len(panes) if focused else self._current, focus=True)
+        """Look at the next answer; from elsewhere, go back to the one last looked at."""
+        grid = self.query_one(AnswerGrid)
+        if grid.panes:
+            inside = isinstance(self.screen.focused, AnswerPane)
+            self._look_at((grid.current + 1) % len(grid.panes) if inside else grid.current, focus=True)
 
     def action_zoom(self) -> None:
         """Show one answer alone, or as many as there is room for."""
-        self._zoomed = not self._zoomed
-        self._arrange()
+        grid = self.query_one(AnswerGrid)
+        grid.zoomed = not grid.zoomed
+        grid.lay_out()
 
     def action_parameters(self) -> None:
         """Show or hide the column of parameters."""
-        self.toggle_class("-no-parameters")
+        self.toggle_class("-parameters-toggled")
+        self.call_after_refresh(self._keep_focus)
 
     def action_prompt(self) -> None:
         """Give the prompt the stage, or give it back to the answers."""
         self.toggle_class("-prompt-large")
         if self.has_class("-prompt-large"):
             self.query_one("#prompt").focus()
+        else:
+            self.call_after_refresh(self._keep_focus)
 
     def _look_at(self, number: int, *, focus: bool = False) -> None:
-        panes = list(self.query(AnswerPane))
-        if not 0 <= number < len(panes):
+        pane = self.query_one(AnswerGrid).look_at(number)
+        if pane is None:
             return
-        self._current = number
-        self._arrange()
         self.query_one(ComparisonTable).mark(number)
         if focus:
-            panes[number].focus()
-
-    @on(events.Resize)
-    def _room_changed(self) -> None:
-        self.call_after_refresh(self._arrange)
-
-    def _arrange(self) -> None:
-        """Show as many answers as there is room for: the page that holds the current one."""
-        answers = self.query_one("#answers", Container)
-        panes = list(answers.query(AnswerPane))
-        answers.display = bool(panes)
-        if not panes:
-            return
-        self._current = min(self._current, len(panes) - 1)
-        room = answers.size if answers.size.width else self.size
-        columns, rows = (1, 1) if self._zoomed else fit_grid(len(panes), room.width, room.height)
-        page = self._current // (columns * rows)
-        visible = range(page * columns * rows, (page + 1) * columns * rows)
-        for number, pane in enumerate(panes):
-            pane.display = number in visible
-        answers.styles.grid_size_columns = columns
-        answers.styles.grid_size_rows = rows
-        self.set_class(columns * rows < len(panes), "-paged")
+            pane.focus()
 
 
 EMPTY = """\

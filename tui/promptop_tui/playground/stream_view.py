@@ -151,7 +151,12 @@ class StreamView(ScrollView, can_focus=True):
         if top < self.size.height:
             self.refresh(Region(0, top, self.size.width, self.size.height - top))
         if self.following:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+            self._to_end()
+
+    def _to_end(self) -> None:
+        # The sheet always shows the scrollbar: one that comes and goes would change the width of what is wrapped, and
+        # Textual does not scroll a widget whose scrollbar is hidden.
+        self.scroll_end(animate=False, immediate=True, x_axis=False)
 
     def on_resize(self, event: events.Resize) -> None:
         """Wrap again where the width changed."""
@@ -160,7 +165,7 @@ class StreamView(ScrollView, can_focus=True):
             self._wrap_width = width
             self._rewrap()
         elif self.following:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+            self._to_end()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Follow while the end is in sight."""

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from rich.text import Text
 from textual.widgets import DataTable
 
-from promptop_tui.playground.comparison import BEST, COLUMNS, compare, ending
+from promptop_tui.playground.comparison import BEST, columns_for, compare, ending
 from promptop_tui.playground.pane import MARKS, AnswerPane
 
-NARROW = 64
-"""Cells below which columns that are seldom compared are left out."""
+NAME_WIDTH = (14, 28)
+"""Cells of the model's name: at least and at most."""
+END_WIDTH = 18
+"""Cells of the reason why a call ended; left out first."""
 
 
 class ComparisonTable(DataTable[Text]):
@@ -24,33 +26,50 @@ class ComparisonTable(DataTable[Text]):
     """
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(id=id, cursor_type="row", zebra_stripes=False, cell_padding=1)
-        self._narrow: bool | None = None
+        super().__init__(id=id, cursor_type="row", cell_padding=0)
+        self.border_title = f"comparison · {BEST} best"
+        self._panes: Sequence[AnswerPane] = ()
+        self._layout_shown: tuple[int, tuple[str, ...], int] | None = None
+
+    def on_resize(self) -> None:
+        """Choose the columns that fit."""
+        self.call_after_refresh(self.show, self._panes)
 
     def show(self, panes: Sequence[AnswerPane]) -> None:
-        """Show the answers' figures; a handful of rows, so the table is filled anew."""
-        narrow = self.app.size.width < 100
+        """Show the answers' figures; a handful of rows, so they are filled anew."""
+        self._panes = panes
         cursor = self.cursor_row
-        columns = [column for column in COLUMNS if column.narrow or not narrow]
-        if narrow != self._narrow:
-            self._narrow = narrow
-            self.clear(columns=True)
-            for heading in ("model", *(column.heading for column in columns), "end"):
-                self.add_column(heading, key=heading)
-        else:
-            self.clear()
-        cells = compare([pane.result for pane in panes], columns)
-        for pane, row in zip(panes, cells, strict=True):
-            figures = [
-                Text(cell.text + (BEST if cell.best else " "), style="bold" if cell.best else "", justify="right")
-                for cell in row
-            ]
-            self.add_row(Text(f"{MARKS[pane.state]} {pane.title_text}"), *figures, Text(ending(pane.result)))
-        self.border_title = f"comparison · {BEST} best"
-        if 0 <= cursor < self.row_count:
-            self.move_cursor(row=cursor, scroll=False)
+        width = self.scrollable_content_region.width or self.app.size.width
+        least, most = NAME_WIDTH
+        columns = columns_for(width - least)
+        left = width - sum(column.width for column in columns)
+        ends = END_WIDTH if left >= most + END_WIDTH else 0
+        name_width = min(most, max(least, left - ends))
+        layout = (name_width, tuple(column.key for column in columns), ends)
+        with self.prevent(DataTable.RowHighlighted):
+            if layout == self._layout_shown:
+                self.clear()
+            else:
+                self._layout_shown = layout
+                self.clear(columns=True)
+                self.add_column("model", width=name_width)
+                for column in columns:
+                    self.add_column(Text(column.heading + " ", justify="right"), width=column.width)
+                if ends:
+                    self.add_column(" end", width=ends)
+            for pane, row in zip(panes, compare([pane.result for pane in panes], columns), strict=True):
+                name = Text(f"{MARKS[pane.state]} {pane.title_text}", no_wrap=True)
+                name.truncate(name_width - 1, overflow="ellipsis")
+                shown = [
+                    Text(cell.text + (BEST if cell.best else " "), style="bold" if cell.best else "", justify="right")
+                    for cell in row
+                ]
+                self.add_row(name, *shown, *([Text(f" {ending(pane.result)}")] if ends else []))
+            if 0 <= cursor < self.row_count:
+                self.move_cursor(row=cursor, scroll=False)
 
     def mark(self, number: int) -> None:
         """Put the cursor on a row."""
         if 0 <= number < self.row_count:
-            self.move_cursor(row=number)
+            with self.prevent(DataTable.RowHighlighted):
+                self.move_cursor(row=number)

@@ -227,8 +227,8 @@ class _Call:
 
     async def _row(self) -> Row | None:
         """Return the log's row of the last attempt; None if the log did not deliver it in time."""
-        if self.note is None:
-            return None
+        if self.note is None or not self.note.calls:
+            return None  # nothing was sent
         if not self.note.rows:
             await self.note.row(ROW_WAIT_S)
         rows: list[Row] = self.note.rows
