@@ -1,0 +1,340 @@
+"""Reads the log for the monitor, on one thread that owns the connection.
+
+The screen asks (:meth:`MonitorReader.ask`), the thread decides: questions that come while it reads become one, a look
+at an unchanged log costs one ``PRAGMA data_version``, and a window is read again at the earliest after twenty times the
+time that its last reading took, so that a slow disk costs at most 5 % of a core. Answers are immutable values.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING
+
+from promptop.errors import PromptopError
+from promptop_tui.monitor.snapshot import Query, Snapshot, Spend, month_bounds, project
+
+if TYPE_CHECKING:
+    from promptop.log import Filter, LogReader, Stats, StoredRow, Window
+    from promptop.log.bodies import StoredBody
+    from promptop_tui.monitor.receipt import Line
+
+PAGE = 200
+"""Rows of a page of the table."""
+FLOOD = 2_000
+"""With more new rows than this since the last look, only the newest page is read."""
+_SHARE = 20
+_SPEND_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class OlderRows:
+    """A page of rows before those that are shown, oldest first."""
+
+    query: Query
+    rows: tuple[StoredRow, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RowFound:
+    """One row with what is kept of its bodies; None if it is gone."""
+
+    row: StoredRow | None
+    purpose: str = "show"
+    lines: tuple[Line, ...] = ()
+    """The receipt."""
+    body: StoredBody | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An errand that failed."""
+
+    cause: str
+    remedy: str
+
+
+Answer = Snapshot | OlderRows | RowFound | Trouble
+
+
+class MonitorReader:
+    """The reading side of the monitor. All methods but :meth:`run` may be called from any thread."""
+
+    def __init__(self, path: Path, deliver: Callable[[Answer], object], now: Callable[[], float]) -> None:
+        self._path = path
+        self._deliver = deliver
+        self._now = now
+        self._wake = threading.Event()
+        self._guard = threading.Lock()
+        self._asked: Query | None = None
+        self._errands: deque[Callable[[], Answer]] = deque()
+        self._stopped = False
+        self._idle = True
+        self._fresh_start = False
+        self.looks = 0
+        """Questions answered, those without news included."""
+        # Below: owned by the thread.
+        self._log: LogReader | None = None
+        self._identity: tuple[int, int] | None = None
+        self._version = 0
+        self._last = Snapshot()
+        self._last_id: int | None = None
+        self._stale = True
+        self._next_window = 0.0
+        self._next_spend = 0.0
+        self._failed = False
+
+    # From any thread
+
+    @property
+    def idle(self) -> bool:
+        """Whether the last question has been answered and the answer was taken."""
+        return self._idle
+
+    def ask(self, query: Query) -> None:
+        """Want a snapshot for ``query``; a question that is not yet answered is replaced."""
+        with self._guard:
+            self._asked = query
+            self._idle = False
+        self._wake.set()
+
+    def taken(self) -> None:
+        """Say that the last snapshot has been shown."""
+        self._idle = True
+
+    def restart(self, query: Query) -> None:
+        """Want the newest page in place of all rows."""
+        with self._guard:
+            self._fresh_start = True
+        self.ask(query)
+
+    def older(self, query: Query, before_id: int) -> None:
+        """Want the page of rows before ``before_id``."""
+        self._errand(lambda: self._older(query, before_id))
+
+    def fetch(self, row_id: int, purpose: str = "show") -> None:
+        """Want one row with its bodies."""
+        self._errand(lambda: self._fetch(row_id, purpose))
+
+    def stop(self) -> None:
+        """End :meth:`run` soon; it may be run again."""
+        self._stopped = True
+        self._wake.set()
+
+    def _errand(self, errand: Callable[[], Answer]) -> None:
+        with self._guard:
+            self._errands.append(errand)
+        self._wake.set()
+
+    # The thread
+
+    def run(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Answer until :meth:`stop`; called on the thread that owns the connection."""
+        self._stopped = False
+        try:
+            while not (self._stopped or cancelled()):
+                if not self._wake.wait(1.0):
+                    continue
+                self._wake.clear()
+                with self._guard:
+                    query, self._asked = self._asked, None
+                    errands, self._errands = self._errands, deque()
+                for errand in errands:
+                    self._answer(errand)
+                if query is not None and not self._stopped:
+                    self._look(query)
+        finally:
+            self._close()
+            self._idle = True
+
+    def _answer(self, errand: Callable[[], Answer]) -> None:
+        try:
+            self._deliver(errand())
+        except PromptopError as error:
+            self._deliver(Trouble(error.cause, error.remedy))
+        except (sqlite3.Error, OSError) as error:
+            self._deliver(Trouble(f"The log could not be read ({error}).", "It is tried again at the next refresh."))
+
+    def _look(self, query: Query) -> None:
+        self.looks += 1
+        try:
+            snapshot = self._snapshot(query)
+        except PromptopError as error:
+            snapshot = self._problem(query, error.cause, error.remedy)
+        except (sqlite3.Error, OSError) as error:
+            snapshot = self._problem(
+                query, f"{self._path} could not be read ({error}).", "It is tried again twice a second."
+            )
+        if snapshot is None:
+            self._idle = True
+            return
+        self._version += 1
+        self._last = replace(snapshot, version=self._version, fresh=(), restart=False)
+        self._deliver(replace(snapshot, version=self._version))
+
+    def _problem(self, query: Query, cause: str, remedy: str) -> Snapshot | None:
+        self._close()
+        self._last_id = None
+        if self._last.state == "problem" and self._last.cause == cause:
+            return None
+        return Snapshot(query=query, now_ms=self._now_ms(), state="problem", cause=cause, remedy=remedy, restart=True)
+
+    def _now_ms(self) -> int:
+        return int(self._now() * 1000)
+
+    def _close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _open(self) -> LogReader | None:
+        """Return the reader of the file that is there now; None, once said, if there is none."""
+        try:
+            found = self._path.stat()
+            identity = (found.st_dev, found.st_ino)
+        except FileNotFoundError:
+            identity = None
+        if self._log is not None and identity == self._identity:
+            return self._log
+        was_there = self._identity is not None
+        self._close()
+        self._identity = identity
+        self._last_id = None
+        if identity is None:
+            if was_there:
+                raise PromptopError(
+                    f"The log {self._path} is gone.",
+                    "It is read again as soon as it is back; a running writer makes a new one with its next request.",
+                )
+            return None
+        from promptop.log import LogReader
+
+        self._log = LogReader(self._path)
+        self._next_window = self._next_spend = 0.0
+        return self._log
+
+    def _snapshot(self, query: Query) -> Snapshot | None:
+        started = perf_counter()
+        before = self._last
+        log = self._open()
+        now_ms = self._now_ms()
+        since, until = query.bounds_ms(now_ms)
+        if log is None:
+            if before.state in ("empty", "problem") and before.query == query:
+                return None
+            return Snapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
+        changed = log.changed()
+        other_rows = query.filter != before.query.filter or self._last_id is None or self._fresh_start
+        self._fresh_start = False
+        moved = (since, until) != (before.since_ms, before.until_ms) or query.span != before.query.span
+        self._stale = self._stale or changed or moved or before.state != "ok"
+        if not (changed or other_rows or moved or self._stale):
+            return None
+        rows, restart, more = self._rows(log, query, restart=other_rows)
+        if self._last_id == 0 and not rows:
+            if before.state == "empty" and before.query == query:
+                return None
+            return Snapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
+        window, previous, spend = before.window, before.previous, before.spend
+        reads = 1
+        user_asked = query != before.query or before.window is None
+        if self._stale and (user_asked or monotonic() >= self._next_window):
+            window, previous, spend, reads = self._measure(log, since, until, now_ms, before, query)
+            self._stale = False
+        elif not (rows or restart):
+            return None
+        else:
+            since, until = before.since_ms, before.until_ms
+        return Snapshot(
+            query=query,
+            now_ms=now_ms,
+            since_ms=since,
+            until_ms=until,
+            state="ok",
+            window=window,
+            previous=previous,
+            spend=spend,
+            fresh=rows,
+            restart=restart,
+            more=more,
+            reads=reads,
+            took_s=perf_counter() - started,
+        )
+
+    def _measure(
+        self, log: LogReader, since: int, until: int, now_ms: int, before: Snapshot, query: Query
+    ) -> tuple[Window, Stats | None, Spend | None, int]:
+        started = perf_counter()
+        where = self._where(query)
+        window = log.window(since, until, step_ms=query.span.step_s * 1000, by=("model",), where=where)
+        reads = 1
+        previous, spend = before.previous, before.spend
+        if previous is None or since != before.since_ms or query != before.query:
+            previous = log.window(since - (until - since), since, by=(), where=where).total
+            reads += 1
+        took = perf_counter() - started
+        self._next_window = monotonic() + took * _SHARE
+        if monotonic() >= self._next_spend:
+            started = perf_counter()
+            spend = self._spend(log, now_ms)
+            reads += 3
+            self._next_spend = monotonic() + max(_SPEND_S, (perf_counter() - started) * _SHARE)
+        return window, previous, spend, reads
+
+    def _spend(self, log: LogReader, now_ms: int) -> Spend:
+        today, month, _ = month_bounds(now_ms)
+        first = log.after(0, 1)
+        spent = log.window(month, now_ms + 1, by=()).total.cost_usd
+        return Spend(
+            today=log.window(today, now_ms + 1, by=()).total.cost_usd,
+            month=spent,
+            projected=project(spent, first[0].started_ms if first else None, now_ms),
+        )
+
+    def _rows(self, log: LogReader, query: Query, *, restart: bool) -> tuple[tuple[StoredRow, ...], bool, bool]:
+        """Return new rows, oldest first, whether they replace those shown, and whether older ones may exist."""
+        newest = log.last_id() or 0
+        where = self._where(query)
+        if restart or self._last_id is None or newest < self._last_id or newest - self._last_id > FLOOD:
+            page = log.latest(PAGE, where=where)
+            self._last_id = newest
+            return tuple(reversed(page)), True, len(page) == PAGE
+        if newest == self._last_id:
+            return (), False, True
+        fresh = tuple(log.after(self._last_id, FLOOD, where))
+        self._last_id = max(newest, fresh[-1].id if fresh else 0)
+        return fresh, False, True
+
+    @staticmethod
+    def _where(query: Query) -> Filter | None:
+        if not query.filter.strip():
+            return None
+        from promptop.log import parse_filter
+
+        return parse_filter(query.filter)
+
+    def _older(self, query: Query, before_id: int) -> OlderRows:
+        log = self._open()
+        page = log.latest(PAGE, before_id=before_id, where=self._where(query)) if log else []
+        return OlderRows(query, tuple(reversed(page)), len(page) == PAGE)
+
+    def _fetch(self, row_id: int, purpose: str) -> RowFound:
+        log = self._open()
+        row = log.get(row_id) if log else None
+        if row is None:
+            return RowFound(None, purpose)
+        from promptop.log.bodies import read_body
+        from promptop.models import find
+        from promptop_tui.monitor.receipt import receipt
+
+        body = read_body(self._path, row_id)
+        model = next(
+            (found for name in (row.response_model, row.request_model) if name and (found := find(name))), None
+        )
+        return RowFound(row, purpose, receipt(row, model, body), body)

@@ -1,0 +1,138 @@
+"""What the monitor shows, as one immutable value: built by the reader's thread, looked at by the UI thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from promptop.log import Stats, StoredRow, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A length of time to look at, cut into buckets that the log's rollups are made of."""
+
+    name: str
+    seconds: int
+    step_s: int
+
+    @property
+    def buckets(self) -> int:
+        """Number of buckets; the last one is under way."""
+        return self.seconds // self.step_s
+
+
+SPANS: dict[str, Span] = {
+    span.name: span
+    for span in (
+        Span("5m", 300, 5),
+        Span("1h", 3_600, 60),
+        Span("24h", 86_400, 900),
+        Span("7d", 604_800, 7_200),
+        Span("30d", 2_592_000, 21_600),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What the screen wants to see."""
+
+    span: Span = SPANS["1h"]
+    until_ms: int | None = None
+    """End of the window; None: now, and moving."""
+    filter: str = ""
+
+    def bounds_ms(self, now_ms: int) -> tuple[int, int]:
+        """Return start and end of the window, Unix milliseconds: whole buckets, the last one under way."""
+        step = self.span.step_s * 1000
+        last = ((now_ms if self.until_ms is None else self.until_ms) // step + 1) * step
+        return last - self.span.seconds * 1000, last
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """Money beyond the window: since local midnight, since the first of the month, and where the month is heading."""
+
+    today: float = 0.0
+    month: float = 0.0
+    projected: float | None = None
+    """Month so far, and as much an hour as since its first request until it ends; None in the first ten minutes."""
+
+
+State = Literal["loading", "ok", "empty", "problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One look at the log."""
+
+    version: int = 0
+    query: Query = field(default_factory=Query)
+    now_ms: int = 0
+    since_ms: int = 0
+    until_ms: int = 0
+    state: State = "loading"
+    cause: str = ""
+    remedy: str = ""
+    window: Window | None = None
+    previous: Stats | None = None
+    """The window of the same length before this one."""
+    spend: Spend | None = None
+    fresh: tuple[StoredRow, ...] = ()
+    """Rows that came since the snapshot before, oldest first."""
+    restart: bool = False
+    """Whether ``fresh`` replaces all rows shown: another filter, another file."""
+    more: bool = True
+    """Whether there may be rows older than the first of ``fresh`` after a restart."""
+    reads: int = 0
+    """Queries of the log that this snapshot took."""
+    took_s: float = 0.0
+    """Seconds that they took."""
+
+    def series(
+        self, value: Callable[[Stats], float | None], *, absent: float | None = None
+    ) -> tuple[float | None, ...]:
+        """Return ``value`` of each bucket's stats over the whole window; ``absent`` where a bucket has no rows."""
+        step = self.query.span.step_s * 1000
+        out: list[float | None] = [absent] * self.query.span.buckets
+        for start, stats, _ in self.window.buckets if self.window else ():
+            index = (start - self.since_ms) // step
+            if 0 <= index < len(out):
+                out[index] = value(stats)
+        return tuple(out)
+
+    def group_series(
+        self, group: str, value: Callable[[Stats], float | None], *, absent: float | None = None
+    ) -> tuple[float | None, ...]:
+        """Return ``value`` of one group's stats in each bucket."""
+        step = self.query.span.step_s * 1000
+        out: list[float | None] = [absent] * self.query.span.buckets
+        for start, _, groups in self.window.buckets if self.window else ():
+            index = (start - self.since_ms) // step
+            if 0 <= index < len(out) and group in groups:
+                out[index] = value(groups[group])
+        return tuple(out)
+
+
+def month_bounds(now_ms: int) -> tuple[int, int, int]:
+    """Return the starts of the local day and month and the end of the month, Unix milliseconds."""
+    now = datetime.fromtimestamp(now_ms / 1000)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    first = today.replace(day=1)
+    after = datetime(first.year + first.month // 12, first.month % 12 + 1, 1)
+    return round(today.timestamp() * 1000), round(first.timestamp() * 1000), round(after.timestamp() * 1000)
+
+
+def project(month_usd: float, first_ms: int | None, now_ms: int) -> float | None:
+    """Return what the month will have cost if spending goes on as since its first request; None if that is too new."""
+    _, start, end = month_bounds(now_ms)
+    if first_ms is None:
+        return None
+    elapsed = now_ms - max(start, first_ms)
+    if elapsed < 600_000:
+        return None
+    return month_usd + month_usd / elapsed * max(end - now_ms, 0)

@@ -1,0 +1,67 @@
+"""The monitor's first line: live or paused, which window, which filter, what is simulated."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from promptop import figures
+from promptop.safe import clean_line
+from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
+
+
+class StatusLine(Widget):
+    """One line over the tiles; parts that do not fit are left out from the right."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "status--live",
+        "status--paused",
+        "status--window",
+        "status--chosen",
+        "status--simulated",
+        "status--note",
+    }
+
+    query_shown: reactive[Query] = reactive(Query)
+    snapshot: reactive[Snapshot] = reactive(Snapshot)
+    simulated: reactive[bool] = reactive(False)
+    waiting: reactive[int] = reactive(0)
+    """Rows that came since the user scrolled away from the end of the table."""
+
+    def render_line(self, y: int) -> Strip:
+        """Return the line."""
+        query, snapshot = self.query_shown, self.snapshot
+        parts: list[tuple[str, str]] = []
+        if query.until_ms is None:
+            parts.append(("● live ", "live"))
+        else:
+            moment = datetime.fromtimestamp(query.until_ms / 1000)
+            far = snapshot.now_ms - query.until_ms > 43_200_000
+            parts.append((f"❚❚ until {moment:%d %b %H:%M}" if far else f"❚❚ until {moment:%H:%M:%S}", "paused"))
+            parts.append((" space: live ", "note"))
+        for key, name in enumerate(SPANS, 1):
+            chosen = name == query.span.name
+            parts.append((f" {key} ", "note"))
+            parts.append((f"[{name}]" if chosen else name, "chosen" if chosen else "window"))
+        if self.waiting:
+            parts.append((f"  +{figures.count(self.waiting)} new, end: follow", "live"))
+        if self.simulated:
+            parts += [("  ", "note"), (" SIMULATED ", "simulated")]
+        if query.filter:
+            parts.append((f"  / {clean_line(query.filter, 60)}", "chosen"))
+        if snapshot.state == "ok":
+            parts.append((f"  read in {figures.seconds(snapshot.took_s)}", "note"))
+        width = self.size.width
+        out: list[Segment] = []
+        for text, name in parts:
+            if width < cell_len(text):
+                break
+            width -= cell_len(text)
+            out.append(Segment(text, self.get_component_rich_style(f"status--{name}")))
+        return Strip(out).adjust_cell_length(self.size.width, self.rich_style)

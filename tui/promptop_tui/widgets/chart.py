@@ -1,0 +1,228 @@
+"""A chart over time: legend on the first line, plotext's picture below it.
+
+The picture is drawn in a thread worker and arrives as data; ``render_line`` only joins cached strips. While a new
+picture is being drawn the old one stays, and requests that come meanwhile are answered by one drawing of the latest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual import on
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from promptop.safe import clean_line
+from promptop_tui.widgets.plot import FILLS, ROLES, SYMBOLS, Picture, Plot, bucket_of, column_of
+
+if TYPE_CHECKING:
+    from rich.style import Style
+    from textual import events
+
+
+class Chart(Widget):
+    """Shows a :class:`Plot`; ``cursor`` marks one of its buckets, whose values the legend reads."""
+
+    DEFAULT_CSS = """
+    Chart {
+        width: 1fr;
+        height: 1fr;
+        & > .chart--axis { color: $text-muted; }
+        & > .chart--title { text-style: bold; }
+        & > .chart--level { color: $latency-warn; }
+        & > .chart--cursor { color: $text; }
+        & > .chart--series-1 { color: $series-1; }
+        & > .chart--series-2 { color: $series-2; }
+        & > .chart--series-3 { color: $series-3; }
+        & > .chart--series-4 { color: $series-4; }
+        & > .chart--series-5 { color: $series-5; }
+        & > .chart--series-6 { color: $series-6; }
+        & > .chart--latency-good { color: $latency-good; }
+        & > .chart--latency-warn { color: $latency-warn; }
+        & > .chart--latency-bad { color: $latency-bad; }
+        & > .chart--cache-hit { color: $cache-hit; }
+        & > .chart--cost { color: $cost; }
+    }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{role}" for role in ROLES}
+
+    plot: reactive[Plot | None] = reactive(None, layout=False)
+    cursor: reactive[int | None] = reactive(None)
+
+    @dataclass
+    class Drawn(Message):
+        """A picture is ready; sent by the worker to its chart."""
+
+        chart: Chart
+        plot: Plot
+        picture: Picture
+        cursor: int | None
+
+        @property
+        def control(self) -> Chart:
+            """The chart that shows the picture."""
+            return self.chart
+
+        def can_replace(self, message: Message) -> bool:
+            """Let only the latest picture of a chart wait in the queue."""
+            return isinstance(message, Chart.Drawn) and message.chart is self.chart
+
+    @dataclass
+    class Picked(Message):
+        """The user clicked on a bucket of the chart."""
+
+        chart: Chart
+        bucket: int
+
+        @property
+        def control(self) -> Chart:
+            """The chart that was clicked."""
+            return self.chart
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id, classes=classes)
+        self._picture: Picture | None = None
+        self._pictured: Plot | None = None
+        self._busy = False
+        self._again = False
+        self._strips: list[Strip] = []
+        self._styles: dict[str, Style] = {}
+
+    @property
+    def picture(self) -> Picture | None:
+        """The picture that is shown, or None before the first one."""
+        return self._picture
+
+    def watch_plot(self) -> None:
+        """Have the new plot drawn; its legend shows at once."""
+        plot = self.plot
+        if plot is not None and self.cursor is not None and self.cursor >= plot.buckets:
+            self.cursor = None
+        self._request()
+
+    def watch_cursor(self) -> None:
+        """Have the mark moved."""
+        self._request()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Have the plot drawn at the new size."""
+        self._request()
+
+    def notify_style_update(self) -> None:
+        """Forget strips of the old theme; the picture itself has no colours and stays."""
+        super().notify_style_update()
+        self._styles.clear()
+        self._strips = []
+
+    def _request(self) -> None:
+        if self.plot is None or not self.is_mounted or self.size.height < 2 or self.size.width < 1:
+            return
+        if self._busy:
+            self._again = True
+            return
+        self._busy = True
+        task = partial(self._draw, self.plot, self.size.width, self.size.height - 1, self.cursor)
+        self.run_worker(task, thread=True, group="chart", description="draw a chart", exit_on_error=True)
+
+    def _draw(self, plot: Plot, width: int, height: int, cursor: int | None) -> None:
+        from promptop_tui.widgets.drawing import draw
+
+        self.post_message(self.Drawn(self, plot, draw(plot, width, height, cursor), cursor))
+
+    @on(Drawn)
+    def _show(self, message: Drawn) -> None:
+        message.stop()
+        self._busy = False
+        self._picture, self._pictured = message.picture, message.plot
+        self._strips = []
+        self.refresh()
+        if self._again:
+            self._again = False
+            self._request()
+
+    def _style(self, role: str) -> Style:
+        style = self._styles.get(role)
+        if style is None:
+            style = self.get_component_rich_style(f"chart--{role}") if role else self.rich_style
+            self._styles[role] = style
+        return style
+
+    def render_line(self, y: int) -> Strip:
+        """Return line ``y``: the legend, then the picture."""
+        width = self.size.width
+        if y == 0:
+            return Strip(self._legend(width), None).adjust_cell_length(width, self._style(""))
+        if self._picture is None:
+            return Strip.blank(width, self._style(""))
+        if not self._strips:
+            self._strips = [
+                Strip([Segment(text, self._style(role)) for text, role in line], self._picture.width)
+                for line in self._picture.lines
+            ]
+        if y - 1 >= len(self._strips):
+            return Strip.blank(width, self._style(""))
+        return self._strips[y - 1].adjust_cell_length(width, self._style(""))
+
+    def _legend(self, width: int) -> list[Segment]:
+        plot = self.plot
+        if plot is None:
+            return [Segment(" " * width, self._style(""))]
+        parts: list[tuple[str, str]] = [(plot.title, "title")]
+        reading = self.cursor
+        if reading is not None:
+            parts.append((f"  {self.moment(reading)}", "cursor"))
+        for index, series in enumerate(plot.series):
+            symbol = FILLS[index % len(FILLS)] if plot.stacked else SYMBOLS[series.mark]
+            value = series.values[reading] if reading is not None and reading < len(series.values) else None
+            shown = f" {plot.format(value)}" if reading is not None else ""
+            parts += [("  ", ""), (symbol, series.role), (f" {clean_line(series.name, 24)}{shown}", "")]
+        if plot.level is not None:
+            parts += [("  ", ""), ("─", "level"), (f" {plot.level[1]}", "axis")]
+        if plot.log:
+            parts.append(("  log", "axis"))
+        if plot.note:
+            parts.append((f"  {plot.note}", "axis"))
+        return _fit([Segment(text, self._style(role)) for text, role in parts], width)
+
+    def moment(self, bucket: int) -> str:
+        """Return the local time at which ``bucket`` starts."""
+        from datetime import datetime
+
+        if self.plot is None:
+            return ""
+        start = datetime.fromtimestamp(self.plot.since_s + bucket * self.plot.step_s)
+        return f"{start:%d %b %H:%M}" if self.plot.step_s >= 600 else f"{start:%H:%M:%S}"
+
+    def on_click(self, event: events.Click) -> None:
+        """Report the bucket under the mouse."""
+        picture, plot = self._picture, self._pictured
+        if picture is not None and plot is not None and picture.columns and event.x >= picture.left:
+            self.post_message(self.Picked(self, bucket_of(event.x - picture.left, picture.columns, plot.buckets)))
+
+    def column_of_cursor(self) -> int | None:
+        """Return the column of the widget in which the cursor stands."""
+        if self.cursor is None or self._picture is None or self.plot is None:
+            return None
+        return self._picture.left + column_of(self.cursor, self._picture.columns, self.plot.buckets)
+
+
+def _fit(segments: list[Segment], width: int) -> list[Segment]:
+    """Cut segments to ``width`` cells, with an ellipsis where something was cut."""
+    out: list[Segment] = []
+    room = width
+    for text, style, _ in segments:
+        cells = cell_len(text)
+        if cells <= room:
+            out.append(Segment(text, style))
+            room -= cells
+            continue
+        if room > 1:
+            out.append(Segment(set_cell_size(text, room - 1) + "…", style))
+        break
+    return out
