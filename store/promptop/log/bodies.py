@@ -26,6 +26,8 @@ _VERSION = 1
 _LISTS = ("messages", "input", "contents")
 """Members of a request that hold its messages: chat completions and Anthropic, Responses and embeddings, Gemini."""
 _RAW, _ZLIB, _HASH_ONLY = 0, 1, 2
+_FRAME, _RESPONSE = -1, -2
+"""Positions of the request without its messages and of the answer among the parts of a request."""
 _SHORT = 64
 """Below this many bytes compression does not pay."""
 
@@ -33,7 +35,8 @@ _DDL = (
     "CREATE TABLE IF NOT EXISTS chunks (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, codec INTEGER NOT NULL,"
     " size INTEGER NOT NULL, data BLOB)",
     "CREATE TABLE IF NOT EXISTS bodies (request_id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, mode TEXT NOT NULL,"
-    " member TEXT, frame INTEGER, response INTEGER)",
+    " member TEXT)",
+    "CREATE INDEX IF NOT EXISTS bodies_at ON bodies (at_ms)",
     "CREATE TABLE IF NOT EXISTS parts (request_id INTEGER, position INTEGER, chunk INTEGER NOT NULL,"
     " PRIMARY KEY (request_id, position)) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS parts_chunk ON parts (chunk)",
@@ -102,24 +105,16 @@ class BodyStore:
         text = mode != "hash"
         member, frame, messages = split(request)
         self._connection.execute(
-            "INSERT OR REPLACE INTO bodies VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                row_id,
-                finished.row.started_ms or time.time_ns() // 1_000_000,
-                mode,
-                member,
-                self._chunk(frame, text),
-                self._chunk(response, text),
-            ),
+            "INSERT OR REPLACE INTO bodies VALUES (?, ?, ?, ?)",
+            (row_id, finished.row.started_ms or time.time_ns() // 1_000_000, mode, member),
         )
+        parts = [(_FRAME, frame), (_RESPONSE, response), *enumerate(messages)]
         self._connection.executemany(
             "INSERT OR REPLACE INTO parts VALUES (?, ?, ?)",
-            [(row_id, position, self._chunk(message, text)) for position, message in enumerate(messages)],
+            [(row_id, position, self._chunk(part, text)) for position, part in parts if part is not None],
         )
 
-    def _chunk(self, data: bytes | None, text: bool) -> int | None:
-        if data is None:
-            return None
+    def _chunk(self, data: bytes, text: bool) -> int | None:
         digest = blake2b(data, digest_size=16).digest()
         found = self._connection.execute("SELECT id, codec FROM chunks WHERE hash = ?", (digest,)).fetchone()
         if found and (found[1] != _HASH_ONLY or not text):
@@ -169,29 +164,37 @@ def read_body(log: Path, row_id: int) -> StoredBody | None:
 
 
 def _read(connection: sqlite3.Connection, row_id: int) -> StoredBody | None:
-    head = connection.execute(
-        "SELECT mode, member, frame, response FROM bodies WHERE request_id = ?", (row_id,)
-    ).fetchone()
+    head = connection.execute("SELECT mode, member FROM bodies WHERE request_id = ?", (row_id,)).fetchone()
     if head is None:
         return None
-    mode, member, frame_id, response_id = head
-    sql = "SELECT hash, codec, data FROM chunks WHERE id = ?"
-    frame = connection.execute(sql, (frame_id,)).fetchone()
-    response = connection.execute(sql, (response_id,)).fetchone()
-    parts = connection.execute(
-        "SELECT hash, codec, data FROM parts JOIN chunks ON chunks.id = chunk WHERE request_id = ? ORDER BY position",
-        (row_id,),
-    ).fetchall()
-    request = None if frame is None or mode == "hash" else _unpacked(frame)
-    if request is not None and member is not None and mode != "hash":
+    mode, member = head
+    parts = {
+        position: (digest, codec, data)
+        for position, digest, codec, data in connection.execute(
+            "SELECT position, hash, codec, data FROM parts JOIN chunks ON chunks.id = chunk"
+            " WHERE request_id = ? ORDER BY position",
+            (row_id,),
+        )
+    }
+    messages = [part for position, part in parts.items() if position >= 0]
+    hashes = tuple(part[0].hex() for part in messages)
+    if mode == "hash":
+        return StoredBody(mode, None, None, hashes)
+    request = _unpacked(parts.get(_FRAME))
+    if request is not None and member is not None:
         whole = json.loads(request)
-        whole[member] = [json.loads(_unpacked(part) or "null") for part in parts]
+        whole[member] = [json.loads(_unpacked(message) or "null") for message in messages]
         request = json.dumps(whole, ensure_ascii=False)
-    return StoredBody(
-        mode=mode,
-        request=request,
-        response=None if response is None or mode == "hash" else _unpacked(response),
-        hashes=tuple(part[0].hex() for part in parts),
+    return StoredBody(mode, request, _unpacked(parts.get(_RESPONSE)), hashes)
+
+
+def delete_body(connection: sqlite3.Connection, row_id: int) -> None:
+    """Delete what was kept of a request, and the messages that no other request has."""
+    chunks = connection.execute("SELECT DISTINCT chunk FROM parts WHERE request_id = ?", (row_id,)).fetchall()
+    connection.execute("DELETE FROM bodies WHERE request_id = ?", (row_id,))
+    connection.execute("DELETE FROM parts WHERE request_id = ?", (row_id,))
+    connection.executemany(
+        "DELETE FROM chunks WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM parts WHERE chunk = ?1)", chunks
     )
 
 
@@ -203,8 +206,8 @@ def _packed(data: bytes) -> tuple[int, bytes]:
     return _RAW, data
 
 
-def _unpacked(chunk: tuple[bytes, int, bytes | None]) -> str | None:
-    _, codec, data = chunk
+def _unpacked(chunk: tuple[bytes, int, bytes | None] | None) -> str | None:
+    _, codec, data = chunk or (b"", _HASH_ONLY, None)
     if data is None:
         return None
     return (zlib.decompress(data) if codec == _ZLIB else data).decode("utf-8", "replace")
