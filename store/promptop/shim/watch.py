@@ -11,7 +11,6 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from promptop.shim.proxy import upstreams as room
 from promptop.shim.proxy.upstreams import Upstream
 
 if TYPE_CHECKING:
+    from promptop.shim.proxy.metrics import Snapshot
     from promptop.shim.proxy.process import Options
 
 OPENAI = "https://api.openai.com/v1"
@@ -158,8 +158,40 @@ def _name_of(variable: str, taken: set[str]) -> str:
     return unique
 
 
-def run(command: Sequence[str], options: Options, redirected: Redirected, environ: Mapping[str, str]) -> int:
-    """Run a command behind a private proxy and return its exit code (128 + n if signal n ended it).
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a watched command ended, and what was logged of it."""
+
+    code: int
+    """Its exit code; 128 + n if signal n ended it."""
+    calls: int
+    failed: int
+    """Calls with an error, among ``calls``."""
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    """Cost of the calls that have a price; None if none has."""
+    unpriced: int
+    lost: int
+    """Rows that could not be written."""
+
+    def __str__(self) -> str:
+        if not self.calls and not self.lost:
+            return "no calls were seen"
+        parts = [f"{self.calls} call{'s' * (self.calls != 1)}"]
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        parts.append(f"{self.input_tokens:,} tokens in, {self.output_tokens:,} out")
+        parts.append("cost n/a" if self.cost_usd is None else f"${self.cost_usd:.4f}")
+        if self.unpriced and self.cost_usd is not None:
+            parts.append(f"{self.unpriced} unpriced")
+        if self.lost:
+            parts.append(f"{self.lost} not logged")
+        return ", ".join(parts)
+
+
+def run(command: Sequence[str], options: Options, redirected: Redirected, environ: Mapping[str, str]) -> Outcome:
+    """Run a command behind a private proxy.
 
     Must be called on the main thread. Raises :class:`PromptopError` with the shell's codes 127 and 126 if the command
     is not there or cannot be run.
@@ -169,14 +201,40 @@ def run(command: Sequence[str], options: Options, redirected: Redirected, enviro
     program = _found(command[0], environ)
     # Blocked before the proxy's thread exists, so that every signal meets this thread, and none a half-started command.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (*_PASSED, signal.SIGCHLD))
+    # A signal that is ignored, as SIGCHLD is by default, may not be kept for sigwait on every system.
+    action = signal.signal(signal.SIGCHLD, lambda *_: None)
     try:
         with ProxyThread(options) as proxy:
             pid = _spawn(program, command, redirected.environment(environ, proxy.port), before)
             code = _wait(pid)
+        assert proxy.proxy is not None
+        return _outcome(code, proxy.proxy.snapshot())
     finally:
         _discard_pending()
+        signal.signal(signal.SIGCHLD, action)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return code
+
+
+def _outcome(code: int, figures: Snapshot) -> Outcome:
+    def total(name: str) -> float:
+        return sum(values[0] for _, values in figures.get(name, ()))
+
+    calls = failed = 0
+    for labels, values in figures.get("gen_ai_client_operation_duration_seconds", ()):
+        seen = int(sum(values[:-1]))
+        calls += seen
+        failed += seen if any(name == "error_type" for name, _ in labels) else 0
+    priced = "promptop_cost_usd_total" in figures
+    return Outcome(
+        code=code,
+        calls=calls,
+        failed=failed,
+        input_tokens=int(total("gen_ai_client_inference_usage_input_tokens_total")),
+        output_tokens=int(total("gen_ai_client_inference_usage_output_tokens_total")),
+        cost_usd=total("promptop_cost_usd_total") if priced else None,
+        unpriced=int(total("promptop_calls_unpriced_total")),
+        lost=int(total("promptop_log_dropped_total") + total("promptop_log_failed_total")),
+    )
 
 
 def _found(name: str, environ: Mapping[str, str]) -> str:
@@ -189,12 +247,15 @@ def _found(name: str, environ: Mapping[str, str]) -> str:
 
 
 def _spawn(program: str, command: Sequence[str], environ: Mapping[str, str], mask: Iterable[int]) -> int:
-    """Start the command in this process group (it keeps the terminal) with the signal mask and actions we were given."""
-    default = [signal.SIGPIPE] if hasattr(signal, "SIGPIPE") else []
+    """Start the command in this process group, where it keeps the terminal, with the signal mask that we were given."""
+    ignored = ("SIGPIPE", "SIGXFSZ")  # by Python; the command gets their default action back
+    default = [getattr(signal, name) for name in ignored if hasattr(signal, name)]
     try:
         return os.posix_spawn(program, list(command), dict(environ), setsigmask=mask, setsigdef=default)
     except OSError as failed:
-        error = PromptopError(f"{command[0]!r} cannot be run: {failed.strerror}.", "Check the file and its permissions.")
+        error = PromptopError(
+            f"{command[0]!r} cannot be run: {failed.strerror}.", "Check the file and its permissions."
+        )
         error.exit_code = NOT_RUNNABLE
         raise error from None
 
@@ -215,7 +276,7 @@ def _wait(pid: int) -> int:
 def _next_signal() -> tuple[int, bool]:
     """Return the next signal, and whether the terminal sent it to the whole group (the command has it already)."""
     waited = (*_PASSED, signal.SIGCHLD)
-    if sys.platform == "linux":
+    if hasattr(signal, "sigwaitinfo"):
         info = signal.sigwaitinfo(waited)
         return info.si_signo, info.si_code > _FROM_KERNEL
     # Elsewhere the sender is not told. Keys of the terminal reach the group; the rest is passed on.

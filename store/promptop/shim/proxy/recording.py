@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict
 
+from promptop.shim.boundary import count_fault
 from promptop.shim.call import Call, Labels
-from promptop.shim.faults import count_fault
 from promptop.shim.note import Note
 from promptop.shim.proxy.clients import Answer
 from promptop.shim.proxy.metrics import Metrics

@@ -8,6 +8,7 @@ from typing import Final
 
 from promptop.shim.proxy.limits import Limits
 from promptop.shim.proxy.metrics import Metrics
+from promptop.shim.proxy.recording import ProxiedCall
 
 UPSTREAM: Final = 0
 CLIENT: Final = 1
@@ -16,12 +17,14 @@ CLIENT: Final = 1
 class Call:
     """A call in flight: whom it waits for, since when, and what it holds."""
 
-    __slots__ = ("cut", "held", "refused", "sent", "since", "started", "task", "waits")
+    __slots__ = ("attempt", "cut", "held", "refused", "sent", "since", "started", "task", "waits")
 
     def __init__(self, task: asyncio.Task[object] | None) -> None:
         self.task = task
         self.started = self.since = perf_counter()
         self.waits = CLIENT
+        self.attempt: ProxiedCall | None = None
+        """The attempt that runs, or the last one."""
         self.held = 0
         """Bytes of its request body that are held."""
         self.sent: int | None = None
