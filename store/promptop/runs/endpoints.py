@@ -12,13 +12,15 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from promptop.settings import Profile
 
 if TYPE_CHECKING:
     import httpx2
     from openai import AsyncOpenAI
+
+    from promptop.log.items import Bodies
 
 KEEP_ALIVE = 20
 """Idle connections kept per endpoint."""
@@ -100,7 +102,7 @@ class Endpoints:
             log=self._log,
             app=self._app,
             tags=self._tags,
-            bodies=self._bodies,
+            bodies=cast("Bodies | None", self._bodies),
             simulated=self._simulated,
         )
         timeout = httpx2.Timeout(profile.timeout_s, connect=profile.connect_timeout_s)

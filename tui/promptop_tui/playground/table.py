@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.text import Text
 from textual.widgets import DataTable
 
-from promptop_tui.playground.comparison import BEST, columns_for, compare, ending
+from promptop.runs.comparison import BEST, columns_for, compare, ending
 from promptop_tui.playground.pane import MARKS, AnswerPane
 
 NAME_WIDTH = (14, 28)

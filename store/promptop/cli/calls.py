@@ -1,0 +1,203 @@
+"""What ``run`` and ``compare`` share: the options of a call, the prompt, and figures for people."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from promptop import figures
+from promptop.cli.options import add_settings_arguments, settings_of
+from promptop.errors import PromptopError, UsageError
+from promptop.prompts import Prompt, parse
+from promptop.runs.request import RunRequest, check_stops, unescape
+from promptop.runs.result import Progress, RunResult
+from promptop.runs.targets import parse_target
+from promptop.safe import clean_line
+from promptop.settings import Settings
+
+INTERRUPTED = 130
+
+
+def add_call_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a call; those that are not given come from the prompt's front matter, or are not sent."""
+    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="prompt (default and -: standard input)")
+    parser.add_argument("--text", metavar="TEXT", help="the prompt itself, instead of a file")
+    parser.add_argument("--system", metavar="TEXT", help="system message to put before it")
+    parser.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="value of a {{variable}}")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="limit of output tokens")
+    parser.add_argument("--temperature", type=float, metavar="T", help="0 to 2")
+    parser.add_argument("--top-p", type=float, metavar="P", help="0 to 1")
+    parser.add_argument(
+        "--stop", action="append", metavar="S", help=r"stop sequence, up to four times; escapes: \n \t \xHH \uHHHH \\"
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="ask for the same answer again")
+    parser.add_argument("--reasoning-effort", metavar="E", help="low, medium, high, or what the model takes")
+    parser.add_argument("--retries", type=int, default=2, metavar="N", help="after 429, 5xx, failed connections")
+    parser.add_argument("--base-url", metavar="URL", help="endpoint, instead of a profile's")
+    parser.add_argument("--json", action="store_true", help="figures and text as JSON, nothing else on stdout")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no figures on stderr")
+    add_settings_arguments(parser)
+
+
+def settings_for(args: argparse.Namespace) -> Settings:
+    """Return the settings, with ``--base-url`` put into the profile in use."""
+    settings = settings_of(args)
+    if not args.base_url:
+        return settings
+    if not args.base_url.startswith(("http://", "https://")):
+        raise UsageError(f"{args.base_url!r} is no base URL.", "Write http(s)://HOST/v1.")
+    import os
+
+    active = settings.active_profile()
+    chosen = replace(active, name="--base-url", base_url=args.base_url, models=())
+    if chosen.api_key_env and not os.environ.get(chosen.api_key_env):
+        chosen = replace(chosen, api_key_env="")  # a local server needs no key
+    return replace(settings, profiles={**settings.profiles, chosen.name: chosen}, profile=chosen.name)
+
+
+def read_prompt(args: argparse.Namespace) -> Prompt:
+    """Return the prompt of a file, of standard input or of ``--text``.
+
+    Raises :class:`PromptopError` if there is none.
+    """
+    if args.text is not None:
+        text = args.text
+    elif args.file == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UsageError("No prompt was given.", "Name a file, pipe a text in, or write --text 'TEXT'.")
+        text = sys.stdin.buffer.read().decode("utf-8", "replace")
+    else:
+        try:
+            text = Path(args.file).read_text(encoding="utf-8")
+        except OSError as error:
+            raise PromptopError(f"{args.file} cannot be read ({error.strerror}).", "Check its name.") from None
+        except UnicodeDecodeError:
+            raise PromptopError(f"{args.file} is not UTF-8.", "Save it as UTF-8.") from None
+    prompt = parse(text)
+    if not any(message.content.strip() for message in prompt.messages):
+        raise PromptopError("The prompt is empty.", "Write something into it.")
+    return prompt
+
+
+def requests_for(
+    args: argparse.Namespace, settings: Settings, prompt: Prompt, specs: Sequence[str]
+) -> list[RunRequest]:
+    """Build one request per model; raise :class:`UsageError` for options that cannot be meant."""
+    values = dict(_variable(text) for text in args.var)
+    messages = prompt.openai(values)
+    if args.system is not None:
+        messages.insert(0, {"role": "system", "content": args.system})
+    parameters = _parameters(args, prompt)
+    found = []
+    for spec in specs:
+        target = parse_target(spec, settings)
+        found.append(
+            RunRequest(
+                profile=target.profile,
+                model=target.model,
+                label=target.spec,
+                messages=messages,
+                prompt_name=prompt.name or None,
+                retries=max(0, args.retries),
+                **parameters,
+            )
+        )
+    return found
+
+
+_KNOWN = ("max_tokens", "temperature", "top_p", "stop", "seed", "reasoning_effort")
+_RANGES: dict[str, tuple[float, float, str]] = {
+    "max_tokens": (1, float("inf"), "a whole number ≥ 1"),
+    "temperature": (0, 2, "a number from 0 to 2"),
+    "top_p": (0, 1, "a number from 0 to 1"),
+}
+
+
+def _parameters(args: argparse.Namespace, prompt: Prompt) -> dict[str, Any]:
+    given = {
+        "max_tokens": args.max_tokens,
+        "temperature": args.temperature,
+        "top_p": args.top_p,
+        "seed": args.seed,
+        "reasoning_effort": args.reasoning_effort,
+        "stop": tuple(unescape(stop) for stop in args.stop) if args.stop else None,
+    }
+    front = {name: value for name, value in prompt.parameters.items() if name in _KNOWN}
+    if "stop" in front:
+        front["stop"] = (front["stop"],) if isinstance(front["stop"], str) else tuple(map(str, front["stop"] or ()))
+    values = {**front, **{name: value for name, value in given.items() if value is not None}}
+    for name, (low, high, wanted) in _RANGES.items():
+        value = values.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+            raise UsageError(f"{name} cannot be {value!r}.", f"Write {wanted}.")
+    check_stops(values.get("stop", ()))
+    extra = {name: value for name, value in prompt.parameters.items() if name not in _KNOWN}
+    return {**values, "extra": extra}
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"--var {text!r} has no value.", "Write --var NAME=VALUE.")
+    return name, value
+
+
+@contextmanager
+def cancelling(calls: Callable[[], Sequence[Progress]]) -> Any:
+    """Let Ctrl-C cancel the calls, so that what came is kept; the second Ctrl-C ends the program at once."""
+    loop = asyncio.get_running_loop()
+
+    def cancel() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        for progress in calls():
+            progress.cancel()
+
+    loop.add_signal_handler(signal.SIGINT, cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+def exit_code(results: Sequence[RunResult]) -> int:
+    """Return 130 if a call was cancelled, 1 if one failed, 0 otherwise."""
+    states = {result.state for result in results}
+    return INTERRUPTED if "cancelled" in states else 1 if "failed" in states else 0
+
+
+def figures_line(result: RunResult) -> str:
+    """Return the figures of a call for people, in one line."""
+    usage = result.usage
+    about = "≈" if usage.source == "estimated" else ""
+    pieces = [
+        clean_line(result.title),
+        f"TTFT {figures.seconds(result.ttft_s)}",
+        f"total {figures.seconds(result.total_s)}",
+        f"{about}{figures.rate(result.output_tps)} tok/s",
+        f"{about}{figures.count(usage.input_tokens)} → {figures.count(usage.output_tokens)} tokens",
+        "cost n/a" if result.cost_usd is None else f"{about}{figures.usd(result.cost_usd)}",
+        clean_line(result.finish_reason or (result.error.type if result.error else "no finish reason"), 40),
+    ]
+    return " · ".join(pieces)
+
+
+def notes(result: RunResult) -> list[str]:
+    """Return what a reader must know beside the figures: changes, attempts, the error with its remedy."""
+    lines = [f"changed: {clean_line(change)}" for change in result.changes]
+    lines += [
+        f"attempt {attempt.number}: {attempt.error.cause} (waited {attempt.wait_s:.1f} s)"
+        for attempt in result.attempts[:-1]
+        if attempt.error is not None and attempt.wait_s
+    ]
+    if result.error is not None:
+        lines.append(f"error: {result.error}")
+    return lines
