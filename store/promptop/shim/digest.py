@@ -28,6 +28,9 @@ _NAMES = 64
 
 _DECODER = json.JSONDecoder()
 _EDGE_FACTS = re.compile(r'(?<!\\)"(usage|model|id)"\s*:\s*')
+_COUNTS = frozenset(
+    ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens", "promptTokenCount")
+)
 _TERMINAL = frozenset(("response.completed", "response.incomplete", "response.failed", "message_stop"))
 
 
@@ -275,9 +278,10 @@ class Digest:
         ):
             if isinstance(usage, dict) and usage:
                 self.known = True
-                # Anthropic's counts are cumulative, each event with some of them; elsewhere the last object stands.
-                fresh = {key: value for key, value in usage.items() if value is not None}
-                self.usage = {**(self.usage or {}), **fresh} if self.anthropic else usage
+                if not _COUNTS.isdisjoint(usage):
+                    # Anthropic's counts are cumulative, each event with some of them; elsewhere the last object stands.
+                    fresh = {key: value for key, value in usage.items() if value is not None}
+                    self.usage = {**(self.usage or {}), **fresh} if self.anthropic else usage
                 for name in ("queue_time", "prompt_time", "completion_time"):  # Groq, seconds
                     if (seconds := amount(usage.get(name))) is not None:
                         self.timings[name.replace("_time", "_s")] = seconds
