@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from promptop.demo.endpoint import SimulatedEndpoint as SimulatedEndpoint
     from promptop.demo.faults import FAULTS as FAULTS
+    from promptop.demo.fill import fill as fill
+    from promptop.demo.live import LiveTraffic as LiveTraffic
     from promptop.demo.profiles import MODELS as MODELS
 
-__all__ = ["FAULTS", "MODELS", "SimulatedEndpoint"]
+__all__ = ["FAULTS", "MODELS", "LiveTraffic", "SimulatedEndpoint", "fill"]
 
 _HOMES = {
     "FAULTS": "promptop.demo.faults",
     "MODELS": "promptop.demo.profiles",
+    "LiveTraffic": "promptop.demo.live",
     "SimulatedEndpoint": "promptop.demo.endpoint",
+    "fill": "promptop.demo.fill",
 }
 
 

@@ -80,7 +80,7 @@ def answer(ask: Ask, rng: random.Random, schema: Mapping[str, Any] | None = None
 
 def reasoning(ask: Ask, rng: random.Random, sentences: int) -> str:
     """Write thoughts that come before an answer."""
-    return _join(ask, [_fill(rng.choice(ask.phrases.thoughts), ask, rng) for _ in range(sentences)])
+    return _join(ask, [fill(rng.choice(ask.phrases.thoughts), ask, rng) for _ in range(sentences)])
 
 
 def seeded(*parts: object) -> random.Random:
@@ -215,7 +215,7 @@ def _topic(ask: Ask, rng: random.Random) -> str:
     return rng.choice(ask.topics) if ask.topics else ask.phrases.nothing
 
 
-def _fill(template: str, ask: Ask, rng: random.Random) -> str:
+def fill(template: str, ask: Ask, rng: random.Random) -> str:
     """Put topic words into the slots a, b, c of a sentence; different ones where there are enough."""
     words = list(ask.topics) or [ask.phrases.nothing]
     picked = rng.sample(words, min(3, len(words)))
@@ -233,14 +233,14 @@ def _join(ask: Ask, sentences: Sequence[str]) -> str:
 
 def _prose(ask: Ask, rng: random.Random) -> str:
     phrases = ask.phrases
-    sentences = [_fill(rng.choice(phrases.openings), ask, rng)]
+    sentences = [fill(rng.choice(phrases.openings), ask, rng)]
     pool = rng.sample(phrases.bodies, len(phrases.bodies))
     wanted = rng.randint(3, 8)
     for index in range(400):
         if ask.length is None and len(sentences) >= wanted:
             break
         text = _join(ask, sentences)
-        sentence = _fill(pool[index % len(pool)], ask, rng)
+        sentence = fill(pool[index % len(pool)], ask, rng)
         if ask.length is not None and _size(ask, text) + _size(ask, sentence) > ask.length:
             break
         sentences.append(sentence)
@@ -254,7 +254,7 @@ def _list(ask: Ask, rng: random.Random) -> str:
     phrases = ask.phrases
     count = ask.count or rng.randint(3, 6)
     pool = rng.sample(phrases.items, len(phrases.items))
-    lines = [_fill(pool[index % len(pool)], ask, rng) for index in range(count)]
+    lines = [fill(pool[index % len(pool)], ask, rng) for index in range(count)]
     return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
 
 
@@ -268,7 +268,7 @@ def _table(ask: Ask, rng: random.Random) -> str:
 def _code(ask: Ask, rng: random.Random) -> str:
     ascii_topics = [re.sub(r"\W+", "_", topic.lower()) for topic in ask.topics if topic.isascii()]
     name = "_".join(ascii_topics[:2]) or "solve"
-    before, after = _fill(rng.choice(ask.phrases.code_before), ask, rng), _fill(rng.choice(ask.phrases.items), ask, rng)
+    before, after = fill(rng.choice(ask.phrases.code_before), ask, rng), fill(rng.choice(ask.phrases.items), ask, rng)
     body = rng.choice(
         (
             "    if not values:\n        return 0.0\n    return sum(values) / len(values)\n",
@@ -281,5 +281,5 @@ def _code(ask: Ask, rng: random.Random) -> str:
 
 
 def _plain_json(ask: Ask, rng: random.Random) -> dict[str, Any]:
-    summary = _fill(rng.choice(ask.phrases.openings), ask, rng)
+    summary = fill(rng.choice(ask.phrases.openings), ask, rng)
     return {"topic": _topic(ask, rng), "summary": summary, "items": list(ask.topics), "score": round(rng.random(), 2)}

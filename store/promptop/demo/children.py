@@ -1,0 +1,74 @@
+"""Processes of the demo that end with the one that started them.
+
+A child's standard input is a pipe from its parent. The kernel closes it when the parent is gone, kill -9 included, and
+the end of that pipe is the child's sign to end: nothing is polled, and it works wherever there are pipes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+_PATIENCE_S = 5.0
+
+
+def start_child(module: str, arguments: Sequence[str], *, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    """Run a module of this package in a process that ends with this one.
+
+    It has a session of its own, so that a Ctrl-C meant for the app does not reach it, and no terminal to write on.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def stop_child(process: subprocess.Popen[bytes]) -> None:
+    """Close the child's pipe and wait; make it end if it does not."""
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+    for end in (process.terminate, process.kill):
+        try:
+            process.wait(_PATIENCE_S)
+            break
+        except subprocess.TimeoutExpired:
+            end()
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def when_parent_is_gone(call: Callable[[], None]) -> None:
+    """Call back on a thread once standard input is at its end: the parent closed it, or is no more."""
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        call()
+
+    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
+
+
+async def until_parent_is_gone() -> None:
+    """Return when the parent is gone or the process is asked to end."""
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, over.set)
+
+    def end() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop ended for another reason
+            loop.call_soon_threadsafe(over.set)
+
+    when_parent_is_gone(end)
+    await over.wait()
