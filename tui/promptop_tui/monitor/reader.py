@@ -232,7 +232,7 @@ class MonitorReader:
         changed = log.changed()
         other_rows = query.filter != before.query.filter or self._last_id is None or self._fresh_start
         self._fresh_start = False
-        moved = (since, until) != (before.since_ms, before.until_ms) or query.span != before.query.span
+        moved = (since, until) != (before.since_ms, before.until_ms) or query != before.query
         self._stale = self._stale or changed or moved or before.state != "ok"
         if not (changed or other_rows or moved or self._stale):
             return None

@@ -7,9 +7,7 @@ on the UI thread. While the tab is hidden there is no timer and no reader.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,16 +23,17 @@ from textual.worker import get_current_worker
 
 from promptop.errors import PromptopError
 from promptop.safe import clean, clean_line
-from promptop_tui.messages import OpenInEditor, OpenInPlayground, ShowInMonitor
+from promptop_tui.messages import ShowInMonitor
 from promptop_tui.monitor.charts import KINDS
 from promptop_tui.monitor.figures import figures_of
+from promptop_tui.monitor.handover import message_for
 from promptop_tui.monitor.reader import Answer, MonitorReader, OlderRows, RowFound, Trouble
-from promptop_tui.monitor.rows import COLUMNS, Feed, cells_of
+from promptop_tui.monitor.requests import RequestTable
 from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
 from promptop_tui.monitor.status import StatusLine
 from promptop_tui.monitor.tiles import Tiles
 from promptop_tui.widgets.chart import Chart
-from promptop_tui.widgets.table import Cell, VirtualTable
+from promptop_tui.widgets.table import VirtualTable
 
 if TYPE_CHECKING:
     from textual import events
@@ -47,7 +46,7 @@ LOOK_S = 0.4
 CHARTS = 3
 
 
-class MonitorPane(Vertical):
+class MonitorPane(Vertical, can_focus=True):
     """Tiles, charts and the tail of the request log."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -92,7 +91,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
 
     status = getters.query_one(StatusLine)
     tiles = getters.query_one(Tiles)
-    table = getters.query_one("#monitor-rows", VirtualTable)
+    table = getters.query_one(RequestTable)
     filter_input = getters.query_one("#monitor-filter", Input)
 
     @dataclass
@@ -112,14 +111,10 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         self._shared = context
         self._settings = context.settings.monitor
         self.set_reactive(MonitorPane.asked, Query(SPANS.get(self._settings.window, SPANS["1h"])))
-        self._feed = Feed()
         self._reader = MonitorReader(context.log_path, self._deliver, context.now)
         self._timer: Timer | None = None
         self._chart_count = 1
         self._loading_older = False
-        self._since_left = 0
-        # A row is asked for its cells at each repaint: 512 rows are more than a screen.
-        self._cells = lru_cache(maxsize=512)(self._cells_of_id)
 
     # Life
 
@@ -138,7 +133,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
             with Horizontal(id="monitor-charts"):
                 for number in range(CHARTS):
                     yield Chart(id=f"chart-{number}")
-            yield VirtualTable(COLUMNS, id="monitor-rows")
+            yield RequestTable()
 
     def on_mount(self) -> None:
         """Show empty tiles until the first snapshot comes."""
@@ -202,11 +197,16 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         answer = message.answer
         if isinstance(answer, Snapshot):
             with self.app.batch_update():
-                self._take_rows(answer)
+                if answer.restart:
+                    self._loading_older = False
+                self.table.take(answer)
+                self.status.waiting = self.table.unseen
                 self.shown = answer
             self._reader.taken()
         elif isinstance(answer, OlderRows):
-            self._take_older(answer)
+            self._loading_older = False
+            if answer.query.filter == self.asked.filter:
+                self.table.take_older(answer.rows, more=answer.more)
         elif isinstance(answer, RowFound):
             self._take_row(answer)
         elif isinstance(answer, Trouble):
@@ -225,6 +225,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         problem, empty = snapshot.state == "problem", snapshot.state == "empty"
         self.set_class(problem or empty, "-note")
         self.set_class(problem, "-problem")
+        self.call_after_refresh(self._keep_focus)
         note = self.query_one("#monitor-note", Static)
         if problem:
             note.update(clean(f"{snapshot.cause}\n\n→ {snapshot.remedy}"))
@@ -257,6 +258,18 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     def watch_zoomed(self) -> None:
         """Show one chart, or several."""
         self._show_charts()
+        self.call_after_refresh(self._keep_focus)
+
+    def _keep_focus(self) -> None:
+        """Hold the focus while the table is hidden: without it the tab would have no keys."""
+        if self.app.screen is not self.screen or not self.is_on_screen:
+            return
+        hidden = self.zoomed or self.has_class("-note")
+        focused = self.screen.focused
+        if hidden and focused is None:
+            self.focus()
+        elif not hidden and focused is self:
+            self.table.focus()
 
     def watch_cursor(self) -> None:
         """Read another moment."""
@@ -264,113 +277,50 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
 
     # Rows
 
-    def _cells_of_id(self, row_id: int, index: int) -> tuple[Cell, ...]:
-        return cells_of(self._feed.rows[index])
-
-    def _row(self, index: int) -> Sequence[Cell]:
-        return self._cells(self._feed.rows[index].id, index) if index < len(self._feed.rows) else ()
-
-    def _take_rows(self, snapshot: Snapshot) -> None:
-        table = self.table
-        if snapshot.restart:
-            self._feed.restart(snapshot.fresh, more=snapshot.more)
-            self._loading_older = False
-            self._cells.cache_clear()
-            table.following = True
-            table.set_rows(len(self._feed.rows), self._row)
-            self._since_left = 0
-        elif snapshot.fresh:
-            shift = self._feed.append(snapshot.fresh, following=table.following)
-            self._set_rows(shift)
-            if not table.following:
-                self._since_left += len(snapshot.fresh)
-        self.status.waiting = self._since_left
-
-    def _set_rows(self, shift: int) -> None:
-        if shift:
-            self._cells.cache_clear()
-        self.table.set_rows(len(self._feed.rows), self._row, shift=shift)
-
-    def _take_older(self, answer: OlderRows) -> None:
-        self._loading_older = False
-        if answer.query.filter != self.asked.filter:
-            return
-        oldest = self._feed.oldest_id
-        rows = [row for row in answer.rows if oldest is None or row.id < oldest]
-        self._set_rows(self._feed.prepend(rows, more=answer.more))
-
     @on(VirtualTable.NearTop)
     def _load_older(self) -> None:
-        oldest = self._feed.oldest_id
-        if oldest is not None and self._feed.has_older and not self._loading_older:
+        oldest = self.table.feed.oldest_id
+        if oldest is not None and self.table.feed.has_older and not self._loading_older:
             self._loading_older = True
             self._reader.older(self.asked, oldest)
 
     @on(VirtualTable.Moved)
     def _on_moved(self, message: VirtualTable.Moved) -> None:
         if message.following:
-            self._since_left = 0
+            self.table.unseen = 0
             self.status.waiting = 0
 
     @on(VirtualTable.AtEnd)
     def _on_end(self) -> None:
         if self.asked.until_ms is not None:
             self.asked = replace(self.asked, until_ms=None)
-        if self._feed.waiting:
+        if self.table.feed.waiting:
             self._reader.restart(self.asked)
 
     @on(VirtualTable.Chosen)
-    def _on_chosen(self, message: VirtualTable.Chosen) -> None:
+    def _on_chosen(self) -> None:
         self._fetch("show")
 
     def _fetch(self, purpose: str) -> None:
-        row = self.table.cursor_row
-        if row < len(self._feed.rows):
-            self._reader.fetch(self._feed.rows[row].id, purpose)
+        row = self.table.current
+        if row is not None:
+            self._reader.fetch(row.id, purpose)
 
     def _take_row(self, found: RowFound) -> None:
-        row = found.row
-        if row is None:
-            self._tell("This request is no longer in the log.", "It was pruned, or the log was replaced.")
-        elif found.purpose == "show":
-            from promptop_tui.monitor.detail import DetailScreen
+        try:
+            if found.row is None or found.purpose != "show":
+                self.post_message(message_for(found))
+                return
+        except PromptopError as error:
+            self._tell(error.cause, error.remedy)
+            return
+        from promptop_tui.monitor.detail import DetailScreen
 
-            self.app.push_screen(DetailScreen(f"request {row.id}", found.lines), self._after_detail)
-        else:
-            self._hand_over(found)
+        self.app.push_screen(DetailScreen(f"request {found.row.id}", found.lines), self._after_detail)
 
     def _after_detail(self, where: str | None) -> None:
         if where:
             self._fetch(where)
-
-    def _hand_over(self, found: RowFound) -> None:
-        from promptop_tui.monitor.receipt import messages_of
-
-        row, body = found.row, found.body.request if found.body else None
-        if row is None:
-            return
-        messages = messages_of(body) if body else []
-        if not messages:
-            self._tell(
-                f"The prompt of request {row.id} is not in the log.",
-                'Prompts are kept only in mode "full": [log] bodies = "full", or observe(bodies="full").',
-            )
-            return
-        if found.purpose == "edit":
-            from promptop.prompts import compose
-
-            self.post_message(OpenInEditor(compose(messages), source=f"request {row.id}"))
-            return
-        names = ("max_tokens", "temperature", "top_p", "seed")
-        known = {name: getattr(row, f"request_{name}") for name in names}
-        self.post_message(
-            OpenInPlayground(
-                messages,
-                models=(row.request_model,) if row.request_model else (),
-                parameters={name: value for name, value in known.items() if value is not None},
-                source=f"request {row.id}",
-            )
-        )
 
     def _tell(self, cause: str, remedy: str) -> None:
         self.notify(clean(f"{cause}\n→ {remedy}"), severity="warning", timeout=8, markup=False)

@@ -133,7 +133,8 @@ def _limits(plot: Plot, known: list[float]) -> tuple[float, float]:
     if plot.log:
         low = min((value for value in values if value > 0), default=1.0)
         high = max(high, low * 10)
-        return 10.0 ** math.floor(math.log10(low)), high * 1.05
+        power = 10.0 ** math.floor(math.log10(low))
+        return max(factor * power for factor in (1, 2, 5) if factor * power <= low), high * 1.05
     if plot.unit == "share":
         return 0.0, 1.0 if high > 0.5 else max(high * 1.1, 0.01)
     return 0.0, high * 1.05 if high > 0 else 1.0

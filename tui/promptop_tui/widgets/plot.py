@@ -206,7 +206,7 @@ def time_ticks(since_s: float, until_s: float, room: int) -> Iterator[tuple[floa
         moment = datetime.fromtimestamp(first + index * step)
         if step < 60:
             label = f"{moment:%H:%M:%S}"
-        elif span > _DAY and moment.hour == 0 and moment.minute == 0:
+        elif moment.hour == 0 and moment.minute == 0:
             label = f"{moment:%d %b}"
         else:
             label = f"{moment:%H:%M}"

@@ -149,7 +149,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id, classes=classes)
         self._columns = tuple(columns)
         self._count = 0
-        self._row: Callable[[int], Sequence[Cell]] = lambda index: ()
+        self._source: Callable[[int], Sequence[Cell]] = lambda _: ()
         self._follows = follows
         self._fitted: list[tuple[int, Column, int]] = []
         self._fitted_to = -1
@@ -171,8 +171,8 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._arrange()
 
     def set_rows(self, count: int, row: Callable[[int], Sequence[Cell]], *, shift: int = 0) -> None:
-        """Show ``count`` rows, which ``row(index)`` returns as cells; ``shift`` rows came in front (or left it, if below 0)."""
-        self._count, self._row = count, row
+        """Show ``count`` rows, which ``row(index)`` returns as cells; ``shift`` rows came in front (below 0: left)."""
+        self._count, self._source = count, row
         self._arrange()
         if self.following:
             self._to_end()
@@ -289,7 +289,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         index = self.scroll_offset.y + y - 1
         if index >= self._count:
             return Strip.blank(width, base)
-        cells = self._row(index)
+        cells = self._source(index)
         if index == self.cursor_row:
             return self._line(cells, self.get_component_rich_style("table--cursor"), width, plain=True)
         return self._line(cells, base, width)

@@ -1,0 +1,40 @@
+"""From a request of the log to the editor or the playground."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptop.errors import PromptopError
+from promptop_tui.messages import OpenInEditor, OpenInPlayground
+from promptop_tui.monitor.receipt import messages_of
+
+if TYPE_CHECKING:
+    from promptop_tui.monitor.reader import RowFound
+
+_PARAMETERS = ("max_tokens", "temperature", "top_p", "seed")
+
+
+def message_for(found: RowFound) -> OpenInEditor | OpenInPlayground:
+    """Return what the other tab is asked for; raise :class:`PromptopError` if the log does not have the prompt."""
+    row = found.row
+    if row is None:
+        raise PromptopError("This request is no longer in the log.", "It was pruned, or the log was replaced.")
+    messages = messages_of(found.body.request) if found.body and found.body.request else []
+    if not messages:
+        mode = f"only hashes ({found.body.mode})" if found.body else "no prompt"
+        raise PromptopError(
+            f"The log keeps {mode} of request {row.id}.",
+            'Prompts are kept in mode "full": [log] bodies = "full", or observe(client, bodies="full").',
+        )
+    source = f"request {row.id}"
+    if found.purpose == "edit":
+        from promptop.prompts import compose
+
+        return OpenInEditor(compose(messages), source=source)
+    known = {name: getattr(row, f"request_{name}") for name in _PARAMETERS}
+    return OpenInPlayground(
+        messages,
+        models=(row.request_model,) if row.request_model else (),
+        parameters={name: value for name, value in known.items() if value is not None},
+        source=source,
+    )
