@@ -41,16 +41,28 @@ class Hit:
 class Lead:
     """The part of one asker in a fetch: it leads, or it waits for the one who does."""
 
-    def __init__(self, cache: Cache, digest: str, future: Future[Entry | None], *, leads: bool) -> None:
+    def __init__(self, cache: Cache, key: Key, future: Future[Entry | None], *, leads: bool) -> None:
         self._cache = cache
-        self._digest = digest
+        self._key = key
         self._future = future
+        self._token = ""
         self.leads = leads
         """Whether this asker must fetch and call :meth:`done`, whatever happens."""
 
+    def elsewhere(self) -> Hit | None:
+        """Agree with other processes on who fetches: returns what another one has fetched, or None: fetch.
+
+        Waits for as long as another process holds the right to fetch. To be called by the leader only.
+        """
+        self._token, hit = self._cache._across(self._key)
+        return hit
+
     def done(self, entry: Entry | None) -> None:
-        """Give the followers the answer, or None: the next one leads."""
-        self._cache._settle(self._digest, self._future, entry)
+        """Give the followers the answer, or None: the next one leads. Only the first call counts."""
+        token, self._token = self._token, ""
+        if token:
+            self._cache._unlock(self._key, token)
+        self._cache._settle(self._key, self._future, entry)
 
     def wait(self, timeout_s: float = LEAD_S) -> Entry | None:
         """Wait for the leader's answer; None if it came to nothing or took too long."""
@@ -105,78 +117,100 @@ class Cache:
             level.put(key.digest, kept)
         return kept
 
-    def join(self, key: Key) -> Lead:
-        """Join the fetch of ``key``: the first to join leads."""
+    def join(self, key: Key, round_: int = 0) -> Lead:
+        """Join the fetch of ``key``: the first to join leads, and after :data:`ROUNDS` everyone leads alone."""
+        if round_ >= ROUNDS:
+            return Lead(self, key, Future(), leads=True)
         with self._lock:
             future = self._flights.get(key.digest)
             if future is not None:
-                return Lead(self, key.digest, future, leads=False)
+                return Lead(self, key, future, leads=False)
             future = self._flights[key.digest] = Future()
-            return Lead(self, key.digest, future, leads=True)
+            return Lead(self, key, future, leads=True)
 
-    def _settle(self, digest: str, future: Future[Entry | None], entry: Entry | None) -> None:
+    def _settle(self, key: Key, future: Future[Entry | None], entry: Entry | None) -> None:
         with self._lock:
-            if self._flights.get(digest) is future:
-                del self._flights[digest]
+            if self._flights.get(key.digest) is future:
+                del self._flights[key.digest]
         if not future.done():
             future.set_result(entry)
+
+    def begin(self, key: Key) -> Hit | Lead:
+        """Return the answer, from a level or from another asker's fetch, or the leader's part of a new fetch."""
+        for round_ in range(ROUNDS + 1):
+            if (hit := self.look(key)) is not None:
+                return hit
+            lead = self.join(key, round_)
+            if not lead.leads:
+                if (entry := lead.wait()) is not None:
+                    return Hit(entry, "memory", shared=True)
+                continue
+            try:
+                hit = lead.elsewhere()
+            except BaseException:
+                lead.done(None)
+                raise
+            if hit is None:
+                return lead
+            lead.done(hit.entry)
+            return hit
+        raise AssertionError("after the last round everyone leads")
+
+    async def abegin(self, key: Key) -> Hit | Lead:
+        """Like :meth:`begin`, in an event loop: levels that wait for a disk or a socket are asked in a thread."""
+        for round_ in range(ROUNDS + 1):
+            if (hit := await asyncio.to_thread(self.look, key)) is not None:
+                return hit
+            lead = self.join(key, round_)
+            if not lead.leads:
+                if (entry := await lead.wait_async()) is not None:
+                    return Hit(entry, "memory", shared=True)
+                continue
+            try:
+                hit = await asyncio.to_thread(lead.elsewhere) if self._remote is not None else None
+            except BaseException:
+                lead.done(None)
+                raise
+            if hit is None:
+                return lead
+            lead.done(hit.entry)
+            return hit
+        raise AssertionError("after the last round everyone leads")
 
     def fetch(self, key: Key, fetch: Callable[[], Entry | None]) -> Hit | None:
         """Return the cached answer, or the one that ``fetch`` gets: one call for all who ask at the same time.
 
         None if ``fetch`` returned None: there was nothing to keep. What ``fetch`` raises reaches its own asker only.
         """
-        for joined in range(ROUNDS + 1):
-            if (hit := self.look(key)) is not None:
-                return hit
-            lead = self.join(key) if joined < ROUNDS else Lead(self, key.digest, Future(), leads=True)
-            if not lead.leads:
-                if (entry := lead.wait()) is not None:
-                    return Hit(entry, "memory", shared=True)
-                continue
-            entry = None
-            token = ""
-            try:
-                token, other = self._across(key)
-                if other is not None:
-                    entry = other.entry
-                    return other
-                entry = fetch()
-                if entry is not None:
-                    entry = self.store(key, entry)
-            finally:
-                if token and self._remote is not None:
-                    self._remote.unlock(key.digest, token)
-                lead.done(entry)
-            return None if entry is None else Hit(entry, "")
-        return None
+        begun = self.begin(key)
+        if isinstance(begun, Hit):
+            return begun
+        entry = None
+        try:
+            entry = fetch()
+            if entry is not None:
+                entry = self.store(key, entry)
+        finally:
+            begun.done(entry)
+        return None if entry is None else Hit(entry, "")
 
     async def afetch(self, key: Key, fetch: Callable[[], Awaitable[Entry | None]]) -> Hit | None:
-        """Like :meth:`fetch`, in an event loop: levels that wait for a disk or a socket are asked in a thread."""
-        for joined in range(ROUNDS + 1):
-            if (hit := await asyncio.to_thread(self.look, key)) is not None:
-                return hit
-            lead = self.join(key) if joined < ROUNDS else Lead(self, key.digest, Future(), leads=True)
-            if not lead.leads:
-                if (entry := await lead.wait_async()) is not None:
-                    return Hit(entry, "memory", shared=True)
-                continue
-            entry = None
-            token = ""
-            try:
-                token, other = await asyncio.to_thread(self._across, key)
-                if other is not None:
-                    entry = other.entry
-                    return other
-                entry = await fetch()
-                if entry is not None:
-                    entry = await asyncio.to_thread(self.store, key, entry)
-            finally:
-                lead.done(entry)
-                if token and self._remote is not None:
-                    await asyncio.to_thread(self._remote.unlock, key.digest, token)
-            return None if entry is None else Hit(entry, "")
-        return None
+        """Like :meth:`fetch`, in an event loop."""
+        begun = await self.abegin(key)
+        if isinstance(begun, Hit):
+            return begun
+        entry = None
+        try:
+            entry = await fetch()
+            if entry is not None:
+                entry = await asyncio.to_thread(self.store, key, entry)
+        finally:
+            begun.done(entry)
+        return None if entry is None else Hit(entry, "")
+
+    def _unlock(self, key: Key, token: str) -> None:
+        if self._remote is not None:
+            self._remote.unlock(key.digest, token)
 
     def _across(self, key: Key) -> tuple[str, Hit | None]:
         """Agree with other processes on who fetches: returns our lock's token, or what another process has fetched."""

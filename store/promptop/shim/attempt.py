@@ -10,6 +10,7 @@ from typing import Any
 
 from promptop.shim import extra_usage
 from promptop.shim.boundary import count_fault
+from promptop.shim.cache_fact import EXTENSION
 from promptop.shim.call import Call, Labels, clock
 from promptop.shim.dialects import loads
 from promptop.shim.inflate import Inflater, inflater
@@ -74,6 +75,7 @@ class Attempt:
     def watched(self, response: Any, stream: type[Any], httpx: Any, before: Any = None) -> Any:
         """Return the response with a body that is watched; ``before`` is what was read of it already."""
         try:
+            self.call.cache = response.extensions.get(EXTENSION)
             if before is None:
                 self.call.responded(response.status_code, response.headers.multi_items())
             if response.is_stream_consumed:  # made in memory (a mock): its body will not be read through the stream
@@ -137,7 +139,7 @@ class _NoCall:
     """Stands for a call that could not be watched."""
 
     host = path = ""
-    port = None
+    port = cache = None
     retried = False
 
     def responded(self, *_: Any) -> None:

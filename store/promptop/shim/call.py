@@ -19,6 +19,7 @@ from promptop.shim.stream import HOLD, How, StreamReader
 if TYPE_CHECKING:
     from promptop.log.items import Bodies, Finished, Pending
     from promptop.log.row import Row
+    from promptop.shim.cache_fact import CacheFact
 
 clock = time.perf_counter
 """Seconds, monotonic: the clock of every stamp."""
@@ -63,6 +64,7 @@ class Call:
         "_ended",
         "body",
         "bytes_sent",
+        "cache",
         "connect_s",
         "connection_reused",
         "error",
@@ -122,6 +124,8 @@ class Call:
         self.tls_s: float | None = None
         self.connection_reused: bool | None = None
         self.ttfb_s: float | None = None
+        self.cache: CacheFact | None = None
+        """What the response cache had to do with the answer, if it was asked."""
         self.retried = False
         """The shim itself sent the request again, without what it had added."""
         self.finished: Row | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from promptop.errors import UsageError
@@ -12,7 +12,9 @@ from promptop.shim.call import Labels, Sink
 from promptop.shim.transports import classes, default_family, family_of
 
 if TYPE_CHECKING:
+    from promptop.cache import Cache, Policy
     from promptop.log.items import Bodies
+    from promptop.shim.caching import Pace
 
 _Client = TypeVar("_Client")
 _MODES = ("off", "hash", "redacted", "full")
@@ -26,17 +28,23 @@ def observe(
     tags: Mapping[str, object] | None = None,
     bodies: Bodies | None = None,
     simulated: bool = False,
+    cache: Cache | None = None,
+    cache_policy: Policy | None = None,
+    cache_pace: Pace = "instant",
 ) -> _Client:
     """Return a client like ``client`` whose every call leaves a row in the log; nothing else about it changes.
 
     ``client`` is an SDK client of OpenAI or Anthropic, or a client of httpx2 or httpx, sync or async. The new client
     shares its connections: close either, not both. ``log`` is a file or a :class:`promptop.log.Writer` (default: the
     settings' log); ``app`` and ``tags`` label the rows; ``bodies`` is what is kept of prompts and answers (off, hash,
-    redacted, full; default: what the log's settings say). Raises :class:`TypeError` for another kind of client.
+    redacted, full; default: what the log's settings say). With a :class:`promptop.cache.Cache` it answers from there
+    what ``cache_policy`` lets it keep, streams at the recorded pace or at once. Raises :class:`TypeError` for another
+    kind of client.
     """
     labels = labels_for(log, app=app, tags=tags, bodies=bodies, simulated=simulated)
+    within = _within(cache, cache_policy, cache_pace)
     if _is_http_client(client):
-        watched: _Client = _watched(client, labels)
+        watched: _Client = _watched(client, labels, within)
         return watched
     http = getattr(client, "_client", None)
     if http is None or not _is_http_client(http) or not hasattr(client, "copy"):
@@ -45,7 +53,7 @@ def observe(
             "or a Client or AsyncClient of httpx2 or httpx"
         )
     sdk: Any = client
-    observed: _Client = sdk.copy(http_client=_watched(http, labels))
+    observed: _Client = sdk.copy(http_client=_watched(http, labels, within))
     return observed
 
 
@@ -59,6 +67,9 @@ def transport(
     tags: Mapping[str, object] | None = None,
     bodies: Bodies | None = None,
     simulated: bool = False,
+    cache: Cache | None = None,
+    cache_policy: Policy | None = None,
+    cache_pace: Pace = "instant",
     **options: Any,
 ) -> Any:
     """Return a transport for a client of httpx2 or httpx that logs each request and passes it to ``inner``.
@@ -75,7 +86,8 @@ def transport(
     elif options:
         raise TypeError(f"options of a transport are given where it is made: {', '.join(options)}")
     family = family or family_of(inner) or default_family()
-    return classes(family)[0](inner, labels_for(log, app=app, tags=tags, bodies=bodies, simulated=simulated))
+    labels = labels_for(log, app=app, tags=tags, bodies=bodies, simulated=simulated)
+    return classes(family)[0](_within(cache, cache_policy, cache_pace)(inner, family), labels)
 
 
 def labels_for(
@@ -98,11 +110,20 @@ def labels_for(
     return Labels(sink=sink, app=app, tags=dict(tags or {}), bodies=bodies, simulated=simulated)
 
 
+def _within(cache: Cache | None, policy: Policy | None, pace: Pace) -> Callable[[Any, str], Any]:
+    """Return what puts the cache, if there is one, between the logging transport and the inner one of a family."""
+    if cache is None:
+        return lambda inner, _: inner
+    from promptop.shim import caching
+
+    return lambda inner, family: caching.classes(family)[0](inner, cache, policy, pace)
+
+
 def _is_http_client(client: object) -> bool:
     return family_of(client) is not None and hasattr(client, "_transport") and hasattr(client, "_mounts")
 
 
-def _watched(http: Any, labels: Labels) -> Any:
+def _watched(http: Any, labels: Labels, within: Callable[[Any, str], Any]) -> Any:
     """Return a copy of an httpx client that shares everything with it, but whose transports are watched."""
     family = family_of(http)
     assert family is not None
@@ -111,7 +132,7 @@ def _watched(http: Any, labels: Labels) -> Any:
     def wrap(inner: Any) -> Any:
         if inner is None:
             return None
-        return wrapper(inner.inner if isinstance(inner, wrapper) else inner, labels)
+        return wrapper(within(inner.inner if isinstance(inner, wrapper) else inner, family), labels)
 
     watched = copy.copy(http)
     # The SDKs' own clients close their connections when they are collected. The copy must not do that to a client that

@@ -45,7 +45,8 @@ def finished(call: Call) -> Finished:
     _error(row, call, digest)
     usage = normalise(digest.usage, anthropic=digest.anthropic, provider=row.provider_name)
     _usage(row, asked, digest, usage)
-    _price(row, usage)
+    if not _from_cache(row, call):
+        _price(row, usage)
     for name in _TEXT_COLUMNS:
         value = getattr(row, name)
         if value is not None and name not in _OURS:
@@ -221,12 +222,24 @@ def _price(row: Row, usage: Usage) -> None:
     if usage.cost_usd is not None:
         row.cost_usd, row.cost_status = usage.cost_usd, "reported"
         return
-    from promptop.log.writer import _price as price
+    from promptop.log.pricing import price_row
 
     try:
-        price(row)
+        price_row(row)
     except Exception as error:  # noqa: BLE001 - a fault in the table leaves the row unpriced, which is shown
         count_fault("price", error)
+
+
+def _from_cache(row: Row, call: Call) -> bool:
+    """Note what our cache had to do with the call; return whether it answered: then the call cost nothing."""
+    fact = call.cache
+    if fact is None:
+        return False
+    row.cache_level, row.cache_key = fact.level, fact.key
+    if fact.level == "miss":
+        return False
+    row.cost_usd, row.cost_status, row.saved_usd = 0.0, "table", fact.saved_usd
+    return True
 
 
 def _answer(digest: Digest) -> bytes | None:

@@ -1,0 +1,300 @@
+"""A transport that answers from the response cache, and fills it with what the inner transport brings.
+
+It lies *inside* the logging transport, so that a hit leaves a row like any other call, with its level and its saving.
+Only complete answers are kept: a stream that was closed early, cut, or that carries an error under HTTP 200 is not.
+What is kept is the decoded body with the time of each read, so that a hit is a stream again, byte for byte, at once or
+at the pace at which it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from functools import cache as memoize
+from importlib import import_module
+from typing import Any, Literal
+
+from promptop.cache import Cache, Entry, Hit, Key, Lead, Policy, key_of
+from promptop.shim.cache_fact import EXTENSION, CacheFact
+from promptop.shim.dialects import loads
+from promptop.shim.inflate import Inflater, inflater
+from promptop.shim.stream import JSON_LIMIT, StreamReader
+from promptop.shim.usage import normalise
+
+HEADER = "x-promptop-cache"
+"""Header that tells the caller which level answered."""
+LIMIT = 8 << 20
+"""Largest answer that is kept, decoded bytes."""
+
+Pace = Literal["instant", "recorded"]
+_KEPT_HEADERS = ("content-type",)
+
+
+class Recording:
+    """What passes of an answer that may be kept, until its end shows whether it is."""
+
+    __slots__ = (
+        "_body",
+        "_cache",
+        "_content_type",
+        "_decode",
+        "_fits",
+        "_key",
+        "_lead",
+        "_marks",
+        "_since",
+        "_status",
+        "over",
+    )
+
+    def __init__(self, cache: Cache, key: Key, lead: Lead, response: Any, since: float) -> None:
+        self._cache = cache
+        self._key = key
+        self._lead = lead
+        self._since = since
+        self._status: int = response.status_code
+        self._content_type: str = response.headers.get("content-type", "")
+        encoding = response.headers.get("content-encoding", "identity")
+        self._decode: Inflater | None = None
+        self._fits = True
+        self.over = False
+        """Whether the end was seen."""
+        if encoding != "identity":
+            self._decode = inflater(encoding)
+            self._fits = self._decode is not None
+        self._body = bytearray()
+        self._marks: list[tuple[int, float]] = []
+
+    def read(self, data: bytes) -> None:
+        """Take one read of the body as it came from the wire."""
+        if not self._fits:
+            return
+        for piece in self._decode(data) if self._decode is not None else (data,):
+            self._body += piece
+            if len(self._body) > LIMIT:
+                self._fits = False
+                self._body.clear()
+                return
+        self._marks.append((len(self._body), round(time.perf_counter() - self._since, 6)))
+
+    def ended(self, *, at_end: bool) -> None:
+        """Keep the answer if it is whole, and give it to those who wait; only the first call counts.
+
+        ``at_end``: the body was read to its end. A reader that saw ``[DONE]`` may stop there (the SDKs do).
+        """
+        if self.over:
+            return
+        self.over = True
+        entry = None
+        try:
+            entry = self._entry(at_end) if self._fits and self._body else None
+            if entry is not None:
+                entry = self._cache.store(self._key, entry)
+        finally:
+            self._lead.done(entry)
+
+    def abandoned(self) -> None:
+        """Let the next one fetch: this answer will not come."""
+        self.over = True
+        self._lead.done(None)
+
+    def _entry(self, at_end: bool) -> Entry | None:
+        """Return what is kept, with the cost that a hit will save; None if the answer is not whole."""
+        body = bytes(self._body)
+        reader = StreamReader(0.0, content_type=self._content_type)
+        reader.feed(body, 0.0)
+        reader.finish(0.0, "eof")
+        stream = reader.is_stream
+        digest = reader.digest()
+        whole = stream and digest.done
+        if at_end and not whole:
+            whole = digest.complete or (not stream and len(body) > JSON_LIMIT)
+        if digest.error is not None or digest.malformed or digest.oversized or not whole:
+            return None
+        usage = normalise(digest.usage, anthropic=digest.anthropic)
+        return Entry(
+            status=self._status,
+            headers=tuple((name, self._content_type) for name in _KEPT_HEADERS),
+            body=body,
+            marks=tuple(self._marks) if stream else (),
+            model=self._key.model,
+            input_tokens=usage.input_tokens if usage else None,
+            output_tokens=usage.output_tokens if usage else None,
+            cost_usd=_cost(digest.model, self._key.model, usage),
+        )
+
+
+def _cost(answered_by: str, asked_for: str, usage: Any) -> float | None:
+    if not usage or usage.input_tokens is None:
+        return None
+    if usage.cost_usd is not None:
+        reported: float = usage.cost_usd
+        return reported
+    from promptop import models
+
+    return models.price(
+        [name for name in (answered_by, asked_for) if name],
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens or 0,
+        cache_read=usage.cache_read or 0,
+        cache_write=usage.cache_write or 0,
+    ).usd
+
+
+def key_for(request: Any, policy: Policy, httpx: Any) -> Key | None:
+    """Return the key of an httpx request whose JSON body is at hand; None for any other."""
+    if request.method != "POST":
+        return None
+    try:
+        body = loads(request.content)
+    except httpx.RequestNotRead:
+        return None
+    if not isinstance(body, dict):
+        return None
+    url = request.url
+    return key_of(f"{url.host}:{url.port or url.scheme}", url.path, body, policy)
+
+
+def slices(entry: Entry) -> Iterator[tuple[float, bytes]]:
+    """Yield (seconds since the request, bytes) of each read of an entry's body as it was recorded."""
+    start = 0
+    for end, at in entry.marks:
+        if end > start:
+            yield at, entry.body[start:end]
+        start = end
+    if start < len(entry.body):
+        yield 0.0, entry.body[start:]
+
+
+@memoize
+def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
+    """Return the caching transport, the recorded stream and the replayed stream of ``httpx2`` or ``httpx``."""
+    httpx: Any = import_module(family)
+
+    class RecordedStream(httpx.SyncByteStream, httpx.AsyncByteStream):  # type: ignore[misc]  # bases known at run time
+        """A body on its way to the caller, taken down."""
+
+        def __init__(self, inner: Any, recording: Recording) -> None:
+            self._inner = inner
+            self._recording = recording
+
+        def __iter__(self) -> Iterator[bytes]:
+            for data in self._inner:
+                self._recording.read(data)
+                yield data
+            self._recording.ended(at_end=True)
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for data in self._inner:
+                self._recording.read(data)
+                yield data
+            # Levels may wait for a disk or a socket.
+            await asyncio.to_thread(self._recording.ended, at_end=True)
+
+        def close(self) -> None:
+            try:
+                self._inner.close()
+            finally:
+                self._recording.ended(at_end=False)
+
+        async def aclose(self) -> None:
+            try:
+                await self._inner.aclose()
+            finally:
+                if not self._recording.over:
+                    await asyncio.to_thread(self._recording.ended, at_end=False)
+
+        def __del__(self) -> None:
+            recording = getattr(self, "_recording", None)
+            if recording is not None:
+                recording.ended(at_end=False)
+
+    class ReplayedStream(httpx.SyncByteStream, httpx.AsyncByteStream):  # type: ignore[misc]  # as above
+        """A kept body, given again."""
+
+        def __init__(self, entry: Entry, pace: Pace) -> None:
+            self._entry = entry
+            self._pace = pace
+
+        def __iter__(self) -> Iterator[bytes]:
+            started = time.perf_counter()
+            for at, data in slices(self._entry):
+                if self._pace == "recorded":
+                    time.sleep(max(0.0, started + at - time.perf_counter()))
+                yield data
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            started = time.perf_counter()
+            for at, data in slices(self._entry):
+                if self._pace == "recorded":
+                    await asyncio.sleep(max(0.0, started + at - time.perf_counter()))
+                yield data
+
+    class CachingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):  # type: ignore[misc]  # as above
+        """Answers what the cache has and keeps what it may."""
+
+        def __init__(self, inner: Any, cache: Cache, policy: Policy | None = None, pace: Pace = "instant") -> None:
+            self.inner = inner
+            self._cache = cache
+            self._policy = policy or Policy()
+            self._pace = pace
+
+        def handle_request(self, request: Any) -> Any:
+            key = key_for(request, self._policy, httpx)
+            if key is None or not key.cacheable:
+                return self.inner.handle_request(request)
+            begun = self._cache.begin(key)
+            if isinstance(begun, Hit):
+                return self._replayed(begun, key, request)
+            since = time.perf_counter()
+            try:
+                response = self.inner.handle_request(request)
+                return self._recorded(response, key, begun, since)
+            except BaseException:
+                begun.done(None)
+                raise
+
+        async def handle_async_request(self, request: Any) -> Any:
+            key = key_for(request, self._policy, httpx)
+            if key is None or not key.cacheable:
+                return await self.inner.handle_async_request(request)
+            begun = await self._cache.abegin(key)
+            if isinstance(begun, Hit):
+                return self._replayed(begun, key, request)
+            since = time.perf_counter()
+            try:
+                response = await self.inner.handle_async_request(request)
+                return self._recorded(response, key, begun, since)
+            except BaseException:
+                begun.done(None)
+                raise
+
+        def _replayed(self, hit: Hit, key: Key, request: Any) -> Any:
+            return httpx.Response(
+                hit.entry.status,
+                headers=[*hit.entry.headers, (HEADER, hit.level)],
+                stream=ReplayedStream(hit.entry, self._pace),
+                request=request,
+                extensions={EXTENSION: CacheFact(hit.level, key.digest, hit.entry.cost_usd)},
+            )
+
+        def _recorded(self, response: Any, key: Key, lead: Lead, since: float) -> Any:
+            response.extensions[EXTENSION] = CacheFact("miss", key.digest)
+            if response.status_code != 200:
+                lead.done(None)
+                return response
+            recording = Recording(self._cache, key, lead, response, since)
+            if response.is_stream_consumed:  # made in memory (a mock): nothing will pass
+                recording.abandoned()
+                return response
+            response.stream = RecordedStream(response.stream, recording)
+            return response
+
+        def close(self) -> None:
+            self.inner.close()
+
+        async def aclose(self) -> None:
+            await self.inner.aclose()
+
+    return CachingTransport, RecordedStream, ReplayedStream
