@@ -23,9 +23,15 @@ def subjects(screen: Screen[object]) -> list[tuple[str, str]]:
     while node is not None:
         text = getattr(node, "HELP", None)
         if text and all(text != known for _, known in out):
-            out.append((type(node).__name__.removesuffix("Pane"), text.strip()))
+            name = "promptop" if node is screen.app else type(node).__name__.removesuffix("Pane")
+            out.append((name, _unwrapped(text)))
         node = node.parent
     return out
+
+
+def _unwrapped(text: str) -> str:
+    """Join the lines of each paragraph: the page wraps them at its own width."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
 def keys(screen: Screen[object]) -> list[tuple[str, str, str]]:
