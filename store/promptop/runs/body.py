@@ -69,8 +69,11 @@ def repair(body: dict[str, Any], error: Any, learned: Learned) -> bool:
     elif field in learned.dropped:
         return False
     else:
-        learned.renamed = {old: new for old, new in learned.renamed.items() if new != field}
-        learned.dropped[field] = f"the endpoint refused it ({message})"
+        why = f"the endpoint refused it ({message})"
+        learned.dropped[field] = why
+        for old in [old for old, new in learned.renamed.items() if new == field]:
+            del learned.renamed[old]
+            learned.dropped[old] = why  # refused under both names
     return True
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import httpx2
     from openai import AsyncOpenAI
 
+    from promptop.log import Writer
     from promptop.log.items import Bodies
 
 KEEP_ALIVE = 20
@@ -46,7 +47,7 @@ class Endpoints:
     def __init__(
         self,
         *,
-        log: Path | None = None,
+        log: Path | Writer | None = None,
         app: str = "promptop",
         tags: Mapping[str, str] | None = None,
         bodies: str | None = None,

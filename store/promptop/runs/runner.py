@@ -11,12 +11,15 @@ import contextlib
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptop.runs.call import OnDelta, failed, run
 from promptop.runs.endpoints import Endpoints
 from promptop.runs.request import RunRequest
 from promptop.runs.result import Progress, RunError, RunResult
+
+if TYPE_CHECKING:
+    from promptop.log import Writer
 
 OnDone = Callable[[RunResult], None]
 CLOSE_S = 2.0
@@ -27,7 +30,7 @@ class Runner:
     """Starts calls from any thread and closes their connections at the end."""
 
     def __init__(
-        self, *, log: Path | None = None, app: str = "promptop", bodies: str | None = None, simulated: bool = False
+        self, *, log: Path | Writer | None = None, app: str = "promptop", bodies: str | None = None, simulated: bool = False
     ) -> None:
         """Keep the options of the logging transport; the thread starts with the first call."""
         self._options: dict[str, Any] = {"log": log, "app": app, "bodies": bodies, "simulated": simulated}

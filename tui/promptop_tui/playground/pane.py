@@ -116,7 +116,7 @@ class AnswerPane(StreamView):
         self.border_title = Content(f"{MARKS[self.state]} {self.title_text}")
 
     def _show_figures(self) -> None:
-        width = self.size.width - 3
+        width = self.outer_size.width - 6  # corners, a line and a blank on either side
         below = len(self._rows) - self.scroll_offset.y - self.size.height
         behind = f"↓{below} · " if not self.following and below > 0 else ""
         pieces = result_figures(self.result) if self.result is not None else live_figures(self.progress)

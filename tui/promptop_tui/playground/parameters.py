@@ -76,7 +76,9 @@ class ParameterInput(Input):
         try:
             return self.field.read(text)
         except ValueError:
-            raise UsageError(f"{self.field.name} cannot be {text!r}.", f"Write {self.field.wanted}.") from None
+            raise UsageError(
+                f"{self.field.name} cannot be {clean_line(text, 24)!r}.", f"Write {self.field.wanted}."
+            ) from None
 
 
 class ModelList(SelectionList[str]):

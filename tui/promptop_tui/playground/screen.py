@@ -231,7 +231,7 @@ class PlaygroundPane(Horizontal):
 
     def _show_spent(self) -> None:
         cap = self._shared.settings.playground.session_cap_usd
-        text = f"session {figures.usd(self._spent_usd)}" + (f" of {figures.usd(cap)}" if cap else "")
+        text = f"spent {figures.usd(self._spent_usd)}" + (f" of {figures.usd(cap)}" if cap else "")
         if self._unpriced:
             text += f"\n+ {self._unpriced} unpriced"
         self.query_one(ParameterColumn).show_spent(text)
