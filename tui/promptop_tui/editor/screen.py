@@ -110,8 +110,12 @@ takes theirs (undo brings yours back)."""
                 yield Static(id="draft-status", markup=False)
             yield ModelsPanel(self._demand)
 
+    _kept_area: PromptArea
+    """The same widget as ``area``: a pane's children are gone from its tree when it is unmounted with the app."""
+
     def on_mount(self) -> None:
         """Fetch draft and models away from the screen."""
+        self._kept_area = self.area
         self.area.read_only = True  # until the draft of last time is here, a few milliseconds
         self._keeper.begin(self.context.open_path, self._now())
         self._look_up_models()
@@ -254,7 +258,7 @@ takes theirs (undo brings yours back)."""
             self._draft_timer.stop()
             self._draft_timer = None
         if self._has_started:
-            self._keeper.put_draft(list(self.area.exact.lines), self._state, self._version)
+            self._keeper.put_draft(list(self._kept_area.exact.lines), self._state, self._version)
 
     @on(FileKeeper.DraftSaved)
     def _draft_saved(self, message: FileKeeper.DraftSaved) -> None:
