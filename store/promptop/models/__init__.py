@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from promptop.models.catalogue import watch_list as watch_list
     from promptop.models.pricing import Price as Price
     from promptop.models.pricing import price as price
+    from promptop.models.pricing import usd_text as usd_text
 
-__all__ = ["Model", "Price", "Rates", "as_of", "find", "price", "search", "suggest", "watch_list"]
+__all__ = ["Model", "Price", "Rates", "as_of", "find", "price", "search", "suggest", "usd_text", "watch_list"]
 
 _HOMES = {
     **dict.fromkeys(
         ("Model", "Rates", "as_of", "find", "search", "suggest", "watch_list"), "promptop.models.catalogue"
     ),
-    **dict.fromkeys(("Price", "price"), "promptop.models.pricing"),
+    **dict.fromkeys(("Price", "price", "usd_text"), "promptop.models.pricing"),
 }
 
 

@@ -122,3 +122,13 @@ def _rate(value: Any, inputs: int) -> Decimal:
 @lru_cache(maxsize=2048)
 def _decimal(text: str) -> Decimal:
     return Decimal(text)
+
+
+def usd_text(usd: float | None, digits: int = 6) -> str:
+    """Write dollars with up to ``digits`` significant digits, at least cents: $0.00045, $0.0075, $12.50; n/a for None."""
+    if usd is None:
+        return "n/a"
+    whole = Decimal(f"{usd:.{digits}g}")
+    text = f"{whole:,f}"
+    units, _, cents = text.partition(".")
+    return f"${units}.{cents.rstrip('0').ljust(2, '0')}"

@@ -268,6 +268,21 @@ def _running_medians(values: Sequence[float]) -> list[float]:
     return out
 
 
+COLUMNS = (
+    "started_ms",
+    "simulated",
+    "request_model",
+    "response_model",
+    "request_messages",
+    "request_tools",
+    "input_chars",
+    "usage_input_tokens",
+    "usage_source",
+    "cache_level",
+)
+"""Columns of the log that :func:`sample_from_row` reads."""
+
+
 def sample_from_row(row: Mapping[str, Any]) -> Sample | None:
     """Make a sample of a log row's columns; None if it cannot train (no usage reported, tools, not text, failed)."""
     try:
@@ -288,8 +303,7 @@ def sample_from_row(row: Mapping[str, Any]) -> Sample | None:
         model,
         (latin, cjk, code, other),
         reported,
-        row.get("estimate_input_tokens") or None,
-        row.get("request_messages") or 1,
-        bool(row.get("simulated")),
-        row.get("started_ms") or 0,
+        messages=row.get("request_messages") or 1,
+        simulated=bool(row.get("simulated")),
+        at_ms=row.get("started_ms") or 0,
     )

@@ -1,0 +1,88 @@
+"""Counts of files of any size in constant memory: read in blocks, cut at barriers, count each part."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from promptop.errors import PromptopError
+from promptop.tokens import ranks, scripts
+from promptop.tokens.barriers import BARRIER, BARRIER_GPT2
+from promptop.tokens.scripts import Chars
+
+BLOCK = 1 << 20
+"""Bytes of a read."""
+LONGEST_RUN = 1 << 25
+"""Characters without a barrier above which a file is refused: 32 Mi of them are no text."""
+_PROBE = 8192
+_SEARCHED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class FileCounts:
+    """Tokens by encoding and characters by script."""
+
+    counts: Mapping[str, int]
+    chars: Chars
+
+
+def count_stream(stream: BinaryIO, name: str, encodings: Sequence[str]) -> FileCounts:
+    """Count a stream of UTF-8 under each encoding; the result is that of counting the whole text at once.
+
+    ``name`` is for messages. Raises :class:`PromptopError` for binary data, for text that is not UTF-8, and for a run
+    of more than :data:`LONGEST_RUN` characters without a place to split.
+    """
+    made: list[tuple[str, Callable[[str], list[int]]]] = [(encoding, ranks.encoder(encoding)) for encoding in encodings]
+    gpt2 = any(not ranks.vocabulary(encoding).newline_barrier for encoding in encodings)
+    barrier = BARRIER_GPT2 if gpt2 else BARRIER
+    counts = dict.fromkeys(encodings, 0)
+    chars: Chars = (0, 0, 0, 0)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    held, read = "", 0
+    while True:
+        data = stream.read(BLOCK)
+        if not read and b"\0" in data[:_PROBE]:
+            raise PromptopError(
+                f"{name} is a binary file (or UTF-16): it holds zero bytes.",
+                "Give a text file in UTF-8; iconv -f UTF-16 -t UTF-8 converts.",
+            )
+        try:
+            held += decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            place = read - len(decoder.getstate()[0]) + error.start
+            raise PromptopError(
+                f"{name} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset {place:,}.",
+                "Convert it first, for example: iconv -f GB18030 -t UTF-8 FILE",
+            ) from None
+        read += len(data)
+        cut = len(held)
+        if data:
+            cut = _last_barrier(held, barrier)
+            if not cut and len(held) > LONGEST_RUN:
+                raise PromptopError(
+                    f"{name} has a run of more than {LONGEST_RUN:,} characters without a blank or punctuation.",
+                    "Such a file is no prompt; give it in parts.",
+                )
+        part, held = held[:cut], held[cut:]
+        if part:
+            chars = scripts.add(chars, scripts.chars_by_script(part))
+            for encoding, encode in made:
+                counts[encoding] += len(encode(part))
+        if not data:
+            return FileCounts(counts, chars)
+
+
+def _last_barrier(text: str, barrier: re.Pattern[str]) -> int:
+    """Return the place of a barrier near the end of ``text``, or of the last one; 0 if there is none."""
+    window = _SEARCHED
+    while True:
+        start = max(len(text) - window, 1)
+        last = 0
+        for found in barrier.finditer(text, start):
+            last = found.start()
+        if last or start == 1:
+            return last
+        window *= 8
