@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptop.errors import PromptopError, UsageError
+from promptop.safe import clean_line
 
 if TYPE_CHECKING:
     from promptop.settings import Settings
@@ -116,15 +118,19 @@ def _back_room(args: argparse.Namespace, folder: Path, log_path: Path) -> Iterat
     from promptop.demo.children import start_child, stop_child
 
     silent = args.no_traffic
-    child = start_child(
-        "promptop.demo.host",
-        [
-            *("--folder", str(folder), "--log", str(log_path), "--port", str(args.port), "--seed", str(args.seed)),
-            *("--speed", str(args.speed), "--hours", str(0.0 if silent else args.hours)),
-            *(("--rate", "0") if silent else ()),
-        ],
-        stdout=subprocess.PIPE,
-    )
+    trouble = folder / "trouble.log"
+    with trouble.open("wb") as errors:
+        child = start_child(
+            "promptop.demo.host",
+            [
+                *("--folder", str(folder), "--log", str(log_path), "--port", str(args.port), "--seed", str(args.seed)),
+                *("--speed", str(args.speed), "--hours", str(0.0 if silent else args.hours)),
+                *(("--rate", "0") if silent else ()),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+    said = ""
     try:
         assert child.stdout is not None
         line = child.stdout.readline()
@@ -135,7 +141,11 @@ def _back_room(args: argparse.Namespace, folder: Path, log_path: Path) -> Iterat
             raise PromptopError(told["error"], told["remedy"])
         yield told["base_url"]
     finally:
+        with contextlib.suppress(OSError):  # the child removed its folder, which is what it does when it ends early
+            said = trouble.read_text(encoding="utf-8", errors="replace").strip()
         stop_child(child)
+        if said:
+            print(f"promptop demo: its traffic failed: {clean_line(said.splitlines()[-1], 200)}", file=sys.stderr)
 
 
 @contextlib.contextmanager

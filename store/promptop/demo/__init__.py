@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from promptop.demo.endpoint import SimulatedEndpoint as SimulatedEndpoint
     from promptop.demo.faults import FAULTS as FAULTS
-    from promptop.demo.fill import fill as fill
+    from promptop.demo.filling import fill as fill
     from promptop.demo.live import LiveTraffic as LiveTraffic
     from promptop.demo.profiles import MODELS as MODELS
 
@@ -23,7 +23,7 @@ _HOMES = {
     "MODELS": "promptop.demo.profiles",
     "LiveTraffic": "promptop.demo.live",
     "SimulatedEndpoint": "promptop.demo.endpoint",
-    "fill": "promptop.demo.fill",
+    "fill": "promptop.demo.filling",
 }
 
 

@@ -14,20 +14,23 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from typing import BinaryIO
 
 _PATIENCE_S = 5.0
 
 
-def start_child(module: str, arguments: Sequence[str], *, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    """Run a module of this package in a process that ends with this one.
+def start_child(
+    module: str, arguments: Sequence[str], *, stdout: int = subprocess.DEVNULL, stderr: BinaryIO | None = None
+) -> subprocess.Popen[bytes]:
+    """Run a module of this package in a process that ends with this one; its errors go to ``stderr`` or to ours.
 
-    It has a session of its own, so that a Ctrl-C meant for the app does not reach it, and no terminal to write on.
+    It has a session of its own, so that a Ctrl-C meant for the app does not reach it.
     """
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=stdout,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         start_new_session=True,
     )
 

@@ -78,10 +78,12 @@ class Handler:
             record = self._new_record(request, raw)
             try:
                 return await self._handle(request, raw, record, reply)
-            except (asyncio.CancelledError, ConnectionError):
+            except ConnectionError:
+                # Nobody is left to answer; aiohttp finds the closed transport and gives the request up.
+                return web.Response()
+            finally:
                 record.how = record.how or "client gone"
                 record.finished_s = record.finished_s or time.perf_counter()
-                raise
 
         return handle
 

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from promptop.demo import profiles, text
 from promptop.demo.children import start_child, stop_child, until_parent_is_gone
-from promptop.demo.fill import Maker, draw_question, fill
+from promptop.demo.filling import Maker, draw_question, fill
 from promptop.demo.scenes import SCENES, Scene, pick
 from promptop.log import Finished, Pending, Row, Writer
 

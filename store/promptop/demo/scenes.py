@@ -1,6 +1,6 @@
 """The programs whose traffic is simulated: what they ask, of which models, how often, and how it goes wrong.
 
-Both the filled log (:mod:`promptop.demo.fill`) and the live traffic (:mod:`promptop.demo.live`) are made from these.
+Both the filled log (:mod:`promptop.demo.filling`) and the live traffic (:mod:`promptop.demo.live`) are made from these.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import random
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from promptop.demo import profiles, text
 from promptop.demo.profiles import ModelProfile
 from promptop.demo.scenes import SCENES, Scene, pick
 from promptop.errors import PromptopError
-from promptop.log import Row, Writer
+from promptop.log import Row, Writer, files
 from promptop.models import price
 
 _HOUR_MS = 3_600_000
@@ -68,6 +69,10 @@ def fill(
     now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     count = max(1, round(hours * _ROWS_PER_HOUR)) if rows is None else rows
     start_ms = now_ms - round(hours * _HOUR_MS)
+    try:
+        files.open_log(Path(log_path)).close()
+    except (OSError, sqlite3.Error) as error:
+        raise files.explain(Path(log_path), error) from None
     # The queue takes all of it: a writer that is full drops, since it never holds up a call.
     with Writer(Path(log_path), max_queue=count + 1) as writer:
         last_ms = start_ms
