@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from promptop.cli.main import main
+from promptop.demo import SimulatedEndpoint
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with SimulatedEndpoint.in_thread(speed=0) as endpoint:
+        yield endpoint.base_url
+
+
+def command(url: str, log: Path, *models: str) -> list[str]:
+    chosen = [part for model in models for part in ("-m", model)]
+    return ["compare", "--base-url", url, "--log", str(log), *chosen, "--text", "What is caching?", "--max-tokens", "8"]
+
+
+def test_answers_on_stdout_a_table_on_stderr(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command(url, tmp_path / "log.db", "gpt-4o-mini", "gpt-4o")) == 0
+    out, err = capsys.readouterr()
+    assert out.index("== gpt-4o-mini ==") < out.index("== gpt-4o ==")
+    lines = err.splitlines()
+    assert lines[0].split() == ["model", "TTFT", "total", "tok/s", "in", "out", "cost", "end"]
+    assert [line.split()[0] for line in lines[1:3]] == ["gpt-4o-mini", "gpt-4o"]
+    cheapest = next(line for line in lines if line.startswith("gpt-4o-mini"))
+    assert "*" in cheapest.split("$")[1]  # a sixteenth of the other's price
+
+
+def test_json_lists_results_in_the_order_asked(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = ("gpt-4o", "sim-fault-401", "gpt-4o-mini")
+    assert main([*command(url, tmp_path / "log.db", *models), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [result["request_model"] for result in found] == list(models)
+    assert [result["state"] for result in found] == ["done", "failed", "done"]
+    assert found[1]["error"]["status"] == 401
+    assert found[0]["usage"]["output_tokens"] == 8
+
+
+def test_models_come_from_the_profile(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'[profiles.demo]\nbase_url = "{url}"\nmodels = ["gpt-4o", "sim-fast"]\n', encoding="utf-8")
+    base = ["compare", "--config", str(config), "--log", str(tmp_path / "log.db"), "--text", "hi", "--no-answers"]
+    assert main(base) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "sim-fast" in err
+    assert "n/a" in err
+    assert main(["compare", "--text", "hi"]) == 2
