@@ -98,8 +98,9 @@ class Snapshot:
     ) -> tuple[float | None, ...]:
         """Return ``value`` of each bucket's stats over the whole window; ``absent`` where a bucket has no rows."""
         step = self.query.span.step_s * 1000
-        out: list[float | None] = [absent] * self.query.span.buckets
-        for start, stats, _ in self.window.buckets if self.window else ():
+        found = self.window.buckets if self.window else ()
+        out: list[float | None] = [absent if found else None] * self.query.span.buckets
+        for start, stats, _ in found:
             index = (start - self.since_ms) // step
             if 0 <= index < len(out):
                 out[index] = value(stats)

@@ -1,0 +1,243 @@
+"""From stats to tiles, plots, cells and receipts: nothing here opens a file or an app."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import pytest
+
+from promptop.errors import PromptopError
+from promptop.log import Sketch, Stats, StoredRow, Window
+from promptop.log.bodies import StoredBody
+from promptop.models import Model, Rates
+from promptop.settings import MonitorSettings
+from promptop_tui.messages import OpenInEditor, OpenInPlayground
+from promptop_tui.monitor.charts import KINDS, LAYERS
+from promptop_tui.monitor.figures import Figure, figures_of
+from promptop_tui.monitor.handover import message_for
+from promptop_tui.monitor.reader import RowFound
+from promptop_tui.monitor.receipt import messages_of, receipt
+from promptop_tui.monitor.rows import CAP, COLUMNS, Feed, cells_of, clock, status_of
+from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot, Spend, month_bounds, project
+
+from .conftest import NOW, row
+
+HOUR = Query(SPANS["1h"])
+SINCE, UNTIL = HOUR.bounds_ms(int(NOW * 1000))
+
+
+def snapshot(total: Stats, *, previous: Stats | None = None, groups: dict[str, Stats] | None = None) -> Snapshot:
+    groups = groups or {"gpt-4o-mini": total}
+    buckets = ((SINCE, total, groups), (SINCE + 120_000, total, groups))
+    window = Window(SINCE, UNTIL, total, buckets, groups)
+    now_ms = int(NOW * 1000)
+    return Snapshot(1, HOUR, now_ms, SINCE, UNTIL, "ok", window=window, previous=previous, spend=Spend(1, 2, 30))
+
+
+def stored(**changes: object) -> StoredRow:
+    made = row(0)
+    values = {name: getattr(made, name) for name in made.__dataclass_fields__}
+    return StoredRow(**{**values, "id": 7, **changes})  # type: ignore[arg-type]
+
+
+def by_key(figures: tuple[Figure, ...]) -> dict[str, Figure]:
+    return {figure.key: figure for figure in figures}
+
+
+def test_tiles_say_value_target_samples_and_change() -> None:
+    now = Stats(n=40, errors=2, lookups=30, hits_memory=12, input_tokens=900, output_tokens=100, cache_read=450)
+    now.cost_pico = int(0.5e12)
+    now.latency, now.ttft = Sketch([1.0] * 19 + [12.0] * 11), Sketch([0.5] * 30)
+    before = Stats(n=20, cost_pico=int(0.25e12), latency=Sketch([6.0] * 30))
+    tiles = by_key(figures_of(snapshot(now, previous=before), MonitorSettings(budget_usd_month=20)))
+
+    assert tiles["latency"].verdict == "missed"
+    assert tiles["latency"].sign == "✗"
+    assert tiles["latency"].change in ("+99 %", "+100 %", "+101 %")  # sketches are within 1 %
+    assert "n=30" in tiles["latency"].note
+    assert (tiles["ttft"].verdict, tiles["ttft"].sign) == ("met", "✓")
+    assert tiles["cache"].value == "40 %"
+    assert "provider 50 %" in tiles["cache"].note
+    assert tiles["spend"].value == "$0.500"
+    assert tiles["spend"].change == "+100 %"
+    assert tiles["spend"].verdict == "missed"  # 30 a month against a budget of 20
+    assert "month→$30.00" in tiles["spend"].note
+    assert tiles["errors"].value == "5.0 %"
+    assert tiles["latency"].spark[1] is None  # no rows, no value
+    assert tiles["rate"].spark[1] == 0.0  # no rows, no requests
+
+
+def test_few_samples_are_marked_and_nothing_known_is_not_zero() -> None:
+    few = by_key(figures_of(snapshot(Stats(n=3, latency=Sketch([1.0] * 3))), MonitorSettings()))
+    assert few["latency"].few
+    assert "n=3 few" in few["latency"].note
+    assert few["ttft"].value == few["cache"].value == "–"
+    assert few["ttft"].verdict == ""
+    empty = figures_of(Snapshot(), MonitorSettings())
+    assert {figure.value for figure in empty} == {"–"}
+
+
+def test_estimates_and_unpriced_rows_are_said() -> None:
+    tile = by_key(figures_of(snapshot(Stats(n=3, estimated=1, unpriced=2, cost_pico=10**12)), MonitorSettings()))[
+        "spend"
+    ]
+    assert tile.value == "≈ $1.00"
+    assert tile.note.startswith("2 unpriced")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.key)
+def test_every_chart_covers_the_window(kind: object) -> None:
+    stats = Stats(n=10, errors=1, lookups=5, hits_disk=2, latency=Sketch([1.0] * 9), ttft=Sketch([0.1] * 9))
+    stats.cost_pico, stats.error_types = 10**12, {"timeout": 1}
+    stats.input_tokens = 100
+    plot = kind.plot(snapshot(stats), MonitorSettings())  # type: ignore[attr-defined]
+    assert plot.has_data
+    assert plot.buckets == 60
+    assert (plot.since_s, plot.step_s) == (SINCE / 1000, 60.0)
+    assert not kind.plot(Snapshot(), MonitorSettings()).has_data  # type: ignore[attr-defined]
+
+
+def test_latency_chart_has_gaps_and_the_target() -> None:
+    plot = KINDS[0].plot(snapshot(Stats(n=9, latency=Sketch([1.0] * 9))), MonitorSettings())
+    p95 = next(series for series in plot.series if series.name == "p95")
+    assert p95.values[0] is not None
+    assert p95.values[1] is None
+    assert plot.level == (10.0, "SLO 10 s")
+    assert len({series.mark for series in plot.series}) == 3
+
+
+def test_many_models_leave_a_few_layers_that_add_up() -> None:
+    groups = {f"model-{i}": Stats(n=1, cost_pico=i * 10**9) for i in range(10_000)}
+    total = Stats(n=10_000, cost_pico=sum(stats.cost_pico for stats in groups.values()))
+    plot = next(kind for kind in KINDS if kind.key == "spend").plot(snapshot(total, groups=groups), MonitorSettings())
+    assert len(plot.series) == LAYERS + 1
+    assert plot.series[0].name == "model-9999"
+    assert plot.series[-1].name == "other (9995)"
+    assert sum(series.values[0] or 0 for series in plot.series) == pytest.approx(total.cost_usd)
+
+
+def test_cells_are_cleaned_and_marked() -> None:
+    evil = "gpt\x1b]52;c;AAAA\x07\u202e"
+    cells = dict(
+        zip((c.key for c in COLUMNS), cells_of(stored(request_model=evil, app=evil, simulated=1)), strict=True)
+    )
+    assert cells["mark"] == ("S", "accent")
+    for cell in cells.values():
+        text = cell if isinstance(cell, str) else cell[0]
+        assert text.isprintable()
+    estimated = cells_of(stored(usage_source="estimated", cost_status="estimated"))
+    assert estimated[4] == "≈1000"
+    assert estimated[8] == "≈$0.01"
+    unknown = cells_of(stored(usage_input_tokens=None, cost_usd=None, ttft_s=None))
+    assert unknown[4] == unknown[8] == unknown[6] == "–"
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, ("ok", "good")),
+        ({"error_type": "timeout"}, ("timeout", "bad")),
+        ({"error_type": "429", "http_response_status_code": 429}, ("429", "warn")),
+        ({"error_type": "cancelled"}, ("cancelled", "warn")),
+        ({"response_finish_reasons": '["length"]'}, ("length", "warn")),
+        ({"response_finish_reasons": "{not json"}, ("ok", "good")),
+    ],
+)
+def test_status(changes: dict[str, object], status: tuple[str, str]) -> None:
+    assert status_of(stored(**changes)) == status
+
+
+def test_clock_of_today_of_another_day_and_of_nonsense() -> None:
+    noon = datetime(2026, 11, 21, 12)
+    assert clock(int(noon.timestamp() * 1000), noon) == "12:00:00"
+    assert clock(int(noon.timestamp() * 1000) - 86_400_000, noon) == "11-20 12:00"
+    assert clock(10**18) == "bad time"
+    assert clock(None) == "–"
+
+
+def test_feed_is_bounded_at_both_ends() -> None:
+    feed = Feed()
+    feed.restart([stored(id=i) for i in range(CAP)], more=False)
+    assert feed.append([stored(id=CAP)], following=True) == -1
+    assert (feed.rows[0].id, feed.rows[-1].id, feed.has_older) == (1, CAP, True)
+    assert feed.append([stored(id=CAP + 1)], following=False) == 0
+    assert (len(feed.rows), feed.waiting) == (CAP, 1)
+    assert feed.append([stored(id=CAP + 2)], following=True) == 0  # no hole: the end is read again
+    assert feed.prepend([stored(id=0)], more=False) == 1
+    assert (len(feed.rows), feed.waiting) == (CAP, 3)
+
+
+def test_month_is_projected_from_its_first_request() -> None:
+    now = datetime(2026, 11, 16).timestamp() * 1000  # half of November
+    start = datetime(2026, 11, 1).timestamp() * 1000
+    assert project(100.0, int(start) - 1, int(now)) == pytest.approx(200.0)
+    assert project(1.0, int(now) - 86_400_000, int(now)) == pytest.approx(16.0)
+    assert project(1.0, int(now) - 1000, int(now)) is None
+    assert project(0.0, None, int(now)) is None
+    _, first, after = month_bounds(int(datetime(2026, 12, 31, 23).timestamp() * 1000))
+    assert datetime.fromtimestamp(after / 1000) == datetime(2027, 1, 1)
+    assert datetime.fromtimestamp(first / 1000) == datetime(2026, 12, 1)
+
+
+MODEL = Model(
+    "gpt-4o-mini", "openai", "GPT-4o mini", "openai", 128_000, 16_384, "o200k_base", "exact", Rates(0.15, 0.6, 0.075)
+)
+
+
+def text_of(lines: tuple[tuple[str, str, str], ...]) -> str:
+    return "\n".join(f"{name} {value}" for name, value, _ in lines)
+
+
+def test_receipt_spells_the_cost_out() -> None:
+    cost = (800 * 0.15 + 200 * 0.075 + 101 * 0.6) / 1e6
+    text = text_of(receipt(stored(usage_cache_read_input_tokens=200, cost_usd=cost), MODEL))
+    assert "800 × $0.15 / 1M = $0.00012" in text
+    assert "200 × $0.075 / 1M = $0.000015" in text
+    assert "101 × $0.6 / 1M = $0.0000606" in text
+    assert "today's rates" not in text
+    assert "today's rates give" in text_of(receipt(stored(cost_usd=1.0), MODEL))
+    assert "n/a" in text_of(receipt(stored(cost_usd=None, cost_status="unpriced"), None))
+
+
+def test_receipt_shows_timings_in_order_and_error_cleaned() -> None:
+    lines = receipt(stored(connect_s=0.05, tls_s=0.05, error_type="500", error_message="no\x1b[2Jgood\nmore"), None)
+    names = [name for name, _, _ in lines]
+    assert names.index("connect") < names.index("tls") < names.index("headers") < names.index("first token")
+    assert all(value.isprintable() for _, value, _ in lines)
+    assert ("error", "more", "bad") in lines
+
+
+def test_receipt_of_an_empty_row_is_short_and_does_not_fail() -> None:
+    assert text_of(receipt(StoredRow(id=1)))
+
+
+BODY = json.dumps(
+    {"model": "m", "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "你好"}]}
+)
+
+
+def test_hand_over_takes_the_prompt_where_it_is_kept() -> None:
+    body = StoredBody("full", BODY, "hi", ())
+    edit = message_for(RowFound(stored(), "edit", (), body))
+    assert isinstance(edit, OpenInEditor)
+    assert "你好" in edit.text
+    assert "system:" in edit.text
+    play = message_for(RowFound(stored(request_temperature=0.5), "play", (), body))
+    assert isinstance(play, OpenInPlayground)
+    assert play.parameters == {"temperature": 0.5}
+    assert play.models == ("gpt-4o-mini",)
+    for kept, words in ((None, "no prompt"), (StoredBody("hash", None, None, ("ab",)), "only hashes")):
+        with pytest.raises(PromptopError, match=words) as raised:
+            message_for(RowFound(stored(), "edit", (), kept))
+        assert "bodies" in raised.value.remedy
+    with pytest.raises(PromptopError, match="no longer"):
+        message_for(RowFound(None, "show"))
+
+
+def test_messages_of_other_dialects() -> None:
+    assert messages_of('{"instructions": "a", "input": "b"}') == [
+        {"role": "system", "content": "a"},
+        {"role": "user", "content": "b"},
+    ]
+    assert messages_of("[1]") == messages_of("nonsense") == []

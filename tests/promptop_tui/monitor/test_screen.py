@@ -1,0 +1,270 @@
+"""The tab as its user sees it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from promptop.log import Writer
+from promptop.log.items import Finished
+from promptop_tui.messages import OpenInEditor, OpenInPlayground, ShowInMonitor
+from promptop_tui.monitor.detail import DetailScreen
+from promptop_tui.monitor.reader import PAGE
+from promptop_tui.widgets.chart import Chart
+
+from .conftest import NOW, Host, row, screen_text, until, write
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_tiles_charts_and_rows_are_there(hour: Path, size: tuple[int, int]) -> None:
+    app = Host(hour, simulated=True)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        await until(pilot, lambda: all(chart.picture for chart in app.query(Chart) if chart.display))
+        text = screen_text(app)
+        assert "SIMULATED" in text
+        assert "p95" in text
+        assert "TTFT" in text
+        assert "spend" in text
+        assert "SLO 10 s" in text
+        assert "gpt-4o-mini" in text
+        assert "timeout" in text
+        shown = sum(chart.display for chart in app.query(Chart))
+        assert shown == {80: 1, 120: 2, 200: 3}[size[0]]
+        assert app.pane.table.size.height >= 8
+
+
+async def test_a_tiny_terminal_still_shows_figures_and_rows(hour: Path) -> None:
+    app = Host(hour)
+    async with app.run_test(size=(40, 10)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        await pilot.pause()
+        text = screen_text(app)
+        assert "p95" in text
+        assert "errors" in text
+        assert "gpt-4o-m" in text
+        for key in ("z", "c", "escape", "enter", "escape", "slash", "escape", "1"):
+            await pilot.press(key)
+        await pilot.resize_terminal(20, 4)
+        await pilot.pause()
+        await pilot.resize_terminal(120, 40)
+        await pilot.pause()
+
+
+async def test_rows_appear_while_another_process_writes(log_path: Path) -> None:
+    write(log_path, [row(5)])
+    code = (
+        "import sys; from promptop.log import Writer, Row\n"
+        "w = Writer(sys.argv[1], keep_days=0); w.put(Row(started_ms=int(sys.argv[2]), request_model='elsewhere'))\n"
+        "assert w.flush(10); w.close()"
+    )
+    app = Host(log_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        process = subprocess.Popen([sys.executable, "-c", code, str(log_path), str(int(NOW * 1000))])
+        try:
+            await until(pilot, lambda: "elsewhere" in screen_text(app))
+        finally:
+            assert process.wait(10) == 0
+
+
+async def test_scrolling_away_counts_new_rows_and_end_resumes(log_path: Path) -> None:
+    write(log_path, (row(200 - i, request_model=f"m{i}") for i in range(100)))
+    app = Host(log_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        await pilot.press("up", "up")
+        write(log_path, [row(1, request_model="newest")])
+        await until(pilot, lambda: "+1 new" in screen_text(app))
+        assert "newest" not in screen_text(app)
+        await pilot.press("end")
+        await pilot.pause()
+        assert "newest" in screen_text(app)
+        assert "new, end" not in screen_text(app)
+
+
+async def test_older_pages_come_while_scrolling_up(log_path: Path) -> None:
+    write(log_path, (row(3000 - i) for i in range(PAGE * 2 + 30)))
+    app = Host(log_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        for expected in (PAGE * 2, PAGE * 2 + 30):
+            await pilot.press("home")
+            await until(pilot, lambda expected=expected: app.pane.table.row_count == expected)
+        await pilot.press("home")
+        current = app.pane.table.current
+        assert current is not None
+        assert current.id == 1
+
+
+async def test_windows_pause_and_live(hour: Path) -> None:
+    app = Host(hour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        await pilot.press("3")
+        await until(pilot, lambda: app.pane.shown.query.span.name == "24h")
+        assert "[24h]" in screen_text(app)
+        assert app.pane.shown.window is not None
+        assert app.pane.shown.window.total.n == 54
+        await pilot.press("space")
+        await pilot.pause()
+        assert "until" in screen_text(app)
+        write(hour, [row(0, request_model="later")])
+        looks = app.pane._reader.looks
+        await pilot.pause(0.1)
+        assert app.pane._reader.looks <= looks + 1
+        assert "later" not in screen_text(app)
+        await pilot.press("space")
+        await until(pilot, lambda: "later" in screen_text(app))
+
+
+async def test_charts_turn_zoom_and_read(hour: Path) -> None:
+    app = Host(hour)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        chart = app.query(Chart).first()
+        assert chart.plot is not None
+        assert chart.plot.title == "latency"
+        await pilot.press("l")
+        assert chart.plot.log
+        await pilot.press("right", "left", "left")
+        await pilot.pause()
+        assert app.pane.cursor == 57
+        assert "p95 1.2" in chart.render_line(0).text
+        await pilot.press("c")
+        assert chart.plot is not None
+        assert chart.plot.title == "spend"
+        await pilot.press("z")
+        await until(pilot, lambda: chart.size.height > 18)
+        await pilot.press("escape", "z")
+        await until(pilot, lambda: chart.size.height < 12)
+        await pilot.press("up")
+        assert app.pane.table.has_focus
+
+
+async def test_detail_is_clean_and_goes_on_to_other_tabs(log_path: Path) -> None:
+    body = b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Count the \\u001b]52;c;x\\u0007 words"}]}'
+    with Writer(log_path, bodies="full", keep_days=0) as writer:
+        writer.put(row(10, error_type="500", error_message="no \x1b]52;c;AAAA\x07 good"))
+        writer.put(Finished(row(5), body, b"three"))
+        assert writer.flush(10)
+    app = Host(log_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, DetailScreen))
+        await pilot.pause()
+        text = screen_text(app)
+        assert "Timings" in text
+        assert "first token" in text
+        assert "\x1b" not in text
+        await pilot.press("e")
+        await until(pilot, lambda: app.posted)
+        assert isinstance(app.posted[0], OpenInEditor)
+        assert app.posted[0].source == "request 2"
+        await pilot.press("p")
+        await until(pilot, lambda: len(app.posted) == 2)
+        assert isinstance(app.posted[1], OpenInPlayground)
+        await pilot.press("up", "e")
+        await until(pilot, lambda: "keeps no prompt" in screen_text(app))
+        assert len(app.posted) == 2
+
+
+async def test_filter_is_typed_checked_and_cleared(hour: Path) -> None:
+    app = Host(hour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        await pilot.press("slash")
+        app.pane.filter_input.value = "modle:x"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "model" in screen_text(app)
+        assert app.pane.has_class("-filter-wrong")
+        app.pane.filter_input.value = "model:qwen-plus"
+        await pilot.press("enter")
+        await until(pilot, lambda: app.pane.shown.query.filter == "model:qwen-plus")
+        assert app.pane.table.row_count == 24
+        assert app.pane.table.has_focus
+        await pilot.press("escape")
+        await until(pilot, lambda: app.pane.table.row_count == 54)
+        app.pane.show_filter(ShowInMonitor("status:error"))
+        await until(pilot, lambda: app.pane.shown.query.filter == "status:error")
+
+
+@pytest.mark.parametrize("damage", ["missing", "noise"])
+async def test_states_say_what_to_do_and_recover(log_path: Path, damage: str) -> None:
+    log_path.parent.mkdir()
+    if damage == "noise":
+        log_path.write_bytes(os.urandom(9000))
+    app = Host(log_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.pane.has_class("-note"))
+        await pilot.pause()
+        text = screen_text(app)
+        if damage == "missing":
+            assert "promptop watch" in text
+            assert "promptop demo" in text
+            assert "F3" in text
+        else:
+            assert "is not an SQLite file" in text
+            assert "→" in text
+        await pilot.press("2", "c", "enter", "z", "z")  # keys without rows do no harm
+        log_path.unlink(missing_ok=True)
+        write(log_path, [row(1)])
+        await until(pilot, lambda: app.pane.shown.state == "ok" and not app.pane.has_class("-note"))
+
+
+async def test_a_hidden_tab_reads_nothing_and_goes_on_when_shown(hour: Path) -> None:
+    app = Host(hour)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        app.pane.display = False
+        await until(pilot, lambda: not any(w.group == "monitor-reader" and w.is_running for w in app.workers))
+        looks = app.pane._reader.looks
+        write(hour, [row(0, request_model="meanwhile")])
+        await pilot.pause(0.1)
+        assert app.pane._reader.looks == looks
+        app.pane.display = True
+        await until(pilot, lambda: "meanwhile" in screen_text(app))
+
+
+async def test_plotext_is_not_imported_by_the_ui_thread(hour: Path) -> None:
+    code = (
+        "import asyncio, sys, threading\n"
+        "sys.path[:0] = sys.argv[2:]\n"
+        "from pathlib import Path\n"
+        "from tests.promptop_tui.monitor.conftest import Host, until\n"
+        "from promptop_tui.widgets.chart import Chart\n"
+        "assert 'plotext' not in sys.modules and 'promptop_tui.widgets.drawing' not in sys.modules\n"
+        "seen = []\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'plotext': seen.append(threading.current_thread() is threading.main_thread())\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "async def main():\n"
+        "    app = Host(Path(sys.argv[1]))\n"
+        "    async with app.run_test(size=(80, 24)) as pilot:\n"
+        "        await until(pilot, lambda: any(chart.picture for chart in app.query(Chart)))\n"
+        "asyncio.run(main())\n"
+        "assert seen == [False], seen\n"
+    )
+    root = Path(__file__).parents[3]
+    paths = [str(root), str(root / "tui"), str(root / "store")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(hour), *paths], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+async def test_the_reader_ends_with_the_app(hour: Path) -> None:
+    app = Host(hour)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        reader = app.pane._reader
+    assert reader._stopped
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("monitor")]
