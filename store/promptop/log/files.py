@@ -72,20 +72,23 @@ def connect(path: Path, *, timeout_s: float = BUSY_S) -> sqlite3.Connection:
 def connect_for_reading(path: Path, *, timeout_s: float = 1.0) -> sqlite3.Connection:
     """Open a file that exists, read-only, also on a medium where nothing can be written beside it."""
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+
+    def opened(uri: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA schema_version").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
     try:
-        connection.execute("PRAGMA schema_version").fetchone()
+        return opened(uri)
     except sqlite3.OperationalError as error:
-        connection.close()
         if "locked" in str(error) or not path.is_file():
             raise
-        # WAL needs a file beside this one, which cannot be made here; so nobody writes, and none is needed.
-        uri += "&immutable=1"
-        connection = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    # WAL needs a file beside this one, which cannot be made here; so nobody writes, and none is needed.
+    return opened(f"{uri}&immutable=1")
 
 
 def open_log(path: Path, *, timeout_s: float = BUSY_S) -> sqlite3.Connection:

@@ -107,6 +107,8 @@ def parse_filter(text: str, *, now_ms: int | None = None) -> Filter:
     Raises :class:`UsageError` that names the term and what could have been meant.
     """
     now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    if len(re.findall(r'(?<!\\)"', text)) % 2:
+        raise UsageError(f"A quote is not closed in {text!r}.", 'Write a value with blanks as app:"my app".')
     conditions: list[str] = []
     parameters: list[object] = []
     for term in _TERM.findall(text):
@@ -130,8 +132,6 @@ class _Term:
 
     def compiled(self) -> tuple[str, list[object]]:
         term = self.term
-        if term.count('"') - term.count('\\"') & 1:
-            raise UsageError(f"A quote is not closed in {term!r}.", 'Write the value as app:"my app".')
         negated = len(term) > 1 and term[0] in "-!"
         found = _SHAPE.fullmatch(term[negated:])
         if found is None:
@@ -148,7 +148,7 @@ class _Term:
             raise UsageError(f"{self.term!r} has no value.", f"Write for example {_example(name)}.")
         if name.startswith("tag."):
             self._only_colon(name, sign)
-            column = f"json_extract(CASE WHEN json_valid(tags) THEN tags END, {_quoted_path(name[4:])})"
+            column = f"CAST(json_extract(CASE WHEN json_valid(tags) THEN tags END, {_quoted_path(name[4:])}) AS TEXT)"
             return self._text((column,), raw)
         special: Callable[[str, str], tuple[str, list[object]]] | None = getattr(self, f"_{name}", None)
         if name in _SPECIAL and special is not None:

@@ -49,12 +49,14 @@ def prune(
     *,
     keep_days: float = 0,
     max_bytes: int = 0,
+    bodies_only: bool = False,
     now_ms: int | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Pruned:
     """Delete rows that are older than ``keep_days`` and the oldest ones beyond ``max_bytes`` (0: no limit).
 
-    ``max_bytes`` counts rows and bodies together. Raises :class:`sqlite3.Error` or :class:`OSError`.
+    ``max_bytes`` counts rows and bodies together; ``bodies_only`` deletes bodies by age and keeps the rows.
+    Raises :class:`sqlite3.Error` or :class:`OSError`.
     """
     now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     with contextlib.ExitStack() as stack:
@@ -63,6 +65,11 @@ def prune(
         if files.bodies_path(log).exists():
             bodies = stack.enter_context(contextlib.closing(files.connect(files.bodies_path(log))))
         before = _size(rows, bodies)
+        if bodies_only:
+            run = _Run(rows, bodies, stop)
+            run.bodies_before(_cut(now_ms, keep_days) if keep_days else 0)
+            run.sweep()
+            return Pruned(0, run.bodies, max(0, before - _size(rows, bodies)), complete=not stop())
         oldest = _oldest(rows)
         if oldest is None or not (_too_old(oldest, keep_days, now_ms) or (max_bytes and before > max_bytes)):
             return Pruned()
@@ -137,6 +144,10 @@ class _Run:
                 self._rows.execute(sql, (moment_ms,))
                 self._rows.executemany("DELETE FROM requests WHERE id = ?", ids)
             self.rows += len(ids)
+        self.bodies_before(moment_ms)
+
+    def bodies_before(self, moment_ms: int) -> None:
+        """Delete the bodies of requests that started before a moment."""
         while self._bodies is not None and not self._stop():
             ids = self._bodies.execute(
                 "SELECT request_id FROM bodies WHERE at_ms < ? LIMIT ?", (moment_ms, _BATCH)

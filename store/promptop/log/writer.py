@@ -27,6 +27,7 @@ from typing import Any
 from promptop.errors import PromptopError
 from promptop.log import files
 from promptop.log.items import Bodies, Finished, Pending
+from promptop.log.pricing import price_row
 from promptop.log.row import COLUMNS, Row
 
 _INSERT = f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
@@ -269,7 +270,7 @@ class Writer:
             self._warn(f"a row could not be made: {type(error).__name__}: {error}")
             return None
         try:
-            _price(finished.row)
+            price_row(finished.row)
         except Exception as error:  # noqa: BLE001 - a fault in the price table leaves the row unpriced, which is shown
             self._warn(f"a row could not be priced: {type(error).__name__}: {error}")
         return finished
@@ -438,24 +439,3 @@ def _storable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     return None
-
-
-def _price(row: Row) -> None:
-    """Price a row that used tokens and came without a cost."""
-    if row.cost_status is not None or row.cost_usd is not None or row.cache_level not in (None, "miss"):
-        return
-    if row.usage_input_tokens is None and row.usage_output_tokens is None:
-        return
-    from promptop.models import price
-
-    found = price(
-        [model for model in (row.response_model, row.request_model) if model],
-        input_tokens=row.usage_input_tokens or 0,
-        output_tokens=row.usage_output_tokens or 0,
-        cache_read=row.usage_cache_read_input_tokens or 0,
-        cache_write=row.usage_cache_write_input_tokens or 0,
-        provider=row.provider_name,
-        at_ms=row.started_ms,
-    )
-    row.cost_usd, row.price_as_of = found.usd, found.as_of
-    row.cost_status = "estimated" if found.usd is not None and row.usage_source == "estimated" else found.status

@@ -1,0 +1,28 @@
+"""Moments and lengths of time as people write them on a command line."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from promptop.errors import UsageError
+from promptop.log.filters import seconds
+
+
+def moment_ms(text: str, now_ms: int) -> int:
+    """Return Unix milliseconds of ``24h`` (so long ago), ``2026-11-21``, ``2026-11-21T09:30``, ``today`` or ``now``.
+
+    A date without an offset is local time. Raises :class:`UsageError` for anything else.
+    """
+    text = text.strip()
+    now = datetime.fromtimestamp(now_ms / 1000).astimezone()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    words = {"now": now, "today": midnight, "yesterday": midnight - timedelta(days=1)}
+    if text.lower() in words:
+        return round(words[text.lower()].timestamp() * 1000)
+    if re.fullmatch(r"[\d.]+ ?(?:ms|s|m|min|h|d|w)", text):
+        return now_ms - round(seconds(text.replace(" ", "")) * 1000)
+    try:
+        return round(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(f"{text!r} is no moment.", "Write 24h, 7d, today, 2026-11-21 or 2026-11-21T09:30.") from None

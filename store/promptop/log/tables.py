@@ -1,0 +1,47 @@
+"""Plain text tables whose columns align also where characters are two cells wide."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+
+def width(text: str) -> int:
+    """Return the cells that a text takes in a terminal, without its combining marks."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def fitted(text: str, cells: int) -> str:
+    """Return text cut or padded to a number of cells, ``…`` where it was cut."""
+    if width(text) <= cells:
+        return text + " " * (cells - width(text))
+    out, used = "", 0
+    for character in text:
+        used += width(character)
+        if used > cells - 1:
+            break
+        out += character
+    return out + "…" + " " * (cells - 1 - width(out))
+
+
+def text_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table with a header; columns of numbers are aligned to the right."""
+    widths = [max(width(cell) for cell in column) for column in zip(names, *rows, strict=True)]
+    numeric = [bool(rows) and all(_is_number(cell) for cell in column) for column in zip(*rows, strict=True)] or [
+        False
+    ] * len(names)
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [
+            (" " * (w - width(c)) + c) if right else c + " " * (w - width(c))
+            for c, w, right in zip(cells, widths, numeric, strict=True)
+        ]
+        return "  ".join(padded).rstrip()
+
+    return [line(names), line(["─" * w for w in widths]), *(line(row) for row in rows)]
+
+
+def _is_number(text: str) -> bool:
+    return text == "NULL" or text.replace(".", "", 1).replace("-", "", 2).replace("e", "", 1).isdecimal()
