@@ -228,6 +228,6 @@ class Call:
             self.body = self.parsed = None
             self.headers = self.response_headers = ()
             self.userinfo = self.query = ""
-            self.error = None
+            self.error = self.note = None
             if self.reader is not None:
                 self.reader.release()
