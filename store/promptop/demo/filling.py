@@ -92,7 +92,7 @@ def fill(
 def _rows(count: int, start_ms: int, now_ms: int, seed: int) -> Iterator[Row]:
     rng = text.seeded("fill", seed)
     scenes = {scene: scene.weight for scene in SCENES}
-    maker = Maker(rng, seed)
+    maker = _Maker(rng, seed)
     span = now_ms - start_ms
     for moment in _moments(count, start_ms, span, rng):
         share = (moment - start_ms) / span if span else 1.0
@@ -126,7 +126,7 @@ def draw_question(rng: random.Random) -> int:
     return min(int(rng.paretovariate(1.1)) - 1, 10_000) % _VARIANTS
 
 
-class Maker:
+class _Maker:
     """Makes rows; keeps the variants of each prompt and the conversations that go on."""
 
     def __init__(self, rng: random.Random, seed: int) -> None:
@@ -156,15 +156,6 @@ class Maker:
             self._hit(row, scene, profile, variant)
         else:
             self._call(row, scene, profile, variant, share)
-        return row
-
-    def hit(self, scene: Scene, model: str, question: int, level: str, moment: int) -> Row:
-        """Make the row of a request that the program's own cache answers at ``moment``."""
-        self._count += 1
-        variant = self._variant(scene, model, scene.versions[1], question)
-        row = Row(**variant.columns)
-        row.started_ms, row.cache_level = moment, level
-        self._hit(row, scene, profiles.MODELS[model], variant)
         return row
 
     def _conversation(self, app: str) -> str:

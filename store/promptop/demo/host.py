@@ -45,7 +45,14 @@ async def _serve(args: argparse.Namespace) -> None:
     except PromptopError as error:
         _tell({"error": error.cause, "remedy": error.remedy})
         return
-    traffic = LiveTraffic(endpoint.base_url, args.log, rate=args.rate, seed=args.seed, fill_hours=args.hours)
+    traffic = LiveTraffic(
+        endpoint.base_url,
+        args.log,
+        rate=args.rate,
+        seed=args.seed,
+        fill_hours=args.hours,
+        cache_path=args.folder / "cache.db",
+    )
     try:
         traffic.start()
         _tell({"base_url": endpoint.base_url})
