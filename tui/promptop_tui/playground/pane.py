@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.reactive import var
 
 from promptop import figures
+from promptop.runs.comparison import ending
 from promptop.runs.request import RunRequest
 from promptop.runs.result import Progress, RunResult, State
 from promptop.safe import clean_line
@@ -28,8 +29,8 @@ class AnswerPane(StreamView):
     HELP = """
     ## Answer
     The text of one model as it streams. The border tells its state (`▶` running, `✓` done, `■` cancelled,
-    `✗` failed) and its figures: time to first token, total time, tokens per second after the first, tokens in → out,
-    cost, and why it ended. While it streams, `≈` marks figures counted from pieces instead of the server's usage.
+    `✗` failed) and why it ended, and below its figures: time to first token, total time, tokens per second after the
+    first, tokens in → out, cost. While it streams, `≈` marks figures counted from pieces instead of the server's usage.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "fold", "reasoning", id="playground.fold", tooltip="Fold or unfold the model's reasoning"),
@@ -108,12 +109,14 @@ class AnswerPane(StreamView):
         elif not result.text and not result.tool_calls:
             self.feed("note", _why_empty(result))
         self.state = result.state
+        self._show_title()
         self.tick()
 
     # The borders
 
     def _show_title(self) -> None:
-        self.border_title = Content(f"{MARKS[self.state]} {self.title_text}")
+        ended = f" · {ending(self.result)}" if self.result is not None else ""
+        self.border_title = Content(f"{MARKS[self.state]} {self.title_text}{ended}")
 
     def _show_figures(self) -> None:
         width = self.outer_size.width - 6  # corners, a line and a blank on either side
@@ -170,9 +173,6 @@ def result_figures(result: RunResult) -> Pieces:
         pieces.append((f"{tokens} tok", tokens))
     cost = cost_text(result)
     pieces.append((cost, cost))
-    ended = clean_line(result.finish_reason or (result.error.type if result.error else ""), 24)
-    if ended:
-        pieces.append((ended, ended))
     if len(result.attempts) > 1:
         pieces.append((f"{len(result.attempts)} attempts", f"×{len(result.attempts)}"))
     return pieces

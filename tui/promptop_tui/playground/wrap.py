@@ -67,5 +67,6 @@ def _wrap_ascii(text: str, width: int) -> list[str]:
             cut += 1
         rows.append(text[start:cut])
         start = cut
-    rows.append(text[start:])
+    if start < length or not rows:  # spaces that end a text hang over the edge; they begin no row
+        rows.append(text[start:])
     return rows

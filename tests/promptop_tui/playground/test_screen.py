@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.pilot import Pilot
+from textual.widgets import Input, SelectionList
+
+from promptop.demo import SimulatedEndpoint
+from promptop.log import LogReader
+from promptop.settings import PlaygroundSettings, Profile, Settings
+from promptop_tui import theme
+from promptop_tui.context import AppContext
+from promptop_tui.editor.area import PromptArea
+from promptop_tui.messages import OpenInPlayground
+from promptop_tui.playground import screen
+from promptop_tui.playground.grid import AnswerGrid
+from promptop_tui.playground.pane import AnswerPane
+from promptop_tui.playground.parameters import ModelList, ParameterColumn
+from promptop_tui.playground.screen import PlaygroundPane
+from promptop_tui.playground.table import ComparisonTable
+
+HERE = Path(screen.__file__).parent
+
+
+class Alone(App[None]):
+    """The playground without the app around it."""
+
+    CSS_PATH = [HERE.parent / "app.tcss", HERE / "playground.tcss"]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
+
+    def __init__(self, context: AppContext) -> None:
+        self._defaults = theme.defaults()
+        super().__init__()
+        self.context = context
+        self.told: list[str] = []
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return self._defaults
+
+    def compose(self) -> ComposeResult:
+        yield PlaygroundPane(self.context)
+
+    def notify(self, message: str, **_: Any) -> None:
+        self.told.append(message)
+
+    @property
+    def pane(self) -> PlaygroundPane:
+        return self.query_one(PlaygroundPane)
+
+    @property
+    def answers(self) -> list[AnswerPane]:
+        return self.query_one(AnswerGrid).panes
+
+
+Open = Callable[..., Alone]
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[SimulatedEndpoint]:
+    with SimulatedEndpoint.in_thread(speed=0) as running:
+        yield running
+
+
+@pytest.fixture
+def opened(endpoint: SimulatedEndpoint, tmp_path: Path) -> Open:
+    def build(*models: str, cap: float = 1.0) -> Alone:
+        profile = Profile(name="demo", base_url=endpoint.base_url, models=models)
+        settings = Settings(
+            profiles={"demo": profile},
+            playground=PlaygroundSettings(max_tokens=12, session_cap_usd=cap),
+        )
+        context = AppContext(
+            settings=settings,
+            log_path=tmp_path / "log.db",
+            draft_path=tmp_path / "draft",
+            counting=cast(Any, None),
+            simulated=True,
+        )
+        return Alone(context)
+
+    return build
+
+
+async def until(pilot: Pilot[None], predicate: Callable[[], object], seconds: float = 20) -> None:
+    """Let the app work until the predicate holds."""
+    for _ in range(int(seconds / 0.02)):
+        if predicate():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError("it did not come to pass")
+
+
+def over(app: Alone) -> bool:
+    return bool(app.answers) and all(pane.result is not None for pane in app.answers)
+
+
+async def ask(
+    app: Alone, pilot: Pilot[None], text: str = "What is prompt engineering?", *, everyone: bool = True
+) -> None:
+    app.query_one("#prompt", PromptArea).load_text(text)
+    if everyone:
+        app.query_one(ModelList).select_all()
+    await pilot.pause()
+    await pilot.press("f5")
+
+
+async def test_two_models_answer_side_by_side_and_are_compared(opened: Open) -> None:
+    app = opened("gpt-4o-mini", "gpt-4o")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ask(app, pilot)
+        await until(pilot, lambda: over(app))
+        for pane in app.answers:
+            assert pane.state == "done"
+            assert pane.has_class("-done")
+            assert pane.result is not None
+            assert "".join(pane.rows).replace(" ", "") == pane.result.text.replace("\n", "").replace(" ", "")
+            assert "✓" in str(pane.border_title)
+            assert "→12" in str(pane.border_subtitle)
+            assert str(pane.border_title).endswith("length")
+        table = app.query_one(ComparisonTable)
+        assert table.row_count == 2
+        first = [str(cell) for cell in table.get_row_at(0)]
+        assert first[0].startswith("✓ gpt-4o-mini")
+        assert first[-1].endswith("*")  # the cheaper one
+        assert "spent $0.000" in str(app.query_one("#spent").render())
+        assert app.told == []
+    with LogReader(app.context.log_path) as reader:
+        rows = reader.latest(10)
+    assert {row.request_model for row in rows} == {"gpt-4o-mini", "gpt-4o"}
+    assert {(row.app, row.simulated, row.attempt) for row in rows} == {("promptop playground", 1, 1)}
+
+
+async def test_escape_cancels_and_keeps_what_came(opened: Open) -> None:
+    app = opened("sim-fault-endless")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ask(app, pilot)
+        endless = lambda: app.answers[0]  # noqa: E731
+        await until(pilot, lambda: app.answers and len("".join(endless().rows)) > 100)
+        assert endless().has_class("-running")
+        await pilot.press("f5")
+        assert "Esc" in app.told[-1]
+        await pilot.press("escape")
+        await until(pilot, lambda: over(app))
+        assert endless().state == "cancelled"
+        assert endless().has_class("-cancelled")
+        assert not endless().has_class("-running")
+        result = endless().result
+        assert result is not None
+        text = "".join(endless().rows)
+        assert result.text.split()[-1] in text
+        assert "cancelled" in text
+
+
+async def test_an_error_stands_in_its_pane_with_its_remedy(opened: Open) -> None:
+    app = opened("sim-fault-401", "sim-fault-cut")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ask(app, pilot)
+        await until(pilot, lambda: over(app))
+        refused, cut = app.answers
+        assert refused.has_class("-failed")
+        assert "refuses the key" in " ".join(refused.rows)
+        assert "→ " in " ".join(refused.rows)
+        assert cut.result is not None
+        assert cut.rows[0].startswith(cut.result.text.split()[0])
+        assert "✗" in str(cut.border_title)
+
+
+async def test_messages_from_another_tab_are_sent_as_they_came_until_they_are_edited(
+    opened: Open, endpoint: SimulatedEndpoint
+) -> None:
+    app = opened("gpt-4o-mini")
+    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "data:,x"}}]
+    given = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": parts}]
+    message = OpenInPlayground(given, models=["gpt-4o"], parameters={"max_tokens": 3, "stop": ["\n"]}, source="row 7")
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.pane.open_prompt(message)
+        await pilot.pause()
+        area = app.query_one("#prompt", PromptArea)
+        assert "row 7" in str(area.border_title)
+        assert "What is this?" in area.text
+        assert app.query_one("#parameter-stop", Input).value == r"\n"
+        assert app.query_one("#parameter-temperature", Input).value == ""
+        assert app.query_one(SelectionList).selected == ["gpt-4o"]
+        await pilot.press("f5")
+        await until(pilot, lambda: over(app))
+        body = endpoint.requests[-1].json
+        assert body["messages"] == given
+        assert (body["model"], body["max_tokens"], body["stop"]) == ("gpt-4o", 3, ["\n"])
+        assert "temperature" not in body
+        area.load_text("user:\nAnother question")
+        await pilot.press("f5")
+        await until(pilot, lambda: over(app) and endpoint.requests[-1].json["messages"] != given)
+        assert endpoint.requests[-1].json["messages"] == [{"role": "user", "content": "Another question"}]
+
+
+async def test_what_cannot_be_meant_is_said_and_nothing_is_sent(opened: Open, endpoint: SimulatedEndpoint) -> None:
+    app = opened("gpt-4o-mini")
+    async with app.run_test(size=(120, 40)) as pilot:
+        sent = len(endpoint.requests)
+        await pilot.press("f5")
+        assert "prompt is empty" in app.told[-1]
+        temperature = app.query_one("#parameter-temperature", Input)
+        temperature.value = "hot"
+        await ask(app, pilot)
+        assert "temperature cannot be 'hot'" in app.told[-1]
+        assert temperature.has_class("-bad")
+        assert "0 to 2" in str(app.query_one("#hint").render())
+        temperature.value = "0.5"
+        app.query_one("#parameter-stop", Input).value = r"\q"
+        await pilot.press("f5")
+        assert r"\q" in app.told[-1]
+        app.query_one("#parameter-stop", Input).value = ""
+        app.query_one(ModelList).deselect_all()
+        await pilot.press("f5")
+        assert "No model" in app.told[-1]
+        assert app.answers == []
+        assert len(endpoint.requests) == sent
+
+
+async def test_the_cap_of_a_session_stops_the_next_run(opened: Open, endpoint: SimulatedEndpoint) -> None:
+    app = opened("gpt-4o", cap=0.0000001)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ask(app, pilot)
+        await until(pilot, lambda: over(app))
+        sent = len(endpoint.requests)
+        await pilot.press("f5")
+        assert "cap" in app.told[-1]
+        assert len(endpoint.requests) == sent
+
+
+async def test_what_a_model_does_not_take_is_marked_before_it_is_sent(opened: Open) -> None:
+    app = opened("o3", "gpt-4o")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        assert app.query_one("#row-temperature").has_class("-refused")
+        assert "temperature: not for o3" in str(app.query_one("#hint").render())
+        app.query_one(ModelList).select_all()
+        await pilot.pause()
+        assert not app.query_one("#row-temperature").has_class("-refused")
+        assert "temperature: not for o3" in str(app.query_one("#hint").render())
+        await ask(app, pilot)
+        await until(pilot, lambda: over(app))
+        assert "temperature not sent" in " ".join(app.answers[0].rows)
+
+
+async def test_a_typed_model_joins_the_list_chosen(opened: Open) -> None:
+    app = opened("gpt-4o")
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.query_one("#model-new", Input).focus()
+        await pilot.press(*"my-model", "enter")
+        await pilot.pause()
+        assert [target.model for target in app.query_one(ParameterColumn).targets()] == ["gpt-4o", "my-model"]
+
+
+async def test_at_80_columns_answers_are_shown_one_at_a_time(opened: Open) -> None:
+    app = opened("gpt-4o-mini", "gpt-4o", "sim-fast")
+    async with app.run_test(size=(80, 22)) as pilot:  # the app's own two lines are not here
+        await ask(app, pilot)
+        await until(pilot, lambda: over(app))
+        await pilot.pause()
+        seen = []
+        for _ in range(4):
+            (visible,) = [pane.title_text for pane in app.answers if pane.display]
+            seen.append(visible)
+            await pilot.press("f6")
+            await pilot.pause()
+        assert seen == ["gpt-4o-mini", "gpt-4o-mini", "gpt-4o", "sim-fast"]
+        app.query_one(ComparisonTable).focus()
+        await pilot.press("down")
+        await pilot.pause()
+        assert app.answers[1].display or app.answers[2].display
+
+
+@pytest.mark.parametrize("size", [(40, 10), (20, 5), (200, 60)])
+async def test_any_size_runs_and_every_key_works(opened: Open, size: tuple[int, int]) -> None:
+    app = opened("gpt-4o-mini", "gpt-4o", "sim-fast", "sim-smart", "sim-reasoner")
+    async with app.run_test(size=size) as pilot:
+        await ask(app, pilot)
+        await until(pilot, lambda: over(app))
+        for key in ("f6", "f7", "f7", "f8", "f8", "f9", "f9", "f6", "t"):
+            await pilot.press(key)
+        if size == (200, 60):
+            assert sum(pane.display for pane in app.answers) == 5
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert app.is_running
+
+
+async def test_controls_of_an_answer_are_pictured(opened: Open) -> None:
+    app = opened("sim-fault-controls")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ask(app, pilot)
+        app.query_one("#parameter-max_tokens", Input).value = ""
+        await until(pilot, lambda: over(app))
+        assert all(char.isprintable() for row in app.answers[0].rows for char in row)
+
+
+def test_the_sdk_is_loaded_by_the_first_call_and_not_before() -> None:
+    code = (
+        "import sys, promptop_tui.playground.screen as s; from promptop.runs import Runner; Runner();"
+        "late = ('openai', 'httpx2', 'httpx', 'tiktoken', 'plotext', 'pydantic', 'numpy');"
+        "print([m for m in late if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
