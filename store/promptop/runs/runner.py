@@ -30,7 +30,12 @@ class Runner:
     """Starts calls from any thread and closes their connections at the end."""
 
     def __init__(
-        self, *, log: Path | Writer | None = None, app: str = "promptop", bodies: str | None = None, simulated: bool = False
+        self,
+        *,
+        log: Path | Writer | None = None,
+        app: str = "promptop",
+        bodies: str | None = None,
+        simulated: bool = False,
     ) -> None:
         """Keep the options of the logging transport; the thread starts with the first call."""
         self._options: dict[str, Any] = {"log": log, "app": app, "bodies": bodies, "simulated": simulated}
