@@ -82,7 +82,7 @@ class Proxy:
             access_log=None,
             logger=_http_log,
             keepalive_timeout=limits.keep_alive_s,
-            lingering_time=2.0,
+            lingering_time=min(2.0, limits.client_idle_s),
             read_bufsize=limits.buffer_bytes,
             max_line_size=limits.header_bytes,
             max_field_size=limits.header_bytes,
