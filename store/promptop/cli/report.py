@@ -1,0 +1,128 @@
+"""Latency, cache hits, failures and spend of a window of the request log."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from promptop.cli import reporting
+from promptop.cli.options import settings_of
+from promptop.cli.reporting import Report
+from promptop.errors import UsageError
+from promptop.log import LogReader, Stats, parse_filter
+from promptop.log.moments import moment_ms
+
+_BY = ("model", "app", "prompt", "provider", "host", "operation", "error", "cache", "day")
+_FORMATS: dict[str, Callable[[Report], str]] = {
+    "table": reporting.table_text,
+    "json": reporting.json_text,
+    "csv": reporting.csv_text,
+    "md": reporting.markdown_text,
+    "line": reporting.line_text,
+}
+_NEWEST = 100
+_MAX_DAYS = 3_700
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
+    parser.add_argument("--log", type=Path, action="append", metavar="FILE", help="request log; several are added up")
+    parser.add_argument("--since", default="24h", metavar="WHEN", help="24h (default), 7d, today, 2026-11-21T09:30 …")
+    parser.add_argument("--until", default="now", metavar="WHEN", help="end of the window (default: now)")
+    parser.add_argument("--by", choices=_BY, default="model", help="what the lines are (default: model)")
+    parser.add_argument("--top", type=int, default=0, metavar="N", help="only the N dearest groups")
+    parser.add_argument("--filter", default="", metavar="TERMS", help="for example 'app:web status:error ttft>1s'")
+    parser.add_argument("--format", choices=(*_FORMATS, "html"), default="table", help="form (default: table)")
+    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there, not to standard output")
+    parser.add_argument(
+        "--fail-on",
+        action="append",
+        default=[],
+        metavar="CHECK",
+        help="exit 1 if it holds, for example 'p95_ttft>1s'; slo: any target of the settings is missed; repeatable",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report; exit code 1 if a check of ``--fail-on`` holds."""
+    logs: list[Path] = args.log or []
+    args.log, args.endpoint = None, None
+    settings = settings_of(args)
+    checks = [check for text in args.fail_on for check in reporting.parse_check(text, settings.monitor)]
+    now_ms = time.time_ns() // 1_000_000
+    since, until = moment_ms(args.since, now_ms), moment_ms(args.until, now_ms)
+    if args.until == "now":
+        until += 1  # the end is not included, and a row may be of this millisecond
+    if since >= until:
+        raise UsageError(f"The window from {args.since} to {args.until} is empty.", "--since must be before --until.")
+    for path in logs:
+        if not path.exists():
+            raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
+    with LogReader(logs or settings.log_path()) as log:
+        report = read(log, since, until, by=args.by, where=args.filter, top=args.top)
+        if args.format == "html":
+            from promptop.cli.report_page import page
+
+            text = page(log, report)
+        else:
+            text = _FORMATS[args.format](report)
+    if args.output is not None:
+        args.output.write_text(text + "\n", encoding="utf-8")
+    else:
+        print(text)
+    return _judge(report, checks)
+
+
+def read(log: LogReader, since_ms: int, until_ms: int, *, by: str, where: str = "", top: int = 0) -> Report:
+    """Read a window of a log; ``top`` keeps so many groups and adds the others up as one."""
+    chosen = parse_filter(where) if where.strip() else None
+    simulated = any(row.simulated for row in log.latest(_NEWEST))
+    if by == "day":
+        total = log.window(since_ms, until_ms, by=(), where=chosen).total
+        days = [
+            (name, log.window(start, end, by=(), where=chosen).total) for name, start, end in _days(since_ms, until_ms)
+        ]
+        groups = [(name, stats) for name, stats in days if stats.n]
+    else:
+        window = log.window(since_ms, until_ms, by=(by,), where=chosen)
+        total = window.total
+        groups = sorted(window.groups.items(), key=lambda item: (-item[1].cost_pico, -item[1].n, item[0]))
+        if top and len(groups) > top:
+            rest = Stats()
+            for _, stats in groups[top:]:
+                rest.merge(stats)
+            groups = [*groups[:top], (f"(other {len(groups) - top})", rest)]
+    return Report(since_ms, until_ms, total, tuple(groups), by, where.strip(), simulated)
+
+
+def _days(since_ms: int, until_ms: int) -> list[tuple[str, int, int]]:
+    """Return the local days of a window as (date, start, end), the first and the last cut to the window."""
+    day = datetime.fromtimestamp(since_ms / 1000).replace(hour=0, minute=0, second=0, microsecond=0)
+    out: list[tuple[str, int, int]] = []
+    while (start := round(day.timestamp() * 1000)) < until_ms:
+        if len(out) >= _MAX_DAYS:
+            raise UsageError("The window has more than ten years of days.", "Choose a later --since, or another --by.")
+        # By the calendar: days with a change of the clocks have 23 or 25 hours.
+        following = day + timedelta(days=1)
+        end = round(following.timestamp() * 1000)
+        out.append((f"{day:%Y-%m-%d}", max(start, since_ms), min(end, until_ms)))
+        day = following
+    return out
+
+
+def _judge(report: Report, checks: list[reporting.Check]) -> int:
+    failed = 0
+    for check in checks:
+        value = check.value(report)
+        if value is None:
+            print(f"promptop report: {check.text}: not known in this window, not judged", file=sys.stderr)
+        elif check.fails(report):
+            failed += 1
+            print(f"promptop report: {check.text}: it is {value:.6g}", file=sys.stderr)
+    return 1 if failed else 0

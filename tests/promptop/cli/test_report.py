@@ -1,0 +1,255 @@
+"""``promptop report`` against real logs: the shape, the sums, the checks, the forms."""
+
+from __future__ import annotations
+
+import csv
+import html.parser
+import io
+import json
+import sqlite3
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptop.cli.main import main
+from promptop.cli.reporting import parse_check
+from promptop.errors import UsageError
+from promptop.log import Row, Writer
+from promptop.settings import MonitorSettings
+
+
+def make_row(age_s: float, **changes: Any) -> Row:
+    values: dict[str, Any] = {
+        "started_ms": int((time.time() - age_s) * 1000),
+        "request_model": "gpt-4o-mini",
+        "app": "web",
+        "ttft_s": 0.5,
+        "duration_s": 2.0,
+        "usage_input_tokens": 1000,
+        "usage_output_tokens": 100,
+        "usage_source": "reported",
+        "cost_usd": 0.25,
+        "cost_status": "table",
+        "http_response_status_code": 200,
+    }
+    return Row(**{**values, **changes})
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Ten rows of this hour, two of last week."""
+    path = tmp_path / "log.db"
+    rows = [make_row(60 + i, duration_s=1.0 + i) for i in range(6)]
+    rows.append(make_row(30, request_model="猫 | <b>模型", cost_usd=1.0, simulated=1))
+    rows.append(make_row(31, cache_level="memory", ttft_s=None, duration_s=0.001, cost_usd=0.0, saved_usd=0.25))
+    rows.append(make_row(32, cache_level="miss", cost_usd=None, cost_status="unpriced"))
+    rows.append(make_row(33, error_type="timeout", cost_usd=None, usage_input_tokens=None, usage_output_tokens=None))
+    rows += [make_row(8 * 86_400, app="old")] * 2
+    with Writer(path) as writer:
+        for each in rows:
+            writer.put(each)
+        assert writer.flush(10)
+    return path
+
+
+def report(capsys: pytest.CaptureFixture[str], log: Path, *options: str) -> tuple[int, str, str]:
+    code = main(["report", "--log", str(log), *options])
+    done = capsys.readouterr()
+    return code, done.out, done.err
+
+
+def test_json_has_the_fixed_shape_and_true_sums(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = report(capsys, log, "--json", "--since", "1h")
+    found = json.loads(out)
+    assert code == 0
+    assert set(found) >= {
+        "window",
+        "n",
+        "errors",
+        "error_rate",
+        "duration_s",
+        "ttft_s",
+        "cache",
+        "usage",
+        "cost_usd",
+        "unpriced",
+        "groups",
+    }
+    assert set(found["window"]) == {"from", "to"}
+    assert set(found["duration_s"]) == {"n", "p50", "p95", "p99", "mean", "max"} == set(found["ttft_s"])
+    assert (found["n"], found["errors"]) == (10, 1)
+    assert found["error_rate"] == pytest.approx(0.1)
+    assert found["duration_s"]["n"] == 8  # neither the hit nor the failed call
+    assert found["duration_s"]["max"] == pytest.approx(6.0)
+    assert found["duration_s"]["p50"] == pytest.approx(2.5, rel=0.25)
+    assert found["cache"] == {
+        "hits": 1,
+        "misses": 1,
+        "ratio": 0.5,
+        "by_level": {"memory": 1},
+        "saved_usd": pytest.approx(0.25),
+    }
+    assert found["usage"]["input_tokens"] == 9000
+    assert found["cost_usd"] == pytest.approx(2.5)
+    assert found["unpriced"] == 1
+    assert [group["group"] for group in found["groups"]] == ["gpt-4o-mini", "猫 | <b>模型"]
+    assert sum(group["n"] for group in found["groups"]) == 10
+
+
+def test_unknown_is_null_and_never_zero(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(report(capsys, log, "--json", "--filter", "model:nothing-like-it")[1])
+    assert found["n"] == 0
+    assert found["error_rate"] is found["duration_s"]["p95"] is found["cache"]["ratio"] is None
+    unpriced = json.loads(report(capsys, log, "--json", "--filter", "price:unpriced")[1])
+    assert unpriced["cost_usd"] is None
+
+
+def test_a_log_that_is_not_there_yet_is_an_empty_report(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n"] == 0
+
+
+@pytest.mark.parametrize(("by", "first"), [("app", "web"), ("error", "(none)"), ("cache", "(none)")])
+def test_groups(log: Path, capsys: pytest.CaptureFixture[str], by: str, first: str) -> None:
+    found = json.loads(report(capsys, log, "--json", "--by", by, "--since", "1h")[1])
+    assert found["groups"][0]["group"] == first
+
+
+def test_days_are_local_and_add_up(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(report(capsys, log, "--json", "--by", "day", "--since", "10d")[1])
+    assert sum(group["n"] for group in found["groups"]) == found["n"] == 12
+    assert found["groups"][0]["group"] == f"{datetime.fromtimestamp(time.time() - 8 * 86_400):%Y-%m-%d}"
+
+
+def test_top_keeps_the_dearest_and_the_rest_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "many.db"
+    with Writer(path) as writer:
+        for i in range(50):
+            writer.put(make_row(60, request_model=f"m{i}", cost_usd=float(i)))
+        assert writer.flush(10)
+    found = json.loads(report(capsys, path, "--json", "--top", "3")[1])
+    assert [group["group"] for group in found["groups"]] == ["m49", "m48", "m47", "(other 47)"]
+    assert sum(group["cost_usd"] for group in found["groups"]) == pytest.approx(found["cost_usd"])
+
+
+def test_several_logs_are_added_up(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other.db"
+    with Writer(other) as writer:
+        writer.put(make_row(10))
+        assert writer.flush(10)
+    found = json.loads(report(capsys, log, "--log", str(other), "--json", "--since", "1h")[1])
+    assert found["n"] == 11
+
+
+def test_forms_for_people(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = report(capsys, log, "--since", "1h")[1]
+    assert "gpt-4o-mini" in table
+    assert "Simulated traffic" in table
+    assert "no known price" in table
+    assert "4.00 s?" in table or "?" in table  # few samples
+    line = report(capsys, log, "--since", "1h", "--format", "line")[1]
+    assert line.count("\n") == 1
+    assert line.startswith("SIMULATED · p95 ")
+    markdown = report(capsys, log, "--since", "1h", "--format", "md")[1]
+    assert "猫 \\| <b>模型" in markdown
+    rows = list(csv.DictReader(io.StringIO(report(capsys, log, "--since", "1h", "--format", "csv")[1])))
+    assert [row["group"] for row in rows] == ["gpt-4o-mini", "猫 | <b>模型", "(total)"]
+    assert rows[-1]["n"] == "10"
+
+
+def test_csv_cells_are_no_formulas_and_text_no_escapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "evil.db"
+    with Writer(path) as writer:
+        writer.put(make_row(10, request_model="=cmd()\x1b]52;c;x\x07"))
+        assert writer.flush(10)
+    rows = list(csv.DictReader(io.StringIO(report(capsys, path, "--format", "csv")[1])))
+    assert rows[0]["group"].startswith("'=")
+    for form in ("table", "md", "line"):
+        assert "\x1b" not in report(capsys, path, "--format", form)[1]
+
+
+class Page(html.parser.HTMLParser):
+    """Collects tags, and links that leave the page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href") and value]
+
+
+@pytest.mark.parametrize("by", ["model", "day"])
+def test_html_stands_alone_and_escapes(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], by: str) -> None:
+    out = tmp_path / "report.html"
+    assert report(capsys, log, "--since", "10d", "--by", by, "--format", "html", "-o", str(out))[1] == ""
+    text = out.read_text(encoding="utf-8")
+    page = Page()
+    page.feed(text)
+    assert "script" not in page.tags
+    assert not page.links
+    assert "b" not in page.tags
+    assert page.tags.count("figure") == 3
+    assert ("&lt;b&gt;模型" in text) == (by == "model")
+    assert "NaN" not in text
+
+
+def test_checks_decide_the_exit_code(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = report(capsys, log, "--since", "1h", "--fail-on", "p95>1h", "--fail-on", "cost>$2.40")
+    assert code == 2
+    assert "no check" in err
+    code, out, err = report(capsys, log, "--since", "1h", "--fail-on", "p95>60s", "--fail-on", "cost>2.40")
+    assert code == 1
+    assert "cost>2.40: it is 2.5" in err
+    assert out
+    assert report(capsys, log, "--since", "1h", "--fail-on", "p95>60s", "--fail-on", "hit_ratio<10%")[0] == 0
+    code, _, err = report(capsys, log, "--filter", "model:nothing", "--fail-on", "p95>1ms")
+    assert code == 0
+    assert "not judged" in err
+    assert report(capsys, log, "--filter", "model:nothing", "--fail-on", "n<1")[0] == 1
+
+
+def test_slo_stands_for_the_targets_of_the_settings() -> None:
+    checks = parse_check("slo", MonitorSettings(slo_ttft_s=0.0))
+    assert [check.metric for check in checks] == ["p95", "error_rate", "hit_ratio"]
+    assert parse_check("p95_ttft >= 1500ms", MonitorSettings())[0].limit == 1.5
+    assert parse_check("error_rate>1%", MonitorSettings())[0].limit == 0.01
+    with pytest.raises(UsageError):
+        parse_check("p95=1", MonitorSettings())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--since", "soon"], "no moment"),
+        (["--since", "1h", "--until", "2h"], "is empty"),
+        (["--filter", "modle:x"], "modle"),
+        (["--since", "1900-01-01", "--by", "day"], "ten years"),
+    ],
+)
+def test_what_cannot_be_meant(log: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str) -> None:
+    code, out, err = report(capsys, log, *options)
+    assert code == 2
+    assert words in err
+    assert "→" in err
+    assert not out
+
+
+def test_what_is_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noise = tmp_path / "noise.db"
+    noise.write_bytes(b"\x00\x01" * 4096)
+    assert report(capsys, noise)[0] == 1
+    assert report(capsys, tmp_path / "nothing.db")[0] == 2
+    newer = tmp_path / "newer.db"
+    with sqlite3.connect(newer) as connection:
+        connection.execute("CREATE TABLE requests (id INTEGER PRIMARY KEY)")
+        connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    code, _, err = report(capsys, newer)
+    assert code == 1
+    assert "newer" in err
