@@ -84,6 +84,8 @@ class PromptArea(TextArea):
         self._line_spans: LineSpans | None = None
         self._painted_version = 0
         self._line_tokens: dict[int, int] = {}
+        self.version = 0
+        """Counts the changes of the text."""
         self.exact = ExactDocument(text)
         self.wrapping = BlockWrappedDocument(self.exact)
         super().__init__(
@@ -102,6 +104,7 @@ class PromptArea(TextArea):
         self.navigator = DocumentNavigator(self.wrapping)
         self._line_tokens.clear()
         self._line_cache.clear()
+        self.version += 1
         self.move_cursor((0, 0))
         if self.is_mounted:
             self._refresh_size()
@@ -116,6 +119,7 @@ class PromptArea(TextArea):
         spans = self.exact.take_pending()
         if not spans:
             return
+        self.version += 1
         for span in spans:
             self._move_line_tokens(span)
         if self.is_mounted:

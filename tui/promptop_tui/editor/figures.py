@@ -58,10 +58,10 @@ class Reading:
     is_current: bool
 
 
-def guess(chars: Chars) -> int:
+def guess(chars: Chars) -> float:
     """Return about how many o200k tokens so many characters are, for the moment before the first count."""
     latin, cjk, code, other = chars
-    return round(latin / 4.4 + cjk / 1.4 + code / 2.2 + other / 2)
+    return latin / 4.4 + cjk / 1.4 + code / 2.2 + other / 2
 
 
 def figures(

@@ -53,7 +53,7 @@ class LiveCounts:
         self._text: str | None = None
         self._version = 0
         self._reply: Counts | None = None
-        self._drift = 0
+        self._drift = 0.0
         self._lines_asked: int | None = None
         self._lines_wanted: tuple[int, int] | None = None
         self.baseline: dict[str, int] = {}
@@ -139,7 +139,7 @@ class LiveCounts:
         """Return the tokens of the text under :attr:`encoding`, guessed from the last count if it is older."""
         reply = self._reply
         known = reply.counts[self.encoding].tokens if reply is not None and self.encoding in reply.counts else 0
-        return max(0, known + self._drift)
+        return max(0, round(known + self._drift))
 
     def figures(self, demand: Demand) -> tuple[Figure, ...]:
         """Work out the panel's lines; none before the catalogue is there."""
@@ -147,10 +147,11 @@ class LiveCounts:
             return ()
         reply = self._reply
         if reply is None:
-            counts = dict.fromkeys(self.catalogue.encodings, max(0, self._drift))
-            reading = Reading(counts, (4 * max(0, self._drift), 0, 0, 0), is_current=False)
+            guessed = max(0, round(self._drift))
+            counts = dict.fromkeys(self.catalogue.encodings, guessed)
+            reading = Reading(counts, (4 * guessed, 0, 0, 0), is_current=False)
         else:
-            counts = {name: max(0, each.tokens + self._drift) for name, each in reply.counts.items()}
+            counts = {name: max(0, round(each.tokens + self._drift)) for name, each in reply.counts.items()}
             exact = all(each.exact for each in reply.counts.values())
             reading = Reading(counts, reply.chars, is_current=self.is_current and exact)
         found = figures(self.catalogue.models, reading, demand, self.baseline)
@@ -169,9 +170,9 @@ class LiveCounts:
         self.baseline = {figure.model: figure.tokens for figure in found}
 
     @staticmethod
-    def _guess(text: str) -> int:
+    def _guess(text: str) -> float:
         if len(text) > _LONG_INSERT:
-            return len(text) // 4
+            return len(text) / 4
         from promptop.tokens.scripts import chars_by_script
 
-        return guess(chars_by_script(text)) if text else 0
+        return guess(chars_by_script(text)) if text else 0.0

@@ -54,13 +54,15 @@ class PathScreen(ModalScreen[Path | None]):
         self._title = title
         self._value = value
         self._found: list[str] = []
+        self._found_for = ""
+        self._must_complete = False
 
     def compose(self) -> ComposeResult:
         """Lay out the line and the names."""
         with Vertical(id="path-box") as box:
             box.border_title = self._title
             box.border_subtitle = "tab completes, enter takes it, esc goes back"
-            yield Input(self._value, placeholder="path of a file", id="path", compact=True)
+            yield Input(self._value, placeholder="path of a file", id="path", compact=True, select_on_focus=False)
             yield Static(id="path-names", markup=False)
 
     def on_mount(self) -> None:
@@ -79,14 +81,18 @@ class PathScreen(ModalScreen[Path | None]):
     def _show(self, typed: str, found: list[str]) -> None:
         if not self.is_attached or self.query_one("#path", Input).value != typed:
             return
-        self._found = found
+        self._found, self._found_for = found, typed
         more = [f"… {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
-        self.query_one("#path-names", Static).update(clean("\n".join([clean_line(n) for n in found[:_SHOWN]] + more)))
+        names = [clean_line(name.rstrip("/").rpartition("/")[2]) + "/" * name.endswith("/") for name in found[:_SHOWN]]
+        self.query_one("#path-names", Static).update(clean("\n".join(names + more)))
+        if self._must_complete:
+            self.action_complete()
 
     def action_complete(self) -> None:
         """Complete as far as all names agree."""
-        if self._found:
-            line = self.query_one("#path", Input)
+        line = self.query_one("#path", Input)
+        self._must_complete = self._found_for != line.value  # the folder is still being read
+        if self._found and not self._must_complete:
             common = common_beginning(self._found)
             if len(common) > len(line.value):
                 line.value = common

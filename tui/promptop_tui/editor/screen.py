@@ -94,7 +94,6 @@ takes theirs (undo brings yours back)."""
         self._state = DraftState()
         self._stamp: Stamp | None = None
         self._conflict = ""
-        self._version = 0
         self._saved_version = 0
         self._draft_version = 0
         self._draft_timer: Timer | None = None
@@ -157,7 +156,6 @@ takes theirs (undo brings yours back)."""
         message.stop()
         if not self._has_started:
             return
-        self._version += 1
         if message.reset:
             self._live.opened(self.area.text)
         else:
@@ -227,7 +225,7 @@ takes theirs (undo brings yours back)."""
     @property
     def is_unsaved(self) -> bool:
         """Whether the text differs from its file; for a draft without one, whether there is any."""
-        return self._version != self._saved_version if self._state.path else bool(self.area.exact.length)
+        return self.area.version != self._saved_version if self._state.path else bool(self.area.exact.length)
 
     def _show_status(self) -> None:
         if not self._has_started:
@@ -239,7 +237,7 @@ takes theirs (undo brings yours back)."""
         elif path and not self.is_unsaved:
             kept = "saved"
         else:
-            kept = "unsaved, draft kept" if self._draft_version == self._version else "typing …"
+            kept = "unsaved, draft kept" if self._draft_version == self.area.version else "typing …"
         row, column = self.area.selection.end
         left = f"{clean_line(name)} · {kept}"
         right = f"{row + 1}:{column + 1}  {self.area.exact.length:,} chars"
@@ -258,7 +256,7 @@ takes theirs (undo brings yours back)."""
             self._draft_timer.stop()
             self._draft_timer = None
         if self._has_started:
-            self._keeper.put_draft(list(self._kept_area.exact.lines), self._state, self._version)
+            self._keeper.put_draft(list(self._kept_area.exact.lines), self._state, self._kept_area.version)
 
     @on(FileKeeper.DraftSaved)
     def _draft_saved(self, message: FileKeeper.DraftSaved) -> None:
@@ -272,9 +270,9 @@ takes theirs (undo brings yours back)."""
         self._state, self._stamp = found.state, found.stamp
         self.area.read_only = False
         self.area.load_text(found.text)
-        # Loading tells of itself as an edit, which makes version 1.
-        self._saved_version = 0 if found.is_unsaved else 1
+        self._saved_version = -1 if found.is_unsaved else self.area.version
         self._conflict = found.state.path if found.file_changed else ""
+        self._show_status()
         for note in found.notes:
             self.notify(clean(note), title="Draft", markup=False)
         waiting, self._waiting = self._waiting, None
@@ -297,8 +295,9 @@ takes theirs (undo brings yours back)."""
         self.area.edit_whole(text)
         self.area.move_cursor((0, 0))
         self._state, self._stamp, self._conflict = state, stamp, ""
-        self._saved_version = self._version + 1  # the edit's message is on its way
+        self._saved_version = self.area.version
         self._live.baseline_is_due()
+        self._show_status()
 
     @on(FileKeeper.Kept)
     def _kept(self, message: FileKeeper.Kept) -> None:
@@ -339,7 +338,7 @@ takes theirs (undo brings yours back)."""
         state = DraftState(path=str(message.path), digest=digest(message.text))
         if message.why == "reload" and message.text == self.area.text:
             self._state, self._stamp, self._conflict = state, message.stamp, ""
-            self._saved_version = self._version
+            self._saved_version = self.area.version
             self._show_status()
             return
         self._replace(message.text, state, message.stamp)
@@ -352,7 +351,7 @@ takes theirs (undo brings yours back)."""
             self.action_save_as()
 
     def _save_to(self, path: Path) -> None:
-        self._keeper.save(path, list(self.area.exact.lines), self._stamp, self._version)
+        self._keeper.save(path, list(self.area.exact.lines), self._stamp, self.area.version)
 
     @work(group="dialog", exclusive=True)
     async def action_save_as(self) -> None:

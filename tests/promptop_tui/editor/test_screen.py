@@ -1,0 +1,240 @@
+"""The editor tab by keys: figures, draft, files, what it hands to the playground."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input
+
+from promptop.settings import EditorSettings
+from promptop.tokens import encoding
+from promptop_tui.messages import OpenInEditor, OpenInPlayground
+
+from .conftest import Open, Running
+
+
+def draft_of(running: Running) -> Path:
+    return running.app.context.draft_path
+
+
+async def test_figures_follow_the_keys_exactly(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    text = "Summarise:\n你好，世界 " + "word " * 50 + "\n"
+    path.write_text(text)
+    async with editor(path, counts=True) as running:
+        await running.until(lambda: "=" in running.table)
+        await running.pilot.press("h", "i", "space", "backspace")
+        await running.until(lambda: running.pane._live.is_current and "=" in running.table)
+        for model, name in (("gpt-4o", "o200k_base"), ("gpt-4-turbo", "cl100k_base")):
+            tokens = len(encoding(name).encode_ordinary("hi" + text))
+            line = next(line for line in running.table.splitlines() if line.startswith(model + " "))
+            assert f"={tokens:,} " in line
+        before = len(encoding("o200k_base").encode_ordinary(text))
+        after = len(encoding("o200k_base").encode_ordinary("hi" + text))
+        assert f"+{100 * (after / before - 1):.1f}%" in running.table
+        await running.until(lambda: len(running.pane.area.line_tokens) == 3)
+        assert sum(running.pane.area.line_tokens.values()) == after
+        await running.pilot.press("ctrl+t")
+        assert "±0%" in running.table
+
+
+async def test_before_a_count_comes_figures_are_estimates_and_nothing_waits(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text("one two three four " * 20)
+    async with editor(path) as running:
+        await running.until(lambda: "gpt-4o" in running.table)
+        await running.pilot.press("x")
+        await running.until(lambda: "≈" in running.table)
+        assert "=" not in running.table
+        assert running.text.startswith("xone")
+
+
+async def test_an_unpriced_model_is_not_free(editor: Open) -> None:
+    async with editor(settings=EditorSettings(watch=("no-such-model-anywhere",)), counts=True) as running:
+        await running.pilot.press("a")
+        await running.until(lambda: "no-such" in running.table)
+        assert "n/a" in running.table
+        assert "$0" not in running.table.splitlines()[1]
+
+
+async def test_demand_and_budget_are_typed(editor: Open) -> None:
+    async with editor(settings=EditorSettings(watch=("gpt-4o",), budget_tokens=3), counts=True) as running:
+        await running.pilot.press(*"abc", "space", *"def", "space", *"xyz", "space", *"qwv")
+        await running.until(lambda: "over" in str(running.pane.panel.budget_bar.render()))
+        line = running.table.splitlines()[1]
+        running.pane.panel.query_one("#output_tokens").focus()
+        await running.pilot.press("home", "9")
+        assert running.pane._demand.output_tokens == 9300
+        assert running.table.splitlines()[1] != line
+
+
+async def test_the_draft_is_on_disk_within_a_second_and_comes_back(editor: Open) -> None:
+    async with editor() as running:
+        path = draft_of(running)
+        await running.pilot.press(*"hello", "enter", *"you")
+        await running.until(lambda: path.exists() and path.read_text() == "hello\nyou", limit_s=1.0)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        await running.until(lambda: "draft kept" in running.status)
+        await running.pilot.press("!")
+    assert path.read_text() == "hello\nyou!"
+    async with editor() as running:
+        assert running.text == "hello\nyou!"
+
+
+async def test_a_file_is_opened_exactly_edited_and_saved(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_bytes("a\r\nb\u2028c\n".encode())
+    async with editor(path) as running:
+        assert "p.md · saved" in running.status
+        await running.pilot.press("x")
+        assert "unsaved" in running.status or "typing" in running.status
+        await running.pilot.press("f9")
+        await running.until(lambda: "p.md · saved" in running.status)
+        assert path.read_bytes() == "xa\r\nb\u2028c\n".encode()
+
+
+async def test_a_change_from_outside_is_taken_if_nothing_is_lost(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text("one")
+    async with editor(path) as running:
+        path.write_text("one, changed outside")
+        running.pane._look_at_file()
+        await running.until(lambda: running.text == "one, changed outside")
+        assert "reloaded" in running.notices
+        await running.pilot.press("ctrl+z")
+        assert running.text == "one"
+
+
+async def test_a_change_from_outside_is_never_overwritten_silently(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text("one")
+    async with editor(path) as running:
+        await running.pilot.press("x")
+        path.write_text("theirs!")
+        await running.pilot.press("f9")
+        await running.until(lambda: "changed on disk" in running.status)
+        assert path.read_text() == "theirs!"
+        await running.pilot.press("f9")
+        await running.until(lambda: "· saved" in running.status)
+        assert path.read_text() == "xone"
+        path.write_text("theirs again")
+        await running.pilot.press("y")
+        running.pane._look_at_file()
+        await running.until(lambda: "changed on disk" in running.status)
+        await running.pilot.press("ctrl+r")
+        await running.until(lambda: running.text == "theirs again")
+        await running.pilot.press("ctrl+z")
+        assert running.text == "xyone"
+
+
+async def test_save_as_and_open_ask_for_a_path(editor: Open, tmp_path: Path) -> None:
+    async with editor() as running:
+        await running.pilot.press(*"words", "f9")
+        await running.until(lambda: running.app.screen.query("#path"))
+        running.app.screen.query_one("#path", Input).value = f"{tmp_path}/new"
+        await running.pilot.press(*".md", "enter")
+        await running.until(lambda: "new.md · saved" in running.status)
+        assert (tmp_path / "new.md").read_text() == "words"
+        (tmp_path / "other.md").write_text("other words")
+        await running.pilot.press("ctrl+o")
+        await running.until(lambda: running.app.screen.query("#path"))
+        dialog = running.app.screen
+        await running.until(lambda: "other.md" in str(dialog.query_one("#path-names").render()))
+        await running.pilot.press("o", "t", "tab")
+        await running.until(lambda: dialog.query_one("#path", Input).value.endswith("/other.md"))
+        await running.pilot.press("enter")
+        await running.until(lambda: running.text == "other words")
+
+
+async def test_a_file_that_cannot_be_opened_leaves_the_draft(editor: Open, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.md"
+    bad.write_bytes(b"\xff\xfe\x00")
+    async with editor(bad) as running:
+        await running.until(lambda: "not UTF-8" in running.notices)
+        await running.pilot.press(*"still here")
+        assert running.text == "still here"
+
+
+async def test_a_text_from_elsewhere_keeps_the_draft_and_undo_brings_it_back(editor: Open, tmp_path: Path) -> None:
+    async with editor() as running:
+        await running.pilot.press(*"mine")
+        running.pane.open_text(OpenInEditor("from the log\ud800", "request 7", calls_per_day=4321))
+        await running.until(lambda: running.text == "from the log?")
+        assert "request 7" in running.status
+        await running.until(lambda: running.pane._demand.calls_per_day == 4321)
+        await running.until(lambda: "is kept as" in running.notices)
+        kept = list((tmp_path / "state" / "kept-drafts").iterdir())
+        assert [path.read_text() for path in kept] == ["mine"]
+        await running.pilot.press("ctrl+z")
+        assert running.text == "mine"
+
+
+async def test_the_playground_gets_messages_model_and_parameters(editor: Open) -> None:
+    front = "---\nmodel: gpt-4o\nparameters: {max_tokens: 9}\nsample: {t: tea}\n---\n"
+    text = front + "system:\nBe brief.\n\nuser:\nOn {{t}}\n"
+    async with editor() as running:
+        running.pane.area.edit_whole(text)
+        await running.pilot.press("f5")
+        sent = [message for message in running.messages if isinstance(message, OpenInPlayground)][-1]
+        assert list(sent.messages) == [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "On tea"},
+        ]
+        assert (tuple(sent.models), dict(sent.parameters)) == (("gpt-4o",), {"max_tokens": 9})
+
+
+async def test_bad_front_matter_and_an_empty_draft_are_told(editor: Open) -> None:
+    async with editor() as running:
+        await running.pilot.press("f5")
+        assert "empty" in running.notices
+        running.pane.area.edit_whole("---\na: [\n---\ntext")
+        await running.pilot.press("f5")
+        assert "not valid YAML" in running.notices
+        assert not any(isinstance(message, OpenInPlayground) for message in running.messages)
+
+
+@pytest.mark.parametrize("size", [(40, 10), (20, 5), (80, 24), (200, 60)])
+async def test_every_size_shows_the_text(editor: Open, size: tuple[int, int], tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text("Short 你好 text.")
+    async with editor(path, size=size, counts=size == (40, 10)) as running:
+        await running.until(lambda: running.pane._live.catalogue is not None)
+        await running.until(lambda: "Short" in running.pane.area.render_line(0).text)
+        assert running.pane.panel.display == (size[1] >= 16)
+        if size == (40, 10):
+            await running.until(lambda: "gpt-4o" in running.status)
+        else:
+            await running.until(lambda: "gpt-4o" in running.table)
+        await running.pilot.resize_terminal(100, 30)
+        await running.until(lambda: running.pane.panel.display)
+
+
+async def test_an_empty_draft_names_two_keys(editor: Open) -> None:
+    async with editor() as running:
+        shown = "\n".join(running.pane.area.render_line(y).text for y in range(4))
+        assert "ctrl+o" in shown
+        assert "F5" in shown
+
+
+async def test_a_draft_folder_that_cannot_be_written_is_told(editor: Open, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+    async with editor() as running:
+        await running.until(lambda: "folder" in running.notices or "cannot" in running.notices)
+        await running.pilot.press("a")
+        assert running.text == "a"
+    assert (tmp_path / "state").is_file()
+
+
+async def test_a_paste_of_a_megabyte_is_counted(editor: Open) -> None:
+    from textual import events
+
+    async with editor(counts=True) as running:
+        text = "A line of prose that goes on for a while, 而且有汉字。\r" * 22_000
+        running.pane.area.post_message(events.Paste(text))
+        await running.until(lambda: running.pane.area.exact.length == len(text))
+        await running.until(lambda: running.pane._live.is_current, limit_s=30)
+        assert running.pane._live.tokens() > 200_000
+        await running.pilot.press("ctrl+z")
+        assert running.text == ""
