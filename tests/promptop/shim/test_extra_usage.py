@@ -61,7 +61,7 @@ def test_random_bytes_pass_untouched(stream: bytes, step: int) -> None:
 
 def test_usage_chunks_are_known_by_their_value() -> None:
     spaced = b'data: {"usage": {"prompt_tokens": 3}, "choices": [ ]}\n\n'
-    lines = b'data: {"choices":[],\r\ndata: "usage":{"a":1}}\r\n\r\n'
+    lines = b'data: {"choices":\r\ndata: [\r\ndata:],\r\ndata: "usage":{"a":1}}\r\n\r\n'
     assert hidden(spaced + CHUNK + b"\n\n") == (CHUNK + b"\n\n", 1)
     assert hidden(CHUNK + b"\n\n" + lines) == (CHUNK + b"\n\n", 1)
 
