@@ -3,8 +3,8 @@
 Against the stock widget (key to painted, measured in a pty: tests/benchmarks/editor_keys.py):
 
 * the text is kept exactly (:mod:`.document`) and each change is told as :class:`PromptArea.Edited` with its span;
-* one row is rendered from its own characters, never from the whole text, and the cache of rows is keyed on what the
-  row shows, not on the selection;
+* one row is rendered from its own characters, never from the whole text, and cached by what it shows, so that an edit
+  costs the rows it changed;
 * wrapping, height and undo touch only what changed (:mod:`.wrapping`);
 * control characters are painted as pictures.
 
@@ -15,7 +15,7 @@ fails when one of them changes.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -82,7 +82,6 @@ class PromptArea(TextArea):
 
     def __init__(self, text: str = "", *, placeholder: str = "", id: str | None = None) -> None:  # noqa: A002 (Textual's name)
         self._line_spans: LineSpans | None = None
-        self._painted_version = 0
         self._line_tokens: dict[int, int] = {}
         self.version = 0
         """Counts the changes of the text."""
@@ -103,7 +102,6 @@ class PromptArea(TextArea):
         self.wrapped_document = self.wrapping
         self.navigator = DocumentNavigator(self.wrapping)
         self._line_tokens.clear()
-        self._line_cache.clear()
         self.version += 1
         self.move_cursor((0, 0))
         if self.is_mounted:
@@ -115,7 +113,6 @@ class PromptArea(TextArea):
 
     def _build_highlight_map(self) -> None:
         """Tell what changed; TextArea calls this once per change that a user sees, after edit, undo and redo."""
-        self._line_cache.clear()
         spans = self.exact.take_pending()
         if not spans:
             return
@@ -250,8 +247,6 @@ class PromptArea(TextArea):
     def set_line_spans(self, spans: LineSpans | None) -> None:
         """Paint what ``spans`` says over the text; call again when its answers change."""
         self._line_spans = spans
-        self._painted_version += 1
-        self._line_cache.clear()
         self.refresh()
 
     def _watch_scroll_y(self) -> None:
@@ -270,72 +265,64 @@ class PromptArea(TextArea):
         if scroll_y + y >= self.wrapping.height:
             return Strip.blank(self.size.width, base)
         line, section = self.wrapping.line_at(scroll_y + y)
-        top, bottom = sorted(self.selection)
-        cursor_row, cursor_column = self.selection.end
-        bracket = self._matching_bracket_location
-        key = (
-            self.size,
-            scroll_x,
-            line,
-            section,
-            (top, bottom) if top != bottom and top[0] <= line <= bottom[0] else None,
-            (cursor_column, self._draw_cursor, self.has_focus) if cursor_row == line else None,
-            bracket if bracket and line in (bracket[0], cursor_row) else None,
-            self.gutter_width,
-            self._line_tokens.get(line) if self.show_tokens else None,
-            self._painted_version,
-            self.soft_wrap,
-            self.theme,
+        start, end = self.wrapping.row_span(line, section)
+        text = self.exact.get_line(line)
+        row = text[start:end] if end < len(text) else text[start:] + " "  # the blank is where the cursor may rest
+        on_cursor_line = self.selection.end[0] == line and self.highlight_cursor_line and self._has_cursor
+        paints = tuple(
+            (max(first - start, 0), min(behind - start, len(row)), style)
+            for first, behind, style in self._paints(line, len(text))
+            if behind > start and first < start + len(row)
         )
+        number = str(line + 1) if section == 0 else ""
+        tokens = self._token_label(line, section)
+        # By content: an edit leaves all rows cached but those it changed, also where it moved them.
+        key = (row, paints, number, tokens, on_cursor_line, self.size, self.gutter_width, scroll_x, self.soft_wrap)
         strip = self._line_cache.get(key)
         if strip is None:
-            strip = self._line_cache[key] = self._render_row(line, section, base)
+            strip = self._render_row(row, paints, on_cursor_line, base)
+            if self.show_line_numbers:
+                gutter = self._gutter(number, tokens, on_cursor_line)
+                strip = Strip.join([Strip(gutter, self.gutter_width).apply_style(base), strip])
+            self._line_cache[key] = strip
         return strip
 
-    def _render_row(self, line: int, section: int, base: Style) -> Strip:
+    def _paints(self, line: int, length: int) -> Iterator[tuple[int, int, Style]]:
+        """Yield what is painted over a line's text, in the order of painting; columns are the line's."""
         theme = self._theme
-        start, end = self.wrapping.row_span(line, section)
-        raw = self.exact.get_line(line)
-        is_last = end == len(raw)
-        shown = raw[start:end].translate(SHOWN_IN_LINE)
-        text = Text(shown + " " if is_last else shown, end="", no_wrap=True)
-        limit = len(text)
-
-        def paint(style: Style | None, first: int, behind: int) -> None:
-            first, behind = max(first - start, 0), min(behind - start, limit)
-            if style and first < behind:
-                text.stylize(style, first, behind)
-
-        if self._line_spans is not None:
-            for first, behind, style in self._line_spans(line):
-                paint(style, first, behind)
         top, bottom = sorted(self.selection)
         cursor_row, cursor_column = self.selection.end
-        on_cursor_line = cursor_row == line and self.highlight_cursor_line and self._has_cursor
-        if on_cursor_line and theme.cursor_line_style:
-            text.stylize_before(theme.cursor_line_style)
-        if top != bottom and top[0] <= line <= bottom[0]:
-            behind = bottom[1] if line == bottom[0] else len(raw) + 1
-            paint(theme.selection_style, top[1] if line == top[0] else 0, behind)
+        if self._line_spans is not None:
+            yield from self._line_spans(line)
+        if top != bottom and top[0] <= line <= bottom[0] and theme.selection_style:
+            behind = bottom[1] if line == bottom[0] else length + 1
+            yield (top[1] if line == top[0] else 0), behind, theme.selection_style
         bracket = self._matching_bracket_location
-        if bracket and top == bottom and self.match_cursor_bracket:
+        if bracket and top == bottom and self.match_cursor_bracket and theme.bracket_matching_style:
             if cursor_row == line:
-                paint(theme.bracket_matching_style, cursor_column, cursor_column + 1)
+                yield cursor_column, cursor_column + 1, theme.bracket_matching_style
             if bracket[0] == line:
-                paint(theme.bracket_matching_style, bracket[1], bracket[1] + 1)
-        if cursor_row == line and self._draw_cursor and start <= cursor_column and (cursor_column < end or is_last):
-            paint(theme.cursor_style, cursor_column, cursor_column + 1)
-        if "\t" in shown:
+                yield bracket[1], bracket[1] + 1, theme.bracket_matching_style
+        if cursor_row == line and self._draw_cursor and theme.cursor_style:
+            yield cursor_column, cursor_column + 1, theme.cursor_style
+
+    def _render_row(
+        self, row: str, paints: Sequence[tuple[int, int, Style]], on_cursor_line: bool, base: Style
+    ) -> Strip:
+        theme = self._theme
+        text = Text(row.translate(SHOWN_IN_LINE), end="", no_wrap=True)
+        if on_cursor_line and theme.cursor_line_style:
+            text.stylize(theme.cursor_line_style)
+        for first, behind, style in paints:
+            text.stylize(style, first, behind)
+        if "\t" in row:
             text.expand_tabs(self.indent_width)
         width = self.scrollable_content_region.size.width - self.gutter_width
         strip = Strip(text.render(self.app.console), text.cell_len)
         if not self.soft_wrap:
             strip = strip.crop(self.scroll_offset.x, self.scroll_offset.x + width)
-        strip = strip.adjust_cell_length(width, theme.cursor_line_style if on_cursor_line else theme.base_style)
-        if self.show_line_numbers:
-            gutter = self._gutter(line, section, on_cursor_line)
-            strip = Strip.join([Strip(gutter, self.gutter_width), strip])
-        return strip.apply_style(base)
+        fill = theme.cursor_line_style if on_cursor_line else theme.base_style
+        return strip.adjust_cell_length(width, fill).apply_style(base)
 
     def _render_placeholder(self, y: int, base: Style) -> Strip:
         lines = str(self.placeholder).split("\n")
@@ -348,16 +335,20 @@ class PromptArea(TextArea):
         strip = Strip.join([left, Strip(text.render(self.app.console), text.cell_len)])
         return strip.adjust_cell_length(self.scrollable_content_region.width).apply_style(base)
 
-    def _gutter(self, line: int, section: int, on_cursor_line: bool) -> list[Segment]:
+    def _token_label(self, line: int, section: int) -> str:
+        if section or not self.show_tokens:
+            return ""
+        tokens = self._line_tokens.get(line)
+        return "·" if tokens is None else short(tokens)
+
+    def _gutter(self, number: str, tokens: str, on_cursor_line: bool) -> list[Segment]:
         theme = self._theme
         numbers = max(2, len(str(self.document.line_count)))
         style = theme.cursor_line_gutter_style if on_cursor_line else theme.gutter_style
-        segments = [Segment(f"{line + 1 if section == 0 else '':>{numbers}} ", style)]
+        segments = [Segment(f"{number:>{numbers}} ", style)]
         if self.show_tokens:
-            tokens = self._line_tokens.get(line)
-            label = "" if section else "·" if tokens is None else short(tokens)
             name = "prompt-area--cursor-tokens" if on_cursor_line else "prompt-area--tokens"
-            segments.append(Segment(f"{label:>{_TOKENS_WIDTH}} ", self.get_component_rich_style(name)))
+            segments.append(Segment(f"{tokens:>{_TOKENS_WIDTH}} ", self.get_component_rich_style(name)))
         return segments
 
 
