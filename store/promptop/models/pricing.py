@@ -125,7 +125,7 @@ def _decimal(text: str) -> Decimal:
 
 
 def usd_text(usd: float | None, digits: int = 6) -> str:
-    """Write dollars with up to ``digits`` significant digits, at least cents: $0.00045, $0.0075, $12.50; n/a for None."""
+    """Write dollars with up to ``digits`` significant digits, at least cents: $0.00045, $12.50; n/a for None."""
     if usd is None:
         return "n/a"
     whole = Decimal(f"{usd:.{digits}g}")
