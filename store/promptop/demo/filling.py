@@ -22,6 +22,7 @@ from promptop.demo.profiles import ModelProfile
 from promptop.demo.scenes import SCENES, Scene, pick
 from promptop.errors import PromptopError
 from promptop.log import Row, Writer, files
+from promptop.log.rollups import Rollups
 from promptop.models import price
 
 _HOUR_MS = 3_600_000
@@ -30,6 +31,7 @@ _VARIANTS = 12
 """Different requests of one program and version: repeats are what caches live from."""
 _INCIDENT = (0.88, 0.90)
 """Where in the window one provider slows down and refuses: 29 minutes of a day, not quite three hours ago."""
+_FOLD_S = 5.0
 _TRIM_AT = 0.6
 """Where in the window the prompts that have a trimmed version switch to it."""
 
@@ -86,6 +88,8 @@ def fill(
             f"Only {stats.written} of {count} simulated rows were written ({stats.last_error or 'the log is closed'}).",
             "Check that the folder of the log can be written and has space.",
         )
+    with Rollups(Path(log_path)) as rollups:
+        rollups.catch_up(_FOLD_S)  # the first look at the day is then as fast as any later one
     return Filled(count, start_ms, last_ms)
 
 

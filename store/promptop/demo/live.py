@@ -13,7 +13,7 @@ from typing import Self
 
 from promptop.demo.children import start_child, stop_child
 
-RATE = 0.4
+RATE = 0.6
 """Requests a second: about what the filled day ends with."""
 
 

@@ -89,8 +89,10 @@ class Traffic:
         try:
             async with self._client(None) as plain, self._client(self._cache) as cached, asyncio.TaskGroup() as tasks:
                 running: set[asyncio.Task[None]] = set()
+                wait_s = 0.0  # the first one at once: whoever looks sees that it lives
                 while True:
-                    await asyncio.sleep(self._rng.expovariate(self._rate))
+                    await asyncio.sleep(wait_s)
+                    wait_s = self._rng.expovariate(self._rate)
                     if len(running) < _MOST_IN_FLIGHT:
                         scene: Scene = pick(self._rng, self._shares)
                         task = tasks.create_task(self._one(cached if scene.hits else plain, scene))
