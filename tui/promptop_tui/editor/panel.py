@@ -32,7 +32,7 @@ class Column:
 
 def _tokens(figure: Figure) -> Cell:
     sign = "=" if figure.is_exact else "≈"
-    return f"{sign}{figure.tokens:,}", "bold" if figure.is_exact else "$text-muted"
+    return f"{sign}{figure.tokens:,}", "bold" if figure.is_exact else "$foreground 60%"
 
 
 def _window(figure: Figure) -> Cell:
@@ -41,7 +41,7 @@ def _window(figure: Figure) -> Cell:
 
 
 def _money(amount: float | None) -> Cell:
-    return usd(amount), "$text-muted" if amount is None else "$cost"
+    return usd(amount), "$foreground 60%" if amount is None else "$cost"
 
 
 def _change(figure: Figure) -> Cell:
@@ -83,8 +83,8 @@ def table(figures: Sequence[Figure], width: int) -> Content:
     name_width = min(name_width, max((len(figure.model) for figure in figures), default=5) + 2)
     lines = [
         Content.assemble(
-            ("model".ljust(name_width), "$text-muted"),
-            *((f" {column.title:>{column.width}}", "$text-muted") for column in columns),
+            ("model".ljust(name_width), "$foreground 60%"),
+            *((f" {column.title:>{column.width}}", "$foreground 60%") for column in columns),
         )
     ]
     for figure in figures:
@@ -177,7 +177,7 @@ from the price table of the date above; n/a means that it has no price for the m
             return
         width = self.inner.content_size.width or 40
         if not self._figures:
-            self.inner.update(Content.styled("counting …", "$text-muted"))
+            self.inner.update(Content.styled("counting …", "$foreground 60%"))
         else:
             self.inner.update(table(self._figures, width))
         budget = self.demand.budget_tokens
