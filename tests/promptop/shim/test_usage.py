@@ -130,6 +130,8 @@ def test_anything_gives_counts_that_a_database_takes(usage: dict[str, Any], anth
 
 
 def test_estimates_grow_with_the_text_and_its_frame() -> None:
-    assert tokens((0, 0, 0, 0)) == 0
-    assert tokens((0, 0, 0, 0), messages=2) == 11
-    assert tokens((400, 0, 0, 0)) < tokens((0, 400, 0, 0))
+    assert tokens("gpt-4o", (0, 0, 0, 0)) == 0
+    assert tokens("gpt-4o", (0, 0, 0, 0), messages=2) == 11, "4 a message, 3 for the answer"
+    assert tokens("gpt-4o", (400, 0, 0, 0)) < tokens("gpt-4o", (0, 400, 0, 0))
+    assert tokens(None, (400, 0, 0, 0)) == tokens("nobody-knows-it", (400, 0, 0, 0)) > 0
+    assert tokens("claude-opus-4-7", (400, 0, 0, 0)) > tokens("gpt-4o", (400, 0, 0, 0))
