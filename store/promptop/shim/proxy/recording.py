@@ -1,23 +1,27 @@
-"""From a request at the proxy to its row: the shim's own :class:`~promptop.shim.call.Call`, with two additions.
+"""From a request at the proxy to its row: the shim's own :class:`~promptop.shim.call.Call`, with three additions.
 
-Its row feeds the metrics. And a compressed answer is not inflated while it passes: its reads are kept with their times,
+Its row feeds the metrics. A compressed answer is not inflated while it passes: its reads are kept with their times,
 within :data:`HELD_COMPRESSED`, and read on the log's writer thread in small bites up to :data:`MOST_DECODED`, so that a
-compression bomb costs neither the loop nor memory.
+compression bomb costs neither the loop nor memory. And of a stream too long to be held, the parts go to that thread one
+after another (an event costs about 15 µs to read): the loop that carries other calls only passes bytes.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict
 
 from promptop.shim.boundary import count_fault
-from promptop.shim.call import Call, Labels
+from promptop.shim.call import Call, Labels, Sink
+from promptop.shim.digest import Digest
 from promptop.shim.note import Note
 from promptop.shim.proxy.clients import Answer
 from promptop.shim.proxy.metrics import Metrics
 from promptop.shim.proxy.upstreams import Upstream
+from promptop.shim.stream import StreamReader
 
 if TYPE_CHECKING:
     from promptop.log import Writer
@@ -27,7 +31,78 @@ HELD_COMPRESSED = 1 << 20
 """Most bytes of a compressed answer that are kept for reading; a longer one passes and is read up to there."""
 MOST_DECODED = 64 << 20
 """Most bytes that a compressed answer is inflated to; what follows is a bomb, or no answer of a model."""
+MOST_WAITING = 16 << 20
+"""Most bytes of streams, of all calls together, that wait to be read (about a second's work)."""
 _BITE = 4096
+
+
+class Backlog:
+    """Bytes of streams that wait to be read on the writer's thread, of all calls."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bytes = 0
+
+    def take(self, size: int) -> bool:
+        """Add to it; False, and nothing added, if it is full."""
+        with self._lock:
+            if self._bytes + size > MOST_WAITING:
+                return False
+            self._bytes += size
+            return True
+
+    def give_back(self, size: int) -> None:
+        """Take from it."""
+        with self._lock:
+            self._bytes -= size
+
+
+class _Part:
+    """Reads of a stream, on their way to its digest; the queue keeps their order."""
+
+    def __init__(self, digest: Digest, reads: list[tuple[float, bytes]], size: int, backlog: Backlog) -> None:
+        self._digest, self._reads, self._size, self._backlog = digest, reads, size, backlog
+
+    def finish(self) -> Finished | None:
+        """Read them; there is no row of this."""
+        try:
+            for now, data in self._reads:
+                self._digest.feed(now, data)
+        finally:
+            self._reads = []
+            self.__del__()
+        return None
+
+    def __del__(self) -> None:
+        # Also for a part that a full queue has dropped.
+        size, self._size = self._size, 0
+        self._backlog.give_back(size)
+
+
+class _Reader(StreamReader):
+    """Hands what it cannot hold of an event stream to the log's writer instead of reading it where it passes."""
+
+    __slots__ = ("backlog", "sink")
+
+    sink: Sink
+    backlog: Backlog
+
+    def _watch(self, data: bytes, now: float) -> None:
+        self._splitter = None  # nobody looks at a call's stamps while it runs; the digest has them for the row
+
+    def _spill(self) -> None:
+        if not self.is_stream:
+            super()._spill()
+            return
+        reads, size = list(self._held), self._held_bytes
+        self._held.clear()
+        self._held_bytes = 0
+        self._digest = self._digest or Digest()
+        if self.backlog.take(size):
+            self.sink.put(_Part(self._digest, reads, size, self.backlog))
+        else:
+            # It comes faster than it can be read. What is skipped here ends inside an event, perhaps.
+            self._held.append((reads[-1][0], b"\n\n"))
 
 
 class Recorder:
@@ -43,6 +118,7 @@ class Recorder:
         simulated: bool = False,
     ) -> None:
         self.metrics = metrics
+        self._backlog = Backlog()
         self._labels = Labels(sink=writer, app=app, tags=tags or {}, simulated=simulated)
 
     def begin(
@@ -68,7 +144,7 @@ class Recorder:
             body=body,
             parsed=parsed,
         )
-        call.metrics = self.metrics
+        call.metrics, call.backlog = self.metrics, self._backlog
         call.note = note
         call.compressed = None
         return call
@@ -77,9 +153,10 @@ class Recorder:
 class ProxiedCall(Call):
     """One attempt that went through the proxy."""
 
-    __slots__ = ("compressed", "compressed_bytes", "metrics")
+    __slots__ = ("backlog", "compressed", "compressed_bytes", "metrics")
 
     metrics: Metrics
+    backlog: Backlog
     compressed: list[tuple[bytes, float]] | None
     """Reads of a compressed answer and their times, to be inflated later; None for an answer that is not."""
     compressed_bytes: int
@@ -92,6 +169,10 @@ class ProxiedCall(Call):
             if name.lower() == "content-encoding" and value.strip().lower() not in ("", "identity"):
                 self.compressed, self.compressed_bytes = [], 0
                 return self._keep
+        if self.is_stream:
+            reader = _Reader(self.started_s, content_type="text/event-stream", hold=self.labels.hold)
+            reader.sink, reader.backlog = self.labels.sink, self.backlog
+            self.reader = reader
         return self.feed
 
     def _keep(self, data: bytes, now_s: float) -> None:

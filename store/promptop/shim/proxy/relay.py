@@ -84,9 +84,14 @@ class Relay:
         except RefusedError as refused:
             _end(call, "error", refused.code)
             raise
-        except (CutError, _TooLongError) as error:
+        except CutError as error:
             assert response is not None
             _end(call, "error", error)
+            return replies.abort(request, response)
+        except _TooLongError:
+            assert response is not None
+            self._recorder.metrics.count("promptop_proxy_cut_total", reason="response_too_long")
+            _end(call, "error", "response_too_long")
             return replies.abort(request, response)
         except ConnectionError:
             _end(call, "cancelled")  # the client went away while bytes were written to it
@@ -240,8 +245,7 @@ class Relay:
             feed(chunk, now)
             left -= len(chunk)
             if left < 0:
-                self._recorder.metrics.count("promptop_proxy_cut_total", reason="response_too_long")
-                raise _TooLongError("the answer is longer than the proxy's limit")
+                raise _TooLongError
             call.waits = UPSTREAM
             call.since = perf_counter()
         if view is not None and (rest := view.finish()):
