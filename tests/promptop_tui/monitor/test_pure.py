@@ -158,13 +158,13 @@ def test_clock_of_today_of_another_day_and_of_nonsense() -> None:
 
 def test_feed_is_bounded_at_both_ends() -> None:
     feed = Feed()
-    feed.restart([stored(id=i) for i in range(CAP)], more=False)
+    feed.restart([stored(id=i) for i in range(CAP)], older_from=None)
     assert feed.append([stored(id=CAP)], following=True) == -1
-    assert (feed.rows[0].id, feed.rows[-1].id, feed.has_older) == (1, CAP, True)
+    assert (feed.rows[0].id, feed.rows[-1].id, feed.older_from) == (1, CAP, 1)
     assert feed.append([stored(id=CAP + 1)], following=False) == 0
     assert (len(feed.rows), feed.waiting) == (CAP, 1)
     assert feed.append([stored(id=CAP + 2)], following=True) == 0  # no hole: the end is read again
-    assert feed.prepend([stored(id=0)], more=False) == 1
+    assert feed.prepend([stored(id=0)], older_from=None) == 1
     assert (len(feed.rows), feed.waiting) == (CAP, 3)
 
 

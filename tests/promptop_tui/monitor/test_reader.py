@@ -137,12 +137,12 @@ def test_pages_go_back_to_the_first_row(log_path: Path) -> None:
     with running(log_path) as here:
         found = here.must()
         assert len(found.fresh) == PAGE
-        assert found.more
+        assert found.older_from == found.fresh[0].id
         here.reader.older(HOUR, found.fresh[0].id)
         older = here.answers.get(timeout=5)
         assert isinstance(older, OlderRows)
         assert [each.id for each in older.rows] == list(range(1, 51))
-        assert not older.more
+        assert older.older_from is None
 
 
 def test_a_row_comes_with_its_receipt(hour: Path) -> None:

@@ -28,6 +28,11 @@ PAGE = 200
 """Rows of a page of the table."""
 FLOOD = 2_000
 """With more new rows than this since the last look, only the newest page is read."""
+BUDGET_S = 0.3
+"""Seconds that one search for rows of a filter may take; it goes on where it stopped."""
+FEW_ENOUGH = 300_000
+"""Rows of a window up to which a filter holds for its figures: rollups know no filter, and a row takes 5 µs."""
+HOLD_MS = 2_000
 _SHARE = 20
 _SPEND_S = 15.0
 
@@ -38,7 +43,8 @@ class OlderRows:
 
     query: Query
     rows: tuple[StoredRow, ...]
-    more: bool
+    older_from: int | None
+    """Id before which the search goes on; None at the beginning of the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ class MonitorReader:
         self._stale = True
         self._next_window = 0.0
         self._next_spend = 0.0
-        self._failed = False
+        self._held = False
 
     # From any thread
 
@@ -230,22 +236,22 @@ class MonitorReader:
                 return None
             return Snapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
         changed = log.changed()
-        other_rows = query.filter != before.query.filter or self._last_id is None or self._fresh_start
+        other_rows = self._shows_others(query, before.query, now_ms) or self._last_id is None or self._fresh_start
         self._fresh_start = False
         moved = (since, until) != (before.since_ms, before.until_ms) or query != before.query
         self._stale = self._stale or changed or moved or before.state != "ok"
         if not (changed or other_rows or moved or self._stale):
             return None
-        rows, restart, more = self._rows(log, query, restart=other_rows)
-        if self._last_id == 0 and not rows:
+        rows, restart, older_from = self._rows(log, query, restart=other_rows)
+        if self._last_id == 0 and not rows and not query.rows_filter:
             if before.state == "empty" and before.query == query:
                 return None
             return Snapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
-        window, previous, spend = before.window, before.previous, before.spend
+        window, previous, spend, unfiltered = before.window, before.previous, before.spend, before.unfiltered
         reads = 1
         user_asked = query != before.query or before.window is None
         if self._stale and (user_asked or monotonic() >= self._next_window):
-            window, previous, spend, reads = self._measure(log, since, until, now_ms, before, query)
+            window, previous, spend, unfiltered, reads = self._measure(log, since, until, now_ms, before, query)
             self._stale = False
         elif not (rows or restart):
             return None
@@ -262,16 +268,19 @@ class MonitorReader:
             spend=spend,
             fresh=rows,
             restart=restart,
-            more=more,
+            older_from=older_from,
+            unfiltered=unfiltered,
             reads=reads,
             took_s=perf_counter() - started,
         )
 
     def _measure(
         self, log: LogReader, since: int, until: int, now_ms: int, before: Snapshot, query: Query
-    ) -> tuple[Window, Stats | None, Spend | None, int]:
+    ) -> tuple[Window, Stats | None, Spend | None, bool, int]:
         started = perf_counter()
-        where = self._where(query)
+        where = _compiled(query.filter)
+        unfiltered = where is not None and log.window(since, until, by=()).total.n > FEW_ENOUGH
+        where = None if unfiltered else where
         window = log.window(since, until, step_ms=query.span.step_s * 1000, by=("model",), where=where)
         reads = 1
         previous, spend = before.previous, before.spend
@@ -285,7 +294,7 @@ class MonitorReader:
             spend = self._spend(log, now_ms)
             reads += 3
             self._next_spend = monotonic() + max(_SPEND_S, (perf_counter() - started) * _SHARE)
-        return window, previous, spend, reads
+        return window, previous, spend, unfiltered, reads
 
     def _spend(self, log: LogReader, now_ms: int) -> Spend:
         today, month, _ = month_bounds(now_ms)
@@ -297,32 +306,44 @@ class MonitorReader:
             projected=project(spent, first[0].started_ms if first else None, now_ms),
         )
 
-    def _rows(self, log: LogReader, query: Query, *, restart: bool) -> tuple[tuple[StoredRow, ...], bool, bool]:
-        """Return new rows, oldest first, whether they replace those shown, and whether older ones may exist."""
+    def _rows(self, log: LogReader, query: Query, *, restart: bool) -> tuple[tuple[StoredRow, ...], bool, int | None]:
+        """Return new rows, oldest first, whether they replace those shown, and where older ones begin."""
         newest = log.last_id() or 0
-        where = self._where(query)
-        if restart or self._last_id is None or newest < self._last_id or newest - self._last_id > FLOOD:
-            page = log.latest(PAGE, where=where)
+        where = _compiled(query.rows_filter)
+        before = self._last_id
+        if restart or before is None or newest < before or (query.tails and newest - before > FLOOD):
             self._last_id = newest
-            return tuple(reversed(page)), True, len(page) == PAGE
-        if newest == self._last_id:
-            return (), False, True
-        fresh = tuple(log.after(self._last_id, FLOOD, where))
+            if query.tails:
+                page = log.page(PAGE, where=where, budget_s=BUDGET_S)
+                return tuple(reversed(page.rows)), True, page.before_id
+            since, until = query.moment_ms or (0, (query.until_ms or 0) + 1)
+            rows = log.between(since, until, PAGE, where)
+            return tuple(reversed(rows)), True, min((row.id for row in rows), default=None)
+        if newest == before or not query.tails:
+            return (), False, None
+        fresh = tuple(log.after(before, FLOOD, where))
         self._last_id = max(newest, fresh[-1].id if fresh else 0)
-        return fresh, False, True
+        return fresh, False, None
 
-    @staticmethod
-    def _where(query: Query) -> Filter | None:
-        if not query.filter.strip():
-            return None
-        from promptop.log import parse_filter
-
-        return parse_filter(query.filter)
+    def _shows_others(self, query: Query, before: Query, now_ms: int) -> bool:
+        """Say whether a query wants other rows than are shown, and not only the ones after them."""
+        if (query.rows_filter, query.moment_ms) != (before.rows_filter, before.moment_ms):
+            self._held = False
+            return True
+        if query.until_ms == before.until_ms:
+            return False
+        if before.tails and query.until_ms is not None and now_ms - query.until_ms < HOLD_MS:
+            self._held = True  # the tail stops where it is, and may go on from there
+            return False
+        resumed, self._held = self._held and query.tails, False
+        return not resumed
 
     def _older(self, query: Query, before_id: int) -> OlderRows:
         log = self._open()
-        page = log.latest(PAGE, before_id=before_id, where=self._where(query)) if log else []
-        return OlderRows(query, tuple(reversed(page)), len(page) == PAGE)
+        if log is None:
+            return OlderRows(query, (), None)
+        page = log.page(PAGE, before_id, _compiled(query.rows_filter), budget_s=BUDGET_S)
+        return OlderRows(query, tuple(reversed(page.rows)), page.before_id)
 
     def _fetch(self, row_id: int, purpose: str) -> RowFound:
         log = self._open()
@@ -338,3 +359,11 @@ class MonitorReader:
             (found for name in (row.response_model, row.request_model) if name and (found := find(name))), None
         )
         return RowFound(row, purpose, receipt(row, model, body), body)
+
+
+def _compiled(text: str) -> Filter | None:
+    if not text:
+        return None
+    from promptop.log import parse_filter
+
+    return parse_filter(text)

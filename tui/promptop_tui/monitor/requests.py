@@ -34,7 +34,7 @@ class RequestTable(VirtualTable, inherit_css=True):
     def take(self, snapshot: Snapshot) -> None:
         """Show the rows that a snapshot brings."""
         if snapshot.restart:
-            self.feed.restart(snapshot.fresh, more=snapshot.more)
+            self.feed.restart(snapshot.fresh, older_from=snapshot.older_from)
             self.following = True
             self._show(0)
         elif snapshot.fresh:
@@ -44,11 +44,14 @@ class RequestTable(VirtualTable, inherit_css=True):
         else:
             self.unseen += len(snapshot.fresh)
 
-    def take_older(self, rows: Sequence[StoredRow], *, more: bool) -> None:
+    def take_older(self, rows: Sequence[StoredRow], *, older_from: int | None) -> None:
         """Put a page of older rows in front."""
-        oldest = self.feed.oldest_id
-        fresh = [row for row in rows if oldest is None or row.id < oldest]
-        self._show(self.feed.prepend(fresh, more=more))
+        self._show(self.feed.prepend(rows, older_from=older_from))
+
+    @property
+    def hungry(self) -> bool:
+        """Whether there is room for older rows on the screen, and there may be some."""
+        return self.feed.older_from is not None and self.row_count < self.size.height
 
     def _show(self, shift: int) -> None:
         self._cells.cache_clear()

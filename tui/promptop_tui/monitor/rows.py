@@ -42,14 +42,15 @@ class Feed:
 
     def __init__(self) -> None:
         self.rows: list[StoredRow] = []
-        self.has_older = False
+        self.older_from: int | None = None
+        """Id before which older rows are looked for; None if there are none."""
         self.waiting = 0
         """Newer rows that are not loaded because the feed is full and the user looks at old ones."""
 
-    def restart(self, rows: Sequence[StoredRow], *, more: bool) -> None:
+    def restart(self, rows: Sequence[StoredRow], *, older_from: int | None) -> None:
         """Show these rows instead."""
         self.rows = list(rows)
-        self.has_older = more
+        self.older_from = older_from
         self.waiting = 0
 
     def append(self, rows: Sequence[StoredRow], *, following: bool) -> int:
@@ -65,22 +66,17 @@ class Feed:
         if spare <= 0:
             return 0
         del self.rows[:spare]
-        self.has_older = True
+        self.older_from = self.rows[0].id
         return -spare
 
-    def prepend(self, rows: Sequence[StoredRow], *, more: bool) -> int:
+    def prepend(self, rows: Sequence[StoredRow], *, older_from: int | None) -> int:
         """Add older rows; return how many positions the others moved."""
         self.rows[:0] = rows
-        self.has_older = more
+        self.older_from = older_from
         if (spare := len(self.rows) - CAP) > 0:
             del self.rows[-spare:]
             self.waiting += spare
         return len(rows)
-
-    @property
-    def oldest_id(self) -> int | None:
-        """Id of the first row."""
-        return self.rows[0].id if self.rows else None
 
 
 def cells_of(row: StoredRow) -> tuple[Cell, ...]:

@@ -41,6 +41,13 @@ if TYPE_CHECKING:
     from promptop_tui.context import AppContext
 
 SHEET = Path(__file__).with_name("monitor.tcss")
+VIEWS = {
+    "slow": "latency>={p95:.6f}",
+    "failing": "status:error",
+    "truncated": "finish:length,max_tokens",
+    "thought only": "reasoning>0 -ttfo>0 status:ok stream:yes",
+}
+"""Views of the rows: those above the window's p95, those that failed, were cut, or came without visible text."""
 LOOK_S = 0.4
 """Seconds between two looks at the log."""
 CHARTS = 3
@@ -69,6 +76,14 @@ class MonitorPane(Vertical, can_focus=True):
         Binding("slash", "filter", "Filter", id="monitor.filter", tooltip="show only requests that match"),
         Binding("left", "cursor(-1)", "Read", show=False, id="monitor.cursor-left", tooltip="read values, earlier"),
         Binding("right", "cursor(1)", "Read", show=False, id="monitor.cursor-right", tooltip="read values, later"),
+        Binding(
+            "left_square_bracket", "scrub(-1)", "Earlier", show=False, id="monitor.earlier", tooltip="back in time"
+        ),
+        Binding("right_square_bracket", "scrub(1)", "Later", show=False, id="monitor.later", tooltip="on in time"),
+        Binding("d", "moment", "Drill", show=False, id="monitor.drill", tooltip="requests of the moment that is read"),
+        Binding(
+            "v", "view", "View", id="monitor.view", tooltip="requests: all, slow, failing, truncated, thought only"
+        ),
         Binding("escape", "back", "Back", show=False, id="monitor.back", tooltip="close filter, reading or zoom"),
         Binding("e", "hand_over('edit')", "Edit", id="monitor.edit", tooltip="open the prompt in the editor"),
         Binding("p", "hand_over('play')", "Play", id="monitor.play", tooltip="open the request in the playground"),
@@ -203,10 +218,14 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
                 self.status.waiting = self.table.unseen
                 self.shown = answer
             self._reader.taken()
+            if answer.restart and self.table.hungry:
+                self._load_older()
         elif isinstance(answer, OlderRows):
             self._loading_older = False
-            if answer.query.filter == self.asked.filter:
-                self.table.take_older(answer.rows, more=answer.more)
+            if answer.query.rows_filter == self.asked.rows_filter:
+                self.table.take_older(answer.rows, older_from=answer.older_from)
+                if self.table.hungry:  # a filter that matches little: the search goes on while there is room
+                    self._load_older()
         elif isinstance(answer, RowFound):
             self._take_row(answer)
         elif isinstance(answer, Trouble):
@@ -279,8 +298,8 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
 
     @on(VirtualTable.NearTop)
     def _load_older(self) -> None:
-        oldest = self.table.feed.oldest_id
-        if oldest is not None and self.table.feed.has_older and not self._loading_older:
+        oldest = self.table.feed.older_from
+        if oldest is not None and not self._loading_older and self.asked.moment_ms is None:
             self._loading_older = True
             self._reader.older(self.asked, oldest)
 
@@ -292,9 +311,9 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
 
     @on(VirtualTable.AtEnd)
     def _on_end(self) -> None:
-        if self.asked.until_ms is not None:
-            self.asked = replace(self.asked, until_ms=None)
-        if self.table.feed.waiting:
+        if not self.asked.tails:
+            self.asked = replace(self.asked, until_ms=None, moment_ms=None)
+        elif self.table.feed.waiting:
             self._reader.restart(self.asked)
 
     @on(VirtualTable.Chosen)
@@ -337,6 +356,31 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         live = self.asked.until_ms is None
         self.asked = replace(self.asked, until_ms=int(self._shared.now() * 1000) if live else None)
 
+    def action_scrub(self, by: int) -> None:
+        """Move the end of the window by a quarter of its length; past the present is live again."""
+        now = int(self._shared.now() * 1000)
+        until = (self.asked.until_ms or now) + by * self.asked.span.seconds * 250
+        self.asked = replace(self.asked, until_ms=None if until >= now else until, moment_ms=None)
+
+    def action_moment(self) -> None:
+        """Show the requests of the moment that is read on the chart."""
+        if self.cursor is None or self.shown.window is None:
+            self._tell("No moment is read on a chart.", "Choose one with ← and → or a click, then press d.")
+            return
+        step = self.shown.query.span.step_s * 1000
+        start = self.shown.since_ms + self.cursor * step
+        self.asked = replace(self.asked, moment_ms=(start, start + step))
+
+    def action_view(self) -> None:
+        """Show the next view of the requests: all, slow, failing, truncated, thought only."""
+        names = ["", *VIEWS]
+        name = names[(names.index(self.asked.view) + 1) % len(names)]
+        terms = VIEWS.get(name, "")
+        if name == "slow":
+            p95 = self.shown.window.total.latency.quantile(0.95) if self.shown.window else None
+            terms = terms.format(p95=p95 or 0.0)
+        self.asked = replace(self.asked, view=name, view_terms=terms, moment_ms=None)
+
     def action_chart(self, by: int) -> None:
         """Show the next chart, or the one before."""
         self.first_chart = (self.first_chart + by) % len(KINDS)
@@ -366,6 +410,10 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
             self.cursor = None
         elif self.zoomed:
             self.zoomed = False
+        elif self.asked.moment_ms is not None:
+            self.asked = replace(self.asked, moment_ms=None)
+        elif self.asked.view:
+            self.asked = replace(self.asked, view="", view_terms="")
         elif self.asked.filter:
             self.asked = replace(self.asked, filter="")
 

@@ -45,6 +45,22 @@ class Query:
     until_ms: int | None = None
     """End of the window; None: now, and moving."""
     filter: str = ""
+    """Expression that rows, tiles and charts are limited to."""
+    view: str = ""
+    """Name of a view: rows alone are limited further, by ``view_terms``."""
+    view_terms: str = ""
+    moment_ms: tuple[int, int] | None = None
+    """Stretch of time whose rows are shown instead of the newest ones."""
+
+    @property
+    def rows_filter(self) -> str:
+        """Expression for the rows."""
+        return f"{self.filter} {self.view_terms}".strip()
+
+    @property
+    def tails(self) -> bool:
+        """Whether the newest rows are shown as they come."""
+        return self.until_ms is None and self.moment_ms is None
 
     def bounds_ms(self, now_ms: int) -> tuple[int, int]:
         """Return start and end of the window, Unix milliseconds: whole buckets, the last one under way."""
@@ -86,8 +102,10 @@ class Snapshot:
     """Rows that came since the snapshot before, oldest first."""
     restart: bool = False
     """Whether ``fresh`` replaces all rows shown: another filter, another file."""
-    more: bool = True
-    """Whether there may be rows older than the first of ``fresh`` after a restart."""
+    older_from: int | None = None
+    """After a restart: the id before which older rows are looked for; None if there are none."""
+    unfiltered: bool = False
+    """Whether the figures leave the filter out, because the window has too many rows to read each of them."""
     reads: int = 0
     """Queries of the log that this snapshot took."""
     took_s: float = 0.0

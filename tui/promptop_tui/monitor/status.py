@@ -55,6 +55,13 @@ class StatusLine(Widget):
             parts += [("  ", "note"), (" SIMULATED ", "simulated")]
         if query.filter:
             parts.append((f"  / {clean_line(query.filter, 60)}", "chosen"))
+            if snapshot.unfiltered:
+                parts.append((" rows only: too many for the figures", "paused"))
+        if query.view:
+            parts.append((f"  view: {query.view}", "chosen"))
+        if query.moment_ms:
+            start, end = (datetime.fromtimestamp(ms / 1000) for ms in query.moment_ms)
+            parts.append((f"  rows of {start:%d %b %H:%M:%S} to {end:%H:%M:%S}, esc: back", "chosen"))
         if snapshot.state == "ok":
             parts.append((f"  read in {figures.seconds(snapshot.took_s)}", "note"))
         width = self.size.width
