@@ -25,6 +25,7 @@ from promptop.log.sums import (
     VERSION,
     add_stored,
     key_of,
+    kinds_at,
     series_of,
     start_of,
 )
@@ -171,7 +172,7 @@ class RollupView:
         for _, *columns in connection.execute(_SELECT, _span(level, ALL, start, end)):
             add_stored(sums.total, columns)
         if by:
-            kind = _KINDS.get(by, BY_EACH)
+            kind = _kind(by, level)
             for key, *columns in connection.execute(_SELECT, _span(level, kind, start, end)):
                 add_stored(sums.group(self._name(connection, by, series_of(key))), columns)
 
@@ -181,7 +182,7 @@ class RollupView:
         for key, *columns in connection.execute(_SELECT, _span(level, ALL, start, end)):
             add_stored(sums.bucket(start_of(key))[0], columns)
         if by:
-            kind = _KINDS.get(by, BY_EACH)
+            kind = _kind(by, level)
             for key, *columns in connection.execute(_SELECT, _span(level, kind, start, end)):
                 groups = sums.bucket(start_of(key))[1]
                 add_stored(group_in(groups, self._name(connection, by, series_of(key))), columns)
@@ -192,6 +193,11 @@ class RollupView:
             row = connection.execute("SELECT model, app, prompt FROM series WHERE id = ?", (series,)).fetchone()
             found = self._names[series] = row or ("", "", "")
         return JOIN.join(found[_DIMENSIONS.index(name)] or NONE_GROUP for name in by)
+
+
+def _kind(by: tuple[str, ...], level: int) -> int:
+    kind = _KINDS.get(by, BY_EACH)
+    return kind if kind in kinds_at(level) else BY_EACH
 
 
 def _span(level: int, kind: int, start: int, end: int) -> tuple[int, int]:

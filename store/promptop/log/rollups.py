@@ -19,7 +19,7 @@ from typing import Any
 
 from promptop.errors import PromptopError
 from promptop.log import files
-from promptop.log.stats import SELECTED, Stats
+from promptop.log.stats import SELECTED
 from promptop.log.sums import (
     ALL,
     BY_APP,
@@ -32,9 +32,13 @@ from promptop.log.sums import (
     SKETCHED,
     STORED,
     VERSION,
-    add_stored,
+    Cell,
+    add_row,
     key_of,
-    stored,
+    kinds_at,
+    merged_buckets,
+    merged_errors,
+    upsert,
 )
 
 KEPT_DAYS = (8, 100, 0, 0)
@@ -56,6 +60,12 @@ def _table(name: str) -> str:
         f"{c} {'BLOB' if c in blobs else 'TEXT' if c == 'error_types' else 'INTEGER NOT NULL'}" for c in STORED
     )
     return f"CREATE TABLE {name} (key INTEGER PRIMARY KEY, {columns})"
+
+
+_Names = tuple[str, str, str]
+"""Model, app and prompt."""
+_Place = tuple[int, int, _Names]
+"""Start, series and names of a sum by each."""
 
 
 class Rollups:
@@ -222,6 +232,8 @@ class Rollups:
 
     def _open_sums(self) -> sqlite3.Connection:
         connection = files.connect(self.path, timeout_s=self._timeout_s)
+        connection.create_function("merged_buckets", 2, merged_buckets, deterministic=True)
+        connection.create_function("merged_errors", 2, merged_errors, deterministic=True)
         try:
             connection.execute("BEGIN IMMEDIATE")
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
@@ -300,45 +312,50 @@ class Rollups:
         mark_key: str = "mark",
     ) -> int:
         """Add the rows above ``mark`` to ``table`` and move the mark; older stretches are frozen."""
-        cells: dict[tuple[int, str, str, str], Stats] = {}
+        cells: dict[tuple[int, _Names], Cell] = {}
         last: Any = None
         count = 0
         for row in rows.execute(f"SELECT {SELECTED} FROM requests WHERE id > ? ORDER BY id LIMIT ?", (mark, limit)):
             last = row
             count += 1
-            cell = (row[1] // 60_000 * 60_000, row[2], row[3], row[4])
-            found = cells.get(cell)
-            if found is None:
-                found = cells[cell] = Stats()
-            found.add(row)
+            started = row[1]
+            add_row(cells, (started - started % 60_000, row[2:5]), row)
         if last is None:
             return 0
-        for level, fresh in enumerate(self._by_level(sums, cells)):
-            span = LEVELS_MS[level]
-            for kind, start, series, stats in fresh:
-                if start - start % span >= frozen_before_ms or not frozen_before_ms:
-                    _merge_into(sums, table, key_of(level, kind, start, series), stats)
+        statement = upsert(table)
+        for level, sums_of_level in enumerate(self._by_level(sums, cells)):
+            sums.executemany(
+                statement,
+                [
+                    (key_of(level, kind, start, series), *cell.stored())
+                    for (kind, start, series), cell in sums_of_level.items()
+                    if start >= frozen_before_ms
+                ],
+            )
         _set(sums, mark_key, last[0])
         if mark_key == "mark":
             _set(sums, "mark_started_ms", last[1])
         return count
 
     def _by_level(
-        self, sums: sqlite3.Connection, cells: dict[tuple[int, str, str, str], Stats]
-    ) -> Iterator[list[tuple[int, int, int, Stats]]]:
-        """Yield (kind, start, series, stats) of each level, each level added up from the one below it."""
-        level: dict[tuple[int, int, int], Stats] = {}
-        for (minute, model, app, prompt), stats in cells.items():
-            for kind in KINDS:
-                _add_to(level, (kind, minute, self._series(sums, kind, model, app, prompt)), stats)
-        for span in (*LEVELS_MS[1:], None):
-            yield [(kind, start, series, stats) for (kind, start, series), stats in level.items()]
-            if span is None:
-                return
-            above: dict[tuple[int, int, int], Stats] = {}
-            for (kind, start, series), stats in level.items():
-                _add_to(above, (kind, start - start % span, series), stats)
-            level = above
+        self, sums: sqlite3.Connection, cells: dict[tuple[int, _Names], Cell]
+    ) -> Iterator[dict[tuple[int, int, int], Cell]]:
+        """Yield (kind, start, series) → cell of each level, each level added up from the one below it."""
+        each: dict[_Place, Cell] = {
+            (start, self._series(sums, BY_EACH, *names), names): cell for (start, names), cell in cells.items()
+        }
+        for level, span in enumerate(LEVELS_MS):
+            if level:
+                above: dict[_Place, Cell] = {}
+                for (start, series, names), cell in each.items():
+                    _add_to(above, (start - start % span, series, names), cell)
+                each = above
+            found: dict[tuple[int, int, int], Cell] = {(BY_EACH, key[0], key[1]): cell for key, cell in each.items()}
+            for kind in kinds_at(level):
+                if kind != BY_EACH:
+                    for (start, _, names), cell in each.items():
+                        _add_to(found, (kind, start, self._series(sums, kind, *names)), cell)
+            yield found
 
     def _series(self, sums: sqlite3.Connection, kind: int, model: str, app: str, prompt: str) -> int:
         if kind == ALL:
@@ -361,25 +378,15 @@ class Rollups:
         return found
 
 
-def _add_to(sums: dict[tuple[int, int, int], Stats], key: tuple[int, int, int], stats: Stats) -> None:
-    found = sums.get(key)
+def _add_to(cells: dict[Any, Cell], key: Any, cell: Cell) -> None:
+    """Add a cell to the one under a key. A sum of one cell is that cell; it is copied when a second one comes."""
+    found = cells.get(key)
     if found is None:
-        found = sums[key] = Stats()
-    found.merge(stats)
-
-
-_SELECT_ONE = f"SELECT {', '.join(STORED)} FROM %s WHERE key = ?"
-_REPLACE = f"INSERT OR REPLACE INTO %s VALUES ({', '.join('?' * (len(STORED) + 1))})"
-
-
-def _merge_into(sums: sqlite3.Connection, table: str, key: int, stats: Stats) -> None:
-    before = sums.execute(_SELECT_ONE % table, (key,)).fetchone()
-    if before is not None:
-        whole = Stats()
-        add_stored(whole, before)
-        whole.merge(stats)
-        stats = whole
-    sums.execute(_REPLACE % table, (key, *stored(stats)))
+        cells[key] = cell
+        return
+    if found.owner is not cells:
+        found = cells[key] = found.copied(cells)
+    found.add(cell)
 
 
 def _meta(connection: sqlite3.Connection, key: str) -> Any:

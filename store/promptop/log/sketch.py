@@ -74,14 +74,23 @@ class Sketch:
         bucket = 0 if us < 1 else 1 + int(_log(us) * _PER_LOG)
         counts[bucket] = counts.get(bucket, 0) + 1
 
+    def copy(self) -> Sketch:
+        """Return an equal sketch."""
+        sketch = Sketch.__new__(Sketch)
+        sketch.n, sketch.sum_us, sketch.max_us = self.n, self.sum_us, self.max_us
+        sketch._counts, sketch._parts = self._counts.copy(), self._parts.copy()
+        return sketch
+
     def merge(self, other: Sketch) -> None:
         """Add everything that ``other`` has counted."""
         if not other.n:
             return
         self.n += other.n
         self.sum_us += other.sum_us
-        self.max_us = max(self.max_us, other.max_us)
-        self._parts.extend(other._parts)
+        if other.max_us > self.max_us:  # noqa: PLR1730 - max() takes three times as long
+            self.max_us = other.max_us
+        if other._parts:
+            self._parts.extend(other._parts)
         counts = self._counts
         for bucket, count in other._counts.items():
             counts[bucket] = counts.get(bucket, 0) + count
@@ -142,6 +151,10 @@ class Sketch:
         counts = self._decoded()
         if not counts:
             return b""
+        if len(counts) == 1:  # most sums of a minute have one row
+            ((bucket, count),) = counts.items()
+            if count < 1 << 16:
+                return b"H" + bucket.to_bytes(2, "little") + count.to_bytes(2, "little")
         order = sorted(counts)
         numbers = [counts[bucket] for bucket in order]
         largest = max(numbers)
@@ -154,6 +167,10 @@ class Sketch:
 
     def _decoded(self) -> dict[int, int]:
         counts = self._counts
+        if not self._parts:
+            return counts
+        if not counts:
+            counts = self._counts = dict(zip(*_arrays(self._parts.pop()), strict=True))
         get = counts.get
         for blob in self._parts:
             keys, values = _arrays(blob)
