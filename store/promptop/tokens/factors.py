@@ -246,16 +246,18 @@ def _change(entry: Learned, calls: Sequence[Sample]) -> tuple[int, float] | None
         return None
     before = _running_medians(logs)
     after = _running_medians(logs[::-1])[::-1]
-    best, place = max(
-        (abs(after[i] - before[i - 1]) * math.sqrt(i * (len(logs) - i)), i) for i in range(half, len(logs) - half + 1)
-    )
+
+    def apart(place: int) -> float:
+        """Sum of distances from the medians on both sides: least where the step is."""
+        left, right = before[place - 1], after[place]
+        return sum(abs(value - left) for value in logs[:place]) + sum(abs(value - right) for value in logs[place:])
+
+    place = min(range(half, len(logs) - half + 1), key=apart)
     step = after[place] - before[place - 1]
     rest = [abs(value - before[place - 1]) for value in logs[:place]]
     rest += [abs(value - after[place]) for value in logs[place:]]
     spread = 1.4826 * sorted(rest)[len(rest) // 2]
-    if best and abs(step) > max(3 * spread, JUMP):
-        return place, math.exp(step)
-    return None
+    return (place, math.exp(step)) if abs(step) > max(3 * spread, JUMP) else None
 
 
 def _running_medians(values: Sequence[float]) -> list[float]:
