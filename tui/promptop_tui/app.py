@@ -7,8 +7,9 @@ pane does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import time
 from typing import ClassVar
 
 from textual import on
@@ -64,7 +65,7 @@ class PromptopApp(App[object]):
 promptop closes one loop: find the prompt that costs (F4), open it in the editor (F2), trim it with live counts, try it
 in the playground (F3), and watch the saving (F4). ctrl+p lists every command."""
 
-    def __init__(self, options: AppOptions) -> None:
+    def __init__(self, options: AppOptions, *, now: Callable[[], float] = time) -> None:
         self._themes = theme.load(theme.shipped_dir(), settings_room.config_dir() / "themes")
         self._theme_defaults = theme.defaults()
         super().__init__()
@@ -78,6 +79,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
             counting=self.counting,
             simulated=options.simulated,
             open_path=options.open_path,
+            now=now,
         )
         self.tab = options.tab
         self._focus_of: dict[str, Widget] = {}
@@ -99,6 +101,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
     async def on_mount(self) -> None:
         """Show the first tab, then start what may come after the first paint."""
         await self._show(self.tab)
+        self.watch(self.screen, "focused", self._focus_changed, init=False)
         self._apply_keys()
         self.call_after_refresh(self.counting.start)
         self.set_interval(1.0, self._reload_themes)
@@ -152,12 +155,30 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         switcher.current = identifier
         self.tab = tab
         self.query_one(TabStrip).current = tab
-        focus = self._focus_of.get(tab)
-        if focus is not None and focus.is_attached:
-            focus.focus()
-        elif first := next((w for w in pane.query("*") if w.focusable and w.display), None):
-            first.focus()
+        self.call_after_refresh(self._focus)
         return pane
+
+    def _focus_changed(self, focused: Widget | None) -> None:
+        """Do not leave a tab without focus when the widget that had it is hidden: it would have no keys."""
+        if focused is None:
+            self.call_after_refresh(self._focus)
+
+    def _focus(self) -> None:
+        """Give the focus back to who had it in this tab, else to the first who can take it, unless the pane did so."""
+        tab, held = self.tab, self.focused
+        found = self.query(f"#pane-{tab}")
+        if not found:
+            return
+        pane: Widget = found.first()
+        if held is not None and pane in held.ancestors_with_self:
+            return
+        before = self._focus_of.get(tab)
+        candidates = [*([before] if before is not None and before.is_attached else []), *pane.query("*"), pane]
+        for widget in candidates:
+            shown = all(each.display for each in widget.ancestors_with_self if isinstance(each, Widget))
+            if widget.focusable and shown:
+                widget.focus()
+                return
 
     def _build(self, tab: str) -> Widget:
         if tab == "playground":
