@@ -219,7 +219,7 @@ class _Maker:
         first = ttfb + profile.first_token_delay(rng, variant.tokens - cached) * slower
         if profile.reasoning == "hidden":
             first += thought / profile.tps
-        duration = first + output / profile.speed(rng) * math.sqrt(slower)
+        duration = first + output / profile.speed(rng) * slower
         row.ttfb_s = ttfb if row.request_stream else duration - 0.001
         row.duration_s, row.total_s = duration, duration + 0.002
         row.response_finish_reasons = None if scene.embeddings else '["length"]' if rng.random() < 0.01 else '["stop"]'
@@ -279,9 +279,14 @@ class _Maker:
         row.response_finish_reasons = None
 
 
+def _tokens(chars: tuple[int, int, int, int]) -> int:
+    """Return about what o200k counts in the texts of the scenes (within 5 %), without loading a tokenizer."""
+    return 8 + round(chars[0] / 4.95 + chars[1] * 0.83 + chars[2] / 2 + chars[3] / 6)
+
+
 def _variant(scene: Scene, model: str, version: str, question: int) -> _Variant:
     """Work out what a request's row says of the request itself."""
-    from promptop.shim import estimate, request
+    from promptop.shim import request
     from promptop.tokens.scripts import chars_by_script
 
     profile = profiles.MODELS[model]
@@ -289,11 +294,11 @@ def _variant(scene: Scene, model: str, version: str, question: int) -> _Variant:
     path = "/v1/embeddings" if scene.embeddings else "/v1/chat/completions"
     asked = request.read(body, path)
     chars = chars_by_script("".join(said for _, said in asked.texts))
-    estimated = estimate.tokens(chars, len(asked.texts))
+    estimated = _tokens(chars)
     tokens = math.ceil(estimated * profile.token_factor)
     stable = 0
     if not scene.embeddings:
-        system = estimate.tokens(chars_by_script(body["messages"][0]["content"]))
+        system = _tokens(chars_by_script(body["messages"][0]["content"]))
         stable = system // 128 * 128 if system >= 1024 else 0
     operation, api = request.operation(path)
     prefixes = request.prefix_hashes(asked.texts)

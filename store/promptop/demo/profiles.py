@@ -26,7 +26,7 @@ class ModelProfile:
     """Spread of the log-normal distribution of that time."""
     tps: float = 80.0
     """Median tokens a second once it streams."""
-    prefill_tps: float = 6000.0
+    prefill_tps: float = 12000.0
     """Input tokens read a second before the first token."""
     encoding: str = "o200k_base"
     token_factor: float = 1.0
@@ -79,7 +79,7 @@ def _models() -> dict[str, ModelProfile]:
             "gpt-5-mini", "openai", ttft_s=1.4, tps=110, reasoning="hidden", reasoning_tokens=160, refuses=_HIDDEN
         ),
         ModelProfile("gpt-5", "openai", ttft_s=2.6, tps=85, reasoning="hidden", reasoning_tokens=320, refuses=_HIDDEN),
-        ModelProfile("claude-sonnet-5-5", "anthropic", ttft_s=0.9, tps=65, token_factor=1.53),
+        ModelProfile("claude-sonnet-5-5", "anthropic", ttft_s=0.8, tps=95, token_factor=1.53),
         ModelProfile(
             "claude-haiku-4-5",
             "anthropic",
@@ -89,8 +89,8 @@ def _models() -> dict[str, ModelProfile]:
             snapshot="claude-haiku-4-5-20251001",
         ),
         ModelProfile("gemini-2.5-flash", "google", ttft_s=0.45, tps=170),
-        ModelProfile("deepseek-chat", "deepseek", ttft_s=1.1, tps=45),
-        ModelProfile("deepseek-reasoner", "deepseek", ttft_s=1.3, tps=40, reasoning="shown", reasoning_tokens=220),
+        ModelProfile("deepseek-chat", "deepseek", ttft_s=0.7, tps=70),
+        ModelProfile("deepseek-reasoner", "deepseek", ttft_s=0.9, tps=75, reasoning="shown", reasoning_tokens=220),
         ModelProfile("qwen-plus", "qwen", ttft_s=0.6, tps=70),
         ModelProfile("qwen-max", "qwen", ttft_s=0.9, tps=40),
     ]

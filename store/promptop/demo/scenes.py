@@ -87,7 +87,7 @@ SCENES: Sequence[Scene] = (
         app="support-bot",
         prompt="support/answer",
         models={"gpt-4o-mini": 0.8, "gpt-4o": 0.2},
-        weight=0.30,
+        weight=0.32,
         system="你是一家网上书店的客服助手。请用简洁、礼貌的中文回答顾客的问题,不要编造订单信息。",
         questions=(
             "我的订单三天了还没有发货,能帮我查一下吗?",
@@ -129,7 +129,7 @@ SCENES: Sequence[Scene] = (
         app="ticket-triage",
         prompt="triage/label",
         models={"gpt-4.1-nano": 1.0},
-        weight=0.18,
+        weight=0.22,
         system="Classify the ticket. Answer with exactly one of: billing, technical, account, feature, other",
         questions=tuple(
             f"Ticket: {said}"
@@ -153,7 +153,7 @@ SCENES: Sequence[Scene] = (
         app="code-review",
         prompt="review/diff",
         models={"claude-sonnet-5-5": 0.6, "o4-mini": 0.25, "gpt-4.1": 0.15},
-        weight=0.07,
+        weight=0.035,
         system="You are a careful reviewer. Point out bugs, races and missing tests in the diff. No praise.",
         questions=("Review this diff.", "Is this migration safe to run online?", "What does this change break?"),
         context=("diff function lock retry migration index transaction", 160),
@@ -194,7 +194,7 @@ SCENES: Sequence[Scene] = (
         app="research-agent",
         prompt="agent/plan",
         models={"gpt-5-mini": 0.7, "deepseek-reasoner": 0.3},
-        weight=0.04,
+        weight=0.015,
         system="Plan the research in steps, then name the sources to read first.",
         questions=(
             "How did container shipping change port cities?",
