@@ -215,6 +215,8 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
                 if answer.restart:
                     self._loading_older = False
                 self.table.take(answer)
+                limited = answer.query.rows_filter or answer.query.moment_ms
+                self.table.empty = "no request like this; esc: show all" if limited else ""
                 self.status.waiting = self.table.unseen
                 self.shown = answer
             self._reader.taken()

@@ -90,6 +90,8 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     cursor_row: reactive[int] = reactive(0)
     following: var[bool] = var(True)
+    empty: reactive[str] = reactive("")
+    """Shown where there is no row."""
 
     @dataclass
     class Chosen(Message):
@@ -288,6 +290,9 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
             return self._line(titles, self.get_component_rich_style("table--header"), width)
         index = self.scroll_offset.y + y - 1
         if index >= self._count:
+            if y == 1 and self.empty:
+                muted = self.get_component_rich_style("table--muted")
+                return Strip([Segment(self.empty[:width], muted)]).adjust_cell_length(width, base)
             return Strip.blank(width, base)
         cells = self._source(index)
         if index == self.cursor_row:
