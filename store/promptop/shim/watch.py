@@ -182,7 +182,7 @@ class Outcome:
         if self.failed:
             parts.append(f"{self.failed} failed")
         parts.append(f"{self.input_tokens:,} tokens in, {self.output_tokens:,} out")
-        parts.append("cost n/a" if self.cost_usd is None else f"${self.cost_usd:.4f}")
+        parts.append("cost n/a" if self.cost_usd is None else f"${self.cost_usd:.{2 if self.cost_usd >= 1 else 6}f}")
         if self.unpriced and self.cost_usd is not None:
             parts.append(f"{self.unpriced} unpriced")
         if self.lost:

@@ -39,6 +39,8 @@ SWITCH_S = 0.0005
 """How long the log's thread may keep the interpreter from the loop; Python's 5 ms would show in every p99."""
 _PEER_S = 1.0
 _YOUNG_S = 2.0
+_MOST_YOUNG = 3
+"""Workers in a row that die younger than two seconds: they cannot start, and the proxy gives up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,7 @@ class _Workers:
         self._folder = Path(tempfile.mkdtemp(prefix="promptop-"))
         self._alive, self._alive_write = os.pipe()
         self._started: dict[int, tuple[int, float]] = {}
-        self._signals = 0
+        self._signals = self._died_young = 0
 
     def run(self) -> int:
         """Run until a signal has ended every worker."""
@@ -283,7 +285,8 @@ class _Workers:
         index, started = self._started.pop(pid, (-1, 0.0))
         if self._signals or index < 0:
             return 0
-        if monotonic() - started < _YOUNG_S:
+        self._died_young = self._died_young + 1 if monotonic() - started < _YOUNG_S else 0
+        if self._died_young >= _MOST_YOUNG:
             self._on_signal()
             return 1
         code = os.waitstatus_to_exitcode(status)
