@@ -105,6 +105,30 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """The response cache, where a command or the playground uses it."""
+
+    memory_mb: int = 64
+    """Megabytes of answers kept in the process. 0 keeps none there."""
+    redis: str = ""
+    """Address of a Redis server shared by several processes, for example redis://127.0.0.1:6379/0."""
+    redis_env: str = ""
+    """Environment variable that holds the address instead, where it contains a password."""
+    disk: bool = True
+    """Keep answers in a file (mode 0600) beside the log as well."""
+    disk_mb: int = 512
+    """Largest size of that file, megabytes."""
+    ttl_s: float = 86400.0
+    """Seconds that an answer may be given again. 0 is for ever."""
+    any_temperature: bool = False
+    """Keep sampled answers too: a repeat is then no longer another sample."""
+    normalize_whitespace: bool = False
+    """Let prompts share an answer that differ only in runs of white space."""
+    pace: str = "instant"
+    """How a hit is streamed: instant or recorded."""
+
+
+@dataclass(frozen=True, slots=True)
 class EditorSettings:
     """The editor."""
 
@@ -160,6 +184,7 @@ class Settings:
     """Key bindings: id = "key" (the palette's "keys: show" lists the ids)."""
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     log: LogSettings = field(default_factory=LogSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
     editor: EditorSettings = field(default_factory=EditorSettings)
     playground: PlaygroundSettings = field(default_factory=PlaygroundSettings)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
@@ -183,6 +208,7 @@ class Settings:
 _DERIVED = {"path", "problems"}
 _CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("log", "bodies"): ("off", "hash", "redacted", "full"),
+    ("cache", "pace"): ("instant", "recorded"),
     ("monitor", "window"): ("5m", "1h", "24h", "7d", "30d"),
 }
 
@@ -330,6 +356,8 @@ class _Reader:
         if hint is float:
             ok = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
             return (float(value) if ok else None), ok
+        if hint is bool:
+            return value, isinstance(value, bool)
         if hint is int:
             return value, isinstance(value, int) and not isinstance(value, bool) and value >= 0
         choices = _CHOICES.get((place[-2] if len(place) > 1 else "", place[-1]))
@@ -359,7 +387,12 @@ def _wanted(hint: Any, place: tuple[str, ...], key: str) -> str:
         return "Write a list of strings"
     if origin is not None:
         return "Write a table"
-    return {str: "Write a string", int: "Write a whole number ≥ 0", float: "Write a number ≥ 0"}.get(hint, "Check it")
+    return {
+        str: "Write a string",
+        int: "Write a whole number ≥ 0",
+        float: "Write a number ≥ 0",
+        bool: "Write true or false",
+    }.get(hint, "Check it")
 
 
 def _nearest(key: str, known: Mapping[str, object]) -> str:

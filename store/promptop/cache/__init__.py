@@ -6,6 +6,7 @@ from promptop.cache.entry import Entry
 from promptop.cache.key import Key, Policy, key_of
 from promptop.cache.level import Level, LevelStats
 from promptop.cache.memory import MemoryLevel
+from promptop.cache.opening import open_cache, policy_of
 from promptop.cache.remote import RedisLevel
 
 __all__ = [
@@ -21,4 +22,6 @@ __all__ = [
     "Policy",
     "RedisLevel",
     "key_of",
+    "open_cache",
+    "policy_of",
 ]

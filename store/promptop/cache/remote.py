@@ -93,6 +93,7 @@ class RedisLevel:
         self._breaker = breaker or Breaker()
         self._notice = notice
         self._client: Redis | None = None
+        self._cause = ""
         self._hits = self._misses = 0
 
     def _do(self, work: Callable[[Any], Any], otherwise: Any) -> Any:
@@ -106,7 +107,7 @@ class RedisLevel:
                 self._client = connect(self._url, timeout_s=self._timeout_s)
             result = work(self._client)
         except (redis.RedisError, OSError) as error:
-            cause = f"{type(error).__name__}: {_without_password(str(error))}"
+            self._cause = cause = f"{type(error).__name__}: {_without_password(str(error))}"
             if self._breaker.failed(cause) and self._notice is not None:
                 self._notice(f"The Redis cache is out of use ({cause}). Calls go on without it; it is tried again.")
             return otherwise
@@ -209,8 +210,9 @@ class RedisLevel:
                 size += sum(lengths)
             return count, size
 
-        count, size = self._do(work, (0, 0))
-        state = f"out of use: {self._breaker.cause}" if self._breaker.is_open else "ok"
+        found = self._do(work, None)
+        count, size = found or (0, 0)
+        state = "ok" if found is not None else f"out of use: {self._cause}"
         return LevelStats(self.name, count, count, 0, size, self._hits, self._misses, state)
 
     def lock(self, digest: str, hold_s: float) -> str | None:

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "proxy": ("promptop.cli.proxy", "log the calls of any program that speaks to an endpoint"),
     "watch": ("promptop.cli.watch", "run a command with its calls logged"),
     "log": ("promptop.cli.log", "where the request log is, and what to do with it"),
+    "cache": ("promptop.cli.cache", "what the response cache holds, and how to empty it"),
     "report": ("promptop.cli.report", "latency, cache hits and spend of a window of the log"),
     "demo": ("promptop.cli.demo", "the app against a simulated endpoint, no key needed"),
     "config": ("promptop.cli.config", "where the settings are; show or create them"),

@@ -40,6 +40,17 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # keep_days = 90
 # max_mb = 2048
 
+[cache]                        # answers kept by promptop batch and, if you switch it on, the playground and the proxy
+# memory_mb = 64
+# redis = ""                   # redis://, rediss://, unix://, redis+cluster://, redis+sentinel://host:port/service
+# redis_env = ""               # variable that holds the address, where it contains a password
+# disk = true
+# disk_mb = 512
+# ttl_s = 86400.0
+# any_temperature = false      # keep sampled answers too
+# normalize_whitespace = false
+# pace = "instant"             # or recorded: hits stream as the answer once came
+
 [editor]
 # watch = ["gpt-4o-mini", "claude-sonnet-4-5"]   # models whose tokens and cost are shown
 # output_tokens = 300

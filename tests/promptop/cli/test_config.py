@@ -51,7 +51,7 @@ def test_show_prints_toml_that_means_the_same_and_names_mistakes(
 def test_the_template_names_every_setting_at_its_default() -> None:
     table = tomllib.loads(re.sub(r"(?m)^# (\w+ = |\[)", r"\1", TEMPLATE))
     defaults = settings.Settings()
-    for section in ("log", "playground", "monitor"):
+    for section in ("log", "cache", "playground", "monitor"):
         for name, value in table[section].items():
             assert getattr(getattr(defaults, section), name) == value, (section, name)
         assert set(table[section]) == set(type(getattr(defaults, section)).__dataclass_fields__)

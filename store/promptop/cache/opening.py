@@ -1,0 +1,58 @@
+"""The cache that the settings describe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from promptop.cache.cache import Cache
+from promptop.cache.disk import DiskLevel
+from promptop.cache.key import Policy
+from promptop.cache.level import Level
+from promptop.cache.memory import MemoryLevel
+from promptop.cache.remote import RedisLevel
+from promptop.errors import PromptopError
+from promptop.settings import CacheSettings
+
+MB = 1 << 20
+
+
+def disk_path(log: Path) -> Path:
+    """Return the file of the disk level, beside the log."""
+    return log.with_name("cache.db")
+
+
+def open_cache(
+    settings: CacheSettings,
+    log: Path,
+    *,
+    notice: Callable[[str], None] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Cache:
+    """Return the cache with its levels, nearest first; nothing is opened before it is used.
+
+    ``notice`` is told when Redis is given up and when it is back. Raises :class:`PromptopError` if ``redis_env`` names
+    a variable that is not set.
+    """
+    levels: list[Level] = []
+    if settings.memory_mb:
+        levels.append(MemoryLevel(max_bytes=settings.memory_mb * MB))
+    url = settings.redis
+    if settings.redis_env:
+        url = (os.environ if environ is None else environ).get(settings.redis_env, "")
+        if not url:
+            raise PromptopError(
+                f"[cache] redis_env names ${settings.redis_env}, which is not set.",
+                f"export {settings.redis_env}=redis://… or take the line out.",
+            )
+    if url:
+        levels.append(RedisLevel(url, notice=notice))
+    if settings.disk:
+        levels.append(DiskLevel(disk_path(log), max_bytes=settings.disk_mb * MB))
+    return Cache(levels, ttl_s=settings.ttl_s or None)
+
+
+def policy_of(settings: CacheSettings) -> Policy:
+    """Return what may be cached by these settings."""
+    return Policy(any_temperature=settings.any_temperature, normalize_whitespace=settings.normalize_whitespace)
