@@ -15,7 +15,7 @@ fails when one of them changes.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,6 +23,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import events
+from textual.binding import Binding, BindingType
 from textual.document._document import Location
 from textual.document._document_navigator import DocumentNavigator
 from textual.document._edit import Edit
@@ -33,10 +34,8 @@ from textual.strip import Strip
 from textual.widgets import TextArea
 
 from promptop_tui.editor.document import EditSpan, ExactDocument
+from promptop_tui.editor.overlay import HEAT_CLASSES, MERGED_CLASS, TOKEN_CLASSES, TokenOverlay
 from promptop_tui.editor.wrapping import SHOWN_IN_LINE, BlockWrappedDocument
-
-LineSpans = Callable[[int], Sequence[tuple[int, int, Style]]]
-"""Line → (start column, end column, style) of what is painted over its text."""
 
 _UNDO_STEPS = 500
 _TOKENS_WIDTH = 5
@@ -50,7 +49,18 @@ class PromptArea(TextArea):
     show_tokens: reactive[bool] = reactive(True, init=False)
     """Whether the second gutter, tokens per line, is shown."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"prompt-area--tokens", "prompt-area--cursor-tokens"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "prompt-area--tokens",
+        "prompt-area--cursor-tokens",
+        *TOKEN_CLASSES,
+        MERGED_CLASS,
+        *HEAT_CLASSES,
+    }
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f6", "toggle_edges", "Tokens", id="draft.tokens", tooltip="Show where tokens begin", show=False),
+        Binding("f7", "toggle_heat", "Heat", id="draft.heat", tooltip="Show which lines take the tokens", show=False),
+    ]
 
     @dataclass
     class Edited(Message):
@@ -81,7 +91,7 @@ class PromptArea(TextArea):
             return self.area
 
     def __init__(self, text: str = "", *, placeholder: str = "", id: str | None = None) -> None:  # noqa: A002 (Textual's name)
-        self._line_spans: LineSpans | None = None
+        self.overlay = TokenOverlay(self.get_component_rich_style)
         self._line_tokens: dict[int, int] = {}
         self.version = 0
         """Counts the changes of the text."""
@@ -102,6 +112,7 @@ class PromptArea(TextArea):
         self.wrapped_document = self.wrapping
         self.navigator = DocumentNavigator(self.wrapping)
         self._line_tokens.clear()
+        self.overlay.clear()
         self.version += 1
         self.move_cursor((0, 0))
         if self.is_mounted:
@@ -119,6 +130,7 @@ class PromptArea(TextArea):
         self.version += 1
         for span in spans:
             self._move_line_tokens(span)
+            self.overlay.move(span)
         if self.is_mounted:
             self.post_message(self.Edited(self, spans))
 
@@ -229,6 +241,12 @@ class PromptArea(TextArea):
             self._line_tokens = fresh
             self.refresh()
 
+    def set_totals(self, tokens: int) -> None:
+        """Tell the tokens of the whole text, which heat is measured by."""
+        self.overlay.total_tokens, self.overlay.line_count = tokens, self.exact.line_count
+        if self.overlay.shows_heat:
+            self.refresh()
+
     @property
     def line_tokens(self) -> Mapping[int, int]:
         """Line → tokens, for the lines that are known."""
@@ -244,10 +262,25 @@ class PromptArea(TextArea):
                 if line <= span.start[0] or line > span.old_end[0]
             }
 
-    def set_line_spans(self, spans: LineSpans | None) -> None:
-        """Paint what ``spans`` says over the text; call again when its answers change."""
-        self._line_spans = spans
+    def action_toggle_edges(self) -> None:
+        """Paint tokens, or stop it."""
+        self.overlay.shows_tokens = not self.overlay.shows_tokens
+        self.overlay.clear()
+        self.post_message(self.ViewChanged(self))
         self.refresh()
+
+    def action_toggle_heat(self) -> None:
+        """Paint lines by their share of the tokens, or stop it."""
+        self.overlay.shows_heat = not self.overlay.shows_heat
+        self.refresh()
+
+    def visible_characters(self) -> tuple[int, int]:
+        """Return the offsets of the first visible character and of the one behind the last."""
+        top = round(self.scroll_y)
+        first, section = self.wrapping.line_at(top)
+        last, last_section = self.wrapping.line_at(top + max(1, self.size.height) - 1)
+        start = self.exact.offset_at((first, self.wrapping.row_span(first, section)[0]))
+        return start, self.exact.offset_at((last, self.wrapping.row_span(last, last_section)[1]))
 
     def _watch_scroll_y(self) -> None:
         super()._watch_scroll_y()
@@ -292,8 +325,8 @@ class PromptArea(TextArea):
         theme = self._theme
         top, bottom = sorted(self.selection)
         cursor_row, cursor_column = self.selection.end
-        if self._line_spans is not None:
-            yield from self._line_spans(line)
+        if self.overlay.shows_tokens or self.overlay.shows_heat:
+            yield from self.overlay.spans(line, length + 1, self._line_tokens)
         if top != bottom and top[0] <= line <= bottom[0] and theme.selection_style:
             behind = bottom[1] if line == bottom[0] else length + 1
             yield (top[1] if line == top[0] else 0), behind, theme.selection_style
@@ -339,7 +372,9 @@ class PromptArea(TextArea):
         if section or not self.show_tokens:
             return ""
         tokens = self._line_tokens.get(line)
-        return "·" if tokens is None else short(tokens)
+        if tokens is None:
+            return "·"
+        return self.overlay.share(tokens) if self.overlay.shows_heat else short(tokens)
 
     def _gutter(self, number: str, tokens: str, on_cursor_line: bool) -> list[Segment]:
         theme = self._theme

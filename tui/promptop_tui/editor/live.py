@@ -56,6 +56,8 @@ class LiveCounts:
         self._drift = 0.0
         self._lines_asked: int | None = None
         self._lines_wanted: tuple[int, int] | None = None
+        self._edges_asked: int | None = None
+        self._edges_wanted: tuple[int, int] | None = None
         self.baseline: dict[str, int] = {}
         self._baseline_is_due = False
 
@@ -69,7 +71,7 @@ class LiveCounts:
         """Start over with a text; the first count of it becomes the baseline."""
         self._reply = None
         self._drift = self._guess(text)
-        self._lines_asked = self._lines_wanted = None
+        self._lines_asked = self._lines_wanted = self._edges_asked = self._edges_wanted = None
         self._baseline_is_due = True
         if self.catalogue is not None:
             self._version = self._counting.open(self._owner, DOCUMENT, text, self.catalogue.encodings)
@@ -95,33 +97,38 @@ class LiveCounts:
             self._lines_asked = None
         return reply.version == self._version
 
+    def edges_came(self, reply: Edges) -> bool:
+        """Note an answer about edges; tell whether it is about the present text."""
+        if reply.id == self._edges_asked:
+            self._edges_asked = None
+        return reply.version == self._version
+
     def failed(self) -> None:
         """Forget what was asked: no answer will come."""
-        self._lines_asked = None
+        self._lines_asked = self._edges_asked = None
 
     # What is asked
 
     def want_lines(self, first: int, last: int) -> None:
         """Ask for the tokens of these lines, one question at a time; the newest that waits is asked next."""
         self._lines_wanted = (first, last)
-        self.ask_waiting_lines()
+        self.ask_waiting()
 
-    def ask_waiting_lines(self) -> None:
-        """Ask what waits, if nothing is being answered."""
-        if self._lines_asked is None and self._lines_wanted is not None and self._reply is not None:
-            first, last = self._lines_wanted
-            self._lines_wanted = None
-            self._lines_asked = self._counting.request_lines(DOCUMENT, self.encoding, first, last)
+    def want_edges(self, start: int, end: int) -> None:
+        """Ask for the token edges of these characters, in the same way."""
+        self._edges_wanted = (start, end)
+        self.ask_waiting()
 
-    def ask_edges(self, start: int, end: int) -> int | None:
-        """Ask for the token edges of these characters; return the request's id, None before the first count."""
+    def ask_waiting(self) -> None:
+        """Ask what waits, if nothing of its kind is being answered."""
         if self._reply is None:
-            return None
-        return self._counting.request_edges(DOCUMENT, self.encoding, start, end)
-
-    def edges_are_current(self, reply: Edges) -> bool:
-        """Tell whether an answer about edges is about the present text."""
-        return reply.version == self._version
+            return
+        if self._lines_asked is None and self._lines_wanted is not None:
+            asked, self._lines_wanted = self._lines_wanted, None
+            self._lines_asked = self._counting.request_lines(DOCUMENT, self.encoding, *asked)
+        if self._edges_asked is None and self._edges_wanted is not None:
+            asked, self._edges_wanted = self._edges_wanted, None
+            self._edges_asked = self._counting.request_edges(DOCUMENT, self.encoding, *asked)
 
     # What is known
 

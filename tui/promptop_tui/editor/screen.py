@@ -174,6 +174,7 @@ takes theirs (undo brings yours back)."""
     @on(counting.CountsReady)
     def _counted(self, message: counting.CountsReady) -> None:
         self._live.counted(message.reply)
+        self.area.set_totals(self._live.tokens())
         self._show_figures()
         self._ask_lines()
 
@@ -181,7 +182,14 @@ takes theirs (undo brings yours back)."""
     def _lines_counted(self, message: counting.LinesReady) -> None:
         if self._live.lines_came(message.reply):
             self.area.set_line_tokens(message.reply.first, message.reply.tokens)
-        self._live.ask_waiting_lines()
+        self._live.ask_waiting()
+
+    @on(counting.EdgesReady)
+    def _edges_came(self, message: counting.EdgesReady) -> None:
+        if self._live.edges_came(message.reply) and self.area.overlay.shows_tokens:
+            self.area.overlay.take(message.reply, self.area.exact)
+            self.area.refresh()
+        self._live.ask_waiting()
 
     @on(counting.CountingFailed)
     def _counting_failed(self, message: counting.CountingFailed) -> None:
@@ -192,6 +200,8 @@ takes theirs (undo brings yours back)."""
     def _ask_lines(self) -> None:
         if self.area.show_tokens:
             self._live.want_lines(*self.area.visible_lines())
+        if self.area.overlay.shows_tokens:
+            self._live.want_edges(*self.area.visible_characters())
 
     @on(ModelsPanel.DemandChanged)
     def _demand_changed(self, message: ModelsPanel.DemandChanged) -> None:
