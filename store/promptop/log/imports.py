@@ -101,6 +101,8 @@ def _json_entries(source: Path, done: Imported) -> Iterator[Any]:
     """Yield the entries of a JSON file: a list, an object that holds one, or an object a line."""
     with source.open(encoding="utf-8-sig") as text:
         first = text.readline()
+        if not first:
+            return
         try:
             json.loads(first)
             whole = first.lstrip().startswith("[")

@@ -144,7 +144,7 @@ class LogReader:
     def follow(
         self, mark: Sequence[int], limit: int, where: Filter | str | None = None
     ) -> tuple[list[StoredRow], tuple[int, ...]]:
-        """Return up to ``limit`` rows of each log that are newer than ``mark``, in order of time, and the new mark."""
+        """Return up to ``limit`` rows of each log that are newer than ``mark``, oldest first, and the new mark."""
         chosen = _compiled(where)
         rows: list[StoredRow] = []
         moved: list[int] = []
@@ -154,7 +154,9 @@ class LogReader:
                 found = source.after(seen, limit, chosen)
                 rows += found
                 moved.append(found[-1].id if len(found) == limit else max(last, seen))
-        return sorted(rows, key=lambda r: (r.started_ms, r.id)), tuple(moved)
+        if len(self._sources) > 1:
+            rows.sort(key=lambda r: (r.started_ms, r.id))
+        return rows, tuple(moved)
 
     def between(self, since_ms: int, until_ms: int, limit: int, where: Filter | str | None = None) -> list[StoredRow]:
         """Return up to ``limit`` rows that started in [since, until), latest start first."""
