@@ -6,6 +6,7 @@ response comes back as it came, and the failure is counted.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from promptop.shim import extra_usage
@@ -23,13 +24,26 @@ _SIGNED = ("content-digest", "x-amz-content-sha256", "x-goog-content-sha256", "s
 class Attempt:
     """One request on its way through a transport of ours."""
 
-    __slots__ = ("_decode", "_extensions", "_replaced", "_request", "at_end", "call", "hider")
+    __slots__ = (
+        "_decode",
+        "_decoding_error",
+        "_extensions",
+        "_replaced",
+        "_request",
+        "at_end",
+        "call",
+        "filtered",
+        "hider",
+    )
 
     def __init__(self, call: Any, request: Any, replaced: Any = None) -> None:
         self.call = call
         self.at_end = False
         """The response's body was read to its end."""
+        self.filtered = False
+        """The caller's bytes pass :meth:`shown`."""
         self.hider: extra_usage.UsageHider | None = None
+        self._decoding_error: Any = ValueError
         self._request = request
         self._replaced = replaced
         self._extensions: Any = None
@@ -52,14 +66,21 @@ class Attempt:
             request = self._request if self._replaced is None else self._replaced
             request.extensions = self._extensions
 
-    def may_be_refused(self, status: int) -> bool:
-        """Say whether the answer may object to the field that was added."""
-        return self._replaced is not None and status in (400, 422)
+    def responded(self, response: Any) -> bool:
+        """Note the answer's head; say whether the answer may object to the field that was added."""
+        try:
+            headers = response.headers.multi_items()
+            if response.is_stream_consumed:  # made in memory (a mock): its body is decoded already
+                headers = [item for item in headers if item[0] != "content-encoding"]
+            self.call.cache = response.extensions.get(EXTENSION)
+            self.call.responded(response.status_code, headers)
+        except Exception as error:  # noqa: BLE001 - the boundary
+            count_fault("response", error)
+        return self._replaced is not None and response.status_code in (400, 422)
 
     def refused(self, response: Any, raw: bytes) -> bool:
         """Note the answer's first bytes; say whether it refuses ``stream_options``, and remember it if so."""
         try:
-            self.call.responded(response.status_code, response.headers.multi_items())
             self.call.feed(raw)
             decode = inflater(response.headers.get("content-encoding", ""))
             body = b"".join(decode(raw)) if decode is not None and not response.is_stream_consumed else raw
@@ -75,26 +96,39 @@ class Attempt:
     def watched(self, response: Any, stream: type[Any], httpx: Any, before: Any = None) -> Any:
         """Return the response with a body that is watched; ``before`` is what was read of it already."""
         try:
-            self.call.cache = response.extensions.get(EXTENSION)
-            if before is None:
-                self.call.responded(response.status_code, response.headers.multi_items())
-            if response.is_stream_consumed:  # made in memory (a mock): its body will not be read through the stream
-                return self._at_hand(response, httpx)
+            if response.is_stream_consumed:  # made in memory: its body will not be read through the stream
+                return self._at_hand(response, httpx, noted=before is not None)
             if self._replaced is not None and response.status_code == 200:
-                self._hide(response.headers)
+                self._hide(response.headers, httpx)
             response.stream = stream(response.stream, self, before)
         except Exception as error:  # noqa: BLE001 - the boundary
             count_fault("response", error)
+            self.call.lost = True
+            self.call.end("eof")
         return response
 
-    def shown(self, data: bytes) -> bytes:
-        """Return what the caller gets of one read where the usage chunk is hidden."""
+    def shown(self, data: bytes) -> Iterator[bytes]:
+        """Yield what the caller gets of one read where the usage chunk is hidden.
+
+        Raises the family's DecodingError where a compressed body is broken, as its own decoder would.
+        """
+        decode = self._decode
+        for piece in (data,) if decode is None else decode(data):
+            if out := self._without_usage(piece):
+                yield out
+        if decode is not None and decode.broken:
+            raise self._decoding_error("the response is not compressed as its header says")
+
+    def _without_usage(self, data: bytes) -> bytes:
         hider = self.hider
         if hider is None:
             return data
-        if self._decode is None:
+        try:
             return hider.feed(data)
-        return b"".join(hider.feed(piece) for piece in self._decode(data))
+        except Exception as error:  # noqa: BLE001 - the boundary
+            count_fault("usage", error)
+            self.hider = None
+            return hider.finish() + data
 
     def rest(self) -> bytes:
         """Return what was held back when the body ended."""
@@ -104,7 +138,7 @@ class Attempt:
         """End the call when its response is closed or dropped."""
         self.call.end("eof" if self.at_end else how)
 
-    def _hide(self, headers: Any) -> None:
+    def _hide(self, headers: Any, httpx: Any) -> None:
         """Prepare to hide the usage chunk of a stream; a compressed one is handed on decompressed."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in ("text/event-stream", "", "text/plain"):
@@ -117,13 +151,14 @@ class Attempt:
             del headers["content-encoding"]
         if "content-length" in headers:
             del headers["content-length"]
+        self._decoding_error = httpx.DecodingError
         self.hider = extra_usage.UsageHider()
+        self.filtered = True
 
-    def _at_hand(self, response: Any, httpx: Any) -> Any:
+    def _at_hand(self, response: Any, httpx: Any, *, noted: bool) -> Any:
         content = response.content
-        headers = [item for item in response.headers.multi_items() if item[0] != "content-encoding"]
-        self.call.responded(response.status_code, headers)
-        self.call.feed(content)
+        if not noted:
+            self.call.feed(content)
         self.call.end("eof")
         if self._replaced is None or response.status_code != 200:
             return response
@@ -131,7 +166,8 @@ class Attempt:
         shown = hider.feed(content) + hider.finish()
         if not hider.hidden:
             return response
-        headers = [item for item in headers if item[0] != "content-length"]
+        dropped = ("content-encoding", "content-length")
+        headers = [item for item in response.headers.multi_items() if item[0] not in dropped]
         return httpx.Response(response.status_code, headers=headers, content=shown, extensions=response.extensions)
 
 
@@ -139,7 +175,7 @@ class _NoCall:
     """Stands for a call that could not be watched."""
 
     host = path = ""
-    port = cache = None
+    port = cache = connection_reused = None
     retried = False
 
     def responded(self, *_: Any) -> None:
@@ -161,14 +197,20 @@ class _Trace:
 
     def note(self, name: str, info: Any) -> Any:
         """Take an event of a sync connection."""
-        self._event(name)
+        self._guarded(name)
         return self._next(name, info) if self._next is not None else None
 
     async def note_async(self, name: str, info: Any) -> None:
         """Take an event of an async connection."""
-        self._event(name)
+        self._guarded(name)
         if self._next is not None:
             await self._next(name, info)
+
+    def _guarded(self, name: str) -> None:
+        try:
+            self._event(name)
+        except Exception as error:  # noqa: BLE001 - the boundary
+            count_fault("trace", error)
 
     def _event(self, name: str) -> None:
         call = self._call

@@ -72,6 +72,7 @@ class Call:
         "headers",
         "host",
         "labels",
+        "lost",
         "method",
         "note",
         "parsed",
@@ -128,6 +129,8 @@ class Call:
         """What the response cache had to do with the answer, if it was asked."""
         self.retried = False
         """The shim itself sent the request again, without what it had added."""
+        self.lost = False
+        """The response could not be watched to its end: what the row does not know of it is NULL."""
         self.finished: Row | None = None
         """The row, once the log's writer has made it."""
         self._ended = False
@@ -192,6 +195,7 @@ class Call:
                 self.reader.feed(data, clock() if now_s is None else now_s)
         except Exception as error:  # noqa: BLE001 - the boundary
             self.reader = None
+            self.lost = True
             count_fault("read", error)
 
     def failed(self, error: BaseException | str, now_s: float | None = None) -> None:

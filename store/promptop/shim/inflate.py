@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import importlib
 import zlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 PIECE = 64 * 1024
 """Largest piece of decompressed bytes (brotli may give twice as much)."""
 
-Inflater = Callable[[bytes], Iterator[bytes]]
-"""Takes one read and yields its decompressed bytes in pieces; after a broken one it yields nothing more."""
+
+class Inflater(Protocol):
+    """Decompresses a body read by read."""
+
+    broken: bool
+    """The body turned out not to be what its header says; nothing more comes of it."""
+
+    def __call__(self, data: bytes) -> Iterator[bytes]:
+        """Yield the decompressed bytes of one read, in pieces."""
 
 
 def inflater(encoding: str) -> Inflater | None:
@@ -21,13 +28,13 @@ def inflater(encoding: str) -> Inflater | None:
     """
     name = encoding.strip().lower()
     if name in ("gzip", "x-gzip"):
-        return _Zlib(zlib.MAX_WBITS | 16).feed
+        return _Zlib(zlib.MAX_WBITS | 16)
     if name == "deflate":
-        return _Zlib(zlib.MAX_WBITS).feed
+        return _Zlib(zlib.MAX_WBITS)
     if name == "br" and (module := _first("brotli", "brotlicffi")) is not None:
-        return _Brotli(module.Decompressor()).feed
+        return _Brotli(module.Decompressor())
     if name == "zstd" and (module := _first("compression.zstd", "backports.zstd")) is not None:
-        return _Zstd(module.ZstdDecompressor()).feed
+        return _Zstd(module.ZstdDecompressor())
     return None
 
 
@@ -41,21 +48,21 @@ def _first(*names: str) -> Any:
 
 
 class _Zlib:
-    __slots__ = ("_broken", "_first", "_object")
+    __slots__ = ("_first", "_object", "broken")
 
     def __init__(self, window_bits: int) -> None:
         self._object = zlib.decompressobj(window_bits)
         self._first = window_bits == zlib.MAX_WBITS
-        self._broken = False
+        self.broken = False
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def __call__(self, data: bytes) -> Iterator[bytes]:
         first, self._first = self._first, False
-        while not self._broken and not self._object.eof:
+        while not self.broken and not self._object.eof:
             try:
                 piece = self._object.decompress(data, PIECE)
             except zlib.error:
                 # Some servers send raw deflate under the name of zlib's format.
-                self._broken = not first
+                self.broken = not first
                 first = False
                 self._object = zlib.decompressobj(-zlib.MAX_WBITS)
                 continue
@@ -67,18 +74,18 @@ class _Zlib:
 
 
 class _Brotli:
-    __slots__ = ("_broken", "_process")
+    __slots__ = ("_process", "broken")
 
     def __init__(self, decompressor: Any) -> None:
         self._process = getattr(decompressor, "process", None) or decompressor.decompress
-        self._broken = False
+        self.broken = False
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        while not self._broken:
+    def __call__(self, data: bytes) -> Iterator[bytes]:
+        while not self.broken:
             try:
                 piece = self._process(data, output_buffer_limit=PIECE)
             except Exception:  # noqa: BLE001 - each library has its own error class, old ones refuse the limit
-                self._broken = True
+                self.broken = True
                 return
             if not piece:
                 return
@@ -87,18 +94,18 @@ class _Brotli:
 
 
 class _Zstd:
-    __slots__ = ("_broken", "_object")
+    __slots__ = ("_object", "broken")
 
     def __init__(self, decompressor: Any) -> None:
         self._object = decompressor
-        self._broken = False
+        self.broken = False
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        while not self._broken and not self._object.eof:
+    def __call__(self, data: bytes) -> Iterator[bytes]:
+        while not self.broken and not self._object.eof:
             try:
                 piece = self._object.decompress(data, PIECE)
             except Exception:  # noqa: BLE001 - each library has its own error class
-                self._broken = True
+                self.broken = True
                 return
             if piece:
                 yield piece

@@ -123,7 +123,7 @@ def _timings(row: Row, call: Call, digest: Digest) -> None:
     if reader is None:
         return
     row.total_s = reader.total_s
-    if call.status is None:
+    if call.status is None or call.lost:
         return
     row.bytes_received, row.bytes_decoded = reader.bytes_received, reader.bytes_decoded
     if not reader.is_stream:
@@ -156,7 +156,7 @@ def _error(row: Row, call: Call, digest: Digest) -> None:
         row.error_type, message = digest.error[0][:80], digest.error[1]
     elif call.error is not None:
         row.error_type, message = _of_exception(call.error, responded=call.status is not None), str(call.error)
-    elif reader is not None and reader.how is not None:
+    elif reader is not None and reader.how is not None and not call.lost:
         row.error_type = _of_end(reader.how, reader.is_stream, digest)
         if row.error_type == "malformed_event":
             message = "an event of the stream is no valid JSON"

@@ -31,6 +31,9 @@ _READS = 4096
 """Reads kept so; a server may send single bytes, and each kept read costs a hundred."""
 JSON_LIMIT = 1 << 20
 """Largest JSON body that is parsed whole; of larger ones (embeddings) the head and the tail are kept."""
+MOST_DECODED = 64 << 20
+"""Bytes to which a compressed response is inflated if they are more than a hundred times what came: a bomb."""
+_BOMB = 100
 EDGE = 64 * 1024
 """Bytes kept of the head and of the tail of such a body."""
 
@@ -105,9 +108,12 @@ class StreamReader:
         now = self.last_byte_s = now_s - self.started_s
         if self.first_byte_s is None:
             self.first_byte_s = now
-        if self._inflater is not None:
+        if self._inflater is not None and self.bytes_decoded is not None:
             for part in self._inflater(data):
                 self._take(part, now)
+                if self.bytes_decoded > MOST_DECODED and self.bytes_decoded > _BOMB * self.bytes_received:
+                    self._inflater, self._kind, self.bytes_decoded = None, _OPAQUE, None
+                    break
         elif data:
             self._take(data, now)
 

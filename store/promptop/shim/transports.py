@@ -67,9 +67,10 @@ def classes(family: str) -> tuple[type[Any], type[Any]]:
                     yield first
                 for data in reads:
                     call.feed(data, clock())
-                    if attempt.hider is None:
+                    if not attempt.filtered:
                         yield data
-                    elif shown := attempt.shown(data):
+                        continue
+                    for shown in attempt.shown(data):
                         yield shown
                 if shown := attempt.rest():
                     yield shown
@@ -90,9 +91,10 @@ def classes(family: str) -> tuple[type[Any], type[Any]]:
                     yield first
                 async for data in reads:
                     call.feed(data, clock())
-                    if attempt.hider is None:
+                    if not attempt.filtered:
                         yield data
-                    elif shown := attempt.shown(data):
+                        continue
+                    for shown in attempt.shown(data):
                         yield shown
                 if shown := attempt.rest():
                     yield shown
@@ -130,7 +132,7 @@ def classes(family: str) -> tuple[type[Any], type[Any]]:
         def handle_request(self, request: Any) -> Any:
             attempt = begin(self.labels, request, httpx)
             response = self._send(attempt)
-            if not attempt.may_be_refused(response.status_code):
+            if not attempt.responded(response):
                 return attempt.watched(response, WatchedStream, httpx)
             first = b""
             reads: Iterator[bytes] = iter(())
@@ -153,7 +155,9 @@ def classes(family: str) -> tuple[type[Any], type[Any]]:
             finally:
                 attempt.close("eof")
             attempt = begin(self.labels, request, httpx, add_usage=False)
-            return attempt.watched(self._send(attempt), WatchedStream, httpx)
+            response = self._send(attempt)
+            attempt.responded(response)
+            return attempt.watched(response, WatchedStream, httpx)
 
         def _send(self, attempt: Attempt) -> Any:
             try:
@@ -167,7 +171,7 @@ def classes(family: str) -> tuple[type[Any], type[Any]]:
         async def handle_async_request(self, request: Any) -> Any:
             attempt = begin(self.labels, request, httpx)
             response = await self._asend(attempt)
-            if not attempt.may_be_refused(response.status_code):
+            if not attempt.responded(response):
                 return attempt.watched(response, WatchedStream, httpx)
             first = b""
             reads: AsyncIterator[bytes] = _nothing()
@@ -190,7 +194,9 @@ def classes(family: str) -> tuple[type[Any], type[Any]]:
             finally:
                 attempt.close("eof")
             attempt = begin(self.labels, request, httpx, add_usage=False)
-            return attempt.watched(await self._asend(attempt), WatchedStream, httpx)
+            response = await self._asend(attempt)
+            attempt.responded(response)
+            return attempt.watched(response, WatchedStream, httpx)
 
         async def _asend(self, attempt: Attempt) -> Any:
             try:
