@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import unicodedata
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
@@ -25,6 +25,7 @@ TARGET = 512
 _HARD = 4 * TARGET
 _SMALL = TARGET // 8
 _BLOCK = 64
+_LEADS = bytes(byte & 0xC0 != 0x80 for byte in range(256))
 
 
 class _Chunk:
@@ -197,7 +198,14 @@ class TokenDocument:
 
     def count_lines(self, first: int, last: int) -> list[int]:
         """Return the tokens that begin in each line from ``first`` to ``last``, a line's newline being part of it."""
-        edges = [self._before(self.offset_of_line(line)) for line in range(first, min(last, self.lines - 1) + 2)]
+        last = min(last, self.lines - 1)
+        if first > last:
+            return []
+        at, end = self.offset_of_line(first), self.offset_of_line(last + 1)
+        edges = [self._before(at)]
+        for line in self.slice(at, end).split("\n")[: last - first + 1]:
+            at += len(line) + 1
+            edges.append(self._before(min(at, end)))
         return [after - before for before, after in pairwise(edges)]
 
     def boundaries(self, start: int, end: int) -> list[tuple[int, bool]]:
@@ -314,18 +322,17 @@ def token_starts(
     if text.isascii():
         return array("l", ends), array("l")
     seen, origin = _as_encoded(text, nfc)
-    data = seen.encode("utf-8")
-    begins = [place for place, byte in enumerate(data) if byte & 0xC0 != 0x80]
-    places, inside = array("l"), array("l")
-    for index, byte_place in enumerate(ends):
-        character = bisect_right(begins, byte_place) - 1
-        whole = begins[character] == byte_place
-        if origin is not None:
-            whole = whole and (character == 0 or origin[character] != origin[character - 1])
-            character = origin[character]
-        places.append(character)
-        if not whole:
-            inside.append(index)
+    leads = seen.encode("utf-8").translate(_LEADS)  # 1 where a character begins, 0 inside it
+    owners = list(accumulate(leads))
+    places = array("l", [owners[byte] - 1 for byte in ends])
+    inside = array("l", [index for index, byte in enumerate(ends) if not leads[byte]])
+    if origin is not None:
+        inside = array("l")
+        for index, byte in enumerate(ends):
+            character = places[index]
+            if not leads[byte] or (character and origin[character] == origin[character - 1]):
+                inside.append(index)
+            places[index] = origin[character]
     return places, inside
 
 
