@@ -170,7 +170,9 @@ def _settings(base_url: str, log_path: Path) -> Settings:
     from promptop.demo.faults import FAULT_MODEL
     from promptop.demo.profiles import MODELS
 
-    models = [model.name for model in MODELS.values() if model.kind == "chat"]
+    chat = [model for model in MODELS.values() if model.kind == "chat"]
+    # Those with a price first: the one that is chosen at the start then shows a cost.
+    models = [model.name for model in sorted(chat, key=lambda model: model.provider in ("promptop", "qwen"))]
     models += [FAULT_MODEL + name for name in ("cut", "429", "stall", "reasoning")]
     profile = room.Profile(name=PROFILE, base_url=base_url, models=tuple(models))
     found = room.load()

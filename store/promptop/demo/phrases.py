@@ -21,6 +21,8 @@ class Phrases:
     grades: tuple[str, ...]
     nothing: str
     """Said where a prompt has no topic word."""
+    beside: tuple[str, str]
+    """Said where it has fewer than three."""
 
 
 ENGLISH = Phrases(
@@ -34,7 +36,7 @@ ENGLISH = Phrases(
         r"|show|simple|so|some|such|summarise|summarize|sure|take|tell|than|thank|thanks|that|the|their|them|then"
         r"|there|these|they|thing|things|think|this|those|to|too|two|three|use|user|using|very|want|was|way|we|well"
         r"|were|what|when|where|which|while|who|why|will|with|word|words|would|write|you|your|answer|assistant|json"
-        r"|table|three|four|five|six|seven|eight|ten|exactly|idea|ideas|reason|reasons|classify|translate|bullet|bullets|step|steps|item|items|reply|respond|response|return|output|label|category)"
+        r"|table|keep|say|three|four|five|six|seven|eight|ten|exactly|idea|ideas|reason|reasons|classify|translate|bullet|bullets|step|steps|item|items|reply|respond|response|return|output|label|category)"
     ),
     openings=(
         "{a} is easiest to understand through {b}: one shapes the other.",
@@ -82,12 +84,13 @@ ENGLISH = Phrases(
     columns=("Subject", "Share %", "Priority"),
     grades=("high", "medium", "low"),
     nothing="the task",
+    beside=("its context", "the result"),
 )
 
 CHINESE = Phrases(
     stop=re.compile(
         "请你|帮我|麻烦|谢谢|感谢|非常|能否|能不能|可以|是否|什么是|什么|比如|例如|实际|怎么|怎样|如何|为什么|哪些|哪个|解释|说明|介绍|描述|列出|总结|概括|归纳|翻译"
-        "|分析|比较|写出|编写|给出|提供|回答|输出|生成|详细|简单|简短|简要|简洁|一下|一个|一些|一种|一句话|以下|下面|上面|这个|那个|这些|那些|这段|包括"
+        "|分析|比较|写出|编写|给出|提供|回答|输出|生成|详细|简单|简短|简要|简洁|一下|一个|一些|一种|一?句话|以下|下面|上面|这个|那个|这些|那些|这段|包括"
         "|包含|以及|并且|而且|或者|但是|因为|所以|如果|需要|必须|应该|不要|不能|要求|使用|进行|关于|对于|通过|根据|按照|我们|你们|他们|它们|自己|扮演"
         "|资深|作为|其中|主要|重要性?|常用|通俗易懂|专业术语|语言|中文|英文|英语|例子|举例|问题|内容|格式|表格|列表|清单|步骤|要点|个字|字以内|左右|还要"
         "|[的了是在和与及或对把被将给让向从到为以用请我你他她它们这那一二两三四五六七八九十个条点项种步些有没也都就还要会能可不很着过吗呢吧啊呀写做求出]"
@@ -138,4 +141,5 @@ CHINESE = Phrases(
     columns=("对象", "占比 %", "优先级"),
     grades=("高", "中", "低"),
     nothing="这项任务",
+    beside=("具体情况", "结果"),
 )

@@ -36,6 +36,8 @@ class Ask:
     """Number of items of a list."""
     length: int | None = None
     """Limit in words (English) or characters (Chinese)."""
+    sentences: int | None = None
+    """Number of sentences, where the prompt says one."""
     options: tuple[str, ...] = ()
     """The labels of a choice."""
 
@@ -54,7 +56,7 @@ def read(prompt: str, system: str = "") -> Ask:
         topics = (*topics, *(topic for topic in _topics(system[:_READ_CHARS]) if topic not in topics))[:6]
     both = f"{system[:2000]}\n{text}"
     options = _options(both)
-    return Ask(language, _shape(both, options), topics, _count(text), _length(text), options)
+    return Ask(language, _shape(both, options), topics, _count(text), _length(text), _sentences(both), options)
 
 
 def as_json(ask: Ask) -> Ask:
@@ -204,11 +206,15 @@ def _count(text: str) -> int | None:
 def _length(text: str) -> int | None:
     if found := re.search(r"(\d{1,4})\s*(?:words|字)", text):
         return max(5, int(found[1]))
-    if re.search(r"\bone sentence\b|一句话", text, re.IGNORECASE):
-        return 1
-    if re.search(r"\b(brief|briefly|short|concise)\b|简短|简要|简洁", text, re.IGNORECASE):
-        return 45
     return None
+
+
+def _sentences(text: str) -> int | None:
+    words = "|".join(_NUMBERS)
+    if found := re.search(rf"(\d|one|{words})\s*(?:short )?(?:sentences?\b|句话?)|(一)句话", text, re.IGNORECASE):
+        word = (found[1] or "one").lower()
+        return max(1, int(word) if word.isdigit() else _NUMBERS.get(word, 1))
+    return 3 if re.search(r"\b(brief|briefly|short|concise)\b|简短|简要|简洁", text, re.IGNORECASE) else None
 
 
 def _topic(ask: Ask, rng: random.Random) -> str:
@@ -218,8 +224,8 @@ def _topic(ask: Ask, rng: random.Random) -> str:
 def fill(template: str, ask: Ask, rng: random.Random) -> str:
     """Put topic words into the slots a, b, c of a sentence; different ones where there are enough."""
     words = list(ask.topics) or [ask.phrases.nothing]
-    picked = rng.sample(words, min(3, len(words)))
-    sentence = template.format(a=picked[0], b=picked[1 % len(picked)], c=picked[2 % len(picked)])
+    picked = [*rng.sample(words, min(3, len(words))), *ask.phrases.beside]
+    sentence = template.format(a=picked[0], b=picked[1], c=picked[2])
     return sentence[:1].upper() + sentence[1:]
 
 
@@ -235,7 +241,7 @@ def _prose(ask: Ask, rng: random.Random) -> str:
     phrases = ask.phrases
     sentences = [fill(rng.choice(phrases.openings), ask, rng)]
     pool = rng.sample(phrases.bodies, len(phrases.bodies))
-    wanted = rng.randint(3, 8)
+    wanted = ask.sentences or rng.randint(3, 8)
     for index in range(400):
         if ask.length is None and len(sentences) >= wanted:
             break

@@ -65,6 +65,14 @@ def test_lengths_are_kept() -> None:
     assert len(reply("Describe the moon in 30 words").split()) <= 32
 
 
+@pytest.mark.parametrize(
+    ("prompt", "count"), [("Explain tides in two sentences.", 2), ("用三句话解释潮汐", 3), ("一句话介绍长城", 1)]
+)
+def test_the_number_of_sentences_is_kept(prompt: str, count: int) -> None:
+    answer = reply(prompt)
+    assert answer.count("。") + answer.count(".") == count
+
+
 def test_code_asked_gives_a_code_block() -> None:
     answer = reply("写一个函数计算列表平均值")
     assert answer.count("```") == 2
