@@ -36,7 +36,31 @@ QS = (0.5, 0.95, 0.99)
 MODELS = [("gpt-5.2", 30, 0.9), ("gpt-5-mini", 22, 0.5), ("claude-sonnet-4-6", 18, 1.1), ("claude-haiku-4-5", 10, 0.6)]
 MODELS += [("deepseek-chat", 7, 1.4), ("gemini-3-flash", 5, 0.45), ("mistral-large", 3, 0.8), ("qwen3-max", 2, 1.5)]
 MODELS += [("llama-3.3-70b", 1, 0.2), ("text-embedding-3-small", 1, 0.12), ("o4-mini", 0.6, 3.0), ("grok-4", 0.4, 1.2)]
-_COLUMNS = ["started_ms", "app", "prompt_name", "request_model", "response_model", "operation_name", "provider_name", "http_response_status_code", "error_type", "ttft_s", "duration_s", "total_s", "usage_input_tokens", "usage_output_tokens", "usage_cache_read_input_tokens", "usage_source", "cost_usd", "cost_status", "cache_level", "response_finish_reasons", "response_id", "prompt_hash", "bytes_received"]
+_COLUMNS = [
+    "started_ms",
+    "app",
+    "prompt_name",
+    "request_model",
+    "response_model",
+    "operation_name",
+    "provider_name",
+    "http_response_status_code",
+    "error_type",
+    "ttft_s",
+    "duration_s",
+    "total_s",
+    "usage_input_tokens",
+    "usage_output_tokens",
+    "usage_cache_read_input_tokens",
+    "usage_source",
+    "cost_usd",
+    "cost_status",
+    "cache_level",
+    "response_finish_reasons",
+    "response_id",
+    "prompt_hash",
+    "bytes_received",
+]
 
 
 def rows(count: int, seed: int = 1) -> Iterator[tuple[object, ...]]:
@@ -101,10 +125,10 @@ def generate(path: Path, count: int) -> None:
 
 def look(window: Window) -> list[object]:
     """Compute what a screen shows of a window: percentiles in all, by model and by step."""
-    shown: list[object] = []
-    for stats in (window.total, *window.groups.values(), *(whole for _, whole, _ in window.buckets)):
-        shown.append((stats.n, stats.cost_usd, stats.latency.quantiles(QS), stats.ttft.quantiles(QS)))
-    return shown
+    return [
+        (stats.n, stats.cost_usd, stats.latency.quantiles(QS), stats.ttft.quantiles(QS))
+        for stats in (window.total, *window.groups.values(), *(whole for _, whole, _ in window.buckets))
+    ]
 
 
 def opened(path: Path, since: int, step: int) -> Window:
@@ -156,9 +180,7 @@ def main() -> None:
         path = args.file or Path(folder) / "log.db"
         if not path.exists():
             generate(path, args.rows)
-        print(
-            f"{'window':>6} {'rows':>10} {'cold ms':>8} {'warm ms':>8} {'scan ms':>9} {'faster':>7}  largest error of a percentile"
-        )
+        print("window       rows  cold ms  warm ms   scan ms  faster  largest error of a percentile")
         for name, (span, step) in WINDOWS.items():
             since = END - span
             since -= since % 60_000  # as the monitor asks: whole minutes
@@ -167,9 +189,8 @@ def main() -> None:
             warm = timed(lambda since=since, step=step: opened(path, since, step), 7)  # type: ignore[misc]
             scan = timed(lambda since=since, step=step: scanned(path, since, step), 1)  # type: ignore[misc]
             window = opened(path, since, step)
-            print(
-                f"{name:>6} {window.total.n:>10,} {cold:>8.1f} {warm:>8.1f} {scan:>9.0f} {scan / warm:>6.0f}×  {error_of(path, since, window)}"
-            )
+            line = f"{name:>6} {window.total.n:>10,} {cold:>8.1f} {warm:>8.1f} {scan:>9.0f} {scan / warm:>6.0f}×"
+            print(f"{line}  {error_of(path, since, window)}", flush=True)
         refresh(path)
 
 

@@ -53,6 +53,7 @@ def connect(path: Path, *, timeout_s: float = BUSY_S) -> sqlite3.Connection:
         timeout=timeout_s,
         isolation_level=None,
         check_same_thread=False,
+        cached_statements=300,
     )
     try:
         connection.execute(f"PRAGMA busy_timeout = {int(timeout_s * 1000)}")
