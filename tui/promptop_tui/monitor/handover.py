@@ -30,7 +30,7 @@ def message_for(found: RowFound) -> OpenInEditor | OpenInPlayground:
     if found.purpose == "edit":
         from promptop.prompts import compose
 
-        return OpenInEditor(compose(messages), source=source)
+        return OpenInEditor(compose(messages), source=source, calls_per_day=found.calls_per_day)
     known = {name: getattr(row, f"request_{name}") for name in _PARAMETERS}
     return OpenInPlayground(
         messages,

@@ -17,10 +17,13 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 from promptop.errors import PromptopError
+from promptop.log.stats import Stats
+from promptop.log.windows import JOIN
+from promptop_tui.monitor.breakdown import Breakdown, Group, repeats_of
 from promptop_tui.monitor.snapshot import Query, Snapshot, Spend, month_bounds, project
 
 if TYPE_CHECKING:
-    from promptop.log import Filter, LogReader, Stats, StoredRow, Window
+    from promptop.log import Filter, LogReader, StoredRow, Window
     from promptop.log.bodies import StoredBody
     from promptop_tui.monitor.receipt import Line
 
@@ -33,6 +36,8 @@ BUDGET_S = 0.3
 FEW_ENOUGH = 300_000
 """Rows of a window up to which a filter holds for its figures: rollups know no filter, and a row takes 5 µs."""
 HOLD_MS = 2_000
+HASHED = 100_000
+"""Rows of a window up to which repeats are counted: prompt hashes are in no rollup."""
 _SHARE = 20
 _SPEND_S = 15.0
 
@@ -56,6 +61,7 @@ class RowFound:
     lines: tuple[Line, ...] = ()
     """The receipt."""
     body: StoredBody | None = None
+    calls_per_day: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ class Trouble:
     remedy: str
 
 
-Answer = Snapshot | OlderRows | RowFound | Trouble
+Answer = Snapshot | OlderRows | RowFound | Breakdown | Trouble
 
 
 class MonitorReader:
@@ -127,6 +133,14 @@ class MonitorReader:
     def fetch(self, row_id: int, purpose: str = "show") -> None:
         """Want one row with its bodies."""
         self._errand(lambda: self._fetch(row_id, purpose))
+
+    def break_down(self, query: Query, dimension: str) -> None:
+        """Want the groups of the window in one dimension."""
+        self._errand(lambda: self._break_down(query, dimension))
+
+    def fetch_kept(self, filter_text: str, purpose: str, calls_per_day: float) -> None:
+        """Want the latest row of a filter whose prompt was kept."""
+        self._errand(lambda: self._fetch_kept(filter_text, purpose, calls_per_day))
 
     def stop(self) -> None:
         """End :meth:`run` soon; it may be run again."""
@@ -282,6 +296,10 @@ class MonitorReader:
         unfiltered = where is not None and log.window(since, until, by=()).total.n > FEW_ENOUGH
         where = None if unfiltered else where
         window = log.window(since, until, step_ms=query.span.step_s * 1000, by=("model",), where=where)
+        for _, stats, _ in window.buckets:
+            # Sketches are decoded when they are first asked: here, and not on the UI thread (10 ms for a week).
+            stats.latency.quantile(0.5)
+            stats.ttft.quantile(0.5)
         reads = 1
         previous, spend = before.previous, before.spend
         if previous is None or since != before.since_ms or query != before.query:
@@ -344,6 +362,34 @@ class MonitorReader:
             return OlderRows(query, (), None)
         page = log.page(PAGE, before_id, _compiled(query.rows_filter), budget_s=BUDGET_S)
         return OlderRows(query, tuple(reversed(page.rows)), page.before_id)
+
+    def _break_down(self, query: Query, dimension: str) -> Breakdown:
+        log = self._open()
+        now_ms = self._now_ms()
+        since, until = query.bounds_ms(now_ms)
+        if log is None:
+            return Breakdown(dimension, Stats(), (), 0.0)
+        where = _compiled(query.filter)
+        window = log.window(since, until, by=(dimension,), where=where)
+        repeats: dict[str, float] = {}
+        if dimension != "hash" and window.total.n <= HASHED:
+            repeats = repeats_of(log.window(since, until, by=(dimension, "hash"), where=where).groups, JOIN)
+        span = log.span()
+        covered = min(until, now_ms) - max(since, span[0] if span else since)
+        groups = tuple(Group(name, stats, repeats.get(name)) for name, stats in window.groups.items())
+        return Breakdown(dimension, window.total, groups, max(covered, 60_000) / 86_400_000)
+
+    def _fetch_kept(self, filter_text: str, purpose: str, calls_per_day: float) -> RowFound:
+        from promptop.log.bodies import read_body
+
+        log = self._open()
+        page = log.page(PAGE, where=_compiled(filter_text), budget_s=BUDGET_S) if log else None
+        rows = page.rows if page else []
+        for row in rows:
+            body = read_body(self._path, row.id)
+            if body is not None and body.request:
+                return RowFound(row, purpose, (), body, calls_per_day)
+        return RowFound(rows[0] if rows else None, purpose, (), None, calls_per_day)
 
     def _fetch(self, row_id: int, purpose: str) -> RowFound:
         log = self._open()

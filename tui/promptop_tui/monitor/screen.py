@@ -24,6 +24,7 @@ from textual.worker import get_current_worker
 from promptop.errors import PromptopError
 from promptop.safe import clean, clean_line
 from promptop_tui.messages import ShowInMonitor
+from promptop_tui.monitor.breakdown import Breakdown
 from promptop_tui.monitor.charts import KINDS
 from promptop_tui.monitor.figures import figures_of
 from promptop_tui.monitor.handover import message_for
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from textual import events
 
     from promptop_tui.context import AppContext
+    from promptop_tui.monitor.money import Choice
 
 SHEET = Path(__file__).with_name("monitor.tcss")
 VIEWS = {
@@ -81,6 +83,7 @@ class MonitorPane(Vertical, can_focus=True):
         ),
         Binding("right_square_bracket", "scrub(1)", "Later", show=False, id="monitor.later", tooltip="on in time"),
         Binding("d", "moment", "Drill", show=False, id="monitor.drill", tooltip="requests of the moment that is read"),
+        Binding("m", "money", "Money", id="monitor.money", tooltip="where the money goes: model, app, prompt, tags"),
         Binding(
             "v", "view", "View", id="monitor.view", tooltip="requests: all, slow, failing, truncated, thought only"
         ),
@@ -228,6 +231,11 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
                 self.table.take_older(answer.rows, older_from=answer.older_from)
                 if self.table.hungry:  # a filter that matches little: the search goes on while there is room
                     self._load_older()
+        elif isinstance(answer, Breakdown):
+            from promptop_tui.monitor.money import MoneyScreen
+
+            if isinstance(self.app.screen, MoneyScreen):
+                self.app.screen.found = answer
         elif isinstance(answer, RowFound):
             self._take_row(answer)
         elif isinstance(answer, Trouble):
@@ -380,7 +388,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         terms = VIEWS.get(name, "")
         if name == "slow":
             p95 = self.shown.window.total.latency.quantile(0.95) if self.shown.window else None
-            terms = terms.format(p95=p95 or 0.0)
+            terms = terms.format(p95=(p95 or 0.0) * 0.99)  # the percentile is known within 1 %
         self.asked = replace(self.asked, view=name, view_terms=terms, moment_ms=None)
 
     def action_chart(self, by: int) -> None:
@@ -449,6 +457,30 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     def show_filter(self, message: ShowInMonitor) -> None:
         """Show the requests that a filter of another tab names."""
         self.asked = replace(self.asked, filter=message.filter, until_ms=None)
+
+    def action_money(self) -> None:
+        """Show where the money goes."""
+        from promptop_tui.monitor.money import MoneyScreen
+
+        query = self.asked
+        title = f"last {query.span.name}" if query.until_ms is None else f"{query.span.name} window that is held"
+        screen = MoneyScreen(
+            f"{title}{', ' + query.filter if query.filter else ''}",
+            lambda dimension: self._reader.break_down(query, dimension),
+            simulated=self._shared.simulated,
+        )
+        self.app.push_screen(screen, self._after_money)
+
+    def _after_money(self, choice: Choice | None) -> None:
+        if choice is None:
+            return
+        if choice.purpose == "show":
+            combined = f"{self.asked.filter} {choice.filter}".strip()
+            self.asked = replace(self.asked, filter=combined, view="", view_terms="", moment_ms=None)
+        else:
+            self._reader.fetch_kept(
+                f"{self.asked.filter} {choice.filter}".strip(), choice.purpose, choice.calls_per_day
+            )
 
     def action_hand_over(self, where: str) -> None:
         """Take the request under the cursor to the editor or the playground."""

@@ -1,0 +1,142 @@
+"""Where the money goes: shares, repeats, and the way on from a group."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from promptop.log import LogReader, Stats, Writer
+from promptop.log.items import Finished
+from promptop_tui.messages import OpenInEditor
+from promptop_tui.monitor.breakdown import COLUMNS, DIMENSIONS, Breakdown, Group, cells_of, filter_for, repeats_of
+from promptop_tui.monitor.money import MoneyScreen
+
+from .conftest import Host, row, screen_text, until, write
+
+
+def test_repeats_are_calls_after_the_first_of_each_prompt() -> None:
+    by_hash = {"a · h1": Stats(n=3), "a · h2": Stats(n=1), "a · (none)": Stats(n=50), "b · c · h1": Stats(n=1)}
+    assert repeats_of(by_hash, " · ") == {"a": 0.5, "b · c": 0.0}
+
+
+def test_orders_and_cells() -> None:
+    dear = Group("dear\x1b[2J", Stats(n=2, cost_pico=3 * 10**12, unpriced=0))
+    busy = Group("busy", Stats(n=9, cost_pico=10**12, errors=3), 0.25)
+    unknown = Group("unknown", Stats(n=1, unpriced=1))
+    found = Breakdown("model", Stats(n=12, cost_pico=4 * 10**12), (busy, dear, unknown), 1.0)
+    assert next(group.name for group in found.sorted_by("spend")) == dear.name
+    assert next(group.name for group in found.sorted_by("calls")) == "busy"
+    assert next(group.name for group in found.sorted_by("failed")) == "busy"
+    cells = dict(zip((column.key for column in COLUMNS), cells_of(dear, found.total), strict=True))
+    assert "\x1b" not in cells["group"]
+    assert cells["share"] == ("  75 % █████", "accent")
+    assert cells["each"] == "$1.50"
+    assert cells_of(unknown, found.total)[2] == "n/a"
+    assert cells_of(busy, found.total)[-1] == "25 %"
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_a_group_can_be_filtered_by(log_path: Path, dimension: str) -> None:
+    evil = 'a "b" c:d, e*'
+    tags = json.dumps({"env": 'pr"od', "n": 3})
+    values = {"request_model": evil, "response_model": evil, "app": evil, "prompt_name": evil, "provider_name": evil}
+    write(log_path, [row(5, **values, server_address=evil, prompt_hash="ab12", tags=tags), row(4)])
+    with LogReader(log_path) as log:
+        groups = log.window(0, 2**53, by=(dimension,)).groups
+        for name, stats in groups.items():
+            terms = filter_for(dimension, name)
+            if dimension == "tags" and name == "(none)":
+                assert terms is None
+                continue
+            assert terms is not None
+            assert len(log.latest(9, where=terms)) == stats.n, terms
+
+
+async def test_money_turns_sorts_and_shows_a_groups_requests(log_path: Path) -> None:
+    rows = [row(300, request_model="dear", cost_usd=2.0, prompt_hash="aa", app="客服")] * 3
+    rows += [row(200, request_model="cheap", cost_usd=0.01, prompt_hash=f"h{i}", app="web") for i in range(9)]
+    write(log_path, rows)
+    app = Host(log_path, simulated=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(app.screen, MoneyScreen) and app.screen.found is not None)
+        screen = app.screen
+        assert isinstance(screen, MoneyScreen)
+        await pilot.pause()
+        text = screen_text(app)
+        assert "SIMULATED" in text
+        assert "$6.09 for 12 calls" in text
+        lines = [line for line in text.split("\n") if "dear" in line or "cheap" in line]
+        assert "dear" in lines[0]
+        assert "67 %" in lines[0]  # three calls of one prompt: two repeat it
+        await pilot.press("o")
+        await pilot.pause()
+        assert "cheap" in next(line for line in screen_text(app).split("\n") if "dear" in line or "cheap" in line)
+        await pilot.press("tab")
+        await until(pilot, lambda: screen.found is not None and screen.found.dimension == "app")
+        await pilot.press("o", "o", "o", "o")
+        await pilot.pause()
+        assert "客服" in screen_text(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.pane.shown.query.filter == 'app:"客服"')
+        assert app.pane.table.row_count == 3
+
+
+async def test_the_prompt_of_a_group_opens_with_its_real_volume(log_path: Path) -> None:
+    body = b'{"model":"m","messages":[{"role":"user","content":"Summarise."}]}'
+    with Writer(log_path, bodies="full", keep_days=0) as writer:
+        for age in range(6):
+            writer.put(Finished(row(3600 - age * 600, prompt_name="sum"), body, b"ok"))
+        assert writer.flush(10)
+    app = Host(log_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        await pilot.press("3", "m")
+        await until(pilot, lambda: isinstance(app.screen, MoneyScreen) and app.screen.found is not None)
+        await pilot.press("e")
+        await until(pilot, lambda: app.posted)
+        opened = app.posted[0]
+        assert isinstance(opened, OpenInEditor)
+        assert opened.text == "Summarise."
+        assert opened.calls_per_day == pytest.approx(6 * 24, rel=0.01)  # six in the hour that the log has
+
+
+async def test_views_drill_and_scrub(log_path: Path) -> None:
+    rows = [row(60 * i + 5, duration_s=1.0, ttft_s=0.2) for i in range(100)]
+    rows += [row(60 + i, request_model="slow", duration_s=50.0) for i in range(6)]
+    rows += [row(1800, request_model="broken", error_type="500")]
+    rows += [row(70, request_model="cut", response_finish_reasons='["length"]')]
+    rows += [row(80, request_model="mute", usage_reasoning_output_tokens=50, ttfo_s=None)]
+    write(log_path, sorted(rows, key=lambda each: each.started_ms or 0))
+    app = Host(log_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        pane = app.pane
+        for name, model in (("slow", "slow"), ("failing", "broken"), ("truncated", "cut"), ("thought only", "mute")):
+            await pilot.press("v")
+            await until(pilot, lambda name=name: pane.shown.query.view == name)
+            await until(pilot, lambda model=model: {r.request_model for r in pane.table.feed.rows} == {model})
+            assert f"view: {name}" in screen_text(app)
+            assert pane.shown.window is not None
+            assert pane.shown.window.total.n > 50  # figures stay those of all requests
+        await pilot.press("escape")
+        await until(pilot, lambda: pane.table.row_count == 109)
+        await pilot.press("d")  # no moment is read yet: said, nothing else
+        await pilot.press("right", "left", "d")
+        await until(pilot, lambda: pane.shown.query.moment_ms is not None)
+        start, end = pane.shown.query.moment_ms or (0, 0)
+        assert end - start == 60_000
+        assert pane.table.feed.rows
+        assert all(start <= (r.started_ms or 0) < end for r in pane.table.feed.rows)
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: pane.table.row_count == 109)
+        await pilot.press("[")
+        await until(pilot, lambda: pane.shown.query.until_ms is not None)
+        until_ms = pane.shown.query.until_ms or 0
+        await until(pilot, lambda: all((r.started_ms or 0) <= until_ms for r in pane.table.feed.rows))
+        assert pane.table.feed.rows
+        await pilot.press("]")
+        await until(pilot, lambda: pane.shown.query.until_ms is None and pane.table.row_count == 109)

@@ -1,0 +1,127 @@
+"""Where the money goes: the groups of a window by spend, as pure functions of their stats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from promptop import figures
+from promptop.safe import clean_line
+from promptop_tui.widgets.table import Cell, Column
+
+if TYPE_CHECKING:
+    from promptop.log import Stats
+
+DIMENSIONS = ("model", "app", "prompt", "tags", "provider", "host", "hash")
+"""Dimensions of the log's windows that spend is shown by."""
+NONE = "(none)"
+
+COLUMNS: tuple[Column, ...] = (
+    Column("group", "", 16, grows=True),
+    Column("share", "of spend", 13, rank=1),
+    Column("cost", "spend", 9, right=True),
+    Column("n", "calls", 6, right=True),
+    Column("each", "a call", 10, rank=3, right=True),
+    Column("input", "in", 6, rank=4, right=True),
+    Column("output", "out", 6, rank=5, right=True),
+    Column("p95", "p95", 8, rank=2, right=True),
+    Column("failed", "failed", 7, rank=6, right=True),
+    Column("hits", "hits", 6, rank=7, right=True),
+    Column("repeats", "repeats", 7, rank=8, right=True),
+)
+
+SORTS: dict[str, Callable[[Group], float]] = {
+    "spend": lambda group: group.stats.cost_usd,
+    "calls": lambda group: group.stats.n,
+    "tokens": lambda group: group.stats.input_tokens + group.stats.output_tokens,
+    "p95": lambda group: group.stats.latency.quantile(0.95) or 0.0,
+    "failed": lambda group: group.stats.errors,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One line: what was called, how often, for how much."""
+
+    name: str
+    stats: Stats
+    repeats: float | None = None
+    """Share of its calls whose prompt was sent before in the window; None where hashes are not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """The groups of a window in one dimension."""
+
+    dimension: str
+    total: Stats
+    groups: tuple[Group, ...]
+    days: float
+    """Length of the window that the log covers, days."""
+
+    def sorted_by(self, key: str) -> tuple[Group, ...]:
+        """Return the groups, largest first."""
+        return tuple(sorted(self.groups, key=lambda group: (-SORTS[key](group), group.name)))
+
+
+def repeats_of(by_hash: Mapping[str, Stats], separator: str) -> dict[str, float]:
+    """Return, for each group, the share of calls that repeat an earlier prompt; from stats by group and prompt hash.
+
+    Names are ``group · hash``; calls without a hash are left out of both sides.
+    """
+    calls: dict[str, int] = {}
+    distinct: dict[str, int] = {}
+    for name, stats in by_hash.items():
+        group, _, digest = name.rpartition(separator)
+        if digest == NONE:
+            continue
+        calls[group] = calls.get(group, 0) + stats.n
+        distinct[group] = distinct.get(group, 0) + 1
+    return {group: 1 - distinct[group] / count for group, count in calls.items()}
+
+
+def cells_of(group: Group, total: Stats) -> tuple[Cell, ...]:
+    """Return the cells of :data:`COLUMNS`."""
+    stats = group.stats
+    share = stats.cost_pico / total.cost_pico if total.cost_pico else None
+    bar = "█" * round((share or 0) * 7)
+    latency = stats.latency
+    cost = "n/a" if stats.unpriced and not stats.cost_pico else figures.usd(stats.cost_usd)
+    priced = stats.n - stats.unpriced
+    return (
+        clean_line(group.name, 60),
+        (f"{figures.share(share):>6} {bar}", "accent"),
+        f"≈{cost}" if stats.estimated and stats.cost_pico else cost,
+        figures.count(stats.n),
+        figures.usd(stats.cost_usd / priced) if priced else figures.UNKNOWN,
+        figures.count(stats.input_tokens),
+        figures.count(stats.output_tokens),
+        (figures.seconds(latency.quantile(0.95)), "muted" if latency.n < figures.FEW else ""),
+        (figures.share(stats.error_rate), "bad" if stats.errors else ""),
+        figures.share(stats.hit_ratio),
+        figures.share(group.repeats),
+    )
+
+
+def filter_for(dimension: str, name: str) -> str | None:
+    """Return the expression that shows a group's requests; None if there is none."""
+    if dimension == "tags":
+        try:
+            tags = json.loads(name)
+        except ValueError:
+            return None
+        if not isinstance(tags, dict) or not tags:
+            return None
+        return _joined(f"tag.{key}:{_quoted(str(value))}" for key, value in tags.items())
+    return f"{dimension}:none" if name == NONE else f"{dimension}:{_quoted(name)}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _joined(terms: Iterable[str]) -> str:
+    return " ".join(terms)
