@@ -27,7 +27,8 @@ def start_child(
     It has a session of its own, so that a Ctrl-C meant for the app does not reach it.
     """
     return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        # -P: a file of the current folder that is named like a module of ours must not be run in its place.
+        [sys.executable, "-P", "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=stdout,
         stderr=stderr,

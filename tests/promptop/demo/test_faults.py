@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -302,3 +304,9 @@ def test_every_fault_can_be_named(name: str) -> None:
 def test_a_fault_that_cannot_be_meant_is_refused(bad: str) -> None:
     with pytest.raises(ValueError):
         parse(bad, "")
+
+
+def test_the_documentation_lists_every_fault() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "demo.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `([\w-]+)` \| (.+) \|$", page, re.MULTILINE))
+    assert {name: listed.get(name) for name in FAULTS} == dict(FAULTS)
