@@ -90,8 +90,8 @@ def test_streams(fault: str, endpoint: SimulatedEndpoint, log: Writer, rows: Row
     name = OPTIONS.get(fault, fault)
     before = own_faults().count
     with httpx2.Client() as plain, promptop.observe(httpx2.Client(), log=log) as watched:
+        _, error = fetch(plain, url, ask(True, True), name)
         for asked in (True, False):
-            _, error = fetch(plain, url, ask(True, asked), name)
             seen, watched_error = fetch(watched, url, ask(True, asked), name)
             record = endpoint.requests[-1]
             sent = bytes(record.sent)
