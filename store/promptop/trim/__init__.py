@@ -1,0 +1,27 @@
+"""Trimming: rules → edits, each with its saving; and lint. Standard library only, but for the token counts."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from promptop.trim.engine import Edit as Edit
+    from promptop.trim.engine import Trimmed as Trimmed
+    from promptop.trim.engine import apply as apply
+    from promptop.trim.engine import chosen as chosen
+    from promptop.trim.engine import contexts as contexts
+    from promptop.trim.engine import find as find
+    from promptop.trim.engine import trim as trim
+    from promptop.trim.rules import RULES as RULES
+
+__all__ = ["RULES", "Edit", "Trimmed", "apply", "chosen", "contexts", "find", "trim"]
+
+_HOMES = {**dict.fromkeys(__all__, "promptop.trim.engine"), "RULES": "promptop.trim.rules"}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'promptop.trim' has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)

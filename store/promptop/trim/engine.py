@@ -1,0 +1,161 @@
+"""From rules to edits: what may be applied, what each saves, and the text that comes out.
+
+Invariants, held by tests: protected zones come out as they went in (safe rules), negations are the same, no message is
+emptied, the result never has more tokens, and trimming a trimmed text changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from promptop.errors import UsageError
+from promptop.trim.rules import RULES, Rule, Severity
+from promptop.trim.zones import Zones, negations
+
+_PASSES = 6
+_CONTEXT = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change of a text."""
+
+    rule: str
+    severity: Severity
+    start: int
+    """Offset in characters of the text it was found in."""
+    end: int
+    before: str
+    after: str
+    line: int
+    """Line of its start, from 1."""
+    tokens_saved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """A text after its edits."""
+
+    text: str
+    edits: tuple[Edit, ...]
+    """Offsets are those of the text that was given."""
+    tokens_before: int
+    tokens_after: int
+
+
+def chosen(select: Iterable[str] = (), *, safe_only: bool = False) -> tuple[Rule, ...]:
+    """Return the rules with these ids (all for none); raise :class:`UsageError` for an id that no rule has."""
+    wanted = set(select)
+    known = {rule.id for rule in RULES}
+    if unknown := wanted - known:
+        raise UsageError(f"There is no rule {min(unknown)!r}.", f"Rules: {', '.join(sorted(known))}.")
+    return tuple(
+        rule
+        for rule in RULES
+        if (rule.id in wanted if wanted else True) and not (safe_only and rule.severity != "safe")
+    )
+
+
+def find(text: str, rules: Sequence[Rule] = RULES) -> list[Edit]:
+    """Return edits that may be applied to ``text``, one by one or together: in order, none over another."""
+    zones = Zones(text)
+    taken: list[Edit] = []
+    for rule in rules:
+        for proposal in rule.find(zones):
+            start, end, after = proposal.start, proposal.end, proposal.after
+            before = text[start:end]
+            if before == after or (not rule.may_enter_zones and zones.touches(start, end)):
+                continue
+            if negations(before) != negations(after) and not rule.may_enter_zones and rule.id != "repeated-sentence":
+                continue
+            if any((edit.start < end and start < edit.end) or edit.start == start for edit in taken):
+                continue
+            taken.append(Edit(rule.id, rule.severity, start, end, before, after, text.count("\n", 0, start) + 1))
+    taken.sort(key=lambda edit: edit.start)
+    return _without_emptying(text, zones, taken)
+
+
+def _without_emptying(text: str, zones: Zones, edits: list[Edit]) -> list[Edit]:
+    """Leave out what would leave a message without a word."""
+    kept = edits
+    for start, end in zones.messages:
+        inside = [edit for edit in edits if start <= edit.start < end]
+        if inside and re.search(r"\w", text[start:end]):
+            rest = apply(text[start:end], [replace(e, start=e.start - start, end=e.end - start) for e in inside])
+            if not re.search(r"\w", rest):
+                kept = [edit for edit in kept if edit not in inside]
+    return kept
+
+
+def apply(text: str, edits: Sequence[Edit]) -> str:
+    """Return the text with these edits, which are in order and do not overlap."""
+    parts, at = [], 0
+    for edit in edits:
+        parts += [text[at : edit.start], edit.after]
+        at = edit.end
+    return "".join([*parts, text[at:]])
+
+
+def contexts(text: str, edit: Edit) -> tuple[str, str]:
+    """Return a piece of the text around an edit, before and after it: the difference of their tokens is the saving.
+
+    The piece ends at line breaks where they are near, since tokens seldom run over them.
+    """
+    start = text.rfind("\n", max(0, edit.start - _CONTEXT), edit.start) + 1 or max(0, edit.start - _CONTEXT)
+    end = text.find("\n", edit.end, edit.end + _CONTEXT)
+    end = min(len(text), edit.end + _CONTEXT) if end < 0 else end + 1
+    return text[start:end], text[start : edit.start] + edit.after + text[edit.end : end]
+
+
+def trim(text: str, encoding: str, rules: Sequence[Rule] = RULES) -> Trimmed:
+    """Apply every edit that saves tokens under ``encoding``, again and again until nothing is left to save."""
+    from promptop.tokens import TokenDocument
+
+    document = TokenDocument(encoding, text)
+    first_count = document.count
+    origin = list(range(len(text) + 1))
+    applied: list[Edit] = []
+    current = text
+    for _ in range(_PASSES):
+        found = find(current, rules)
+        done: list[Edit] = []
+        for edit in reversed(found):
+            count = document.count
+            saved = count - document.replace(edit.start, edit.end, edit.after)
+            if saved <= 0:
+                document.replace(edit.start, edit.start + len(edit.after), edit.before)
+                continue
+            done.append(replace(edit, tokens_saved=saved))
+        if not done:
+            break
+        for edit in done:  # from the end, so that offsets of those before stay true
+            start, end = origin[edit.start], origin[edit.end]
+            applied.append(replace(edit, start=start, end=end))
+            origin[edit.start : edit.end] = [start] * len(edit.after)
+        current = document.text
+    edits = _merged(text, current, origin, applied)
+    return Trimmed(current, edits, first_count, document.count)
+
+
+def _merged(text: str, result: str, origin: list[int], applied: list[Edit]) -> tuple[Edit, ...]:
+    """Join edits that later passes made over each other, and give all of them offsets of the first text."""
+    merged: list[Edit] = []
+    for edit in sorted(applied, key=lambda each: (each.start, each.end)):
+        if merged and edit.start <= merged[-1].end and (edit.start < merged[-1].end or edit.start == merged[-1].start):
+            last = merged[-1]
+            names = dict.fromkeys([*last.rule.split("+"), edit.rule])
+            severity: Severity = "check" if "check" in (last.severity, edit.severity) else "safe"
+            saved = last.tokens_saved + edit.tokens_saved
+            end = max(last.end, edit.end)
+            merged[-1] = replace(last, rule="+".join(names), severity=severity, end=end, tokens_saved=saved)
+        else:
+            merged.append(edit)
+    told = []
+    for edit in merged:
+        after = result[bisect_left(origin, edit.start) : bisect_left(origin, edit.end)]
+        before = text[edit.start : edit.end]
+        told.append(replace(edit, before=before, after=after, line=text.count("\n", 0, edit.start) + 1))
+    return tuple(told)
