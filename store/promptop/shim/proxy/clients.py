@@ -80,6 +80,8 @@ class Answer:
     close: Callable[[], Awaitable[None]]
     """Give the connection up, or back if the body has been read; idempotent."""
     connected: Connected = field(default_factory=Connected)
+    at_hand: Callable[[], bytes] = bytes
+    """Bytes of the body that have come already, perhaps none; taken without waiting."""
 
 
 class Client(Protocol):
@@ -174,7 +176,11 @@ class Http1:
             response.close()
 
         fields = [(name.decode("utf-8", "replace"), _text(value)) for name, value in response.raw_headers]
-        return Answer(response.status, response.reason or "", fields, read, close, note)
+
+        def at_hand() -> bytes:
+            return b"" if content.exception() is not None else content.read_nowait()
+
+        return Answer(response.status, response.reason or "", fields, read, close, note, at_hand)
 
     async def close(self) -> None:
         """Close every connection."""
