@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("promptop.cli.models", "the catalogue: prices, windows, tokenizers"),
     "run": ("promptop.cli.run", "send a prompt to one model, streamed, with its timings"),
     "compare": ("promptop.cli.compare", "send a prompt to several models and compare"),
+    "batch": ("promptop.cli.batch", "send many prompts: limited, cached, resumable, under a cap"),
     "proxy": ("promptop.cli.proxy", "log the calls of any program that speaks to an endpoint"),
     "watch": ("promptop.cli.watch", "run a command with its calls logged"),
     "log": ("promptop.cli.log", "where the request log is, and what to do with it"),
