@@ -84,9 +84,9 @@ _folders: dict[str | None, Path] = {}
 def prices_path() -> Path:
     """Return where ``prices.toml`` is looked for."""
     key = os.environ.get("PROMPTOP_CONFIG_DIR")
-    if key not in _folders:  # asking the system's folder costs more than pricing a row
-        _folders[key] = config_dir()
-    return _folders[key] / "prices.toml"
+    if key not in _folders:  # asking the system's folder costs more than pricing a row, joining a path a tenth of it
+        _folders[key] = config_dir() / "prices.toml"
+    return _folders[key]
 
 
 def current() -> Overrides:
