@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("promptop.cli.run", "send a prompt to one model, streamed, with its timings"),
     "compare": ("promptop.cli.compare", "send a prompt to several models and compare"),
     "batch": ("promptop.cli.batch", "send many prompts: limited, cached, resumable, under a cap"),
+    "embed": ("promptop.cli.embed", "embed the lines of a file in as few requests as possible"),
     "proxy": ("promptop.cli.proxy", "log the calls of any program that speaks to an endpoint"),
     "watch": ("promptop.cli.watch", "run a command with its calls logged"),
     "log": ("promptop.cli.log", "where the request log is, and what to do with it"),
