@@ -7,10 +7,13 @@ the call into the log's queue, and the writer's thread calls :meth:`Call.finish`
 
 from __future__ import annotations
 
+import atexit
+import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 from promptop.shim.boundary import count_fault
 from promptop.shim.note import Note, current_note
@@ -25,6 +28,11 @@ clock = time.perf_counter
 """Seconds, monotonic: the clock of every stamp."""
 
 Headers = Iterable[tuple[str, str]]
+
+
+_live: WeakSet[Call] = WeakSet()
+"""Calls under way: the end of the process ends them, so that they leave a row."""
+_hooked = False
 
 
 class Sink(Protocol):
@@ -137,6 +145,9 @@ class Call:
         self.note: Note | None = current_note()
         if self.note is not None:
             self.note._begin(self)
+        if not _hooked:
+            _hook()
+        _live.add(self)
         self.started_ms = time.time_ns() // 1_000_000
         self.started_s = clock()
 
@@ -208,6 +219,7 @@ class Call:
             return
         self._ended = True
         try:
+            _live.discard(self)
             self.error = error
             if self.reader is None:
                 self.reader = StreamReader(self.started_s)
@@ -235,3 +247,17 @@ class Call:
             self.error = self.note = None
             if self.reader is not None:
                 self.reader.release()
+
+
+def _hook() -> None:
+    """End calls with the process; before the log's own handler, since a log is made before its first call."""
+    global _hooked  # noqa: PLW0603
+    _hooked = True
+    atexit.register(_end_live)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_live.clear)  # the parent's calls are the parent's
+
+
+def _end_live() -> None:
+    for call in list(_live):
+        call.end("abandoned")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import re
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -227,3 +229,30 @@ def test_redirects_hooks_and_auth_of_the_client_stay(family: Any, url: str, log:
     assert response.request.headers["authorization"].startswith("Basic ")
     assert client.timeout.read == 7
     assert "cGFzc3dvcmQxMjM" not in repr(rows())
+
+
+@pytest.mark.parametrize("way", ["sys.exit(3)", "1 / 0", "os._exit(3) if os.fork() == 0 else os.wait()"])
+def test_a_stream_that_runs_when_the_process_ends(way: str, url: str, log: Writer, rows: Rows) -> None:
+    code = f"""
+import os, sys, httpx2, promptop
+client = promptop.observe(httpx2.Client(), log={str(log.path)!r})
+stream = client.stream("POST", {url!r}, json={BODY!r}, headers={{"x-simulate": "stall;s=30"}})
+response = stream.__enter__()
+reads = response.iter_bytes()
+while b'"content":"' not in next(reads):
+    pass
+{way}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60)
+    assert b"promptop" not in done.stderr.replace(b"import os, sys, httpx2, promptop", b"")
+    (row,) = rows()
+    assert row.error_type == "cancelled" and row.http_response_status_code == 200 and row.request_model == "sim-fast"
+
+
+async def test_dropped_without_being_read_async(url: str, log: Writer, rows: Rows) -> None:
+    client = promptop.observe(httpx2.AsyncClient(), log=log)
+    response = await client.send(client.build_request("POST", url, json=BODY), stream=True)
+    del response
+    gc.collect()
+    assert [row.error_type for row in rows()] == ["cancelled"]
+    await client.aclose()
