@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from promptop.log import files
+from promptop.log import files, marks
 from promptop.log.stats import NONE_GROUP
 from promptop.log.sums import (
     ALL,
@@ -91,12 +91,11 @@ class RollupView:
             with self._opened() as connection:
                 if connection is None:
                     return False
-                meta = dict(connection.execute("SELECT key, value FROM meta"))
+                meta = marks.facts(connection)
                 rows.execute("BEGIN")
                 try:
-                    known = _log_meta(rows)
-                    mark = int(meta["mark"])
-                    if not _ours(rows, meta, known, mark):
+                    known = marks.facts(rows)
+                    if not meta["mark"] or not marks.same_rows(rows, meta, known.get("log_id", "")):
                         return False
                     self._add(sums, rows, connection, by, meta, int(known.get("pruned_before_ms", 0)))
                 finally:
@@ -213,18 +212,3 @@ def _widened(moment_ms: int, kept_from: Sequence[int], rows_from_ms: int, *, up:
         if start >= kept_from[level]:
             return start + span if up and start < moment_ms else start
     return moment_ms
-
-
-def _log_meta(rows: sqlite3.Connection) -> dict[str, Any]:
-    if rows.execute("PRAGMA user_version").fetchone()[0] < 2:
-        return {}
-    return dict(rows.execute("SELECT key, value FROM meta"))
-
-
-def _ours(rows: sqlite3.Connection, meta: dict[str, Any], known: dict[str, Any], mark: int) -> bool:
-    """Tell whether the sums were made of this log: not of one that it replaced, nor of its future before a restore."""
-    if not mark or meta.get("log_id") != known.get("log_id", ""):
-        return False
-    sequence = rows.execute("SELECT seq FROM sqlite_sequence WHERE name = 'requests'").fetchone()
-    row = rows.execute("SELECT started_ms FROM requests WHERE id = ?", (mark,)).fetchone()
-    return sequence is not None and sequence[0] >= mark and (row is None or row[0] == meta.get("mark_started_ms"))

@@ -20,6 +20,7 @@ from promptop.errors import PromptopError
 from promptop.log import files
 from promptop.log.foreign import litellm_row, llm_rows, openai_row
 from promptop.log.pricing import price_row
+from promptop.log.rollups import Rollups
 from promptop.log.row import COLUMNS, Row
 
 _BATCH = 500
@@ -67,6 +68,9 @@ def import_file(log: Path, source: Path) -> Imported:
                     _insert(connection, batch, done)
                     batch = []
             _insert(connection, batch, done)
+        if done.rows:
+            with Rollups(log) as rollups:  # so that the monitor opens at once
+                rollups.catch_up(10.0, limit=5_000)
     except (sqlite3.Error, OSError) as error:
         raise files.explain(log, error) from None
     if not done.rows and not done.known:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from promptop.errors import PromptopError
-from promptop.log import files
+from promptop.log import files, marks
 from promptop.log.stats import SELECTED
 from promptop.log.sums import (
     ALL,
@@ -107,20 +107,25 @@ class Rollups:
         """Return how many ids lie above the mark."""
         rows, sums = self._open()
         last = rows.execute("SELECT max(id) FROM requests").fetchone()[0] or 0
-        return max(0, int(last) - int(_meta(sums, "mark")))
+        return max(0, int(last) - int(marks.fact(sums, "mark")))
+
+    def busy(self) -> bool:
+        """Tell whether another process holds the lease."""
+        _, sums = self._open()
+        left_ms = int(marks.fact(sums, "lease_until_ms")) - time.time_ns() // 1_000_000
+        return marks.fact(sums, "lease") != self._holder and 0 < left_ms <= 2000 * LEASE_S
 
     def fold(self, limit: int = 2_000) -> int | None:
         """Fold the next rows in one transaction and return their number; None if another process holds the lease."""
         rows, sums = self._open()
         sums.execute("BEGIN IMMEDIATE")
         try:
-            now_ms = time.time_ns() // 1_000_000
-            if not self._leased(sums, now_ms):
+            if not self._leased(sums):
                 sums.execute("ROLLBACK")
                 return None
             mark = self._checked_mark(rows, sums)
             count = self._fold(rows, sums, "rollups", mark, limit, frozen_before_ms=0)
-            _set(sums, "lease_until_ms", now_ms + round(LEASE_S * 1000))
+            self._renew(sums)
             sums.execute("COMMIT")
         except BaseException:
             self._known.clear()  # series that the rollback took away
@@ -148,7 +153,7 @@ class Rollups:
         rows, sums = self._open(mend=True)
         self._renew(sums)  # whoever folds now is told to wait
         self.catch_up(float("inf"), limit=20_000)  # stretches that retention has cut are kept: they must be complete
-        boundary = _log_meta(rows, "pruned_before_ms", 0)
+        boundary = marks.fact(rows, "pruned_before_ms")
         last = int(rows.execute("SELECT max(id) FROM requests").fetchone()[0] or 0)
         self._begin_rebuild(sums, boundary)
         mark = done = 0
@@ -159,7 +164,7 @@ class Rollups:
                 done += self._fold(
                     rows, sums, "rebuilt", mark, 20_000, frozen_before_ms=boundary, mark_key="rebuilt_mark"
                 )
-                mark = int(_meta(sums, "rebuilt_mark"))
+                mark = int(marks.fact(sums, "rebuilt_mark"))
                 sums.execute("COMMIT")
             except BaseException:
                 self._known.clear()
@@ -170,9 +175,9 @@ class Rollups:
         sums.execute("BEGIN IMMEDIATE")
         try:
             # Another process may have folded meanwhile; from this mark on the rows are folded again into the new table.
-            _set(sums, "mark", mark)
-            _set(sums, "mark_started_ms", _started(rows, mark))
-            _set(sums, "log_id", _log_meta(rows, "log_id", ""))
+            marks.note(sums, "mark", mark)
+            marks.note(sums, "mark_started_ms", marks.started_ms(rows, mark) or 0)
+            marks.note(sums, "log_id", marks.fact(rows, "log_id", ""))
             sums.execute("DROP TABLE rollups")
             sums.execute("ALTER TABLE rebuilt RENAME TO rollups")
             sums.execute("COMMIT")
@@ -192,12 +197,12 @@ class Rollups:
             for level, days in enumerate(KEPT_DAYS):
                 before_ms = now_ms - days * 86_400_000
                 before_ms -= before_ms % LEVELS_MS[-1]
-                if not days or before_ms <= int(_meta(sums, f"kept_from_{level}")):
+                if not days or before_ms <= int(marks.fact(sums, f"kept_from_{level}")):
                     continue
                 for kind in KINDS:
                     span = (key_of(level, kind, 0), key_of(level, kind, before_ms))
                     gone += sums.execute("DELETE FROM rollups WHERE key >= ? AND key < ?", span).rowcount
-                _set(sums, f"kept_from_{level}", before_ms)
+                marks.note(sums, f"kept_from_{level}", before_ms)
             sums.execute("COMMIT")
         except BaseException:
             if sums.in_transaction:
@@ -251,36 +256,27 @@ class Rollups:
             raise
         return connection
 
-    def _leased(self, sums: sqlite3.Connection, now_ms: int) -> bool:
+    def _leased(self, sums: sqlite3.Connection) -> bool:
         """Take or renew the lease; False if another holds it. One that lies far ahead is a clock that was set back."""
-        left_ms = int(_meta(sums, "lease_until_ms")) - now_ms
-        if _meta(sums, "lease") != self._holder and 0 < left_ms <= 2000 * LEASE_S:
+        if self.busy():
             return False
-        _set(sums, "lease", self._holder)
+        marks.note(sums, "lease", self._holder)
         return True
 
     def _renew(self, sums: sqlite3.Connection) -> None:
-        _set(sums, "lease", self._holder)
-        _set(sums, "lease_until_ms", time.time_ns() // 1_000_000 + round(LEASE_S * 1000))
+        marks.note(sums, "lease", self._holder)
+        marks.note(sums, "lease_until_ms", time.time_ns() // 1_000_000 + round(LEASE_S * 1000))
 
     def _checked_mark(self, rows: sqlite3.Connection, sums: sqlite3.Connection) -> int:
         """Return the mark, or 0 after emptying the rollups if they belong to another log or to its future."""
-        mark = int(_meta(sums, "mark"))
-        log_id = _log_meta(rows, "log_id", "")
-        ours = _meta(sums, "log_id") in {log_id, ""}
-        if ours and mark:
-            found = _started(rows, mark)
-            highest = rows.execute("SELECT seq FROM sqlite_sequence WHERE name = 'requests'").fetchone()
-            # A log restored from a backup has fewer ids, or another row under the same id.
-            ours = (found in {0, int(_meta(sums, "mark_started_ms"))}) and highest is not None and highest[0] >= mark
-        if not ours:
+        known, log_id = marks.facts(sums), marks.fact(rows, "log_id", "")
+        if not marks.same_rows(rows, known, log_id):
             sums.execute("DELETE FROM rollups")
-            sums.execute(
-                "UPDATE meta SET value = 0 WHERE key IN ('mark', 'mark_started_ms', 'kept_from_0', 'kept_from_1')"
-            )
-            mark = 0
-        _set(sums, "log_id", log_id)
-        return mark
+            for key in ("mark", "mark_started_ms", "kept_from_0", "kept_from_1"):
+                marks.note(sums, key, 0)
+            known["mark"] = 0
+        marks.note(sums, "log_id", log_id)
+        return int(known["mark"])
 
     def _begin_rebuild(self, sums: sqlite3.Connection, boundary: int) -> None:
         sums.execute("BEGIN IMMEDIATE")
@@ -288,7 +284,7 @@ class Rollups:
             self._renew(sums)
             sums.execute("DROP TABLE IF EXISTS rebuilt")
             sums.execute(_table("rebuilt"))
-            sums.execute("INSERT OR REPLACE INTO meta VALUES ('rebuilt_mark', 0)")
+            marks.note(sums, "rebuilt_mark", 0)
             if boundary:
                 for level in range(len(LEVELS_MS)):
                     for kind in KINDS:
@@ -332,9 +328,9 @@ class Rollups:
                     if start >= frozen_before_ms
                 ],
             )
-        _set(sums, mark_key, last[0])
+        marks.note(sums, mark_key, last[0])
         if mark_key == "mark":
-            _set(sums, "mark_started_ms", last[1])
+            marks.note(sums, "mark_started_ms", last[1])
         return count
 
     def _by_level(
@@ -387,24 +383,3 @@ def _add_to(cells: dict[Any, Cell], key: Any, cell: Cell) -> None:
     if found.owner is not cells:
         found = cells[key] = found.copied(cells)
     found.add(cell)
-
-
-def _meta(connection: sqlite3.Connection, key: str) -> Any:
-    found = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return found[0] if found else 0
-
-
-def _set(connection: sqlite3.Connection, key: str, value: object) -> None:
-    connection.execute("UPDATE meta SET value = ? WHERE key = ?", (value, key))
-
-
-def _log_meta(rows: sqlite3.Connection, key: str, default: Any) -> Any:
-    if rows.execute("PRAGMA user_version").fetchone()[0] < 2:  # not yet migrated by a writer: has no table for it
-        return default
-    found = rows.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return found[0] if found else default
-
-
-def _started(rows: sqlite3.Connection, row_id: int) -> int:
-    found = rows.execute("SELECT started_ms FROM requests WHERE id = ?", (row_id,)).fetchone()
-    return int(found[0]) if found else 0

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptop.log import LogReader, Stats, Window, files
+from promptop.log.folding import Folding
 from promptop.log.rollups import Rollups
 from promptop.log.stats import SELECTED
 from promptop.log.sums import LEVELS_MS, STORED, kinds_at
@@ -206,3 +207,19 @@ def test_only_the_holder_of_the_lease_folds(log: Path) -> None:
         assert first.fold(10) == 10
         assert second.fold(10) is None
         assert first.fold(10) == 10
+
+
+def test_a_process_of_its_own_folds_what_nobody_folds(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(log, random_rows(300, seed=15))
+    folding = Folding(log)
+    assert not folding.start()  # not worth a process
+    monkeypatch.setattr("promptop.log.folding.WORTH_IT", 100)
+    with Rollups(log) as other:
+        other.fold(10)
+        assert not folding.start()  # another one is at it
+    assert folding.start()
+    folding.wait(30)
+    with Rollups(log) as rollups:
+        assert rollups.lag() == 0
+    folding.close()
+    assert not Folding(log.with_name("missing.db")).start()
