@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from textual.widgets import SelectionList
 
 from promptop.log import LogReader, Stats, Writer
 from promptop.log.items import Finished
@@ -140,3 +141,39 @@ async def test_views_drill_and_scrub(log_path: Path) -> None:
         assert pane.table.feed.rows
         await pilot.press("]")
         await until(pilot, lambda: pane.shown.query.until_ms is None and pane.table.row_count == 109)
+
+
+async def test_rows_by_size_and_columns_by_choice(log_path: Path) -> None:
+    rows = [row(100 - i, request_model=f"m{i}", cost_usd=float(i % 7), duration_s=float(i)) for i in range(40)]
+    write(log_path, [*rows, row(1, request_model="unpriced", cost_usd=None, duration_s=None, total_s=None)])
+    app = Host(log_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        table = app.pane.table
+        await pilot.press("o")
+        assert table.order == "total"
+        assert table.current is not None
+        assert table.current.request_model == "m39"
+        assert not table.following
+        assert "largest total of the loaded rows first" in screen_text(app)
+        await pilot.press("down")
+        write(log_path, [row(0, request_model="longest", duration_s=500.0)])
+        await until(pilot, lambda: table.row_count == 42)
+        assert table.current.request_model == "m38"  # what is read stays under the cursor
+        await pilot.press("home")
+        assert table.current.request_model == "longest"
+        for _ in range(4):
+            await pilot.press("o")
+        assert table.order == "time"
+        assert table.following
+        assert table.current.request_model == "longest"  # the newest
+
+        assert "TTFT" in table.render_line(0).text
+        await pilot.press("h")
+        await until(pilot, lambda: app.screen is not app.screen_stack[0])
+        app.screen.query_one(SelectionList).deselect("ttft")
+        await pilot.press("escape")
+        await until(pilot, lambda: "ttft" in table.hidden)
+        await pilot.pause()
+        assert "TTFT" not in table.render_line(0).text
+        assert "longest" in screen_text(app)

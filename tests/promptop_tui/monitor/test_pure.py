@@ -14,9 +14,9 @@ from promptop.models import Model, Rates
 from promptop.settings import MonitorSettings
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
 from promptop_tui.monitor.charts import KINDS, LAYERS
+from promptop_tui.monitor.errands import RowFound
 from promptop_tui.monitor.figures import Figure, figures_of
 from promptop_tui.monitor.handover import message_for
-from promptop_tui.monitor.reader import RowFound
 from promptop_tui.monitor.receipt import messages_of, receipt
 from promptop_tui.monitor.rows import CAP, COLUMNS, Feed, cells_of, clock, status_of
 from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot, Spend, month_bounds, project

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from promptop.log import parse_filter
-from promptop_tui.monitor.reader import PAGE, Answer, MonitorReader, OlderRows, RowFound
+from promptop_tui.monitor.errands import PAGE, OlderRows, RowFound
+from promptop_tui.monitor.reader import Answer, MonitorReader
 from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
 
 from .conftest import NOW, Clock, row, write

@@ -14,7 +14,7 @@ from promptop.log import Writer
 from promptop.log.items import Finished
 from promptop_tui.messages import OpenInEditor, OpenInPlayground, ShowInMonitor
 from promptop_tui.monitor.detail import DetailScreen
-from promptop_tui.monitor.reader import PAGE
+from promptop_tui.monitor.errands import PAGE
 from promptop_tui.widgets.chart import Chart
 
 from .conftest import NOW, Host, row, screen_text, until, write

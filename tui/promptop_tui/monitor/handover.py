@@ -9,7 +9,7 @@ from promptop_tui.messages import OpenInEditor, OpenInPlayground
 from promptop_tui.monitor.receipt import messages_of
 
 if TYPE_CHECKING:
-    from promptop_tui.monitor.reader import RowFound
+    from promptop_tui.monitor.errands import RowFound
 
 _PARAMETERS = ("max_tokens", "temperature", "top_p", "seed")
 

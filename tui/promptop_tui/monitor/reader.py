@@ -18,50 +18,21 @@ from typing import TYPE_CHECKING
 
 from promptop.errors import PromptopError
 from promptop.log.stats import Stats
-from promptop.log.windows import JOIN
-from promptop_tui.monitor.breakdown import Breakdown, Group, repeats_of
+from promptop_tui.monitor import errands
+from promptop_tui.monitor.breakdown import Breakdown
+from promptop_tui.monitor.errands import BUDGET_S, PAGE, OlderRows, RowFound, compiled
 from promptop_tui.monitor.snapshot import Query, Snapshot, Spend, month_bounds, project
 
 if TYPE_CHECKING:
-    from promptop.log import Filter, LogReader, StoredRow, Window
-    from promptop.log.bodies import StoredBody
-    from promptop_tui.monitor.receipt import Line
+    from promptop.log import LogReader, StoredRow, Window
 
-PAGE = 200
-"""Rows of a page of the table."""
 FLOOD = 2_000
 """With more new rows than this since the last look, only the newest page is read."""
-BUDGET_S = 0.3
-"""Seconds that one search for rows of a filter may take; it goes on where it stopped."""
 FEW_ENOUGH = 300_000
 """Rows of a window up to which a filter holds for its figures: rollups know no filter, and a row takes 5 µs."""
 HOLD_MS = 2_000
-HASHED = 100_000
-"""Rows of a window up to which repeats are counted: prompt hashes are in no rollup."""
 _SHARE = 20
 _SPEND_S = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class OlderRows:
-    """A page of rows before those that are shown, oldest first."""
-
-    query: Query
-    rows: tuple[StoredRow, ...]
-    older_from: int | None
-    """Id before which the search goes on; None at the beginning of the log."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowFound:
-    """One row with what is kept of its bodies; None if it is gone."""
-
-    row: StoredRow | None
-    purpose: str = "show"
-    lines: tuple[Line, ...] = ()
-    """The receipt."""
-    body: StoredBody | None = None
-    calls_per_day: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +56,7 @@ class MonitorReader:
         self._wake = threading.Event()
         self._guard = threading.Lock()
         self._asked: Query | None = None
-        self._errands: deque[Callable[[], Answer]] = deque()
+        self._errands: deque[Callable[[LogReader], Answer]] = deque()
         self._stopped = False
         self._idle = True
         self._fresh_start = False
@@ -128,26 +99,26 @@ class MonitorReader:
 
     def older(self, query: Query, before_id: int) -> None:
         """Want the page of rows before ``before_id``."""
-        self._errand(lambda: self._older(query, before_id))
+        self._errand(lambda log: errands.older(log, query, before_id))
 
     def fetch(self, row_id: int, purpose: str = "show") -> None:
         """Want one row with its bodies."""
-        self._errand(lambda: self._fetch(row_id, purpose))
+        self._errand(lambda log: errands.fetch(log, self._path, row_id, purpose))
 
     def break_down(self, query: Query, dimension: str) -> None:
         """Want the groups of the window in one dimension."""
-        self._errand(lambda: self._break_down(query, dimension))
+        self._errand(lambda log: errands.break_down(log, query, dimension, self._now_ms()))
 
     def fetch_kept(self, filter_text: str, purpose: str, calls_per_day: float) -> None:
         """Want the latest row of a filter whose prompt was kept."""
-        self._errand(lambda: self._fetch_kept(filter_text, purpose, calls_per_day))
+        self._errand(lambda log: errands.fetch_kept(log, self._path, filter_text, purpose, calls_per_day))
 
     def stop(self) -> None:
         """End :meth:`run` soon; it may be run again."""
         self._stopped = True
         self._wake.set()
 
-    def _errand(self, errand: Callable[[], Answer]) -> None:
+    def _errand(self, errand: Callable[[LogReader], Answer]) -> None:
         with self._guard:
             self._errands.append(errand)
         self._wake.set()
@@ -173,9 +144,12 @@ class MonitorReader:
             self._close()
             self._idle = True
 
-    def _answer(self, errand: Callable[[], Answer]) -> None:
+    def _answer(self, errand: Callable[[LogReader], Answer]) -> None:
         try:
-            self._deliver(errand())
+            log = self._open()
+            if log is None:
+                raise PromptopError("There is no log any more.", "It is read again as soon as it is back.")
+            self._deliver(errand(log))
         except PromptopError as error:
             self._deliver(Trouble(error.cause, error.remedy))
         except (sqlite3.Error, OSError) as error:
@@ -292,7 +266,7 @@ class MonitorReader:
         self, log: LogReader, since: int, until: int, now_ms: int, before: Snapshot, query: Query
     ) -> tuple[Window, Stats | None, Spend | None, bool, int]:
         started = perf_counter()
-        where = _compiled(query.filter)
+        where = compiled(query.filter)
         unfiltered = where is not None and log.window(since, until, by=()).total.n > FEW_ENOUGH
         where = None if unfiltered else where
         window = log.window(since, until, step_ms=query.span.step_s * 1000, by=("model",), where=where)
@@ -327,7 +301,7 @@ class MonitorReader:
     def _rows(self, log: LogReader, query: Query, *, restart: bool) -> tuple[tuple[StoredRow, ...], bool, int | None]:
         """Return new rows, oldest first, whether they replace those shown, and where older ones begin."""
         newest = log.last_id() or 0
-        where = _compiled(query.rows_filter)
+        where = compiled(query.rows_filter)
         before = self._last_id
         if restart or before is None or newest < before or (query.tails and newest - before > FLOOD):
             self._last_id = newest
@@ -355,61 +329,3 @@ class MonitorReader:
             return False
         resumed, self._held = self._held and query.tails, False
         return not resumed
-
-    def _older(self, query: Query, before_id: int) -> OlderRows:
-        log = self._open()
-        if log is None:
-            return OlderRows(query, (), None)
-        page = log.page(PAGE, before_id, _compiled(query.rows_filter), budget_s=BUDGET_S)
-        return OlderRows(query, tuple(reversed(page.rows)), page.before_id)
-
-    def _break_down(self, query: Query, dimension: str) -> Breakdown:
-        log = self._open()
-        now_ms = self._now_ms()
-        since, until = query.bounds_ms(now_ms)
-        if log is None:
-            return Breakdown(dimension, Stats(), (), 0.0)
-        where = _compiled(query.filter)
-        window = log.window(since, until, by=(dimension,), where=where)
-        repeats: dict[str, float] = {}
-        if dimension != "hash" and window.total.n <= HASHED:
-            repeats = repeats_of(log.window(since, until, by=(dimension, "hash"), where=where).groups, JOIN)
-        span = log.span()
-        covered = min(until, now_ms) - max(since, span[0] if span else since)
-        groups = tuple(Group(name, stats, repeats.get(name)) for name, stats in window.groups.items())
-        return Breakdown(dimension, window.total, groups, max(covered, 60_000) / 86_400_000)
-
-    def _fetch_kept(self, filter_text: str, purpose: str, calls_per_day: float) -> RowFound:
-        from promptop.log.bodies import read_body
-
-        log = self._open()
-        page = log.page(PAGE, where=_compiled(filter_text), budget_s=BUDGET_S) if log else None
-        rows = page.rows if page else []
-        for row in rows:
-            body = read_body(self._path, row.id)
-            if body is not None and body.request:
-                return RowFound(row, purpose, (), body, calls_per_day)
-        return RowFound(rows[0] if rows else None, purpose, (), None, calls_per_day)
-
-    def _fetch(self, row_id: int, purpose: str) -> RowFound:
-        log = self._open()
-        row = log.get(row_id) if log else None
-        if row is None:
-            return RowFound(None, purpose)
-        from promptop.log.bodies import read_body
-        from promptop.models import find
-        from promptop_tui.monitor.receipt import receipt
-
-        body = read_body(self._path, row_id)
-        model = next(
-            (found for name in (row.response_model, row.request_model) if name and (found := find(name))), None
-        )
-        return RowFound(row, purpose, receipt(row, model, body), body)
-
-
-def _compiled(text: str) -> Filter | None:
-    if not text:
-        return None
-    from promptop.log import parse_filter
-
-    return parse_filter(text)

@@ -1,8 +1,8 @@
-"""The table of requests: a followed tail over the rows that are loaded."""
+"""The table of requests: a followed tail over the rows that are loaded, or those rows by size."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,17 @@ if TYPE_CHECKING:
     from promptop.log import StoredRow
     from promptop_tui.monitor.snapshot import Snapshot
 
+ORDERS: dict[str, Callable[[StoredRow], float | None]] = {
+    "time": lambda row: None,
+    "total": lambda row: row.duration_s if row.duration_s is not None else row.total_s,
+    "TTFT": lambda row: row.ttft_s,
+    "cost": lambda row: row.cost_usd,
+    "tokens": lambda row: _sum(row.usage_input_tokens, row.usage_output_tokens),
+}
+"""Order → the figure that is largest first; rows without it come last. Time is the log's own order."""
 
-class RequestTable(VirtualTable, inherit_css=True):
+
+class RequestTable(VirtualTable):
     """Shows a :class:`Feed`; older rows are asked for by whoever hears :class:`VirtualTable.NearTop`."""
 
     def __init__(self) -> None:
@@ -22,44 +31,89 @@ class RequestTable(VirtualTable, inherit_css=True):
         self.feed = Feed()
         self.unseen = 0
         """Rows that came since the user left the end."""
+        self.order = "time"
+        self.hidden: frozenset[str] = frozenset()
+        """Keys of columns that are not shown."""
+        self._places: list[int] | None = None
+        self._shown = tuple(range(len(COLUMNS)))
         # A row is asked for its cells at each repaint: 512 rows are more than a screen.
         self._cells = lru_cache(maxsize=512)(self._cells_at)
 
     @property
     def current(self) -> StoredRow | None:
         """The row under the cursor."""
-        rows = self.feed.rows
-        return rows[self.cursor_row] if self.cursor_row < len(rows) else None
-
-    def take(self, snapshot: Snapshot) -> None:
-        """Show the rows that a snapshot brings."""
-        if snapshot.restart:
-            self.feed.restart(snapshot.fresh, older_from=snapshot.older_from)
-            self.following = True
-            self._show(0)
-        elif snapshot.fresh:
-            self._show(self.feed.append(snapshot.fresh, following=self.following))
-        if self.following:
-            self.unseen = 0
-        else:
-            self.unseen += len(snapshot.fresh)
-
-    def take_older(self, rows: Sequence[StoredRow], *, older_from: int | None) -> None:
-        """Put a page of older rows in front."""
-        self._show(self.feed.prepend(rows, older_from=older_from))
+        return self._at(self.cursor_row)
 
     @property
     def hungry(self) -> bool:
         """Whether there is room for older rows on the screen, and there may be some."""
         return self.feed.older_from is not None and self.row_count < self.size.height
 
-    def _show(self, shift: int) -> None:
+    def take(self, snapshot: Snapshot) -> None:
+        """Show the rows that a snapshot brings."""
+        if snapshot.restart:
+            self.feed.restart(snapshot.fresh, older_from=snapshot.older_from)
+            self.following = self.order == "time"
+            self._fill(0)
+        elif snapshot.fresh:
+            self._fill(self.feed.append(snapshot.fresh, following=self.following))
+        self.unseen = 0 if self.following else self.unseen + len(snapshot.fresh) * (not snapshot.restart)
+
+    def take_older(self, rows: Sequence[StoredRow], *, older_from: int | None) -> None:
+        """Put a page of older rows in front."""
+        self._fill(self.feed.prepend(rows, older_from=older_from))
+
+    def turn_order(self) -> str:
+        """Order the rows by the next figure, and return its name."""
+        names = list(ORDERS)
+        self.order = names[(names.index(self.order) + 1) % len(names)]
+        self._fill(0)
+        if self.order == "time":
+            self.follow()
+        else:
+            self.following = False
+            self.go(0)
+        return self.order
+
+    def hide(self, keys: Collection[str]) -> None:
+        """Show all columns but these."""
+        self.hidden = frozenset(keys)
+        self._shown = tuple(place for place, column in enumerate(COLUMNS) if column.key not in self.hidden)
         self._cells.cache_clear()
-        self.set_rows(len(self.feed.rows), self._row, shift=shift)
+        self.set_columns([COLUMNS[place] for place in self._shown])
+        self.refresh()
+
+    def _fill(self, shift: int) -> None:
+        self._cells.cache_clear()
+        if self.order == "time":
+            self._places = None
+            self.set_rows(len(self.feed.rows), self._row, shift=shift)
+            return
+        figure = ORDERS[self.order]
+        chosen = self.current if self._places is not None else None
+        keys = [figure(row) for row in self.feed.rows]
+        self._places = sorted(range(len(keys)), key=lambda i: (keys[i] is None, -(keys[i] or 0.0), -i))
+        self.set_rows(len(self.feed.rows), self._row)
+        if chosen is not None:  # stay with the row that is read
+            place = next((at for at, i in enumerate(self._places) if self.feed.rows[i].id == chosen.id), None)
+            if place is not None:
+                self.cursor_row = place
+
+    def _at(self, index: int) -> StoredRow | None:
+        if index >= len(self.feed.rows):
+            return None
+        return self.feed.rows[self._places[index] if self._places is not None else index]
 
     def _row(self, index: int) -> Sequence[Cell]:
-        rows = self.feed.rows
-        return self._cells(rows[index].id, index) if index < len(rows) else ()
+        row = self._at(index)
+        return () if row is None else self._cells(row.id, index)
 
     def _cells_at(self, row_id: int, index: int) -> tuple[Cell, ...]:
-        return cells_of(self.feed.rows[index])
+        row = self._at(index)
+        cells = () if row is None else cells_of(row)
+        return tuple(cells[place] for place in self._shown) if cells else ()
+
+
+def _sum(*values: int | None) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(sum(known)) if known else None

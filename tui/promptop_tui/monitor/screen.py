@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual import getters, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.reactive import reactive, var
 from textual.timer import Timer
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
@@ -26,9 +24,11 @@ from promptop.safe import clean, clean_line
 from promptop_tui.messages import ShowInMonitor
 from promptop_tui.monitor.breakdown import Breakdown
 from promptop_tui.monitor.charts import KINDS
+from promptop_tui.monitor.errands import OlderRows, RowFound
 from promptop_tui.monitor.figures import figures_of
 from promptop_tui.monitor.handover import message_for
-from promptop_tui.monitor.reader import Answer, MonitorReader, OlderRows, RowFound, Trouble
+from promptop_tui.monitor.looking import Looking
+from promptop_tui.monitor.reader import Answer, MonitorReader, Trouble
 from promptop_tui.monitor.requests import RequestTable
 from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
 from promptop_tui.monitor.status import StatusLine
@@ -43,69 +43,13 @@ if TYPE_CHECKING:
     from promptop_tui.monitor.money import Choice
 
 SHEET = Path(__file__).with_name("monitor.tcss")
-VIEWS = {
-    "slow": "latency>={p95:.6f}",
-    "failing": "status:error",
-    "truncated": "finish:length,max_tokens",
-    "thought only": "reasoning>0 -ttfo>0 status:ok stream:yes",
-}
-"""Views of the rows: those above the window's p95, those that failed, were cut, or came without visible text."""
 LOOK_S = 0.4
 """Seconds between two looks at the log."""
 CHARTS = 3
 
 
-class MonitorPane(Vertical, can_focus=True):
+class MonitorPane(Looking):
     """Tiles, charts and the tail of the request log."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(
-            Binding(
-                str(number),
-                f"span('{name}')",
-                name,
-                show=False,
-                id=f"monitor.window.{name}",
-                tooltip=f"show the last {name}",
-            )
-            for number, name in enumerate(SPANS, 1)
-        ),
-        Binding("space", "pause", "Pause", id="monitor.pause", tooltip="hold the picture; again: live"),
-        Binding("c", "chart(1)", "Chart", id="monitor.chart", tooltip="show the next chart"),
-        Binding("C", "chart(-1)", "Chart back", show=False, id="monitor.chart-back", tooltip="show the chart before"),
-        Binding("z", "zoom", "Zoom", id="monitor.zoom", tooltip="one chart on the whole tab; again: back"),
-        Binding("l", "log_scale", "Log", show=False, id="monitor.log-scale", tooltip="logarithmic latency axis"),
-        Binding("slash", "filter", "Filter", id="monitor.filter", tooltip="show only requests that match"),
-        Binding("left", "cursor(-1)", "Read", show=False, id="monitor.cursor-left", tooltip="read values, earlier"),
-        Binding("right", "cursor(1)", "Read", show=False, id="monitor.cursor-right", tooltip="read values, later"),
-        Binding(
-            "left_square_bracket", "scrub(-1)", "Earlier", show=False, id="monitor.earlier", tooltip="back in time"
-        ),
-        Binding("right_square_bracket", "scrub(1)", "Later", show=False, id="monitor.later", tooltip="on in time"),
-        Binding("d", "moment", "Drill", show=False, id="monitor.drill", tooltip="requests of the moment that is read"),
-        Binding("m", "money", "Money", id="monitor.money", tooltip="where the money goes: model, app, prompt, tags"),
-        Binding(
-            "v", "view", "View", id="monitor.view", tooltip="requests: all, slow, failing, truncated, thought only"
-        ),
-        Binding("escape", "back", "Back", show=False, id="monitor.back", tooltip="close filter, reading or zoom"),
-        Binding("e", "hand_over('edit')", "Edit", id="monitor.edit", tooltip="open the prompt in the editor"),
-        Binding("p", "hand_over('play')", "Play", id="monitor.play", tooltip="open the request in the playground"),
-    ]
-    HELP = """\
-The monitor reads the request log while other programs write it. Percentiles leave out failed, cancelled and cached
-calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the settings is met. `S` marks simulated rows,
-`↻` repeated attempts, `≈` estimates.
-
-`1` … `5` choose the window, `←` `→` read a chart's values, `enter` opens a request, `end` follows the newest again."""
-
-    asked: var[Query] = var(Query)
-    """What the user wants to see."""
-    shown: reactive[Snapshot] = reactive(Snapshot)
-    """The last snapshot that arrived."""
-    first_chart: reactive[int] = reactive(0)
-    log_scale: reactive[bool] = reactive(False)
-    cursor: reactive[int | None] = reactive(None)
-    zoomed: reactive[bool] = reactive(False, toggle_class="-zoom")
 
     status = getters.query_one(StatusLine)
     tiles = getters.query_one(Tiles)
@@ -239,7 +183,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         elif isinstance(answer, RowFound):
             self._take_row(answer)
         elif isinstance(answer, Trouble):
-            self._tell(answer.cause, answer.remedy)
+            self.tell(answer.cause, answer.remedy)
 
     def watch_shown(self, snapshot: Snapshot) -> None:
         """Fan a snapshot out."""
@@ -341,7 +285,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
                 self.post_message(message_for(found))
                 return
         except PromptopError as error:
-            self._tell(error.cause, error.remedy)
+            self.tell(error.cause, error.remedy)
             return
         from promptop_tui.monitor.detail import DetailScreen
 
@@ -351,62 +295,15 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         if where:
             self._fetch(where)
 
-    def _tell(self, cause: str, remedy: str) -> None:
+    def tell(self, cause: str, remedy: str) -> None:
+        """Show a notice; its text may come from anywhere."""
         self.notify(clean(f"{cause}\n→ {remedy}"), severity="warning", timeout=8, markup=False)
 
     # Keys
 
-    def action_span(self, name: str) -> None:
-        """Look at another length of time."""
-        self.cursor = None
-        self.asked = replace(self.asked, span=SPANS[name])
-
-    def action_pause(self) -> None:
-        """Hold the window where it is, or let it move again."""
-        live = self.asked.until_ms is None
-        self.asked = replace(self.asked, until_ms=int(self._shared.now() * 1000) if live else None)
-
-    def action_scrub(self, by: int) -> None:
-        """Move the end of the window by a quarter of its length; past the present is live again."""
-        now = int(self._shared.now() * 1000)
-        until = (self.asked.until_ms or now) + by * self.asked.span.seconds * 250
-        self.asked = replace(self.asked, until_ms=None if until >= now else until, moment_ms=None)
-
-    def action_moment(self) -> None:
-        """Show the requests of the moment that is read on the chart."""
-        if self.cursor is None or self.shown.window is None:
-            self._tell("No moment is read on a chart.", "Choose one with ← and → or a click, then press d.")
-            return
-        step = self.shown.query.span.step_s * 1000
-        start = self.shown.since_ms + self.cursor * step
-        self.asked = replace(self.asked, moment_ms=(start, start + step))
-
-    def action_view(self) -> None:
-        """Show the next view of the requests: all, slow, failing, truncated, thought only."""
-        names = ["", *VIEWS]
-        name = names[(names.index(self.asked.view) + 1) % len(names)]
-        terms = VIEWS.get(name, "")
-        if name == "slow":
-            p95 = self.shown.window.total.latency.quantile(0.95) if self.shown.window else None
-            terms = terms.format(p95=(p95 or 0.0) * 0.99)  # the percentile is known within 1 %
-        self.asked = replace(self.asked, view=name, view_terms=terms, moment_ms=None)
-
-    def action_chart(self, by: int) -> None:
-        """Show the next chart, or the one before."""
-        self.first_chart = (self.first_chart + by) % len(KINDS)
-
-    def action_zoom(self) -> None:
-        """Give one chart the whole tab, or take it back."""
-        self.zoomed = not self.zoomed
-
-    def action_log_scale(self) -> None:
-        """Switch the latency axis between linear and logarithmic."""
-        self.log_scale = not self.log_scale
-
-    def action_cursor(self, by: int) -> None:
-        """Read the values of a bucket earlier or later; from the newest at first."""
-        last = self.asked.span.buckets - 1
-        self.cursor = last if self.cursor is None else max(0, min(self.cursor + by, last))
+    def now_ms(self) -> int:
+        """Return the wall clock, Unix milliseconds."""
+        return int(self._shared.now() * 1000)
 
     @on(Chart.Picked)
     def _on_picked(self, message: Chart.Picked) -> None:
@@ -457,6 +354,19 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     def show_filter(self, message: ShowInMonitor) -> None:
         """Show the requests that a filter of another tab names."""
         self.asked = replace(self.asked, filter=message.filter, until_ms=None)
+
+    def action_order(self) -> None:
+        """Order the loaded requests by the next figure."""
+        self.status.order = self.table.turn_order()
+
+    def action_columns(self) -> None:
+        """Choose the columns."""
+        from promptop_tui.monitor.columns import ColumnsScreen
+
+        def chosen(hidden: frozenset[str] | None) -> None:
+            self.table.hide(hidden if hidden is not None else self.table.hidden)
+
+        self.app.push_screen(ColumnsScreen(self.table.hidden), chosen)
 
     def action_money(self) -> None:
         """Show where the money goes."""

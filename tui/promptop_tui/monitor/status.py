@@ -34,6 +34,9 @@ class StatusLine(Widget):
     waiting: reactive[int] = reactive(0)
     """Rows that came since the user scrolled away from the end of the table."""
 
+    order: reactive[str] = reactive("time")
+    """Order of the rows."""
+
     def render_line(self, y: int) -> Strip:
         """Return the line."""
         query, snapshot = self.query_shown, self.snapshot
@@ -57,6 +60,8 @@ class StatusLine(Widget):
             parts.append((f"  / {clean_line(query.filter, 60)}", "chosen"))
             if snapshot.unfiltered:
                 parts.append((" rows only: too many for the figures", "paused"))
+        if self.order != "time":
+            parts.append((f"  largest {self.order} of the loaded rows first", "chosen"))
         if query.view:
             parts.append((f"  view: {query.view}", "chosen"))
         if query.moment_ms:

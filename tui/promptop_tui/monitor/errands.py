@@ -1,0 +1,102 @@
+"""What the reading thread does on request, beside its looks: pages, single rows, breakdowns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from promptop_tui.monitor.breakdown import Breakdown, Group, repeats_of
+from promptop_tui.monitor.snapshot import Query
+
+if TYPE_CHECKING:
+    from promptop.log import Filter, LogReader, StoredRow
+    from promptop.log.bodies import StoredBody
+    from promptop_tui.monitor.receipt import Line
+
+PAGE = 200
+"""Rows of a page of the table."""
+BUDGET_S = 0.3
+"""Seconds that one search for rows of a filter may take; it goes on where it stopped."""
+HASHED = 100_000
+"""Rows of a window up to which repeats are counted: prompt hashes are in no rollup."""
+
+
+@dataclass(frozen=True, slots=True)
+class OlderRows:
+    """A page of rows before those that are shown, oldest first."""
+
+    query: Query
+    rows: tuple[StoredRow, ...]
+    older_from: int | None
+    """Id before which the search goes on; None at the beginning of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowFound:
+    """One row with what is kept of its bodies; None if it is gone."""
+
+    row: StoredRow | None
+    purpose: str = "show"
+    lines: tuple[Line, ...] = ()
+    """The receipt."""
+    body: StoredBody | None = None
+    calls_per_day: float | None = None
+
+
+def compiled(text: str) -> Filter | None:
+    """Return the filter of an expression; None for an empty one."""
+    if not text:
+        return None
+    from promptop.log import parse_filter
+
+    return parse_filter(text)
+
+
+def older(log: LogReader, query: Query, before_id: int) -> OlderRows:
+    """Return the page of rows before an id."""
+    page = log.page(PAGE, before_id, compiled(query.rows_filter), budget_s=BUDGET_S)
+    return OlderRows(query, tuple(reversed(page.rows)), page.before_id)
+
+
+def break_down(log: LogReader, query: Query, dimension: str, now_ms: int) -> Breakdown:
+    """Return the groups of a window in one dimension."""
+    from promptop.log.windows import JOIN
+
+    since, until = query.bounds_ms(now_ms)
+    where = compiled(query.filter)
+    window = log.window(since, until, by=(dimension,), where=where)
+    repeats: dict[str, float] = {}
+    if dimension != "hash" and window.total.n <= HASHED:
+        repeats = repeats_of(log.window(since, until, by=(dimension, "hash"), where=where).groups, JOIN)
+    span = log.span()
+    covered = min(until, now_ms) - max(since, span[0] if span else since)
+    groups = tuple(Group(name, stats, repeats.get(name)) for name, stats in window.groups.items())
+    return Breakdown(dimension, window.total, groups, max(covered, 60_000) / 86_400_000)
+
+
+def fetch_kept(log: LogReader, path: Path, terms: str, purpose: str, calls_per_day: float) -> RowFound:
+    """Return the latest row of a filter whose prompt was kept; the latest one without it if none was."""
+    from promptop.log.bodies import read_body
+
+    rows = log.page(PAGE, where=compiled(terms), budget_s=BUDGET_S).rows
+    for row in rows:
+        body = read_body(path, row.id)
+        if body is not None and body.request:
+            return RowFound(row, purpose, (), body, calls_per_day)
+    return RowFound(rows[0] if rows else None, purpose, (), None, calls_per_day)
+
+
+def fetch(log: LogReader, path: Path, row_id: int, purpose: str) -> RowFound:
+    """Return one row, its receipt and its bodies."""
+    row = log.get(row_id)
+    if row is None:
+        return RowFound(None, purpose)
+    from promptop.log.bodies import read_body
+    from promptop.models import find
+    from promptop_tui.monitor.receipt import receipt
+
+    body = read_body(path, row_id)
+    names = (row.response_model, row.request_model)
+    model = next((found for name in names if name and (found := find(name))), None)
+    return RowFound(row, purpose, receipt(row, model, body), body)
