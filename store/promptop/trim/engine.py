@@ -75,7 +75,26 @@ def find(text: str, rules: Sequence[Rule] = RULES) -> list[Edit]:
                 continue
             taken.append(Edit(rule.id, rule.severity, start, end, before, after, text.count("\n", 0, start) + 1))
     taken.sort(key=lambda edit: edit.start)
-    return _without_emptying(text, zones, taken)
+    return _with_zones_kept(text, zones, _without_emptying(text, zones, taken))
+
+
+def _with_zones_kept(text: str, zones: Zones, edits: list[Edit]) -> list[Edit]:
+    """Leave out edits that would make or unmake a protected zone: a fence that came to stand at the start of a line."""
+    # Rules that enter zones change them on purpose and are not asked.
+    zone_rules = {rule.id for rule in RULES if rule.may_enter_zones}
+
+    def kept(some: Sequence[Edit]) -> bool:
+        after = Zones(apply(text, some))
+        return [after.text[a:b] for a, b in after.protected] == [text[a:b] for a, b in zones.protected]
+
+    outside = [edit for edit in edits if edit.rule not in zone_rules]
+    if kept(outside):
+        return edits
+    good: list[Edit] = []
+    for edit in outside:
+        if kept([*good, edit]):
+            good.append(edit)
+    return [edit for edit in edits if edit.rule in zone_rules or edit in good]
 
 
 def _without_emptying(text: str, zones: Zones, edits: list[Edit]) -> list[Edit]:

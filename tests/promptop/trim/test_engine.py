@@ -118,9 +118,16 @@ def test_unknown_rules_are_refused_with_the_known_ones() -> None:
     assert len({rule.id for rule in RULES}) == len(RULES)
 
 
-FRAGMENTS = st.sampled_from(
-    ["Please ", "could you please write ", "In order to ", "summarise the text. ", "Thank you very much! ", "\n", "\n\n\n", "   ", "do not ", "never ", "make sure that you cite ", "请你帮我", "非常感谢。", "麻烦您", "进行分析", "不要", "总结一下", "，谢谢", "。", "能否", "在他来的情况下", "的话，如果", "`please  x` ", '"in order to" ', "```\nplease   keep\n```\n", "{{please}}", "https://a.b/please ", "3.14 ", "system:\n", "user:\n", "- ", "you are a helpful assistant. ", "very ", "<b>", "🙂", "Always answer in the language of the user. ", "'quoted please' ", "---\n", "1. ", "「请你」"]
+_ENGLISH = (
+    "Please |could you please write |In order to |summarise the text. |Thank you very much! |do not |never |very |- "
+    "|make sure that you cite |you are a helpful assistant. |Always answer in the language of the user. "
 )
+_CHINESE = "请你帮我|非常感谢。|麻烦您|进行分析|不要|总结一下|，谢谢|。|能否|在他来的情况下|的话，如果|「请你」"
+_OTHER = (
+    '\n|\n\n\n|   |`please  x` |"in order to" |```\nplease   keep\n```\n|{{please}}|https://a.b/please |3.14 |system:\n'
+    "|user:\n|<b>|🙂|'quoted please' |---\n"
+)
+FRAGMENTS = st.sampled_from([part for each in (_ENGLISH, _CHINESE, _OTHER) for part in each.split("|")])
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
