@@ -9,6 +9,8 @@ from __future__ import annotations
 COMMANDS: dict[str, tuple[str, str]] = {
     "count": ("promptop.cli.count", "tokens, share of the window and cost of files, offline"),
     "cost": ("promptop.cli.cost", "what a call of so many tokens costs, by model"),
+    "trim": ("promptop.cli.trim", "say a prompt with fewer tokens, by rules"),
+    "lint": ("promptop.cli.lint", "what a prompt leaves open or asks that a model does badly"),
     "models": ("promptop.cli.models", "the catalogue: prices, windows, tokenizers"),
     "run": ("promptop.cli.run", "send a prompt to one model, streamed, with its timings"),
     "compare": ("promptop.cli.compare", "send a prompt to several models and compare"),

@@ -1,0 +1,83 @@
+"""Say the same with fewer tokens: rules in English and Chinese that leave code, quotes, numbers and variables alone.
+
+Exit code: 0; with --check or --budget 1 if tokens could be saved or the budget is exceeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from promptop import models
+from promptop.cli.reading import prompt_text
+from promptop.errors import UsageError
+from promptop.safe import clean_line
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="prompt; - or none: standard input")
+    parser.add_argument("-m", "--model", default="gpt-4o", metavar="MODEL", help="model whose tokens count (gpt-4o)")
+    parser.add_argument("--all", action="store_true", help="apply rules of severity check too, not the safe ones alone")
+    parser.add_argument("--select", default="", metavar="IDS", help="only these rules, with commas between them")
+    parser.add_argument("--apply", action="store_true", help="write the result to the file")
+    parser.add_argument("--diff", action="store_true", help="print the changes instead of the text")
+    parser.add_argument("--check", action="store_true", help="print nothing; exit 1 if tokens could be saved")
+    parser.add_argument("--budget", type=int, metavar="N", help="exit 1 if more than N tokens remain")
+    parser.add_argument("--rules", action="store_true", help="list the rules and stop")
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the trimmed text on standard output, its figures on standard error."""
+    from promptop.trim import RULES, chosen, trim
+
+    if args.rules:
+        for rule in RULES:
+            print(f"{rule.id:18} {rule.severity:6} {rule.description}")
+        return 0
+    selected = [name.strip() for name in args.select.split(",") if name.strip()]
+    rules = chosen(selected, safe_only=not (args.all or selected))
+    text = prompt_text(args.file)
+    model = models.find(args.model)
+    if model is None:
+        print(f"promptop: {clean_line(args.model)} is not in the catalogue: counted as o200k", file=sys.stderr)
+    result = trim(text, model.encoding if model is not None else "o200k_base", rules)
+    saved = result.tokens_before - result.tokens_after
+    if args.apply:
+        if args.file == "-":
+            raise UsageError("There is no file to write to.", "Name one, or leave out --apply: the text is printed.")
+        _write(Path(args.file), text, result.text)
+    if args.json:
+        fields = ("rule", "severity", "line", "start", "end", "before", "after", "tokens_saved")
+        edits = [{name: getattr(edit, name) for name in fields} for edit in result.edits]
+        told = {"model": args.model, "tokens_before": result.tokens_before, "tokens_after": result.tokens_after}
+        json.dump({**told, "text": result.text, "edits": edits}, sys.stdout, ensure_ascii=False, indent=1)
+        print()
+    elif args.diff:
+        for edit in result.edits:
+            before, after = clean_line(edit.before.replace("\n", "⏎")), clean_line(edit.after.replace("\n", "⏎"))
+            print(f"{edit.line:>5}  −{edit.tokens_saved:<3} {edit.rule:16} {before!r} → {after!r}")
+    elif not (args.check or args.apply):
+        sys.stdout.write(result.text)
+    sign = "=" if model is not None and model.count_kind == "exact" else "≈"
+    percent = 100 * saved / result.tokens_before if result.tokens_before else 0.0
+    says = f"{sign}{result.tokens_before:,} → {sign}{result.tokens_after:,} tokens (−{percent:.1f} %)"
+    print(f"promptop: {says}, {len(result.edits)} edits, for {clean_line(args.model)}", file=sys.stderr)
+    if args.budget is not None and result.tokens_after > args.budget:
+        print(f"promptop: {result.tokens_after - args.budget:,} tokens over the budget", file=sys.stderr)
+        return 1
+    return 1 if args.check and saved > 0 else 0
+
+
+def _write(path: Path, before: str, after: str) -> None:
+    """Replace the file, unless it was changed since it was read."""
+    from promptop.prompts.files import FileChangedError, read_exact, save
+
+    text, stamp = read_exact(path)
+    if text != before:
+        raise FileChangedError(f"{path} was changed while it was being trimmed.", "Run the command again.")
+    if after != before:
+        save(path, after, stamp)

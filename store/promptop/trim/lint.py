@@ -1,0 +1,176 @@
+"""Lint: what a prompt leaves open that a model will then decide, and what it asks that a model does badly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from promptop.errors import UsageError
+from promptop.prompts import Prompt, parse
+
+Level = Literal["warning", "hint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One remark, with the line it is about (from 1)."""
+
+    rule: str
+    level: Level
+    line: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A rule: its id, level, what it says of itself, and how it looks."""
+
+    id: str
+    level: Level
+    description: str
+    look: Callable[[str, Prompt], Iterator[tuple[int, str]]]
+    """Yields (offset in characters, message)."""
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE | re.MULTILINE)
+
+
+_FORMAT = _pattern(
+    r"\b(?:json|ya?ml|xml|csv|html|markdown|table|list|bullets?|paragraphs?|sentences?|headings?|format(?:ted)?|schema"
+    r"|one word|yes or no|template)\b|格式|列表|表格|分点|要点|段落|句话|标题|模板|是或否"
+)
+_LENGTH = _pattern(
+    r"\b(?:at most|no more than|up to|within|under|fewer than|less than|maximum|max(?:imum)? of|exactly|one|two|three"
+    r"|\d+)[ -](?:\w+ )?(?:words?|sentences?|paragraphs?|characters?|lines?|bullets?|items?|points?|tokens?)\b"
+    r"|\bone[- ]line\b"
+    r"|(?:不超过|最多|以内|少于|控制在|至多)|[\d一二两三四五六七八九十百]+(?:个字|字|句话|句|段|条|点|行)"
+)
+_VAGUE = _pattern(
+    r"\b(?:some|several|a few|a couple of|various|as (?:many|much|long) as (?:needed|necessary)"
+    r"|not too (?:long|short|many))\b"
+    r"|一些|几个|若干|适当|适量|不要太[长短多]|差不多"
+)
+_ARITHMETIC = _pattern(
+    r"\b(?:calculate|compute|add up|multiply|divide|count (?:the|how)|sort (?:the|them|these|by)"
+    r"|order (?:them|these) by)\b"
+    r"|计算|求和|排序|统计.{0,6}(?:数量|个数|次数)|总计"
+)
+_SHORT_WANTED = _pattern(r"\b(?:brief(?:ly)?|concise(?:ly)?|short|succinct(?:ly)?)\b|简洁|简短|简要|精炼")
+_LONG_WANTED = _pattern(
+    r"\b(?:detailed|in detail|comprehensive(?:ly)?|thorough(?:ly)?|exhaustive|elaborate)\b|详细|全面|详尽|深入"
+)
+_CODE = _pattern(
+    r"\b(?:write|create|build|implement) (?:me )?(?:an? |the |some )?(?:\w+ )?"
+    r"(?:code|program|app(?:lication)?|script|website)\b"
+    r"|(?:写|编写|实现|开发)一?个?.{0,8}(?:代码|程序|应用|网站|脚本|系统)"
+)
+_CODE_BOUND = _pattern(
+    r"\b(?:python|java|javascript|typescript|rust|go(?:lang)?|c\+\+|c#|sql|bash|ruby|php|swift|kotlin|html|only"
+    r"|no more than|single (?:file|function))\b|函数|只|仅|不超过"
+)
+_VOLATILE = _pattern(
+    r"\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2})?|\b\d{1,2}:\d{2}:\d{2}\b|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}\b"
+    r"|\d{4}年\d{1,2}月\d{1,2}日|\{\{\s*(?:date|time|now|today|timestamp|user_?id|session\w*|request_?id|uuid|日期|时间)\s*\}\}"
+)
+_STABLE_AFTER = 1200  # characters: less than about 300 tokens after it are not worth caching
+
+
+def _instructions(prompt: Prompt) -> str:
+    return "\n".join(message.content for message in prompt.messages if message.role != "assistant")
+
+
+def _missing(pattern: re.Pattern[str], message: str) -> Callable[[str, Prompt], Iterator[tuple[int, str]]]:
+    def look(text: str, prompt: Prompt) -> Iterator[tuple[int, str]]:
+        said = _instructions(prompt)
+        if said.strip() and not pattern.search(said):
+            yield prompt.body_start, message
+
+    return look
+
+
+def _present(pattern: re.Pattern[str], message: str) -> Callable[[str, Prompt], Iterator[tuple[int, str]]]:
+    def look(text: str, prompt: Prompt) -> Iterator[tuple[int, str]]:
+        for part in prompt.messages:
+            if part.role != "assistant":
+                for found in pattern.finditer(text, part.start, part.end):
+                    yield found.start(), message.format(found[0].strip())
+
+    return look
+
+
+def _conflicts(text: str, prompt: Prompt) -> Iterator[tuple[int, str]]:
+    for part in prompt.messages:
+        if part.role == "assistant":
+            continue
+        short = _SHORT_WANTED.search(text, part.start, part.end)
+        long = _LONG_WANTED.search(text, part.start, part.end)
+        if short and long:
+            later = max(short, long, key=lambda found: found.start())
+            yield later.start(), f"{short[0]!r} and {long[0]!r} in one message: which of them?"
+
+
+def _open_code(text: str, prompt: Prompt) -> Iterator[tuple[int, str]]:
+    for part in prompt.messages:
+        if part.role != "assistant" and not _CODE_BOUND.search(text, part.start, part.end):
+            for found in _CODE.finditer(text, part.start, part.end):
+                yield found.start(), "code is asked for without a language or a limit"
+
+
+def _volatile_prefix(text: str, prompt: Prompt) -> Iterator[tuple[int, str]]:
+    if not prompt.messages:
+        return
+    first, last = prompt.messages[0].start, prompt.messages[-1].end
+    found = _VOLATILE.search(text, first, last)
+    if found and last - found.end() >= _STABLE_AFTER:
+        after = last - found.end()
+        yield found.start(), f"{found[0]!r} changes from call to call and stands before {after:,} stable characters"
+
+
+def _variables(text: str, prompt: Prompt) -> Iterator[tuple[int, str]]:
+    if not prompt.sample:
+        return
+    for name in prompt.variables:
+        if name not in prompt.sample:
+            yield max(0, text.find("{{", prompt.body_start)), f"variable {name!r} has no sample value"
+    for name in prompt.sample:
+        if name not in prompt.variables:
+            yield 0, f"sample value {name!r} is used by no variable"
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("no-output-format", "warning", "no word about the form of the answer",
+          _missing(_FORMAT, "the form of the answer is open: say JSON, a list, one sentence …")),
+    Check("no-length-limit", "warning", "no word about the length of the answer",
+          _missing(_LENGTH, "the length of the answer is open, and output tokens cost most")),
+    Check("vague-quantity", "hint", "a quantity that each run will read differently",
+          _present(_VAGUE, "{0!r} is vague: give a number")),
+    Check("arithmetic", "hint", "arithmetic, counting or sorting, which code does better",
+          _present(_ARITHMETIC, "{0!r}: models miscount; do it in code or with a tool")),
+    Check("conflict", "warning", "short and detailed answers asked for at once", _conflicts),
+    Check("open-code", "hint", "code without a language or a limit", _open_code),
+    Check("volatile-prefix", "warning", "a date, time or id before stable text spoils the provider's cache",
+          _volatile_prefix),
+    Check("variables", "warning", "variables without sample values, sample values without variables", _variables),
+)  # fmt: skip
+
+
+def lint(text: str, select: Iterable[str] = ()) -> list[Finding]:
+    """Return the remarks about a prompt, by line.
+
+    Raises :class:`UsageError` for a rule that does not exist, :class:`PromptopError` for broken front matter.
+    """
+    wanted = set(select)
+    known = {check.id for check in CHECKS}
+    if unknown := wanted - known:
+        raise UsageError(f"There is no lint rule {min(unknown)!r}.", f"Rules: {', '.join(sorted(known))}.")
+    prompt = parse(text)
+    found = [
+        Finding(check.id, check.level, text.count("\n", 0, offset) + 1, message)
+        for check in CHECKS
+        if not wanted or check.id in wanted
+        for offset, message in check.look(text, prompt)
+    ]
+    return sorted(found, key=lambda finding: (finding.line, finding.rule))

@@ -1,0 +1,106 @@
+"""promptop trim and promptop lint: output, exit codes, files written only when they are the ones that were read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from promptop.cli.main import main
+from promptop.tokens import encoding
+
+TEXT = "Could you please summarise {{doc}} in 3 sentences? 请你帮我翻译，非常感谢。\n"
+SHORT = "Summarise {{doc}} in 3 sentences? 翻译。\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "p.md"
+    path.write_text(TEXT)
+    return path
+
+
+def test_the_text_goes_to_stdout_and_figures_to_stderr(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trim", str(file)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == SHORT
+    counts = [len(encoding("o200k_base").encode_ordinary(text)) for text in (TEXT, SHORT)]
+    assert f"={counts[0]} → ={counts[1]} tokens" in printed.err
+    assert file.read_text() == TEXT
+
+
+def test_json_has_the_fields_that_programs_read(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trim", "--json", "-m", "gpt-4-turbo", str(file)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told) == {"model", "tokens_before", "tokens_after", "text", "edits"}
+    assert told["text"] == SHORT
+    for edit in told["edits"]:
+        assert TEXT[edit["start"] : edit["end"]] == edit["before"]
+    assert sum(edit["tokens_saved"] for edit in told["edits"]) == told["tokens_before"] - told["tokens_after"]
+
+
+def test_apply_writes_and_check_tells(file: Path) -> None:
+    assert main(["trim", "--check", str(file)]) == 1
+    assert main(["trim", "--apply", str(file)]) == 0
+    assert file.read_text() == SHORT
+    assert main(["trim", "--check", str(file)]) == 0
+    assert main(["trim", "--budget", "3", str(file)]) == 1
+    assert main(["trim", "--budget", "300", str(file)]) == 0
+
+
+def test_select_rules_and_diff(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trim", "--select", "polite-zh", "--diff", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert "请你帮我" in printed
+    assert "Could" not in printed
+    assert main(["trim", "--select", "nothing", str(file)]) == 2
+    assert main(["trim", "--rules"]) == 0
+    assert "polite-zh" in capsys.readouterr().out
+
+
+def test_bad_input_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trim", str(tmp_path / "absent")]) == 1
+    bad = tmp_path / "bad"
+    bad.write_bytes(b"\xff")
+    assert main(["trim", str(bad)]) == 1
+    assert main(["lint", str(bad)]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def lint_rules(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> list[tuple[str, int]]:
+    path = tmp_path / "lint.md"
+    path.write_text(text)
+    main(["lint", "--json", str(path)])
+    return [(found["rule"], found["line"]) for found in json.loads(capsys.readouterr().out)]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Tell me about tea.", [("no-length-limit", 1), ("no-output-format", 1)]),
+        ("List 3 items, at most 5 words each.", []),
+        ("列出三个要点，每点不超过20个字。", []),
+        ("Answer in one sentence.\nGive some examples.", [("vague-quantity", 2)]),
+        ("Answer in 2 sentences.\nCalculate the total.", [("arithmetic", 2)]),
+        ("Be concise, in 2 sentences,\nbut very detailed.", [("conflict", 2)]),
+        ("In 2 sentences. Write a program that sorts.", [("open-code", 1)]),
+        ("In 2 sentences. Write a Python program.", []),
+        ("system:\nToday is 2026-11-01. In 2 sentences.\n" + "stable " * 200, [("volatile-prefix", 2)]),
+        ("---\nsample: {a: 1, b: 2}\n---\nIn 2 sentences: {{a}} {{c}}", [("variables", 1), ("variables", 4)]),
+    ],
+)
+def test_lint_finds(
+    text: str, found: list[tuple[str, int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lint_rules(text, tmp_path, capsys) == found
+
+
+def test_lint_lines_and_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.md"
+    path.write_text("Tell me about tea.")
+    assert main(["lint", str(path)]) == 1
+    assert capsys.readouterr().out.startswith(f"{path}:1: warning no-length-limit: ")
+    assert main(["lint", "--select", "arithmetic", str(path)]) == 0
+    assert main(["lint", "--select", "nothing", str(path)]) == 2
+    assert main(["lint", "--rules"]) == 0
