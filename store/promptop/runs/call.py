@@ -68,7 +68,8 @@ async def run(
     """
     call = _Call(request, endpoints, on_delta, progress or Progress(), sleep)
     task = asyncio.create_task(call.attempts())
-    call.progress.attach(asyncio.get_running_loop(), task)
+    loop = asyncio.get_running_loop()
+    call.progress.attach(lambda: None if loop.is_closed() else loop.call_soon_threadsafe(task.cancel))
     try:
         await asyncio.wait({task})
     except asyncio.CancelledError:
@@ -79,11 +80,6 @@ async def run(
     if task.cancelled():
         return await call.result(explain.cancelled())
     return await call.result(task.result())
-
-
-def failed(request: RunRequest, error: RunError) -> RunResult:
-    """Return the result of a call that never was sent."""
-    return RunResult(request.model, request.model, request.title, "", "failed", error=error)
 
 
 class _Call:

@@ -139,6 +139,16 @@ class Endpoints:
             await client.close()
 
 
+async def load_sdk() -> None:
+    """Import the SDK off the event loop, so that the first call need not wait for it."""
+
+    def load() -> None:
+        import httpx2  # noqa: F401
+        import openai.resources.chat.completions  # noqa: F401
+
+    await asyncio.to_thread(load)
+
+
 async def _without_key(request: httpx2.Request) -> None:
     request.headers.pop("authorization", None)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from promptop.log.row import Row
+    from promptop.runs.request import RunRequest
 
 State = Literal["waiting", "running", "done", "cancelled", "failed"]
 Kind = Literal["text", "reasoning", "refusal", "tool"]
@@ -149,7 +149,10 @@ class RunResult:
 
 
 class Progress:
-    """How far a call has got: written by the call, read and cancelled by anyone, on any thread."""
+    """How far a call has got: written by the call, read and cancelled by anyone, on any thread.
+
+    The call may run in another process: then :meth:`take` brings what :meth:`snapshot` gave there.
+    """
 
     def __init__(self) -> None:
         self.state: State = "waiting"
@@ -162,10 +165,10 @@ class Progress:
         self.chunks = 0
         """Pieces of the answer so far; not tokens: several may share a piece."""
         self.changes: list[str] = []
-        self._sent: float | None = None
+        self._ttft_s: float | None = None
+        self._sent_at: float | None = None
         self._note: Any = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[Any] | None = None
+        self._cancel: Callable[[], object] | None = None
         self._cancelled = False
 
     @property
@@ -177,13 +180,17 @@ class Progress:
     @property
     def ttft_s(self) -> float | None:
         """Seconds to the first token of the attempt in progress, from the transport's stamp."""
-        value: float | None = getattr(self.call, "ttft_s", None)
-        return value
+        return self._ttft_s if self._note is None else getattr(self.call, "ttft_s", None)
+
+    @property
+    def sent_at(self) -> float | None:
+        """``time.perf_counter()`` when the attempt in progress left, from the transport's stamp."""
+        return self._sent_at if self.call is None else self.call.started_s
 
     @property
     def elapsed_s(self) -> float | None:
         """Seconds since the attempt in progress was sent; for a clock on a screen, never for a figure that is kept."""
-        return None if self._sent is None else time.perf_counter() - self._sent
+        return None if self.sent_at is None else time.perf_counter() - self.sent_at
 
     @property
     def over(self) -> bool:
@@ -193,17 +200,40 @@ class Progress:
     def cancel(self) -> None:
         """Stop the call; what came is kept in its result. Does nothing to a call that is over."""
         self._cancelled = True
-        if self._loop is not None and self._task is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._task.cancel)
+        if self._cancel is not None:
+            self._cancel()
 
-    def attach(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
-        """Take the task that :meth:`cancel` stops; a call that was cancelled before it began is stopped at once."""
-        self._loop, self._task = loop, task
+    def attach(self, cancel: Callable[[], object]) -> None:
+        """Take what :meth:`cancel` does; a call that was cancelled before it began is stopped at once."""
+        self._cancel = cancel
         if self._cancelled:
-            task.cancel()
+            cancel()
 
     def watch(self, note: Any) -> None:
         """Take the note whose live stamps are shown, at the start of an attempt."""
         self._note = note
-        self._sent = time.perf_counter()
         self.answering = False
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything that a screen reads, as plain values."""
+        return {
+            "state": self.state,
+            "attempt": self.attempt,
+            "answering": self.answering,
+            "_sent_at": self.sent_at,
+            "retry_at": self.retry_at,
+            "retry_cause": self.retry_cause,
+            "chunks": self.chunks,
+            "changes": list(self.changes),
+            "_ttft_s": self.ttft_s,
+        }
+
+    def take(self, snapshot: Mapping[str, Any]) -> None:
+        """Take over a snapshot; ``perf_counter`` is one clock for all processes of a machine."""
+        for name, value in snapshot.items():
+            setattr(self, name, value)
+
+
+def failed(request: RunRequest, error: RunError) -> RunResult:
+    """Return the result of a call that never was sent."""
+    return RunResult(request.model, request.model, request.title, "", "failed", error=error)

@@ -1,120 +1,154 @@
-"""Calls on a thread of their own: a screen that is busy drawing delays neither a stamp nor a token.
+"""Calls for a screen, made in another process (:mod:`.worker`) and brought here by two threads.
 
-The thread owns an event loop and the HTTP clients in it. Callbacks are called on that thread; a screen hands what they
-bring to its own.
+``on_delta`` and ``on_done`` are called on the reader's thread; a screen hands what they bring to its own. Nothing here
+blocks its caller: starting the process and writing to it happen on the writer's thread.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import itertools
+import os
+import queue
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from promptop.runs.call import OnDelta, failed, run
-from promptop.runs.endpoints import Endpoints
+from promptop.runs import wire
 from promptop.runs.request import RunRequest
-from promptop.runs.result import Progress, RunError, RunResult
+from promptop.runs.result import Delta, Progress, RunError, RunResult, failed
 
-if TYPE_CHECKING:
-    from promptop.log import Writer
-
+OnDelta = Callable[[Delta], None]
 OnDone = Callable[[RunResult], None]
-CLOSE_S = 2.0
-"""Seconds that closing waits for the connections; the thread is a daemon and cannot hold up the exit."""
+CLOSE_S = 3.0
+"""Seconds that closing waits for the process: it closes connections and flushes the log."""
+GONE = RunError("worker", "The process that makes the calls has ended.", "Run again: it is started anew.")
+
+
+@dataclass(slots=True)
+class _Running:
+    request: RunRequest
+    progress: Progress
+    on_done: OnDone
+    on_delta: OnDelta | None
 
 
 class Runner:
-    """Starts calls from any thread and closes their connections at the end."""
+    """Starts calls from any thread; its process starts with :meth:`warm` or the first call."""
 
     def __init__(
-        self,
-        *,
-        log: Path | Writer | None = None,
-        app: str = "promptop",
-        bodies: str | None = None,
-        simulated: bool = False,
+        self, *, log: Path | None = None, app: str = "promptop", bodies: str | None = None, simulated: bool = False
     ) -> None:
-        """Keep the options of the logging transport; the thread starts with the first call."""
+        """Keep the options of the logging transport; nothing is started yet."""
         self._options: dict[str, Any] = {"log": log, "app": app, "bodies": bodies, "simulated": simulated}
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._endpoints: Endpoints | None = None
-        self._running: set[Progress] = set()
-        self._ready = threading.Event()
+        self._ids = itertools.count(1)
+        self._running: dict[int, _Running] = {}
+        self._lock = threading.Lock()
+        self._outbox: queue.SimpleQueue[tuple[Any, ...] | None] | None = None
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+
+    def warm(self) -> None:
+        """Start the process and let it load the SDK (about a second), before the first call needs it."""
+        with self._lock:
+            self._link()
 
     def start(self, request: RunRequest, *, on_done: OnDone, on_delta: OnDelta | None = None) -> Progress:
         """Begin a call and return its progress at once; ``on_done`` gets the result."""
-        progress = Progress()
-        self._running.add(progress)
-        self.submit(self._call(request, progress, on_delta, on_done))
+        identity, progress = next(self._ids), Progress()
+        with self._lock:
+            self._running[identity] = _Running(request, progress, on_done, on_delta)
+            outbox = self._link()
+            outbox.put(("start", identity, request))
+        progress.attach(lambda: outbox.put(("cancel", identity)))
         return progress
-
-    def submit(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run a coroutine on the thread's loop."""
-        asyncio.run_coroutine_threadsafe(work, self._started())
-
-    @property
-    def endpoints(self) -> Endpoints:
-        """The clients of the thread's loop; to be used on it only."""
-        self._started()
-        assert self._endpoints is not None
-        return self._endpoints
-
-    async def _call(self, request: RunRequest, progress: Progress, on_delta: OnDelta | None, on_done: OnDone) -> None:
-        try:
-            result = await run(request, self.endpoints, on_delta=on_delta, progress=progress)
-        except Exception as error:  # noqa: BLE001 - nobody awaits this task: a defect of ours must show in the pane
-            progress.state = "failed"
-            result = failed(request, RunError("internal", f"promptop failed: {error!r}", "Please report it."))
-        finally:
-            self._running.discard(progress)
-        on_done(result)
 
     def cancel_all(self) -> int:
         """Stop every call in progress and return how many there were."""
-        running = [progress for progress in tuple(self._running) if not progress.over]
+        with self._lock:
+            running = [each.progress for each in self._running.values()]
         for progress in running:
             progress.cancel()
         return len(running)
 
     def close(self) -> None:
-        """Cancel what runs, close the connections, end the thread."""
-        loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
+        """Cancel what runs, close the connections, end the process."""
+        with self._lock:
+            self._closed = True
+            self._running.clear()
+            outbox, self._outbox = self._outbox, None
+        if outbox is not None:
+            outbox.put(None)
+        for thread in self._threads:
+            thread.join(CLOSE_S + 1)
+
+    # The process and its two threads
+
+    def _link(self) -> queue.SimpleQueue[tuple[Any, ...] | None]:
+        """Return the way to the process, starting it if there is none; the lock is held."""
+        if self._outbox is None:
+            self._outbox = queue.SimpleQueue()
+            self._outbox.put(("open", self._options))
+            writer = threading.Thread(target=self._write, args=(self._outbox,), name="runs-writer", daemon=True)
+            self._threads = [thread for thread in self._threads if thread.is_alive()] + [writer]
+            writer.start()
+        return self._outbox
+
+    def _write(self, outbox: queue.SimpleQueue[tuple[Any, ...] | None]) -> None:
+        root = str(Path(__file__).parents[2])
+        known = os.environ.get("PYTHONPATH")
+        with subprocess.Popen(
+            # -P: a file in the working directory must not stand in for a module of the standard library
+            [sys.executable, "-P", "-m", "promptop.runs.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # the screen is drawn on stderr; failures come as results
+            env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else root},
+            process_group=0,  # a Ctrl-C in the terminal is the screen's to handle
+        ) as process:
+            assert process.stdin is not None
+            reader = threading.Thread(target=self._read, args=(process, outbox), name="runs-reader", daemon=True)
+            reader.start()
+            with contextlib.suppress(OSError, ValueError):  # the process is gone: the reader sees to it
+                while (frame := outbox.get()) is not None:
+                    wire.send(process.stdin, frame)
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            try:
+                process.wait(CLOSE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            reader.join(CLOSE_S)
+
+    def _read(self, process: subprocess.Popen[bytes], outbox: queue.SimpleQueue[tuple[Any, ...] | None]) -> None:
+        assert process.stdout is not None
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                for event in wire.receive(process.stdout):
+                    self._take(*event)
+        with self._lock:
+            lost = [] if self._closed else list(self._running.values())
+            if self._outbox is outbox:
+                self._running.clear()
+                self._outbox = None
+        outbox.put(None)
+        for each in lost:
+            each.progress.state = "failed"
+            each.on_done(failed(each.request, GONE))
+
+    def _take(self, kind: str, identity: int, *rest: Any) -> None:
+        with self._lock:
+            running = self._running.pop(identity, None) if kind == "done" else self._running.get(identity)
+        if running is None:
             return
-        self._loop = None
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(CLOSE_S)
-
-    def _started(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._ready.clear()
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._main, args=(self._loop,), name="promptop-runs", daemon=True)
-            self._thread.start()
-            self._ready.wait()
-        return self._loop
-
-    def _main(self, loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
-        self._endpoints = Endpoints(**self._options)
-        self._ready.set()
-        try:
-            loop.run_forever()
-        finally:
-            with contextlib.closing(loop):
-                loop.run_until_complete(self._wind_up())
-
-    async def _wind_up(self) -> None:
-        here = asyncio.current_task()
-        tasks = [task for task in asyncio.all_tasks() if task is not here]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._endpoints is not None:
-            await self._endpoints.aclose()
-        await asyncio.get_running_loop().shutdown_asyncgens()
-        await asyncio.get_running_loop().shutdown_default_executor()
+        if kind == "done":
+            running.progress.state = rest[0].state
+            running.on_done(rest[0])
+        elif kind == "progress":
+            running.progress.take(rest[0])
+        elif running.on_delta is not None:
+            running.on_delta(Delta(*rest))

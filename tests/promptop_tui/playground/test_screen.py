@@ -13,6 +13,7 @@ from textual.widgets import Input, SelectionList
 
 from promptop.demo import SimulatedEndpoint
 from promptop.log import LogReader
+from promptop.runs import Runner
 from promptop.settings import PlaygroundSettings, Profile, Settings
 from promptop_tui import theme
 from promptop_tui.context import AppContext
@@ -35,17 +36,18 @@ class Alone(App[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
 
-    def __init__(self, context: AppContext) -> None:
+    def __init__(self, context: AppContext, runner: Runner | None) -> None:
         self._defaults = theme.defaults()
         super().__init__()
         self.context = context
+        self.runner = runner
         self.told: list[str] = []
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return self._defaults
 
     def compose(self) -> ComposeResult:
-        yield PlaygroundPane(self.context)
+        yield PlaygroundPane(self.context, self.runner)
 
     def notify(self, message: str, **_: Any) -> None:
         self.told.append(message)
@@ -68,9 +70,18 @@ def endpoint() -> Iterator[SimulatedEndpoint]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    """One process for most tests: starting it takes a second of a core."""
+    started = Runner(log=tmp_path_factory.mktemp("log") / "log.db", simulated=True)
+    started.warm()
+    yield started
+    started.close()
+
+
 @pytest.fixture
-def opened(endpoint: SimulatedEndpoint, tmp_path: Path) -> Open:
-    def build(*models: str, cap: float = 1.0) -> Alone:
+def opened(endpoint: SimulatedEndpoint, tmp_path: Path, runner: Runner) -> Open:
+    def build(*models: str, cap: float = 1.0, own: bool = False) -> Alone:
         profile = Profile(name="demo", base_url=endpoint.base_url, models=models)
         settings = Settings(
             profiles={"demo": profile},
@@ -83,7 +94,7 @@ def opened(endpoint: SimulatedEndpoint, tmp_path: Path) -> Open:
             counting=cast(Any, None),
             simulated=True,
         )
-        return Alone(context)
+        return Alone(context, None if own else runner)
 
     return build
 
@@ -112,7 +123,7 @@ async def ask(
 
 
 async def test_two_models_answer_side_by_side_and_are_compared(opened: Open) -> None:
-    app = opened("gpt-4o-mini", "gpt-4o")
+    app = opened("gpt-4o-mini", "gpt-4o", own=True)
     async with app.run_test(size=(120, 40)) as pilot:
         await ask(app, pilot)
         await until(pilot, lambda: over(app))
@@ -247,7 +258,7 @@ async def test_what_a_model_does_not_take_is_marked_before_it_is_sent(opened: Op
         assert "temperature: not for o3" in str(app.query_one("#hint").render())
         await ask(app, pilot)
         await until(pilot, lambda: over(app))
-        assert "temperature not sent" in " ".join(app.answers[0].rows)
+        assert "temperature not sent" in "".join(app.answers[0].rows)
 
 
 async def test_a_typed_model_joins_the_list_chosen(opened: Open) -> None:

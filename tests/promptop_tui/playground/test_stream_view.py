@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
+from textual.pilot import Pilot
 
 from promptop_tui.playground.stream_view import StreamView
 
@@ -19,6 +22,15 @@ class Streaming(App[None]):
         return self.query_one(StreamView)
 
 
+async def until(pilot: Pilot[None], predicate: Callable[[], object]) -> None:
+    """Let the app work until the predicate holds."""
+    for _ in range(1000):
+        if predicate():
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("it did not come to pass")
+
+
 def shown(view: StreamView) -> list[str]:
     return [view.render_line(y).text.rstrip() for y in range(view.size.height)]
 
@@ -32,9 +44,8 @@ async def test_pieces_are_shown_as_one_text_and_the_end_is_followed() -> None:
         assert app.view.rows == ()
         assert app.view.flush()
         assert not app.view.flush()
-        await pilot.pause()
         assert "\n".join(row.rstrip() for row in app.view.rows) == text
-        assert shown(app.view)[-1] == "the very last token"
+        await until(pilot, lambda: shown(app.view)[-1] == "the very last token")
 
 
 async def test_scrolling_up_stops_following_and_the_end_key_resumes() -> None:
@@ -42,20 +53,18 @@ async def test_scrolling_up_stops_following_and_the_end_key_resumes() -> None:
     async with app.run_test() as pilot:
         app.view.feed("text", "\n".join(map(str, range(50))))
         app.view.flush()
-        await pilot.pause()
+        await until(pilot, lambda: shown(app.view)[-1] == "49")
         app.view.focus()
         await pilot.press("pageup")
-        await pilot.pause()
+        await until(pilot, lambda: not app.view.following)
         top = shown(app.view)
-        assert not app.view.following
         app.view.feed("text", "\nmore\nand more")
         app.view.flush()
         await pilot.pause()
         assert shown(app.view) == top
         await pilot.press("end")
-        await pilot.pause()
-        assert app.view.following
-        assert shown(app.view)[-1] == "and more"
+        await until(pilot, lambda: app.view.following)
+        await until(pilot, lambda: shown(app.view)[-1] == "and more")
 
 
 async def test_reasoning_is_folded_and_can_be_unfolded() -> None:
@@ -95,12 +104,8 @@ async def test_a_narrower_view_wraps_again_and_still_shows_the_end() -> None:
         await pilot.pause()
         before = len(app.view.rows)
         app.view.styles.width = 15
-        for _ in range(500):
-            await pilot.pause(0.01)
-            if len(app.view.rows) > before:
-                break
-        await pilot.pause()
-        assert shown(app.view)[-1].endswith("end")
+        await until(pilot, lambda: len(app.view.rows) > before)
+        await until(pilot, lambda: shown(app.view)[-1].endswith("end"))
         app.view.clear()
         assert app.view.rows == ()
 

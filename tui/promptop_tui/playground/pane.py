@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -87,18 +88,22 @@ class AnswerPane(StreamView):
         """Show what came since the last frame, and the figures so far; return whether the call goes on."""
         progress = self.progress
         if progress is not None and self.result is None:
-            changes = progress.changes
-            for change in changes[self._shown_changes :]:
-                self.feed("note", f"[{change}]\n")
-            self._shown_changes = max(self._shown_changes, len(changes))
+            self._show_changes(progress.changes)
             self.state = progress.state if not progress.over else self.state
         self.flush()
         self._show_figures()
         return self.result is None
 
+    def _show_changes(self, changes: Sequence[str]) -> None:
+        """Say what was sent otherwise than asked for, once each."""
+        for change in changes[self._shown_changes :]:
+            self.feed("note", f"[{change}]\n")
+        self._shown_changes = max(self._shown_changes, len(changes))
+
     def finish(self, result: RunResult) -> None:
         """Show the end of the call: the last token, the error if there is one, the final figures."""
         self.result = result
+        self._show_changes(result.changes)
         if result.error is not None and result.state == "failed":
             lead = "\n\n" if result.text or result.reasoning else ""
             self.feed("error", f"{lead}✗ {result.error.cause}")

@@ -1,8 +1,8 @@
 """The Playground tab: one prompt, several models at once, measured in the transport and compared.
 
-Calls run on a thread of their own (:class:`promptop.runs.Runner`). Their pieces go straight into the inbox of a pane;
-one timer, running only while something runs, shows all inboxes in one frame. Results come as messages, so that every
-widget is touched by its own handlers alone.
+Calls run in a process of their own (:class:`promptop.runs.Runner`). Their pieces go straight into the inbox of a pane,
+on the runner's thread; one timer, running only while something runs, shows all inboxes in one frame. Results come as
+messages, so that every widget is touched by its own handlers alone.
 """
 
 from __future__ import annotations
@@ -74,15 +74,17 @@ class PlaygroundPane(Horizontal):
 
     @dataclass
     class CallDone(Message):
-        """A call is over; sent from the thread that made it."""
+        """A call is over; sent from the runner's thread."""
 
         pane: AnswerPane
         result: RunResult
 
-    def __init__(self, context: AppContext) -> None:
+    def __init__(self, context: AppContext, runner: Runner | None = None) -> None:
+        """Build the tab; ``runner`` makes the calls if given, and is then closed by who gave it."""
         super().__init__()
         self._shared = context
-        self._runner = Runner(
+        self._owned = runner is None
+        self._runner = runner or Runner(
             log=context.log_path,
             app=APP,
             bodies=context.settings.log.bodies,
@@ -110,6 +112,7 @@ class PlaygroundPane(Horizontal):
         area.show_line_numbers = False
         self._frames = self.set_interval(1 / FRAMES_PER_SECOND, self._frame, pause=True)
         self._show_spent()
+        self.call_after_refresh(self._runner.warm)
 
     def on_resize(self, event: events.Resize) -> None:
         """Tell the sheet how much room there is."""
@@ -124,8 +127,10 @@ class PlaygroundPane(Horizontal):
             (pane or self.query_one(Welcome)).focus()
 
     def on_unmount(self) -> None:
-        """Cancel what runs and close the connections."""
-        self._runner.close()
+        """Cancel what runs; end the process that makes the calls."""
+        self._runner.cancel_all()
+        if self._owned:
+            self._runner.close()
 
     # The prompt
 
@@ -197,7 +202,7 @@ class PlaygroundPane(Horizontal):
         return await self.query_one(AnswerGrid).show([clean_line(request.title) for request in requests])
 
     def _done_elsewhere(self, pane: AnswerPane, result: RunResult) -> None:
-        """Runs on the thread of the calls."""
+        """Runs on the runner's thread."""
         self.post_message(self.CallDone(pane, result))
 
     @on(CallDone)
@@ -304,5 +309,5 @@ F2 opens the editor; its playground key brings a prompt here."""
 
 
 def _hand_over(pane: AnswerPane, delta: Delta) -> None:
-    """Runs on the thread of the calls: puts a piece into the pane's inbox."""
+    """Runs on the runner's thread: puts a piece into the pane's inbox."""
     pane.feed(delta.kind, delta.text)
