@@ -51,23 +51,25 @@ class RequestTable(VirtualTable):
 
     def take(self, snapshot: Snapshot) -> None:
         """Show the rows that a snapshot brings."""
+        read = self.current
         if snapshot.restart:
             self.feed.restart(snapshot.fresh, older_from=snapshot.older_from)
             self.following = self.order == "time"
-            self._fill(0)
+            self._fill(0, None)
         elif snapshot.fresh:
-            self._fill(self.feed.append(snapshot.fresh, following=self.following))
+            self._fill(self.feed.append(snapshot.fresh, following=self.following), read)
         self.unseen = 0 if self.following else self.unseen + len(snapshot.fresh) * (not snapshot.restart)
 
     def take_older(self, rows: Sequence[StoredRow], *, older_from: int | None) -> None:
         """Put a page of older rows in front."""
-        self._fill(self.feed.prepend(rows, older_from=older_from))
+        read = self.current
+        self._fill(self.feed.prepend(rows, older_from=older_from), read)
 
     def turn_order(self) -> str:
         """Order the rows by the next figure, and return its name."""
         names = list(ORDERS)
         self.order = names[(names.index(self.order) + 1) % len(names)]
-        self._fill(0)
+        self._fill(0, None)
         if self.order == "time":
             self.follow()
         else:
@@ -83,19 +85,18 @@ class RequestTable(VirtualTable):
         self.set_columns([COLUMNS[place] for place in self._shown])
         self.refresh()
 
-    def _fill(self, shift: int) -> None:
+    def _fill(self, shift: int, read: StoredRow | None) -> None:
         self._cells.cache_clear()
         if self.order == "time":
             self._places = None
             self.set_rows(len(self.feed.rows), self._row, shift=shift)
             return
         figure = ORDERS[self.order]
-        chosen = self.current if self._places is not None else None
         keys = [figure(row) for row in self.feed.rows]
         self._places = sorted(range(len(keys)), key=lambda i: (keys[i] is None, -(keys[i] or 0.0), -i))
         self.set_rows(len(self.feed.rows), self._row)
-        if chosen is not None:  # stay with the row that is read
-            place = next((at for at, i in enumerate(self._places) if self.feed.rows[i].id == chosen.id), None)
+        if read is not None:  # stay with it, wherever it stands now
+            place = next((at for at, i in enumerate(self._places) if self.feed.rows[i].id == read.id), None)
             if place is not None:
                 self.cursor_row = place
 

@@ -253,7 +253,9 @@ class MonitorPane(Looking):
     @on(VirtualTable.NearTop)
     def _load_older(self) -> None:
         oldest = self.table.feed.older_from
-        if oldest is not None and not self._loading_older and self.asked.moment_ms is None:
+        if self.table.order != "time" or self.asked.moment_ms is not None:
+            return
+        if oldest is not None and not self._loading_older:
             self._loading_older = True
             self._reader.older(self.asked, oldest)
 
