@@ -194,11 +194,12 @@ def test_calls_wait_for_the_writer_without_holding_responses(url: str, log: Writ
     assert sum(row.connection_reused or 0 for row in rows()) == 19
 
 
-def test_trace_and_extensions_of_the_caller_stay(family: Any, url: str, log: Writer, rows: Rows) -> None:
+@pytest.mark.parametrize("asked", [BODY, WHOLE])
+def test_the_callers_request_stays_as_it_was(asked: Any, family: Any, url: str, log: Writer, rows: Rows) -> None:
     seen: list[str] = []
     with promptop.observe(family.Client(), log=log) as client:
         extensions = {"trace": lambda name, info: seen.append(name), "timeout": {"read": 5.0}}
-        request = client.build_request("POST", url, json=BODY, extensions=extensions)
+        request = client.build_request("POST", url, json=asked, extensions=extensions)
         body, headers = request.content, dict(request.headers)
         response = client.send(request)
     assert "connection.connect_tcp.started" in seen and "http11.receive_response_body.complete" in seen

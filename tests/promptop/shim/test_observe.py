@@ -346,6 +346,8 @@ def test_the_original_is_not_watched_and_neither_closes_the_other(
     del original
     gc.collect()
     watched.with_options(timeout=5).models.list()
+    numbers = {record.connection for record in endpoint.requests[-4:]}
+    assert len(numbers) == 1, "nobody's end closed the connection that they share"
     assert [row.app for row in rows()] == ["b", "a"], "observed twice is logged once, with the last labels"
     watched.close()
 
