@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed gives other traffic (default 0)")
     parser.add_argument("--hours", type=float, default=24.0, metavar="H", help="hours of past traffic (default 24)")
-    parser.add_argument("--no-traffic", action="store_true", help="no past and no live traffic: an empty log")
+    parser.add_argument("--no-traffic", action="store_true", help="no live traffic; with --hours 0 the log is empty")
     parser.add_argument("--tab", choices=("editor", "playground", "monitor"), default="monitor", help="tab shown first")
 
 
@@ -117,15 +117,14 @@ def _back_room(args: argparse.Namespace, folder: Path, log_path: Path) -> Iterat
     """Start endpoint and traffic in a process of their own; yield the endpoint's address."""
     from promptop.demo.children import start_child, stop_child
 
-    silent = args.no_traffic
     trouble = folder / "trouble.log"
     with trouble.open("wb") as errors:
         child = start_child(
             "promptop.demo.host",
             [
                 *("--folder", str(folder), "--log", str(log_path), "--port", str(args.port), "--seed", str(args.seed)),
-                *("--speed", str(args.speed), "--hours", str(0.0 if silent else args.hours)),
-                *(("--rate", "0") if silent else ()),
+                *("--speed", str(args.speed), "--hours", str(args.hours)),
+                *(("--rate", "0") if args.no_traffic else ()),
             ],
             stdout=subprocess.PIPE,
             stderr=errors,

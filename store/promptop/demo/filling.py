@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from promptop.demo import profiles, text
 from promptop.demo.profiles import ModelProfile
 from promptop.demo.scenes import SCENES, Scene, pick
 from promptop.errors import PromptopError
-from promptop.log import Row, Writer, files
+from promptop.log import Finished, Row, Writer, files
 from promptop.log.rollups import Rollups
 from promptop.models import price
 
@@ -50,6 +51,10 @@ class _Variant:
     """What is the same in each call of one request."""
 
     columns: Mapping[str, Any]
+    body: bytes
+    """Body of the request."""
+    answers: tuple[bytes, ...]
+    """Bodies of some answers to it."""
     tokens: int
     stable_tokens: int
     """Tokens of the part that a provider can cache; 0 below its floor."""
@@ -62,11 +67,12 @@ def fill(
     rows: int | None = None,
     seed: int = 0,
     now_ms: int | None = None,
+    bodies: bool = False,
 ) -> Filled:
     """Write simulated traffic of the last ``hours`` before ``now_ms`` (now if None) into the log, oldest first.
 
-    About 10,000 rows a day if ``rows`` does not say; the same arguments give the same rows. Raises
-    :class:`PromptopError` if the log cannot be written.
+    About 10,000 rows a day if ``rows`` does not say; the same arguments give the same rows. ``bodies`` keeps a prompt
+    and an answer for each of them. Raises :class:`PromptopError` if the log cannot be written.
     """
     now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     count = max(1, round(hours * _ROWS_PER_HOUR)) if rows is None else rows
@@ -78,9 +84,10 @@ def fill(
     # The queue takes all of it: a writer that is full drops, since it never holds up a call.
     with Writer(Path(log_path), max_queue=count + 1) as writer:
         last_ms = start_ms
-        for row in _rows(count, start_ms, now_ms, seed):
-            writer.put(row)
-            last_ms = row.started_ms or last_ms
+        for finished in _rows(count, start_ms, now_ms, seed):
+            finished.bodies = "full" if bodies else "off"
+            writer.put(finished)
+            last_ms = finished.row.started_ms or last_ms
         writer.flush(timeout=60.0)
         stats = writer.stats
     if stats.written < count:
@@ -93,7 +100,7 @@ def fill(
     return Filled(count, start_ms, last_ms)
 
 
-def _rows(count: int, start_ms: int, now_ms: int, seed: int) -> Iterator[Row]:
+def _rows(count: int, start_ms: int, now_ms: int, seed: int) -> Iterator[Finished]:
     rng = text.seeded("fill", seed)
     scenes = {scene: scene.weight for scene in SCENES}
     maker = _Maker(rng, seed)
@@ -140,7 +147,7 @@ class _Maker:
         self._variants: dict[tuple[str, str, str, int], _Variant] = {}
         self._conversations: dict[str, str] = {}
 
-    def row(self, scene: Scene, moment: int, share: float) -> Row:
+    def row(self, scene: Scene, moment: int, share: float) -> Finished:
         """Make the row of one call at ``moment``, ``share`` of the way through the window."""
         rng = self._rng
         self._count += 1
@@ -160,7 +167,8 @@ class _Maker:
             self._hit(row, scene, profile, variant)
         else:
             self._call(row, scene, profile, variant, share)
-        return row
+        answered = row.response_model is not None and variant.answers
+        return Finished(row, variant.body, self._rng.choice(variant.answers) if answered else None)
 
     def _conversation(self, app: str) -> str:
         if app not in self._conversations or self._rng.random() < 0.3:
@@ -326,4 +334,19 @@ def _variant(scene: Scene, model: str, version: str, question: int) -> _Variant:
         "input_chars": json.dumps(chars),
         "estimate_input_tokens": estimated,
     }
-    return _Variant(columns, tokens, stable)
+    return _Variant(
+        columns, json.dumps(body, ensure_ascii=False).encode(), _answers(scene, question, version), tokens, stable
+    )
+
+
+@cache
+def _answers(scene: Scene, question: int, version: str) -> tuple[bytes, ...]:
+    """Return three answers to a question, in the form in which the shim keeps them."""
+    if scene.embeddings:
+        return ()
+    said = scene.messages(question, version)
+    ask = text.read(said[-1]["content"], said[0]["content"])
+    answers = (text.answer(ask, text.seeded("answer", ask, number)) for number in range(3))
+    return tuple(
+        json.dumps({"role": "assistant", "content": answer}, ensure_ascii=False).encode() for answer in answers
+    )

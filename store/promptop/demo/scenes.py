@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from promptop.demo import text
@@ -74,6 +75,7 @@ class Scene:
         return body
 
 
+@cache
 def paragraph(subject: str, sentences: int, number: int) -> str:
     """Return that many sentences about a subject, the same for the same number."""
     ask = text.read(subject)

@@ -144,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 async def _serve(args: argparse.Namespace) -> None:
     gone = asyncio.create_task(until_parent_is_gone())
     if args.fill_hours > 0:
-        await asyncio.to_thread(fill, args.log, hours=args.fill_hours, seed=args.seed)
+        await asyncio.to_thread(fill, args.log, hours=args.fill_hours, seed=args.seed, bodies=True)
     if args.rate <= 0 or gone.done():
         gone.cancel()
         return

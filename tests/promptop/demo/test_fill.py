@@ -12,6 +12,7 @@ import pytest
 from promptop.demo import fill
 from promptop.errors import PromptopError
 from promptop.log import COLUMNS
+from promptop.log.bodies import read_body
 
 NOW_MS = 1_795_000_000_000
 HOUR_MS = 3_600_000
@@ -122,3 +123,14 @@ def test_a_log_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(PromptopError, match=r"cannot be (opened|written)"):
         fill(tmp_path / "file" / "log.db", rows=5, now_ms=NOW_MS)
+
+
+def test_bodies_are_kept_where_it_is_asked_for(tmp_path: Path) -> None:
+    fill(tmp_path / "log.db", hours=1, rows=40, now_ms=NOW_MS, bodies=True)
+    kept = [read_body(tmp_path / "log.db", number) for number in range(1, 41)]
+    assert all(body is not None and body.request for body in kept)
+    asked = [json.loads(body.request or "") for body in kept if body]
+    assert any("messages" in body for body in asked)
+    assert any(body and "assistant" in (body.response or "") for body in kept)
+    fill(tmp_path / "bare.db", hours=1, rows=40, now_ms=NOW_MS)
+    assert not (tmp_path / "bare.db.bodies").exists()
