@@ -57,7 +57,14 @@ class Looking(Vertical, can_focus=True):
         Binding("h", "columns", "Columns", show=False, id="monitor.columns", tooltip="choose the columns"),
         Binding("escape", "back", "Back", show=False, id="monitor.back", tooltip="close filter, reading or zoom"),
         Binding("e", "hand_over('edit')", "Edit", id="monitor.edit", tooltip="open the prompt in the editor"),
-        Binding("p", "hand_over('play')", "Play", id="monitor.play", tooltip="open the request in the playground"),
+        Binding(
+            "p",
+            "hand_over('play')",
+            "Play",
+            show=False,
+            id="monitor.play",
+            tooltip="open the request in the playground",
+        ),
     ]
     HELP = """\
 The monitor reads the request log while other programs write it. Percentiles leave out failed, cancelled and cached
