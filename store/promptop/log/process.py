@@ -63,14 +63,19 @@ def register(writer: Writer) -> None:
         atexit.register(flush_all)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+    _hook_signals()
 
 
-def on_start(writer: Writer) -> None:
-    """Hook the ends that atexit does not see: default signals, and children of multiprocessing, which skip atexit."""
+def _hook_signals() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in _ending_signals():
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, _on_signal)
+
+
+def on_start(writer: Writer) -> None:
+    """Hook the ends that atexit does not see: default signals, and children of multiprocessing, which skip atexit."""
+    _hook_signals()
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None and getattr(sys.modules.get("multiprocessing.process"), "parent_process", None):
         process = sys.modules["multiprocessing.process"]

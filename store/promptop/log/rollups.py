@@ -13,7 +13,7 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,8 @@ class Rollups:
     Raises :class:`sqlite3.Error`, :class:`OSError` or :class:`PromptopError` if the log or the sidecar cannot be used.
     """
 
-    def __init__(self, log: Path, *, timeout_s: float = files.BUSY_S) -> None:
+    def __init__(self, log: Path, *, timeout_s: float = files.BUSY_S, now_ms: Callable[[], int] | None = None) -> None:
+        self._now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self.log, self.path = log, files.rollups_path(log)
         self._timeout_s = timeout_s
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{id(self)}"
@@ -112,7 +113,7 @@ class Rollups:
     def busy(self) -> bool:
         """Tell whether another process holds the lease."""
         _, sums = self._open()
-        left_ms = int(marks.fact(sums, "lease_until_ms")) - time.time_ns() // 1_000_000
+        left_ms = int(marks.fact(sums, "lease_until_ms")) - self._now_ms()
         return marks.fact(sums, "lease") != self._holder and 0 < left_ms <= 2000 * LEASE_S
 
     def fold(self, limit: int = 2_000) -> int | None:
@@ -188,16 +189,15 @@ class Rollups:
         self.catch_up(float("inf"), limit=20_000)
         return done
 
-    def prune(self, now_ms: int) -> int:
+    def prune(self) -> int:
         """Delete the finer levels of old times (:data:`KEPT_DAYS`) and return how many sums that were."""
+        now_ms = self._now_ms()
         _, sums = self._open()
         gone = 0
         sums.execute("BEGIN IMMEDIATE")
         try:
-            for level, days in enumerate(KEPT_DAYS):
-                before_ms = now_ms - days * 86_400_000
-                before_ms -= before_ms % LEVELS_MS[-1]
-                if not days or before_ms <= int(marks.fact(sums, f"kept_from_{level}")):
+            for level, before_ms in self._kept_from(now_ms):
+                if before_ms <= int(marks.fact(sums, f"kept_from_{level}")):
                     continue
                 for kind in KINDS:
                     span = (key_of(level, kind, 0), key_of(level, kind, before_ms))
@@ -265,18 +265,27 @@ class Rollups:
 
     def _renew(self, sums: sqlite3.Connection) -> None:
         marks.note(sums, "lease", self._holder)
-        marks.note(sums, "lease_until_ms", time.time_ns() // 1_000_000 + round(LEASE_S * 1000))
+        marks.note(sums, "lease_until_ms", self._now_ms() + round(LEASE_S * 1000))
 
     def _checked_mark(self, rows: sqlite3.Connection, sums: sqlite3.Connection) -> int:
         """Return the mark, or 0 after emptying the rollups if they belong to another log or to its future."""
         known, log_id = marks.facts(sums), marks.fact(rows, "log_id", "")
         if not marks.same_rows(rows, known, log_id):
             sums.execute("DELETE FROM rollups")
-            for key in ("mark", "mark_started_ms", "kept_from_0", "kept_from_1"):
+            for key in ("mark", "mark_started_ms", *(f"kept_from_{level}" for level in range(len(LEVELS_MS)))):
                 marks.note(sums, key, 0)
             known["mark"] = 0
         marks.note(sums, "log_id", log_id)
+        if not known["mark"]:
+            for level, moment in self._kept_from(self._now_ms()):
+                marks.note(sums, f"kept_from_{level}", moment)
         return int(known["mark"])
+
+    def _kept_from(self, now_ms: int) -> Iterator[tuple[int, int]]:
+        """Yield (level, from when on it is kept, a midnight UTC) of the levels that are not kept for good."""
+        for level, days in enumerate(KEPT_DAYS):
+            if days:
+                yield level, max(0, (now_ms - days * LEVELS_MS[-1]) // LEVELS_MS[-1] * LEVELS_MS[-1])
 
     def _begin_rebuild(self, sums: sqlite3.Connection, boundary: int) -> None:
         sums.execute("BEGIN IMMEDIATE")
@@ -319,13 +328,15 @@ class Rollups:
         if last is None:
             return 0
         statement = upsert(table)
-        for level, sums_of_level in enumerate(self._by_level(sums, cells)):
+        known = marks.facts(sums)
+        # Minutes of long ago are not even made: most of the work and of the file of a first build.
+        first = [max(frozen_before_ms, int(known.get(f"kept_from_{level}", 0))) for level in range(len(LEVELS_MS))]
+        for level, sums_of_level in enumerate(self._by_level(sums, cells, first)):
             sums.executemany(
                 statement,
                 [
                     (key_of(level, kind, start, series), *cell.stored())
                     for (kind, start, series), cell in sums_of_level.items()
-                    if start >= frozen_before_ms
                 ],
             )
         marks.note(sums, mark_key, last[0])
@@ -334,9 +345,9 @@ class Rollups:
         return count
 
     def _by_level(
-        self, sums: sqlite3.Connection, cells: dict[tuple[int, _Names], Cell]
+        self, sums: sqlite3.Connection, cells: dict[tuple[int, _Names], Cell], first: Sequence[int]
     ) -> Iterator[dict[tuple[int, int, int], Cell]]:
-        """Yield (kind, start, series) → cell of each level, each level added up from the one below it."""
+        """Yield (kind, start, series) → cell of each level from ``first`` on, each added up from the level below it."""
         each: dict[_Place, Cell] = {
             (start, self._series(sums, BY_EACH, *names), names): cell for (start, names), cell in cells.items()
         }
@@ -346,10 +357,11 @@ class Rollups:
                 for (start, series, names), cell in each.items():
                     _add_to(above, (start - start % span, series, names), cell)
                 each = above
-            found: dict[tuple[int, int, int], Cell] = {(BY_EACH, key[0], key[1]): cell for key, cell in each.items()}
+            wanted = {place: cell for place, cell in each.items() if place[0] >= first[level]}
+            found: dict[tuple[int, int, int], Cell] = {(BY_EACH, *place[:2]): cell for place, cell in wanted.items()}
             for kind in kinds_at(level):
                 if kind != BY_EACH:
-                    for (start, _, names), cell in each.items():
+                    for (start, _, names), cell in wanted.items():
                         _add_to(found, (kind, start, self._series(sums, kind, *names)), cell)
             yield found
 

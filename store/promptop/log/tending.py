@@ -86,4 +86,4 @@ class Tending:
             prune(self._path, keep_days=self._keep_days, max_bytes=self._max_mb * 1_000_000, stop=pause)
             if self._rollups:
                 with Rollups(self._path) as rollups:
-                    rollups.prune(time.time_ns() // 1_000_000)
+                    rollups.prune()

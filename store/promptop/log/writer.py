@@ -156,6 +156,11 @@ class Writer:
         self._queue.put(_Marker(stop=True))
         self._wake.put(None)
         thread.join(timeout)
+        if thread.is_alive() and (left := self._queue.qsize() - 1) > 0:
+            self._lose(left, "not written in time at the end")
+            _logger.warning(
+                "promptop: %d rows were not written before the end: %s", left, self._last_error or "too slow"
+            )
         return not thread.is_alive() and self._dropped + self._failed == lost
 
     @property
@@ -284,6 +289,10 @@ class Writer:
                 with contextlib.suppress(Empty):
                     self._wake.get(timeout=wait)
                 wait = min(wait * 2, _LONGEST_RETRY_S)
+            except Exception as error:  # noqa: BLE001 - the boundary: a fault of ours costs a batch, never the thread
+                self._lose(len(batch), f"fault of the writer ({type(error).__name__})")
+                self._warn(f"{len(batch)} rows were lost by a fault of the writer: {type(error).__name__}: {error}")
+                return
             else:
                 self._last_error = ""
                 return
@@ -312,14 +321,14 @@ class Writer:
         if kept:
             try:
                 store.insert_bodies(kept, self.bodies, self._redact)
-            except _FAILURES as error:
+            except Exception as error:  # noqa: BLE001 - the rows are committed; a body is not worth writing them twice
                 self._bodies_lost += len(kept)
-                self._warn(f"the bodies of {len(kept)} rows were not kept: {files.explain(self.path, error).cause}")
+                self._warn(f"the bodies of {len(kept)} rows were not kept: {type(error).__name__}: {error}")
 
     def _tend(self, tending: Any) -> None:
         try:
             tending.run(self.io, stop=lambda: self._stopping or self._queue.qsize() >= self._batch)
-        except _FAILURES as error:
+        except Exception as error:  # noqa: BLE001 - derived data and limits wait for the next time; rows go first
             self._warn(f"rollups or retention wait: {files.explain(self.path, error).cause}")
 
     def _shut(self, tending: Any) -> None:

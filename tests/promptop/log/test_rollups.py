@@ -59,14 +59,17 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "log.db"
 
 
-def test_a_window_from_rollups_equals_one_from_rows(log: Path) -> None:
-    append(log, random_rows(1500, seed=1, start_ms=NOON - 3 * DAY, spread_ms=3 * DAY))
-    with Rollups(log) as rollups:
+@pytest.mark.parametrize("age_days", [0, 7, 99, 400])
+def test_a_window_from_rollups_equals_one_from_rows(log: Path, age_days: int) -> None:
+    """Whatever levels are left of that time: the newest part has minutes, then quarters, then only six hours."""
+    append(log, random_rows(800, seed=1, start_ms=NOON - 3 * DAY, spread_ms=3 * DAY))
+    with Rollups(log, now_ms=lambda: NOON + age_days * DAY) as rollups:
         rollups.catch_up()
+        assert rollups.lag() == 0
     append(log, random_rows(40, seed=2, start_ms=NOON - 60_000, spread_ms=60_000))  # above the mark
     source = random.Random(3)
     with LogReader(log) as reader:
-        for number in range(40):
+        for number in range(20):
             since = NOON - 3 * DAY + source.randrange(3 * DAY)
             until = since + source.randrange(1, 3 * DAY)
             if number % 4 == 0:
@@ -132,7 +135,7 @@ def test_a_crash_inside_a_fold_counts_nothing_twice(log: Path, steps: int) -> No
 
 def test_every_level_adds_up_to_the_same(log: Path) -> None:
     append(log, random_rows(500, seed=6, spread_ms=2 * DAY))
-    with Rollups(log) as rollups:
+    with Rollups(log, now_ms=lambda: NOON) as rollups:
         rollups.catch_up()
     with closing(sqlite3.connect(files.rollups_path(log))) as connection:
         found = connection.execute(

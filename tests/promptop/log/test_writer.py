@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from promptop.log import Finished, LogReader, Row, Writer, files, process, writer_for
+from promptop.log import Finished, LogReader, Row, Writer, files, process, store, writer_for
 
 from .rows import NOON, append, random_rows
 
@@ -251,6 +252,53 @@ def test_a_folder_without_permission_costs_the_rows_and_nothing_else(tmp_path: P
     writer.put(Row())
     until(lambda: "cannot be written" in writer.stats.last_error)
     assert not writer.close()
+
+
+def test_a_fault_of_ours_costs_a_batch_and_not_the_writer(
+    log: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = [ZeroDivisionError("ours"), None]
+    real = store.Store.insert
+
+    def insert(self: store.Store, *arguments: Any) -> Any:
+        if fault := faults.pop(0):
+            raise fault
+        return real(self, *arguments)
+
+    monkeypatch.setattr(store.Store, "insert", insert)
+    with caplog.at_level(logging.WARNING), Writer(log) as writer:
+        writer.put(Row(app="lost"))
+        assert writer.flush()
+        writer.put(Row(app="kept"))
+        assert writer.flush()
+        assert (writer.stats.written, writer.stats.failed) == (1, 1)
+    assert "ZeroDivisionError" in caplog.text
+    with closing(sqlite3.connect(log)) as connection:
+        assert connection.execute("SELECT cause FROM losses").fetchone() == ("fault of the writer (ZeroDivisionError)",)
+
+
+def test_bodies_that_cannot_be_kept_cost_no_row(log: Path) -> None:
+    log.parent.mkdir()
+    files.bodies_path(log).mkdir()
+    with Writer(log, bodies="full") as writer:
+        writer.put(Finished(Row(), b"{}", b"text"))
+        assert writer.flush()
+        assert (writer.stats.written, writer.stats.bodies_lost, writer.stats.lost) == (1, 1, 0)
+
+
+def test_what_is_not_written_in_time_at_the_end_is_counted(log: Path, caplog: pytest.LogCaptureFixture) -> None:
+    append(log, [])
+    with closing(sqlite3.connect(log, isolation_level=None)) as other, caplog.at_level(logging.WARNING):
+        other.execute("BEGIN IMMEDIATE")
+        writer = Writer(log, batch=10)
+        for _ in range(30):
+            writer.put(Row())
+        until(lambda: writer.stats.queued <= 20)
+        assert not writer.close(0.05)
+        assert writer.stats.failed >= 20
+        assert "not written before the end" in caplog.text
+        other.execute("COMMIT")
+        until(lambda: not writer._thread or not writer._thread.is_alive())
 
 
 def test_a_closed_writer_counts_what_it_is_given(log: Path) -> None:
