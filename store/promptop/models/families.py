@@ -6,12 +6,17 @@ is an estimate. A parameter that is not documented as taken or refused is unknow
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
 Kind = Literal["exact", "estimated"]
+
+
+NEEDS_EXTRA: Final = frozenset(("llama3", "glm4", "phi4"))
+"""Encodings that the extra ``fast`` brings (:mod:`promptop.tokens.fast`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +35,9 @@ _RULES: tuple[tuple[re.Pattern[str], Traits], ...] = tuple(
     (re.compile(pattern), Traits(family, encoding, kind))
     for pattern, family, encoding, kind in (
         # Distilled models speak the tokenizer of the model that learned, not of the teacher.
-        (r"deepseek-r1[-:_].*(?:llama)", "llama", "o200k_base", _ESTIMATED),
+        (r"deepseek-r1[-:_].*llama", "llama", "llama3", _EXACT),
         (r"deepseek-r1-0528-qwen3|deepseek-r1[-:_].*qwen|deepseek-r1:(?:1\.5|7|14|32)b", "qwen", "qwen", _EXACT),
-        (r"deepseek-r1:(?:8|70)b", "llama", "o200k_base", _ESTIMATED),
+        (r"deepseek-r1:(?:8|70)b", "llama", "o200k_base", _ESTIMATED),  # 8b changed from Llama to Qwen under its name
         (r"gpt-oss", "openai", "o200k_harmony", _EXACT),
         (r"^gpt-?[6-9]", "openai", "o200k_base", _ESTIMATED),
         (
@@ -78,11 +83,14 @@ _RULES: tuple[tuple[re.Pattern[str], Traits], ...] = tuple(
             "o200k_base",
             _ESTIMATED,
         ),
+        (r"llama-?3(?:$|\D)", "llama", "llama3", _EXACT),
         (r"llama|codellama|vicuna|hermes", "llama", "o200k_base", _ESTIMATED),
+        (r"glm-4(?:$|\D)", "glm", "glm4", _EXACT),
         (r"glm|chatglm|zai-", "glm", "o200k_base", _ESTIMATED),
         (r"kimi|moonshot", "kimi", "o200k_base", _ESTIMATED),
         (r"minimax|abab", "minimax", "o200k_base", _ESTIMATED),
         (r"command|cohere|aya-", "cohere", "o200k_base", _ESTIMATED),
+        (r"phi-?4(?!-?mini|-?multi)", "phi", "phi4", _EXACT),
         (r"phi-?[34]", "phi", "o200k_base", _ESTIMATED),
     )
 )
@@ -159,9 +167,18 @@ def bare(name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def traits(name: str) -> Traits | None:
-    """Return family and tokenizer that the name tells, or None."""
+    """Return family and tokenizer that the name tells, or None; what needs the extra ``fast`` is exact with it only."""
     name = bare(name)
-    return next((found for pattern, found in _RULES if pattern.search(name)), None)
+    found = next((found for pattern, found in _RULES if pattern.search(name)), None)
+    if found is not None and found.encoding in NEEDS_EXTRA and not has_extra():
+        return Traits(found.family, "o200k_base", _ESTIMATED)
+    return found
+
+
+@lru_cache(maxsize=1)
+def has_extra() -> bool:
+    """Tell whether the package of the extra ``fast`` is installed."""
+    return importlib.util.find_spec("splintr") is not None
 
 
 def max_output(name: str) -> int | None:

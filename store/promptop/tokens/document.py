@@ -22,6 +22,8 @@ from promptop.tokens.barriers import BARRIER, BARRIER_GPT2
 
 TARGET = 512
 """Characters of a chunk: 256 to 1,024 measure alike; below, memory grows, above, edits."""
+LONG = 32_768
+"""Characters from which on a chunk, having no barrier, is worth another tokenizer."""
 _HARD = 4 * TARGET
 _SMALL = TARGET // 8
 _BLOCK = 64
@@ -60,11 +62,15 @@ class _Block:
 class TokenDocument:
     """A text and its tokens under one encoding. Offsets are characters (code points)."""
 
-    def __init__(self, encoding_name: str, text: str = "") -> None:
+    def __init__(
+        self, encoding_name: str, text: str = "", encode_long: Callable[[str], list[int]] | None = None
+    ) -> None:
+        """Hold ``text``; ``encode_long`` takes over for long chunks if it is given: the same ids, sooner."""
         spec = ranks.vocabulary(encoding_name)
         self.encoding_name = encoding_name
         self._encode = ranks.encoder(encoding_name)
-        self._lengths: bytes | None = None
+        self._encode_long = encode_long or self._encode
+        self._lengths: Sequence[int] | None = None
         self._nfc = spec.nfc
         self._barrier = BARRIER if spec.newline_barrier else BARRIER_GPT2
         self._blocks = self._blocks_of(self._split(text))
@@ -276,12 +282,12 @@ class TokenDocument:
 
     def _settle(self) -> None:
         """Count the chunks that an edit left uncounted."""
-        encode = self._encode
+        encode, long = self._encode, self._encode_long
         while self._dirty:
             block = self._dirty.pop()
             for chunk in block.chunks:
                 if chunk.tokens < 0:
-                    chunk.tokens = len(encode(chunk.text))
+                    chunk.tokens = len(encode(chunk.text) if len(chunk.text) < LONG else long(chunk.text))
                     block.tokens += chunk.tokens
 
     def _before(self, offset: int) -> int:
@@ -313,7 +319,7 @@ class TokenDocument:
 
 
 def token_starts(
-    text: str, encode: Callable[[str], list[int]], lengths: bytes, nfc: bool
+    text: str, encode: Callable[[str], list[int]], lengths: Sequence[int], nfc: bool
 ) -> tuple[array[int], array[int]]:
     """Return the character in which each token of ``text`` begins, and the indices of those that begin inside one."""
     ids = encode(text)

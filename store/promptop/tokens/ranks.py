@@ -16,7 +16,7 @@ import json
 import lzma
 import threading
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import accumulate, pairwise
@@ -118,27 +118,34 @@ _lock = threading.RLock()
 
 
 def names() -> tuple[str, ...]:
-    """Return the encodings that :func:`encoding` knows."""
+    """Return the encodings that are shipped; :mod:`promptop.tokens.fast` brings more."""
     return tuple(VOCABULARIES)
 
 
 def vocabulary(name: str) -> Vocabulary:
     """Return how ``name`` is built; raises :class:`UsageError` for a name that is not known."""
-    try:
-        return VOCABULARIES[name]
-    except KeyError:
-        raise UsageError(f"There is no encoding {name!r}.", f"Known: {', '.join(VOCABULARIES)}.") from None
+    from promptop.tokens import fast
+
+    found = VOCABULARIES.get(name) or fast.VOCABULARIES.get(name)
+    if found is None:
+        known = ", ".join((*VOCABULARIES, *fast.VOCABULARIES))
+        raise UsageError(f"There is no encoding {name!r}.", f"Known: {known}.")
+    return found
 
 
 def encoding(name: str) -> tiktoken.Encoding:
     """Return the tiktoken Encoding called ``name``, built offline; the same object each time.
 
-    Raises :class:`UsageError` for an unknown name, :class:`PromptopError` if the packed file is damaged. ``qwen``
-    expects text in normal form C (:func:`encoder` sees to that).
+    Raises :class:`UsageError` for an unknown name, :class:`PromptopError` if the packed file is damaged or the extra
+    that brings the vocabulary is missing. ``qwen`` expects text in normal form C (:func:`encoder` sees to that).
     """
     vocabulary(name)
     with _lock:
-        return _build(name)
+        if name in VOCABULARIES:
+            return _build(name)
+        from promptop.tokens import fast
+
+        return fast.build(name)
 
 
 def encoder(name: str) -> Callable[[str], list[int]]:
@@ -150,8 +157,12 @@ def encoder(name: str) -> Callable[[str], list[int]]:
     return made
 
 
-def token_lengths(name: str) -> bytes:
+def token_lengths(name: str) -> Sequence[int]:
     """Return the length in bytes of each token by its id (0 where an id is not used)."""
+    if name not in VOCABULARIES:
+        from promptop.tokens import fast
+
+        return fast.token_lengths(name)
     lengths, _tokens, ids = _unpacked(vocabulary(name).file)
     first, _size = ids[0]
     if len(ids) == 1 and first == 0:

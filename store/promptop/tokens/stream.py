@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from promptop.errors import PromptopError
-from promptop.tokens import ranks, scripts
+from promptop.tokens import fast, ranks, scripts
 from promptop.tokens.barriers import BARRIER, BARRIER_GPT2
 from promptop.tokens.scripts import Chars
 
@@ -57,6 +57,8 @@ def count_stream(stream: BinaryIO, name: str, encodings: Sequence[str]) -> FileC
                 f"{name} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset {place:,}.",
                 "Convert it first, for example: iconv -f GB18030 -t UTF-8 FILE",
             ) from None
+        if not read and len(data) == BLOCK:  # its trial pays off from a megabyte on
+            made = [(encoding, fast.encoder(encoding)) for encoding in encodings]
         read += len(data)
         cut = len(held)
         if data:

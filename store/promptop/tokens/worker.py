@@ -15,10 +15,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from promptop.errors import PromptopError
-from promptop.tokens import ranks, scripts
+from promptop.tokens import fast, ranks, scripts
 from promptop.tokens.client import Counted, Counts, Edges, Failed, Lines, SnippetCounts
 from promptop.tokens.document import TokenDocument
 from promptop.tokens.scripts import Chars, chars_by_script
+
+
+def _quick(name: str) -> Callable[[str], list[int]]:
+    """Return the fastest tokenizer of the encoding, which is loaded when a text first goes there."""
+
+    def encode(text: str) -> list[int]:
+        return fast.encoder(name)(text)
+
+    return encode
 
 
 class _Document:
@@ -26,7 +35,14 @@ class _Document:
 
     def __init__(self, version: int, text: str, encodings: tuple[str, ...]) -> None:
         self.version = version
-        self.documents = {name: TokenDocument(name, text) for name in encodings}
+        self.documents: dict[str, TokenDocument] = {}
+        self.faults: list[PromptopError] = []
+        """Encodings that cannot be had; the others are counted."""
+        for name in encodings:
+            try:
+                self.documents[name] = TokenDocument(name, text, _quick(name))
+            except PromptopError as error:
+                self.faults.append(error)
         self.chars: Chars = chars_by_script(text)
 
     def apply(self, version: int, start: int, end: int, new: str) -> None:
@@ -41,7 +57,7 @@ class _Document:
         """Return the document under an encoding, which is made if it was not asked for before."""
         if encoding not in self.documents:
             text = next(iter(self.documents.values())).text if self.documents else ""
-            self.documents[encoding] = TokenDocument(encoding, text)
+            self.documents[encoding] = TokenDocument(encoding, text, _quick(encoding))
         return self.documents[encoding]
 
     def counts(self) -> dict[str, Counted]:
@@ -65,11 +81,12 @@ class _Worker:
                 self._documents.pop(doc, None)
                 self._documents[doc] = _Document(version, text, encodings)
                 self._changed[doc] = None
+                for fault in self._documents[doc].faults:
+                    self._send(Failed(str(fault)))
             elif what == "edit":
                 doc, version, start, end, new = details
-                if doc in self._documents:  # else it could not be opened, which was said
-                    self._documents[doc].apply(version, start, end, new)
-                    self._changed[doc] = None
+                self._documents[doc].apply(version, start, end, new)
+                self._changed[doc] = None
             elif what == "close":
                 self._documents.pop(details[0], None)
                 self._changed.pop(details[0], None)

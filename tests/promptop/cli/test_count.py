@@ -128,6 +128,7 @@ def test_the_watched_models_of_the_settings_are_counted(
     assert [entry["model"] for entry in json.loads(capsys.readouterr().out)] == ["gpt-4o", "claude-haiku-5-5"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 def test_a_large_file_is_counted_in_constant_memory(tmp_path: Path) -> None:
     file = tmp_path / "large.txt"
     line = "The quick brown fox doesn't jump over 12,345 lazy dogs.\n"
@@ -135,14 +136,15 @@ def test_a_large_file_is_counted_in_constant_memory(tmp_path: Path) -> None:
         for _ in range(100):
             out.write(line * 2000)  # 11 MB
     code = (
-        "import resource, sys; from promptop.cli.main import main\n"
+        "import sys; from promptop.cli.main import main\n"
         "code = main(['count', sys.argv[1], '-m', 'gpt-4o', '--json'])\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+        "print([line for line in open('/proc/self/status') if line.startswith('VmHWM')][0].split()[1])"
     )
     done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
     listed, _, peak = done.stdout.rpartition("]\n")
     assert json.loads(listed + "]")[0]["tokens"] == 200_000 * len(ranks.encoder("o200k_base")(line))
-    assert int(peak) < 160  # 112 MiB, of which the tokenizer takes 101; the tokens of the whole file would add 100
+    # 112 MiB, of which the tokenizer takes 101; 160 with the extra fast. Encoding the whole text would add 110.
+    assert int(peak) < 200 * 1024
 
 
 def test_counting_loads_no_screen_and_no_client() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from promptop.models import find, overrides, price, search, suggest, watch_list
+from promptop.models import families, find, overrides, price, search, suggest, watch_list
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_name_means_a_model(name: str, model: str, provider: str) -> None:
         ("qwen3.5-plus", "o200k_base", "estimated"),
         ("deepseek-ai/DeepSeek-V3", "deepseek", "exact"),
         ("deepseek-r1", "deepseek", "exact"),
-        ("deepseek-r1-distill-llama-70b", "o200k_base", "estimated"),
+        ("llama-2-70b", "o200k_base", "estimated"),
         ("deepseek-r1-distill-qwen-32b", "qwen", "exact"),
         ("deepseek-chat", "o200k_base", "estimated"),
         ("mistral-nemo", "tekken", "exact"),
@@ -67,6 +67,19 @@ def test_a_tokenizer_is_called_exact_only_where_it_is_known(name: str, encoding:
     found = find(name)
     assert found is not None
     assert (found.encoding, found.count_kind) == (encoding, kind)
+
+
+@pytest.mark.parametrize(("extra", "told"), [(True, ("llama3", "exact")), (False, ("o200k_base", "estimated"))])
+def test_llama_is_exact_with_the_extra_only(
+    extra: bool, told: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(families, "has_extra", lambda: extra)
+    for name in ("meta-llama/Llama-3.1-8B-Instruct", "llama-3.3-70b-versatile", "deepseek-r1-distill-llama-70b"):
+        families.traits.cache_clear()
+        found = find(name)
+        assert found is not None
+        assert (found.encoding, found.count_kind, found.family) == (*told, "llama")
+    families.traits.cache_clear()
 
 
 def test_claudes_two_tokenizers_are_told_apart() -> None:
