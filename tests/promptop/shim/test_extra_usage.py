@@ -54,6 +54,13 @@ def test_only_usage_chunks_go_whatever_the_reads(
     assert count == blocks.count(USAGE)
 
 
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\r\r\n", b"\n\r\n"])
+def test_every_place_to_cut_a_stream_in_two(end: bytes) -> None:
+    stream = CHUNK + end + USAGE + end + b"data: [DONE]" + end
+    for place in range(len(stream)):
+        assert hidden(stream[:place], stream[place:]) == (CHUNK + end + b"data: [DONE]" + end, 1)
+
+
 @given(st.binary(max_size=300), st.integers(1, 50))
 def test_random_bytes_pass_untouched(stream: bytes, step: int) -> None:
     assert hidden(*(stream[i : i + step] for i in range(0, len(stream), step)))[0] == stream
