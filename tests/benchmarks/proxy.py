@@ -23,10 +23,12 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import psutil
-from proxy_peers import PLAIN_BODY, Client, connect, request, run
+from proxy_peers import Client, connect, request, run
 
 HERE = Path(__file__).parent
 ONE = "n=20&wait=5&gap=1"
+_UNGUARDED = {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
+"""LiteLLM asks for a key of its own; checking one would only make it slower."""
 
 
 def quantile(values: Sequence[float], q: float) -> float:
@@ -64,7 +66,7 @@ def litellm(stack: ExitStack, command: str, upstream: int, folder: Path) -> tupl
         [command, "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--telemetry", "False"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        env={**os.environ, "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", **_UNGUARDED},
     )
     stack.callback(process.wait)
     stack.callback(process.terminate)
@@ -109,11 +111,17 @@ async def one_stream(ports: Mapping[str, int], rounds: int) -> dict[str, list[fl
     return times
 
 
-async def throughput(ports: Mapping[str, int], seconds: float, clients: int, rounds: int = 4) -> dict[str, float]:
-    """Return requests per second of a closed loop of JSON calls, in slices that alternate between the targets."""
+async def throughput(
+    ports: Mapping[str, int], pids: Mapping[str, int], seconds: float, clients: int, rounds: int = 4
+) -> dict[str, tuple[float, float]]:
+    """Return requests per second of a closed loop of JSON calls, and processor seconds per call of each target.
+
+    Slices alternate between the targets. The processor time is the figure that a busy machine does not change.
+    """
     done = dict.fromkeys(ports, 0)
     spent = dict.fromkeys(ports, 0.0)
-    sent = request("n=0", PLAIN_BODY)
+    worked = dict.fromkeys(ports, 0.0)
+    sent = request("n=0")
 
     async def loop(client: Client, until: float) -> int:
         count = 0
@@ -125,13 +133,21 @@ async def throughput(ports: Mapping[str, int], seconds: float, clients: int, rou
     for _ in range(rounds):
         for name, port in ports.items():
             connected = [await connect(port) for _ in range(clients)]
-            begun = perf_counter()
+            begun, before = perf_counter(), processor(pids[name])
             counts = await asyncio.gather(*(loop(client, begun + seconds / rounds) for client in connected))
             spent[name] += perf_counter() - begun
+            worked[name] += processor(pids[name]) - before
             done[name] += sum(counts)
             for client in connected:
                 client.transport.close()
-    return {name: done[name] / spent[name] for name in ports}
+    return {name: (done[name] / spent[name], worked[name] / done[name]) for name in ports}
+
+
+def processor(pid: int) -> float:
+    """Return the processor seconds of a process and its children."""
+    process = psutil.Process(pid)
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(time.user + time.system for time in times)
 
 
 async def crowd(port: int, pid: int, streams: int, query: str) -> tuple[int, float, float, float]:
@@ -184,7 +200,9 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         log = folder / "log.db"
-        upstream, _ = started(stack, [sys.executable, str(HERE / "proxy_peers.py"), "0"], os.environ, r"(\d+)")
+        upstream, upstream_pid = started(
+            stack, [sys.executable, str(HERE / "proxy_peers.py"), "0"], os.environ, r"(\d+)"
+        )
         code = "import sys; from promptop.cli.main import main; sys.exit(main())"
         proxy, pid = started(
             stack,
@@ -196,8 +214,9 @@ def main() -> None:
             r"http://127\.0\.0\.1:(\d+)",
         )
         ports = {"direct": upstream, "promptop": proxy}
+        pids = {"direct": upstream_pid, "promptop": pid}
         if args.litellm:
-            ports["litellm"], litellm_pid = litellm(stack, args.litellm, upstream, folder)
+            ports["litellm"], pids["litellm"] = litellm(stack, args.litellm, upstream, folder)
         print(f"one stream at a time ({ONE}), time to the first byte of the body")
         fast = {name: port for name, port in ports.items() if name != "litellm"}
         times = run(one_stream(fast, args.rounds))
@@ -213,13 +232,14 @@ def main() -> None:
                 f" (+{(quantile(values, 0.99) - quantile(base, 0.99)) * 1e3:6.2f})"
             )
         print(f"requests per second, JSON, 8 connections, {args.seconds:g} s each")
-        rates = run(throughput(ports, args.seconds, 8))
-        for name, rate in rates.items():
-            print(f"  {name:9s} {rate:8.0f}/s  {rate / rates['direct']:.3f} of direct")
+        rates = run(throughput(ports, pids, args.seconds, 8))
+        for name, (rate, work) in rates.items():
+            share = rate / rates["direct"][0]
+            print(f"  {name:9s} {rate:8.0f}/s  {share:.3f} of direct  {work * 1e6:8.0f} µs of processor a call")
         wanted = settled(log, 1)[0]
         query = "n=40&wait=1000&gap=250"
         print(f"{args.streams} streams at once ({query})")
-        for name, number in [("promptop", pid)] + ([("litellm", litellm_pid)] if args.litellm else []):
+        for name, number in list(pids.items())[1:]:
             if name == "promptop":
                 wanted = settled(log, wanted + 1)[0]
             errors, before, peak, first = run(crowd(ports[name], number, args.streams, query))

@@ -1,7 +1,8 @@
 """Lean peers for measuring a proxy: a server of event streams and a client, both cheaper than what stands between.
 
-Run as a program it is the server: ``python proxy_peers.py PORT``. The path says what is answered:
-``?n=50&wait=10&gap=2`` is a stream of 50 events, the first after 10 ms, 2 ms apart; ``n=0`` is a JSON answer.
+Run as a program it is the server: ``python proxy_peers.py PORT``. The request's field ``user``, which every proxy
+passes on, says what is answered: ``n=50&wait=10&gap=2`` is a stream of 50 events, the first after 10 ms, 2 ms apart;
+``n=0`` is a JSON answer.
 """
 
 from __future__ import annotations
@@ -37,15 +38,9 @@ _JSON = json.dumps(
     }
 ).encode()
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-BODY = json.dumps(
-    {
-        "model": "gpt-4o-mini",
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "messages": [{"role": "user", "content": "hello world " * 100}],
-    }
-).encode()
-PLAIN_BODY = BODY.replace(b'"stream": true, "stream_options": {"include_usage": true}, ', b"")
+_ASKED = re.compile(rb"(n|wait|gap)=([\d.]+)")
+_BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello world " * 100}]}
+_STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 def run(main: Coroutine[Any, Any, Any]) -> Any:
@@ -81,21 +76,16 @@ class Upstream(asyncio.Protocol):
         if len(buffer) < end + 4 + (int(found[1]) if found else 0):
             return
         self._buffer = b""
-        head = buffer[: buffer.find(b"\r\n")]
-        asked = {key: float(value) for key, value in re.findall(rb"(\w+)=([\d.]+)", head)}
-        if head.startswith(b"GET") or b"n=" in head or b"completions" in head:
-            count = int(asked.get(b"n", 1 if b'"stream": true' in buffer or b'"stream":true' in buffer else 0))
-            if not count:
-                self._write(
-                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
-                    % (len(_JSON), _JSON)
-                )
-                return
-            task = asyncio.ensure_future(
-                self._stream(count, asked.get(b"wait", 0.0) / 1e3, asked.get(b"gap", 0.0) / 1e3)
-            )
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        asked = {key: float(value) for key, value in _ASKED.findall(buffer, end)}
+        if not asked.get(b"n"):
+            size = len(_JSON)
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % size
+            self._write(head + _JSON)
+            return
+        pace = asked.get(b"wait", 0.0) / 1e3, asked.get(b"gap", 0.0) / 1e3
+        task = asyncio.ensure_future(self._stream(int(asked[b"n"]), *pace))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _stream(self, count: int, wait: float, gap: float) -> None:
         if wait:
@@ -175,10 +165,11 @@ async def connect(port: int) -> Client:
     return client
 
 
-def request(query: str, body: bytes = BODY) -> bytes:
-    """Return the bytes of a chat completion request."""
+def request(asked: str) -> bytes:
+    """Return the bytes of a chat completion request: streamed unless ``asked`` is ``n=0``."""
+    body = json.dumps({**_BODY, **({} if asked == "n=0" else _STREAMED), "user": asked}).encode()
     head = (
-        f"POST /v1/chat/completions?{query} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer sk-benchmark\r\n"
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer sk-benchmark\r\n"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
