@@ -69,7 +69,7 @@ async def test_money_turns_sorts_and_shows_a_groups_requests(log_path: Path) -> 
         await pilot.pause()
         text = screen_text(app)
         assert "SIMULATED" in text
-        assert "$6.09 for 12 calls" in text
+        assert "$6.09, 12 calls" in text
         lines = [line for line in text.split("\n") if "dear" in line or "cheap" in line]
         assert "dear" in lines[0]
         assert "67 %" in lines[0]  # three calls of one prompt: two repeat it

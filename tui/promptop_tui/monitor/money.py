@@ -60,6 +60,7 @@ cache could answer. It is known where the log keeps hashes, up to 100,000 rows."
     def compose(self) -> ComposeResult:
         """Lay out title and table."""
         yield Static("", id="money-title", markup=False)
+        yield Static("", id="money-by", markup=False)
         yield VirtualTable(COLUMNS, follows=False, id="money-table")
         yield Footer(compact=True, show_command_palette=False)
 
@@ -92,13 +93,14 @@ cache could answer. It is known where the log keeps hashes, up to 100,000 rows."
         self.table.empty = "no requests in this window" if found else "reading …"
         self.table.set_rows(len(self._rows), self._cells)
         self.table.go(0)
-        total = f" · {figures.usd(found.total.cost_usd)} for {figures.count(found.total.n)} calls" if found else ""
+        total = f" · {figures.usd(found.total.cost_usd)}, {figures.count(found.total.n)} calls" if found else ""
         unpriced = f" · {figures.count(found.total.unpriced)} unpriced" if found and found.total.unpriced else ""
         label = " SIMULATED ·" if self._simulated else ""
         names = " ".join(f"[{name}]" if name == self.dimension else name for name in DIMENSIONS)
         self.query_one("#money-title", Static).update(
-            f"{label} spend, {self._period}{total}{unpriced} · largest {self.order} first\n by {names}"
+            f"{label} {self._period}{total}{unpriced} · largest {self.order} first"
         )
+        self.query_one("#money-by", Static).update(f" spend by {names}")
 
     def _cells(self, index: int) -> Sequence[Cell]:
         if index >= len(self._rows) or self.found is None:
