@@ -128,14 +128,10 @@ def _learn(log: Path | None) -> None:
     from promptop.tokens import factors
 
     reader = LogReader(log or load().log_path())
-    rows = reader.latest(LEARNED_FROM)
-    found = (factors.sample_from_row({name: getattr(row, name) for name in factors.COLUMNS}) for row in rows)
-    learned, notices = factors.learn(sample for sample in found if sample is not None)
+    notices = factors.update(reader.latest(LEARNED_FROM))
     reader.close()
     for notice in notices:
         print(f"promptop: {clean_line(str(notice))}", file=sys.stderr)
-    if learned:
-        factors.save(learned)
 
 
 def _print_factors(as_json: bool) -> int:

@@ -71,6 +71,8 @@ def for_model(model: str, counts: Mapping[str, int], chars: Chars) -> Count:
     base = float(counts[BASIS]) if BASIS in counts else estimate.o200k_from_chars(chars)
     learned = factors.current().get(factors.key(model))
     family = estimate.family(known.family if known is not None else "")
+    if known is not None and known.count_kind == "exact":
+        family = estimate.ENCODINGS.get(known.encoding, family)
     error = learned.error if learned else family.error
     if BASIS not in counts and error is not None:
         error = math.hypot(error, estimate.RATE_ERROR)

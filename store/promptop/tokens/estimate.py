@@ -48,6 +48,14 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+ENCODINGS: dict[str, Family] = {
+    "o200k_base": Family((1.0, 1.0, 1.0, 1.0), 0.0),
+    "o200k_harmony": Family((1.0, 1.0, 1.0, 1.0), 0.0),
+    "cl100k_base": Family((1.0, 1.54, 0.99, 1.05), 0.035),
+}
+"""Tokenizers of which one family has several: for texts that are only known by their characters."""
+
+
 def family(name: str) -> Family:
     """Return the factors of a family; those of o200k for a family that is not known."""
     return FAMILIES.get(name, UNKNOWN)

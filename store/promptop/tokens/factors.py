@@ -143,6 +143,15 @@ def save(learned: Iterable[Learned]) -> None:
     beside.replace(file)
 
 
+def update(rows: Iterable[object]) -> tuple[Notice, ...]:
+    """Learn from rows of the log (objects with its columns as attributes), keep the factors, return the changes."""
+    found = (sample_from_row({name: getattr(row, name) for name in COLUMNS}) for row in rows)
+    learned, notices = learn(sample for sample in found if sample is not None)
+    if learned:
+        save(learned)
+    return notices
+
+
 # Fitting
 
 

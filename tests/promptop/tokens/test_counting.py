@@ -76,6 +76,8 @@ def test_twenty_models_need_a_few_tokenizers() -> None:
 def test_a_model_whose_encoding_was_not_counted_is_estimated() -> None:
     found = for_model("gpt-4", {"o200k_base": 100}, (400, 0, 0, 0))
     assert (found.kind, found.tokens) == ("estimated", 100)
+    assert for_model("gpt-4", {"o200k_base": 100}, (0, 120, 0, 0)).tokens == 154  # cl100k: 1.54 times, in Chinese
+    assert for_model("gpt-4o", {"o200k_base": 100}, (0, 120, 0, 0)).tokens == 100
 
 
 # Chat overhead: the examples that OpenAI published with the prompt_tokens that its API reported
