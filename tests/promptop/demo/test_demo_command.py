@@ -17,6 +17,7 @@ from tests.promptop.demo.processes import descendants, is_gone, until
 
 from promptop.cli import main as cli
 from promptop.cli.options import AppOptions
+from promptop.demo.children import start_child
 from promptop.log import LogReader
 
 PROMPTOP = [sys.executable, "-m", "promptop_tui", "demo"]
@@ -126,3 +127,18 @@ def test_a_port_that_is_taken(terminal: Path, capsys: pytest.CaptureFixture[str]
             assert "→ Choose another port" in capsys.readouterr().err
     assert not any(terminal.glob("promptop-demo-*"))
     assert not [child for child in psutil.Process().children() if "promptop.demo" in " ".join(child.cmdline())]
+
+
+def test_a_back_room_that_does_not_start_says_why(
+    terminal: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "promptop.demo.children.start_child",
+        lambda module, arguments, **pipes: start_child("promptop.demo.no_such_room", arguments, **pipes),
+    )
+    assert cli.main(["demo"], open_app=lambda options: 0) == 1
+    said = capsys.readouterr().err
+    assert "did not start" in said
+    assert "no_such_room" in said
+    assert "Traceback" not in said
+    assert not any(terminal.glob("promptop-demo-*"))
