@@ -1,5 +1,8 @@
 """Send a prompt to several models at once: the answers on stdout, a table of figures on stderr, ``*`` marking the best.
 
+With --repeat N the models are asked N times in interleaved order after a warm-up round that is dropped; the table then
+holds medians with 95 % intervals, and each model is held against the first.
+
 Exit codes: 0 all answered, 1 some failed, 2 cannot be meant, 130 cancelled with Ctrl-C (what came is kept).
 """
 
@@ -12,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from promptop.cli.calls import (
+    INTERRUPTED,
     add_call_arguments,
     cancelling,
     exit_code,
@@ -23,7 +27,9 @@ from promptop.cli.calls import (
 from promptop.errors import UsageError
 from promptop.runs import Endpoints, Progress, RunRequest, RunResult
 from promptop.runs import run as run_call
-from promptop.runs.comparison import BEST, COLUMNS, compare, ending
+from promptop.runs.comparison import BEST, COLUMNS, compare, ending, repeated
+from promptop.runs.repeat import Job, Schedule, work_through
+from promptop.runs.stats import METRICS, difference, summarise, values_of
 from promptop.safe import clean, clean_line
 from promptop.settings import Settings
 
@@ -37,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="M",
         help="model, or model@profile; once for each (default: the profile's)",
     )
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="ask each model N times, interleaved")
+    parser.add_argument("--warm-up", type=int, default=1, metavar="N", help="rounds that are dropped (with --repeat)")
+    parser.add_argument("--concurrency", type=int, default=1, metavar="N", help="calls at once (with --repeat)")
     parser.add_argument("--no-answers", action="store_true", help="the table alone")
     add_call_arguments(parser)
 
@@ -49,6 +58,10 @@ def run(args: argparse.Namespace) -> int:
     if not specs:
         raise UsageError("No model was named.", 'Write -m MODEL for each, or models = ["…"] in the profile.')
     requests = requests_for(args, settings, prompt, specs)
+    if args.repeat < 1 or args.warm_up < 0 or args.concurrency < 1:
+        raise UsageError("--repeat and --concurrency start at 1, --warm-up at 0.", "Leave them out for a single run.")
+    if args.repeat > 1:
+        return _repeated(args, settings, requests)
     results = asyncio.run(_calls(requests, settings, progress_shown=not args.json and sys.stderr.isatty()))
     if args.json:
         print(json.dumps([result.to_json() for result in results], ensure_ascii=False, indent=2))
@@ -65,6 +78,103 @@ def run(args: argparse.Namespace) -> int:
         for note in notes(result):
             print(f"{clean_line(result.title)}: {clean(note)}", file=sys.stderr)
     return exit_code(results)
+
+
+def _repeated(args: argparse.Namespace, settings: Settings, requests: Sequence[RunRequest]) -> int:
+    schedule = Schedule(len(requests), args.repeat, warm_ups=args.warm_up)
+    shown = not args.json and sys.stderr.isatty()
+    cancelled = asyncio.run(_work(schedule, requests, settings, args.concurrency, progress_shown=shown))
+    kept = schedule.kept
+    if args.json:
+        print(json.dumps(summary_json(requests, kept), ensure_ascii=False, indent=2))
+    else:
+        if not args.no_answers:
+            for request, results in zip(requests, kept, strict=True):
+                print(f"== {clean_line(request.title)} (1 of {len(results)}) ==")
+                print(clean(results[0].text if results else "").rstrip("\n") + "\n")
+            sys.stdout.flush()
+        if not args.quiet:
+            for line in repeated_table(requests, kept):
+                print(line, file=sys.stderr)
+    everything = [result for results in kept for result in results]
+    if not args.json:
+        for error in dict.fromkeys(str(result.error) for result in everything if result.error is not None):
+            print(f"error: {clean(error)}", file=sys.stderr)
+    return INTERRUPTED if cancelled else exit_code(everything)
+
+
+async def _work(
+    schedule: Schedule, requests: Sequence[RunRequest], settings: Settings, concurrency: int, *, progress_shown: bool
+) -> bool:
+    """Work through a schedule; return whether Ctrl-C ended it early."""
+    endpoints = Endpoints(log=settings.log_path(), app="promptop compare", bodies=settings.log.bodies)
+    running: set[Progress] = set()
+    stopped = False
+
+    def stop() -> Sequence[Progress]:
+        nonlocal stopped
+        stopped = True
+        schedule.stop()
+        return tuple(running)
+
+    async def call(job: Job) -> RunResult:
+        progress = Progress()
+        running.add(progress)
+        try:
+            result = await run_call(requests[job.request], endpoints, progress=progress)
+        finally:
+            running.discard(progress)
+        if progress_shown:
+            print(f"\r{schedule.ended + 1}/{schedule.size} calls", end="", file=sys.stderr, flush=True)
+        return result
+
+    try:
+        with cancelling(stop):
+            await work_through(schedule, call, concurrency=concurrency)
+    finally:
+        if progress_shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        await endpoints.aclose()
+    return stopped
+
+
+def summary_json(requests: Sequence[RunRequest], kept: Sequence[Sequence[RunResult]]) -> dict[str, object]:
+    """Return the shape of ``compare --repeat --json``."""
+    models = []
+    for request, results in zip(requests, kept, strict=True):
+        well = [result for result in results if result.state == "done"]
+        figures: dict[str, object] = {}
+        for metric in METRICS:
+            summary = summarise(values_of(results, metric))
+            figures[metric.key] = summary.to_json() if summary else None
+        models.append(
+            {"request_model": request.model, "title": request.title, "n": len(well), "errors": len(results) - len(well)}
+            | figures
+        )
+    differences = [
+        {"baseline": requests[0].title, "title": request.title} | found.to_json()
+        for request, results in zip(requests[1:], kept[1:], strict=True)
+        for metric in METRICS
+        if (found := difference(kept[0], results, metric)) is not None
+    ]
+    runs = [result.to_json() for results in kept for result in results]
+    return {"models": models, "differences": differences, "runs": runs}
+
+
+def repeated_table(requests: Sequence[RunRequest], kept: Sequence[Sequence[RunResult]]) -> list[str]:
+    """Return medians with intervals as lines of text, and under them how each model differs from the first."""
+    rows = [["model", "n", *(f"{metric.name} " for metric in METRICS)]]
+    for request, cells in zip(requests, repeated(kept), strict=True):
+        n, *others = cells
+        rows.append(
+            [clean_line(request.title, 40), n.text, *(cell.text + (BEST if cell.best else " ") for cell in others)]
+        )
+    lines = aligned(rows)
+    for request, results in zip(requests[1:], kept[1:], strict=True):
+        lines.append(f"{clean_line(request.title, 40)} against {clean_line(requests[0].title, 40)}:")
+        found = (difference(kept[0], results, metric) for metric in METRICS)
+        lines += [f"  {each.verdict()}" for each in found if each is not None]
+    return lines
 
 
 async def _calls(requests: Sequence[RunRequest], settings: Settings, *, progress_shown: bool) -> list[RunResult]:
@@ -91,15 +201,23 @@ async def _calls(requests: Sequence[RunRequest], settings: Settings, *, progress
 
 def table(results: Sequence[RunResult]) -> list[str]:
     """Return the comparison as lines of text."""
-    from rich.cells import cell_len, set_cell_size
-
     rows = [["model", *(f"{column.heading} " for column in COLUMNS), "end"]]
     for result, cells in zip(results, compare(results), strict=True):
         marked = [cell.text + (BEST if cell.best else " ") for cell in cells]
         rows.append([clean_line(result.title, 40), *marked, ending(result)])
+    return aligned(rows, left=(0, len(rows[0]) - 1))
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
+    """Return rows with their columns aligned by cells, to the right but for the columns ``left``."""
+    from rich.cells import cell_len
+
     widths = [max(cell_len(row[number]) for row in rows) for number in range(len(rows[0]))]
     lines = []
     for row in rows:
-        figures = [" " * (width - cell_len(text)) + text for text, width in zip(row[1:-1], widths[1:-1], strict=True)]
-        lines.append("  ".join([set_cell_size(row[0], widths[0]), *figures, row[-1]]).rstrip())
+        padded = []
+        for number, (text, width) in enumerate(zip(row, widths, strict=True)):
+            blank = " " * (width - cell_len(text))
+            padded.append(text + blank if number in left else blank + text)
+        lines.append("  ".join(padded).rstrip())
     return lines

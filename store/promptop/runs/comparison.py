@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from promptop import figures
 from promptop.runs.result import RunResult
+from promptop.runs.stats import METRICS, Metric, Summary, summarise, values_of
 from promptop.safe import clean_line
 
 BEST = "*"
@@ -90,6 +91,33 @@ def _shown(result: RunResult, column: Column, value: float | None) -> str:
         return "n/a"
     estimated = result.usage.source == "estimated" and column.key in {"tps", "input", "output", "cost"}
     return ("≈" if estimated and value is not None else "") + column.show(value)
+
+
+def repeated(results: Sequence[Sequence[RunResult]]) -> list[list[Cell]]:
+    """Return a row per request of repeated calls: n, then the median of each metric with its interval."""
+    found = [[summarise(values_of(each, metric)) for metric in METRICS] for each in results]
+    rows = []
+    for each, summaries in zip(results, found, strict=True):
+        well = sum(result.state == "done" for result in each)
+        row = [Cell(f"{well}/{len(each)}")]
+        for number, (metric, summary) in enumerate(zip(METRICS, summaries, strict=True)):
+            if summary is None:
+                row.append(Cell("n/a" if metric.key == "cost_usd" and well else figures.UNKNOWN))
+                continue
+            medians = [other.p50 for column in found if (other := column[number]) is not None]
+            pick = min if metric.lower_is_better else max
+            best = metric.key != "output_tokens" and len(set(medians)) > 1 and summary.p50 == pick(medians)
+            row.append(Cell(_with_interval(metric, summary), best))
+        rows.append(row)
+    return rows
+
+
+def _with_interval(metric: Metric, summary: Summary) -> str:
+    text = metric.show(summary.p50)
+    if summary.interval is None or summary.interval[0] == summary.interval[1]:
+        return text
+    low, high = summary.interval
+    return f"{text} [{metric.show(low)}–{metric.show(high)}]"
 
 
 def ending(result: RunResult | None) -> str:

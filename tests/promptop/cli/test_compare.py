@@ -8,6 +8,7 @@ import pytest
 
 from promptop.cli.main import main
 from promptop.demo import SimulatedEndpoint
+from promptop.log import LogReader
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +55,29 @@ def test_models_come_from_the_profile(
     assert "sim-fast" in err
     assert "n/a" in err
     assert main(["compare", "--text", "hi"]) == 2
+
+
+def test_repeats_give_medians_intervals_and_verdicts(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.db"
+    base = [*command(url, log, "gpt-4o-mini", "gpt-4o"), "--repeat", "5", "--warm-up", "1"]
+    assert main([*base, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [model["n"] for model in found["models"]] == [5, 5]
+    assert len(found["runs"]) == 10
+    ttft = found["models"][0]["ttft_s"]
+    assert ttft["n"] == 5
+    assert ttft["min"] <= ttft["p50_interval"][0] <= ttft["p50"] <= ttft["p50_interval"][1] <= ttft["max"]
+    verdicts = {each["metric"]: each for each in found["differences"]}
+    assert verdicts["cost_usd"]["measurable"]
+    assert "dearer" in verdicts["cost_usd"]["verdict"]
+    assert "equal" in verdicts["output_tokens"]["verdict"]
+    with LogReader(log) as reader:
+        assert len(reader.latest(100)) == 12  # the warm-up calls are logged as well
+    assert main([*base, "--concurrency", "3"]) == 0
+    out, err = capsys.readouterr()
+    assert "== gpt-4o ==" not in out
+    assert "5/5" in err
+    assert "gpt-4o against gpt-4o-mini:" in err
+    assert main([*base, "--repeat", "0"]) == 2
