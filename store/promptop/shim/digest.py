@@ -25,6 +25,8 @@ _TEXT_LIMIT = 1 << 22
 """Characters of the answer that are kept for its body; all of them are counted."""
 _FOLD = 1 << 16
 _NAMES = 64
+_PAGE = 8192
+"""Bytes kept of a body that is no JSON."""
 
 _DECODER = json.JSONDecoder()
 _EDGE_FACTS = re.compile(r'(?<!\\)"(usage|model|id)"\s*:\s*')
@@ -120,14 +122,14 @@ class Digest:
     def read_body(self, head: bytes, rest: bytes, *, json_body: bool) -> None:
         """Take a whole body; ``head`` is not empty where its middle was dropped."""
         if not json_body:
-            self.raw = (head or rest)[:2048]
+            self.raw = _beginning(head or rest)
             return
         if head:
             self._read_edges(head, rest)
             return
         self.body = loads(rest)
         if self.body is None:
-            self.raw = rest[:2048]
+            self.raw = _beginning(rest)
             self.malformed += 1
             return
         self.done = True
@@ -268,9 +270,9 @@ class Digest:
     def _names(self, holder: dict[str, Any]) -> None:
         for field in ("id", "model", "service_tier"):
             if value := string(holder.get(field)):
-                setattr(self, field, value[:256])
+                setattr(self, field, value)
         if value := string(holder.get("modelVersion")):
-            self.model = value[:256]
+            self.model = value
 
     def _response(self, response: dict[str, Any]) -> None:
         """Take the end of a Responses answer: its status, or what cut it short."""
@@ -317,3 +319,11 @@ class Digest:
             self.error = (name or string(error.get("status")) or "error", string(message) or str(error))
         else:
             self.error = ("error", str(error))
+
+
+def _beginning(page: bytes) -> bytes:
+    """Return the first bytes of a page; its last word goes where it may have been cut, for it may be half of a key."""
+    if len(page) <= _PAGE:
+        return page
+    words = re.split(rb"[\s\"'&,;]", page[:_PAGE])
+    return page[: _PAGE - len(words[-1])]

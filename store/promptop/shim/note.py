@@ -6,7 +6,6 @@ it. ``note.calls`` are the calls while they run, ``note.rows`` what was logged o
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import asyncio
+
     from promptop.log.row import Row
     from promptop.shim.call import Call
 
@@ -65,6 +66,8 @@ class Note:
 
     async def row(self, timeout: float | None = None) -> Row | None:
         """Wait for the next row that was not taken yet, at most ``timeout`` seconds; None if there is none."""
+        import asyncio  # takes 10 ms, and who awaits has it
+
         arrived = asyncio.Event()
         waiter = (asyncio.get_running_loop(), arrived)
         with self._changed:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _MESSAGE = 500
 """Characters kept of an error's message."""
+_LONGEST, _LONGEST_JSON, _SHORT = 512, 8192, 400
+"""Characters kept of other text; a JSON text above its limit is left out, since half of one is none."""
+_MOST_LIMITS = 32
 _KEPT_HEADERS = ("retry-after", "x-ratelimit-", "anthropic-ratelimit-", "ratelimit-")
 _TIMING_HEADERS = {
     "openai-processing-ms": "processing_s",
@@ -29,6 +32,8 @@ _TIMING_HEADERS = {
 _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-goog-request-id")
 _OURS = frozenset(("prompt_hash", "prefix_hashes", "input_chars", "output_chars", "operation_name", "openai_api_type"))
 _TEXT_COLUMNS = tuple(f.name for f in fields(Row) if f.metadata["sql"] == "TEXT" and f.name not in _OURS)
+
+_JSON_COLUMNS = frozenset(f.name for f in fields(Row) if "JSON" in f.metadata["meaning"])
 
 
 def finished(call: Call) -> Finished:
@@ -59,14 +64,23 @@ def finished(call: Call) -> Finished:
 
 
 def _scrub(row: Row, secrets: tuple[str, ...]) -> None:
-    """Take credentials out of every column of text that the caller or the server had a say in."""
+    """Take credentials out of every column of text that the caller or the server had a say in, then cut it to size.
+
+    In this order: the beginning of a key that is cut through would not be known for one.
+    """
     texts = [(name, value) for name in _TEXT_COLUMNS if (value := getattr(row, name)) is not None]
     joined = "\0".join(value for _, value in texts)
-    if joined.isascii() and redact.credentials(joined, secrets) == joined:
+    if len(joined) < _SHORT and joined.isascii() and redact.credentials(joined, secrets) == joined:
         return  # all at once: nearly always there is nothing, and a pattern costs as much for ten texts as for one
     for name, value in texts:
         # Half a surrogate pair (a server may split one over two events) is no text to SQLite.
-        setattr(row, name, redact.credentials(value, secrets).encode("utf-8", "replace").decode())
+        clean = redact.credentials(value, secrets).encode("utf-8", "replace").decode()
+        if name in _JSON_COLUMNS:
+            setattr(row, name, clean if len(clean) <= _LONGEST_JSON else None)
+        else:
+            setattr(row, name, clean[:_LONGEST])
+    if row.error_message is not None:
+        row.error_message = " ".join(row.error_message.split())[:_MESSAGE]
 
 
 def _labels(row: Row, call: Call) -> None:
@@ -107,9 +121,9 @@ def _answered(row: Row, call: Call, digest: Digest) -> None:
     for name, value in call.response_headers:
         lower = name.lower()
         if lower in _REQUEST_IDS:
-            row.request_id = row.request_id or value[:256]
-        elif lower.startswith(_KEPT_HEADERS):
-            limits[lower] = value[:64]
+            row.request_id = row.request_id or value
+        elif lower.startswith(_KEPT_HEADERS) and len(limits) < _MOST_LIMITS:
+            limits[lower] = value
         elif lower in _TIMING_HEADERS and (milliseconds := _number(value)) is not None:
             digest.timings[_TIMING_HEADERS[lower]] = milliseconds / 1000
     row.rate_limits = _json(limits) if limits else None
@@ -127,7 +141,7 @@ def _timings(row: Row, call: Call, digest: Digest) -> None:
         return
     row.bytes_received, row.bytes_decoded = reader.bytes_received, reader.bytes_decoded
     if not reader.is_stream:
-        if call.status < 400 and reader.how == "eof":
+        if 200 <= call.status < 300 and reader.how == "eof":
             row.duration_s = reader.last_byte_s if reader.last_byte_s is not None else call.ttfb_s
         return
     row.response_time_to_first_chunk = digest.first_event_s
@@ -153,7 +167,7 @@ def _error(row: Row, call: Call, digest: Digest) -> None:
         elif isinstance(digest.body, dict):
             message = string(digest.body.get("message")) or _json(digest.body.get("detail", digest.body))
     elif digest.error is not None:
-        row.error_type, message = digest.error[0][:80], digest.error[1]
+        row.error_type, message = digest.error
     elif call.error is not None:
         row.error_type, message = _of_exception(call.error, responded=call.status is not None), str(call.error)
     elif reader is not None and reader.how is not None and not call.lost:
@@ -164,7 +178,7 @@ def _error(row: Row, call: Call, digest: Digest) -> None:
             message = "an event of the stream is too large to be read"
     if call.retried:
         message = f"{message or ''} (sent again without stream_options)".strip()
-    row.error_message = " ".join(message.split())[:_MESSAGE] if message else None
+    row.error_message = message or None
 
 
 def _of_end(how: str, stream: bool, digest: Digest) -> str | None:
@@ -212,7 +226,7 @@ def _usage(row: Row, asked: request.Asked, digest: Digest, usage: Usage) -> None
         row.output_chars = _json(answer)
         row.estimate_output_tokens = tokens(model, answer)
     if digest.usage is not None:
-        row.usage_raw = _json(digest.usage)[:4096]
+        row.usage_raw = _json(digest.usage)
     if usage:
         row.usage_source = "reported"
         row.usage_input_tokens, row.usage_output_tokens = usage.input_tokens, usage.output_tokens

@@ -107,6 +107,29 @@ def _bodies(log: Path) -> bytes:
     return b"".join(repr(body).encode() for row_id in range(1, 10) if (body := read_body(log, row_id)) is not None)
 
 
+@pytest.mark.parametrize("kind", ["application/json", "text/plain"])
+def test_no_key_is_cut_through(kind: str, log: Writer, rows: Rows) -> None:
+    """Half of a key at the end of a text that is cut to size is no key by its form, but it is half of a key."""
+    key = "Zx9-" + "PlantedBeginning" * 4
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        told = request.url.params["padding"] + request.headers["x-api-key"]
+        content = json.dumps({"error": {"message": told, "code": told}}) if "json" in kind else told
+        return httpx2.Response(
+            403, headers={"content-type": kind, "x-request-id": told, "retry-after": told}, content=content
+        )
+
+    with httpx2.Client(transport=promptop.transport(httpx2.MockTransport(answer), log=log)) as client:
+        for size in range(440, 520, 3):
+            before = "x" * size
+            client.post(
+                f"http://h/{before}{key}/v1/chat/completions?padding={before}",
+                json={"model": before + key},
+                headers={"x-api-key": key},
+            )
+    assert "Planted" not in repr(rows())
+
+
 def test_mode_full_keeps_the_body_but_no_header(log: Writer, rows: Rows, endpoint: SimulatedEndpoint) -> None:
     with promptop.observe(httpx2.Client(), log=log, bodies="full") as client:
         client.post(

@@ -257,3 +257,28 @@ def test_hashes_are_the_documented_ones() -> None:
     flat = "system\x1fBe brief.\x1euser\x1f你好\x1e".encode()
     assert prompt_hash(texts) == blake2b(flat, digest_size=16).hexdigest()
     assert request.prefix_hashes(texts) == [(17, blake2b(b"system\x1fBe brief.\x1e", digest_size=8).hexdigest())]
+
+
+def test_texts_without_end_are_cut_and_lists_bounded() -> None:
+    sink = Nowhere()
+    call = Call(
+        Labels(sink, bodies="off"),
+        method="POST",
+        host="h",
+        port=1,
+        path="/" + "p" * 5000 + "/v1/chat/completions",
+        body=json.dumps({"model": "m" * 5000, "stop": ["s" * 9000]}).encode(),
+    )
+    call.responded(200, [(f"x-ratelimit-{number}", "1") for number in range(1000)])
+    huge = {
+        "id": "i" * 5000,
+        "usage": {"prompt_tokens": 1, "x": "u" * 9000},
+        "choices": [{"finish_reason": "f" * 9000}],
+    }
+    call.feed(json.dumps(huge).encode())
+    call.end("eof")
+    row = call.finish().row
+    assert {len(row.url_path or ""), len(row.request_model or ""), len(row.response_id or "")} == {512}
+    assert (row.request_stop_sequences, row.response_finish_reasons, row.usage_raw) == (None, None, None)
+    assert len(json.loads(row.rate_limits or "")) == 32
+    assert row.usage_input_tokens == 1
