@@ -28,6 +28,7 @@ from promptop_tui.editor.figures import Demand
 from promptop_tui.editor.keeper import FileKeeper
 from promptop_tui.editor.live import Catalogue, LiveCounts, load_catalogue
 from promptop_tui.editor.panel import ModelsPanel, summary
+from promptop_tui.editor.trims import Target, TrimsPanel
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
 
 SHEET = Path(__file__).with_name("editor.tcss")
@@ -56,6 +57,7 @@ A file that another program changed is never overwritten without asking: F9 a se
 takes theirs (undo brings yours back)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f8", "trims", "Trim", id="editor.trims", tooltip="Show what can be said with fewer tokens"),
         Binding("f5", "send", "Playground", id="editor.send", tooltip="Take the prompt to the playground"),
         Binding(
             "f9,ctrl+s", "save", "Save", id="editor.save", tooltip="Save to the file; asks for one if there is none"
@@ -76,6 +78,7 @@ takes theirs (undo brings yours back)."""
 
     area = query_one("#prompt", PromptArea)
     panel = query_one(ModelsPanel)
+    trims = query_one(TrimsPanel)
     status = query_one("#draft-status", Static)
 
     @dataclass
@@ -107,7 +110,9 @@ takes theirs (undo brings yours back)."""
             with Vertical(id="draft"):
                 yield PromptArea(placeholder=_EMPTY, id="prompt")
                 yield Static(id="draft-status", markup=False)
-            yield ModelsPanel(self._demand)
+            with Vertical(id="side"):
+                yield ModelsPanel(self._demand)
+                yield TrimsPanel(self.context.counting, lambda: self.area)
 
     _kept_area: PromptArea
     """The same widget as ``area``: a pane's children are gone from its tree when it is unmounted with the app."""
@@ -147,6 +152,7 @@ takes theirs (undo brings yours back)."""
     @on(CatalogueReady)
     def _have_models(self, message: CatalogueReady) -> None:
         self._live.set_catalogue(message.catalogue)
+        self._aim_trims()
         if self._has_started:
             self._live.opened(self.area.text)
             self._show_figures()
@@ -160,6 +166,7 @@ takes theirs (undo brings yours back)."""
             self._live.opened(self.area.text)
         else:
             self._live.edited(message.spans)
+        self.trims.draft_changed()
         if self._draft_timer is None:
             self._draft_timer = self.set_timer(_DRAFT_DELAY_S, self._save_draft)
         if self._stale_timer is None:
@@ -206,6 +213,7 @@ takes theirs (undo brings yours back)."""
     @on(ModelsPanel.DemandChanged)
     def _demand_changed(self, message: ModelsPanel.DemandChanged) -> None:
         self._demand = message.demand
+        self._aim_trims()
         self._show_figures()
 
     def _show_figures(self) -> None:
@@ -220,6 +228,27 @@ takes theirs (undo brings yours back)."""
         self._live.set_baseline(self._live.figures(self._demand))
         self._show_figures()
         self.notify("Changes are measured from this text on.", title="Baseline", markup=False)
+
+    # Trims
+
+    def _aim_trims(self) -> None:
+        if self._live.catalogue is not None and self._live.catalogue.models:
+            model = self._live.catalogue.models[0][0]
+            self.trims.set_target(Target(model, self._live.encoding, self._demand.calls_per_day))
+
+    def action_trims(self) -> None:
+        """Show the trims, or go back to the draft."""
+        if self.trims.display:
+            self._close_trims()
+        else:
+            self.add_class("-trimming")
+            self.trims.open()
+
+    @on(TrimsPanel.Closed)
+    def _close_trims(self) -> None:
+        self.trims.close()
+        self.remove_class("-trimming")
+        self.area.focus()
 
     # The status line
 
@@ -255,7 +284,7 @@ takes theirs (undo brings yours back)."""
         if figures:
             right = summary(figures[0])
             left = clean_line(name)
-        room = self.size.width - (0 if self.has_class("-narrow") else self.panel.outer_size.width) - 2
+        room = self.size.width - (0 if self.has_class("-narrow") else self.query_one("#side").outer_size.width) - 2
         self.status.update(left + " " * max(2, room - len(left) - len(right)) + right)
         self.status.set_class(bool(self._conflict), "-warning")
 

@@ -1,0 +1,118 @@
+"""The trims panel by keys: what is offered, taken, turned down, taken back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from promptop.tokens import encoding
+from promptop_tui.editor.trims import LONGEST, cut
+
+from .conftest import Open, Running
+
+TEXT = """\
+You are a helpful assistant. Could you please write.
+请你帮我总结文章，非常感谢。
+Do it in order to `please  x`.
+"""
+
+
+def tokens(text: str) -> int:
+    return len(encoding("o200k_base").encode_ordinary(text))
+
+
+async def opened(running: Running) -> None:
+    await running.until(lambda: running.pane._live.is_current)
+    await running.pilot.press("f8")
+    await running.until(lambda: running.pane.trims.edits)
+
+
+async def test_what_is_offered_saves_exactly_what_it_says(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text(TEXT)
+    async with editor(path, counts=True) as running:
+        await opened(running)
+        edits = running.pane.trims.edits
+        assert [edit.rule for edit in edits] == ["preamble", "polite-en", "polite-zh", "polite-zh", "shorter-en"]
+        for edit in edits:
+            assert tokens(TEXT) - tokens(TEXT[: edit.start] + edit.after + TEXT[edit.end :]) == edit.tokens_saved > 0
+        assert "a month for gpt-4o" in str(running.pane.trims.head.render())
+        assert running.pane.area.selected_text == edits[0].before
+
+
+async def test_one_is_taken_one_turned_down_and_undo_brings_it_back(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text(TEXT)
+    async with editor(path, counts=True) as running:
+        await opened(running)
+        await running.pilot.press("x")
+        assert "preamble" not in [edit.rule for edit in running.pane.trims.edits]
+        assert running.text == TEXT
+        await running.pilot.press("a")
+        taken = TEXT.replace("Could you please w", "W")
+        assert running.text == taken
+        for edit in running.pane.trims.edits:
+            assert taken[edit.start : edit.end] == edit.before
+        await running.until(lambda: running.pane.trims._version == running.pane.area.version)
+        await running.pilot.press("escape")
+        assert running.app.focused is running.pane.area
+        assert not running.pane.trims.display
+        await running.pilot.press("ctrl+z")
+        assert running.text == TEXT
+        await running.pilot.press("f8")
+        await running.until(lambda: running.pane.trims.edits)
+        assert "preamble" not in [edit.rule for edit in running.pane.trims.edits]
+
+
+async def test_all_safe_ones_are_one_step(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text(TEXT)
+    async with editor(path, counts=True) as running:
+        await opened(running)
+        await running.pilot.press("s")
+        assert running.text == "You are a helpful assistant. Write.\n总结文章。\nDo it to `please  x`.\n"
+        await running.until(lambda: [edit.rule for edit in running.pane.trims.edits] == ["preamble"])
+        await running.until(lambda: running.pane._live.is_current)
+        assert f"={tokens(running.text):,} " in running.table
+        await running.pilot.press("f8", "ctrl+z")
+        assert running.text == TEXT
+
+
+async def test_the_list_follows_the_draft_while_it_is_open(editor: Open) -> None:
+    async with editor(counts=True) as running:
+        await running.pilot.press(*"tea")
+        await running.until(lambda: running.pane._live.is_current)
+        await running.pilot.press("f8")
+        await running.until(lambda: "nothing to trim" in str(running.pane.trims.head.render()))
+        running.pane.area.edit_whole("Write in order to help.")
+        await running.until(lambda: [edit.after for edit in running.pane.trims.edits] == ["to"])
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 10)])
+async def test_in_a_small_terminal_the_trims_stand_in_for_the_models(
+    editor: Open, size: tuple[int, int], tmp_path: Path
+) -> None:
+    path = tmp_path / "p.md"
+    path.write_text(TEXT)
+    async with editor(path, size=size, counts=True) as running:
+        await opened(running)
+        await running.until(lambda: running.pane.trims.size.height > 2)
+        assert not running.pane.panel.display
+        assert running.pane.area.size.height > 2
+        await running.pilot.press("f8")
+        await running.until(lambda: running.pane.panel.display == (size == (80, 24)))
+
+
+async def test_a_huge_draft_is_left_to_the_command(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text("Please write. " * (LONGEST // 14 + 1))
+    async with editor(path) as running:
+        await running.pilot.press("f8")
+        await running.until(lambda: "promptop trim" in str(running.pane.trims.head.render()))
+
+
+def test_lines_are_cut_by_cells() -> None:
+    assert cut("abc", 3) == "abc"
+    assert cut("汉字汉字", 5) == "汉字…"
+    assert cut("abcdef", 4) == "abc…"
