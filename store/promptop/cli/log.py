@@ -7,6 +7,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 import sqlite3
 import sys
 import time
@@ -27,6 +28,8 @@ from promptop.settings import Settings
 
 _POLL_S = 0.25
 _ALWAYS = 1 << 62
+_WIDE = 110
+"""Columns of a terminal in which a row of ``tail`` has its date and its app; the rest fits 80."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -190,13 +193,13 @@ def _print_row(row: StoredRow, as_json: bool) -> None:
     # A row without tokens has no cost to know: a dash, and not n/a, which means tokens without a price.
     cost = "n/a" if row.cost_status == "unpriced" else figures.usd(row.cost_usd)
     took = figures.seconds(row.total_s if row.duration_s is None else row.duration_s)
-    cells = [
-        f"{started:%m-%d %H:%M:%S}",
-        fitted(clean_line(row.app or "–"), 12),
-        fitted(clean_line(model), 26),
-        fitted(clean_line(outcome), 14),
+    wide = not sys.stdout.isatty() or shutil.get_terminal_size().columns >= _WIDE
+    cells = [f"{started:%m-%d %H:%M:%S}", fitted(clean_line(row.app or "–"), 12)] if wide else [f"{started:%H:%M:%S}"]
+    cells += [
+        fitted(clean_line(model), 26 if wide else 18),
+        fitted(clean_line(outcome), 14 if wide else 10),
         f"{figures.seconds(row.ttft_s):>7} {took:>7}",
-        f"{rough}{figures.count(row.usage_input_tokens):>6} → {figures.count(row.usage_output_tokens):<6}",
+        f"{rough}{figures.count(row.usage_input_tokens):>5} → {figures.count(row.usage_output_tokens):<5}",
         f"{cost:>9}",
     ]
     print(" ".join(cells))
