@@ -109,8 +109,8 @@ def _print(found: Sequence[Model]) -> None:
                 cells[0],
                 cells[1],
                 cells[2],
-                f"{model.context_window:,}" if model.context_window else "n/a",
-                f"{model.max_output:,}" if model.max_output else "n/a",
+                _short(model.context_window),
+                _short(model.max_output),
                 f"{mark} {model.encoding}",
                 model.provider or "-",
                 clean_line(model.id) + (" (prices.toml)" if model.overridden else ""),
@@ -120,6 +120,13 @@ def _print(found: Sequence[Model]) -> None:
     for row in rows:
         cells = [row[i].rjust(widths[i]) for i in range(5)] + [row[i].ljust(widths[i]) for i in (5, 6)]
         print("  ".join([*cells, row[7]]))
+
+
+def _short(tokens: int | None) -> str:
+    """Write 128k, 1.05M: three digits, so that a line fits 80 columns; --json has the number."""
+    if tokens is None:
+        return "n/a"
+    return f"{tokens / 1e6:.3g}M" if tokens >= 1_000_000 else f"{tokens / 1e3:.3g}k" if tokens >= 1_000 else str(tokens)
 
 
 def _learn(log: Path | None) -> None:
