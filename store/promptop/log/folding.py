@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from promptop.errors import PromptopError
+from promptop.log import files
 from promptop.log.rollups import Rollups
 
 WORTH_IT = 20_000
@@ -33,6 +34,8 @@ class Folding:
         if self._child is not None and self._child.poll() is None:
             return True
         try:
+            if not self._large():
+                return False  # and no sidecar is made for the sake of looking
             with Rollups(self._log, timeout_s=0.1) as rollups:
                 if rollups.lag() < WORTH_IT or rollups.busy():
                     return False
@@ -45,6 +48,10 @@ class Folding:
         except (sqlite3.Error, OSError, PromptopError):
             return False  # a medium that cannot be written: windows are read from rows
         return True
+
+    def _large(self) -> bool:
+        with contextlib.closing(files.connect_for_reading(self._log)) as rows:
+            return bool((rows.execute("SELECT max(id) FROM requests").fetchone()[0] or 0) >= WORTH_IT)
 
     def close(self) -> None:
         """End the child; the portion it is at is not lost, for it is not yet counted."""
