@@ -238,3 +238,16 @@ async def test_a_paste_of_a_megabyte_is_counted(editor: Open) -> None:
         assert running.pane._live.tokens() > 200_000
         await running.pilot.press("ctrl+z")
         assert running.text == ""
+
+
+async def test_a_text_that_comes_while_another_is_being_opened_is_counted_once(editor: Open, tmp_path: Path) -> None:
+    """The message of the first text finds the second one there, and the edit between them already counted."""
+    path = tmp_path / "p.md"
+    path.write_text("word " * 200)
+    async with editor(path, settings=EditorSettings(watch=("gpt-4o",)), counts=True) as running:
+        await running.until(lambda: "=" in running.table)
+        running.pane.area.load_text("long " * 300)
+        running.pane.open_text(OpenInEditor("short", "request 7"))
+        tokens = len(encoding("o200k_base").encode_ordinary("short"))
+        await running.until(lambda: running.pane._live.is_current and f"={tokens} " in running.table)
+        assert running.text == "short"

@@ -69,6 +69,8 @@ class PromptArea(TextArea):
         area: PromptArea
         spans: list[EditSpan]
         reset: bool = False
+        version: int = 0
+        """The area's version with this change."""
 
         @property
         def control(self) -> PromptArea:
@@ -117,7 +119,7 @@ class PromptArea(TextArea):
         self.move_cursor((0, 0))
         if self.is_mounted:
             self._refresh_size()
-            self.post_message(self.Edited(self, [], reset=True))
+            self.post_message(self.Edited(self, [], reset=True, version=self.version))
 
     def _watch_language(self, language: str | None) -> None:
         """Keep the document: a language would not change it."""
@@ -132,7 +134,7 @@ class PromptArea(TextArea):
             self._move_line_tokens(span)
             self.overlay.move(span)
         if self.is_mounted:
-            self.post_message(self.Edited(self, spans))
+            self.post_message(self.Edited(self, spans, version=self.version))
 
     def edit_whole(self, text: str) -> None:
         """Replace the whole text as one change that undo takes back."""

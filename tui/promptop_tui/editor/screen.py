@@ -102,6 +102,7 @@ takes theirs (undo brings yours back)."""
         self._draft_timer: Timer | None = None
         self._stale_timer: Timer | None = None
         self._has_started = False
+        self._counted_from = 0
         self._waiting: OpenInEditor | None = None
 
     def compose(self) -> ComposeResult:
@@ -154,8 +155,13 @@ takes theirs (undo brings yours back)."""
         self._live.set_catalogue(message.catalogue)
         self._aim_trims()
         if self._has_started:
-            self._live.opened(self.area.text)
+            self._open_counts()
             self._show_figures()
+
+    def _open_counts(self) -> None:
+        """Count the present text anew. Edits of it whose messages still wait are in that text already."""
+        self._counted_from = self.area.version
+        self._live.opened(self.area.text)
 
     @on(PromptArea.Edited)
     def _edited(self, message: PromptArea.Edited) -> None:
@@ -163,8 +169,8 @@ takes theirs (undo brings yours back)."""
         if not self._has_started:
             return
         if message.reset:
-            self._live.opened(self.area.text)
-        else:
+            self._open_counts()
+        elif message.version > self._counted_from:
             self._live.edited(message.spans)
         self.trims.draft_changed()
         if self._draft_timer is None:
