@@ -236,16 +236,15 @@ and negations are left alone. Enter or a takes a change, x turns it down, s take
 
     def _line(self, edit: Edit, width: int) -> Content:
         room = max(16, width - 18 - len(edit.rule))
-        after = clean_line(edit.after.replace("\n", "⏎"), max(8, room // 2)) or "∅"
+        after = clean_line(edit.after.replace("\n", "⏎"), max(8, room // 2)) or "(removed)"
         before = cut(clean_line(edit.before.replace("\n", "⏎")), room - cell_len(after))
         return Content.assemble(
-            (f"{edit.line:>4} ", "$foreground 60%"),
-            (f"−{edit.tokens_saved:<3}", "$text-success"),
-            ("  " if edit.severity == "safe" else "? ", "$text-warning bold"),
-            f"{before} ",
-            ("→ ", "$foreground 60%"),
+            (f"{edit.line:>4} ", "dim"),
+            (f"−{edit.tokens_saved:<3}", "bold"),
+            ("  " if edit.severity == "safe" else "? ", "bold"),
+            f"{before} → ",
             (after, "bold"),
-            (f"  {edit.rule}", "$foreground 60%"),
+            (f"  {edit.rule}", "dim"),
         )
 
     @on(OptionList.OptionHighlighted)
