@@ -12,7 +12,7 @@ from pathlib import Path
 from time import time
 from typing import ClassVar
 
-from textual import on
+from textual import on, work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -20,9 +20,11 @@ from textual.filter import LineFilter
 from textual.notifications import SeverityLevel
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Footer
+from textual.worker import get_current_worker
 
 from promptop import settings as settings_room
 from promptop.cli.options import AppOptions
+from promptop.errors import PromptopError
 from promptop.safe import clean, clean_line
 from promptop_tui import keys, messages, theme
 from promptop_tui.context import AppContext
@@ -32,6 +34,10 @@ from promptop_tui.palette import PaletteProvider
 from promptop_tui.tabs import TABS, TabLabel, TabStrip
 
 _HERE = Path(__file__).parent
+LEARN_AFTER_S = 3.0
+"""Seconds from the start until token factors are learned: after everything that a user waits for."""
+LEARN_FROM = 5_000
+"""Newest rows that they are learned from: 0.2 s in a thread."""
 
 
 class PromptopApp(App[object]):
@@ -111,6 +117,25 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
             self.tell(text, title="Theme", severity="warning")
         if self.settings.theme not in self._themes.themes:
             self.tell(f"There is no theme {self.settings.theme!r}; {theme.BRAND} is used.", title="Theme")
+        self.set_timer(LEARN_AFTER_S, self._learn)
+
+    @work(thread=True, exclusive=True, group="learn", description="learn token factors from the log")
+    def _learn(self) -> None:
+        """Fit token factors to what servers reported; tell of a changed tokenizer and of faults in prices.toml."""
+        from promptop.log import LogReader
+        from promptop.models import overrides
+        from promptop.tokens import factors
+
+        told = [(problem, "Prices") for problem in overrides.current().problems]
+        if not self.options.simulated:
+            try:
+                reader = LogReader(self.context.log_path)
+                told += [(str(notice), "Tokens") for notice in factors.update(reader.latest(LEARN_FROM))]
+                reader.close()
+            except PromptopError as error:  # the monitor shows what is wrong with the log
+                self.log.warning(f"token factors were not learned: {error.cause}")
+        for text, title in told if not get_current_worker().is_cancelled else ():
+            self.call_from_thread(self.tell, text, title=title, severity="warning")
 
     async def on_unmount(self) -> None:
         """End the counting process."""

@@ -21,6 +21,7 @@ from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from promptop import models
@@ -144,9 +145,18 @@ def save(learned: Iterable[Learned]) -> None:
 
 
 def update(rows: Iterable[object]) -> tuple[Notice, ...]:
-    """Learn from rows of the log (objects with its columns as attributes), keep the factors, return the changes."""
-    found = (sample_from_row({name: getattr(row, name) for name in COLUMNS}) for row in rows)
-    learned, notices = learn(sample for sample in found if sample is not None)
+    """Learn from rows of the log (objects with its columns as attributes), keep the factors, return the changes.
+
+    Calls from before a change that was noticed are left out from then on, so it is told once.
+    """
+    known = current()
+    samples = []
+    for row in rows:
+        sample = sample_from_row({name: getattr(row, name) for name in COLUMNS})
+        entry = known.get(key(sample.model)) if sample is not None else None
+        if sample is not None and (entry is None or sample.at_ms >= entry.since_ms):
+            samples.append(sample)
+    learned, notices = learn(samples)
     if learned:
         save(learned)
     return notices
@@ -168,9 +178,10 @@ def learn(samples: Iterable[Sample]) -> tuple[tuple[Learned, ...], tuple[Notice,
         if len(used) < ENOUGH:
             continue
         entry = _fit(name, used)
-        change = _change(entry, used)
-        if change is not None:
-            place, ratio = change
+        place = _change(entry, used)
+        if place is not None:
+            before = _fit(name, used[:place])
+            ratio = math.exp(median(_residuals(before, used[place:])))
             notices.append(Notice(name, used[place].at_ms, ratio))
             entry = _fit(name, used[place:])
         fitted.append(entry)
@@ -246,10 +257,15 @@ def _solve(
     return [table[i][size] / table[i][i] for i in range(size)]
 
 
-def _change(entry: Learned, calls: Sequence[Sample]) -> tuple[int, float] | None:
-    """Find where the residuals step: (index of the first call after it, size of the step); None if they do not."""
+def _residuals(entry: Learned, calls: Sequence[Sample]) -> list[float]:
+    """Return the logarithm of reported ÷ fitted tokens of each call."""
     values = (*entry.factors, entry.overhead)
-    logs = [math.log(max(call.reported, 1) / max(_dot(values, _features(call)), 1.0)) for call in calls]
+    return [math.log(call.reported / max(_dot(values, _features(call)), 1.0)) for call in calls]
+
+
+def _change(entry: Learned, calls: Sequence[Sample]) -> int | None:
+    """Return the index of the first call after a step in the residuals, or None if they do not step."""
+    logs = _residuals(entry, calls)
     half = ENOUGH
     if len(logs) < 2 * half:
         return None
@@ -266,7 +282,7 @@ def _change(entry: Learned, calls: Sequence[Sample]) -> tuple[int, float] | None
     rest = [abs(value - before[place - 1]) for value in logs[:place]]
     rest += [abs(value - after[place]) for value in logs[place:]]
     spread = 1.4826 * sorted(rest)[len(rest) // 2]
-    return (place, math.exp(step)) if abs(step) > max(3 * spread, JUMP) else None
+    return place if abs(step) > max(3 * spread, JUMP) else None
 
 
 def _running_medians(values: Sequence[float]) -> list[float]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from promptop.log import Row
 from promptop.tokens import estimate, factors, for_model
 from promptop.tokens.factors import Learned, Sample, learn
 from promptop.tokens.scripts import Chars
@@ -140,3 +141,23 @@ def test_rows_of_the_log_become_samples() -> None:
         {"cache_level": "memory"},
     ):
         assert factors.sample_from_row({**row, **change}) is None
+
+
+def test_a_change_is_told_once() -> None:
+    after = (TRUE[0] * 1.3, TRUE[1] * 1.3, TRUE[2] * 1.3, 1.0)
+    rows = [
+        Row(
+            started_ms=call.at_ms,
+            request_model=call.model,
+            request_messages=call.messages,
+            input_chars=json.dumps(call.chars),
+            usage_input_tokens=call.reported,
+            usage_source="reported",
+        )
+        for call in calls(60) + calls(40, seed=1, true=after, start_ms=1000)
+    ]
+    (notice,) = factors.update(rows)
+    assert notice.at_ms == 1000
+    assert factors.current()["claude-opus-5-5"].since_ms == 1000
+    assert factors.update(rows) == ()
+    assert factors.current()["claude-opus-5-5"].n == 40
