@@ -69,6 +69,8 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # slo_error_rate = 0.001
 # slo_cache_hits = 0.8
 # budget_usd_month = 0.0
+# alerts = []                  # ["p95_ttft>2s over 15m", "burn>14.4 over 1h,5m", "month_cost>$100"]
+# alert_command = ""           # for example "notify-send promptop"; a sentence is added as its last argument
 
 [keys]
 # "editor.send" = "f5"         # binding id = key; F1 in the app lists the ids

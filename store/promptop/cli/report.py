@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from promptop.alerts import Check, parse_check
 from promptop.cli import reporting
 from promptop.cli.options import settings_of
 from promptop.cli.reporting import Report
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     logs: list[Path] = args.log or []
     args.log, args.endpoint = None, None
     settings = settings_of(args)
-    checks = [check for text in args.fail_on for check in reporting.parse_check(text, settings.monitor)]
+    checks = [check for text in args.fail_on for check in parse_check(text, settings.monitor)]
     now_ms = time.time_ns() // 1_000_000
     since, until = moment_ms(args.since, now_ms), moment_ms(args.until, now_ms)
     if args.until == "now":
@@ -116,13 +117,13 @@ def _days(since_ms: int, until_ms: int) -> list[tuple[str, int, int]]:
     return out
 
 
-def _judge(report: Report, checks: list[reporting.Check]) -> int:
+def _judge(report: Report, checks: list[Check]) -> int:
     failed = 0
     for check in checks:
-        value = check.value(report)
+        value = check.value(report.measured)
         if value is None:
             print(f"promptop report: {check.text}: not known in this window, not judged", file=sys.stderr)
-        elif check.fails(report):
+        elif check.holds(value):
             failed += 1
             print(f"promptop report: {check.text}: it is {value:.6g}", file=sys.stderr)
     return 1 if failed else 0

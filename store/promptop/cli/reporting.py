@@ -5,18 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from promptop import figures
-from promptop.errors import UsageError
+from promptop.alerts import Measured
 from promptop.log import Sketch, Stats
 from promptop.log.tables import width
 from promptop.safe import clean_line
-from promptop.settings import MonitorSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,11 @@ class Report:
     def seconds(self) -> float:
         """Length of the window."""
         return max((self.until_ms - self.since_ms) / 1000, 1e-3)
+
+    @property
+    def measured(self) -> Measured:
+        """What checks are held against."""
+        return Measured(self.total, self.seconds)
 
 
 def spread(sketch: Sketch) -> dict[str, Any]:
@@ -213,71 +216,3 @@ def line_text(report: Report) -> str:
         f"failed {cells['failed']}",
     ]
     return " · ".join(part for part in parts if part)
-
-
-# Checks
-
-_SIGNS: dict[str, Callable[[float, float], bool]] = {
-    ">": lambda value, limit: value > limit,
-    ">=": lambda value, limit: value >= limit,
-    "<": lambda value, limit: value < limit,
-    "<=": lambda value, limit: value <= limit,
-}
-_METRICS: dict[str, Callable[[Report], float | None]] = {
-    "n": lambda r: r.total.n,
-    "rate": lambda r: r.total.n / r.seconds,
-    "errors": lambda r: r.total.errors,
-    "error_rate": lambda r: r.total.error_rate,
-    "rate_limited": lambda r: r.total.rate_limited,
-    "truncated": lambda r: r.total.truncated,
-    "hit_ratio": lambda r: r.total.hit_ratio,
-    "cached_share": lambda r: r.total.cached_share,
-    "cost": lambda r: as_dict(r.total)["cost_usd"],
-    "saved": lambda r: r.total.saved_usd,
-    "unpriced": lambda r: r.total.unpriced,
-    "input_tokens": lambda r: r.total.input_tokens,
-    "output_tokens": lambda r: r.total.output_tokens,
-    **{
-        f"{name}{suffix}": lambda r, n=name, f=part: spread(getattr(r.total, f))[n]  # type: ignore[misc]
-        for name in ("p50", "p95", "p99", "mean", "max")
-        for suffix, part in (("", "latency"), ("_ttft", "ttft"))
-    },
-}
-_SHAPE = re.compile(r"\s*([a-z0-9_]+)\s*(>=|<=|>|<)\s*\$?(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|m|%|k|M)?\s*")
-_SCALES = {"ms": 1e-3, "s": 1.0, "m": 60.0, "%": 0.01, "k": 1e3, "M": 1e6, "": 1.0}
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A limit: the report fails if the comparison holds."""
-
-    text: str
-    metric: str
-    sign: str
-    limit: float
-
-    def value(self, report: Report) -> float | None:
-        """Return the figure that is judged; None if it is unknown."""
-        return _METRICS[self.metric](report)
-
-    def fails(self, report: Report) -> bool:
-        """Say whether the limit is broken; what is unknown breaks none."""
-        value = self.value(report)
-        return value is not None and _SIGNS[self.sign](value, self.limit)
-
-
-def parse_check(text: str, targets: MonitorSettings) -> tuple[Check, ...]:
-    """Return the checks of ``p95_ttft>1s``, ``error_rate>1%``, ``cost>5``; ``slo`` is every target of the settings."""
-    if text.strip() == "slo":
-        limits = (
-            ("p95", ">", targets.slo_latency_s),
-            ("p95_ttft", ">", targets.slo_ttft_s),
-            ("error_rate", ">", targets.slo_error_rate),
-            ("hit_ratio", "<", targets.slo_cache_hits),
-        )
-        return tuple(Check(f"{name}{sign}{limit:g}", name, sign, limit) for name, sign, limit in limits if limit)
-    found = _SHAPE.fullmatch(text)
-    if not found or found[1] not in _METRICS:
-        known = ", ".join(_METRICS)
-        raise UsageError(f"{text!r} is no check.", f"Write for example 'p95_ttft>1s' or slo. Figures: {known}.")
-    return (Check(text.strip(), found[1], found[2], float(found[3]) * _SCALES[found[4] or ""]),)

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from promptop.alerts import parse_check
 from promptop.cli.main import main
-from promptop.cli.reporting import parse_check
 from promptop.errors import UsageError
 from promptop.log import Row, Writer
 from promptop.settings import MonitorSettings

@@ -35,8 +35,9 @@ class DetailScreen(ModalScreen[str | None]):
         "Everything the log knows of one request. Times are counted from the moment before it left the caller's code."
     )
 
-    def __init__(self, title: str, lines: Sequence[Line]) -> None:
+    def __init__(self, title: str, lines: Sequence[Line], *, goes_on: bool = True) -> None:
         super().__init__()
+        self._goes_on = goes_on
         self._title = title
         self._lines = lines
 
@@ -60,6 +61,10 @@ class DetailScreen(ModalScreen[str | None]):
     def action_close(self) -> None:
         """Go back."""
         self.dismiss(None)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer the way to other tabs only for a request."""
+        return self._goes_on or action != "go"
 
     def action_go(self, where: str) -> None:
         """Go back, and on to another tab."""

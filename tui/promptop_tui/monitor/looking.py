@@ -49,6 +49,9 @@ class Looking(Vertical, can_focus=True):
         ),
         Binding("right_square_bracket", "scrub(1)", "Later", show=False, id="monitor.later", tooltip="on in time"),
         Binding("d", "moment", "Drill", show=False, id="monitor.drill", tooltip="requests of the moment that is read"),
+        Binding(
+            "a", "alerts", "Alerts", show=False, id="monitor.alerts", tooltip="rules of the settings, and their state"
+        ),
         Binding("m", "money", "Money", id="monitor.money", tooltip="where the money goes: model, app, prompt, tags"),
         Binding(
             "v", "view", "View", id="monitor.view", tooltip="requests: all, slow, failing, truncated, thought only"

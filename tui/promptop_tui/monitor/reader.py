@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 from promptop.errors import PromptopError
 from promptop.log.stats import Stats
 from promptop_tui.monitor import errands
+from promptop_tui.monitor.alarms import AlarmNews, Alarms
 from promptop_tui.monitor.breakdown import Breakdown
 from promptop_tui.monitor.errands import BUDGET_S, PAGE, OlderRows, RowFound, compiled
 from promptop_tui.monitor.snapshot import Query, Snapshot, Spend, month_bounds, project
 
 if TYPE_CHECKING:
     from promptop.log import LogReader, StoredRow, Window
+    from promptop.log.folding import Folding
 
 FLOOD = 2_000
 """With more new rows than this since the last look, only the newest page is read."""
@@ -43,13 +45,19 @@ class Trouble:
     remedy: str
 
 
-Answer = Snapshot | OlderRows | RowFound | Breakdown | Trouble
+Answer = Snapshot | OlderRows | RowFound | Breakdown | AlarmNews | Trouble
 
 
 class MonitorReader:
     """The reading side of the monitor. All methods but :meth:`run` may be called from any thread."""
 
-    def __init__(self, path: Path, deliver: Callable[[Answer], object], now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        deliver: Callable[[Answer], object],
+        now: Callable[[], float],
+        alarms: Callable[[Callable[[Answer], object]], Alarms] | None = None,
+    ) -> None:
         self._path = path
         self._deliver = deliver
         self._now = now
@@ -64,6 +72,7 @@ class MonitorReader:
         """Questions answered, those without news included."""
         # Below: owned by the thread.
         self._log: LogReader | None = None
+        self._folding: Folding | None = None
         self._identity: tuple[int, int] | None = None
         self._version = 0
         self._last = Snapshot()
@@ -72,6 +81,7 @@ class MonitorReader:
         self._next_window = 0.0
         self._next_spend = 0.0
         self._held = False
+        self._alarms = alarms(deliver) if alarms is not None else None
 
     # From any thread
 
@@ -183,6 +193,9 @@ class MonitorReader:
         return int(self._now() * 1000)
 
     def _close(self) -> None:
+        if self._folding is not None:
+            self._folding.close()
+            self._folding = None
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -208,8 +221,11 @@ class MonitorReader:
                 )
             return None
         from promptop.log import LogReader
+        from promptop.log.folding import Folding
 
         self._log = LogReader(self._path)
+        self._folding = Folding(self._path)
+        self._folding.start()  # a log that was imported or copied has nobody who keeps its rollups
         self._next_window = self._next_spend = 0.0
         return self._log
 
@@ -224,6 +240,8 @@ class MonitorReader:
                 return None
             return Snapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
         changed = log.changed()
+        if self._alarms is not None:
+            self._alarms.look(log, now_ms)
         other_rows = self._shows_others(query, before.query, now_ms) or self._last_id is None or self._fresh_start
         self._fresh_start = False
         moved = (since, until) != (before.since_ms, before.until_ms) or query != before.query

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from promptop.safe import clean, clean_line
 from promptop_tui.monitor.rows import finish_reasons, output_rate, status_of
 
 if TYPE_CHECKING:
+    from promptop.alerts import Alert
     from promptop.log import StoredRow
     from promptop.log.bodies import StoredBody
     from promptop.models import Model
@@ -257,3 +258,16 @@ def text_of(content: object) -> str:
             if isinstance(part, dict)
         )
     return "" if content is None else str(content)
+
+
+def alert_lines(alerts: Sequence[Alert]) -> tuple[Line, ...]:
+    """Return where the rules stand, those that fire first."""
+    if not alerts:
+        return (("", 'No rules yet. In the settings, [monitor]: alerts = ["p95_ttft>2s over 15m"]', "muted"),)
+    lines: list[Line] = []
+    for alert in sorted(alerts, key=lambda each: not each.firing):
+        since = f" since {datetime.fromtimestamp(alert.since_ms / 1000):%d %b %H:%M:%S}" if alert.since_ms else ""
+        state = "▲ fires" if alert.firing else "not known" if alert.value is None else "✓ quiet"
+        tone = "bad" if alert.firing else "muted" if alert.value is None else "good"
+        lines.append((state, f"{clean_line(alert.rule, 80)}: {alert.shown}{since}", tone))
+    return tuple(lines)

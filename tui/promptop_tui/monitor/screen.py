@@ -19,9 +19,12 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
+from promptop.alerts import Alert
 from promptop.errors import PromptopError
 from promptop.safe import clean, clean_line
+from promptop.settings import state_dir
 from promptop_tui.messages import ShowInMonitor
+from promptop_tui.monitor.alarms import AlarmNews, Alarms, sentence
 from promptop_tui.monitor.breakdown import Breakdown
 from promptop_tui.monitor.charts import KINDS
 from promptop_tui.monitor.errands import OlderRows, RowFound
@@ -73,7 +76,13 @@ class MonitorPane(Looking):
         self._shared = context
         self._settings = context.settings.monitor
         self.set_reactive(MonitorPane.asked, Query(SPANS.get(self._settings.window, SPANS["1h"])))
-        self._reader = MonitorReader(context.log_path, self._deliver, context.now)
+        self._alerts: tuple[Alert, ...] = ()
+        self._reader = MonitorReader(
+            context.log_path,
+            self._deliver,
+            context.now,
+            lambda tell: Alarms(self._settings, state_dir() / "alerts.json", tell),
+        )
         self._timer: Timer | None = None
         self._chart_count = 1
         self._loading_older = False
@@ -180,6 +189,8 @@ class MonitorPane(Looking):
 
             if isinstance(self.app.screen, MoneyScreen):
                 self.app.screen.found = answer
+        elif isinstance(answer, AlarmNews):
+            self._take_alarms(answer)
         elif isinstance(answer, RowFound):
             self._take_row(answer)
         elif isinstance(answer, Trouble):
@@ -356,6 +367,30 @@ class MonitorPane(Looking):
     def show_filter(self, message: ShowInMonitor) -> None:
         """Show the requests that a filter of another tab names."""
         self.asked = replace(self.asked, filter=message.filter, until_ms=None)
+
+    def _take_alarms(self, news: AlarmNews) -> None:
+        self._alerts = news.alerts
+        self.status.firing = sum(alert.firing for alert in news.alerts)
+        for alert in news.changed:
+            title = "Alert" if alert.firing else "Alert over"
+            self.notify(
+                clean(sentence(alert)),
+                title=title,
+                severity="error" if alert.firing else "information",
+                timeout=10,
+                markup=False,
+            )
+        if any(alert.firing for alert in news.changed):
+            self.app.bell()
+        for problem in news.problems:
+            self.notify(clean(problem), title="Alerts", severity="warning", timeout=10, markup=False)
+
+    def action_alerts(self) -> None:
+        """Show the rules and where they stand."""
+        from promptop_tui.monitor.detail import DetailScreen
+        from promptop_tui.monitor.receipt import alert_lines
+
+        self.app.push_screen(DetailScreen("alerts", alert_lines(self._alerts), goes_on=False))
 
     def action_order(self) -> None:
         """Order the loaded requests by the next figure."""

@@ -26,6 +26,7 @@ class StatusLine(Widget):
         "status--chosen",
         "status--simulated",
         "status--note",
+        "status--alert",
     }
 
     query_shown: reactive[Query] = reactive(Query)
@@ -34,6 +35,8 @@ class StatusLine(Widget):
     waiting: reactive[int] = reactive(0)
     """Rows that came since the user scrolled away from the end of the table."""
 
+    firing: reactive[int] = reactive(0)
+    """Alerts that fire."""
     order: reactive[str] = reactive("time")
     """Order of the rows."""
 
@@ -52,6 +55,8 @@ class StatusLine(Widget):
             chosen = name == query.span.name
             parts.append((f" {key} ", "note"))
             parts.append((f"[{name}]" if chosen else name, "chosen" if chosen else "window"))
+        if self.firing:
+            parts.append((f"  ▲ {self.firing} alert{'s' if self.firing > 1 else ''}, a: which", "alert"))
         if self.waiting:
             parts.append((f"  +{figures.count(self.waiting)} new, end: follow", "live"))
         if self.simulated:
