@@ -13,7 +13,7 @@ import re
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from promptop.errors import UsageError
 
@@ -22,6 +22,7 @@ RESERVED = frozenset({"healthz", "metrics", "to", "token"})
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z", re.IGNORECASE)
 _HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?\Z|\[[0-9a-f:.]+\](:\d{1,5})?\Z", re.IGNORECASE)
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -173,6 +174,8 @@ class Routes:
                 "This is a reverse proxy: it takes paths, not addresses.",
                 "Set the program's base URL to this proxy instead of its HTTP proxy.",
             )
+        if not target.isascii():
+            target = quote(target.encode("utf-8", "surrogateescape"), safe=_ASCII)
         path, question, query = target.partition("?")
         first, slash, rest = path[1:].partition("/")
         if upstream := self._named.get(first):

@@ -23,7 +23,7 @@ MIB = 1 << 20
 def warm(endpoint: SimulatedEndpoint) -> None:
     """Let the endpoint load its tokenizer, which takes longer than the limits of these tests."""
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
-    with httpx2.Client(timeout=30) as client:
+    with httpx2.Client(timeout=30, verify=False) as client:
         assert client.post(f"{endpoint.base_url}/chat/completions", json=body).status_code == 200
 
 
@@ -46,7 +46,7 @@ def test_a_request_without_an_answer_on_a_kept_connection_is_sent_once_more(
 
     upstream = raw_server(handler)
     served = serve(upstream.url)
-    with httpx2.Client() as client:
+    with httpx2.Client(verify=False) as client:
         for content in (b'{"n":1}', b'{"n":2}'):
             assert client.post(f"{served.base_url}/embeddings", content=content).json() == {}
     assert [request.rpartition(b"\r\n")[2] for request in seen] == [b'{"n":1}', b'{"n":2}', b'{"n":2}']
@@ -61,7 +61,7 @@ def test_a_request_on_a_new_connection_is_not_repeated(
 ) -> None:
     upstream = raw_server(lambda connection, _: read_request(connection))
     served = serve(upstream.url)
-    with httpx2.Client() as client:
+    with httpx2.Client(verify=False) as client:
         answer = client.post(f"{served.base_url}/embeddings", content=b"{}")
     assert answer.status_code == 502 and answer.json()["error"]["code"] == "ConnectError"
     assert upstream.connections == 1
@@ -81,7 +81,7 @@ def test_an_answer_that_has_begun_is_not_repeated(
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Ty")
 
     served = serve(raw_server(handler).url)
-    with httpx2.Client() as client:
+    with httpx2.Client(verify=False) as client:
         assert client.post(f"{served.base_url}/embeddings", content=b"{}").status_code == 200
         assert client.post(f"{served.base_url}/embeddings", content=b"{}").status_code == 502
     assert len(requests) == 2
@@ -229,7 +229,7 @@ def test_chunked_bodies_and_held_memory_are_accounted(serve: Callable[..., Any],
             yield text[start : start + 500].encode()
         yield b'"}]}'
 
-    with httpx2.Client() as client:
+    with httpx2.Client(verify=False) as client:
         headers = {"content-type": "application/json"}
         long = client.post(f"{served.base_url}/chat/completions", content=pieces(), headers=headers)
         short = client.post(
@@ -265,7 +265,7 @@ def test_expect_continue_head_and_empty_answers(
         assert client.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(b"{}")
         assert client.recv(1000).startswith(b"HTTP/1.1 200 OK")
-    with httpx2.Client() as client:
+    with httpx2.Client(verify=False) as client:
         answer = client.head(f"{served.base_url}/files/1")
         assert (answer.status_code, answer.headers["content-length"], answer.content) == (200, "77", b"")
         answer = client.delete(f"{served.base_url}/files/1")
@@ -278,7 +278,7 @@ def test_shutdown_lets_a_stream_finish_and_takes_no_more(
     served = serve(endpoint.base_url, limits=Limits(grace_s=10))
     body = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
     with (
-        httpx2.Client() as client,
+        httpx2.Client(verify=False) as client,
         client.stream(
             "POST", f"{served.base_url}/chat/completions", json=body, headers={"x-simulate": "stall;s=0.4"}
         ) as response,
@@ -340,3 +340,86 @@ def test_too_many_calls_are_refused_and_no_descriptor_is_leaked(
 
 def descriptors() -> int:
     return psutil.Process().num_fds()
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip", "x-unknown"])
+def test_compressed_bytes_pass_untouched_and_what_cannot_be_read_is_counted(
+    encoding: str, serve: Callable[..., Any], raw_server: Callable[..., Any], read_request: Callable[..., bytes]
+) -> None:
+    body = bytes(range(256)) * 100  # no valid stream of any of them
+    seen: list[bytes] = []
+
+    def handler(connection: socket.socket, number: int) -> None:
+        while request := read_request(connection):
+            seen.append(request)
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: {encoding}\r\n"
+            connection.sendall(head.encode() + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    served = serve(raw_server(handler).url)
+    request = {"model": "m", "input": "a"}
+    with httpx2.Client(verify=False) as client:
+        headers = {"accept-encoding": "gzip, br, zstd"}
+        with client.stream("POST", f"{served.base_url}/embeddings", json=request, headers=headers) as response:
+            assert response.headers["content-encoding"] == encoding
+            assert b"".join(response.iter_raw()) == body
+    assert b"accept-encoding: gzip, br, zstd\r\n" in seen[0].lower()
+    (row,) = served.rows()
+    assert row.bytes_received == len(body) and row.request_model == "m"
+
+
+def test_an_upstream_is_reached_through_the_http_proxy_of_the_environment(
+    serve: Callable[..., Any],
+    raw_server: Callable[..., Any],
+    read_request: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[bytes] = []
+
+    def handler(connection: socket.socket, number: int) -> None:
+        while request := read_request(connection):
+            seen.append(request)
+            connection.sendall(OK)
+
+    monkeypatch.setenv("http_proxy", raw_server(handler).url)
+    served = serve("http://llm.example/v1")
+    with httpx2.Client(verify=False, trust_env=False) as client:
+        assert client.post(f"{served.base_url}/embeddings", content=b"{}").json() == {}
+    assert seen[0].startswith(b"POST http://llm.example/v1/embeddings HTTP/1.1\r\n")
+    (row,) = served.rows()
+    assert row.server_address == "llm.example"
+
+
+def test_any_method_and_any_path_pass(
+    serve: Callable[..., Any], raw_server: Callable[..., Any], read_request: Callable[..., bytes]
+) -> None:
+    seen: list[bytes] = []
+
+    def handler(connection: socket.socket, number: int) -> None:
+        while request := read_request(connection):
+            seen.append(request.partition(b"\r\n")[0])
+            connection.sendall(OK)
+
+    served = serve(raw_server(handler).url)
+    lines = [
+        *(
+            "GET /v1/files/f%2F1/content?x=a%20b&y=",
+            "DELETE /v1/batches/1",
+            "PUT /a//b/../c",
+            "PATCH /",
+            "OPTIONS /v1/x",
+        ),
+        "POST /v1/models/gemini-2.5:streamGenerateContent?alt=sse",
+    ]
+    with socket.create_connection(("127.0.0.1", served.port), timeout=5) as client:
+        for line in lines:
+            client.sendall(f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 OK"), line
+    assert [line.decode() for line in seen] == [f"{line} HTTP/1.1" for line in lines]
+
+
+def test_it_listens_on_ipv6_too(endpoint: SimulatedEndpoint, serve: Callable[..., Any]) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    served = serve(endpoint.base_url, host="::1")
+    with httpx2.Client(verify=False) as client:
+        assert client.get(f"http://[::1]:{served.port}/v1/models").status_code == 200

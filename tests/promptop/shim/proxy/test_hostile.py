@@ -69,7 +69,7 @@ def drain(url: str, **headers: str) -> tuple[int, int]:
     status = 0
     with (
         suppress(httpx2.HTTPError),
-        httpx2.Client(timeout=20) as client,
+        httpx2.Client(timeout=20, verify=False) as client,
         client.stream("POST", f"{url}/chat/completions", json=ASK, headers=headers) as response,
     ):
         status = response.status_code
@@ -119,7 +119,7 @@ def test_a_compression_bomb_passes_small_and_is_read_within_bounds(
 ) -> None:
     served = serve(endpoint.base_url)
     asked = {**ASK, "stream_options": {"include_usage": True}}
-    with httpx2.Client(timeout=20) as client:
+    with httpx2.Client(timeout=20, verify=False) as client:
         for body in (asked, ASK):
             request = client.build_request(
                 "POST", f"{served.base_url}/chat/completions", json=body, headers={"x-simulate": "bomb;mb=64"}
@@ -169,7 +169,7 @@ def test_a_redirect_is_passed_back_and_a_cookie_stays_with_its_client(
 
     served = serve(raw_server(handler).url)
     for _ in range(2):
-        with httpx2.Client(follow_redirects=False) as client:
+        with httpx2.Client(verify=False) as client:
             answer = client.get(f"{served.base_url}/models")
             assert answer.status_code == 307 and answer.headers["location"] == "http://169.254.169.254/latest"
     assert len(seen) == 2 and not any(b"of-the-first" in request for request in seen)
@@ -178,7 +178,7 @@ def test_a_redirect_is_passed_back_and_a_cookie_stays_with_its_client(
 def test_only_listed_hosts_are_reached(serve: Callable[..., Any], endpoint: SimulatedEndpoint) -> None:
     host = endpoint.root_url.removeprefix("http://")
     served = serve("http://127.0.0.1:1", allow=[endpoint.root_url])
-    with httpx2.Client() as client:
+    with httpx2.Client(verify=False) as client:
         assert client.get(f"{served.url}/to/{host}/v1/models").status_code == 200
         refused = client.get(f"{served.url}/to/localhost:{endpoint.port}/v1/models")
     assert refused.status_code == 403 and refused.json()["error"]["code"] == "host_not_allowed"
@@ -205,7 +205,7 @@ def test_websockets_and_forward_proxying_are_refused_clearly(
 def test_the_access_token_is_asked_and_never_passed_on(serve: Callable[..., Any], endpoint: SimulatedEndpoint) -> None:
     token = "correct-horse-battery-staple"
     served = serve(endpoint.base_url, token=token)
-    with httpx2.Client() as client:
+    with httpx2.Client(verify=False) as client:
         assert client.get(f"{served.url}/healthz").json() == {"status": "ok"}
         for path, headers in (
             ("/v1/models", {}),
@@ -261,7 +261,7 @@ def test_planted_keys_reach_the_upstream_and_no_file(
 
     port = raw_server(handler).port
     served = serve(f"http://me:{KEYS['userinfo']}@127.0.0.1:{port}", bodies=bodies)
-    with httpx2.Client() as client:
+    with httpx2.Client(verify=False) as client:
         body = {**ASK, "api_key": KEYS["header"], "user": f"my key is {KEYS['error']}"}
         for headers in (
             {"authorization": f"Bearer {KEYS['header']}", "cookie": f"session={KEYS['cookie']}"},
@@ -363,7 +363,7 @@ def test_nothing_that_a_client_sends_breaks_the_front(
         assert b"Traceback" not in answer
 
     fuzz()
-    with httpx2.Client() as client:
+    with httpx2.Client(verify=False) as client:
         assert client.get(f"{served.url}/healthz").status_code == 200
         assert client.get(f"{served.base_url}/models").status_code == 200
     eventually(lambda: served.proxy.active == 0)

@@ -63,7 +63,7 @@ def test_calls_share_one_connection_and_leave_rows(serve: Callable[..., Any], ra
         upstreams=[parse(f"{upstream.url}/v1", http2=True)], port=0, log_path=log, limits=Limits(grace_s=1)
     )
     ask = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
-    with ProxyThread(options) as proxy, httpx2.Client() as client:
+    with ProxyThread(options) as proxy, httpx2.Client(verify=False) as client:
         url = f"http://127.0.0.1:{proxy.port}/v1/chat/completions?a=b%2Fc"
         for _ in range(2):
             answer = client.post(url, json=ask, headers={"authorization": "Bearer sk-test", "x-own": "1"})

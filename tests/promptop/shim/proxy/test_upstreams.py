@@ -69,6 +69,8 @@ ROUTES = Routes(
         ("/glm/chat/completions", "https://open.bigmodel.cn/api/paas/v4/chat/completions"),
         ("/glm/api/paas/v4/models", "https://open.bigmodel.cn/api/paas/v4/models"),
         ("/v1/files/a%2Fb%20c?x=%00", "https://api.openai.com/v1/files/a%2Fb%20c?x=%00"),
+        ("/v1/文?q=é&r=%41", "https://api.openai.com/v1/%E6%96%87?q=%C3%A9&r=%41"),
+        ("/v1/\udcff", "https://api.openai.com/v1/%FF"),
         ("/v1/../../etc", "https://api.openai.com/v1/../../etc"),
         ("//evil.example/x", "https://api.openai.com/v1//evil.example/x"),
         ("/@evil.example/x", "https://api.openai.com/v1/@evil.example/x"),
