@@ -37,7 +37,7 @@ _HERE = Path(__file__).parent
 LEARN_AFTER_S = 3.0
 """Seconds from the start until token factors are learned: after everything that a user waits for."""
 LEARN_FROM = 5_000
-"""Newest rows that they are learned from: 0.2 s in a thread."""
+"""Newest rows that they are learned from: 0.25 s of CPU in a thread."""
 
 
 class PromptopApp(App[object]):
