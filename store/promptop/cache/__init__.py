@@ -6,7 +6,7 @@ from promptop.cache.entry import Entry
 from promptop.cache.key import Key, Policy, key_of
 from promptop.cache.level import Level, LevelStats
 from promptop.cache.memory import MemoryLevel
-from promptop.cache.opening import open_cache, policy_of
+from promptop.cache.opening import open_cache, policy_of, redis_url
 from promptop.cache.remote import RedisLevel
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "key_of",
     "open_cache",
     "policy_of",
+    "redis_url",
 ]

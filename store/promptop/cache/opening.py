@@ -38,19 +38,24 @@ def open_cache(
     levels: list[Level] = []
     if settings.memory_mb:
         levels.append(MemoryLevel(max_bytes=settings.memory_mb * MB))
-    url = settings.redis
-    if settings.redis_env:
-        url = (os.environ if environ is None else environ).get(settings.redis_env, "")
-        if not url:
-            raise PromptopError(
-                f"[cache] redis_env names ${settings.redis_env}, which is not set.",
-                f"export {settings.redis_env}=redis://… or take the line out.",
-            )
-    if url:
+    if url := redis_url(settings, environ):
         levels.append(RedisLevel(url, notice=notice))
     if settings.disk:
         levels.append(DiskLevel(disk_path(log), max_bytes=settings.disk_mb * MB))
     return Cache(levels, ttl_s=settings.ttl_s or None)
+
+
+def redis_url(settings: CacheSettings, environ: Mapping[str, str] | None = None) -> str:
+    """Return the address of the Redis server, empty if there is none; raises as :func:`open_cache` does."""
+    if not settings.redis_env:
+        return settings.redis
+    url = (os.environ if environ is None else environ).get(settings.redis_env, "")
+    if not url:
+        raise PromptopError(
+            f"[cache] redis_env names ${settings.redis_env}, which is not set.",
+            f"export {settings.redis_env}=redis://… or take the line out.",
+        )
+    return url
 
 
 def policy_of(settings: CacheSettings) -> Policy:

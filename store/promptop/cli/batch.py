@@ -61,18 +61,26 @@ def run(args: argparse.Namespace) -> int:
     print(f"{len(items):,} requests, at most ≈ ${most:.4f}{note}", file=sys.stderr)
     if args.dry_run:
         return 0
-    from promptop.cache import open_cache, policy_of
+    from promptop.cache import open_cache, policy_of, redis_url
+    from promptop.runs.shared_limits import SharedLimits
 
-    cache = None
-    if not args.no_cache:
-        cache = open_cache(settings.cache, settings.log_path(), notice=lambda text: print(text, file=sys.stderr))
+    def notice(text: str) -> None:
+        print(f"\n{text}", file=sys.stderr)
+
+    cache = None if args.no_cache else open_cache(settings.cache, settings.log_path(), notice=notice)
+    limits = Limits(args.concurrency, args.rpm, args.tpm)
+    profile = settings.active_profile()
+    redis = redis_url(settings.cache)
     journal = Journal(args.output)
     progress = _Progress()
     batch = Batch(
         items,
-        settings.active_profile(),
+        profile,
         journal,
-        limits=Limits(args.concurrency, args.rpm, args.tpm),
+        limits=limits,
+        shared=(lambda model: SharedLimits(redis, f"{profile.base_url} {model}", limits, notice=notice))
+        if redis
+        else None,
         cap_usd=args.cap,
         retries=args.retries,
         transport={"log": settings.log_path(), "app": "promptop batch", "bodies": settings.log.bodies},

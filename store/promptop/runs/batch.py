@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from promptop.errors import PromptopError
 from promptop.runs.batch_input import Item
 from promptop.runs.journal import Journal, Outcome
-from promptop.runs.limiter import Limiter, Limits
+from promptop.runs.limiter import Limiter, Limits, Shared
 from promptop.settings import Profile
 
 if TYPE_CHECKING:
@@ -75,14 +75,22 @@ class Batch:
         transport: dict[str, Any] | None = None,
         cache: Cache | None = None,
         policy: Policy | None = None,
+        shared: Callable[[str], Shared] | None = None,
         on_progress: Callable[[Tally], None] | None = None,
     ) -> None:
-        """``transport`` are the options of :func:`promptop.transport`: log, app, bodies, simulated."""
+        """Keep what a run needs.
+
+        ``limits`` hold for each model; at most ``limits.concurrency`` requests run at a time in all. ``transport`` are
+        the options of :func:`promptop.transport`: log, app, bodies, simulated. ``shared`` yields the limits of a model
+        that several processes keep together.
+        """
         self.items = items
         self.tally = Tally(len(items), spent_usd=0.0)
         self._profile = profile
         self._journal = journal
-        self._limiter = Limiter(limits or Limits(concurrency=10, requests_per_minute=None))
+        self._limits = limits or Limits(concurrency=10, requests_per_minute=None)
+        self._limiters: dict[str, Limiter] = {}
+        self._shared = shared
         self._cap = cap_usd
         self._retries = retries
         self._transport = transport or {}
@@ -99,7 +107,7 @@ class Batch:
         if not todo:
             return self.tally
         waiting = iter(todo)
-        count = min(len(todo), self._limiter.limits.concurrency or 100)
+        count = min(len(todo), self._limits.concurrency or 100)
         try:
             async with self._client() as client, asyncio.TaskGroup() as group:
                 for _ in range(count):
@@ -114,7 +122,7 @@ class Batch:
         import promptop
 
         key = self._profile.api_key()
-        limits = httpx2.Limits(max_connections=self._limiter.limits.concurrency, max_keepalive_connections=20)
+        limits = httpx2.Limits(max_connections=self._limits.concurrency, max_keepalive_connections=20)
         inner = httpx2.AsyncHTTPTransport(http2=True, limits=limits)
         watched = promptop.transport(
             inner, asynchronous=True, family="httpx2", cache=self._cache, cache_policy=self._policy, **self._transport
@@ -143,8 +151,15 @@ class Batch:
             tally.cached += outcome.cached
             tally.unpriced += outcome.usd is None and outcome.ok
             tally.spent_usd += outcome.usd or 0.0
-            tally.waited_s = self._limiter.waited_s
+            tally.waited_s = sum(limiter.waited_s for limiter in self._limiters.values())
             self._tell()
+
+    def _limiter(self, item: Item) -> Limiter:
+        model = str(item.body["model"])
+        if model not in self._limiters:
+            shared = self._shared(model) if self._shared is not None else None
+            self._limiters[model] = Limiter(self._limits, shared=shared)
+        return self._limiters[model]
 
     def _tell(self) -> None:
         if self._on_progress is not None:
@@ -159,7 +174,7 @@ class Batch:
         url = self._profile.base_url.rstrip("/").removesuffix("/v1") + item.url
         problem = ("", "")
         for attempt in range(1, self._retries + 2):
-            async with self._limiter.slot(_tokens(item), lane="batch") as slot:
+            async with self._limiter(item).slot(_tokens(item), lane="batch") as slot:
                 with annotate(attempt=attempt, queue_s=slot.waited_s):
                     try:
                         response = await client.post(url, json=item.body)

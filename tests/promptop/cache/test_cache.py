@@ -12,7 +12,7 @@ import pytest
 
 from promptop.cache import Cache, DiskLevel, Entry, Key, Lead, MemoryLevel, RedisLevel, key_of
 
-from .conftest import Server, until
+from ..servers import Server, until
 
 
 @pytest.fixture

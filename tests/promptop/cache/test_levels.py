@@ -17,7 +17,7 @@ from promptop.cache.breaker import Breaker
 from promptop.cache.entry import BadEntryError, pack, unpack
 from promptop.errors import UsageError
 
-from .conftest import Server
+from ..servers import Server
 
 
 class Clock:
