@@ -43,8 +43,11 @@ def create_private(path: Path) -> bool:
     return True
 
 
-def connect(path: Path, *, timeout_s: float = BUSY_S) -> sqlite3.Connection:
-    """Open a file for writing without implicit transactions; raises :class:`sqlite3.Error` or :class:`OSError`."""
+def connect(path: Path, *, timeout_s: float = BUSY_S, page_size: int = 4096) -> sqlite3.Connection:
+    """Open a file for writing without implicit transactions; raises :class:`sqlite3.Error` or :class:`OSError`.
+
+    ``page_size`` in bytes holds for a file that is created.
+    """
     create_private(path)
     # rw, not rwc: a file deleted in between is an error here and not a new file with the umask's mode.
     connection = sqlite3.connect(
@@ -58,7 +61,8 @@ def connect(path: Path, *, timeout_s: float = BUSY_S) -> sqlite3.Connection:
     try:
         connection.execute(f"PRAGMA busy_timeout = {int(timeout_s * 1000)}")
         if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
-            # Must come before the first table: lets retention give pages back to the disk.
+            # Both must come before the first table; the second lets retention give pages back to the disk.
+            connection.execute(f"PRAGMA page_size = {page_size}")
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             connection.execute("PRAGMA journal_mode = WAL")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptop.log import LogReader, Stats, Window, files
+from promptop.log import LogReader, Row, Stats, Window, files
 from promptop.log.folding import Folding
 from promptop.log.rollups import Rollups
 from promptop.log.stats import SELECTED
@@ -157,6 +157,23 @@ def test_rebuild_gives_what_folding_gave(log: Path) -> None:
     assert sums_of(log) == before
 
 
+@pytest.mark.parametrize("steps", [300, 3000, 9000])
+def test_a_crash_inside_a_rebuild_leaves_the_old_sums(log: Path, steps: int) -> None:
+    append(log, random_rows(200, seed=16))
+    with Rollups(log) as rollups:
+        rollups.catch_up(60)
+        before = sums_of(log)
+        _, sums = rollups._open()
+        left = iter(range(steps))
+        sums.set_progress_handler(lambda: next(left, None) is None, 1)
+        with pytest.raises(sqlite3.OperationalError):
+            rollups.rebuild()
+    assert sums_of(log) == before
+    with Rollups(log) as rollups:
+        assert rollups.rebuild() == 200
+    assert sums_of(log) == before
+
+
 def test_a_damaged_sidecar_is_read_around_and_rebuilt(log: Path) -> None:
     append(log, random_rows(100, seed=8))
     files.rollups_path(log).write_bytes(b"no database at all" * 100)
@@ -226,3 +243,17 @@ def test_a_process_of_its_own_folds_what_nobody_folds(log: Path, monkeypatch: py
         assert rollups.lag() == 0
     folding.close()
     assert not Folding(log.with_name("missing.db")).start()
+
+
+def test_many_models_rows_of_the_future_and_a_clock_set_back(log: Path) -> None:
+    append(log, [Row(started_ms=NOON + n, request_model=f"model-{n}", cost_usd=0.001) for n in range(1_500)])
+    append(log, [Row(started_ms=NOON + 400 * DAY, app="future"), Row(started_ms=NOON - DAY, app="set back")])
+    with Rollups(log, now_ms=lambda: NOON) as rollups:
+        rollups.catch_up(60)
+        assert rollups.lag() == 0
+    with LogReader(log) as reader:
+        day = reader.window(NOON - NOON % DAY, NOON + DAY)
+        assert len(day.groups) == 1_500
+        assert day.total.cost_usd == 1.5
+        everything = reader.window(0, NOON + 500 * DAY, step_ms=DAY)
+        assert (everything.total.n, len(everything.buckets)) == (1_502, 3)
