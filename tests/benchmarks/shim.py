@@ -1,7 +1,8 @@
 """What the shim adds to a call: the same calls through a bare and through a watched client, by turns, in one run.
 
 ``python tests/benchmarks/shim.py [seconds per case]`` prints medians over loopback (a raw server in another process,
-so that its work is not counted) and in memory. Read the ratios: absolute times are this machine's. What the log's
+so that its work is not counted) and in memory: wall time, and the CPU time of the calling thread, which a busy machine
+does not disturb. Read the ratios: absolute times are this machine's. What the log's
 writer does with a call is timed apart ("a row"): it is done on another thread, when the call is over.
 """
 
@@ -85,38 +86,47 @@ class Later:
     def drain(self) -> None:
         """Make the rows."""
         for call in self.calls:
-            started = time.perf_counter()
+            started = time.thread_time()
             call.finish()
-            self.row_s.append(time.perf_counter() - started)
+            self.row_s.append(time.thread_time() - started)
         self.calls.clear()
 
 
 LATER = Later()
 
 
-def alternate(cases: dict[str, Callable[[], None]], seconds: float) -> dict[str, float]:
-    """Run the cases by turns; return the median seconds of each."""
-    times: dict[str, list[float]] = {name: [] for name in cases}
+Medians = dict[str, tuple[float, float]]
+
+
+def alternate(cases: dict[str, Callable[[], None]], seconds: float) -> Medians:
+    """Run the cases by turns, each first every other time; return the medians of wall and of the thread's CPU time."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
     for run in cases.values():
         run()
     until = time.perf_counter() + seconds
+    order = list(cases.items())
     while time.perf_counter() < until:
-        for name, run in cases.items():
-            started = time.perf_counter()
+        for name, run in order:
+            wall, cpu = time.perf_counter(), time.thread_time()
             run()
-            times[name].append(time.perf_counter() - started)
-            LATER.drain()
-    return {name: statistics.median(found) for name, found in times.items()}
+            taken[name].append((time.perf_counter() - wall, time.thread_time() - cpu))
+        order.reverse()
+        LATER.drain()
+    return {
+        name: (statistics.median(wall for wall, _ in found), statistics.median(cpu for _, cpu in found))
+        for name, found in taken.items()
+    }
 
 
-def report(title: str, medians: dict[str, float], events: int) -> None:
-    """Print one line: both medians, the difference for each call and event, and the ratio."""
-    bare, watched = medians.values()
-    added = (watched - bare) * 1e6
-    each = f", {added / events:5.2f} µs an event" if events else ""
+def report(title: str, medians: Medians, events: int) -> None:
+    """Print one line: wall and CPU time of both, what is added in CPU time for each call and event, and the ratios."""
+    (bare, bare_cpu), (watched, watched_cpu) = medians.values()
+    added = (watched_cpu - bare_cpu) * 1e6
+    each = f" {added / events:5.2f} µs an event" if events else ""
     print(
-        f"{title:34s} bare {bare * 1e6:8.0f} µs  watched {watched * 1e6:8.0f} µs  added {added:7.1f} µs{each}"
-        f"  ratio {watched / bare:.3f}",
+        f"{title:30s} wall {bare * 1e6:6.0f} → {watched * 1e6:6.0f} µs ({watched / bare:.3f})"
+        f"  CPU {bare_cpu * 1e6:6.0f} → {watched_cpu * 1e6:6.0f} µs ({watched_cpu / bare_cpu:.3f})"
+        f"  added {added:6.1f} µs{each}",
         flush=True,
     )
 
@@ -244,7 +254,8 @@ def main() -> None:
                 )
             cases = async_cases(httpx2, observe, url, stream, loop)
             report(f"httpx2 async, {what}", alternate(cases, seconds), events)
-            print(f"    a row of these: {statistics.median(LATER.row_s) * 1e6:.0f} µs, after the call and elsewhere")
+            row_us = statistics.median(LATER.row_s) * 1e6
+            print(f"    a row of these: {row_us:.0f} µs of CPU, after the call and elsewhere")
             LATER.row_s.clear()
         hot_path()
         sdk(url, seconds)

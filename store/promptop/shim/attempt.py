@@ -12,7 +12,7 @@ from typing import Any
 from promptop.shim import extra_usage
 from promptop.shim.boundary import count_fault
 from promptop.shim.cache_fact import EXTENSION
-from promptop.shim.call import Call, Labels, clock
+from promptop.shim.call import Call, Labels, RawHeaders, clock
 from promptop.shim.dialects import loads
 from promptop.shim.inflate import Inflater, inflater
 
@@ -69,11 +69,12 @@ class Attempt:
     def responded(self, response: Any) -> bool:
         """Note the answer's head; say whether the answer may object to the field that was added."""
         try:
-            headers = response.headers.multi_items()
-            if response.is_stream_consumed:  # made in memory (a mock): its body is decoded already
-                headers = [item for item in headers if item[0] != "content-encoding"]
+            headers = response.headers
+            # What was made in memory (by a mock) is decoded already.
+            encoding = "" if response.is_stream_consumed else headers.get("content-encoding", "")
+            content = (headers.get("content-type", ""), encoding)
             self.call.cache = response.extensions.get(EXTENSION)
-            self.call.responded(response.status_code, headers)
+            self.call.responded(response.status_code, RawHeaders(headers.raw), content=content)
         except Exception as error:  # noqa: BLE001 - the boundary
             count_fault("response", error)
         return self._replaced is not None and response.status_code in (400, 422)
@@ -178,10 +179,26 @@ class _NoCall:
     port = cache = connection_reused = None
     retried = False
 
-    def responded(self, *_: Any) -> None:
+    def responded(self, *_: Any, **__: Any) -> None:
         """Nothing is noted."""
 
     feed = failed = end = responded
+
+
+_EVENTS = {
+    f"{layer}.{event}": meaning
+    for layer in ("connection", "http11", "http2", "http_proxy", "socks_proxy")
+    for event, meaning in (
+        ("connect_tcp.started", "begins"),
+        ("connect_unix_socket.started", "begins"),
+        ("start_tls.started", "begins"),
+        ("connect_tcp.complete", "connected"),
+        ("connect_unix_socket.complete", "connected"),
+        ("start_tls.complete", "secured"),
+        ("send_request_headers.started", "sends"),
+    )
+}
+"""httpcore's trace events that say something of the connection; it sends about ten others a call."""
 
 
 class _Trace:
@@ -197,32 +214,34 @@ class _Trace:
 
     def note(self, name: str, info: Any) -> Any:
         """Take an event of a sync connection."""
-        self._guarded(name)
+        if name in _EVENTS:
+            self._guarded(_EVENTS[name])
         return self._next(name, info) if self._next is not None else None
 
     async def note_async(self, name: str, info: Any) -> None:
         """Take an event of an async connection."""
-        self._guarded(name)
+        if name in _EVENTS:
+            self._guarded(_EVENTS[name])
         if self._next is not None:
             await self._next(name, info)
 
-    def _guarded(self, name: str) -> None:
+    def _guarded(self, event: str) -> None:
         try:
-            self._event(name)
+            self._event(event)
         except Exception as error:  # noqa: BLE001 - the boundary
             count_fault("trace", error)
 
-    def _event(self, name: str) -> None:
+    def _event(self, event: str) -> None:
         call = self._call
-        if name.endswith("send_request_headers.started"):
+        if event == "sends":
             if call.connection_reused is None:
                 call.connection_reused = not self._connected
-        elif name.endswith((".connect_tcp.started", ".connect_unix_socket.started", ".start_tls.started")):
+        elif event == "begins":
             self._connected = True
             self._since = clock()
-        elif name.endswith((".connect_tcp.complete", ".connect_unix_socket.complete")):
+        elif event == "connected":
             call.connect_s = clock() - self._since
-        elif name.endswith(".start_tls.complete"):
+        else:
             call.tls_s = clock() - self._since
 
 
@@ -246,7 +265,7 @@ def begin(labels: Labels, request: Any, httpx: Any, *, add_usage: bool = True) -
             path=url.path,
             query=url.query.decode("ascii", "replace"),
             userinfo=url.userinfo.decode("ascii", "replace"),
-            headers=headers.multi_items(),
+            headers=RawHeaders(headers.raw),
             body=body,
             parsed=parsed,
             bytes_sent=_length(headers),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
@@ -28,6 +28,19 @@ clock = time.perf_counter
 """Seconds, monotonic: the clock of every stamp."""
 
 Headers = Iterable[tuple[str, str]]
+"""Fields of a request or a response; iterated again and again, so no generator."""
+
+
+class RawHeaders:
+    """Fields as bytes, decoded when somebody looks: the row is made when nobody waits."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+        self._raw = raw
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self._raw)
 
 
 _live: WeakSet[Call] = WeakSet()
@@ -180,19 +193,20 @@ class Call:
 
     # ── the hot path ──
 
-    def responded(self, status: int, headers: Headers, now_s: float | None = None) -> None:
-        """Note the response's head. ``headers`` are kept by reference."""
+    def responded(
+        self,
+        status: int,
+        headers: Headers,
+        now_s: float | None = None,
+        *,
+        content: tuple[str, str] | None = None,
+    ) -> None:
+        """Note the response's head. ``headers`` are kept by reference; ``content`` is its type and encoding."""
         try:
             self.ttfb_s = (clock() if now_s is None else now_s) - self.started_s
             self.status = status
             self.response_headers = headers
-            kind = encoding = ""
-            for name, value in headers:
-                lower = name.lower()
-                if lower == "content-type":
-                    kind = value
-                elif lower == "content-encoding":
-                    encoding = value
+            kind, encoding = content if content is not None else _content(headers)
             self.reader = StreamReader(
                 self.started_s, content_type=kind, content_encoding=encoding, hold=self.labels.hold
             )
@@ -247,6 +261,18 @@ class Call:
             self.error = self.note = None
             if self.reader is not None:
                 self.reader.release()
+
+
+def _content(headers: Headers) -> tuple[str, str]:
+    """Return the type and the encoding of a body."""
+    kind = encoding = ""
+    for name, value in headers:
+        lower = name.lower()
+        if lower == "content-type":
+            kind = value
+        elif lower == "content-encoding":
+            encoding = value
+    return kind, encoding
 
 
 def _hook() -> None:

@@ -46,6 +46,7 @@ class StreamReader:
     """One response. Times given to it are absolute seconds of ``time.perf_counter``; times it gives are relative."""
 
     __slots__ = (
+        "_decoded",
         "_digest",
         "_head",
         "_held",
@@ -53,9 +54,10 @@ class StreamReader:
         "_hold",
         "_inflater",
         "_kind",
+        "_plain",
+        "_settled",
         "_sniffed",
         "_splitter",
-        "bytes_decoded",
         "bytes_received",
         "first_byte_s",
         "first_event_s",
@@ -73,7 +75,7 @@ class StreamReader:
         """``content_type`` and ``content_encoding`` are the response's headers; ``hold`` is in bytes."""
         self.started_s = started_s
         self.bytes_received = 0
-        self.bytes_decoded: int | None = 0
+        self._decoded: int | None = 0
         self.first_byte_s: float | None = None
         self.last_byte_s: float | None = None
         self.first_event_s: float | None = None
@@ -84,12 +86,16 @@ class StreamReader:
         self._kind = _kind_of(content_type)
         self._sniffed = self._kind in (_OPAQUE, _TEXT)
         self._inflater: Inflater | None = None
+        self._plain = True
+        self._settled = False
+        """Nothing is left to look for on the caller's path: reads are only noted."""
         if content_encoding and content_encoding != "identity":
+            self._plain = False
             self._inflater = inflater(content_encoding)
             if self._inflater is None:  # an encoding that this host cannot read
                 self._kind = _OPAQUE
                 self._sniffed = True
-                self.bytes_decoded = None
+                self._decoded = None
         self._hold = hold
         self._held: deque[tuple[float, bytes]] = deque()
         self._held_bytes = 0
@@ -98,21 +104,34 @@ class StreamReader:
         self._digest: Digest | None = None
 
     @property
+    def bytes_decoded(self) -> int | None:
+        """Bytes of the body after decompression; None where it could not be decompressed."""
+        return self.bytes_received if self._plain else self._decoded
+
+    @property
     def is_stream(self) -> bool:
         """True once the response is known to be a stream of events."""
         return self._kind == _SSE
 
     def feed(self, data: bytes, now_s: float) -> None:
         """Take one read of the response's body, as it came from the wire."""
-        self.bytes_received += len(data)
+        size = len(data)
+        self.bytes_received += size
         now = self.last_byte_s = now_s - self.started_s
+        if self._settled:
+            self._held.append((now, data))
+            self._held_bytes += size
+            if self._held_bytes > self._hold or len(self._held) > _READS:
+                self._spill()
+            return
         if self.first_byte_s is None:
             self.first_byte_s = now
-        if self._inflater is not None and self.bytes_decoded is not None:
+        if self._inflater is not None and self._decoded is not None:
             for part in self._inflater(data):
+                self._decoded += len(part)
                 self._take(part, now)
-                if self.bytes_decoded > MOST_DECODED and self.bytes_decoded > _BOMB * self.bytes_received:
-                    self._inflater, self._kind, self.bytes_decoded = None, _OPAQUE, None
+                if self._decoded > MOST_DECODED and self._decoded > _BOMB * self.bytes_received:
+                    self._inflater, self._kind, self._decoded = None, _OPAQUE, None
                     break
         elif data:
             self._take(data, now)
@@ -144,8 +163,6 @@ class StreamReader:
         self._splitter = self._digest = None
 
     def _take(self, data: bytes, now: float) -> None:
-        if self.bytes_decoded is not None:
-            self.bytes_decoded += len(data)
         if not self._sniffed:
             self._sniff(data)
         if self._kind == _OPAQUE:
@@ -190,6 +207,7 @@ class StreamReader:
                 self.ttfo_s = now
         if self.ttfo_s is not None:
             self._splitter = None
+            self._settled = self._plain
 
     def _pop(self) -> tuple[float, bytes]:
         now, data = self._held.popleft()
