@@ -17,6 +17,7 @@ from pathlib import Path
 from promptop import settings
 from promptop.errors import PromptopError
 from promptop.prompts.files import Stamp, read_exact, write_atomic
+from promptop.prompts.formats import read
 
 KEPT_DRAFTS = 50
 
@@ -154,6 +155,10 @@ def start(store: DraftStore, open_path: Path | None, now: str) -> Start:
     if not path.exists():
         return Start("", DraftState(path=str(path)), None, False, False, (*notes, f"{path} is new."))
     text, stamp = read_exact(path)
+    imported = read(text)
+    if imported != text:
+        notes.append(f"{path.name} holds chat messages: they are a new draft, and the file stays as it is.")
+        return Start(imported, DraftState(source=path.name), is_unsaved=True, notes=tuple(notes))
     return Start(text, DraftState(path=str(path), digest=digest(text)), stamp, notes=tuple(notes))
 
 

@@ -251,3 +251,38 @@ async def test_a_text_that_comes_while_another_is_being_opened_is_counted_once(e
         tokens = len(encoding("o200k_base").encode_ordinary("short"))
         await running.until(lambda: running.pane._live.is_current and f"={tokens} " in running.table)
         assert running.text == "short"
+
+
+async def test_chat_messages_in_json_are_opened_as_a_draft(editor: Open, tmp_path: Path) -> None:
+    body = '{"model": "gpt-4o", "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}]}'
+    path = tmp_path / "request.json"
+    path.write_text(body)
+    async with editor(path) as running:
+        assert running.text == "---\nmodel: gpt-4o\n---\nsystem:\nS\n\nuser:\nU\n"
+        assert "request.json" in running.status
+        running.pane._keeper.open(path, "open")
+        await running.until(lambda: running.notices.count("holds chat messages") == 2)
+        await running.pilot.press("f9")
+        await running.until(lambda: running.app.screen.query("#path"))  # it has no file: the JSON is not overwritten
+        await running.pilot.press("escape")
+    assert path.read_text() == body
+
+
+async def test_an_export_is_seen_copied_and_written(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text("system:\nBe \x1b brief.\n\nuser:\nHi\n")
+    async with editor(path) as running:
+        await running.pilot.press("ctrl+g")
+        await running.until(lambda: running.app.screen.query("#export-text"))
+        screen = running.app.screen
+        shown = screen.query_one("#export-text")
+        await running.pilot.press("down", "down", "down")
+        await running.until(lambda: '"messages"' in str(shown.render()))
+        assert "\x1b" not in str(shown.render())
+        await running.pilot.press("c")
+        assert '"content": "Be \\u001b brief."' in running.app.clipboard
+        await running.pilot.press("w")
+        await running.until(lambda: running.app.screen.query("#path"))
+        await running.pilot.press("enter")
+        await running.until(lambda: (tmp_path / "p-export.json").exists())
+        assert (tmp_path / "p-export.json").read_text() == running.app.clipboard

@@ -70,6 +70,12 @@ class FileKeeper:
         is_draft: bool = False
 
     @dataclass
+    class Written(Message):
+        """A new file was written."""
+
+        path: Path
+
+    @dataclass
     class Kept(Message):
         """A text that was replaced lies here."""
 
@@ -110,6 +116,10 @@ class FileKeeper:
     def save(self, path: Path, lines: list[str], expected: Stamp | None, version: int) -> None:
         """Write a file; :class:`Saved`, :class:`Conflict` or :class:`Failed` follows."""
         self._jobs.put(lambda: self._save(path, lines, expected, version))
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a file that does not exist yet; :class:`Written` or :class:`Failed` follows."""
+        self._jobs.put(lambda: self._write(path, text))
 
     def check(self, path: Path, expected: Stamp | None) -> None:
         """Look whether a file is still the one that was read; :class:`Conflict` follows if it is not."""
@@ -161,6 +171,10 @@ class FileKeeper:
             self._post(self.Conflict(path, Stamp.of(path), error.cause, while_saving=True))
             return
         self._post(self.Saved(path, stamp, digest(text), version))
+
+    def _write(self, path: Path, text: str) -> None:
+        save(path, text, None)
+        self._post(self.Written(path))
 
     def _check(self, path: Path, expected: Stamp | None) -> None:
         found = Stamp.of(path)

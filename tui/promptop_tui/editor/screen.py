@@ -18,8 +18,10 @@ from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
 from promptop.errors import PromptopError
+from promptop.prompts import Prompt, parse
 from promptop.prompts.draft import DraftState, digest
 from promptop.prompts.files import Stamp
+from promptop.prompts.formats import read
 from promptop.safe import clean, clean_line
 from promptop_tui import counting
 from promptop_tui.context import AppContext
@@ -73,6 +75,7 @@ takes theirs (undo brings yours back)."""
             tooltip="Take the file's text; undo brings yours",
             show=False,
         ),
+        Binding("ctrl+g", "export", "Export", id="editor.export", tooltip="The prompt in other forms", show=False),
         Binding("f12", "save_as", "Save as", id="editor.save_as", tooltip="Save to another file", show=False),
     ]
 
@@ -380,6 +383,12 @@ takes theirs (undo brings yours back)."""
 
     @on(FileKeeper.Opened)
     def _file_opened(self, message: FileKeeper.Opened) -> None:
+        imported = read(message.text)
+        if imported != message.text:
+            said = f"{message.path.name} holds chat messages: they are a new draft, and the file stays as it is."
+            self.notify(clean_line(said), title="Opened", markup=False)
+            self._replace(imported, DraftState(source=message.path.name), None)
+            return
         state = DraftState(path=str(message.path), digest=digest(message.text))
         if message.why == "reload" and message.text == self.area.text:
             self._state, self._stamp, self._conflict = state, message.stamp, ""
@@ -437,16 +446,41 @@ takes theirs (undo brings yours back)."""
             clean(said), title="Not saved" if message.while_saving else "File", severity="warning", markup=False
         )
 
-    # To the playground
+    # To the playground and elsewhere
+
+    def _parsed(self) -> Prompt | None:
+        """Return the draft as a prompt; tell what is wrong with its front matter and return None if it is broken."""
+        try:
+            return parse(self.area.text)
+        except PromptopError as error:
+            self.notify(clean(f"{error.cause}\n{error.remedy}"), title="Prompt", severity="error", markup=False)
+            return None
+
+    @work(group="dialog", exclusive=True)
+    async def action_export(self) -> None:
+        """Show the prompt in other forms, to copy or to write."""
+        from promptop_tui.editor.exports import ExportScreen
+
+        prompt = self._parsed()
+        if prompt is None:
+            return
+        chosen = await self.app.push_screen_wait(ExportScreen(prompt))
+        if chosen is None:
+            return
+        name, text, suffix = chosen
+        stem = Path(self._state.path or "prompt").with_suffix("")
+        path = await self._ask_path(f"Write {name}", str(stem.with_name(f"{stem.name}-export{suffix}")))
+        if path is not None:
+            self._keeper.write(path, text)
+
+    @on(FileKeeper.Written)
+    def _written(self, message: FileKeeper.Written) -> None:
+        self.notify(clean_line(str(message.path)), title="Exported", timeout=3, markup=False)
 
     def action_send(self) -> None:
         """Hand messages, model and parameters to the playground."""
-        from promptop.prompts import parse
-
-        try:
-            prompt = parse(self.area.text)
-        except PromptopError as error:
-            self.notify(clean(f"{error.cause}\n{error.remedy}"), title="Prompt", severity="error", markup=False)
+        prompt = self._parsed()
+        if prompt is None:
             return
         if not any(message.content.strip() for message in prompt.messages):
             self.notify("The draft is empty.", title="Playground", markup=False)
