@@ -163,11 +163,14 @@ def _sum(path: str, name: str, files: Sequence[Line]) -> Line:
     interval = None
     if first.kind == "estimated" and len(intervals) == len(files):
         interval = (sum(low for low, _ in intervals), sum(high for _, high in intervals))
+    error = (interval[1] - interval[0]) / 2 / tokens if interval and tokens else None
     amounts = [line.usd for line in files if line.usd is not None]
     usd = sum(amounts) if len(amounts) == len(files) else None
     shares = [line.window_share for line in files if line.window_share is not None]
     share = sum(shares) if len(shares) == len(files) else None
-    return Line(path, name, Count(tokens, first.kind, interval, first.encoding), share, usd, files[0].price_status)
+    return Line(
+        path, name, Count(tokens, first.kind, interval, first.encoding, error), share, usd, files[0].price_status
+    )
 
 
 def _print(tree: Sequence[tuple[int, Line]], with_paths: bool) -> None:

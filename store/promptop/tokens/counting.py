@@ -25,11 +25,8 @@ class Count:
     interval: tuple[int, int] | None
     """Where 90 of 100 such texts lie, where that was measured; None for exact counts and for factors without data."""
     encoding: str
-
-    @property
-    def error(self) -> float | None:
-        """Half the interval relative to the count (0.016 is ± 1.6 %); None without an interval."""
-        return (self.interval[1] - self.interval[0]) / 2 / self.tokens if self.interval and self.tokens else None
+    error: float | None = None
+    """Half the interval relative to the count (0.016 is ± 1.6 %), before both are rounded to whole tokens."""
 
     def __str__(self) -> str:
         if self.kind == "exact":
@@ -79,4 +76,4 @@ def for_model(model: str, counts: Mapping[str, int], chars: Chars) -> Count:
     tokens = estimate.apply(learned.factors if learned else family.factors, base, chars)
     whole = max(round(tokens), 1) if sum(chars) or base else 0
     interval = (math.floor(tokens * (1 - error)), math.ceil(tokens * (1 + error))) if error is not None else None
-    return Count(whole, "estimated", interval, BASIS)
+    return Count(whole, "estimated", interval, BASIS, error)
