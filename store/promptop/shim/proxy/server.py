@@ -162,7 +162,7 @@ class Proxy:
             raise RefusedError(
                 501,
                 "websocket_not_supported",
-                "promptop proxy does not carry WebSockets (the Realtime API).",
+                "WebSockets (the Realtime API) are not carried.",
                 "Point that client at the endpoint itself.",
             )
         upstream, path = self.routes.resolve(target)

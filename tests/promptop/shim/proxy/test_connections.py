@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable
@@ -423,3 +424,45 @@ def test_it_listens_on_ipv6_too(endpoint: SimulatedEndpoint, serve: Callable[...
     served = serve(endpoint.base_url, host="::1")
     with httpx2.Client(verify=False) as client:
         assert client.get(f"http://[::1]:{served.port}/v1/models").status_code == 200
+
+
+async def test_many_streams_at_once_lose_no_byte_and_no_row(serve: Callable[..., Any]) -> None:
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":20}}\n\ndata: [DONE]\n\n'
+    streams = 200
+    all_here = asyncio.Event()
+    asked = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().split(b"content-length:")[1].split()[0]))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n" + event)
+        asked += 1
+        if asked == streams:
+            all_here.set()
+        await all_here.wait()  # every stream is open before any goes on
+        for _ in range(19):
+            writer.write(event)
+            await writer.drain()
+        writer.write(usage)
+        await writer.drain()
+        writer.close()
+
+    async def ask(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(post(b'{"model":"m","stream":true,"stream_options":{"include_usage":true}}'))
+        seen = await reader.read()
+        writer.close()
+        return seen
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=streams)
+    async with server:
+        served = serve(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", loop="auto")
+        seen = await asyncio.gather(*(ask(served.port) for _ in range(streams)))
+    assert {answer.count(b'"content":"x"') for answer in seen} == {20}
+    assert all(answer.endswith(b"0\r\n\r\n") for answer in seen)
+    rows = await asyncio.to_thread(served.rows, streams)
+    assert len(rows) == streams
+    assert {(row.error_type, row.chunks, row.usage_output_tokens) for row in rows} == {(None, 20, 20)}
+    assert served.figure("promptop_log_dropped_total") == served.figure("promptop_log_failed_total") == 0
