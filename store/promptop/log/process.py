@@ -34,23 +34,22 @@ _hooked = False
 def writer_for(path: str | os.PathLike[str] | None = None, *, bodies: Bodies | None = None) -> Writer:
     """Return this process's writer of a log, created at the first call with ``bodies`` and the settings' limits.
 
-    ``path`` is the settings' log if not given.
+    ``path`` is the settings' log if not given; bodies are then kept as the settings say, else not at all.
     """
-    from promptop import settings
     from promptop.log.writer import Writer
 
-    limits = settings.LogSettings()
+    mode: Any = bodies or "off"
     if path is None:
+        from promptop import settings
+
         loaded = settings.load()
-        limits = loaded.log
+        mode = bodies or loaded.log.bodies
         path = loaded.log_path()
     path = Path(path).absolute()
     with _creating:
         writer = _by_path.get(path)
         if writer is None or writer._closed:
-            mode: Any = bodies or limits.bodies
-            writer = Writer(path, bodies=mode, keep_days=limits.keep_days, max_mb=limits.max_mb)
-            _by_path[path] = writer
+            writer = _by_path[path] = Writer(path, bodies=mode, keep_days=None, max_mb=None)
         return writer
 
 

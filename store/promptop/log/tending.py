@@ -18,9 +18,10 @@ _PORTION = 500
 class Tending:
     """Rollups and retention of one log, in small steps that stop as soon as rows arrive."""
 
-    def __init__(self, path: Path, *, rollups: bool, keep_days: int, max_mb: int) -> None:
+    def __init__(self, path: Path, *, rollups: bool, keep_days: int | None, max_mb: int | None) -> None:
         self._path = path
         self._rollups, self._keep_days, self._max_mb = rollups, keep_days, max_mb
+        self._limited = keep_days != 0 or max_mb != 0
         self._fold_due_s: float | None = None
         # Not at once, so that short-lived programs never prune; and not all processes of a service at the same time.
         self._prune_due_s = time.monotonic() + 60 + os.getpid() % 60
@@ -34,7 +35,7 @@ class Tending:
     def wait_s(self) -> float | None:
         """Return the seconds until something is due; None if nothing is."""
         due = self._fold_due_s
-        if self._keep_days or self._max_mb:
+        if self._limited:
             due = self._prune_due_s if due is None else min(due, self._prune_due_s)
         return None if due is None else max(0.0, due - time.monotonic())
 
@@ -45,7 +46,7 @@ class Tending:
             self._fold_due_s = now + FOLD_EVERY_S
             if self._fold(io, stop):
                 self._fold_due_s = None
-        if (self._keep_days or self._max_mb) and now >= self._prune_due_s:
+        if self._limited and now >= self._prune_due_s:
             self._prune_due_s = now + PRUNE_EVERY_S
             self._prune(io, stop)
 
@@ -82,8 +83,15 @@ class Tending:
             io.acquire()
             return stop()
 
+        keep_days, max_mb = self._keep_days, self._max_mb
+        if keep_days is None or max_mb is None:
+            from promptop import settings  # not at the start: hosts need no settings to write a log
+
+            limits = settings.load().log
+            keep_days = limits.keep_days if keep_days is None else keep_days
+            max_mb = limits.max_mb if max_mb is None else max_mb
         with io:
-            prune(self._path, keep_days=self._keep_days, max_bytes=self._max_mb * 1_000_000, stop=pause)
+            prune(self._path, keep_days=keep_days, max_bytes=max_mb * 1_000_000, stop=pause)
             if self._rollups:
                 with Rollups(self._path) as rollups:
                     rollups.prune()

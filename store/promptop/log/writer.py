@@ -74,8 +74,8 @@ class Writer:
     """Appends rows to the log at ``path`` from any thread of this process; see :func:`promptop.log.writer_for`.
 
     ``bodies`` is what is kept of prompts and answers where an item does not say; ``redact`` takes and returns text and
-    is asked in mode ``redacted``. ``rollups`` and retention (``keep_days``, ``max_mb``; 0 is no limit) are tended on
-    the same thread when it is idle.
+    is asked in mode ``redacted``. ``rollups`` and retention (``keep_days``, ``max_mb``; 0 is no limit, None what the
+    settings say by then) are tended on the same thread when it is idle.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class Writer:
         batch: int = 500,
         linger_s: float = 0.05,
         rollups: bool = True,
-        keep_days: int = 90,
-        max_mb: int = 2048,
+        keep_days: int | None = 90,
+        max_mb: int | None = 2048,
     ) -> None:
         self.path = Path(path)
         self.bodies: Bodies = bodies

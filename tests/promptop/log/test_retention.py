@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from promptop import settings
 from promptop.log import Finished, LogReader, Row, Writer, files
 from promptop.log.bodies import read_body
 from promptop.log.retention import prune, used_bytes
@@ -115,12 +118,14 @@ def test_bodies_alone_can_be_deleted(log: Path) -> None:
         assert len(reader.latest(9)) == 3
 
 
-def test_the_idle_writer_prunes_and_folds(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import threading
-    import time
-
+@pytest.mark.parametrize(("keep_days", "left"), [(1, 0), (0, 50), (None, 50)])
+def test_the_idle_writer_prunes_by_its_own_limits_or_by_the_settings(
+    log: Path, monkeypatch: pytest.MonkeyPatch, keep_days: int | None, left: int
+) -> None:
+    settings.private_dir(settings.config_dir())
+    settings.config_path().write_text("[log]\nkeep_days = 0\n")  # the user keeps everything
     append(log, random_rows(50, seed=5, start_ms=1_000_000_000_000))
-    tending = Tending(log, rollups=True, keep_days=1, max_mb=0)
+    tending = Tending(log, rollups=True, keep_days=keep_days, max_mb=100)
     assert 0 < (tending.wait_s() or 0) <= 120
     real = time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: real() + 300)
@@ -130,7 +135,7 @@ def test_the_idle_writer_prunes_and_folds(log: Path, monkeypatch: pytest.MonkeyP
     tending.close()
     assert not lock.locked()
     with LogReader(log) as reader:
-        assert reader.latest(9) == []
+        assert len(reader.latest(99)) == left
 
 
 @pytest.mark.parametrize("mode", ["off", "hash", "redacted", "full"])
