@@ -18,7 +18,7 @@ from promptop.shim.inflate import Inflater, inflater
 
 REFUSAL_LIMIT = 64 * 1024
 """Bytes of an error answer that are read to see whether it names ``stream_options``."""
-_SIGNED = ("content-digest", "x-amz-content-sha256", "x-goog-content-sha256", "signature", "digest")
+_SIGNED = frozenset((b"content-digest", b"x-amz-content-sha256", b"x-goog-content-sha256", b"signature", b"digest"))
 
 
 class Attempt:
@@ -69,12 +69,13 @@ class Attempt:
     def responded(self, response: Any) -> bool:
         """Note the answer's head; say whether the answer may object to the field that was added."""
         try:
-            headers = response.headers
+            raw = response.headers.raw
+            fields = _fields(raw)
             # What was made in memory (by a mock) is decoded already.
-            encoding = "" if response.is_stream_consumed else headers.get("content-encoding", "")
-            content = (headers.get("content-type", ""), encoding)
+            encoding = b"" if response.is_stream_consumed else fields.get(b"content-encoding", b"")
+            content = (fields.get(b"content-type", b"").decode("latin-1"), encoding.decode("latin-1"))
             self.call.cache = response.extensions.get(EXTENSION)
-            self.call.responded(response.status_code, RawHeaders(headers.raw), content=content)
+            self.call.responded(response.status_code, RawHeaders(raw), content=content)
         except Exception as error:  # noqa: BLE001 - the boundary
             count_fault("response", error)
         return self._replaced is not None and response.status_code in (400, 422)
@@ -249,26 +250,28 @@ def begin(labels: Labels, request: Any, httpx: Any, *, add_usage: bool = True) -
     """Return the attempt of a request, its clock started; ``add_usage`` asks for usage where that is safe."""
     try:
         url = request.url
-        headers = request.headers
-        body = _body(request, httpx)
+        raw = request.headers.raw
+        fields = _fields(raw)
+        host, path = url.host, url.path
+        body = _body(request, fields, httpx)
         parsed = replaced = None
-        if add_usage and extra_usage.is_streamed(body) and not _is_signed(headers):
+        if add_usage and extra_usage.is_streamed(body) and not _is_signed(fields):
             parsed = loads(body or b"")
-            changed = extra_usage.with_usage(url.host, url.port, url.path, body or b"", parsed)
+            changed = extra_usage.with_usage(host, url.port, path, body or b"", parsed)
             if changed is not None:
                 replaced = _replaced(request, changed, httpx)
         call = Call(
             labels,
             method=request.method,
-            host=url.host,
+            host=host,
             port=url.port or {"http": 80, "https": 443}.get(url.scheme),
-            path=url.path,
+            path=path,
             query=url.query.decode("ascii", "replace"),
             userinfo=url.userinfo.decode("ascii", "replace"),
-            headers=RawHeaders(headers.raw),
+            headers=RawHeaders(raw),
             body=body,
             parsed=parsed,
-            bytes_sent=_length(headers),
+            bytes_sent=_length(fields),
         )
         return Attempt(call, request, replaced)
     except Exception as error:  # noqa: BLE001 - the boundary: what cannot be watched is sent all the same
@@ -276,9 +279,14 @@ def begin(labels: Labels, request: Any, httpx: Any, *, add_usage: bool = True) -
         return Attempt(_NoCall(), request)
 
 
-def _body(request: Any, httpx: Any) -> bytes | None:
+def _fields(raw: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return header fields by lower-case name: one pass, where each look-up by httpx is one."""
+    return {name.lower(): value for name, value in raw}
+
+
+def _body(request: Any, fields: dict[bytes, bytes], httpx: Any) -> bytes | None:
     """Return a JSON request's body if it is at hand; nothing is read for it."""
-    if "json" not in request.headers.get("content-type", "json" if request.method == "POST" else ""):
+    if b"json" not in fields.get(b"content-type", b"json" if request.method == "POST" else b""):
         return None
     try:
         content: bytes = request.content
@@ -293,11 +301,11 @@ def _replaced(request: Any, body: bytes, httpx: Any) -> Any:
     return httpx.Request(request.method, request.url, headers=headers, content=body, extensions=request.extensions)
 
 
-def _is_signed(headers: Any) -> bool:
+def _is_signed(fields: dict[bytes, bytes]) -> bool:
     """Say whether a changed body would break a signature."""
-    return any(name in headers for name in _SIGNED) or headers.get("authorization", "").startswith("AWS4")
+    return not _SIGNED.isdisjoint(fields) or fields.get(b"authorization", b"").startswith(b"AWS4")
 
 
-def _length(headers: Any) -> int | None:
-    value = headers.get("content-length", "")
-    return int(value) if value.isdecimal() and len(value) < 16 else None
+def _length(fields: dict[bytes, bytes]) -> int | None:
+    value = fields.get(b"content-length", b"")
+    return int(value) if value.isdigit() and len(value) < 16 else None
