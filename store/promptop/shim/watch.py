@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -196,8 +197,9 @@ def run(command: Sequence[str], options: Options, redirected: Redirected, enviro
     Must be called on the main thread. Raises :class:`PromptopError` with the shell's codes 127 and 126 if the command
     is not there or cannot be run.
     """
-    from promptop.shim.proxy.process import ProxyThread
+    from promptop.shim.proxy.process import SWITCH_S, ProxyThread
 
+    sys.setswitchinterval(SWITCH_S)
     program = _found(command[0], environ)
     # Blocked before the proxy's thread exists, so that every signal meets this thread, and none a half-started command.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (*_PASSED, signal.SIGCHLD))

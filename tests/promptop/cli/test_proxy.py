@@ -20,6 +20,7 @@ from promptop.cli.proxy import listen_address
 from promptop.demo import SimulatedEndpoint
 from promptop.errors import UsageError
 from promptop.log import LogReader, StoredRow
+from promptop.shim.proxy.process import raise_descriptor_limit
 
 MAIN = "import sys; from promptop.cli.main import main; sys.exit(main())"
 ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
@@ -116,6 +117,18 @@ def test_what_cannot_be_meant_is_refused_before_anything_listens(
     assert cli.main(["proxy", *arguments]) in (1, 2)
     error = capsys.readouterr().err
     assert said in error and "→" in error and "Traceback" not in error
+
+
+def test_a_low_soft_limit_of_open_files_is_raised() -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+        raise_descriptor_limit()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert hard == before[1] and soft == (65_536 if hard < 0 else min(hard, 65_536))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_a_taken_port_is_told(capsys: pytest.CaptureFixture[str]) -> None:

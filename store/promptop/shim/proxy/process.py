@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 SHORTEST_TOKEN = 16
 SWITCH_S = 0.0005
 """How long the log's thread may keep the interpreter from the loop; Python's 5 ms would show in every p99."""
+MOST_DESCRIPTORS = 65_536
 _PEER_S = 1.0
 _YOUNG_S = 2.0
 _MOST_YOUNG = 3
@@ -138,10 +139,24 @@ def build(options: Options) -> Proxy:
     )
 
 
+def raise_descriptor_limit() -> None:
+    """Let this process open as many files as it may: a stream takes two, and a common soft limit is 1,024."""
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # some systems allow less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def serve(options: Options, ready: Callable[[int], None] = lambda port: None) -> int:
     """Run until a signal and return the exit code; ``ready`` is told the port once connections are accepted."""
     check(options)
     sys.setswitchinterval(SWITCH_S)
+    raise_descriptor_limit()
     if options.workers > 1:
         return _Workers(options, ready).run()
     bound = bind(options.host, options.port)
