@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, Vertical
+from textual.containers import Horizontal, Vertical
 from textual.getters import query_one
 from textual.message import Message
 from textual.timer import Timer
@@ -19,25 +18,20 @@ from textual.widgets import Static, TextArea
 
 from promptop.errors import PromptopError
 from promptop.prompts import Prompt, parse
-from promptop.prompts.draft import DraftState, digest
-from promptop.prompts.files import Stamp
-from promptop.prompts.formats import read
 from promptop.safe import clean, clean_line
 from promptop_tui import counting
 from promptop_tui.context import AppContext
 from promptop_tui.editor.area import PromptArea
+from promptop_tui.editor.drafting import DraftPane
 from promptop_tui.editor.figures import Demand
-from promptop_tui.editor.keeper import FileKeeper
 from promptop_tui.editor.live import Catalogue, LiveCounts, load_catalogue
 from promptop_tui.editor.panel import ModelsPanel, summary
 from promptop_tui.editor.trims import Target, TrimsPanel
-from promptop_tui.messages import OpenInEditor, OpenInPlayground
+from promptop_tui.messages import OpenInPlayground
 
 SHEET = Path(__file__).with_name("editor.tcss")
 
-_DRAFT_DELAY_S = 0.4  # with the write itself, less than the one second of typing that may be lost
 _STALE_AFTER_S = 0.25
-_LOOK_EVERY_S = 2.0
 _NARROW = 112
 _LOW = 16
 
@@ -47,7 +41,7 @@ Lines such as  system:  user:  assistant:  begin messages; without them it is on
 F5 takes it to the playground, F1 explains this tab."""
 
 
-class EditorPane(Container):
+class EditorPane(DraftPane):
     """Draft and figures, side by side."""
 
     HELP = """\
@@ -79,7 +73,6 @@ takes theirs (undo brings yours back)."""
         Binding("f12", "save_as", "Save as", id="editor.save_as", tooltip="Save to another file", show=False),
     ]
 
-    area = query_one("#prompt", PromptArea)
     panel = query_one(ModelsPanel)
     trims = query_one(TrimsPanel)
     status = query_one("#draft-status", Static)
@@ -91,22 +84,12 @@ takes theirs (undo brings yours back)."""
         catalogue: Catalogue
 
     def __init__(self, context: AppContext) -> None:
-        super().__init__()
-        self.context = context
+        super().__init__(context)
         chosen = context.settings.editor
         self._demand = Demand(chosen.output_tokens, chosen.calls_per_day, chosen.budget_tokens)
         self._live = LiveCounts(context.counting, self)
-        self._keeper = FileKeeper(context.draft_path, self.post_message)
-        self._state = DraftState()
-        self._stamp: Stamp | None = None
-        self._conflict = ""
-        self._saved_version = 0
-        self._draft_version = 0
-        self._draft_timer: Timer | None = None
         self._stale_timer: Timer | None = None
-        self._has_started = False
         self._counted_from = 0
-        self._waiting: OpenInEditor | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out draft, status line and models."""
@@ -118,34 +101,29 @@ takes theirs (undo brings yours back)."""
                 yield ModelsPanel(self._demand)
                 yield TrimsPanel(self.context.counting, lambda: self.area)
 
-    _kept_area: PromptArea
-    """The same widget as ``area``: a pane's children are gone from its tree when it is unmounted with the app."""
-
     def on_mount(self) -> None:
         """Fetch draft and models away from the screen."""
-        self._kept_area = self.area
-        self.area.read_only = True  # until the draft of last time is here, a few milliseconds
-        self._keeper.begin(self.context.open_path, self._now())
+        self.begin_draft()
         self._look_up_models()
-        self.set_interval(_LOOK_EVERY_S, self._look_at_file)
         self.area.focus()
 
     def on_unmount(self) -> None:
-        """Save what was typed last, and end the file thread."""
-        if self._has_started:
-            self._save_draft()
-        self._keeper.close()
+        """Save what was typed last, and let go of the counter."""
+        self.end_draft()
         self.context.counting.close_doc("editor")
+
+    def text_replaced(self, calls_per_day: float | None) -> None:
+        """Measure from the new text on; take over its volume."""
+        self._live.baseline_is_due()
+        if calls_per_day is not None:
+            self.panel.set_calls_per_day(calls_per_day)
 
     def on_resize(self) -> None:
         """Choose the layout by the room there is."""
         self.set_class(self.size.width < _NARROW, "-narrow")
         self.set_class(self.size.height < _LOW, "-short")
         self.area.show_tokens = self.size.width >= 50
-        self._show_status()
-
-    def _now(self) -> str:
-        return time.strftime("%Y%m%d-%H%M%S", time.localtime(self.context.now()))
+        self.show_status()
 
     # Counts
 
@@ -176,11 +154,10 @@ takes theirs (undo brings yours back)."""
         elif message.version > self._counted_from:
             self._live.edited(message.spans)
         self.trims.draft_changed()
-        if self._draft_timer is None:
-            self._draft_timer = self.set_timer(_DRAFT_DELAY_S, self._save_draft)
+        self.draft_changed()
         if self._stale_timer is None:
             self._stale_timer = self.set_timer(_STALE_AFTER_S, self._show_stale)
-        self._show_status()
+        self.show_status()
 
     def _show_stale(self) -> None:
         self._stale_timer = None
@@ -230,7 +207,7 @@ takes theirs (undo brings yours back)."""
         if found and self._live.catalogue is not None:
             self.panel.show(found, self._live.catalogue.as_of)
             if self.has_class("-short"):
-                self._show_status()
+                self.show_status()
 
     def action_baseline(self) -> None:
         """Measure changes from the present text on."""
@@ -264,187 +241,27 @@ takes theirs (undo brings yours back)."""
     @on(TextArea.SelectionChanged)
     def _moved(self, message: TextArea.SelectionChanged) -> None:
         message.stop()
-        self._show_status()
+        self.show_status()
 
     @on(TextArea.Changed)
     def _changed(self, message: TextArea.Changed) -> None:
         message.stop()  # Edited tells more
 
-    @property
-    def is_unsaved(self) -> bool:
-        """Whether the text differs from its file; for a draft without one, whether there is any."""
-        return self.area.version != self._saved_version if self._state.path else bool(self.area.exact.length)
-
-    def _show_status(self) -> None:
+    def show_status(self) -> None:
+        """Show where the text stands, and where the cursor is."""
         if not self._has_started:
             return
-        path = self._state.path
-        name = Path(path).name if path else self._state.source or "draft"
-        if self._conflict:
-            kept = "changed on disk: F9 overwrites, ctrl+r takes it"
-        elif path and not self.is_unsaved:
-            kept = "saved"
-        else:
-            kept = "unsaved, draft kept" if self._draft_version == self.area.version else "typing …"
+        name = clean_line(self.title_of_text)
         row, column = self.area.selection.end
-        left = f"{clean_line(name)} · {kept}"
+        left = f"{name} · {self.kept}"
         right = f"{row + 1}:{column + 1}  {self.area.exact.length:,} chars"
         figures = self._live.figures(self._demand) if self.has_class("-short") else ()
         if figures:
             right = summary(figures[0])
-            left = clean_line(name)
+            left = name
         room = self.size.width - (0 if self.has_class("-narrow") else self.query_one("#side").outer_size.width) - 2
         self.status.update(left + " " * max(2, room - len(left) - len(right)) + right)
         self.status.set_class(bool(self._conflict), "-warning")
-
-    # The draft
-
-    def _save_draft(self) -> None:
-        if self._draft_timer is not None:
-            self._draft_timer.stop()
-            self._draft_timer = None
-        if self._has_started:
-            self._keeper.put_draft(list(self._kept_area.exact.lines), self._state, self._kept_area.version)
-
-    @on(FileKeeper.DraftSaved)
-    def _draft_saved(self, message: FileKeeper.DraftSaved) -> None:
-        self._draft_version = message.version
-        self._show_status()
-
-    @on(FileKeeper.Started)
-    def _start(self, message: FileKeeper.Started) -> None:
-        found = message.start
-        self._has_started = True
-        self._state, self._stamp = found.state, found.stamp
-        self.area.read_only = False
-        self.area.load_text(found.text)
-        self._saved_version = -1 if found.is_unsaved else self.area.version
-        self._conflict = found.state.path if found.file_changed else ""
-        self._show_status()
-        for note in found.notes:
-            self.notify(clean(note), title="Draft", markup=False)
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            self.open_text(waiting)
-
-    def open_text(self, message: OpenInEditor) -> None:
-        """Show a text as a new draft; the present one is kept, and undo brings it back."""
-        if not self._has_started:
-            self._waiting = message
-            return
-        text = message.text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate could not be saved
-        self._replace(text, DraftState(source=message.source), None)
-        if message.calls_per_day is not None:
-            self.panel.set_calls_per_day(message.calls_per_day)
-
-    def _replace(self, text: str, state: DraftState, stamp: Stamp | None) -> None:
-        if self.is_unsaved:
-            self._keeper.keep(list(self.area.exact.lines), self._now())
-        self.area.edit_whole(text)
-        self.area.move_cursor((0, 0))
-        self._state, self._stamp, self._conflict = state, stamp, ""
-        self._saved_version = self.area.version
-        self._live.baseline_is_due()
-        self._show_status()
-
-    @on(FileKeeper.Kept)
-    def _kept(self, message: FileKeeper.Kept) -> None:
-        self.notify(f"The draft of before is kept as {clean_line(str(message.path))}", title="Draft", markup=False)
-
-    @on(FileKeeper.Failed)
-    def _file_failed(self, message: FileKeeper.Failed) -> None:
-        title = "The draft is not being saved" if message.is_draft else "File"
-        self.notify(clean(f"{message.cause}\n{message.remedy}"), title=title, severity="error", markup=False)
-
-    # The file
-
-    def action_new(self) -> None:
-        """Start an empty draft."""
-        self._replace("", DraftState(), None)
-
-    @work(group="dialog", exclusive=True)
-    async def action_open(self) -> None:
-        """Ask for a file and open it."""
-        path = await self._ask_path("Open", str(Path(self._state.path).parent) + "/" if self._state.path else "")
-        if path is not None:
-            self._keeper.open(path, "open")
-
-    async def _ask_path(self, title: str, value: str) -> Path | None:
-        from promptop_tui.editor.paths import PathScreen
-
-        return await self.app.push_screen_wait(PathScreen(title, value))
-
-    def action_reload(self) -> None:
-        """Take the file's text."""
-        if self._state.path:
-            self._keeper.open(Path(self._state.path), "reload")
-        else:
-            self.notify("This draft has no file yet; F9 saves it to one.", markup=False)
-
-    @on(FileKeeper.Opened)
-    def _file_opened(self, message: FileKeeper.Opened) -> None:
-        imported = read(message.text)
-        if imported != message.text:
-            said = f"{message.path.name} holds chat messages: they are a new draft, and the file stays as it is."
-            self.notify(clean_line(said), title="Opened", markup=False)
-            self._replace(imported, DraftState(source=message.path.name), None)
-            return
-        state = DraftState(path=str(message.path), digest=digest(message.text))
-        if message.why == "reload" and message.text == self.area.text:
-            self._state, self._stamp, self._conflict = state, message.stamp, ""
-            self._saved_version = self.area.version
-            self._show_status()
-            return
-        self._replace(message.text, state, message.stamp)
-
-    def action_save(self) -> None:
-        """Save to the file, or ask for one."""
-        if self._state.path:
-            self._save_to(Path(self._state.path))
-        else:
-            self.action_save_as()
-
-    def _save_to(self, path: Path) -> None:
-        self._keeper.save(path, list(self.area.exact.lines), self._stamp, self.area.version)
-
-    @work(group="dialog", exclusive=True)
-    async def action_save_as(self) -> None:
-        """Ask for a file and save to it."""
-        path = await self._ask_path("Save as", self._state.path)
-        if path is None:
-            return
-        if str(path) != self._state.path:
-            self._state, self._stamp, self._conflict = DraftState(path=str(path)), None, ""
-            self._saved_version = -1
-        self._save_to(path)
-
-    @on(FileKeeper.Saved)
-    def _file_saved(self, message: FileKeeper.Saved) -> None:
-        self._state = DraftState(path=str(message.path), digest=message.digest)
-        self._stamp, self._conflict, self._saved_version = message.stamp, "", message.version
-        self._save_draft()
-        self._show_status()
-        self.notify(clean_line(str(message.path)), title="Saved", timeout=3, markup=False)
-
-    def _look_at_file(self) -> None:
-        if self._has_started and self._state.path and self._stamp is not None and not self._conflict:
-            self._keeper.check(Path(self._state.path), self._stamp)
-
-    @on(FileKeeper.Conflict)
-    def _file_conflict(self, message: FileKeeper.Conflict) -> None:
-        if str(message.path) != self._state.path:
-            return
-        if not message.while_saving and not self.is_unsaved and message.stamp is not None:
-            self._keeper.open(message.path, "reload")  # nothing of the user's is lost, and undo has the old text
-            self.notify(f"{clean_line(message.cause)} It was reloaded.", title="File", markup=False)
-            return
-        self._conflict = message.cause
-        self._stamp = message.stamp  # the next save is the user's answer
-        self._show_status()
-        said = f"{message.cause}\nF9 overwrites it with your text, ctrl+r takes its text (undo brings yours back)."
-        self.notify(
-            clean(said), title="Not saved" if message.while_saving else "File", severity="warning", markup=False
-        )
 
     # To the playground and elsewhere
 
@@ -472,10 +289,6 @@ takes theirs (undo brings yours back)."""
         path = await self._ask_path(f"Write {name}", str(stem.with_name(f"{stem.name}-export{suffix}")))
         if path is not None:
             self._keeper.write(path, text)
-
-    @on(FileKeeper.Written)
-    def _written(self, message: FileKeeper.Written) -> None:
-        self.notify(clean_line(str(message.path)), title="Exported", timeout=3, markup=False)
 
     def action_send(self) -> None:
         """Hand messages, model and parameters to the playground."""
