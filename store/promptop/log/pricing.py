@@ -19,8 +19,10 @@ def price_row(row: Row) -> None:
         output_tokens=row.usage_output_tokens or 0,
         cache_read=row.usage_cache_read_input_tokens or 0,
         cache_write=row.usage_cache_write_input_tokens or 0,
+        reasoning=row.usage_reasoning_output_tokens or 0,
         provider=row.provider_name,
         at_ms=row.started_ms,
+        context={"service_tier": row.response_service_tier} if row.response_service_tier else None,
     )
     row.cost_usd, row.price_as_of = found.usd, found.as_of
     row.cost_status = "estimated" if found.usd is not None and row.usage_source == "estimated" else found.status

@@ -12,6 +12,8 @@ from genai_prices import Usage
 from genai_prices.data import providers
 from genai_prices.types import ModelPrice
 
+from promptop.log import Row
+from promptop.log.pricing import price_row
 from promptop.models import as_of, price, pricing, snapshot, usd_text
 
 ROOT = Path(__file__).parents[3]
@@ -223,3 +225,19 @@ def test_dollars_are_written_without_exponent(usd: float, text: str) -> None:
     assert usd_text(usd) == text
     assert usd_text(None) == "n/a"
     assert usd_text(0.00000075) == "$0.00000075"
+
+
+def test_a_row_is_priced_by_the_tier_that_served_it() -> None:
+    costs = []
+    for tier in (None, "default", "flex"):
+        row = Row(
+            started_ms=1_795_262_400_000,
+            provider_name="openai",
+            request_model="gpt-5",
+            usage_input_tokens=1000,
+            usage_output_tokens=500,
+            response_service_tier=tier,
+        )
+        price_row(row)
+        costs.append((row.cost_usd, row.cost_status))
+    assert costs == [(0.00625, "table"), (0.00625, "table"), (0.003125, "table")]
