@@ -255,7 +255,7 @@ def begin(labels: Labels, request: Any, httpx: Any, *, add_usage: bool = True) -
         host, path = url.host, url.path
         body = _body(request, fields, httpx)
         parsed = replaced = None
-        if add_usage and extra_usage.is_streamed(body) and not _is_signed(fields):
+        if add_usage and labels.include_usage and extra_usage.is_streamed(body) and not _is_signed(fields):
             parsed = loads(body or b"")
             changed = extra_usage.with_usage(host, url.port, path, body or b"", parsed)
             if changed is not None:

@@ -65,6 +65,8 @@ class Labels:
     bodies: Bodies | None = None
     """What is kept of prompts and answers; None: what the log says."""
     simulated: bool = False
+    include_usage: bool = True
+    """Ask for usage in streams where the caller says nothing of it."""
     hold: int = HOLD
     """Bytes of a response kept unread until it ends."""
 
@@ -252,7 +254,10 @@ class Call:
             done = finished(self)
             self.finished = done.row
             if self.note is not None:
-                self.note._finished(done.row)
+                try:
+                    self.note._finished(done.row)
+                except Exception as error:  # noqa: BLE001 - the row is worth more than its echo
+                    count_fault("note", error)
             return done
         finally:
             self.body = self.parsed = None

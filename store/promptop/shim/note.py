@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -107,7 +107,7 @@ class Note:
                 self._taken = max(0, self._taken - 1)
             self._changed.notify_all()
             for loop, arrived in self._waiting:
-                if not loop.is_closed():
+                with suppress(RuntimeError):  # the loop was closed while somebody waited on it
                     loop.call_soon_threadsafe(arrived.set)
         if self._outer is not None:
             self._outer._finished(row)

@@ -28,6 +28,7 @@ def observe(
     tags: Mapping[str, object] | None = None,
     bodies: Bodies | None = None,
     simulated: bool = False,
+    include_usage: bool = True,
     cache: Cache | None = None,
     cache_policy: Policy | None = None,
     cache_pace: Pace = "instant",
@@ -37,11 +38,12 @@ def observe(
     ``client`` is an SDK client of OpenAI or Anthropic, or a client of httpx2 or httpx, sync or async. The new client
     shares its connections: close either, not both. ``log`` is a file or a :class:`promptop.log.Writer` (default: the
     settings' log); ``app`` and ``tags`` label the rows; ``bodies`` is what is kept of prompts and answers (off, hash,
-    redacted, full; default: what the log's settings say). With a :class:`promptop.cache.Cache` it answers from there
+    redacted, full; default: what the log's settings say). A stream that says nothing of usage asks for it, unseen
+    by the caller, unless ``include_usage`` is false. With a :class:`promptop.cache.Cache` it answers from there
     what ``cache_policy`` lets it keep, streams at the recorded pace or at once. Raises :class:`TypeError` for another
     kind of client.
     """
-    labels = labels_for(log, app=app, tags=tags, bodies=bodies, simulated=simulated)
+    labels = labels_for(log, app=app, tags=tags, bodies=bodies, simulated=simulated, include_usage=include_usage)
     within = _within(cache, cache_policy, cache_pace)
     if _is_http_client(client):
         watched: _Client = _watched(client, labels, within)
@@ -67,6 +69,7 @@ def transport(
     tags: Mapping[str, object] | None = None,
     bodies: Bodies | None = None,
     simulated: bool = False,
+    include_usage: bool = True,
     cache: Cache | None = None,
     cache_policy: Policy | None = None,
     cache_pace: Pace = "instant",
@@ -86,7 +89,7 @@ def transport(
     elif options:
         raise TypeError(f"options of a transport are given where it is made: {', '.join(options)}")
     family = family or family_of(inner) or default_family()
-    labels = labels_for(log, app=app, tags=tags, bodies=bodies, simulated=simulated)
+    labels = labels_for(log, app=app, tags=tags, bodies=bodies, simulated=simulated, include_usage=include_usage)
     return classes(family)[0](_within(cache, cache_policy, cache_pace)(inner, family), labels)
 
 
@@ -97,6 +100,7 @@ def labels_for(
     tags: Mapping[str, object] | None,
     bodies: Bodies | None,
     simulated: bool,
+    include_usage: bool = True,
 ) -> Labels:
     """Return what all calls of a client have in common; ``log`` is a file, a writer, or None for the settings' log."""
     if bodies is not None and bodies not in _MODES:
@@ -107,7 +111,7 @@ def labels_for(
         sink: Sink = writer_for(log)
     else:
         sink = log
-    return Labels(sink=sink, app=app, tags=dict(tags or {}), bodies=bodies, simulated=simulated)
+    return Labels(sink, app, dict(tags or {}), bodies, simulated, include_usage)
 
 
 def _within(cache: Cache | None, policy: Policy | None, pace: Pace) -> Callable[[Any, str], Any]:

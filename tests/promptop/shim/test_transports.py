@@ -220,6 +220,14 @@ def test_signed_requests_are_not_changed(log: Writer) -> None:
     assert [b"include_usage" in body for body in seen] == [False, False, False, True]
 
 
+def test_usage_is_not_asked_for_where_that_is_not_wanted(log: Writer, rows: Rows) -> None:
+    whole = b"".join(EVENTS)
+    with httpx2.Client(transport=promptop.transport(Given(*EVENTS), log=log, include_usage=False)) as client:
+        response = client.post(URL, json=BODY)
+        assert response.content == whole and b"include_usage" not in response.request.content
+    assert rows()[0].usage_output_tokens == 1
+
+
 def broken(*_: Any, **__: Any) -> Any:
     raise RuntimeError("ours")
 
