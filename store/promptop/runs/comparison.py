@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from promptop import figures
 from promptop.runs.result import RunResult
-from promptop.runs.stats import METRICS, Metric, Summary, summarise, values_of
+from promptop.runs.stats import METRICS, Metric, Summary, difference, quantile, summarise, values_of
 from promptop.safe import clean_line
 
 BEST = "*"
@@ -35,7 +35,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("tps", "tok/s", lambda r: r.output_tps, figures.rate, max, 7, 6),
     Column("input", "in", lambda r: r.usage.input_tokens, figures.count, min, 7, 2),
     Column("output", "out", lambda r: r.usage.output_tokens, figures.count, None, 7, 5),
-    Column("cost", "cost", lambda r: r.cost_usd, figures.usd, min, 11, 7),
+    Column("cost", "cost", lambda r: r.cost_usd, figures.usd, min, 13, 7),
 )
 
 
@@ -58,38 +58,46 @@ class Cell:
     best: bool = False
 
 
-def best_of(results: Sequence[RunResult], column: Column) -> float | None:
-    """Return the best value of a column among calls that went well; None unless at least two differ."""
-    if column.better is None:
-        return None
-    values = [value for result in results if result.state == "done" and (value := column.value(result)) is not None]
-    if len(values) < 2 or min(values) == max(values):
-        return None
-    return column.better(values)
-
-
 def compare(results: Sequence[RunResult | None], columns: Sequence[Column] = COLUMNS) -> list[list[Cell]]:
     """Return a row of cells per call (empty cells for calls without a result)."""
-    present = [result for result in results if result is not None]
-    best = {column.key: best_of(present, column) for column in columns}
-    rows = []
-    for result in results:
-        if result is None:
-            rows.append([Cell("") for _ in columns])
-            continue
-        row = []
-        for column in columns:
-            value = column.value(result)
-            text = _shown(result, column, value)
-            row.append(Cell(text, result.state == "done" and value is not None and value == best[column.key]))
-        rows.append(row)
+    return compare_groups([[] if result is None else [result] for result in results], columns)
+
+
+def compare_groups(groups: Sequence[Sequence[RunResult]], columns: Sequence[Column] = COLUMNS) -> list[list[Cell]]:
+    """Return a row of cells per group of repeated calls: medians of those that went well, the best ones marked.
+
+    Of a group where none went well, the last call's figures are shown, and are never the best.
+    """
+    rows: list[list[Cell]] = [[] for _ in groups]
+    for column in columns:
+        values = [_median(group, column) for group in groups]
+        counted = [value for value, group in zip(values, groups, strict=True) if value is not None and _well(group)]
+        best = None
+        if column.better is not None and len(counted) > 1 and min(counted) != max(counted):
+            best = column.better(counted)
+        for row, group, value in zip(rows, groups, values, strict=True):
+            row.append(Cell(_shown(group, column, value), value is not None and value == best and bool(_well(group))))
     return rows
 
 
-def _shown(result: RunResult, column: Column, value: float | None) -> str:
+def _well(group: Sequence[RunResult]) -> list[RunResult]:
+    return [result for result in group if result.state == "done"]
+
+
+def _median(group: Sequence[RunResult], column: Column) -> float | None:
+    values = [value for result in _well(group) or group[-1:] if (value := column.value(result)) is not None]
+    return quantile(sorted(values), 0.5) if values else None
+
+
+def _shown(group: Sequence[RunResult], column: Column, value: float | None) -> str:
+    if not group:
+        return ""
     if value is None and column.key == "cost":
         return "n/a"
-    estimated = result.usage.source == "estimated" and column.key in {"tps", "input", "output", "cost"}
+    counted = _well(group) or group[-1:]
+    estimated = column.key in {"tps", "input", "output", "cost"} and any(
+        result.usage.source == "estimated" for result in counted
+    )
     return ("≈" if estimated and value is not None else "") + column.show(value)
 
 
@@ -125,3 +133,16 @@ def ending(result: RunResult | None) -> str:
     if result is None:
         return ""
     return clean_line(result.error.type if result.error is not None else result.finish_reason or "–", 24)
+
+
+def verdicts(titles: Sequence[str], groups: Sequence[Sequence[RunResult]]) -> list[str]:
+    """Say in words how each group of repeated calls differs from the first.
+
+    Takes 0.1 s and more for each model: not for a screen's own thread.
+    """
+    lines = []
+    for title, group in zip(titles[1:], groups[1:], strict=True):
+        found = (difference(groups[0], group, metric) for metric in METRICS)
+        said = "; ".join(each.verdict() for each in found if each is not None)
+        lines.append(f"{clean_line(title, 40)} against {clean_line(titles[0], 40)}: {said or 'nothing to compare'}.")
+    return lines

@@ -131,7 +131,7 @@ class Difference:
             return f"{name}: too few runs to tell (n={few}, {FEWEST} are needed)"
         low, high = sorted(abs(end) for end in self.interval)
         show = self.metric.show
-        if self.interval == (0, 0):
+        if high == 0:
             return f"{name}: equal (n={self.baseline.n}+{self.other.n})"
         if not self.measurable:
             within = max(abs(self.interval[0]), abs(self.interval[1]))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from promptop.runs import Progress, RunResult
-from promptop.runs.comparison import BEST, COLUMNS, columns_for, compare
+from promptop.runs.comparison import BEST, COLUMNS, columns_for, compare, compare_groups, verdicts
 from promptop.runs.result import Attempt, RunError, Usage
 from promptop_tui.playground.grid import fit_grid
 from promptop_tui.playground.pane import fit, live_figures, result_figures
@@ -81,7 +81,7 @@ def test_equal_figures_have_no_best() -> None:
     assert not any(cell.best for row in compare([result("a"), result("b")]) for cell in row)
 
 
-@pytest.mark.parametrize(("width", "keys"), [(0, []), (9, ["ttft"]), (35, ["ttft", "total", "tps", "cost"])])
+@pytest.mark.parametrize(("width", "keys"), [(0, []), (9, ["ttft"]), (36, ["ttft", "total", "tps", "cost"])])
 def test_narrow_tables_keep_the_columns_most_wanted(width: int, keys: list[str]) -> None:
     assert [column.key for column in columns_for(width)] == keys
 
@@ -101,3 +101,15 @@ def test_narrow_tables_keep_the_columns_most_wanted(width: int, keys: list[str])
 )
 def test_as_many_panes_as_are_readable(count: int, width: int, height: int, grid: tuple[int, int]) -> None:
     assert fit_grid(count, width, height) == grid
+
+
+def test_repeated_calls_are_compared_by_their_medians() -> None:
+    error = RunError("500", "x")
+    fast = [result("a", ttft_s=ttft) for ttft in (0.1, 0.2, 0.9)] + [result("a", state="failed", error=error)]
+    slow = [result("b", ttft_s=ttft) for ttft in (0.3, 0.3)]
+    down = [result("c", state="failed", ttft_s=0.01, error=error)]
+    ttft = [row[0] for row in compare_groups([fast, slow, down, []])]
+    assert [cell.text for cell in ttft] == ["200 ms", "300 ms", "10 ms", ""]
+    assert [cell.best for cell in ttft] == [True, False, False, False]
+    (line,) = verdicts(["a", "b"], [fast, slow])
+    assert line.startswith("b against a: TTFT: too few runs to tell")

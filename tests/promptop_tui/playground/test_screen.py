@@ -321,3 +321,45 @@ def test_the_sdk_is_loaded_by_the_first_call_and_not_before() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_repeats_are_interleaved_and_judged(opened: Open, endpoint: SimulatedEndpoint) -> None:
+    app = opened("gpt-4o-mini", "gpt-4o")
+    async with app.run_test(size=(120, 40)) as pilot:
+        repeats = app.query_one("#parameter-repeats", Input)
+        repeats.value = "0"
+        await ask(app, pilot)
+        assert "repeats cannot be '0'" in app.told[-1]
+        repeats.value = "5"
+        sent = len(endpoint.requests)
+        await pilot.press("f5")
+        await until(pilot, lambda: app.pane.has_class("-judged"), 40)
+        asked = [request.json["model"] for request in endpoint.requests[sent:]]
+        assert len(asked) == 12
+        assert all(set(asked[at : at + 2]) == {"gpt-4o-mini", "gpt-4o"} for at in range(0, 12, 2))
+        table = app.query_one(ComparisonTable)
+        assert str(table.get_row_at(0)[0]) == "✓ 5× gpt-4o-mini"
+        assert "medians" in str(table.border_title)
+        assert "5/5" in str(app.answers[0].border_title)
+        verdict = str(app.query_one("#verdict").render())
+        assert "gpt-4o against gpt-4o-mini" in verdict
+        assert "dearer" in verdict
+        assert "n=5+5" in verdict
+
+
+async def test_escape_ends_repeats_and_keeps_those_that_came(opened: Open, endpoint: SimulatedEndpoint) -> None:
+    app = opened("gpt-4o-mini", "sim-fault-hang")
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.query_one("#parameter-repeats", Input).value = "30"
+        await ask(app, pilot)
+        await until(pilot, lambda: any(pane.result for pane in app.answers) or app.answers)
+        await until(pilot, lambda: app.answers[1].has_class("-running"))
+        sent = len(endpoint.requests)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.answers[1].state == "cancelled")
+        await pilot.press("f5")
+        await until(pilot, lambda: app.answers[1].has_class("-running"))
+        assert "Still running" not in app.told
+        assert len(endpoint.requests) - sent <= 3  # the rest of the sixty was given up
+        await pilot.press("escape")
+        await until(pilot, lambda: app.answers[1].state == "cancelled")

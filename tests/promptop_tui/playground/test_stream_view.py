@@ -56,7 +56,7 @@ async def test_scrolling_up_stops_following_and_the_end_key_resumes() -> None:
         await until(pilot, lambda: shown(app.view)[-1] == "49")
         app.view.focus()
         await pilot.press("pageup")
-        await until(pilot, lambda: not app.view.following)
+        await until(pilot, lambda: not app.view.following and app.view.scroll_y == app.view.scroll_target_y)
         top = shown(app.view)
         app.view.feed("text", "\nmore\nand more")
         app.view.flush()

@@ -59,6 +59,7 @@ class AnswerPane(StreamView):
         self.progress: Progress | None = None
         self.result: RunResult | None = None
         self._shown_changes = 0
+        self._turn = ""
 
     def on_mount(self) -> None:
         """Show the name before anything runs."""
@@ -76,12 +77,14 @@ class AnswerPane(StreamView):
 
     # The call
 
-    def begin(self, request: RunRequest) -> None:
-        """Empty the pane for a new call."""
+    def begin(self, request: RunRequest, turn: str = "") -> None:
+        """Empty the pane for a new call; ``turn`` says which of several it is."""
         self.clear()
+        self._turn = turn
         self.request, self.result, self.progress = request, None, None
         self._shown_changes = 0
         self.state = "waiting"
+        self._show_title()
         self.border_subtitle = ""
 
     def tick(self) -> bool:
@@ -121,7 +124,8 @@ class AnswerPane(StreamView):
 
     def _show_title(self) -> None:
         ended = f" · {ending(self.result)}" if self.result is not None else ""
-        self.border_title = Content(f"{MARKS[self.state]} {self.title_text}{ended}")
+        turn = f" · {self._turn}" if self._turn else ""
+        self.border_title = Content(f"{MARKS[self.state]} {self.title_text}{turn}{ended}")
 
     def _show_figures(self) -> None:
         width = self.outer_size.width - 6  # corners, a line and a blank on either side

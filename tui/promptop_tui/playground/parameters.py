@@ -58,6 +58,7 @@ FIELDS: tuple[Field, ...] = (
     Field("stop", "stop", parse_stops, "", r"Up to 4, separated by | and with escapes: \n\n|END"),
     Field("seed", "seed", int, "a whole number", "Asks for the same answer again, where the endpoint can"),
 )
+REPEATS = Field("repeats", "repeats", _whole, "a whole number ≥ 1", "Calls per model, interleaved after a warm-up")
 
 
 class ParameterInput(Input):
@@ -137,11 +138,15 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             )
             yield Input(placeholder="+ model, enter", compact=True, id="model-new")
         for field in FIELDS:
-            with Horizontal(classes="parameter", id=f"row-{field.name}"):
-                yield Label(field.label)
-                yield ParameterInput(field, start.get(field.name, ""))
+            yield from self._row(field, start.get(field.name, ""))
+        yield from self._row(REPEATS, "1")
         yield Static(id="hint", markup=False)
         yield Static(self._spent, id="spent", markup=False)
+
+    def _row(self, field: Field, value: str) -> ComposeResult:
+        with Horizontal(classes="parameter", id=f"row-{field.name}"):
+            yield Label(field.label)
+            yield ParameterInput(field, value)
 
     def on_mount(self) -> None:
         """Name the box and judge what the settings gave."""
@@ -159,8 +164,12 @@ class ParameterColumn(VerticalScroll, can_focus=False):
 
     def values(self) -> dict[str, Any]:
         """Return the parameters that are set; raise :class:`UsageError` naming the first that cannot be meant."""
-        read = {field.field.name: field.read() for field in self.query(ParameterInput)}
+        read = {field.field.name: field.read() for field in self.query(ParameterInput) if field.field in FIELDS}
         return {name: value for name, value in read.items() if value is not None}
+
+    def repeats(self) -> int:
+        """Return how often each model is asked; raise :class:`UsageError` if that cannot be meant."""
+        return self.query_one("#parameter-repeats", ParameterInput).read() or 1
 
     # Writing
 
@@ -174,6 +183,8 @@ class ParameterColumn(VerticalScroll, can_focus=False):
     def fill(self, parameters: Mapping[str, Any]) -> None:
         """Write parameters into their fields; fields that are not named become empty."""
         for field in self.query(ParameterInput):
+            if field.field not in FIELDS:
+                continue
             value = parameters.get(field.field.name)
             if field.field.name == "stop":
                 stops = [value] if isinstance(value, str) else list(value or ())
@@ -233,7 +244,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             refusing = [
                 target.model
                 for target, model in known
-                if name != "max_tokens" and model is not None and model.takes(name) is False
+                if name not in {"max_tokens", "repeats"} and model is not None and model.takes(name) is False
             ]
             self.query_one(f"#row-{name}").set_class(bool(refusing) and len(refusing) == len(targets), "-refused")
             if refusing and value is not None:

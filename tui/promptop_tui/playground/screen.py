@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -23,6 +23,8 @@ from promptop import figures
 from promptop.errors import PromptopError
 from promptop.prompts import compose as compose_prompt
 from promptop.prompts import parse
+from promptop.runs.comparison import verdicts
+from promptop.runs.repeat import WARM_UPS, Job, Schedule
 from promptop.runs.request import RunRequest
 from promptop.runs.result import Delta, RunResult
 from promptop.runs.runner import Runner
@@ -61,7 +63,9 @@ class PlaygroundPane(Horizontal):
     token and total are stamped where bytes leave the socket, so that drawing delays no figure. Each attempt is a row
     of the log: F4 shows it.
 
-    `Esc` cancels what runs and keeps what came. The table below marks the best figure of each column with `*`.
+    `Esc` cancels what runs and keeps what came. The table below marks the best figure of each column with `*`. With
+    `repeats` above 1 the models are asked in interleaved order after a warm-up that is dropped; the table shows
+    medians, and below it stands how each model differs from the first, with 95 % intervals.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5", "run", "Run", id="playground.run", tooltip="Send the prompt to the models", priority=True),
@@ -76,8 +80,14 @@ class PlaygroundPane(Horizontal):
     class CallDone(Message):
         """A call is over; sent from the runner's thread."""
 
-        pane: AnswerPane
+        job: Job
         result: RunResult
+
+    @dataclass
+    class Judged(Message):
+        """Repeated calls were compared, on a worker's thread."""
+
+        lines: list[str]
 
     def __init__(self, context: AppContext, runner: Runner | None = None) -> None:
         """Build the tab; ``runner`` makes the calls if given, and is then closed by who gave it."""
@@ -91,6 +101,9 @@ class PlaygroundPane(Horizontal):
             simulated=context.simulated,
         )
         self._frames: Timer | None = None
+        self._schedule: Schedule | None = None
+        self._asked: list[RunRequest] = []
+        self._in_flight = 0
         self._given: tuple[str, list[dict[str, Any]]] | None = None
         self._spent_usd = 0.0
         self._unpriced = 0
@@ -103,6 +116,7 @@ class PlaygroundPane(Horizontal):
             yield Welcome(EMPTY, id="empty", markup=False)
             yield AnswerGrid()
             yield ComparisonTable(id="comparison")
+            yield Static(id="verdict", markup=False)
 
     def on_mount(self) -> None:
         """Prepare the frame timer; it rests until something runs."""
@@ -159,23 +173,55 @@ class PlaygroundPane(Horizontal):
 
     async def action_run(self) -> None:
         """Send the prompt to every chosen model."""
-        if self._any_running():
+        if self._in_flight:
             self.notify("Still running: Esc cancels.", severity="warning")
             return
         try:
-            requests = self._requests()
+            self._asked = self._requests()
+            repeats = self.query_one(ParameterColumn).repeats()
         except PromptopError as error:
             self.notify(clean(str(error)), title="Not sent", severity="error", markup=False)
             return
-        panes = await self._panes_for(requests)
-        for pane, request in zip(panes, requests, strict=True):
+        panes = await self._panes_for(self._asked)
+        for pane, request in zip(panes, self._asked, strict=True):
             pane.begin(request)
-            pane.progress = self._runner.start(
-                request, on_delta=partial(_hand_over, pane), on_done=partial(self._done_elsewhere, pane)
-            )
+        self._schedule = Schedule(len(self._asked), repeats, warm_ups=WARM_UPS if repeats > 1 else 0)
+        self.query_one("#verdict", Static).update("")
+        self.remove_class("-judged")
+        # Once: all side by side. Repeated, to measure: one after the other, or they would compete for the same link.
+        for _ in range(1 if repeats > 1 else len(self._asked)):
+            self._start_next()
         self._table()
         if self._frames is not None:
             self._frames.resume()
+
+    def _start_next(self) -> None:
+        """Begin the next call of the schedule, if there is one and money for it."""
+        if self._schedule is None:
+            return
+        if self._in_flight == 0 and self._schedule.ended and self._cap_reached():
+            self._schedule.stop()
+            self.notify("The session's cap is reached; the remaining calls are not made.", severity="warning")
+        job = self._schedule.next()
+        if job is None:
+            return
+        pane, request = self.query_one(AnswerGrid).panes[job.request], self._asked[job.request]
+        turn = (
+            ""
+            if self._schedule.repeats == 1
+            else "warm-up"
+            if job.warm_up
+            else f"{job.round + 1}/{self._schedule.repeats}"
+        )
+        pane.begin(request, turn)
+        self._in_flight += 1
+        pane.progress = self._runner.start(
+            request, on_delta=partial(_hand_over, pane), on_done=partial(self._done_elsewhere, job)
+        )
+
+    def _cap_reached(self) -> bool:
+        cap = self._shared.settings.playground.session_cap_usd
+        return bool(cap) and self._spent_usd >= cap
 
     def _requests(self) -> list[RunRequest]:
         """Build the requests; raise :class:`PromptopError` with what is missing or wrong."""
@@ -187,7 +233,7 @@ class PlaygroundPane(Horizontal):
         if not any(str(message.get("content") or "").strip() for message in messages):
             raise PromptopError("The prompt is empty.", "Write one above, or open one from the editor (F2).")
         cap = self._shared.settings.playground.session_cap_usd
-        if cap and self._spent_usd >= cap:
+        if self._cap_reached():
             raise PromptopError(
                 f"This session has spent {figures.usd(self._spent_usd)} of its cap of {figures.usd(cap)}.",
                 "Raise session_cap_usd in [playground] of the settings, and start again.",
@@ -201,34 +247,50 @@ class PlaygroundPane(Horizontal):
         """Return one pane per request, the same as before if the same models are asked again."""
         return await self.query_one(AnswerGrid).show([clean_line(request.title) for request in requests])
 
-    def _done_elsewhere(self, pane: AnswerPane, result: RunResult) -> None:
+    def _done_elsewhere(self, job: Job, result: RunResult) -> None:
         """Runs on the runner's thread."""
-        self.post_message(self.CallDone(pane, result))
+        self.post_message(self.CallDone(job, result))
 
     @on(CallDone)
     def _call_done(self, event: CallDone) -> None:
-        event.pane.finish(event.result)
-        if event.result.cost_usd is not None:
-            self._spent_usd += event.result.cost_usd
-        elif event.result.cost_status == "unpriced":
+        schedule, result = self._schedule, event.result
+        assert schedule is not None, "a call belongs to a schedule"
+        self._in_flight -= 1
+        self.query_one(AnswerGrid).panes[event.job.request].finish(result)
+        schedule.done(event.job, result)
+        if result.cost_usd is not None:
+            self._spent_usd += result.cost_usd
+        elif result.cost_status == "unpriced":
             self._unpriced += 1
         self._show_spent()
+        self._start_next()
         self._table()
-        if not self._any_running() and self._frames is not None:
-            self._frames.pause()
+        if self._in_flight == 0:
+            if self._frames is not None:
+                self._frames.pause()
+            if schedule.repeats > 1 and len(self._asked) > 1:
+                self._judge([request.title for request in self._asked], [list(kept) for kept in schedule.kept])
+
+    @work(thread=True, exclusive=True, group="judge", description="compare repeated calls")
+    def _judge(self, titles: list[str], kept: list[list[RunResult]]) -> None:
+        self.post_message(self.Judged(verdicts(titles, kept)))
+
+    @on(Judged)
+    def _judged(self, event: Judged) -> None:
+        self.query_one("#verdict", Static).update("\n".join(event.lines))
+        self.add_class("-judged")
 
     def _frame(self) -> None:
         """Show what came, in all panes at once."""
         with self.app.batch_update():
             for pane in self.query(AnswerPane):
-                if pane.result is None:
+                if pane.progress is not None and pane.result is None:
                     pane.tick()
-
-    def _any_running(self) -> bool:
-        return any(pane.progress is not None and pane.result is None for pane in self.query(AnswerPane))
 
     def action_cancel(self) -> None:
         """Stop what runs; with nothing running, leave the field that is typed in."""
+        if self._schedule is not None:
+            self._schedule.stop()
         if self._runner.cancel_all():
             return
         if not isinstance(self.screen.focused, AnswerPane):
@@ -246,7 +308,9 @@ class PlaygroundPane(Horizontal):
     def _table(self) -> None:
         panes = self.query_one(AnswerGrid).panes
         self.set_class(bool(panes), "-answered")
-        self.query_one(ComparisonTable).show(panes)
+        schedule = self._schedule
+        kept = schedule.kept if schedule is not None and schedule.repeats > 1 else None
+        self.query_one(ComparisonTable).show(panes, kept)
 
     @on(DataTable.RowHighlighted, "#comparison")
     def _row_chosen(self, event: DataTable.RowHighlighted) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rich.text import Text
 from textual.widgets import DataTable
 
-from promptop.runs.comparison import BEST, columns_for, compare, ending
+from promptop.runs.comparison import BEST, columns_for, compare_groups, ending
+from promptop.runs.result import RunResult
 from promptop_tui.playground.pane import MARKS, AnswerPane
 
 NAME_WIDTH = (14, 28)
@@ -27,17 +28,19 @@ class ComparisonTable(DataTable[Text]):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id, cursor_type="row", cell_padding=0)
-        self.border_title = f"comparison · {BEST} best"
         self._panes: Sequence[AnswerPane] = ()
+        self._kept: Sequence[Sequence[RunResult]] | None = None
         self._layout_shown: tuple[int, tuple[str, ...], int] | None = None
 
     def on_resize(self) -> None:
         """Choose the columns that fit."""
-        self.call_after_refresh(self.show, self._panes)
+        self.call_after_refresh(self.show, self._panes, self._kept)
 
-    def show(self, panes: Sequence[AnswerPane]) -> None:
-        """Show the answers' figures; a handful of rows, so they are filled anew."""
-        self._panes = panes
+    def show(self, panes: Sequence[AnswerPane], kept: Sequence[Sequence[RunResult]] | None = None) -> None:
+        """Show the answers' figures, or the medians of repeated calls; a handful of rows, so they are filled anew."""
+        self._panes, self._kept = panes, kept
+        groups = kept if kept is not None else [[] if pane.result is None else [pane.result] for pane in panes]
+        self.border_title = f"comparison · {'medians · ' if kept is not None else ''}{BEST} best"
         cursor = self.cursor_row
         width = self.scrollable_content_region.width or self.app.size.width
         least, most = NAME_WIDTH
@@ -57,8 +60,9 @@ class ComparisonTable(DataTable[Text]):
                     self.add_column(Text(column.heading + " ", justify="right"), width=column.width)
                 if ends:
                     self.add_column(" end", width=ends)
-            for pane, row in zip(panes, compare([pane.result for pane in panes], columns), strict=True):
-                name = Text(f"{MARKS[pane.state]} {pane.title_text}", no_wrap=True)
+            for pane, group, row in zip(panes, groups, compare_groups(groups, columns), strict=True):
+                times = f"{len(group)}× " if kept is not None else ""
+                name = Text(f"{MARKS[pane.state]} {times}{pane.title_text}", no_wrap=True)
                 name.truncate(name_width - 1, overflow="ellipsis")
                 shown = [
                     Text(cell.text + (BEST if cell.best else " "), style="bold" if cell.best else "", justify="right")
