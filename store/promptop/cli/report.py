@@ -13,7 +13,7 @@ from promptop.alerts import Check, parse_check
 from promptop.cli import reporting
 from promptop.cli.options import settings_of
 from promptop.cli.reporting import Report
-from promptop.errors import UsageError
+from promptop.errors import PromptopError, UsageError
 from promptop.log import LogReader, Stats, parse_filter
 from promptop.log.moments import moment_ms
 
@@ -35,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", type=Path, action="append", metavar="FILE", help="request log; several are added up")
     parser.add_argument("--since", default="24h", metavar="WHEN", help="24h (default), 7d, today, 2026-11-21T09:30 …")
     parser.add_argument("--until", default="now", metavar="WHEN", help="end of the window (default: now)")
+    parser.add_argument(
+        "--before", metavar="WHEN", help="compare: a window that ends here, as long as the one after (no --since)"
+    )
+    parser.add_argument("--after", metavar="WHEN", help="compare: where the window after begins (default: --before)")
     parser.add_argument("--by", choices=_BY, default="model", help="what the lines are (default: model)")
     parser.add_argument("--top", type=int, default=0, metavar="N", help="only the N dearest groups")
     parser.add_argument("--filter", default="", metavar="TERMS", help="for example 'app:web status:error ttft>1s'")
@@ -66,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
         if not path.exists():
             raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
     with LogReader(logs or settings.log_path()) as log:
+        if args.before is not None or args.after is not None:
+            return _compare(args, log, until, now_ms, checks)
         report = read(log, since, until, by=args.by, where=args.filter, top=args.top)
         if args.format == "html":
             from promptop.cli.report_page import page
@@ -73,11 +79,38 @@ def run(args: argparse.Namespace) -> int:
             text = page(log, report)
         else:
             text = _FORMATS[args.format](report)
-    if args.output is not None:
-        args.output.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)
+    _put(text, args.output)
     return _judge(report, checks)
+
+
+def _put(text: str, output: Path | None) -> None:
+    if output is None:
+        print(text)
+        return
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise PromptopError(f"{output} cannot be written ({error.strerror}).", "Choose another file.") from None
+
+
+def _compare(args: argparse.Namespace, log: LogReader, until: int, now_ms: int, checks: list[Check]) -> int:
+    """Print two windows of one length side by side; checks are held against the one after."""
+    from promptop.cli import report_change
+
+    begins = moment_ms(args.after if args.after is not None else args.before, now_ms)
+    ends = moment_ms(args.before if args.before is not None else args.after, now_ms)
+    length = until - begins
+    if length <= 0 or ends > begins:
+        raise UsageError(
+            "There is nothing to compare.", "--before must not be later than --after, nor that than --until."
+        )
+    forms = {"table": report_change.table_text, "json": report_change.json_text}
+    if args.format not in forms:
+        raise UsageError(f"A comparison has no form {args.format}.", "Choose --format table or json.")
+    before = read(log, ends - length, ends, by=args.by, where=args.filter, top=args.top)
+    after = read(log, begins, until, by=args.by, where=args.filter, top=args.top)
+    _put(forms[args.format](before, after), args.output)
+    return _judge(after, checks)
 
 
 def read(log: LogReader, since_ms: int, until_ms: int, *, by: str, where: str = "", top: int = 0) -> Report:

@@ -253,3 +253,33 @@ def test_what_is_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     code, _, err = report(capsys, newer)
     assert code == 1
     assert "newer" in err
+
+
+def test_before_and_after_are_windows_of_one_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "change.db"
+    with Writer(path) as writer:
+        for i in range(30):
+            writer.put(make_row(5400 + i, cost_usd=0.02, usage_input_tokens=2000, duration_s=4.0))
+            writer.put(make_row(600 + i, cost_usd=0.01, usage_input_tokens=500, duration_s=2.0))
+        writer.put(make_row(9000, cost_usd=9.0))  # before both windows
+        assert writer.flush(10)
+    code, out, _ = report(capsys, path, "--before", "1h", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert (found["before"]["n"], found["after"]["n"]) == (30, 30)
+    assert found["before"]["window"]["to"] == found["after"]["window"]["from"]
+    assert found["change"]["cost_a_call"] == pytest.approx(-0.5)
+    assert found["change"]["input_a_call"] == pytest.approx(-0.75)
+    table = report(capsys, path, "--before", "80m", "--after", "1h")[1]
+    assert "cost a call" in table
+    assert "−50 %" in table
+    assert "a call, gpt-4o-mini" in table
+    assert report(capsys, path, "--before", "1h", "--fail-on", "cost>0.2")[0] == 1
+    assert report(capsys, path, "--before", "30m", "--after", "1h")[0] == 2
+    assert report(capsys, path, "--before", "1h", "--format", "html")[0] == 2
+
+
+def test_a_file_that_cannot_be_written_is_said(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = report(capsys, log, "-o", str(tmp_path))
+    assert code == 1
+    assert "cannot be written" in err

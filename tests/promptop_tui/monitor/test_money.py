@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from promptop.log import LogReader, Stats, Writer
 from promptop.log.items import Finished
 from promptop_tui.messages import OpenInEditor
 from promptop_tui.monitor.breakdown import COLUMNS, DIMENSIONS, Breakdown, Group, cells_of, filter_for, repeats_of
+from promptop_tui.monitor.detail import DetailScreen
 from promptop_tui.monitor.money import MoneyScreen
 
 from .conftest import Host, row, screen_text, until, write
@@ -177,3 +179,35 @@ async def test_rows_by_size_and_columns_by_choice(log_path: Path) -> None:
         await pilot.pause()
         assert "TTFT" not in table.render_line(0).text
         assert "longest" in screen_text(app)
+
+
+async def test_two_requests_are_compared_and_one_is_copied_as_curl(log_path: Path) -> None:
+    body = b'{"model":"gpt-4o","messages":[{"role":"user","content":"It\'s $HOME"}]}'
+    with Writer(log_path, bodies="full", keep_days=0) as writer:
+        writer.put(row(9, request_model="gpt-4o-mini", cost_usd=0.01, prompt_hash="aa"))
+        kept = row(
+            5, request_model="gpt-4o", cost_usd=0.04, prompt_hash="bb", server_address="127.0.0.1", server_port=8080
+        )
+        writer.put(Finished(kept, body, b"ok"))
+        assert writer.flush(10)
+    app = Host(log_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        await pilot.press("y")
+        await until(pilot, lambda: app.clipboard)
+        words = shlex.split(app.clipboard)
+        assert words[:2] == ["curl", "http://127.0.0.1:8080/v1/chat/completions"]
+        assert json.loads(words[-1])["messages"][0]["content"] == "It's $HOME"
+        assert '"Authorization: Bearer $OPENAI_API_KEY"' in app.clipboard
+        await pilot.press("up", "y")
+        await until(pilot, lambda: any("without the prompt" in each.message for each in app._notifications))
+        assert json.loads(shlex.split(app.clipboard)[-1])["model"] == "gpt-4o-mini"
+        await pilot.press("x", "down", "x")
+        await until(pilot, lambda: isinstance(app.screen, DetailScreen))
+        await pilot.pause()
+        text = screen_text(app)
+        assert "requests 1 and 2" in text
+        assert "≠ not the same" in text
+        assert "+300 %" in text
+        await pilot.press("escape", "x", "x")
+        assert app.pane._marked is None

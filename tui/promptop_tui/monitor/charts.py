@@ -113,6 +113,27 @@ def _spend(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     return _by_group(snapshot, "spend", lambda stats: stats.cost_usd, "usd", note, "no priced requests in this window")
 
 
+_MONTH_S = 30.4375 * 86_400
+
+
+def _cumulative(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
+    total = 0.0
+    spent: list[float | None] = []
+    now = (snapshot.now_ms - snapshot.since_ms) / 1000 / snapshot.query.span.step_s
+    for index, amount in enumerate(snapshot.series(lambda stats: stats.cost_usd, absent=0.0)):
+        total += amount or 0.0
+        spent.append(None if amount is None or index > now else total)
+    share = settings.budget_usd_month * snapshot.query.span.seconds / _MONTH_S
+    return _with(
+        _frame(snapshot, "spend, running total"),
+        series=(Series("spent", tuple(spent), "cost"),),
+        unit="usd",
+        level=(share, f"this window's share of the budget, {figures.usd(share)}") if share else None,
+        note=f"total {figures.usd(total)}" if spent else "",
+        empty="no requests in this window",
+    )
+
+
 def _share(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     return _by_group(snapshot, "requests", lambda stats: stats.n, "count", "", "no requests in this window")
 
@@ -169,5 +190,6 @@ KINDS: tuple[ChartKind, ...] = (
     ChartKind("errors", "failures by kind", _errors),
     ChartKind("share", "requests by model", _share),
     ChartKind("tokens", "tokens per second", _tokens),
+    ChartKind("cumulative", "spend, running total against the budget", _cumulative),
     ChartKind("ratios", "hit ratio and provider-cached share", _ratios),
 )

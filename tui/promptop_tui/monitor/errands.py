@@ -42,6 +42,8 @@ class RowFound:
     """The receipt."""
     body: StoredBody | None = None
     calls_per_day: float | None = None
+    other: StoredRow | None = None
+    """The request that this one is compared with."""
 
 
 def compiled(text: str) -> Filter | None:
@@ -85,6 +87,12 @@ def fetch_kept(log: LogReader, path: Path, terms: str, purpose: str, calls_per_d
         if body is not None and body.request:
             return RowFound(row, purpose, (), body, calls_per_day)
     return RowFound(rows[0] if rows else None, purpose, (), None, calls_per_day)
+
+
+def fetch_pair(log: LogReader, row_id: int, other_id: int) -> RowFound:
+    """Return two rows, to be compared; the first is None if either is gone."""
+    row, other = log.get(row_id), log.get(other_id)
+    return RowFound(row if other is not None else None, "compare", other=other)
 
 
 def fetch(log: LogReader, path: Path, row_id: int, purpose: str) -> RowFound:

@@ -56,6 +56,8 @@ class Looking(Vertical, can_focus=True):
         Binding(
             "v", "view", "View", id="monitor.view", tooltip="requests: all, slow, failing, truncated, thought only"
         ),
+        Binding("y", "hand_over('curl')", "curl", show=False, id="monitor.curl", tooltip="copy the request as curl"),
+        Binding("x", "mark", "Mark", show=False, id="monitor.mark", tooltip="mark a request; on another: compare them"),
         Binding("o", "order", "Order", show=False, id="monitor.order", tooltip="by time, total, TTFT, cost, tokens"),
         Binding("h", "columns", "Columns", show=False, id="monitor.columns", tooltip="choose the columns"),
         Binding("escape", "back", "Back", show=False, id="monitor.back", tooltip="close filter, reading or zoom"),

@@ -115,6 +115,10 @@ class MonitorReader:
         """Want one row with its bodies."""
         self._errand(lambda log: errands.fetch(log, self._path, row_id, purpose))
 
+    def fetch_pair(self, row_id: int, other_id: int) -> None:
+        """Want two rows, to be compared."""
+        self._errand(lambda log: errands.fetch_pair(log, row_id, other_id))
+
     def break_down(self, query: Query, dimension: str) -> None:
         """Want the groups of the window in one dimension."""
         self._errand(lambda log: errands.break_down(log, query, dimension, self._now_ms()))

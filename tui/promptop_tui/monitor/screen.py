@@ -19,18 +19,16 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
-from promptop.alerts import Alert
 from promptop.errors import PromptopError
 from promptop.safe import clean, clean_line
 from promptop.settings import state_dir
 from promptop_tui.messages import ShowInMonitor
-from promptop_tui.monitor.alarms import AlarmNews, Alarms, sentence
+from promptop_tui.monitor.alarms import AlarmNews, Alarms
 from promptop_tui.monitor.breakdown import Breakdown
 from promptop_tui.monitor.charts import KINDS
 from promptop_tui.monitor.errands import OlderRows, RowFound
 from promptop_tui.monitor.figures import figures_of
-from promptop_tui.monitor.handover import message_for
-from promptop_tui.monitor.looking import Looking
+from promptop_tui.monitor.opening import Opening
 from promptop_tui.monitor.reader import Answer, MonitorReader, Trouble
 from promptop_tui.monitor.requests import RequestTable
 from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
     from textual import events
 
     from promptop_tui.context import AppContext
-    from promptop_tui.monitor.money import Choice
 
 SHEET = Path(__file__).with_name("monitor.tcss")
 LOOK_S = 0.4
@@ -51,12 +48,10 @@ LOOK_S = 0.4
 CHARTS = 3
 
 
-class MonitorPane(Looking):
+class MonitorPane(Opening):
     """Tiles, charts and the tail of the request log."""
 
-    status = getters.query_one(StatusLine)
     tiles = getters.query_one(Tiles)
-    table = getters.query_one(RequestTable)
     filter_input = getters.query_one("#monitor-filter", Input)
 
     @dataclass
@@ -76,7 +71,6 @@ class MonitorPane(Looking):
         self._shared = context
         self._settings = context.settings.monitor
         self.set_reactive(MonitorPane.asked, Query(SPANS.get(self._settings.window, SPANS["1h"])))
-        self._alerts: tuple[Alert, ...] = ()
         self._reader = MonitorReader(
             context.log_path,
             self._deliver,
@@ -287,27 +281,6 @@ class MonitorPane(Looking):
     def _on_chosen(self) -> None:
         self._fetch("show")
 
-    def _fetch(self, purpose: str) -> None:
-        row = self.table.current
-        if row is not None:
-            self._reader.fetch(row.id, purpose)
-
-    def _take_row(self, found: RowFound) -> None:
-        try:
-            if found.row is None or found.purpose != "show":
-                self.post_message(message_for(found))
-                return
-        except PromptopError as error:
-            self.tell(error.cause, error.remedy)
-            return
-        from promptop_tui.monitor.detail import DetailScreen
-
-        self.app.push_screen(DetailScreen(f"request {found.row.id}", found.lines), self._after_detail)
-
-    def _after_detail(self, where: str | None) -> None:
-        if where:
-            self._fetch(where)
-
     def tell(self, cause: str, remedy: str) -> None:
         """Show a notice; its text may come from anywhere."""
         self.notify(clean(f"{cause}\n→ {remedy}"), severity="warning", timeout=8, markup=False)
@@ -368,30 +341,6 @@ class MonitorPane(Looking):
         """Show the requests that a filter of another tab names."""
         self.asked = replace(self.asked, filter=message.filter, until_ms=None)
 
-    def _take_alarms(self, news: AlarmNews) -> None:
-        self._alerts = news.alerts
-        self.status.firing = sum(alert.firing for alert in news.alerts)
-        for alert in news.changed:
-            title = "Alert" if alert.firing else "Alert over"
-            self.notify(
-                clean(sentence(alert)),
-                title=title,
-                severity="error" if alert.firing else "information",
-                timeout=10,
-                markup=False,
-            )
-        if any(alert.firing for alert in news.changed):
-            self.app.bell()
-        for problem in news.problems:
-            self.notify(clean(problem), title="Alerts", severity="warning", timeout=10, markup=False)
-
-    def action_alerts(self) -> None:
-        """Show the rules and where they stand."""
-        from promptop_tui.monitor.detail import DetailScreen
-        from promptop_tui.monitor.receipt import alert_lines
-
-        self.app.push_screen(DetailScreen("alerts", alert_lines(self._alerts), goes_on=False))
-
     def action_order(self) -> None:
         """Order the loaded requests by the next figure."""
         self.status.order = self.table.turn_order()
@@ -404,34 +353,6 @@ class MonitorPane(Looking):
             self.table.hide(hidden if hidden is not None else self.table.hidden)
 
         self.app.push_screen(ColumnsScreen(self.table.hidden), chosen)
-
-    def action_money(self) -> None:
-        """Show where the money goes."""
-        from promptop_tui.monitor.money import MoneyScreen
-
-        query = self.asked
-        title = f"last {query.span.name}" if query.until_ms is None else f"{query.span.name} window that is held"
-        screen = MoneyScreen(
-            f"{title}{', ' + query.filter if query.filter else ''}",
-            lambda dimension: self._reader.break_down(query, dimension),
-            simulated=self._shared.simulated,
-        )
-        self.app.push_screen(screen, self._after_money)
-
-    def _after_money(self, choice: Choice | None) -> None:
-        if choice is None:
-            return
-        if choice.purpose == "show":
-            combined = f"{self.asked.filter} {choice.filter}".strip()
-            self.asked = replace(self.asked, filter=combined, view="", view_terms="", moment_ms=None)
-        else:
-            self._reader.fetch_kept(
-                f"{self.asked.filter} {choice.filter}".strip(), choice.purpose, choice.calls_per_day
-            )
-
-    def action_hand_over(self, where: str) -> None:
-        """Take the request under the cursor to the editor or the playground."""
-        self._fetch(where)
 
 
 _EMPTY = """\

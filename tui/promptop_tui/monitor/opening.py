@@ -1,0 +1,136 @@
+"""What opens from the monitor: a request whole, two of them, another tab, the money, the alerts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from textual import getters
+
+from promptop.alerts import Alert
+from promptop.errors import PromptopError
+from promptop.safe import clean
+from promptop_tui.monitor.alarms import AlarmNews, sentence
+from promptop_tui.monitor.errands import RowFound
+from promptop_tui.monitor.handover import message_for
+from promptop_tui.monitor.looking import Looking
+from promptop_tui.monitor.reader import MonitorReader
+from promptop_tui.monitor.requests import RequestTable
+from promptop_tui.monitor.status import StatusLine
+
+if TYPE_CHECKING:
+    from promptop_tui.context import AppContext
+    from promptop_tui.monitor.money import Choice
+
+
+class Opening(Looking):
+    """The part of the monitor that leads on from what is shown."""
+
+    status = getters.query_one(StatusLine)
+    table = getters.query_one(RequestTable)
+
+    _reader: MonitorReader
+    _shared: AppContext
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._alerts: tuple[Alert, ...] = ()
+        self._marked: int | None = None
+
+    def _fetch(self, purpose: str) -> None:
+        row = self.table.current
+        if row is not None:
+            self._reader.fetch(row.id, purpose)
+
+    def _take_row(self, found: RowFound) -> None:
+        from promptop_tui.monitor.detail import DetailScreen
+        from promptop_tui.monitor.pairs import curl, pair_lines
+
+        if found.row is not None and found.purpose == "compare" and found.other is not None:
+            title = f"requests {found.row.id} and {found.other.id}"
+            self.app.push_screen(DetailScreen(title, pair_lines(found.row, found.other), goes_on=False))
+            return
+        if found.row is not None and found.purpose == "curl":
+            text, whole = curl(found.row, found.body)
+            self.app.copy_to_clipboard(text)
+            what = "Copied as curl." if whole else "Copied as curl, without the prompt: the log does not keep it."
+            self.notify(what, markup=False)
+            return
+        try:
+            if found.row is None or found.purpose != "show":
+                self.post_message(message_for(found))
+                return
+        except PromptopError as error:
+            self.tell(error.cause, error.remedy)
+            return
+        self.app.push_screen(DetailScreen(f"request {found.row.id}", found.lines), self._after_detail)
+
+    def _after_detail(self, where: str | None) -> None:
+        if where:
+            self._fetch(where)
+
+    def _take_alarms(self, news: AlarmNews) -> None:
+        self._alerts = news.alerts
+        self.status.firing = sum(alert.firing for alert in news.alerts)
+        for alert in news.changed:
+            title = "Alert" if alert.firing else "Alert over"
+            self.notify(
+                clean(sentence(alert)),
+                title=title,
+                severity="error" if alert.firing else "information",
+                timeout=10,
+                markup=False,
+            )
+        if any(alert.firing for alert in news.changed):
+            self.app.bell()
+        for problem in news.problems:
+            self.notify(clean(problem), title="Alerts", severity="warning", timeout=10, markup=False)
+
+    def action_alerts(self) -> None:
+        """Show the rules and where they stand."""
+        from promptop_tui.monitor.detail import DetailScreen
+        from promptop_tui.monitor.receipt import alert_lines
+
+        self.app.push_screen(DetailScreen("alerts", alert_lines(self._alerts), goes_on=False))
+
+    def action_mark(self) -> None:
+        """Mark the request under the cursor; with one marked before, compare the two."""
+        row = self.table.current
+        if row is None:
+            return
+        marked, self._marked = self._marked, None
+        if marked is None:
+            self._marked = row.id
+            self.notify(f"Request {row.id} is marked: x on another one compares them.", markup=False)
+        elif marked != row.id:
+            self._reader.fetch_pair(marked, row.id)
+        else:
+            self.notify(f"Request {row.id} is no longer marked.", markup=False)
+
+    def action_money(self) -> None:
+        """Show where the money goes."""
+        from promptop_tui.monitor.money import MoneyScreen
+
+        query = self.asked
+        title = f"last {query.span.name}" if query.until_ms is None else f"{query.span.name} window that is held"
+        screen = MoneyScreen(
+            f"{title}{', ' + query.filter if query.filter else ''}",
+            lambda dimension: self._reader.break_down(query, dimension),
+            simulated=self._shared.simulated,
+        )
+        self.app.push_screen(screen, self._after_money)
+
+    def _after_money(self, choice: Choice | None) -> None:
+        if choice is None:
+            return
+        if choice.purpose == "show":
+            combined = f"{self.asked.filter} {choice.filter}".strip()
+            self.asked = replace(self.asked, filter=combined, view="", view_terms="", moment_ms=None)
+        else:
+            self._reader.fetch_kept(
+                f"{self.asked.filter} {choice.filter}".strip(), choice.purpose, choice.calls_per_day
+            )
+
+    def action_hand_over(self, where: str) -> None:
+        """Take the request under the cursor to the editor or the playground."""
+        self._fetch(where)
