@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +83,14 @@ def on_start(writer: Writer) -> None:
             multiprocessing.Finalize(writer, flush_all, exitpriority=1)
 
 
+before_end: list[Callable[[], None]] = []
+"""Called before the last flush, at exit and on a signal: whoever has rows to put yet (calls under way) puts them here."""
+
+
 def flush_all() -> None:
     """Write what every writer of this process has queued, in :data:`EXIT_FLUSH_S` seconds at most."""
+    for put in before_end:
+        put()
     for writer in list(_writers):
         writer.close(EXIT_FLUSH_S) if not writer._closed else None
 
@@ -93,6 +100,8 @@ def _ending_signals() -> list[signal.Signals]:
 
 
 def _on_signal(number: int, _frame: object) -> None:
+    for put in before_end:
+        put()
     for writer in list(_writers):
         writer.flush(EXIT_FLUSH_S)
     signal.signal(number, signal.SIG_DFL)

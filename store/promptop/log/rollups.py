@@ -1,4 +1,4 @@
-"""Rollups: what rows add up to by minute, quarter of an hour, six hours and day, in a file beside the log.
+"""Rollups: what rows add up to by minute, quarter of an hour, two hours, six and day, in a file beside the log.
 
 Derived data: rows with ids up to a high-water mark are in, each exactly once, because sums and mark move in one
 transaction of one file. Rows above the mark are read as rows. So a reader that adds both is exact at any moment, and a
@@ -41,7 +41,7 @@ from promptop.log.sums import (
     upsert,
 )
 
-KEPT_DAYS = (8, 100, 0, 0)
+KEPT_DAYS = (8, 100, 0, 0, 0)
 """Days that each level is kept; 0 is for good. The window of 7 days needs minutes at its edge, and no older ones."""
 LEASE_S = 15.0
 _PAGE = 16_384

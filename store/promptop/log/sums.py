@@ -1,6 +1,6 @@
 """The form in which sums are kept: an integer key for level, kind, time and series, and the columns of a sum.
 
-A key has level (2 bits), kind (3), minute (32) and series (24), so that a stretch of time of one level and kind is one
+A key has level (3 bits), kind (3), minute (32) and series (24), so that a stretch of time of one level and kind is one
 stretch of the table.
 """
 
@@ -14,9 +14,9 @@ from typing import Any
 from promptop.log.sketch import Sketch
 from promptop.log.stats import INTEGERS, Stats
 
-VERSION = 1
+VERSION = 2
 """Version of the file: another one, older or newer, is made anew and not migrated, for all of it is derived."""
-LEVELS_MS = (60_000, 900_000, 21_600_000, 86_400_000)
+LEVELS_MS = (60_000, 900_000, 7_200_000, 21_600_000, 86_400_000)
 ALL, BY_MODEL, BY_APP, BY_PROMPT, BY_EACH = range(5)
 KINDS = (ALL, BY_MODEL, BY_APP, BY_PROMPT, BY_EACH)
 _SERIES_BITS, _MINUTE_BITS = 24, 32
