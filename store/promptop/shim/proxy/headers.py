@@ -29,6 +29,7 @@ OWN = "x-promptop-"
 TOKEN = "x-promptop-token"
 _NOT_FORWARDED = HOP_BY_HOP | {"host", "content-length", "expect"}
 _NOT_RETURNED = HOP_BY_HOP
+_SIGNED = ("content-digest", "x-amz-content-sha256", "x-goog-content-sha256", "signature", "digest")
 MAX_NOTE = 256
 MAX_TAGS = 2048
 
@@ -74,6 +75,11 @@ def returned(fields: Sequence[tuple[str, str]]) -> CIMultiDict[str]:
     for name in named:
         out.popall(name, None)
     return out
+
+
+def is_signed(headers: CIMultiDict[str]) -> bool:
+    """Say whether a changed body would break the request's signature."""
+    return any(name in headers for name in _SIGNED) or headers.get("Authorization", "").startswith("AWS4")
 
 
 def note_of(own: dict[str, str]) -> Note | None:

@@ -11,14 +11,14 @@ from typing import Any
 from aiohttp import web
 from multidict import CIMultiDict
 
-from promptop.shim.attempt import _is_signed as is_signed
+from promptop.shim.boundary import count_fault
 from promptop.shim.dialects import loads
 from promptop.shim.extra_usage import UsageHider, is_streamed, names_stream_options, remember_refusal, with_usage
 from promptop.shim.inflate import inflater
 from promptop.shim.note import Note
 from promptop.shim.proxy import replies
 from promptop.shim.proxy.clients import Answer, Body, Client, Connected, CutError, UpstreamError
-from promptop.shim.proxy.headers import returned
+from promptop.shim.proxy.headers import is_signed, returned
 from promptop.shim.proxy.limits import Limits
 from promptop.shim.proxy.recording import ProxiedCall, Recorder
 from promptop.shim.proxy.upstreams import RefusedError, Upstream
@@ -136,7 +136,10 @@ class Relay:
                     body = exchange.body = taken[0] if len(taken) == 1 else b"".join(taken)
                     if "json" in request.headers.get("Content-Type", "json"):
                         exchange.given = body
-                        self._ask_for_usage(exchange, body)
+                        try:
+                            self._ask_for_usage(exchange, body)
+                        except Exception as error:  # noqa: BLE001 - the boundary: the request goes out as it came
+                            count_fault("include_usage", error)
                     return
                 taken.append(chunk)
                 call.since = perf_counter()
@@ -242,7 +245,11 @@ class Relay:
         """Pass the answer's body on; a client that reads slowly slows the upstream down."""
         attempt = call.attempt
         assert attempt is not None
-        feed = attempt.answered(answer, perf_counter())
+        feed: Callable[[bytes, float], object] = _forget
+        try:
+            feed = attempt.answered(answer, perf_counter())
+        except Exception as error:  # noqa: BLE001 - the boundary: the answer passes, its row is poorer
+            count_fault("answer", error)
         view = _View(response) if added and attempt.is_stream else None
         await response.prepare(request)
         read, write = answer.read, response.write
@@ -268,6 +275,10 @@ class Relay:
         _end(call, "eof")
         call.waits_for(CLIENT)
         await response.write_eof()
+
+
+def _forget(data: bytes, now_s: float) -> None:
+    """Take a read of an answer that cannot be accounted for."""
 
 
 class _View:

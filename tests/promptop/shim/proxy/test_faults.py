@@ -12,6 +12,9 @@ import openai
 import pytest
 
 from promptop.demo import FAULTS, SimulatedEndpoint
+from promptop.shim import stream
+from promptop.shim.boundary import faults
+from promptop.shim.proxy import recording, relay
 
 OPTIONS = {
     "slow": "slow;s=0.05",
@@ -228,3 +231,45 @@ def test_a_client_that_leaves_ends_the_call_at_the_upstream(
     endless, hung = served.rows(2)
     assert (endless.error_type, hung.error_type) == ("cancelled", "cancelled")
     assert endless.usage_source == "estimated" and hung.ttfb_s is None
+
+
+@pytest.mark.parametrize("part", ["with_usage", "loads"])
+def test_a_failure_of_ours_is_counted_and_the_request_goes_out_as_it_came(
+    part: str, endpoint: SimulatedEndpoint, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(relay, part, broken)
+    served = serve(endpoint.base_url)
+    before = faults().count
+    status, _, seen, _ = fetch(f"{served.base_url}/chat/completions", ask(False), "")
+    assert status == 200 and seen == bytes(endpoint.requests[-1].sent)
+    assert b"stream_options" not in endpoint.requests[-1].body
+    assert faults().count == before + 1
+    assert len(served.rows()) == 1
+
+
+@pytest.mark.parametrize(
+    "broken_part",
+    [
+        (stream.StreamReader, "feed"),
+        (stream.StreamReader, "finish"),
+        (recording.ProxiedCall, "answered"),
+        (recording.ProxiedCall, "finish"),
+    ],
+    ids=lambda part: part[1],
+)
+def test_a_failure_of_the_accounting_does_not_reach_the_client(
+    broken_part: tuple[type, str],
+    endpoint: SimulatedEndpoint,
+    serve: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(*broken_part, broken)
+    served = serve(endpoint.base_url)
+    status, _, seen, error = fetch(f"{served.base_url}/chat/completions", ask(True), "")
+    assert (status, error) == (200, "") and seen == bytes(endpoint.requests[-1].sent)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from promptop.shim.proxy.headers import forwarded, note_of, returned
+from multidict import CIMultiDict
+
+from promptop.shim.proxy.headers import forwarded, is_signed, note_of, returned
 
 
 def test_order_spelling_and_doubles_are_kept_and_hop_by_hop_fields_end() -> None:
@@ -50,3 +52,9 @@ def test_notes_are_read_and_bounded() -> None:
     assert note.tags == {"team": "search", "n": 1} and len(note.app or "") == 256
     for broken in ("[1]", "{", "[" * 5000, '{"a": "' + "x" * 5000 + '"}'):
         assert (note_of({"x-promptop-tags": broken}) or note).tags == {}
+
+
+def test_a_signed_body_is_known() -> None:
+    assert is_signed(CIMultiDict({"Authorization": "AWS4-HMAC-SHA256 Credential=x"}))
+    assert is_signed(CIMultiDict({"content-digest": "sha-256=:x:"}))
+    assert not is_signed(CIMultiDict({"Authorization": "Bearer x"}))
