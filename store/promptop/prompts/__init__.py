@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from promptop.prompts.document import Message as Message
     from promptop.prompts.document import Prompt as Prompt
     from promptop.prompts.document import compose as compose
+    from promptop.prompts.document import fill as fill
     from promptop.prompts.document import parse as parse
 
-__all__ = ["ROLES", "Message", "Prompt", "compose", "parse"]
+__all__ = ["ROLES", "Message", "Prompt", "compose", "fill", "parse"]
 
 _HOMES = dict.fromkeys(__all__, "promptop.prompts.document")
 

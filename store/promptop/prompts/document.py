@@ -74,11 +74,7 @@ class Prompt:
     def filled(self, values: Mapping[str, str] | None = None) -> tuple[Message, ...]:
         """Return the messages with variables replaced by ``values`` over the sample values; unknown ones stay."""
         known = {**self.sample, **(values or {})}
-
-        def value(found: re.Match[str]) -> str:
-            return str(known.get(found["name"], found[0]))
-
-        return tuple(Message(m.role, _VARIABLE.sub(value, m.content), m.start, m.end) for m in self.messages)
+        return tuple(Message(m.role, fill(m.content, known), m.start, m.end) for m in self.messages)
 
     def openai(self, values: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Return the messages as the chat API takes them, variables filled."""
@@ -111,6 +107,11 @@ def compose(messages: Iterable[Message | Mapping[str, Any]]) -> str:
     if len(pairs) == 1 and pairs[0][0] == "user" and not _FRONT.match(pairs[0][1]) and not _MARKER.search(pairs[0][1]):
         return pairs[0][1]
     return "\n\n".join(f"{role}:\n{_NEEDS_ESCAPE.sub(_backslash, content)}" for role, content in pairs) + "\n"
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Return a text with its variables replaced by ``values``; those that have none stay."""
+    return _VARIABLE.sub(lambda found: str(values.get(found["name"], found[0])), text)
 
 
 def _backslash(_: re.Match[str]) -> str:

@@ -286,3 +286,22 @@ async def test_an_export_is_seen_copied_and_written(editor: Open, tmp_path: Path
         await running.pilot.press("enter")
         await running.until(lambda: (tmp_path / "p-export.json").exists())
         assert (tmp_path / "p-export.json").read_text() == running.app.clipboard
+
+
+async def test_variables_are_counted_with_and_without_their_values(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    front = "---\nsample: {topic: green tea from the hills of Hangzhou}\n---\n"
+    path.write_text(front + "About {{topic}} for {{reader}}.")
+    async with editor(path, counts=True) as running:
+        says = running.pane.panel.query_one("#filled")
+        filled = front + "About green tea from the hills of Hangzhou for {{reader}}."
+        tokens = len(encoding("o200k_base").encode_ordinary(filled))
+        await running.until(
+            lambda: f"{tokens} o200k_base tokens with 1 of 2 variables filled, none for reader" in str(says.render())
+        )
+        plain = len(encoding("o200k_base").encode_ordinary(path.read_text()))
+        assert f"={plain} " in running.table
+        running.pane.area.edit_whole("About {{topic}}.")
+        await running.until(lambda: "without sample values: topic" in str(says.render()))
+        running.pane.area.edit_whole("About tea.")
+        await running.until(lambda: not says.display)

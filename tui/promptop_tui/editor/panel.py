@@ -152,10 +152,18 @@ from the price table of the date above; n/a means that it has no price for the m
                 yield Label(label)
                 yield Input(str(value), id=name, type="integer", max_length=9, compact=True, tooltip=tooltip)
         yield Static(id="budget-bar")
+        yield Static(id="filled", markup=False)
 
     def on_mount(self) -> None:
         """Draw what is known, which is little."""
+        self.show_filled("")
         self._draw()
+
+    def show_filled(self, text: str) -> None:
+        """Say what the prompt is with its variables filled; an empty text says nothing."""
+        line = self.query_one("#filled", Static)
+        line.display = bool(text)
+        line.update(clean_line(text))
 
     def on_resize(self) -> None:
         """Draw for the new width."""

@@ -17,7 +17,7 @@ from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
 from promptop.errors import PromptopError
-from promptop.prompts import Prompt, parse
+from promptop.prompts import Prompt, fill, parse
 from promptop.safe import clean, clean_line
 from promptop_tui import counting
 from promptop_tui.context import AppContext
@@ -32,6 +32,8 @@ from promptop_tui.messages import OpenInPlayground
 SHEET = Path(__file__).with_name("editor.tcss")
 
 _STALE_AFTER_S = 0.25
+_FILL_AFTER_S = 0.3
+_LONGEST_FILLED = 200_000
 _NARROW = 112
 _LOW = 16
 
@@ -90,6 +92,8 @@ takes theirs (undo brings yours back)."""
         self._live = LiveCounts(context.counting, self)
         self._stale_timer: Timer | None = None
         self._counted_from = 0
+        self._filled_timer: Timer | None = None
+        self._filled: tuple[int, str] | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out draft, status line and models."""
@@ -170,6 +174,8 @@ takes theirs (undo brings yours back)."""
         self.area.set_totals(self._live.tokens())
         self._show_figures()
         self._ask_lines()
+        if self._filled_timer is None:
+            self._filled_timer = self.set_timer(_FILL_AFTER_S, self._count_filled)
 
     @on(counting.LinesReady)
     def _lines_counted(self, message: counting.LinesReady) -> None:
@@ -214,6 +220,37 @@ takes theirs (undo brings yours back)."""
         self._live.set_baseline(self._live.figures(self._demand))
         self._show_figures()
         self.notify("Changes are measured from this text on.", title="Baseline", markup=False)
+
+    # Variables
+
+    def _count_filled(self) -> None:
+        """Ask what the prompt is with sample values in place of its variables, if it has any."""
+        self._filled_timer = None
+        if self.area.exact.length > _LONGEST_FILLED or "{{" not in (text := self.area.text):
+            self.panel.show_filled("")
+            return
+        try:
+            prompt = parse(text)
+        except PromptopError:  # front matter that is being typed
+            return
+        missing = [name for name in prompt.variables if name not in prompt.sample]
+        if not prompt.variables:
+            self.panel.show_filled("")
+        elif len(missing) == len(prompt.variables):
+            self.panel.show_filled(f"variables without sample values: {', '.join(missing)}")
+        else:
+            lacks = f", none for {', '.join(missing)}" if missing else ""
+            filled = text[: prompt.body_start] + fill(text[prompt.body_start :], prompt.sample)
+            request = self.context.counting.request_counts(self, [filled], [self._live.encoding])
+            count = f"{len(prompt.variables) - len(missing)} of {len(prompt.variables)}"
+            self._filled = request, f"{count} variables filled{lacks}"
+
+    @on(counting.SnippetsReady)
+    def _filled_counted(self, message: counting.SnippetsReady) -> None:
+        if self._filled is not None and message.reply.id == self._filled[0]:
+            says, self._filled = self._filled[1], None
+            tokens = message.reply.counts[self._live.encoding][0]
+            self.panel.show_filled(f"{tokens:,} {self._live.encoding} tokens with {says}")
 
     # Trims
 
