@@ -44,6 +44,7 @@ _ENCODINGS = (
     "qwen",
     "tekken",
     "deepseek",
+    *sorted(families.NEEDS_EXTRA),
 )
 
 

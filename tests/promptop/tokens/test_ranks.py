@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import json
+import lzma
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +117,27 @@ def test_building_an_encoding_opens_no_socket_and_no_cache(tmp_path: Path) -> No
     )
     assert done.stdout.strip() == "2"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_packing_tool_refuses_another_file_and_makes_what_is_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(__file__).parents[3] / "tools" / "pack_ranks.py"
+    spec = importlib.util.spec_from_file_location("pack_ranks", path)
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.setattr(tool, "PACKED", tmp_path / "packed")
+    source = tmp_path / "p50k_base.tiktoken"
+    ranked = sorted(encoding("p50k_base")._mergeable_ranks.items(), key=lambda item: item[1])
+    lines = [base64.b64encode(token) + b" %d\n" % rank for token, rank in ranked]
+    source.write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(SystemExit, match="sha256"):
+        tool.pack("p50k_base", source)
+    assert not (tmp_path / "packed").exists()
+    source.write_bytes(b"".join(lines))
+    tool.pack("p50k_base", source)
+    made = json.loads((tmp_path / "packed" / "manifest.json").read_text())
+    assert made["p50k_base"] == ranks.manifest()["p50k_base"]
+    assert lzma.decompress((tmp_path / "packed" / "p50k_base.xz").read_bytes()) == ranks.payload("p50k_base")
