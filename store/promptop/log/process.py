@@ -84,7 +84,7 @@ def on_start(writer: Writer) -> None:
 
 
 before_end: list[Callable[[], None]] = []
-"""Called before the last flush, at exit and on a signal: whoever has rows to put yet (calls under way) puts them here."""
+"""Called before the last flush, at exit and on a signal: whoever has rows to put yet (calls under way) puts them."""
 
 
 def flush_all() -> None:

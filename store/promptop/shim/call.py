@@ -7,7 +7,6 @@ the call into the log's queue, and the writer's thread calls :meth:`Call.finish`
 
 from __future__ import annotations
 
-import atexit
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -281,14 +280,21 @@ def _content(headers: Headers) -> tuple[str, str]:
 
 
 def _hook() -> None:
-    """End calls with the process; before the log's own handler, since a log is made before its first call."""
+    """End calls with the process, whether it exits or a signal ends it."""
     global _hooked  # noqa: PLW0603
     _hooked = True
-    atexit.register(_end_live)
+    from promptop.log import process
+
+    process.before_end.append(_end_live)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_live.clear)  # the parent's calls are the parent's
 
 
 def _end_live() -> None:
-    for call in list(_live):
+    try:
+        calls = list(_live)
+    except RuntimeError as error:  # another thread begins a call just now
+        count_fault("end", error)
+        return
+    for call in calls:
         call.end("abandoned")
