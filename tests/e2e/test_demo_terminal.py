@@ -39,13 +39,18 @@ class Terminal:
         """Send keys as a terminal does."""
         os.write(self._fd, keys.encode())
 
-    def read_to_the_end(self) -> None:
-        """Read until the program has closed its terminal."""
-        try:
-            while data := os.read(self._fd, 65536):
-                self.text += _ESCAPES.sub("", data.decode("utf-8", "replace"))
-        except OSError:  # Linux ends a terminal whose last writer has left so
-            return
+    def read_to_the_end(self, seconds: float = 30.0) -> None:
+        """Read until every process has closed the terminal."""
+        deadline = time.monotonic() + seconds
+        while select.select([self._fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            try:
+                data = os.read(self._fd, 65536)
+            except OSError:  # Linux ends a terminal whose last writer has left so
+                return
+            if not data:
+                return
+            self.text += _ESCAPES.sub("", data.decode("utf-8", "replace"))
+        raise AssertionError(f"the terminal is still held; the end of what was drawn: {self.text[-2000:]}")
 
 
 @pytest.mark.slow

@@ -52,20 +52,34 @@ def stop_child(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def when_parent_is_gone(call: Callable[[], None]) -> None:
-    """Call back on a thread once standard input is at its end: the parent closed it, or is no more."""
+class ParentWatch:
+    """Notices on a thread that standard input is at its end: the parent closed it, or is no more."""
 
-    def wait() -> None:
+    def __init__(self, call: Callable[[], None]) -> None:
+        """Watch from now on; ``call`` is called once, on the thread, when the parent is gone."""
+        self._call = call
+        self._lock = threading.Lock()
+        self._gone = False
+        threading.Thread(target=self._watch, name="parent-watch", daemon=True).start()
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Call this instead from now on; at once if the parent is gone already."""
+        with self._lock:
+            self._call = call
+            if self._gone:
+                call()
+
+    def _watch(self) -> None:
         with contextlib.suppress(OSError):
             while os.read(0, 4096):
                 pass
-        call()
+        with self._lock:
+            self._gone = True
+            self._call()
 
-    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
 
-
-async def until_parent_is_gone() -> None:
-    """Return when the parent is gone or the process is asked to end."""
+async def until_parent_is_gone(watch: ParentWatch | None = None) -> None:
+    """Return when the parent is gone or the process is asked to end; ``watch`` is the watch of this process."""
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, over.set)
@@ -74,5 +88,8 @@ async def until_parent_is_gone() -> None:
         with contextlib.suppress(RuntimeError):  # the loop ended for another reason
             loop.call_soon_threadsafe(over.set)
 
-    when_parent_is_gone(end)
+    if watch is None:
+        ParentWatch(end)
+    else:
+        watch.then(end)
     await over.wait()

@@ -15,7 +15,7 @@ import httpx2
 import promptop
 from promptop.cache import Cache, DiskLevel, MemoryLevel, Policy
 from promptop.demo import profiles, text
-from promptop.demo.children import until_parent_is_gone
+from promptop.demo.children import ParentWatch, until_parent_is_gone
 from promptop.demo.filling import draw_question, fill
 from promptop.demo.scenes import SCENES, Scene, pick
 from promptop.log import Finished, Pending, Writer
@@ -137,17 +137,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path)
     args = parser.parse_args(argv)
     os.nice(5)  # the app's screen comes first
-    asyncio.run(_serve(args))
+    # While it fills, the process has nothing to finish: it ends at once, and the log holds what was committed.
+    watch = ParentWatch(lambda: os._exit(0))
+    if args.fill_hours > 0:
+        fill(args.log, hours=args.fill_hours, seed=args.seed, bodies=True)
+    if args.rate > 0:
+        asyncio.run(_flow(args, watch))
     return 0
 
 
-async def _serve(args: argparse.Namespace) -> None:
-    gone = asyncio.create_task(until_parent_is_gone())
-    if args.fill_hours > 0:
-        await asyncio.to_thread(fill, args.log, hours=args.fill_hours, seed=args.seed, bodies=True)
-    if args.rate <= 0 or gone.done():
-        gone.cancel()
-        return
+async def _flow(args: argparse.Namespace, watch: ParentWatch) -> None:
+    gone = asyncio.create_task(until_parent_is_gone(watch))
     with Writer(args.log, bodies="full") as writer:  # the demo's folder is private and thrown away
         flow = Traffic(args.base_url, writer, rate=args.rate, seed=args.seed, cache_path=args.cache)
         traffic = asyncio.create_task(flow.run())
