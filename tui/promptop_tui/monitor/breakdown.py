@@ -114,11 +114,12 @@ def filter_for(dimension: str, name: str) -> str | None:
             return None
         if not isinstance(tags, dict) or not tags:
             return None
-        return _joined(f"tag.{key}:{_quoted(str(value))}" for key, value in tags.items())
-    return f"{dimension}:none" if name == NONE else f"{dimension}:{_quoted(name)}"
+        return _joined(f"tag.{key}:{quoted(str(value))}" for key, value in tags.items())
+    return f"{dimension}:none" if name == NONE else f"{dimension}:{quoted(name)}"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a value as a filter expression takes it, with its blanks and commas."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

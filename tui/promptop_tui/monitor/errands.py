@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptop_tui.monitor.breakdown import Breakdown, Group, repeats_of
+from promptop_tui.monitor.bursts import Burst, bursts_of
 from promptop_tui.monitor.snapshot import Query
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ PAGE = 200
 """Rows of a page of the table."""
 BUDGET_S = 0.3
 """Seconds that one search for rows of a filter may take; it goes on where it stopped."""
+LOOKED_AT = 20_000
+"""Rows that bursts are looked for in: half a second."""
 HASHED = 100_000
 """Rows of a window up to which repeats are counted: prompt hashes are in no rollup."""
 
@@ -44,6 +47,16 @@ class RowFound:
     calls_per_day: float | None = None
     other: StoredRow | None = None
     """The request that this one is compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class BurstsFound:
+    """The bursts among the newest rows of a window."""
+
+    bursts: tuple[Burst, ...]
+    rows: int
+    cut: bool
+    """Whether the window has more rows than were looked at."""
 
 
 def compiled(text: str) -> Filter | None:
@@ -75,6 +88,13 @@ def break_down(log: LogReader, query: Query, dimension: str, now_ms: int) -> Bre
     covered = min(until, now_ms) - max(since, span[0] if span else since)
     groups = tuple(Group(name, stats, repeats.get(name)) for name, stats in window.groups.items())
     return Breakdown(dimension, window.total, groups, max(covered, 60_000) / 86_400_000)
+
+
+def find_bursts(log: LogReader, query: Query, now_ms: int) -> BurstsFound:
+    """Return the bursts among the newest rows of a window."""
+    since, until = query.bounds_ms(now_ms)
+    rows = log.between(since, until, LOOKED_AT, compiled(query.filter))
+    return BurstsFound(bursts_of(reversed(rows)), len(rows), len(rows) == LOOKED_AT)
 
 
 def fetch_kept(log: LogReader, path: Path, terms: str, purpose: str, calls_per_day: float) -> RowFound:

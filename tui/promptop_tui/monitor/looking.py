@@ -56,6 +56,7 @@ class Looking(Vertical, can_focus=True):
         Binding(
             "v", "view", "View", id="monitor.view", tooltip="requests: all, slow, failing, truncated, thought only"
         ),
+        Binding("b", "bursts", "Bursts", show=False, id="monitor.bursts", tooltip="duplicates, and loops of calls"),
         Binding("y", "hand_over('curl')", "curl", show=False, id="monitor.curl", tooltip="copy the request as curl"),
         Binding("x", "mark", "Mark", show=False, id="monitor.mark", tooltip="mark a request; on another: compare them"),
         Binding("o", "order", "Order", show=False, id="monitor.order", tooltip="by time, total, TTFT, cost, tokens"),
@@ -123,7 +124,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     def action_view(self) -> None:
         """Show the next view of the requests: all, slow, failing, truncated, thought only."""
         names = ["", *VIEWS]
-        name = names[(names.index(self.asked.view) + 1) % len(names)]
+        name = names[(names.index(self.asked.view) + 1) % len(names)] if self.asked.view in names else ""
         terms = VIEWS.get(name, "")
         if name == "slow":
             p95 = self.shown.window.total.latency.quantile(0.95) if self.shown.window else None

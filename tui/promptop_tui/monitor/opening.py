@@ -20,6 +20,7 @@ from promptop_tui.monitor.status import StatusLine
 
 if TYPE_CHECKING:
     from promptop_tui.context import AppContext
+    from promptop_tui.monitor.bursts import Burst
     from promptop_tui.monitor.money import Choice
 
 
@@ -134,3 +135,16 @@ class Opening(Looking):
     def action_hand_over(self, where: str) -> None:
         """Take the request under the cursor to the editor or the playground."""
         self._fetch(where)
+
+    def action_bursts(self) -> None:
+        """Show duplicates and loops of calls."""
+        from promptop_tui.monitor.burst_screen import BurstScreen
+
+        query = self.asked
+        title = f"last {query.span.name}" if query.until_ms is None else f"{query.span.name} window that is held"
+        self.app.push_screen(BurstScreen(title, lambda: self._reader.find_bursts(query)), self._after_bursts)
+
+    def _after_bursts(self, burst: Burst | None) -> None:
+        if burst is not None:
+            moment = (burst.first_ms, burst.last_ms + 1)
+            self.asked = replace(self.asked, moment_ms=moment, view="burst", view_terms=burst.filter)

@@ -21,7 +21,7 @@ from promptop.log.stats import Stats
 from promptop_tui.monitor import errands
 from promptop_tui.monitor.alarms import AlarmNews, Alarms
 from promptop_tui.monitor.breakdown import Breakdown
-from promptop_tui.monitor.errands import BUDGET_S, PAGE, OlderRows, RowFound, compiled
+from promptop_tui.monitor.errands import BUDGET_S, PAGE, BurstsFound, OlderRows, RowFound, compiled
 from promptop_tui.monitor.snapshot import Query, Snapshot, Spend, month_bounds, project
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Trouble:
     remedy: str
 
 
-Answer = Snapshot | OlderRows | RowFound | Breakdown | AlarmNews | Trouble
+Answer = Snapshot | OlderRows | RowFound | Breakdown | BurstsFound | AlarmNews | Trouble
 
 
 class MonitorReader:
@@ -118,6 +118,10 @@ class MonitorReader:
     def fetch_pair(self, row_id: int, other_id: int) -> None:
         """Want two rows, to be compared."""
         self._errand(lambda log: errands.fetch_pair(log, row_id, other_id))
+
+    def find_bursts(self, query: Query) -> None:
+        """Want the bursts of the window."""
+        self._errand(lambda log: errands.find_bursts(log, query, self._now_ms()))
 
     def break_down(self, query: Query, dimension: str) -> None:
         """Want the groups of the window in one dimension."""
