@@ -197,7 +197,8 @@ def run(command: Sequence[str], options: Options, redirected: Redirected, enviro
     Must be called on the main thread. Raises :class:`PromptopError` with the shell's codes 127 and 126 if the command
     is not there or cannot be run.
     """
-    from promptop.shim.proxy.process import SWITCH_S, ProxyThread
+    from promptop.shim.proxy.process import SWITCH_S
+    from promptop.shim.proxy.thread import ProxyThread
 
     sys.setswitchinterval(SWITCH_S)
     program = _found(command[0], environ)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from promptop.shim.proxy.limits import Limits as Limits
     from promptop.shim.proxy.process import Options as Options
-    from promptop.shim.proxy.process import ProxyThread as ProxyThread
     from promptop.shim.proxy.process import serve as serve
     from promptop.shim.proxy.server import Proxy as Proxy
+    from promptop.shim.proxy.thread import ProxyThread as ProxyThread
     from promptop.shim.proxy.upstreams import Routes as Routes
     from promptop.shim.proxy.upstreams import Upstream as Upstream
 
@@ -18,7 +18,7 @@ _HOMES = {
     "Limits": "limits",
     "Options": "process",
     "Proxy": "server",
-    "ProxyThread": "process",
+    "ProxyThread": "thread",
     "Routes": "upstreams",
     "Upstream": "upstreams",
     "serve": "process",
