@@ -305,3 +305,25 @@ async def test_variables_are_counted_with_and_without_their_values(editor: Open,
         await running.until(lambda: "without sample values: topic" in str(says.render()))
         running.pane.area.edit_whole("About tea.")
         await running.until(lambda: not says.display)
+
+
+async def test_changes_since_the_baseline_are_shown_and_taken_back(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text("Please write a poem.\nsame \x1b line\n")
+    async with editor(path, counts=True) as running:
+        await running.until(lambda: running.pane._live.baseline)
+        running.pane.area.edit_at(0, 8, "Re")
+        await running.until(lambda: running.pane._live.is_current)
+        await running.pilot.press("ctrl+f")
+        await running.until(lambda: running.app.screen.query("#changes-lines"))
+        lines = running.app.screen.query_one("#changes-lines")
+        await running.until(lambda: "+ Rerite a poem." in str(lines.render()))
+        assert "− Please write a poem." in str(lines.render())
+        assert "\x1b" not in str(lines.render())
+        figures = str(running.app.screen.query_one("#changes-figures").render())
+        before, after = (len(encoding("o200k_base").encode_ordinary(text)) for text in (path.read_text(), running.text))
+        assert f"gpt-4o  ={before} → ={after} tokens ({after - before:+}" in figures
+        await running.pilot.press("r")
+        await running.until(lambda: running.text == path.read_text())
+        await running.pilot.press("ctrl+z")
+        assert running.text.startswith("Rerite")

@@ -114,6 +114,7 @@ class DraftPane(Container):
         self.area.load_text(found.text)
         self._saved_version = -1 if found.is_unsaved else self.area.version
         self._conflict = found.state.path if found.file_changed else ""
+        self.text_replaced(None)
         self.show_status()
         for note in found.notes:
             self.notify(clean(note), title="Draft", markup=False)

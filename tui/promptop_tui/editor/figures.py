@@ -42,6 +42,16 @@ class Figure:
     baseline: int | None
     """Tokens of the baseline."""
 
+    usd_per_token: float | None = None
+    """Price of one more input token of a call; None if unpriced."""
+
+    @property
+    def usd_change(self) -> float | None:
+        """What the change against the baseline comes to, dollars a call; None without a baseline or price."""
+        if self.baseline is None or self.usd_per_token is None:
+            return None
+        return (self.tokens - self.baseline) * self.usd_per_token
+
     @property
     def change(self) -> float | None:
         """Change of tokens against the baseline, −1 …; None without one."""
@@ -75,6 +85,7 @@ def figures(
     for name, model in models:
         count = for_model(name, reading.counts, reading.chars)
         usd = price(name, input_tokens=count.tokens, output_tokens=demand.output_tokens).usd
+        without = price(name, input_tokens=0, output_tokens=demand.output_tokens).usd
         window = model.context_window if model is not None else None
         lines.append(
             Figure(
@@ -85,6 +96,9 @@ def figures(
                 usd_per_call=usd,
                 usd_per_month=None if usd is None else usd * demand.calls_per_day * DAYS_A_MONTH,
                 baseline=baseline.get(name),
+                usd_per_token=(usd - without) / count.tokens
+                if usd is not None and without is not None and count.tokens
+                else None,
             )
         )
     return tuple(lines)

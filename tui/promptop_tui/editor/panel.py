@@ -104,6 +104,18 @@ def summary(figure: Figure) -> str:
     return f"{clean_line(figure.model)} " + " · ".join(parts)
 
 
+def change_line(figure: Figure) -> str:
+    """Return one model's change against the baseline in one line: tokens, percent, dollars a call."""
+    sign = "=" if figure.is_exact else "≈"
+    delta = figure.tokens - (figure.baseline or 0)
+    change = figure.usd_change
+    money = "n/a" if change is None else f"{'−' if change < 0 else '+'}{usd(abs(change))}"
+    numbers = (
+        f"{sign}{figure.baseline or 0:,} → {sign}{figure.tokens:,} tokens ({delta:+,}, {signed_percent(figure.change)})"
+    )
+    return f"{clean_line(figure.model)}  {numbers}  {money} a call"
+
+
 def budget_line(used: int, is_exact: bool, budget: int, width: int) -> Content:
     """Draw the budget as a bar with its numbers; what is over it is said in words too."""
     sign = "=" if is_exact else "≈"

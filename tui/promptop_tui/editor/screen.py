@@ -25,7 +25,7 @@ from promptop_tui.editor.area import PromptArea
 from promptop_tui.editor.drafting import DraftPane
 from promptop_tui.editor.figures import Demand
 from promptop_tui.editor.live import Catalogue, LiveCounts, load_catalogue
-from promptop_tui.editor.panel import ModelsPanel, summary
+from promptop_tui.editor.panel import ModelsPanel, change_line, summary
 from promptop_tui.editor.trims import Target, TrimsPanel
 from promptop_tui.messages import OpenInPlayground
 
@@ -62,6 +62,9 @@ takes theirs (undo brings yours back)."""
         ),
         Binding("ctrl+o", "open", "Open", id="editor.open", tooltip="Open a file; the present draft is kept"),
         Binding("ctrl+t", "baseline", "Baseline", id="editor.baseline", tooltip="Measure changes from this text on"),
+        Binding(
+            "ctrl+f", "changes", "Changes", id="editor.changes", tooltip="What changed since the baseline", show=False
+        ),
         Binding("ctrl+n", "new", "New", id="editor.new", tooltip="Start an empty draft; this one is kept", show=False),
         Binding(
             "ctrl+r",
@@ -92,6 +95,7 @@ takes theirs (undo brings yours back)."""
         self._live = LiveCounts(context.counting, self)
         self._stale_timer: Timer | None = None
         self._counted_from = 0
+        self._baseline_text = ""
         self._filled_timer: Timer | None = None
         self._filled: tuple[int, str] | None = None
 
@@ -119,6 +123,7 @@ takes theirs (undo brings yours back)."""
     def text_replaced(self, calls_per_day: float | None) -> None:
         """Measure from the new text on; take over its volume."""
         self._live.baseline_is_due()
+        self._baseline_text = self.area.text
         if calls_per_day is not None:
             self.panel.set_calls_per_day(calls_per_day)
 
@@ -218,6 +223,7 @@ takes theirs (undo brings yours back)."""
     def action_baseline(self) -> None:
         """Measure changes from the present text on."""
         self._live.set_baseline(self._live.figures(self._demand))
+        self._baseline_text = self.area.text
         self._show_figures()
         self.notify("Changes are measured from this text on.", title="Baseline", markup=False)
 
@@ -272,6 +278,16 @@ takes theirs (undo brings yours back)."""
         self.trims.close()
         self.remove_class("-trimming")
         self.area.focus()
+
+    @work(group="dialog", exclusive=True)
+    async def action_changes(self) -> None:
+        """Show what changed since the baseline."""
+        from promptop_tui.editor.changes import ChangesScreen
+
+        found = self._live.figures(self._demand)
+        said = "\n".join(change_line(figure) for figure in found[:3] if figure.baseline is not None)
+        if await self.app.push_screen_wait(ChangesScreen(self._baseline_text, self.area.text, said)):
+            self.area.edit_whole(self._baseline_text)
 
     # The status line
 

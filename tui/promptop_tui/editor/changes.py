@@ -1,0 +1,96 @@
+"""What changed since the baseline: lines and words, with what they mean in tokens and dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from promptop.safe import clean_line
+
+if TYPE_CHECKING:
+    from promptop.prompts.diff import Gap, Line
+
+_LONGEST = 200_000
+_MOST_LINES = 2000
+_STYLES = {"removed": ("− ", "$text-error"), "added": ("+ ", "$text-success"), "same": ("  ", "$foreground 60%")}
+
+
+def render(lines: Sequence[Line | Gap]) -> Content:
+    """Draw a diff: a sign and a colour for each line, changed words bold and underlined."""
+    from promptop.prompts.diff import Gap
+
+    drawn = []
+    for line in lines[:_MOST_LINES]:
+        if isinstance(line, Gap):
+            drawn.append(Content.styled(f"         … {line.count} lines", "$foreground 60%"))
+            continue
+        sign, style = _STYLES[line.kind]
+        whole = len(line.parts) == 1
+        parts = [
+            (clean_line(part.text), f"{style} bold underline" if part.is_changed and not whole else style)
+            for part in line.parts
+        ]
+        numbers = f"{line.before or '':>4}{line.after or '':>4} "
+        drawn.append(Content.assemble((numbers, "$foreground 60%"), (sign, style), *parts))
+    if len(lines) > _MOST_LINES:
+        drawn.append(Content.styled(f"… {len(lines) - _MOST_LINES:,} lines more", "$foreground 60%"))
+    return Content("\n").join(drawn)
+
+
+class ChangesScreen(ModalScreen[bool]):
+    """A diff over the app; returns True if the baseline is to come back."""
+
+    HELP = """\
+The baseline is the text as it was opened, or as it was when ctrl+t was pressed. Words that changed within a line are
+bold and underlined. r puts the baseline back; undo in the draft brings the present text again."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "r", "dismiss(True)", "Restore", id="changes.restore", tooltip="Put the baseline back (undo takes it back)"
+        ),
+        Binding("escape,q,ctrl+f", "dismiss(False)", "Back", id="changes.back", tooltip="Back to the draft"),
+    ]
+
+    def __init__(self, before: str, after: str, figures: str) -> None:
+        super().__init__()
+        self._before = before
+        self._after = after
+        self._figures = figures
+
+    def compose(self) -> ComposeResult:
+        """Lay out figures and lines."""
+        with Vertical(id="changes-box") as box:
+            box.border_title = "Changes since the baseline"
+            box.border_subtitle = "r restores the baseline, esc goes back"
+            yield Static(self._figures, id="changes-figures", markup=False)
+            with VerticalScroll(id="changes-scroll"):
+                yield Static("comparing …", id="changes-lines", markup=False)
+
+    def on_mount(self) -> None:
+        """Compare away from the screen."""
+        self.query_one("#changes-scroll").focus()
+        if self._before == self._after:
+            self._show(Content("Nothing has changed."))
+        elif max(len(self._before), len(self._after)) > _LONGEST:
+            self._show(Content(f"The texts are longer than {_LONGEST:,} characters: promptop diff compares files."))
+        else:
+            self._compare()
+
+    @work(thread=True, exclusive=True, group="changes", description="compare with the baseline")
+    def _compare(self) -> None:
+        from promptop.prompts.diff import diff, folded
+
+        drawn = render(folded(diff(self._before, self._after)))
+        self.app.call_from_thread(self._show, drawn)
+
+    def _show(self, drawn: Content) -> None:
+        if self.is_attached:
+            self.query_one("#changes-lines", Static).update(drawn)
