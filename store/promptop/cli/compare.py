@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Sequence
 
+from promptop import figures
 from promptop.cli.calls import (
     INTERRUPTED,
     add_call_arguments,
@@ -30,6 +31,7 @@ from promptop.runs import run as run_call
 from promptop.runs.comparison import BEST, COLUMNS, compare, ending, repeated
 from promptop.runs.repeat import Job, Schedule, work_through
 from promptop.runs.stats import METRICS, difference, summarise, values_of
+from promptop.runs.textdiff import diff, marked, similarity
 from promptop.safe import clean, clean_line
 from promptop.settings import Settings
 
@@ -46,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="ask each model N times, interleaved")
     parser.add_argument("--warm-up", type=int, default=1, metavar="N", help="rounds that are dropped (with --repeat)")
     parser.add_argument("--concurrency", type=int, default=1, metavar="N", help="calls at once (with --repeat)")
+    parser.add_argument("--diff", action="store_true", help="answers after the first as [-gone-]{+new+} against it")
     parser.add_argument("--no-answers", action="store_true", help="the table alone")
     add_call_arguments(parser)
 
@@ -67,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps([result.to_json() for result in results], ensure_ascii=False, indent=2))
         return exit_code(results)
     if not args.no_answers:
-        for result in results:
+        for number, result in enumerate(results):
             print(f"== {clean_line(result.title)} ==")
-            print(clean(result.text).rstrip("\n") + "\n")
+            print(clean(_answer(results[0], result, differ=args.diff and number > 0)).rstrip("\n") + "\n")
         sys.stdout.flush()
     if not args.quiet:
         for line in table(results):
@@ -78,6 +81,14 @@ def run(args: argparse.Namespace) -> int:
         for note in notes(result):
             print(f"{clean_line(result.title)}: {clean(note)}", file=sys.stderr)
     return exit_code(results)
+
+
+def _answer(first: RunResult, result: RunResult, *, differ: bool) -> str:
+    """Return an answer, or how it differs from the first one."""
+    if not differ:
+        return result.text
+    pieces = diff(first.text, result.text)
+    return f"{marked(pieces)}\n({figures.share(similarity(pieces))} in common with {first.title})"
 
 
 def _repeated(args: argparse.Namespace, settings: Settings, requests: Sequence[RunRequest]) -> int:
@@ -143,13 +154,13 @@ def summary_json(requests: Sequence[RunRequest], kept: Sequence[Sequence[RunResu
     models = []
     for request, results in zip(requests, kept, strict=True):
         well = [result for result in results if result.state == "done"]
-        figures: dict[str, object] = {}
+        measured: dict[str, object] = {}
         for metric in METRICS:
             summary = summarise(values_of(results, metric))
-            figures[metric.key] = summary.to_json() if summary else None
+            measured[metric.key] = summary.to_json() if summary else None
         models.append(
             {"request_model": request.model, "title": request.title, "n": len(well), "errors": len(results) - len(well)}
-            | figures
+            | measured
         )
     differences = [
         {"baseline": requests[0].title, "title": request.title} | found.to_json()

@@ -57,6 +57,15 @@ def test_models_come_from_the_profile(
     assert main(["compare", "--text", "hi"]) == 2
 
 
+def test_answers_can_be_shown_as_differences(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command(url, tmp_path / "log.db", "gpt-4o-mini", "gpt-4o"), "--diff", "-q"]) == 0
+    first, second = capsys.readouterr().out.split("== gpt-4o ==")
+    assert "[-" not in first
+    assert "[-" in second
+    assert "{+" in second
+    assert "in common with gpt-4o-mini" in second
+
+
 def test_repeats_give_medians_intervals_and_verdicts(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,7 @@ from promptop_tui.editor.area import PromptArea
 from promptop_tui.messages import OpenInPlayground
 from promptop_tui.playground import screen
 from promptop_tui.playground.grid import AnswerGrid
+from promptop_tui.playground.overlay import DetailsPage, DiffPage
 from promptop_tui.playground.pane import AnswerPane
 from promptop_tui.playground.parameters import ModelList, ParameterColumn
 from promptop_tui.playground.screen import PlaygroundPane
@@ -363,3 +364,26 @@ async def test_escape_ends_repeats_and_keeps_those_that_came(opened: Open, endpo
         assert len(endpoint.requests) - sent <= 3  # the rest of the sixty was given up
         await pilot.press("escape")
         await until(pilot, lambda: app.answers[1].state == "cancelled")
+
+
+async def test_a_call_in_full_and_the_difference_of_two_answers(opened: Open) -> None:
+    app = opened("gpt-4o-mini", "gpt-4o")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ask(app, pilot)
+        await until(pilot, lambda: over(app))
+        app.query_one("#parameter-seed", Input).value = "5"
+        app.answers[1].focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, DetailsPage))
+        text = str(app.screen.query_one("#page-text").render())
+        assert '"model": "gpt-4o"' in text
+        assert '"max_tokens": 12' in text
+        assert "first token" in text
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, DetailsPage))
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, DiffPage))
+        await until(pilot, lambda: "{+" in str(app.screen.query_one("#page-text").render()))
+        assert "in common" in str(app.screen.query_one("#page").border_subtitle)
+        await pilot.press("q")
+        await until(pilot, lambda: not isinstance(app.screen, DiffPage))

@@ -18,6 +18,8 @@ from promptop.runs.comparison import ending
 from promptop.runs.request import RunRequest
 from promptop.runs.result import Progress, RunResult, State
 from promptop.safe import clean_line
+from promptop_tui.playground.details import details
+from promptop_tui.playground.overlay import DetailsPage
 from promptop_tui.playground.stream_view import StreamView
 
 MARKS: dict[State, str] = {"waiting": "…", "running": "▶", "done": "✓", "cancelled": "■", "failed": "✗"}
@@ -28,7 +30,6 @@ class AnswerPane(StreamView):
     """Shows one call: running, done, cancelled or failed, as a CSS class of the same name."""
 
     HELP = """
-    ## Answer
     The text of one model as it streams. The border tells its state (`▶` running, `✓` done, `■` cancelled,
     `✗` failed) and why it ended, and below its figures: time to first token, total time, tokens per second after the
     first, tokens in → out, cost. While it streams, `≈` marks figures counted from pieces instead of the server's usage.
@@ -36,9 +37,23 @@ class AnswerPane(StreamView):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "fold", "reasoning", id="playground.fold", tooltip="Fold or unfold the model's reasoning"),
         Binding("y", "copy", "copy", id="playground.copy", tooltip="Copy the answer to the clipboard"),
+        Binding("enter", "details", "details", id="playground.details", tooltip="The request as sent, and its time"),
+        Binding("d", "diff", "diff", id="playground.diff", tooltip="How this answer differs from the first one"),
     ]
 
     state: var[State] = var[State]("waiting")
+
+    class DiffWanted(Message):
+        """The difference to another answer is asked for."""
+
+        def __init__(self, pane: AnswerPane) -> None:
+            super().__init__()
+            self.pane = pane
+
+        @property
+        def control(self) -> AnswerPane:
+            """The pane."""
+            return self.pane
 
     class Chosen(Message):
         """The pane got the focus."""
@@ -146,6 +161,17 @@ class AnswerPane(StreamView):
             self.fold(unfolded=not self.unfolded)
         else:
             self.notify("This answer has no reasoning.")
+
+    def action_details(self) -> None:
+        """Show the call in full."""
+        if self.request is None or self.result is None:
+            self.notify("The call is not over yet.", severity="warning")
+            return
+        self.app.push_screen(DetailsPage(self.title_text, details(self.request, self.result)))
+
+    def action_diff(self) -> None:
+        """Ask for the difference to the first answer."""
+        self.post_message(self.DiffWanted(self))
 
     def action_copy(self) -> None:
         """Copy the answer as it came."""

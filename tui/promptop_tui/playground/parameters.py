@@ -108,7 +108,6 @@ class ParameterColumn(VerticalScroll, can_focus=False):
     """Models and parameters, and what the session has spent."""
 
     HELP = r"""
-    ## Parameters
     Choose models with space, or type one (`model` or `model@profile`) and press enter. An empty field is not sent.
     Stop sequences are separated by `|` and may hold escapes: `\n`, `\t`, `\xHH`, `\uHHHH`, `\|`, `\\`.
     `max_tokens` is sent in the field that the model takes; what a model refuses is left out, and the pane says so.

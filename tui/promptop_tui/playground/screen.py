@@ -34,6 +34,7 @@ from promptop_tui.context import AppContext
 from promptop_tui.editor.area import PromptArea
 from promptop_tui.messages import OpenInPlayground
 from promptop_tui.playground.grid import AnswerGrid
+from promptop_tui.playground.overlay import DiffPage
 from promptop_tui.playground.pane import AnswerPane
 from promptop_tui.playground.parameters import ParameterColumn
 from promptop_tui.playground.table import ComparisonTable
@@ -58,7 +59,6 @@ class PlaygroundPane(Horizontal):
     """The tab."""
 
     HELP = """
-    ## Playground
     Sends the prompt to every chosen model at once and shows the answers side by side as they stream. Time to first
     token and total are stamped where bytes leave the socket, so that drawing delays no figure. Each attempt is a row
     of the log: F4 shows it.
@@ -327,6 +327,18 @@ class PlaygroundPane(Horizontal):
         if event.pane in grid.panes:
             grid.current = grid.panes.index(event.pane)
             self.query_one(ComparisonTable).mark(grid.current)
+
+    @on(AnswerPane.DiffWanted)
+    def _diff_wanted(self, event: AnswerPane.DiffWanted) -> None:
+        """Compare an answer with the first one, and the first with the second."""
+        panes = self.query_one(AnswerGrid).panes
+        other = panes[0] if event.pane is not panes[0] else panes[1] if len(panes) > 1 else None
+        if other is None or other.result is None or event.pane.result is None:
+            self.notify("A difference needs two finished answers.", severity="warning")
+            return
+        before, after = (other, event.pane) if other is panes[0] else (event.pane, other)
+        assert before.result is not None and after.result is not None
+        self.app.push_screen(DiffPage(before.title_text, before.result.text, after.title_text, after.result.text))
 
     # Arrangement
 

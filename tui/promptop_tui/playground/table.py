@@ -21,7 +21,6 @@ class ComparisonTable(DataTable[Text]):
     """One row per answer; choosing a row looks at its pane."""
 
     HELP = """
-    ## Comparison
     One row per answer. `*` marks the best figure of a column among the calls that went well; `≈` marks estimates,
     `n/a` a model without a price. Up and down look at an answer, enter goes into it.
     """

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from promptop.runs import RunRequest, RunResult
+from promptop.runs.result import Attempt, RunError, Usage
+from promptop.runs.textdiff import diff
+from promptop.settings import Profile
+from promptop_tui.playground.details import details
+from promptop_tui.playground.overlay import rendered
+
+REQUEST = RunRequest(profile=Profile(base_url="http://here/v1"), model="m", messages=[])
+
+
+def test_everything_known_of_a_call_is_shown_and_nothing_unknown_is_zero() -> None:
+    error = RunError("429", "Too many requests", "Wait", 429)
+    text = details(
+        REQUEST,
+        RunResult(
+            "m",
+            "m-2024",
+            "m",
+            "answer",
+            "done",
+            "stop",
+            connect_s=0.1,
+            tls_s=0.1,
+            ttfb_s=0.3,
+            ttft_s=0.5,
+            ttfo_s=0.5,
+            duration_s=0.9,
+            total_s=1.0,
+            connection_reused=False,
+            usage=Usage(12, 34, source="reported"),
+            cost_usd=0.001,
+            cost_status="table",
+            attempts=(Attempt(1, error, 2.0), Attempt(2, None)),
+            changes=("seed not sent: \x1b[31mno",),
+            request_body={"model": "m", "messages": [{"role": "user", "content": "你好\n\x1b]52;x"}]},
+        ),
+    )
+    for part in ("m → m-2024", "34 tokens, – reasoning", "$0.001 (table)", "new connection", "1  Too many requests"):
+        assert part in text
+    assert "next after 2.0 s" in text
+    assert '"content": "你好\\n' in text
+    assert "\x1b" not in text
+    bars = [line for line in text.splitlines() if "━" in line]
+    assert [line.split()[0] for line in bars] == ["connect", "TLS", "headers", "first", "last", "closed"]
+    assert bars[3].index("━") - bars[2].index("━") == 4  # 0.1 of a second is four of forty cells
+
+
+def test_a_call_that_never_was_sent() -> None:
+    result = RunResult("m", "m", "m", "", "failed", error=RunError("key", "No key", "Set one"))
+    text = details(REQUEST, result)
+    assert "nothing was sent" in text
+    assert "→ Set one" in text
+
+
+def test_differences_carry_signs_and_not_only_colour() -> None:
+    assert rendered(diff("a [b] c", "a x c")).plain == "a [-[b]-]{+x+} c"
+    assert "the same" in rendered(diff("a", "a")).plain

@@ -1,0 +1,101 @@
+"""Pages over the playground: a call in full, and how two answers differ."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from promptop import figures
+from promptop.runs.textdiff import Piece, diff, similarity
+from promptop.safe import clean
+
+
+class Page(ModalScreen[None]):
+    """A scrolled text; any of its keys closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,enter", "dismiss", "Close", id="playground.close", tooltip="Back to the answers"),
+    ]
+
+    def __init__(self, title: str) -> None:
+        super().__init__(classes="playground-page")
+        self._page_title = title
+
+    def compose(self) -> ComposeResult:
+        """Lay out the box."""
+        with VerticalScroll(id="page") as box:
+            box.border_title = Content(self._page_title)
+            yield Static(self.first(), id="page-text", markup=False)
+
+    def first(self) -> Content | str:
+        """Return what is shown at once."""
+        return ""
+
+
+class DetailsPage(Page):
+    """Everything known of one call."""
+
+    def __init__(self, title: str, text: str) -> None:
+        super().__init__(title)
+        self._text = text
+
+    def first(self) -> str:
+        """Return the text."""
+        return self._text
+
+
+class DiffPage(Page):
+    """How one answer differs from another; compared on a thread, since long texts take a second."""
+
+    class Compared(Message):
+        """The difference was found."""
+
+        def __init__(self, pieces: list[Piece]) -> None:
+            super().__init__()
+            self.pieces = pieces
+
+    def __init__(self, before_title: str, before: str, after_title: str, after: str) -> None:
+        super().__init__(f"{before_title} → {after_title}")
+        self._before, self._after = clean(before), clean(after)
+
+    def first(self) -> str:
+        """Return what is shown until the difference is there."""
+        return "comparing …"
+
+    def on_mount(self) -> None:
+        """Begin to compare."""
+        self._compare()
+
+    @work(thread=True, exclusive=True, group="diff", description="compare two answers")
+    def _compare(self) -> None:
+        self.post_message(self.Compared(diff(self._before, self._after)))
+
+    def on_diff_page_compared(self, message: Compared) -> None:
+        """Show it."""
+        pieces = message.pieces
+        self.query_one("#page-text", Static).update(rendered(pieces))
+        box = self.query_one("#page", VerticalScroll)
+        box.border_subtitle = Content(f"{figures.share(similarity(pieces))} in common · [-gone-] {{+new+}}")
+
+
+def rendered(pieces: list[Piece]) -> Content:
+    """Return a difference with signs and styles: what is gone is struck through, what is new is underlined."""
+    if all(piece.kind == "same" for piece in pieces):
+        return Content("The answers are the same.\n\n" + "".join(piece.text for piece in pieces))
+    parts: list[Content | str | tuple[str, str]] = []
+    for piece in pieces:
+        if piece.kind == "same":
+            parts.append(piece.text)
+        elif piece.kind == "removed":
+            parts.append((f"[-{piece.text}-]", "$text-error strike"))
+        else:
+            parts.append((f"{{+{piece.text}+}}", "$text-success underline"))
+    return Content.assemble(*parts)
