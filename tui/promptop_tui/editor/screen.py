@@ -27,7 +27,7 @@ from promptop_tui.editor.figures import Demand
 from promptop_tui.editor.live import Catalogue, LiveCounts, load_catalogue
 from promptop_tui.editor.panel import ModelsPanel, change_line, summary
 from promptop_tui.editor.trims import Target, TrimsPanel
-from promptop_tui.messages import OpenInPlayground
+from promptop_tui.messages import OpenInEditor, OpenInPlayground
 
 SHEET = Path(__file__).with_name("editor.tcss")
 
@@ -64,6 +64,9 @@ takes theirs (undo brings yours back)."""
         Binding("ctrl+t", "baseline", "Baseline", id="editor.baseline", tooltip="Measure changes from this text on"),
         Binding(
             "ctrl+f", "changes", "Changes", id="editor.changes", tooltip="What changed since the baseline", show=False
+        ),
+        Binding(
+            "ctrl+l", "library", "Library", id="editor.library", tooltip="Named prompts and their versions", show=False
         ),
         Binding("ctrl+n", "new", "New", id="editor.new", tooltip="Start an empty draft; this one is kept", show=False),
         Binding(
@@ -288,6 +291,16 @@ takes theirs (undo brings yours back)."""
         said = "\n".join(change_line(figure) for figure in found[:3] if figure.baseline is not None)
         if await self.app.push_screen_wait(ChangesScreen(self._baseline_text, self.area.text, said)):
             self.area.edit_whole(self._baseline_text)
+
+    @work(group="dialog", exclusive=True)
+    async def action_library(self) -> None:
+        """Open the library: take a version, or save the draft as one."""
+        from promptop_tui.editor.library import LibraryScreen
+
+        name = self._state.source.rpartition(" v")[0] if not self._state.path else ""
+        version = await self.app.push_screen_wait(LibraryScreen(self.area.text, name, self.context.now))
+        if version is not None:
+            self.open_text(OpenInEditor(version.text, version.label))
 
     # The status line
 

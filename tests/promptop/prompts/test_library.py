@@ -1,0 +1,89 @@
+"""The library: versions that never change, search, files of strangers and of the future."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from promptop.errors import PromptopError
+from promptop.prompts.library import Library, Version, library_path
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    return Library(tmp_path / "folder" / "library.db")
+
+
+def test_versions_are_added_and_kept(library: Library) -> None:
+    first = library.save("summary", "one\r\n\u2028", now_ms=1, tags=["zh", "short"])
+    assert first == Version("summary", 1, 1, "one\r\n\u2028")
+    assert library.save(" summary ", "two", now_ms=2, note="shorter", tags=["zh", "new"]).version == 2
+    assert library.save("summary", "two", now_ms=3).version == 2
+    assert [(v.version, v.text, v.note) for v in library.versions("summary")] == [
+        (2, "two", "shorter"),
+        (1, first.text, ""),
+    ]
+    assert library.entries()[0].tags == ("zh", "short", "new")
+    assert library.versions("absent") == []
+
+
+def test_search_finds_every_word_in_name_tags_or_newest_text(library: Library) -> None:
+    library.save("tea", "old words", now_ms=1)
+    library.save("tea", "翻译 100% of it", now_ms=2, tags=["drinks"])
+    library.save("mail", "write a mail", now_ms=3)
+    assert [entry.name for entry in library.entries()] == ["mail", "tea"]
+    for search, names in (
+        ("翻译", ["tea"]),
+        ("drinks tea", ["tea"]),
+        ("a", ["mail", "tea"]),
+        ("old", []),
+        ("%", ["tea"]),
+        ("_", []),
+    ):
+        assert [entry.name for entry in library.entries(search)] == names
+    library.delete("tea")
+    assert [entry.name for entry in library.entries()] == ["mail"]
+    assert library.versions("tea") == []
+
+
+def test_the_file_is_private(library: Library) -> None:
+    library.save("a", "b", now_ms=1)
+    assert stat.S_IMODE(library.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(library.path.parent.stat().st_mode) == 0o700
+    assert library_path().name == "library.db"
+
+
+def test_bad_files_and_names_are_told(library: Library, tmp_path: Path) -> None:
+    with pytest.raises(PromptopError, match="needs a name"):
+        library.save("  ", "x", now_ms=1)
+    bad = tmp_path / "bad.db"
+    bad.write_text("this is no database, but it is long enough to be looked at as one" * 20)
+    with pytest.raises(PromptopError, match="cannot be used"):
+        Library(bad).entries()
+    library.save("a", "b", now_ms=1)
+    with sqlite3.connect(library.path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(PromptopError, match="newer promptop"):
+        library.entries()
+    with pytest.raises(PromptopError, match="cannot be opened"):
+        Library(tmp_path / "bad.db" / "x.db").entries()
+
+
+def test_many_writers_lose_nothing(library: Library) -> None:
+    def write(worker: int) -> None:
+        for number in range(5):
+            library.save("shared", f"{worker}-{number}", now_ms=number)
+
+    threads = [threading.Thread(target=write, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    versions = library.versions("shared")
+    assert [version.version for version in versions] == list(range(20, 0, -1))
+    assert len({version.text for version in versions}) == 20

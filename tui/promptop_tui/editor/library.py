@@ -1,0 +1,189 @@
+"""The library over the draft: find a prompt, look at its versions beside the draft, take one, save the draft as one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+
+from promptop.errors import PromptopError
+from promptop.safe import clean, clean_line
+
+if TYPE_CHECKING:
+    from promptop.prompts.library import Entry, Version
+
+_LONGEST_COMPARED = 100_000
+
+
+class LibraryScreen(ModalScreen["Version | None"]):
+    """Names left, versions right, below them what a version would change in the draft; returns the version taken."""
+
+    HELP = """\
+Type to find a prompt by name, tag or text. Down goes to the names and their versions; enter on a version puts it into
+the draft (undo brings the draft back). F9 saves the draft as the next version of the name that is typed, or of the one
+that is highlighted; words that begin with # become tags."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f9", "save", "Save draft", id="library.save", tooltip="Save the draft as a version of this name"),
+        Binding("escape", "dismiss(None)", "Back", id="library.back", tooltip="Back to the draft"),
+    ]
+
+    def __init__(self, draft: str, name: str, now: Callable[[], float]) -> None:
+        super().__init__()
+        self._draft = draft
+        self._name = name
+        self._now = now
+        self._entries: list[Entry] = []
+        self._versions: list[Version] = []
+
+    def compose(self) -> ComposeResult:
+        """Lay out line, lists and preview."""
+        with Vertical(id="library-box") as box:
+            box.border_title = "Library"
+            box.border_subtitle = "enter opens a version, F9 saves the draft, esc goes back"
+            yield Input(self._name, placeholder="name, #tag or words of the text", id="library-find", compact=True)
+            with Horizontal(id="library-lists"):
+                yield OptionList(id="library-names", compact=True, markup=False)
+                yield OptionList(id="library-versions", compact=True, markup=False)
+            with VerticalScroll(id="library-preview", can_focus=False):
+                yield Static(id="library-changes", markup=False)
+
+    def on_mount(self) -> None:
+        """List what there is."""
+        self._find(self._name)
+
+    @on(Input.Changed, "#library-find")
+    def _typed(self, message: Input.Changed) -> None:
+        self._find(message.value)
+
+    @on(Input.Submitted, "#library-find")
+    def _entered(self) -> None:
+        self.query_one("#library-names").focus()
+
+    @work(thread=True, exclusive=True, group="library", description="search the library")
+    def _find(self, typed: str) -> None:
+        from promptop.prompts.library import Library
+
+        try:
+            words = typed.replace("#", " ")
+            found = Library().entries(words)
+        except PromptopError as error:
+            self.app.call_from_thread(self._say, str(error))
+            return
+        self.app.call_from_thread(self._list, typed, found)
+
+    def _list(self, typed: str, found: list[Entry]) -> None:
+        if not self.is_attached or self.query_one("#library-find", Input).value != typed:
+            return
+        self._entries = found
+        names = self.query_one("#library-names", OptionList)
+        names.clear_options()
+        for entry in found:
+            tags = "".join(f" #{tag}" for tag in entry.tags)
+            names.add_option(
+                Content.assemble(clean_line(entry.name), (f"  v{entry.versions}{clean_line(tags)}", "dim"))
+            )
+        if found:
+            names.highlighted = 0
+        else:
+            self._versions = []
+            self.query_one("#library-versions", OptionList).clear_options()
+            self._say("Nothing of that name. F9 saves the draft under it." if typed else "Empty. Type a name, then F9.")
+
+    @on(OptionList.OptionHighlighted, "#library-names")
+    def _choose(self, message: OptionList.OptionHighlighted) -> None:
+        if message.option_index < len(self._entries):
+            self._load(self._entries[message.option_index].name)
+
+    @on(OptionList.OptionSelected, "#library-names")
+    def _to_versions(self) -> None:
+        self.query_one("#library-versions").focus()
+
+    @work(thread=True, exclusive=True, group="versions", description="read versions")
+    def _load(self, name: str) -> None:
+        from promptop.prompts.library import Library
+
+        try:
+            found = Library().versions(name)
+        except PromptopError as error:
+            self.app.call_from_thread(self._say, str(error))
+            return
+        self.app.call_from_thread(self._list_versions, found)
+
+    def _list_versions(self, found: list[Version]) -> None:
+        if not self.is_attached:
+            return
+        self._versions = found
+        versions = self.query_one("#library-versions", OptionList)
+        versions.clear_options()
+        for version in found:
+            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(version.saved_at_ms / 1000))
+            versions.add_option(f"v{version.version}  {when}  {len(version.text):,} chars  {clean_line(version.note)}")
+        if found:
+            versions.highlighted = 0
+
+    @on(OptionList.OptionHighlighted, "#library-versions")
+    def _preview(self, message: OptionList.OptionHighlighted) -> None:
+        if message.option_index < len(self._versions):
+            self._compare(self._versions[message.option_index])
+
+    @work(thread=True, exclusive=True, group="preview", description="compare a version with the draft")
+    def _compare(self, version: Version) -> None:
+        from promptop.prompts.diff import diff, folded
+        from promptop_tui.editor.changes import render
+
+        if version.text == self._draft:
+            drawn = Content("The draft is this version.")
+        elif len(version.text) + len(self._draft) > _LONGEST_COMPARED or not self._draft:
+            drawn = Content(clean(version.text[:_LONGEST_COMPARED]))
+        else:
+            drawn = render(folded(diff(self._draft, version.text), 1))
+        self.app.call_from_thread(self._say, drawn)
+
+    def _say(self, what: str | Content) -> None:
+        if self.is_attached:
+            self.query_one("#library-changes", Static).update(clean(what) if isinstance(what, str) else what)
+
+    @on(OptionList.OptionSelected, "#library-versions")
+    def _take(self, message: OptionList.OptionSelected) -> None:
+        if message.option_index < len(self._versions):
+            self.dismiss(self._versions[message.option_index])
+
+    def action_save(self) -> None:
+        """Save the draft as a version."""
+        typed = self.query_one("#library-find", Input).value.split()
+        name = " ".join(word for word in typed if not word.startswith("#"))
+        tags = [word.strip("#") for word in typed if word.startswith("#") and word.strip("#")]
+        at = self.query_one("#library-names", OptionList).highlighted
+        if not name and at is not None and at < len(self._entries):
+            name = self._entries[at].name
+        if not self._draft.strip():
+            self._say("The draft is empty.")
+        elif not name:
+            self._say("Type a name first.")
+        else:
+            self._save(name, tags)
+
+    @work(thread=True, exclusive=True, group="library", description="save a version")
+    def _save(self, name: str, tags: list[str]) -> None:
+        from promptop.prompts.library import Library
+
+        try:
+            saved = Library().save(name, self._draft, now_ms=round(self._now() * 1000), tags=tags)
+        except PromptopError as error:
+            self.app.call_from_thread(self._say, str(error))
+            return
+        self.app.call_from_thread(self._saved, saved)
+
+    def _saved(self, version: Version) -> None:
+        self.notify(f"Saved as {clean_line(version.label)}.", title="Library", markup=False)
+        if self.is_attached:
+            self._find(self.query_one("#library-find", Input).value)
