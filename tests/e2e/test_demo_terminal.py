@@ -8,13 +8,13 @@ import pty
 import re
 import select
 import struct
-import subprocess
 import sys
 import termios
 import time
 from pathlib import Path
 
 import pytest
+from tests.promptop.demo.processes import started
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?<>=]*[a-zA-Z]|\x1b[()][A-Z0-9]|\x1b[=>78]|\x1b\][^\x07]*\x07")
 
@@ -60,13 +60,13 @@ def test_the_demo_comes_alive_and_leaves_nothing(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path), "TERM": "xterm-256color"}
     command = [sys.executable, "-m", "promptop_tui", "demo", "--hours", "1"]
     try:
-        with subprocess.Popen(
+        with started(
             command, stdin=other, stdout=other, stderr=other, env=environment, start_new_session=True
         ) as process:
             os.close(other)
             terminal = Terminal(main)
             terminal.wait_for("SIMULATED")
-            terminal.wait_for("support-bot|docs-search|ticket-tria")  # a row of the log
+            terminal.wait_for("support-bot|docs-search|gpt-4|claude|deepseek", 60)  # something of the log
             assert list(tmp_path.glob("promptop-demo-*"))
             terminal.press("\x11")  # ctrl+q
             terminal.read_to_the_end()

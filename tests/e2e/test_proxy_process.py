@@ -16,6 +16,7 @@ import httpx2
 import openai
 import pytest
 from tests.e2e.checks import check, last_id, new_rows
+from tests.promptop.demo.processes import started
 
 from promptop.demo import FAULTS, SimulatedEndpoint
 
@@ -55,20 +56,17 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     log = tmp_path_factory.mktemp("proxy") / "log.db"
     with SimulatedEndpoint.in_thread(speed=0) as endpoint:
         command = [sys.executable, "-m", "promptop_tui", "proxy", "--listen", "127.0.0.1:0", "--log", str(log)]
-        with subprocess.Popen(
-            [*command, "--upstream", endpoint.base_url], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process:
-            assert process.stdout is not None
+        command += ["--upstream", endpoint.base_url]
+        with started(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             said = ""
             while not (found := re.search(r"http://127\.0\.0\.1:(\d+)", said.replace(endpoint.root_url, ""))):
                 line = process.stdout.readline()
                 assert line, f"the proxy ended: {said}"
                 said += line
-            try:
-                yield Running(f"http://127.0.0.1:{found[1]}/v1", log, endpoint, process)
-            finally:
-                process.send_signal(signal.SIGTERM)
-                process.communicate(timeout=20)
+            yield Running(f"http://127.0.0.1:{found[1]}/v1", log, endpoint, process)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=20)
+            assert process.returncode == 0
 
 
 @pytest.mark.parametrize("fault", sorted(set(FAULTS) - set(ENDS_WITH_THE_CLIENT) - {"shuffled", "drop-reused"}))

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
-from tests.promptop.demo.processes import descendants, is_gone, until
+from tests.promptop.demo.processes import descendants, is_gone, started, until
 
 from promptop.cli import main as cli
 from promptop.cli.options import AppOptions
@@ -83,9 +83,7 @@ def test_nothing_is_left_after_the_app_is_killed(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-c", app]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with started(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         folder = Path(process.stdout.readline().strip())
         assert folder.parent == tmp_path
@@ -99,7 +97,7 @@ def test_nothing_is_left_after_the_app_is_killed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_endpoint_alone_serves_until_it_is_interrupted() -> None:
-    with subprocess.Popen([*PROMPTOP, "--serve", "--speed", "0"], stdout=subprocess.PIPE, text=True) as process:
+    with started([*PROMPTOP, "--serve", "--speed", "0"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         base_url = process.stdout.readline().strip()
         body = {"model": "sim-fast", "messages": [{"role": "user", "content": "你好"}]}

@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from tests.promptop.demo.processes import is_gone, until
+from tests.promptop.demo.processes import is_gone, started, until
 
 from promptop.demo import LiveTraffic, SimulatedEndpoint
 
@@ -64,9 +64,8 @@ def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         time.sleep(600)
         """
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", parent, str(tmp_path / "log.db")], stdout=subprocess.PIPE, text=True
-    ) as process:
+    command = [sys.executable, "-c", parent, str(tmp_path / "log.db")]
+    with started(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
         assert not is_gone(child)
