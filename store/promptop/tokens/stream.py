@@ -15,8 +15,8 @@ from promptop.tokens.scripts import Chars
 
 BLOCK = 1 << 20
 """Bytes of a read."""
-LONGEST_RUN = 1 << 25
-"""Characters without a barrier above which a file is refused: 32 Mi of them are no text."""
+LONGEST_RUN = 1 << 22
+"""Characters without a barrier above which a file is refused: 4 Mi of them are no text, not even base64."""
 _PROBE = 8192
 _SEARCHED = 4096
 
@@ -41,7 +41,7 @@ def count_stream(stream: BinaryIO, name: str, encodings: Sequence[str]) -> FileC
     counts = dict.fromkeys(encodings, 0)
     chars: Chars = (0, 0, 0, 0)
     decoder = codecs.getincrementaldecoder("utf-8")()
-    held, read = "", 0
+    held, read, searched = "", 0, 0
     while True:
         data = stream.read(BLOCK)
         if not read and b"\0" in data[:_PROBE]:
@@ -62,13 +62,14 @@ def count_stream(stream: BinaryIO, name: str, encodings: Sequence[str]) -> FileC
         read += len(data)
         cut = len(held)
         if data:
-            cut = _last_barrier(held, barrier)
+            cut = _last_barrier(held, barrier, searched)
             if not cut and len(held) > LONGEST_RUN:
                 raise PromptopError(
                     f"{name} has a run of more than {LONGEST_RUN:,} characters without a blank or punctuation.",
                     "Such a file is no prompt; give it in parts.",
                 )
         part, held = held[:cut], held[cut:]
+        searched = len(held)  # what is left over holds no barrier
         if part:
             chars = scripts.add(chars, scripts.chars_by_script(part))
             for encoding, encode in made:
@@ -77,14 +78,15 @@ def count_stream(stream: BinaryIO, name: str, encodings: Sequence[str]) -> FileC
             return FileCounts(counts, chars)
 
 
-def _last_barrier(text: str, barrier: re.Pattern[str]) -> int:
-    """Return the place of a barrier near the end of ``text``, or of the last one; 0 if there is none."""
+def _last_barrier(text: str, barrier: re.Pattern[str], searched: int) -> int:
+    """Return the place of the last barrier in ``text``; 0 if there is none past its first ``searched`` characters."""
     window = _SEARCHED
+    first = max(searched, 1)
     while True:
-        start = max(len(text) - window, 1)
+        start = max(len(text) - window, first)
         last = 0
         for found in barrier.finditer(text, start):
             last = found.start()
-        if last or start == 1:
+        if last or start == first:
             return last
         window *= 8
