@@ -352,6 +352,17 @@ def test_the_original_is_not_watched_and_neither_closes_the_other(
     watched.close()
 
 
+@pytest.mark.parametrize("family", [httpx2, httpx])
+def test_proxies_of_the_environment_stay(
+    family: Any, endpoint: SimulatedEndpoint, log: Writer, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", endpoint.root_url)
+    with promptop.observe(family.Client(), log=log) as client:
+        assert client.get("http://api.example.test/v1/models").status_code == 200
+    (row,) = rows()
+    assert (row.server_address, row.server_port, row.connection_reused) == ("api.example.test", 80, 0)
+
+
 def test_what_cannot_be_watched_is_named() -> None:
     with pytest.raises(TypeError, match="observe\\(\\) cannot watch a PosixPath"):
         promptop.observe(Path())
