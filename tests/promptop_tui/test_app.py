@@ -36,6 +36,18 @@ async def test_tabs_are_built_when_first_shown_and_keep_their_focus(make_app: Ma
         assert len(app.query("#panes > *")) == 3
 
 
+async def test_the_tab_asked_for_last_is_shown_however_long_another_takes_to_build(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await wait_until(pilot, lambda: app.query("#pane-editor"))
+        for tab in ("playground", "monitor", "editor"):
+            app.show_tab(tab)
+        await wait_until(pilot, lambda: len(app.query("#panes > *")) == 3)
+        await app.workers.wait_for_complete([worker for worker in app.workers if worker.group == "tab"])
+        await wait_until(pilot, lambda: app.tab == "editor")
+        assert [pane.id for pane in app.query("#panes > *") if pane.display] == ["pane-editor"]
+
+
 async def test_a_click_on_a_tab_shows_it(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=(100, 30)) as pilot:

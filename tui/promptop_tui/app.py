@@ -49,7 +49,7 @@ class PromptopApp(App[object]):
         *(_HERE / tab / f"{tab}.tcss" for tab in TABS),
     ]
     COMMANDS = {PaletteProvider}
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (100, "-normal"), (160, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1", "help", "Help", id="app.help", tooltip="What you can do here, and with which keys"),
@@ -87,7 +87,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
             open_path=options.open_path,
             now=now,
         )
-        self.tab = options.tab
+        self.tab = self._wanted = options.tab
         self._focus_of: dict[str, Widget] = {}
         self._key_problems: set[str] = set()
         self._use_themes(self._themes)
@@ -166,6 +166,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         self.show_tab(message.tab)
 
     async def _show(self, tab: str) -> Widget:
+        self._wanted = tab
         switcher = self.query_one("#panes", ContentSwitcher)
         if self.focused is not None and self.screen is switcher.screen:
             self._focus_of[self.tab] = self.focused
@@ -177,6 +178,8 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
             pane = self._build(tab)
             await switcher.add_content(pane, id=identifier)
             self._apply_keys()
+        if self._wanted != tab:
+            return pane  # another tab was asked for while this one was being built
         switcher.current = identifier
         self.tab = tab
         self.query_one(TabStrip).current = tab
