@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from promptop.log import StoredRow
-from promptop_tui.monitor.burst_screen import BurstScreen
 from promptop_tui.monitor.bursts import bursts_of
+from promptop_tui.monitor.lists import BurstScreen
 
 from .conftest import Host, row, screen_text, until, write
 
@@ -52,7 +52,7 @@ async def test_bursts_are_listed_and_their_requests_shown(log_path: Path) -> Non
         await until(pilot, lambda: isinstance(app.screen, BurstScreen) and app.screen.found is not None)
         await pilot.pause()
         text = screen_text(app)
-        assert "2 in 28 requests · avoidable $0.04" in text
+        assert "2, avoidable $0.04, in 28 requests" in text
         assert "duplicates" in text
         assert "N+1" in text
         await pilot.press("down", "enter")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from promptop_tui.monitor.breakdown import Breakdown, Group, repeats_of
 from promptop_tui.monitor.bursts import Burst, bursts_of
+from promptop_tui.monitor.forensics import Finding, findings_of
 from promptop_tui.monitor.snapshot import Query
 
 if TYPE_CHECKING:
@@ -50,10 +52,11 @@ class RowFound:
 
 
 @dataclass(frozen=True, slots=True)
-class BurstsFound:
-    """The bursts among the newest rows of a window."""
+class Findings:
+    """What was found among the newest rows of a window."""
 
-    bursts: tuple[Burst, ...]
+    kind: Literal["bursts", "misses"]
+    items: tuple[Burst | Finding, ...]
     rows: int
     cut: bool
     """Whether the window has more rows than were looked at."""
@@ -90,11 +93,23 @@ def break_down(log: LogReader, query: Query, dimension: str, now_ms: int) -> Bre
     return Breakdown(dimension, window.total, groups, max(covered, 60_000) / 86_400_000)
 
 
-def find_bursts(log: LogReader, query: Query, now_ms: int) -> BurstsFound:
-    """Return the bursts among the newest rows of a window."""
+def find(log: LogReader, query: Query, kind: Literal["bursts", "misses"], now_ms: int) -> Findings:
+    """Return bursts, or why caches did not answer, among the newest rows of a window."""
     since, until = query.bounds_ms(now_ms)
     rows = log.between(since, until, LOOKED_AT, compiled(query.filter))
-    return BurstsFound(bursts_of(reversed(rows)), len(rows), len(rows) == LOOKED_AT)
+    items: tuple[Burst | Finding, ...]
+    items = bursts_of(reversed(rows)) if kind == "bursts" else findings_of(reversed(rows), lru_cache(_rates))
+    return Findings(kind, items, len(rows), len(rows) == LOOKED_AT)
+
+
+def _rates(name: str) -> tuple[float, float] | None:
+    from promptop import models
+
+    model = models.find(name)
+    prices = model.prices if model is not None else None
+    if prices is None or prices.input is None or prices.cache_read is None:
+        return None
+    return prices.input, prices.cache_read
 
 
 def fetch_kept(log: LogReader, path: Path, terms: str, purpose: str, calls_per_day: float) -> RowFound:

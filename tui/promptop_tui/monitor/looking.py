@@ -57,6 +57,7 @@ class Looking(Vertical, can_focus=True):
             "v", "view", "View", id="monitor.view", tooltip="requests: all, slow, failing, truncated, thought only"
         ),
         Binding("b", "bursts", "Bursts", show=False, id="monitor.bursts", tooltip="duplicates, and loops of calls"),
+        Binding("f", "misses", "Cache", show=False, id="monitor.misses", tooltip="why caches did not answer"),
         Binding("y", "hand_over('curl')", "curl", show=False, id="monitor.curl", tooltip="copy the request as curl"),
         Binding("x", "mark", "Mark", show=False, id="monitor.mark", tooltip="mark a request; on another: compare them"),
         Binding("o", "order", "Order", show=False, id="monitor.order", tooltip="by time, total, TTFT, cost, tokens"),

@@ -9,7 +9,7 @@ from textual import getters
 
 from promptop.alerts import Alert
 from promptop.errors import PromptopError
-from promptop.safe import clean
+from promptop.safe import clean, clean_line
 from promptop_tui.monitor.alarms import AlarmNews, sentence
 from promptop_tui.monitor.errands import RowFound
 from promptop_tui.monitor.handover import message_for
@@ -21,7 +21,9 @@ from promptop_tui.monitor.status import StatusLine
 if TYPE_CHECKING:
     from promptop_tui.context import AppContext
     from promptop_tui.monitor.bursts import Burst
+    from promptop_tui.monitor.forensics import Finding
     from promptop_tui.monitor.money import Choice
+    from promptop_tui.monitor.snapshot import Query
 
 
 class Opening(Looking):
@@ -113,9 +115,8 @@ class Opening(Looking):
         from promptop_tui.monitor.money import MoneyScreen
 
         query = self.asked
-        title = f"last {query.span.name}" if query.until_ms is None else f"{query.span.name} window that is held"
         screen = MoneyScreen(
-            f"{title}{', ' + query.filter if query.filter else ''}",
+            self._period(query),
             lambda dimension: self._reader.break_down(query, dimension),
             simulated=self._shared.simulated,
         )
@@ -136,15 +137,32 @@ class Opening(Looking):
         """Take the request under the cursor to the editor or the playground."""
         self._fetch(where)
 
+    def _period(self, query: Query) -> str:
+        title = f"last {query.span.name}" if query.until_ms is None else f"{query.span.name} window that is held"
+        return f"{title}, {clean_line(query.filter, 40)}" if query.filter else title
+
     def action_bursts(self) -> None:
         """Show duplicates and loops of calls."""
-        from promptop_tui.monitor.burst_screen import BurstScreen
+        from promptop_tui.monitor.lists import BurstScreen
 
         query = self.asked
-        title = f"last {query.span.name}" if query.until_ms is None else f"{query.span.name} window that is held"
-        self.app.push_screen(BurstScreen(title, lambda: self._reader.find_bursts(query)), self._after_bursts)
+        screen = BurstScreen(self._period(query), lambda: self._reader.find(query, "bursts"))
+        self.app.push_screen(screen, self._after_bursts)
 
     def _after_bursts(self, burst: Burst | None) -> None:
         if burst is not None:
             moment = (burst.first_ms, burst.last_ms + 1)
             self.asked = replace(self.asked, moment_ms=moment, view="burst", view_terms=burst.filter)
+
+    def action_misses(self) -> None:
+        """Show why caches did not answer."""
+        from promptop_tui.monitor.lists import CacheScreen
+
+        query = self.asked
+        screen = CacheScreen(self._period(query), lambda: self._reader.find(query, "misses"))
+        self.app.push_screen(screen, self._after_misses)
+
+    def _after_misses(self, finding: Finding | None) -> None:
+        if finding is not None:
+            moment = (finding.first_ms, finding.last_ms + 1)
+            self.asked = replace(self.asked, moment_ms=moment, view="misses", view_terms=finding.filter)

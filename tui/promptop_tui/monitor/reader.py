@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from promptop.errors import PromptopError
 from promptop.log.stats import Stats
 from promptop_tui.monitor import errands
 from promptop_tui.monitor.alarms import AlarmNews, Alarms
 from promptop_tui.monitor.breakdown import Breakdown
-from promptop_tui.monitor.errands import BUDGET_S, PAGE, BurstsFound, OlderRows, RowFound, compiled
+from promptop_tui.monitor.errands import BUDGET_S, PAGE, Findings, OlderRows, RowFound, compiled
 from promptop_tui.monitor.snapshot import Query, Snapshot, Spend, month_bounds, project
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Trouble:
     remedy: str
 
 
-Answer = Snapshot | OlderRows | RowFound | Breakdown | BurstsFound | AlarmNews | Trouble
+Answer = Snapshot | OlderRows | RowFound | Breakdown | Findings | AlarmNews | Trouble
 
 
 class MonitorReader:
@@ -119,9 +119,9 @@ class MonitorReader:
         """Want two rows, to be compared."""
         self._errand(lambda log: errands.fetch_pair(log, row_id, other_id))
 
-    def find_bursts(self, query: Query) -> None:
-        """Want the bursts of the window."""
-        self._errand(lambda log: errands.find_bursts(log, query, self._now_ms()))
+    def find(self, query: Query, kind: Literal["bursts", "misses"]) -> None:
+        """Want the bursts of the window, or why caches did not answer."""
+        self._errand(lambda log: errands.find(log, query, kind, self._now_ms()))
 
     def break_down(self, query: Query, dimension: str) -> None:
         """Want the groups of the window in one dimension."""

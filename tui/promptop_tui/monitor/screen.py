@@ -26,7 +26,7 @@ from promptop_tui.messages import ShowInMonitor
 from promptop_tui.monitor.alarms import AlarmNews, Alarms
 from promptop_tui.monitor.breakdown import Breakdown
 from promptop_tui.monitor.charts import KINDS
-from promptop_tui.monitor.errands import BurstsFound, OlderRows, RowFound
+from promptop_tui.monitor.errands import Findings, OlderRows, RowFound
 from promptop_tui.monitor.figures import figures_of
 from promptop_tui.monitor.opening import Opening
 from promptop_tui.monitor.reader import Answer, MonitorReader, Trouble
@@ -183,10 +183,10 @@ class MonitorPane(Opening):
 
             if isinstance(self.app.screen, MoneyScreen):
                 self.app.screen.found = answer
-        elif isinstance(answer, BurstsFound):
-            from promptop_tui.monitor.burst_screen import BurstScreen
+        elif isinstance(answer, Findings):
+            from promptop_tui.monitor.lists import BurstScreen, CacheScreen
 
-            if isinstance(self.app.screen, BurstScreen):
+            if isinstance(self.app.screen, BurstScreen if answer.kind == "bursts" else CacheScreen):
                 self.app.screen.found = answer
         elif isinstance(answer, AlarmNews):
             self._take_alarms(answer)
@@ -309,7 +309,9 @@ class MonitorPane(Opening):
         elif self.zoomed:
             self.zoomed = False
         elif self.asked.moment_ms is not None:
-            view, terms = ("", "") if self.asked.view == "burst" else (self.asked.view, self.asked.view_terms)
+            view, terms = (
+                ("", "") if self.asked.view in ("burst", "misses") else (self.asked.view, self.asked.view_terms)
+            )
             self.asked = replace(self.asked, moment_ms=None, view=view, view_terms=terms)
         elif self.asked.view:
             self.asked = replace(self.asked, view="", view_terms="")

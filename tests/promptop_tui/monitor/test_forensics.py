@@ -1,0 +1,120 @@
+"""Why caches did not answer: each cause on rows made for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptop.log import StoredRow
+from promptop_tui.monitor.forensics import findings_of, prefixes_of
+from promptop_tui.monitor.lists import CacheScreen
+
+from .conftest import Host, row, screen_text, until, write
+
+A, B = [[4096, "a1"], [8192, "a2"]], [[4096, "b1"], [8192, "b2"]]
+
+
+def stored(started_s: float, prefixes: object = A, **changes: Any) -> StoredRow:
+    values: dict[str, Any] = {
+        "request_model": "m",
+        "app": "web",
+        "prompt_name": "sum",
+        "prompt_hash": "h",
+        "usage_input_tokens": 2048,
+        "usage_cache_read_input_tokens": 0,
+        "input_chars": "[8192, 0, 0, 0]",
+        "prefix_hashes": json.dumps(prefixes),
+    }
+    return StoredRow(id=1, started_ms=int(started_s * 1000), **{**values, **changes})
+
+
+def rates(model: str) -> tuple[float, float] | None:
+    return (2.0, 0.5) if model == "m" else None
+
+
+def causes(*rows: StoredRow) -> list[tuple[str, int, int]]:
+    return [(finding.cause, finding.n, round(finding.tokens)) for finding in findings_of(rows, rates)]
+
+
+def test_a_prefix_that_was_just_sent_should_have_hit() -> None:
+    found = findings_of([stored(0), stored(60), stored(90)], rates)
+    assert [(each.where, each.n) for each in found] == [("provider", 2)]
+    assert "within 5 minutes" in found[0].cause
+    assert found[0].tokens == 4096
+    assert found[0].lost_usd == pytest.approx(4096 * 1.5 / 1e6)
+    assert findings_of([stored(0), stored(60, usage_cache_read_input_tokens=1920)], rates) == ()
+
+
+def test_a_prefix_that_was_sent_long_ago_is_forgotten() -> None:
+    assert causes(stored(0), stored(301))[0][0].startswith("forgotten")
+
+
+def test_a_prompt_that_begins_otherwise_cannot_hit() -> None:
+    changed = [[4096, "c1"], [8192, "c2"]]
+    later = [[1024, "s"], [4096, "c1"], [8192, "c2"]]
+    first = [[1024, "s"], [4096, "a1"], [8192, "a2"]]
+    assert causes(stored(0), stored(10, changed)) == [("its text changes from character 0 on", 1, 2048)]
+    assert causes(stored(0, first), stored(10, later)) == [("its text changes from character 1,024 on", 1, 2048)]
+    assert causes(stored(0), stored(10, changed, app="other")) == []
+
+
+def test_another_model_has_another_cache() -> None:
+    assert causes(stored(0, request_model="old"), stored(10)) == [("the model changed from old", 1, 2048)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"usage_cache_read_input_tokens": None},
+        {"usage_input_tokens": 900},
+        {"prefix_hashes": None},
+        {"prefix_hashes": "{]"},
+        {"error_type": "500"},
+        {"cache_level": "memory"},
+    ],
+)
+def test_what_is_unknown_small_failed_or_answered_is_no_miss(changes: dict[str, Any]) -> None:
+    assert [each for each in findings_of([stored(0), stored(10, **changes)], rates) if each.where == "provider"] == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ({"request_temperature": 0.1}, {"request_temperature": 0.2}, "another temperature"),
+        ({"error_type": "500"}, {}, "that request failed"),
+        ({"cache_key": "a"}, {"cache_key": "b"}, "another key"),
+        ({"cache_key": "a"}, {"cache_key": "a"}, "had expired"),
+    ],
+)
+def test_repeats_that_our_cache_missed(first: dict[str, Any], second: dict[str, Any], words: str) -> None:
+    small = {"cache_level": "miss", "usage_input_tokens": 10, "cost_usd": 0.25}
+    found = findings_of([stored(0, **small, **first), stored(10, **small, **second)], rates)
+    assert [(each.where, each.n, each.lost_usd) for each in found] == [("ours", 1, 0.25)]
+    assert words in found[0].cause
+
+
+def test_broken_prefixes_are_none() -> None:
+    assert prefixes_of(stored(0, [[1]])) == prefixes_of(stored(0, 5)) == ()
+
+
+async def test_causes_are_listed_and_lead_to_requests(log_path: Path) -> None:
+    names = ("prefix_hashes", "input_chars", "usage_input_tokens", "usage_cache_read_input_tokens", "prompt_hash")
+    values = {name: getattr(stored(0), name) for name in names}
+    rows = [row(200 - i * 20, **values, app="web", prompt_name="sum") for i in range(4)]
+    write(log_path, [*rows, row(5, app="other")])
+    app = Host(log_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        await pilot.press("f")
+        await until(pilot, lambda: isinstance(app.screen, CacheScreen) and app.screen.found is not None)
+        await pilot.pause()
+        text = screen_text(app)
+        assert "within 5 minutes" in text
+        assert "cache misses, last 1h: 3, ≈ $" in text
+        await pilot.press("enter")
+        await until(pilot, lambda: app.pane.shown.query.view == "misses")
+        assert app.pane.table.row_count == 3
+        assert {each.app for each in app.pane.table.feed.rows} == {"web"}

@@ -1,0 +1,121 @@
+"""Screens that list what was found in a window: bursts of calls, and why caches did not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from textual import getters, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+from textual.screen import ModalScreen
+from textual.widgets import Footer, Static
+
+from promptop import figures
+from promptop_tui.monitor import bursts, forensics
+from promptop_tui.monitor.errands import Findings
+from promptop_tui.widgets.table import Cell, Column, VirtualTable
+
+
+class ListScreen(ModalScreen[Any]):
+    """A title and a table; returns the item that was chosen, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "close", "Back", id="list.close", tooltip="back to the monitor"),
+    ]
+    NAME = ""
+    EMPTY = ""
+    TABLE: ClassVar[tuple[Column, ...]] = ()
+
+    found: reactive[Findings | None] = reactive(None)
+    table = getters.query_one(VirtualTable)
+
+    def __init__(self, period: str, ask: Callable[[], None]) -> None:
+        super().__init__()
+        self._period = period
+        self._ask = ask
+
+    def cells(self, item: Any) -> Sequence[Cell]:
+        """Return the cells of an item."""
+        raise NotImplementedError
+
+    def summary(self, items: Sequence[Any]) -> str:
+        """Return what the items come to."""
+        raise NotImplementedError
+
+    def compose(self) -> ComposeResult:
+        """Lay out title and table."""
+        yield Static(f" {self.NAME}, {self._period}", id="money-title", markup=False)
+        yield VirtualTable(self.TABLE, follows=False, id="money-table")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Ask for the items."""
+        self.table.empty = "reading …"
+        self.table.focus()
+        self._ask()
+
+    def watch_found(self, found: Findings | None) -> None:
+        """Show what was found."""
+        if found is None or not self.is_mounted:
+            return
+        looked = f"{figures.count(found.rows)} requests" + (", the newest of the window" if found.cut else "")
+        self.query_one("#money-title", Static).update(
+            f" {self.NAME}, {self._period}: {self.summary(found.items)} in {looked}"
+        )
+        self.table.empty = self.EMPTY
+        self.table.set_rows(len(found.items), self._cells)
+
+    def _cells(self, index: int) -> Sequence[Cell]:
+        return self.cells(self.found.items[index]) if self.found and index < len(self.found.items) else ()
+
+    @on(VirtualTable.Chosen)
+    def _on_chosen(self, message: VirtualTable.Chosen) -> None:
+        if self.found is not None and message.row < len(self.found.items):
+            self.dismiss(self.found.items[message.row])
+
+    def action_close(self) -> None:
+        """Go back."""
+        self.dismiss(None)
+
+
+class BurstScreen(ListScreen):
+    """Bursts of the window, the dearest first."""
+
+    NAME = "bursts"
+    EMPTY = "no bursts: no prompt three times within minutes, no loop of ten calls"
+    TABLE = bursts.COLUMNS
+    HELP = """\
+Calls that came in bursts. *Duplicates*: one prompt, three times or more, each within a minute of the one before, none
+answered by a cache; "avoidable" is the cost of all but the first. *N+1*: ten or more calls of one app, prompt and model
+with different texts, each within a second of the one before: one batched call could ask them all."""
+
+    def cells(self, item: bursts.Burst) -> Sequence[Cell]:
+        """Return the cells of a burst."""
+        return bursts.cells_of(item)
+
+    def summary(self, items: Sequence[bursts.Burst]) -> str:
+        """Return their number and what could be saved."""
+        return f"{len(items)}, avoidable {figures.usd(sum(each.avoidable_usd or 0.0 for each in items))},"
+
+
+class CacheScreen(ListScreen):
+    """Why caches did not answer, the dearest cause first."""
+
+    NAME = "cache misses"
+    EMPTY = "no request that should have hit: hashes of prefixes and usage of caches may be unknown here"
+    TABLE = forensics.COLUMNS
+    HELP = """\
+Requests that a cache should have answered and did not, by cause. *provider*: the prompt's prefix was sent before, or
+would have been if the prompt began like the one before it; tokens and money are estimates at today's rates. *ours*: the
+same prompt was asked before; "lost" is what the repeats cost. `enter` shows the requests of that prompt."""
+
+    def cells(self, item: forensics.Finding) -> Sequence[Cell]:
+        """Return the cells of a cause."""
+        return forensics.cells_of(item)
+
+    def summary(self, items: Sequence[forensics.Finding]) -> str:
+        """Return their number and what was lost."""
+        lost = sum(each.lost_usd or 0.0 for each in items)
+        return f"{figures.count(sum(each.n for each in items))}, ≈ {figures.usd(lost)} lost,"
