@@ -179,10 +179,10 @@ def rows(log: Path) -> tuple[int, int]:
     return int(n), int(failed)
 
 
-def settled(log: Path) -> tuple[int, int]:
-    """Return :func:`rows` once no more have come for half a second."""
+def settled(log: Path, wanted: int = 0) -> tuple[int, int]:
+    """Return :func:`rows` once there are as many as wanted (at most 30 s), or no more have come for three seconds."""
     seen, since = rows(log), time()
-    while time() - since < 0.5:
+    while time() - since < (30 if wanted else 3) and not 0 < wanted <= seen[0]:
         sleep(0.05)
         if (now := rows(log)) != seen:
             seen, since = now, time()
@@ -246,7 +246,7 @@ def main() -> None:
             line = f"  {name:9s} errors {errors}, {before:.0f} → {peak:.0f} MiB, "
             line += f"{(peak - before) * 1024 / args.streams:.0f} KiB a stream, first byte p50 {first * 1e3:.0f} ms"
             if name == "promptop":
-                seen, failed = settled(log)
+                seen, failed = settled(log, before_n + args.streams)
                 line += f"; {seen - before_n} rows of {args.streams}, {failed - before_failed} with an error"
             print(line)
 

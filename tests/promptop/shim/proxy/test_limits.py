@@ -107,7 +107,7 @@ def test_a_client_that_does_not_read_stops_the_upstream_and_is_cut_off(
 def test_an_upstream_that_says_nothing_is_given_up(
     serve: Callable[..., Any], endpoint: SimulatedEndpoint, exchange: Callable[..., bytes]
 ) -> None:
-    served = serve(endpoint.base_url, limits=Limits(grace_s=1, upstream_idle_s=0.3))
+    served = serve(endpoint.base_url, limits=Limits(grace_s=1, upstream_idle_s=0.8))
     answer = exchange(served.port, post(headers="x-simulate: hang\r\n"))
     assert answer.startswith(b"HTTP/1.1 504") and b'"timeout"' in answer
     (row,) = served.rows()
@@ -117,7 +117,7 @@ def test_an_upstream_that_says_nothing_is_given_up(
 def test_a_stream_that_stalls_is_cut_without_a_regular_end(
     serve: Callable[..., Any], endpoint: SimulatedEndpoint, exchange: Callable[..., bytes]
 ) -> None:
-    served = serve(endpoint.base_url, limits=Limits(grace_s=1, upstream_idle_s=0.3))
+    served = serve(endpoint.base_url, limits=Limits(grace_s=1, upstream_idle_s=0.8))
     body = b'{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"hi"}]}'
     answer = exchange(served.port, post(body, headers="x-simulate: stall;s=30\r\n"))
     assert answer.startswith(b"HTTP/1.1 200") and b"data: " in answer and not answer.endswith(b"0\r\n\r\n")
