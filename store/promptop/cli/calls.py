@@ -16,6 +16,7 @@ from promptop import figures
 from promptop.cli.options import add_settings_arguments, settings_of
 from promptop.errors import PromptopError, UsageError
 from promptop.prompts import Prompt, parse
+from promptop.runs.ceiling import Ceiling, ceiling, text_of
 from promptop.runs.request import RunRequest, check_stops, unescape
 from promptop.runs.result import Progress, RunResult
 from promptop.runs.targets import parse_target
@@ -41,6 +42,7 @@ def add_call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reasoning-effort", metavar="E", help="low, medium, high, or what the model takes")
     parser.add_argument("--retries", type=int, default=2, metavar="N", help="after 429, 5xx, failed connections")
     parser.add_argument("--base-url", metavar="URL", help="endpoint, instead of a profile's")
+    parser.add_argument("--max-usd", type=float, metavar="USD", help="send nothing if it may cost more than this")
     parser.add_argument("--json", action="store_true", help="figures and text as JSON, nothing else on stdout")
     parser.add_argument("-q", "--quiet", action="store_true", help="no figures on stderr")
     add_settings_arguments(parser)
@@ -149,6 +151,30 @@ def _variable(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise UsageError(f"--var {text!r} has no value.", "Write --var NAME=VALUE.")
     return name, value
+
+
+def check_cost(args: argparse.Namespace, requests: Sequence[RunRequest], calls_each: int = 1) -> Ceiling | None:
+    """Price the calls before they are made, where that is wanted: ``--max-usd``, or several calls for a person.
+
+    Raises :class:`PromptopError` if they may cost more than ``--max-usd``, or if that cannot be known.
+    """
+    if args.max_usd is None and (calls_each == 1 or args.quiet or args.json):
+        return None
+    from promptop.tokens import count
+
+    text = text_of(requests[0].messages)
+    found = ceiling(requests, lambda model: count(text, model).tokens, calls_each)
+    if args.max_usd is not None and found.open:
+        raise PromptopError(
+            f"There is no price or no limit for {', '.join(map(clean_line, found.open))}.",
+            "Leave --max-usd out, give --max-tokens, or put the price into prices.toml.",
+        )
+    if args.max_usd is not None and (found.usd or 0.0) > args.max_usd:
+        raise PromptopError(
+            f"This may cost {figures.usd(found.usd)}, and --max-usd is {figures.usd(args.max_usd)}: nothing was sent.",
+            "Lower --max-tokens, ask fewer models, or raise --max-usd.",
+        )
+    return found
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from promptop.cli.calls import (
     INTERRUPTED,
     add_call_arguments,
     cancelling,
+    check_cost,
     exit_code,
     notes,
     read_prompt,
@@ -63,6 +64,9 @@ def run(args: argparse.Namespace) -> int:
     requests = requests_for(args, settings, prompt, specs)
     if args.repeat < 1 or args.warm_up < 0 or args.concurrency < 1:
         raise UsageError("--repeat and --concurrency start at 1, --warm-up at 0.", "Leave them out for a single run.")
+    priced = check_cost(args, requests, args.repeat + args.warm_up if args.repeat > 1 else 1)
+    if priced is not None and not args.quiet and not args.json:
+        print(str(priced), file=sys.stderr)
     if args.repeat > 1:
         return _repeated(args, settings, requests)
     results = asyncio.run(_calls(requests, settings, progress_shown=not args.json and sys.stderr.isatty()))

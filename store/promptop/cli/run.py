@@ -13,6 +13,7 @@ import sys
 from promptop.cli.calls import (
     add_call_arguments,
     cancelling,
+    check_cost,
     exit_code,
     figures_line,
     notes,
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if not spec:
         raise UsageError("No model was named.", 'Write -m MODEL, or models = ["…"] in the profile.')
     request = requests_for(args, settings, prompt, [spec])[0]
+    check_cost(args, [request])
     result = asyncio.run(_call(request, settings, quiet=args.json))
     if args.json:
         print(json.dumps(result.to_json(), ensure_ascii=False, indent=2))

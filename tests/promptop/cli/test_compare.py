@@ -8,7 +8,7 @@ import pytest
 
 from promptop.cli.main import main
 from promptop.demo import SimulatedEndpoint
-from promptop.log import LogReader
+from promptop.log import LogReader, writer_for
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +82,26 @@ def test_repeats_give_medians_intervals_and_verdicts(
     assert verdicts["cost_usd"]["measurable"]
     assert "dearer" in verdicts["cost_usd"]["verdict"]
     assert "equal" in verdicts["output_tokens"]["verdict"]
+    assert writer_for(log).flush(10)
     with LogReader(log) as reader:
         assert len(reader.latest(100)) == 12  # the warm-up calls are logged as well
     assert main([*base, "--concurrency", "3"]) == 0
     out, err = capsys.readouterr()
+    assert err.startswith("12 calls, at most $0.00")
     assert "== gpt-4o ==" not in out
     assert "5/5" in err
     assert "gpt-4o against gpt-4o-mini:" in err
     assert main([*base, "--repeat", "0"]) == 2
+
+
+def test_nothing_is_sent_if_it_may_cost_more_than_said(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.db"
+    assert main([*command(url, log, "gpt-4o-mini", "gpt-4o"), "--max-usd", "0.00001"]) == 1
+    assert "nothing was sent" in capsys.readouterr().err
+    assert main([*command(url, log, "gpt-4o", "sim-fast"), "--max-usd", "5"]) == 1
+    assert "no price" in capsys.readouterr().err
+    assert not log.exists()
+    assert main([*command(url, log, "gpt-4o"), "--max-usd", "1"]) == 0
+    assert capsys.readouterr().err.startswith("1 call, at most $0.0001")

@@ -12,7 +12,7 @@ import pytest
 
 from promptop.cli.main import main
 from promptop.demo import SimulatedEndpoint
-from promptop.log import LogReader
+from promptop.log import LogReader, StoredRow, writer_for
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,13 @@ def url() -> Iterator[str]:
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "log.db"
+
+
+def logged(log: Path) -> list[StoredRow]:
+    """Return the rows that this process wrote, the newest first."""
+    assert writer_for(log).flush(10)
+    with LogReader(log) as reader:
+        return reader.latest(10)
 
 
 def test_the_answer_goes_to_stdout_and_its_figures_to_stderr(
@@ -39,8 +46,7 @@ def test_the_answer_goes_to_stdout_and_its_figures_to_stderr(
     assert "TTFT" not in out
     for part in ("gpt-4o-mini", "TTFT", "total", "tok/s", "→ 9 tokens", "$", "length"):
         assert part in err
-    with LogReader(log) as reader:
-        (row,) = reader.latest(10)
+    (row,) = logged(log)
     assert (row.app, row.request_model, row.usage_output_tokens) == ("promptop run", "gpt-4o-mini", 9)
 
 
@@ -90,8 +96,7 @@ def test_front_matter_gives_model_parameters_and_variables(
     assert main([*base, "--max-tokens", "6", "-m", "gpt-4o"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["request_model"], found["usage"]["output_tokens"]) == ("gpt-4o", 6)
-    with LogReader(log) as reader:
-        row = reader.latest(1)[0]
+    row = logged(log)[0]
     assert (row.prompt_name, row.request_seed, row.request_messages) == ("greeting", 7, 2)
 
 

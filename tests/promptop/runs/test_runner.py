@@ -72,6 +72,7 @@ def test_calls_run_elsewhere_and_bring_pieces_figures_and_rows(runner: Runner, l
         assert "".join(piece.text for piece in pieces[result.request_model]) == result.text
         assert result.row is not None
     with LogReader(log_path) as reader:
+        until(lambda: len(reader.latest(10)) == 3)  # a result may be here before its row is committed there
         logged = {row.request_model: row for row in reader.latest(10)}
     done = next(result for result in results if result.request_model == "gpt-4o")
     assert logged["gpt-4o"].ttft_s == done.ttft_s

@@ -1,0 +1,65 @@
+"""What calls may cost at most, known before anything is sent: all input uncached, all output up to its limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from promptop import figures, models
+from promptop.runs.body import find_model
+from promptop.runs.request import Message, RunRequest
+
+PER_MESSAGE = 4
+"""Tokens that OpenAI's chat format adds to each message, and as many for the answer's head; others are near it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """The most that a run can cost."""
+
+    calls: int
+    input_tokens: int
+    """Of all calls, by our own count."""
+    usd: float | None
+    """Sum over the models that have a price and a limit; None if there is none of them."""
+    open: tuple[str, ...]
+    """Models for which nothing can be said: no price, or no limit of output tokens."""
+
+    def __str__(self) -> str:
+        most = f"at most {figures.usd(self.usd)}" if self.usd is not None else "no known price"
+        calls = "1 call" if self.calls == 1 else f"{self.calls} calls"
+        without = f" + {len(self.open)} without a price" if self.open and self.usd is not None else ""
+        return f"{calls}, {most}{without}"
+
+
+def text_of(messages: Sequence[Message]) -> str:
+    """Return the text of messages, as it is counted; parts that are no text are not counted."""
+    parts: list[str] = []
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            parts.append(content)
+        elif isinstance(content, list):
+            parts += [str(part["text"]) for part in content if isinstance(part, dict) and "text" in part]
+    return "\n".join(parts)
+
+
+def ceiling(requests: Sequence[RunRequest], count: Callable[[str], int], calls_each: int = 1) -> Ceiling:
+    """Price ``calls_each`` calls of every request; ``count`` gives the tokens of the prompt for a model's name."""
+    total, tokens = 0.0, 0
+    priced = False
+    unknown: list[str] = []
+    for request in requests:
+        given = count(request.model) + PER_MESSAGE * (len(request.messages) + 1)
+        tokens += given * calls_each
+        model = find_model(request)
+        limit = request.max_tokens or (model.max_output if model is not None else None)
+        price = models.price(
+            request.model, input_tokens=given, output_tokens=limit, provider=request.profile.provider or None
+        )
+        if price.usd is None or limit is None:
+            unknown.append(request.model)
+            continue
+        priced = True
+        total += price.usd * calls_each
+    return Ceiling(len(requests) * calls_each, tokens, total if priced else None, tuple(dict.fromkeys(unknown)))
