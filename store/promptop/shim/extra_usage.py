@@ -14,8 +14,9 @@ from typing import Any
 from promptop.shim.dialects import loads
 from promptop.shim.sse import parse_block
 
-LARGEST_BODY = 32 << 20
-"""Bytes of the largest request that is looked into; a larger one is sent as it is."""
+LARGEST_BODY = 16 << 20
+"""Bytes of the largest request that is parsed (which holds up other threads for 20 to 60 ms); a larger one is sent as
+it is, and its row has the model, if that stands at either end."""
 LARGEST_CHUNK = 64 * 1024
 """Bytes of an unfinished event that are held back; a usage chunk is far smaller."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from promptop.shim.dialects import dicts, string
+from promptop.shim.dialects import dicts, loads, string
 from promptop.shim.usage import amount, whole
 
 _OPERATIONS = (
@@ -48,6 +49,9 @@ _PROVIDERS = (
 _PREFIX_FROM = 1024
 """First prefix that is hashed, characters; the following ones double. Providers cache from 1,024 tokens on."""
 _LEADING = ("system", "developer")
+_EDGE = 4096
+_MODEL = re.compile(rb'(?<!\\)"model"\s*:\s*("[^"\\]{1,200}")')
+_STREAM = re.compile(rb'(?<!\\)"stream"\s*:\s*(true|false)')
 
 
 @dataclass(slots=True)
@@ -131,6 +135,17 @@ def read(body: Any, path: str) -> Asked:
     )
     _texts(body, asked)
     return asked
+
+
+def at_the_ends(body: bytes) -> dict[str, Any]:
+    """Return what stands at the ends of a request too large to be parsed: its model, and whether it streams."""
+    found: dict[str, Any] = {}
+    for edge in (body[:_EDGE], body[-_EDGE:]):
+        if model := _MODEL.search(edge):
+            found["model"] = loads(model[1])
+        if stream := _STREAM.search(edge):
+            found["stream"] = stream[1] == b"true"
+    return found
 
 
 def prompt_hash(texts: list[tuple[str, str]], attached: list[str] | None = None) -> str:

@@ -13,6 +13,7 @@ from promptop.shim.boundary import count_fault
 from promptop.shim.dialects import loads, string
 from promptop.shim.digest import Digest
 from promptop.shim.estimate import tokens
+from promptop.shim.extra_usage import LARGEST_BODY
 from promptop.shim.note import tags_json
 from promptop.shim.usage import Usage, amount, normalise
 
@@ -40,7 +41,9 @@ def finished(call: Call) -> Finished:
     """Return the row of a call that ended, with its bodies as far as the call's mode keeps any."""
     secrets = redact.secrets_of(call.headers, call.query, call.userinfo)
     row = Row(started_ms=call.started_ms, attempt=_attempt(call))
-    parsed = call.parsed if call.parsed is not None else loads(call.body) if call.body else None
+    parsed = call.parsed
+    if parsed is None and call.body:
+        parsed = loads(call.body) if len(call.body) <= LARGEST_BODY else request.at_the_ends(call.body)
     asked = request.read(parsed, call.path)
     digest = call.reader.digest() if call.reader is not None else Digest()
     _labels(row, call)

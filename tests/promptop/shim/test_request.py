@@ -282,3 +282,22 @@ def test_texts_without_end_are_cut_and_lists_bounded() -> None:
     assert (row.request_stop_sequences, row.response_finish_reasons, row.usage_raw) == (None, None, None)
     assert len(json.loads(row.rate_limits or "")) == 32
     assert row.usage_input_tokens == 1
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_request_too_large_to_be_parsed(first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("promptop.shim.rows.LARGEST_BODY", 20_000)
+    facts = {"model": "m-1", "stream": True}
+    messages = {"messages": [{"role": "user", "content": 'say "model": "other" ' * 2000}]}
+    body = {**facts, **messages} if first else {**messages, **facts}
+    call = Call(
+        Labels(Nowhere(), bodies="off"),
+        method="POST",
+        host="h",
+        port=1,
+        path="/v1/chat/completions",
+        body=json.dumps(body).encode(),
+    )
+    call.end("eof")
+    row = call.finish().row
+    assert (row.request_model, row.request_stream, row.request_messages, row.prompt_hash) == ("m-1", 1, None, None)
