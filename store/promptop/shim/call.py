@@ -84,6 +84,7 @@ class Call:
     __slots__ = (
         "__weakref__",
         "_ended",
+        "_process",
         "body",
         "bytes_sent",
         "cache",
@@ -156,6 +157,7 @@ class Call:
         self.finished: Row | None = None
         """The row, once the log's writer has made it."""
         self._ended = False
+        self._process = os.getpid()
         self.note: Note | None = current_note()
         if self.note is not None:
             self.note._begin(self)
@@ -233,6 +235,8 @@ class Call:
         if self._ended:
             return
         self._ended = True
+        if self._process != os.getpid():
+            return  # inherited by a fork: the parent's calls are the parent's
         try:
             _live.discard(self)
             self.error = error
@@ -286,8 +290,6 @@ def _hook() -> None:
     from promptop.log import process
 
     process.before_end.append(_end_live)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_live.clear)  # the parent's calls are the parent's
 
 
 def _end_live() -> None:

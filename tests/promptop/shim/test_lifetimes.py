@@ -233,7 +233,7 @@ def test_redirects_hooks_and_auth_of_the_client_stay(family: Any, url: str, log:
 
 
 @pytest.mark.parametrize(
-    "way", ["sys.exit(3)", "1 / 0", "os.kill(os.getpid(), 15)", "os._exit(3) if os.fork() == 0 else os.wait()"]
+    "way", ["sys.exit(3)", "1 / 0", "os.kill(os.getpid(), 15)", "sys.exit(3) if os.fork() == 0 else os.wait()"]
 )
 def test_a_stream_that_runs_when_the_process_ends(way: str, url: str, log: Writer, rows: Rows) -> None:
     code = f"""
