@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from operator import add as _plus
 from typing import Any
 
@@ -61,8 +62,14 @@ def add_stored(stats: Stats, row: Sequence[Any]) -> None:
     if tn:
         stats.ttft.merge_stored(tn, ts, tm, tb)
     if errors:
-        for kind, count in json.loads(errors).items():
+        for kind, count in _counts(errors):
             stats.error_types[kind] = stats.error_types.get(kind, 0) + count
+
+
+@lru_cache(maxsize=4096)
+def _counts(errors: str) -> tuple[tuple[str, int], ...]:
+    """Return the items of a JSON object; most stretches have had the same few errors."""
+    return tuple(json.loads(errors).items())
 
 
 class Cell:
