@@ -316,12 +316,12 @@ class MonitorReader:
 
     def _spend(self, log: LogReader, now_ms: int) -> Spend:
         today, month, _ = month_bounds(now_ms)
-        first = log.after(0, 1)
+        span = log.span()
         spent = log.window(month, now_ms + 1, by=()).total.cost_usd
         return Spend(
             today=log.window(today, now_ms + 1, by=()).total.cost_usd,
             month=spent,
-            projected=project(spent, first[0].started_ms if first else None, now_ms),
+            projected=project(spent, span[0] if span else None, now_ms),
         )
 
     def _rows(self, log: LogReader, query: Query, *, restart: bool) -> tuple[tuple[StoredRow, ...], bool, int | None]:
