@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from promptop.log import StoredRow
-from promptop_tui.monitor.forensics import findings_of, prefixes_of
+from promptop_tui.monitor.forensics import findings_of
 from promptop_tui.monitor.lists import CacheScreen
+from promptop_tui.monitor.prefixes import prefixes_of
 
 from .conftest import Host, row, screen_text, until, write
 

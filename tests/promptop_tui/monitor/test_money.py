@@ -9,10 +9,19 @@ from pathlib import Path
 import pytest
 from textual.widgets import SelectionList
 
-from promptop.log import LogReader, Stats, Writer
+from promptop.log import LogReader, Stats, StoredRow, Writer
 from promptop.log.items import Finished
 from promptop_tui.messages import OpenInEditor
-from promptop_tui.monitor.breakdown import COLUMNS, DIMENSIONS, Breakdown, Group, cells_of, filter_for, repeats_of
+from promptop_tui.monitor.breakdown import (
+    COLUMNS,
+    DIMENSIONS,
+    Breakdown,
+    Group,
+    cells_of,
+    filter_for,
+    repeats_of,
+    stable_of,
+)
 from promptop_tui.monitor.detail import DetailScreen
 from promptop_tui.monitor.money import MoneyScreen
 
@@ -22,6 +31,16 @@ from .conftest import Host, row, screen_text, until, write
 def test_repeats_are_calls_after_the_first_of_each_prompt() -> None:
     by_hash = {"a · h1": Stats(n=3), "a · h2": Stats(n=1), "a · (none)": Stats(n=50), "b · c · h1": Stats(n=1)}
     assert repeats_of(by_hash, " · ") == {"a": 0.5, "b · c": 0.0}
+
+
+def test_the_stable_prefix_is_what_nine_in_ten_begin_with() -> None:
+    def sent(app: str, *prefixes: tuple[int, str]) -> StoredRow:
+        return StoredRow(app=app, prefix_hashes=json.dumps(prefixes), input_chars="[1000, 0, 0, 0]")
+
+    rows = [sent("steady", (400, "s"), (800, f"tail {i}")) for i in range(19)] + [sent("steady", (400, "other"))]
+    rows += [sent("loose", (400, f"{i}")) for i in range(5)] + [sent("once", (400, "s"))]
+    assert stable_of(rows, "app") == {"steady": pytest.approx(0.4), "loose": 0.0}
+    assert stable_of([StoredRow(app="none")], "app") == {}
 
 
 def test_orders_and_cells() -> None:
@@ -37,7 +56,7 @@ def test_orders_and_cells() -> None:
     assert cells["share"] == ("  75 % █████", "accent")
     assert cells["each"] == "$1.50"
     assert cells_of(unknown, found.total)[2] == "n/a"
-    assert cells_of(busy, found.total)[-1] == "25 %"
+    assert cells_of(busy, found.total)[-2:] == ("25 %", "–")
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS)

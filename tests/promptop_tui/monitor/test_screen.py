@@ -136,6 +136,9 @@ async def test_charts_turn_zoom_and_read(hour: Path) -> None:
         await pilot.pause()
         assert app.pane.cursor == 57
         assert "p95 1.2" in chart.render_line(0).text
+        await until(pilot, lambda: chart.picture is not None and chart.column_of_cursor() is not None)
+        assert await pilot.click(Chart, offset=(40, 3))
+        await until(pilot, lambda: chart.column_of_cursor() in (39, 40, 41))
         await pilot.press("c")
         assert chart.plot is not None
         assert chart.plot.title == "spend"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from promptop import figures
 from promptop.safe import clean_line
+from promptop_tui.monitor.prefixes import characters_of, prefixes_of
 from promptop_tui.widgets.table import Cell, Column
 
 if TYPE_CHECKING:
-    from promptop.log import Stats
+    from promptop.log import Stats, StoredRow
 
 DIMENSIONS = ("model", "app", "prompt", "tags", "provider", "host", "hash")
 """Dimensions of the log's windows that spend is shown by."""
@@ -30,6 +32,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("failed", "failed", 7, rank=6, right=True),
     Column("hits", "hits", 6, rank=7, right=True),
     Column("repeats", "repeats", 7, rank=8, right=True),
+    Column("stable", "prefix", 6, rank=9, right=True),
 )
 
 SORTS: dict[str, Callable[[Group], float]] = {
@@ -49,6 +52,8 @@ class Group:
     stats: Stats
     repeats: float | None = None
     """Share of its calls whose prompt was sent before in the window; None where hashes are not known."""
+    stable: float | None = None
+    """Share of its input that nine calls in ten begin with: what a provider can cache; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,43 @@ def repeats_of(by_hash: Mapping[str, Stats], separator: str) -> dict[str, float]
     return {group: 1 - distinct[group] / count for group, count in calls.items()}
 
 
+_VALUES: dict[str, Callable[[StoredRow], str | None]] = {
+    "model": lambda row: row.request_model or row.response_model,
+    "app": lambda row: row.app,
+    "prompt": lambda row: row.prompt_name,
+    "tags": lambda row: row.tags,
+    "provider": lambda row: row.provider_name,
+    "host": lambda row: row.server_address,
+    "hash": lambda row: row.prompt_hash,
+}
+_MOST = 0.9
+
+
+def stable_of(rows: Iterable[StoredRow], dimension: str) -> dict[str, float]:
+    """Return, for each group, the share of its input that nine calls in ten begin with, from prefix hashes of rows.
+
+    A lower bound: hashes stand only where the system messages end and at 1,024 · 2ᵏ characters.
+    """
+    calls: Counter[str] = Counter()
+    characters: Counter[str] = Counter()
+    shared: dict[str, Counter[tuple[int, str]]] = {}
+    for row in rows:
+        prefixes = prefixes_of(row)
+        if not prefixes:
+            continue
+        group = _VALUES[dimension](row) or NONE
+        calls[group] += 1
+        characters[group] += characters_of(row, prefixes)
+        shared.setdefault(group, Counter()).update(prefixes)
+    out = {}
+    for group, count in calls.items():
+        if count < 2:
+            continue
+        longest = max((size for (size, _), times in shared[group].items() if times >= _MOST * count), default=0)
+        out[group] = min(longest * count / max(characters[group], 1), 1.0)
+    return out
+
+
 def cells_of(group: Group, total: Stats) -> tuple[Cell, ...]:
     """Return the cells of :data:`COLUMNS`."""
     stats = group.stats
@@ -102,6 +144,7 @@ def cells_of(group: Group, total: Stats) -> tuple[Cell, ...]:
         (figures.share(stats.error_rate), "bad" if stats.errors else ""),
         figures.share(stats.hit_ratio),
         figures.share(group.repeats),
+        figures.share(group.stable),
     )
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from promptop_tui.monitor.breakdown import Breakdown, Group, repeats_of
+from promptop_tui.monitor.breakdown import Breakdown, Group, repeats_of, stable_of
 from promptop_tui.monitor.bursts import Burst, bursts_of
 from promptop_tui.monitor.forensics import Finding, findings_of
 from promptop_tui.monitor.snapshot import Query
@@ -23,6 +23,8 @@ BUDGET_S = 0.3
 """Seconds that one search for rows of a filter may take; it goes on where it stopped."""
 LOOKED_AT = 20_000
 """Rows that bursts are looked for in: half a second."""
+SAMPLED = 4_000
+"""Newest rows of a window that shares of stable prefixes are taken from: a tenth of a second."""
 HASHED = 100_000
 """Rows of a window up to which repeats are counted: prompt hashes are in no rollup."""
 
@@ -89,7 +91,8 @@ def break_down(log: LogReader, query: Query, dimension: str, now_ms: int) -> Bre
         repeats = repeats_of(log.window(since, until, by=(dimension, "hash"), where=where).groups, JOIN)
     span = log.span()
     covered = min(until, now_ms) - max(since, span[0] if span else since)
-    groups = tuple(Group(name, stats, repeats.get(name)) for name, stats in window.groups.items())
+    stable = stable_of(log.between(since, until, SAMPLED, where), dimension)
+    groups = tuple(Group(name, stats, repeats.get(name), stable.get(name)) for name, stats in window.groups.items())
     return Breakdown(dimension, window.total, groups, max(covered, 60_000) / 86_400_000)
 
 

@@ -8,7 +8,6 @@ estimate: characters stand for tokens, and today's rates for money.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from promptop import figures
 from promptop.safe import clean_line
 from promptop_tui.monitor.breakdown import quoted
+from promptop_tui.monitor.prefixes import characters_of, prefixes_of
 from promptop_tui.widgets.table import Cell, Column
 
 if TYPE_CHECKING:
@@ -97,23 +97,6 @@ def findings_of(rows: Iterable[StoredRow], rates: Rates) -> tuple[Finding, ...]:
     return tuple(sorted(found.values(), key=lambda each: (-(each.lost_usd or 0.0), -each.tokens, -each.n)))
 
 
-def prefixes_of(row: StoredRow) -> tuple[tuple[int, str], ...]:
-    """Return the growing prefixes of a row as (characters, hash); empty if there are none that can be read."""
-    try:
-        found = json.loads(row.prefix_hashes or "[]")
-        return tuple((int(characters), str(digest)) for characters, digest in found)
-    except (ValueError, TypeError):
-        return ()
-
-
-def _characters(row: StoredRow, prefixes: tuple[tuple[int, str], ...]) -> int:
-    try:
-        counted = sum(int(part) for part in json.loads(row.input_chars or "[]"))
-    except (ValueError, TypeError):
-        counted = 0
-    return max(counted, prefixes[-1][0] if prefixes else 0)
-
-
 def _provider(
     row: StoredRow,
     prefixes: tuple[tuple[int, str], ...],
@@ -125,7 +108,7 @@ def _provider(
     if read is None or tokens is None or tokens < SMALLEST or not prefixes:
         return  # unknown is no miss, and small prompts are not cached
     model, now = row.request_model or "", row.started_ms or 0
-    whole = max(_characters(row, prefixes), 1)
+    whole = max(characters_of(row, prefixes), 1)
     known = [(size, seen.prefixes[model, digest]) for size, digest in prefixes if (model, digest) in seen.prefixes]
     before = seen.prompts.get((row.app or "", row.prompt_name or ""))
     if known:

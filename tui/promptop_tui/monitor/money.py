@@ -42,7 +42,8 @@ class MoneyScreen(ModalScreen[Choice | None]):
     HELP = """\
 Spend of the monitor's window by group. `enter` shows a group's requests, `e` opens its latest kept prompt in the editor
 with its real calls a day. "repeats" is the share of calls whose prompt was sent before in the window: what a response
-cache could answer. It is known where the log keeps hashes, up to 100,000 rows."""
+cache could answer (known where the log keeps hashes, up to 100,000 rows). "prefix" is the share of the input that nine
+calls in ten begin with, among the newest 4,000: what a provider's cache could keep."""
 
     dimension: reactive[str] = reactive(DIMENSIONS[0])
     order: reactive[str] = reactive("spend")
