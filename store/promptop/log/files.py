@@ -132,7 +132,8 @@ def explain(path: Path, error: BaseException) -> PromptopError:
         )
     if "full" in text:
         return PromptopError(f"The disk of {path} is full.", "Free some space, or prune the log: promptop log prune")
-    if "readonly" in text or "read-only" in text or "permission" in text or isinstance(error, PermissionError):
+    closed = path.exists() and not os.access(path.parent, os.W_OK)  # a WAL file cannot be made there
+    if closed or any(word in text for word in ("readonly", "read-only", "permission")):
         return PromptopError(f"{path} cannot be written.", "Check the permissions of the file and of its folder.")
     if path.is_dir():
         return PromptopError(f"{path} is a folder.", "Name a file in it, for example log.db.")

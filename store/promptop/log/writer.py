@@ -158,10 +158,10 @@ class Writer:
         thread.join(timeout)
         if thread.is_alive() and (left := self._queue.qsize() - 1) > 0:
             self._lose(left, "not written in time at the end")
-            _logger.warning(
-                "promptop: %d rows were not written before the end: %s", left, self._last_error or "too slow"
-            )
-        return not thread.is_alive() and self._dropped + self._failed == lost
+        lost = self._dropped + self._failed - lost
+        if lost:
+            _logger.warning("promptop: %d rows were lost at the end: %s", lost, self._last_error or "no time was left")
+        return not thread.is_alive() and not lost
 
     @property
     def stats(self) -> WriterStats:
@@ -283,7 +283,6 @@ class Writer:
                 self._last_error = files.explain(self.path, error).cause
                 if self._stopping:
                     self._lose(len(batch), self._last_error)
-                    self._warn(f"{len(batch)} rows were lost: {self._last_error}")
                     return
                 self._warn(f"the request log cannot be written, {len(batch)} rows wait: {self._last_error}")
                 with contextlib.suppress(Empty):
