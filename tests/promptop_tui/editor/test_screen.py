@@ -293,7 +293,7 @@ async def test_variables_are_counted_with_and_without_their_values(editor: Open,
     front = "---\nsample: {topic: green tea from the hills of Hangzhou}\n---\n"
     path.write_text(front + "About {{topic}} for {{reader}}.")
     async with editor(path, counts=True) as running:
-        says = running.pane.panel.query_one("#filled")
+        says = running.pane.panel.query_one("#sections")
         filled = front + "About green tea from the hills of Hangzhou for {{reader}}."
         tokens = len(encoding("o200k_base").encode_ordinary(filled))
         await running.until(
@@ -327,3 +327,43 @@ async def test_changes_since_the_baseline_are_shown_and_taken_back(editor: Open,
         await running.until(lambda: running.text == path.read_text())
         await running.pilot.press("ctrl+z")
         assert running.text.startswith("Rerite")
+
+
+async def test_messages_have_their_totals(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text("system:\nBe brief.\n\nuser:\nHello there\n\nassistant:\nHi\n\nuser:\nWhat is tea?\n")
+    async with editor(path, counts=True) as running:
+        says = running.pane.panel.query_one("#sections")
+        count = encoding("o200k_base").encode_ordinary
+        user = len(count("Hello there")) + len(count("What is tea?"))
+        await running.until(
+            lambda: str(says.render()) == f"system {len(count('Be brief.'))} · user {user} · assistant 1"
+        )
+
+
+async def test_the_whole_session_by_keys(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text("system:\nCould you please answer in JSON. 请你帮我总结文章，非常感谢。\n\nuser:\n{{article}}\n")
+    async with editor(path, counts=True, size=(160, 48)) as running:
+        await running.until(lambda: running.pane._live.baseline)
+        await running.pilot.press("ctrl+t", "f8")
+        await running.until(lambda: running.pane.trims.edits)
+        await running.pilot.press("s", "escape")
+        trimmed = "system:\nAnswer in JSON. 总结文章。\n\nuser:\n{{article}}\n"
+        assert running.text == trimmed
+        await running.until(lambda: running.pane._live.is_current and "−" in running.table)
+        await running.pilot.press("ctrl+f")
+        await running.until(lambda: running.app.screen.query("#changes-lines"))
+        changes = running.app.screen.query_one("#changes-lines")
+        await running.until(lambda: "+ Answer in JSON. 总结文章。" in str(changes.render()))
+        await running.pilot.press("escape", "f5")
+        await running.until(lambda: any(isinstance(message, OpenInPlayground) for message in running.messages))
+        await running.pilot.press("ctrl+g")
+        await running.until(lambda: running.app.screen.query("#export-text"))
+        await running.pilot.press("down", "down", "w")
+        await running.until(lambda: running.app.screen.query("#path"))
+        await running.pilot.press("enter")
+        await running.until(lambda: (tmp_path / "p-export.prompty").exists())
+        await running.pilot.press("f9")
+        await running.until(lambda: "· saved" in running.status)
+    assert path.read_text() == trimmed

@@ -14,7 +14,7 @@ from textual.getters import query_one
 from textual.message import Message
 from textual.widgets import Input, Label, Static
 
-from promptop.safe import clean_line
+from promptop.safe import clean, clean_line
 from promptop_tui.editor.figures import Demand, Figure, bar, share, signed_percent, usd
 
 Cell = tuple[str, str]
@@ -164,18 +164,18 @@ from the price table of the date above; n/a means that it has no price for the m
                 yield Label(label)
                 yield Input(str(value), id=name, type="integer", max_length=9, compact=True, tooltip=tooltip)
         yield Static(id="budget-bar")
-        yield Static(id="filled", markup=False)
+        yield Static(id="sections", markup=False)
 
     def on_mount(self) -> None:
         """Draw what is known, which is little."""
-        self.show_filled("")
+        self.show_sections("")
         self._draw()
 
-    def show_filled(self, text: str) -> None:
-        """Say what the prompt is with its variables filled; an empty text says nothing."""
-        line = self.query_one("#filled", Static)
-        line.display = bool(text)
-        line.update(clean_line(text))
+    def show_sections(self, text: str) -> None:
+        """Say what the messages take, and the prompt with its variables filled; an empty text says nothing."""
+        lines = self.query_one("#sections", Static)
+        lines.display = bool(text)
+        lines.update(clean(text))
 
     def on_resize(self) -> None:
         """Draw for the new width."""

@@ -32,8 +32,8 @@ from promptop_tui.messages import OpenInEditor, OpenInPlayground
 SHEET = Path(__file__).with_name("editor.tcss")
 
 _STALE_AFTER_S = 0.25
-_FILL_AFTER_S = 0.3
-_LONGEST_FILLED = 200_000
+_SECTIONS_AFTER_S = 0.3
+_LONGEST_SECTIONS = 200_000
 _NARROW = 112
 _LOW = 16
 
@@ -99,8 +99,8 @@ takes theirs (undo brings yours back)."""
         self._stale_timer: Timer | None = None
         self._counted_from = 0
         self._baseline_text = ""
-        self._filled_timer: Timer | None = None
-        self._filled: tuple[int, str] | None = None
+        self._sections_timer: Timer | None = None
+        self._sections: tuple[int, list[str], str] | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out draft, status line and models."""
@@ -182,8 +182,8 @@ takes theirs (undo brings yours back)."""
         self.area.set_totals(self._live.tokens())
         self._show_figures()
         self._ask_lines()
-        if self._filled_timer is None:
-            self._filled_timer = self.set_timer(_FILL_AFTER_S, self._count_filled)
+        if self._sections_timer is None:
+            self._sections_timer = self.set_timer(_SECTIONS_AFTER_S, self._count_sections)
 
     @on(counting.LinesReady)
     def _lines_counted(self, message: counting.LinesReady) -> None:
@@ -230,36 +230,47 @@ takes theirs (undo brings yours back)."""
         self._show_figures()
         self.notify("Changes are measured from this text on.", title="Baseline", markup=False)
 
-    # Variables
+    # Messages and variables
 
-    def _count_filled(self) -> None:
-        """Ask what the prompt is with sample values in place of its variables, if it has any."""
-        self._filled_timer = None
-        if self.area.exact.length > _LONGEST_FILLED or "{{" not in (text := self.area.text):
-            self.panel.show_filled("")
-            return
+    def _count_sections(self) -> None:
+        """Ask for the tokens of each message, and of the prompt with sample values in place of its variables."""
+        self._sections_timer = None
+        text = self.area.text if self.area.exact.length <= _LONGEST_SECTIONS else ""
         try:
             prompt = parse(text)
         except PromptopError:  # front matter that is being typed
             return
         missing = [name for name in prompt.variables if name not in prompt.sample]
-        if not prompt.variables:
-            self.panel.show_filled("")
-        elif len(missing) == len(prompt.variables):
-            self.panel.show_filled(f"variables without sample values: {', '.join(missing)}")
-        else:
+        count = len(prompt.variables) - len(missing)
+        texts = [message.content for message in prompt.messages] if len(prompt.messages) > 1 else []
+        says = ""
+        if count:
             lacks = f", none for {', '.join(missing)}" if missing else ""
-            filled = text[: prompt.body_start] + fill(text[prompt.body_start :], prompt.sample)
-            request = self.context.counting.request_counts(self, [filled], [self._live.encoding])
-            count = f"{len(prompt.variables) - len(missing)} of {len(prompt.variables)}"
-            self._filled = request, f"{count} variables filled{lacks}"
+            says = f"tokens with {count} of {len(prompt.variables)} variables filled{lacks}"
+            texts.append(text[: prompt.body_start] + fill(text[prompt.body_start :], prompt.sample))
+        elif missing:
+            says = f"variables without sample values: {', '.join(missing)}"
+        if texts:
+            roles = [message.role for message in prompt.messages] if len(prompt.messages) > 1 else []
+            request = self.context.counting.request_counts(self, texts, [self._live.encoding])
+            self._sections = request, roles, says
+        else:
+            self.panel.show_sections(says)
 
     @on(counting.SnippetsReady)
-    def _filled_counted(self, message: counting.SnippetsReady) -> None:
-        if self._filled is not None and message.reply.id == self._filled[0]:
-            says, self._filled = self._filled[1], None
-            tokens = message.reply.counts[self._live.encoding][0]
-            self.panel.show_filled(f"{tokens:,} {self._live.encoding} tokens with {says}")
+    def _sections_counted(self, message: counting.SnippetsReady) -> None:
+        if self._sections is None or message.reply.id != self._sections[0]:
+            return
+        (_, roles, says), self._sections = self._sections, None
+        tokens = message.reply.counts[self._live.encoding]
+        by_role: dict[str, int] = {}
+        for role, number in zip(roles, tokens, strict=False):
+            by_role[role] = by_role.get(role, 0) + number
+        lines = [" · ".join(f"{role} {number:,}" for role, number in by_role.items())] if by_role else []
+        if says:
+            is_counted = len(tokens) > len(roles)
+            lines.append(f"{tokens[-1]:,} {self._live.encoding} {says}" if is_counted else says)
+        self.panel.show_sections("\n".join(lines))
 
     # Trims
 
