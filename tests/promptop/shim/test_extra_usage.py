@@ -56,9 +56,10 @@ def test_only_usage_chunks_go_whatever_the_reads(
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\r\r\n", b"\n\r\n"])
 def test_every_place_to_cut_a_stream_in_two(end: bytes) -> None:
-    stream = CHUNK + end + USAGE + end + b"data: [DONE]" + end
-    for place in range(len(stream)):
-        assert hidden(stream[:place], stream[place:]) == (CHUNK + end + b"data: [DONE]" + end, 1)
+    for last in (b"data: [DONE]" + end, b""):
+        stream = CHUNK + end + USAGE + end + last
+        for place in range(len(stream)):
+            assert hidden(stream[:place], stream[place:]) == (CHUNK + end + last, 1)
 
 
 @given(st.binary(max_size=300), st.integers(1, 50))
