@@ -68,6 +68,9 @@ takes theirs (undo brings yours back)."""
         Binding(
             "ctrl+l", "library", "Library", id="editor.library", tooltip="Named prompts and their versions", show=False
         ),
+        Binding(
+            "alt+e", "external", "In $EDITOR", id="editor.external", tooltip="Edit the draft in $EDITOR", show=False
+        ),
         Binding("ctrl+n", "new", "New", id="editor.new", tooltip="Start an empty draft; this one is kept", show=False),
         Binding(
             "ctrl+r",
@@ -341,6 +344,22 @@ takes theirs (undo brings yours back)."""
         self.status.set_class(bool(self._conflict), "-warning")
 
     # To the playground and elsewhere
+
+    def action_external(self) -> None:
+        """Leave the screen to the user's own editor; what it saves is one step of undo."""
+        from textual.app import SuspendNotSupported
+
+        from promptop_tui.editor.external import command, edit_in
+
+        before = self.area.text
+        try:
+            with self.app.suspend():
+                after = edit_in(command(), before)
+        except (PromptopError, SuspendNotSupported) as error:
+            self.notify(clean(str(error)), title="Editor", severity="error", markup=False)
+            return
+        if after != before:
+            self.area.edit_whole(after)
 
     def _parsed(self) -> Prompt | None:
         """Return the draft as a prompt; tell what is wrong with its front matter and return None if it is broken."""
