@@ -68,9 +68,7 @@ takes theirs (undo brings yours back)."""
         Binding(
             "ctrl+l", "library", "Library", id="editor.library", tooltip="Named prompts and their versions", show=False
         ),
-        Binding(
-            "alt+e", "external", "In $EDITOR", id="editor.external", tooltip="Edit the draft in $EDITOR", show=False
-        ),
+        Binding("f11", "external", "In $EDITOR", id="editor.external", tooltip="Edit the draft in $EDITOR", show=False),
         Binding("ctrl+n", "new", "New", id="editor.new", tooltip="Start an empty draft; this one is kept", show=False),
         Binding(
             "ctrl+r",
