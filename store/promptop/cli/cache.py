@@ -1,4 +1,4 @@
-"""Show what the response cache holds, look into an entry, forget entries.
+"""Show what the response cache holds, look into an entry, forget entries; tell from a log what a cache would save.
 
 The memory level lives inside each process and is not seen from here: these commands reach Redis and the file.
 """
@@ -11,6 +11,7 @@ import sys
 from dataclasses import asdict, replace
 
 from promptop.cache import Cache, Key, MemoryLevel, open_cache
+from promptop.cli import cache_simulate
 from promptop.cli.options import add_settings_arguments, settings_of
 from promptop.errors import PromptopError
 from promptop.safe import clean
@@ -18,7 +19,7 @@ from promptop.safe import clean
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="stats|get|clear|expire")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="stats|get|clear|expire|simulate")
     stats = verbs.add_parser("stats", help="entries, bytes and state of each level")
     stats.add_argument("--json", action="store_true", help="for programs")
     get = verbs.add_parser("get", help="print an answer by its key (column cache_key of the log)")
@@ -30,13 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     clear.add_argument("--prompt", default="", metavar="HASH", help="answers to this prompt")
     clear.add_argument("--tag", default="", help="answers with this tag")
     expire = verbs.add_parser("expire", help="forget what has expired")
-    for verb in (stats, get, clear, expire):
+    simulate = verbs.add_parser("simulate", help="what a cache would have saved of the log's calls; sends nothing")
+    cache_simulate.add_arguments(simulate)
+    for verb in (stats, get, clear, expire, simulate):
         add_settings_arguments(verb)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run one sub-command; a level that is out of use makes ``stats`` exit with 1."""
     settings = settings_of(args)
+    if args.verb == "simulate":
+        return cache_simulate.run(args, settings)
     cache = open_cache(replace(settings.cache, memory_mb=0), settings.log_path())
     try:
         if args.verb == "stats":
