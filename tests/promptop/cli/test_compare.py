@@ -58,7 +58,8 @@ def test_models_come_from_the_profile(
 
 
 def test_answers_can_be_shown_as_differences(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*command(url, tmp_path / "log.db", "gpt-4o-mini", "gpt-4o"), "--diff", "-q"]) == 0
+    asked = [*command(url, tmp_path / "log.db", "gpt-4o-mini", "gpt-4o"), "--diff", "-q", "--max-tokens", "80"]
+    assert main(asked) == 0
     first, second = capsys.readouterr().out.split("== gpt-4o ==")
     assert "[-" not in first
     assert "[-" in second

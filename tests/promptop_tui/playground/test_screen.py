@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from promptop.runs import Runner
 from promptop.settings import PlaygroundSettings, Profile, Settings
 from promptop_tui import theme
 from promptop_tui.context import AppContext
+from promptop_tui.counting import Counting
 from promptop_tui.editor.area import PromptArea
 from promptop_tui.messages import OpenInPlayground
 from promptop_tui.playground import screen
@@ -24,6 +26,7 @@ from promptop_tui.playground.grid import AnswerGrid
 from promptop_tui.playground.overlay import DetailsPage, DiffPage
 from promptop_tui.playground.pane import AnswerPane
 from promptop_tui.playground.parameters import ModelList, ParameterColumn
+from promptop_tui.playground.pricing import PriceLine
 from promptop_tui.playground.screen import PlaygroundPane
 from promptop_tui.playground.table import ComparisonTable
 
@@ -43,6 +46,21 @@ class Alone(App[None]):
         self.context = context
         self.runner = runner
         self.told: list[str] = []
+
+    def count(self) -> None:
+        """Give the playground a real counter, as the app does."""
+        self.counting = Counting(self)
+        self.context = replace(self.context, counting=self.counting)
+
+    counting: Counting | None = None
+
+    def on_mount(self) -> None:
+        if self.counting is not None:
+            self.counting.start()
+
+    def on_unmount(self) -> None:
+        if self.counting is not None:
+            self.counting.close()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return self._defaults
@@ -237,14 +255,39 @@ async def test_what_cannot_be_meant_is_said_and_nothing_is_sent(opened: Open, en
 
 
 async def test_the_cap_of_a_session_stops_the_next_run(opened: Open, endpoint: SimulatedEndpoint) -> None:
-    app = opened("gpt-4o", cap=0.0000001)
+    app = opened("gpt-4o", cap=0.00021)
     async with app.run_test(size=(120, 40)) as pilot:
         await ask(app, pilot)
         await until(pilot, lambda: over(app))
         sent = len(endpoint.requests)
         await pilot.press("f5")
+        assert "spent $0.000" in app.told[-1]
         assert "cap" in app.told[-1]
         assert len(endpoint.requests) == sent
+
+
+async def test_a_run_is_priced_before_it_starts_and_the_cap_stops_it(opened: Open, endpoint: SimulatedEndpoint) -> None:
+    app = opened("gpt-4o", "gpt-4o-mini", cap=0.01)
+    app.count()
+    async with app.run_test(size=(120, 40)) as pilot:
+        price = app.query_one(PriceLine)
+        app.query_one(ModelList).select_all()
+        app.query_one("#prompt", PromptArea).load_text("What is prompt engineering?")
+        await until(pilot, lambda: price.ceiling is not None)
+        assert price.ceiling is not None and price.ceiling.usd is not None
+        assert "2 calls, at most $0.000" in str(price.render())
+        app.query_one("#parameter-max_tokens", Input).value = "5000"
+        await until(pilot, lambda: price.ceiling is not None and (price.ceiling.usd or 0) > 0.05)
+        sent = len(endpoint.requests)
+        await pilot.press("f5")
+        assert "may cost $0.05" in app.told[-1]
+        assert "max_tokens" in app.told[-1]
+        assert len(endpoint.requests) == sent
+        app.query_one("#parameter-max_tokens", Input).value = "12"
+        await until(pilot, lambda: price.ceiling is not None and (price.ceiling.usd or 1) < 0.01)
+        await pilot.press("f5")
+        await until(pilot, lambda: over(app))
+        assert len(endpoint.requests) == sent + 2
 
 
 async def test_what_a_model_does_not_take_is_marked_before_it_is_sent(opened: Open) -> None:
@@ -369,15 +412,15 @@ async def test_escape_ends_repeats_and_keeps_those_that_came(opened: Open, endpo
 async def test_a_call_in_full_and_the_difference_of_two_answers(opened: Open) -> None:
     app = opened("gpt-4o-mini", "gpt-4o")
     async with app.run_test(size=(80, 24)) as pilot:
+        app.query_one("#parameter-max_tokens", Input).value = "80"
         await ask(app, pilot)
         await until(pilot, lambda: over(app))
-        app.query_one("#parameter-seed", Input).value = "5"
         app.answers[1].focus()
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, DetailsPage))
         text = str(app.screen.query_one("#page-text").render())
         assert '"model": "gpt-4o"' in text
-        assert '"max_tokens": 12' in text
+        assert '"max_tokens": 80' in text
         assert "first token" in text
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, DetailsPage))

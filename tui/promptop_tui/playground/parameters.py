@@ -116,9 +116,11 @@ class ParameterColumn(VerticalScroll, can_focus=False):
     class Changed(Message):
         """Models or parameters are not what they were."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, price: Static) -> None:
+        """Build the column; ``price`` is shown above what the session has spent."""
         super().__init__(id="parameters")
         self._settings = settings
+        self._price = price
         self._spent = ""
 
     def compose(self) -> ComposeResult:
@@ -140,6 +142,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             yield from self._row(field, start.get(field.name, ""))
         yield from self._row(REPEATS, "1")
         yield Static(id="hint", markup=False)
+        yield self._price
         yield Static(self._spent, id="spent", markup=False)
 
     def _row(self, field: Field, value: str) -> ComposeResult:

@@ -19,7 +19,6 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import DataTable, Static
 
-from promptop import figures
 from promptop.errors import PromptopError
 from promptop.prompts import compose as compose_prompt
 from promptop.prompts import parse
@@ -37,6 +36,8 @@ from promptop_tui.playground.grid import AnswerGrid
 from promptop_tui.playground.overlay import DiffPage
 from promptop_tui.playground.pane import AnswerPane
 from promptop_tui.playground.parameters import ParameterColumn
+from promptop_tui.playground.pricing import Plan, PriceLine
+from promptop_tui.playground.purse import Purse
 from promptop_tui.playground.table import ComparisonTable
 
 FRAMES_PER_SECOND = 10
@@ -105,12 +106,12 @@ class PlaygroundPane(Horizontal):
         self._asked: list[RunRequest] = []
         self._in_flight = 0
         self._given: tuple[str, list[dict[str, Any]]] | None = None
-        self._spent_usd = 0.0
-        self._unpriced = 0
+        self._purse = Purse(context.settings.playground.session_cap_usd)
 
     def compose(self) -> ComposeResult:
         """Lay out parameters, prompt, answers and comparison."""
-        yield ParameterColumn(self._shared.settings)
+        self._price = PriceLine(self._shared.counting, self._plan)
+        yield ParameterColumn(self._shared.settings, self._price)
         with Vertical(id="stage"):
             yield PromptArea(id="prompt", placeholder="Write a prompt here, or press the playground key in the editor.")
             yield Welcome(EMPTY, id="empty", markup=False)
@@ -169,6 +170,21 @@ class PlaygroundPane(Horizontal):
             return self._given[1]
         return parse(text).openai()
 
+    # The price
+
+    @on(ParameterColumn.Changed)
+    @on(PromptArea.Edited)
+    def _run_changed(self) -> None:
+        self._price.settle()
+
+    def _plan(self) -> Plan | None:
+        """Return what would be sent now; None if it cannot be meant, which is said when it is tried."""
+        try:
+            repeats = self.query_one(ParameterColumn).repeats()
+            return self._requests(), repeats + (WARM_UPS if repeats > 1 else 0)
+        except PromptopError:
+            return None
+
     # Running
 
     async def action_run(self) -> None:
@@ -179,6 +195,7 @@ class PlaygroundPane(Horizontal):
         try:
             self._asked = self._requests()
             repeats = self.query_one(ParameterColumn).repeats()
+            self._purse.check(self._price.most(self._asked, repeats + (WARM_UPS if repeats > 1 else 0)))
         except PromptopError as error:
             self.notify(clean(str(error)), title="Not sent", severity="error", markup=False)
             return
@@ -199,7 +216,7 @@ class PlaygroundPane(Horizontal):
         """Begin the next call of the schedule, if there is one and money for it."""
         if self._schedule is None:
             return
-        if self._in_flight == 0 and self._schedule.ended and self._cap_reached():
+        if self._in_flight == 0 and self._schedule.ended and self._purse.empty:
             self._schedule.stop()
             self.notify("The session's cap is reached; the remaining calls are not made.", severity="warning")
         job = self._schedule.next()
@@ -219,10 +236,6 @@ class PlaygroundPane(Horizontal):
             request, on_delta=partial(_hand_over, pane), on_done=partial(self._done_elsewhere, job)
         )
 
-    def _cap_reached(self) -> bool:
-        cap = self._shared.settings.playground.session_cap_usd
-        return bool(cap) and self._spent_usd >= cap
-
     def _requests(self) -> list[RunRequest]:
         """Build the requests; raise :class:`PromptopError` with what is missing or wrong."""
         column = self.query_one(ParameterColumn)
@@ -232,12 +245,6 @@ class PlaygroundPane(Horizontal):
         messages = self._messages()
         if not any(str(message.get("content") or "").strip() for message in messages):
             raise PromptopError("The prompt is empty.", "Write one above, or open one from the editor (F2).")
-        cap = self._shared.settings.playground.session_cap_usd
-        if self._cap_reached():
-            raise PromptopError(
-                f"This session has spent {figures.usd(self._spent_usd)} of its cap of {figures.usd(cap)}.",
-                "Raise session_cap_usd in [playground] of the settings, and start again.",
-            )
         return [self._request(target, messages, values) for target in targets]
 
     def _request(self, target: Target, messages: list[dict[str, Any]], values: dict[str, Any]) -> RunRequest:
@@ -258,10 +265,7 @@ class PlaygroundPane(Horizontal):
         self._in_flight -= 1
         self.query_one(AnswerGrid).panes[event.job.request].finish(result)
         schedule.done(event.job, result)
-        if result.cost_usd is not None:
-            self._spent_usd += result.cost_usd
-        elif result.cost_status == "unpriced":
-            self._unpriced += 1
+        self._purse.take(result)
         self._show_spent()
         self._start_next()
         self._table()
@@ -297,11 +301,7 @@ class PlaygroundPane(Horizontal):
             self._look_at(self.query_one(AnswerGrid).current, focus=True)
 
     def _show_spent(self) -> None:
-        cap = self._shared.settings.playground.session_cap_usd
-        text = f"spent {figures.usd(self._spent_usd)}" + (f" of {figures.usd(cap)}" if cap else "")
-        if self._unpriced:
-            text += f"\n+ {self._unpriced} unpriced"
-        self.query_one(ParameterColumn).show_spent(text)
+        self.query_one(ParameterColumn).show_spent(str(self._purse))
 
     # Comparison
 
