@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from promptop_tui.monitor.breakdown import Breakdown, Group, repeats_of, stable_of
 from promptop_tui.monitor.bursts import Burst, bursts_of
@@ -57,8 +57,8 @@ class RowFound:
 class Findings:
     """What was found among the newest rows of a window."""
 
-    kind: Literal["bursts", "misses"]
-    items: tuple[Burst | Finding, ...]
+    kind: Literal["bursts", "misses", "bookmarks"]
+    items: tuple[Any, ...]
     rows: int
     cut: bool
     """Whether the window has more rows than were looked at."""

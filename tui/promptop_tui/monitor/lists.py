@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Footer, Static
 
 from promptop import figures
-from promptop_tui.monitor import bursts, forensics
+from promptop_tui.monitor import bookmarks, bursts, forensics
 from promptop_tui.monitor.errands import Findings
 from promptop_tui.widgets.table import Cell, Column, VirtualTable
 
@@ -44,6 +44,11 @@ class ListScreen(ModalScreen[Any]):
         """Return what the items come to."""
         raise NotImplementedError
 
+    def title_of(self, found: Findings) -> str:
+        """Return the title over what was found."""
+        looked = f"{figures.count(found.rows)} requests" + (", the newest of the window" if found.cut else "")
+        return f" {self.NAME}, {self._period}: {self.summary(found.items)} in {looked}"
+
     def compose(self) -> ComposeResult:
         """Lay out title and table."""
         yield Static(f" {self.NAME}, {self._period}", id="money-title", markup=False)
@@ -54,16 +59,13 @@ class ListScreen(ModalScreen[Any]):
         """Ask for the items."""
         self.table.empty = "reading …"
         self.table.focus()
-        self._ask()
+        self.call_after_refresh(self._ask)
 
     def watch_found(self, found: Findings | None) -> None:
         """Show what was found."""
         if found is None or not self.is_mounted:
             return
-        looked = f"{figures.count(found.rows)} requests" + (", the newest of the window" if found.cut else "")
-        self.query_one("#money-title", Static).update(
-            f" {self.NAME}, {self._period}: {self.summary(found.items)} in {looked}"
-        )
+        self.query_one("#money-title", Static).update(self.title_of(found))
         self.table.empty = self.EMPTY
         self.table.set_rows(len(found.items), self._cells)
 
@@ -119,3 +121,24 @@ same prompt was asked before; "lost" is what the repeats cost. `enter` shows the
         """Return their number and what was lost."""
         lost = sum(each.lost_usd or 0.0 for each in items)
         return f"{figures.count(sum(each.n for each in items))}, ≈ {figures.usd(lost)} lost,"
+
+
+class BookmarkScreen(ListScreen):
+    """Bookmarks, newest first; returns the one to go to."""
+
+    NAME = "bookmarks"
+    EMPTY = "no bookmarks: k keeps the moment that is looked at"
+    TABLE = bookmarks.COLUMNS
+    HELP = "Moments that were kept with `k`. `enter` shows the window that ends there; `end` is live again."
+
+    def cells(self, item: bookmarks.Bookmark) -> Sequence[Cell]:
+        """Return the cells of a bookmark."""
+        return bookmarks.cells_of(item)
+
+    def title_of(self, found: Findings) -> str:
+        """Return how many there are."""
+        return f" {self.NAME}: {len(found.items)}"
+
+    def summary(self, items: Sequence[Any]) -> str:
+        """Return nothing: the title counts them."""
+        return ""

@@ -21,6 +21,10 @@ VIEWS = {
 """Views of the rows: those above the window's p95, those that failed, were cut, or came without visible text."""
 
 
+SPEEDS = (0, 1, 10, 60, 600)
+"""Seconds of the log in a second of a replay, in the order of the key."""
+
+
 class Looking(Vertical, can_focus=True):
     """The part of the monitor that knows what is looked at; watchers of its state are in the pane."""
 
@@ -48,6 +52,9 @@ class Looking(Vertical, can_focus=True):
             "left_square_bracket", "scrub(-1)", "Earlier", show=False, id="monitor.earlier", tooltip="back in time"
         ),
         Binding("right_square_bracket", "scrub(1)", "Later", show=False, id="monitor.later", tooltip="on in time"),
+        Binding("r", "replay", "Replay", show=False, id="monitor.replay", tooltip="replay: ×1, ×10, ×60, ×600, hold"),
+        Binding("k", "keep", "Keep", show=False, id="monitor.keep", tooltip="keep this moment as a bookmark"),
+        Binding("j", "jump", "Jump", show=False, id="monitor.jump", tooltip="go to a bookmark"),
         Binding("d", "moment", "Drill", show=False, id="monitor.drill", tooltip="requests of the moment that is read"),
         Binding(
             "a", "alerts", "Alerts", show=False, id="monitor.alerts", tooltip="rules of the settings, and their state"
@@ -87,6 +94,8 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     first_chart: reactive[int] = reactive(0)
     log_scale: reactive[bool] = reactive(False)
     cursor: reactive[int | None] = reactive(None)
+    speed: reactive[int] = reactive(0)
+    """Seconds of the log that a replay shows in a second; 0: none runs."""
     zoomed: reactive[bool] = reactive(False, toggle_class="-zoom")
 
     def now_ms(self) -> int:
@@ -104,6 +113,9 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
 
     def action_pause(self) -> None:
         """Hold the window where it is, or let it move again."""
+        if self.speed:
+            self.speed = 0
+            return
         live = self.asked.until_ms is None
         self.asked = replace(self.asked, until_ms=self.now_ms() if live else None)
 
@@ -112,6 +124,24 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         now = self.now_ms()
         until = (self.asked.until_ms or now) + by * self.asked.span.seconds * 250
         self.asked = replace(self.asked, until_ms=None if until >= now else until, moment_ms=None)
+
+    def action_replay(self) -> None:
+        """Let the window run from where it is held, faster each time; from its start if it was live."""
+        if self.asked.until_ms is None:
+            self.asked = replace(self.asked, until_ms=self.now_ms() - self.asked.span.seconds * 1000, moment_ms=None)
+        self.speed = SPEEDS[(SPEEDS.index(self.speed) + 1) % len(SPEEDS)] if self.speed in SPEEDS else SPEEDS[1]
+
+    def advance(self, seconds: float) -> None:
+        """Move a replay on by so many seconds of the wall clock; it ends in the present."""
+        if not self.speed or self.asked.until_ms is None:
+            self.speed = 0
+            return
+        until = self.asked.until_ms + round(seconds * self.speed * 1000)
+        if until >= self.now_ms():
+            self.speed = 0
+            self.asked = replace(self.asked, until_ms=None)
+        else:
+            self.asked = replace(self.asked, until_ms=until)
 
     def action_moment(self) -> None:
         """Show the requests of the moment that is read on the chart."""

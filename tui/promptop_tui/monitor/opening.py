@@ -10,6 +10,8 @@ from textual import getters
 from promptop.alerts import Alert
 from promptop.errors import PromptopError
 from promptop.safe import clean, clean_line
+from promptop.settings import state_dir
+from promptop_tui.monitor import bookmarks
 from promptop_tui.monitor.alarms import AlarmNews, sentence
 from promptop_tui.monitor.errands import RowFound
 from promptop_tui.monitor.handover import message_for
@@ -166,3 +168,33 @@ class Opening(Looking):
         if finding is not None:
             moment = (finding.first_ms, finding.last_ms + 1)
             self.asked = replace(self.asked, moment_ms=moment, view="misses", view_terms=finding.filter)
+
+    def action_keep(self) -> None:
+        """Keep the moment that is looked at."""
+        path = state_dir() / "bookmarks.json"
+        until = self.asked.until_ms or self.now_ms()
+        made = bookmarks.Bookmark(until, self.asked.span.name, self.asked.filter)
+        try:
+            bookmarks.save(path, (made, *(each for each in bookmarks.load(path) if each != made)))
+        except OSError as error:
+            self.tell(f"{path} cannot be written ({error.strerror}).", "Check the permissions of its folder.")
+            return
+        self.notify("This moment is kept: j lists them.", markup=False)
+
+    def action_jump(self) -> None:
+        """Go to a bookmark."""
+        from promptop_tui.monitor.errands import Findings
+        from promptop_tui.monitor.lists import BookmarkScreen
+
+        kept = bookmarks.load(state_dir() / "bookmarks.json")
+
+        def show() -> None:
+            screen.found = Findings("bookmarks", kept, len(kept), False)
+
+        screen = BookmarkScreen("", show)
+        self.app.push_screen(screen, self._after_jump)
+
+    def _after_jump(self, chosen: bookmarks.Bookmark | None) -> None:
+        if chosen is not None:
+            self.speed = 0
+            self.asked = chosen.query

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from textual import getters, on
@@ -79,6 +80,7 @@ class MonitorPane(Opening):
         )
         self._timer: Timer | None = None
         self._chart_count = 1
+        self._looked = monotonic()
         self._loading_older = False
 
     # Life
@@ -136,7 +138,13 @@ class MonitorPane(Opening):
         self.post_message(self.Answered(self, answer))
 
     def _look(self) -> None:
-        if self._reader.idle and self.asked.until_ms is None:
+        if not self._reader.idle:
+            return
+        now = monotonic()
+        gone, self._looked = now - self._looked, now
+        if self.speed:
+            self.advance(gone)  # asks by itself
+        elif self.asked.until_ms is None:
             self._reader.ask(self.asked)
 
     def watch_asked(self, asked: Query) -> None:
@@ -234,6 +242,12 @@ class MonitorPane(Opening):
         """Show other charts."""
         self._show_charts()
 
+    def watch_speed(self, speed: int) -> None:
+        """Say how fast a replay runs."""
+        self._looked = monotonic()
+        if self.is_mounted:
+            self.status.speed = speed
+
     def watch_log_scale(self) -> None:
         """Show the other scale."""
         self._show_charts()
@@ -277,6 +291,7 @@ class MonitorPane(Opening):
 
     @on(VirtualTable.AtEnd)
     def _on_end(self) -> None:
+        self.speed = 0
         if not self.asked.tails:
             self.asked = replace(self.asked, until_ms=None, moment_ms=None)
         elif self.table.feed.waiting:

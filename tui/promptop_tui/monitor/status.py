@@ -35,6 +35,8 @@ class StatusLine(Widget):
     waiting: reactive[int] = reactive(0)
     """Rows that came since the user scrolled away from the end of the table."""
 
+    speed: reactive[int] = reactive(0)
+    """Seconds of the log in a second of a replay; 0: none runs."""
     firing: reactive[int] = reactive(0)
     """Alerts that fire."""
     order: reactive[str] = reactive("time")
@@ -49,8 +51,9 @@ class StatusLine(Widget):
         else:
             moment = datetime.fromtimestamp(query.until_ms / 1000)
             far = snapshot.now_ms - query.until_ms > 43_200_000
-            parts.append((f"❚❚ until {moment:%d %b %H:%M}" if far else f"❚❚ until {moment:%H:%M:%S}", "paused"))
-            parts.append((" space: live ", "note"))
+            sign = f"▶ ×{self.speed}" if self.speed else "❚❚"
+            parts.append((f"{sign} until {moment:%d %b %H:%M}" if far else f"{sign} until {moment:%H:%M:%S}", "paused"))
+            parts.append((" space: hold " if self.speed else " space: live ", "note"))
         for key, name in enumerate(SPANS, 1):
             chosen = name == query.span.name
             parts.append((f" {key} ", "note"))
