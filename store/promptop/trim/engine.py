@@ -62,7 +62,9 @@ def chosen(select: Iterable[str] = (), *, safe_only: bool = False) -> tuple[Rule
 def find(text: str, rules: Sequence[Rule] = RULES) -> list[Edit]:
     """Return edits that may be applied to ``text``, one by one or together: in order, none over another."""
     zones = Zones(text)
-    taken: list[Edit] = []
+    line_of = _Lines(text)
+    taken: list[Edit] = []  # sorted by start, so that a neighbour is found by bisection
+    starts: list[int] = []
     for rule in rules:
         for proposal in rule.find(zones):
             start, end, after = proposal.start, proposal.end, proposal.after
@@ -71,11 +73,22 @@ def find(text: str, rules: Sequence[Rule] = RULES) -> list[Edit]:
                 continue
             if negations(before) != negations(after) and not rule.may_enter_zones and rule.id != "repeated-sentence":
                 continue
-            if any((edit.start < end and start < edit.end) or edit.start == start for edit in taken):
+            at = bisect_left(starts, start)
+            if (at and taken[at - 1].end > start) or (at < len(starts) and (starts[at] < end or starts[at] == start)):
                 continue
-            taken.append(Edit(rule.id, rule.severity, start, end, before, after, text.count("\n", 0, start) + 1))
-    taken.sort(key=lambda edit: edit.start)
+            starts.insert(at, start)
+            taken.insert(at, Edit(rule.id, rule.severity, start, end, before, after, line_of(start)))
     return _with_zones_kept(text, zones, _without_emptying(text, zones, taken))
+
+
+class _Lines:
+    """Line numbers, from 1, by offset."""
+
+    def __init__(self, text: str) -> None:
+        self._ends = [found.start() for found in re.finditer("\n", text)]
+
+    def __call__(self, offset: int) -> int:
+        return bisect_left(self._ends, offset) + 1
 
 
 def _with_zones_kept(text: str, zones: Zones, edits: list[Edit]) -> list[Edit]:
@@ -91,10 +104,17 @@ def _with_zones_kept(text: str, zones: Zones, edits: list[Edit]) -> list[Edit]:
     if kept(outside):
         return edits
     good: list[Edit] = []
-    for edit in outside:
-        if kept([*good, edit]):
-            good.append(edit)
-    return [edit for edit in edits if edit.rule in zone_rules or edit in good]
+
+    def add(some: list[Edit]) -> None:  # by halves: nearly all of them are good
+        if kept(sorted([*good, *some], key=lambda edit: edit.start)):
+            good.extend(some)
+        elif len(some) > 1:
+            add(some[: len(some) // 2])
+            add(some[len(some) // 2 :])
+
+    add(outside)
+    allowed = {(edit.start, edit.end) for edit in good}
+    return [edit for edit in edits if edit.rule in zone_rules or (edit.start, edit.end) in allowed]
 
 
 def _without_emptying(text: str, zones: Zones, edits: list[Edit]) -> list[Edit]:
@@ -105,7 +125,7 @@ def _without_emptying(text: str, zones: Zones, edits: list[Edit]) -> list[Edit]:
         if inside and re.search(r"\w", text[start:end]):
             rest = apply(text[start:end], [replace(e, start=e.start - start, end=e.end - start) for e in inside])
             if not re.search(r"\w", rest):
-                kept = [edit for edit in kept if edit not in inside]
+                kept = [edit for edit in kept if not start <= edit.start < end]
     return kept
 
 
@@ -150,10 +170,15 @@ def trim(text: str, encoding: str, rules: Sequence[Rule] = RULES) -> Trimmed:
             done.append(replace(edit, tokens_saved=saved))
         if not done:
             break
-        for edit in done:  # from the end, so that offsets of those before stay true
-            start, end = origin[edit.start], origin[edit.end]
-            applied.append(replace(edit, start=start, end=end))
-            origin[edit.start : edit.end] = [start] * len(edit.after)
+        moved: list[int] = []
+        at = 0
+        for edit in reversed(done):
+            start = origin[edit.start]
+            applied.append(replace(edit, start=start, end=origin[edit.end]))
+            moved += origin[at : edit.start]
+            moved += [start] * len(edit.after)
+            at = edit.end
+        origin = moved + origin[at:]
         current = document.text
     edits = _merged(text, current, origin, applied)
     return Trimmed(current, edits, first_count, document.count)
@@ -173,8 +198,9 @@ def _merged(text: str, result: str, origin: list[int], applied: list[Edit]) -> t
         else:
             merged.append(edit)
     told = []
+    line_of = _Lines(text)
     for edit in merged:
         after = result[bisect_left(origin, edit.start) : bisect_left(origin, edit.end)]
         before = text[edit.start : edit.end]
-        told.append(replace(edit, before=before, after=after, line=text.count("\n", 0, edit.start) + 1))
+        told.append(replace(edit, before=before, after=after, line=line_of(edit.start)))
     return tuple(told)
