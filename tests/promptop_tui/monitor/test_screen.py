@@ -39,6 +39,17 @@ async def test_tiles_charts_and_rows_are_there(hour: Path, size: tuple[int, int]
         assert app.pane.table.size.height >= 8
 
 
+async def test_simulated_rows_are_labelled_in_any_log(log_path: Path) -> None:
+    write(log_path, [row(5)])
+    app = Host(log_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        await pilot.pause()
+        assert "SIMULATED" not in screen_text(app)
+        write(log_path, [row(1, simulated=1)])
+        await until(pilot, lambda: "SIMULATED" in screen_text(app))
+
+
 async def test_a_tiny_terminal_still_shows_figures_and_rows(hour: Path) -> None:
     app = Host(hour)
     async with app.run_test(size=(40, 10)) as pilot:

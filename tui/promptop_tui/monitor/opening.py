@@ -120,7 +120,7 @@ class Opening(Looking):
         screen = MoneyScreen(
             self._period(query),
             lambda dimension: self._reader.break_down(query, dimension),
-            simulated=self._shared.simulated,
+            simulated=self.status.simulated,
         )
         self.app.push_screen(screen, self._after_money)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Line = tuple[str, str, str]
 """Name, value, tone (as in the table); a name alone is a heading."""
 
-_BAR = 36
+_BAR = 24
 _SHOWN = 20_000
 """Characters of a message that are shown."""
 
@@ -63,7 +63,7 @@ def _section(title: str, lines: Iterator[Line]) -> list[Line]:
 def _head(row: StoredRow) -> Iterator[Line]:
     status, tone = status_of(row)
     if row.simulated:
-        yield "SIMULATED", "traffic of the simulated endpoint: no money was spent", "accent"
+        yield "SIMULATED", "nothing was called, no money was spent", "accent"
     if row.started_ms is not None:
         try:
             start = datetime.fromtimestamp(row.started_ms / 1000)
@@ -111,7 +111,7 @@ def waterfall(row: StoredRow) -> Iterator[Line]:
         ("closing", row.duration_s, row.total_s),
     )
     for name, start, stop in marks:
-        if start is None or stop is None or stop < start:
+        if start is None or stop is None or stop - start < 0.00005:
             continue
         first = round(start / end * _BAR)
         length = max(round(stop / end * _BAR) - first, 1)

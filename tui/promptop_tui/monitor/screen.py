@@ -176,6 +176,9 @@ class MonitorPane(Opening):
                 limited = answer.query.rows_filter or answer.query.moment_ms
                 self.table.empty = "no request like this; esc: show all" if limited else ""
                 self.status.waiting = self.table.unseen
+                marked = any(row.simulated for row in answer.fresh)
+                kept = self.status.simulated and not answer.restart
+                self.status.simulated = self._shared.simulated or marked or kept
                 self.shown = answer
             self._reader.taken()
             if answer.restart and self.table.hungry:
