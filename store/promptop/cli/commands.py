@@ -11,6 +11,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cost": ("promptop.cli.cost", "what a call of so many tokens costs, by model"),
     "trim": ("promptop.cli.trim", "say a prompt with fewer tokens, by rules"),
     "lint": ("promptop.cli.lint", "what a prompt leaves open or asks that a model does badly"),
+    "check": ("promptop.cli.check", "hold prompts to the tokens of prompts.lock, for CI"),
     "diff": ("promptop.cli.diff", "what changed between two prompts, in words, tokens and dollars"),
     "export": ("promptop.cli.export", "a prompt as JSON, prompty, curl, Python and other forms"),
     "models": ("promptop.cli.models", "the catalogue: prices, windows, tokenizers"),
