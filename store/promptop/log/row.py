@@ -89,6 +89,9 @@ class Row:
     bytes_received: int | None = column("INTEGER", "response body on the wire, bytes")
     bytes_decoded: int | None = column("INTEGER", "response body after decompression, bytes")
     input_chars: str | None = column("TEXT", "JSON [Latin, CJK, code, other] characters of the input")
+    input_o200k_tokens: int | None = column(
+        "INTEGER", "o200k tokens of the input's text, if the process had a tokenizer"
+    )
     output_chars: str | None = column("TEXT", "JSON [Latin, CJK, code, other] characters of the output")
     # Usage
     usage_input_tokens: int | None = column(

@@ -110,7 +110,12 @@ def _second(connection: sqlite3.Connection) -> None:
     )
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second)
+def _third(connection: sqlite3.Connection) -> None:
+    """Version 3: our o200k count beside the server's, from which the factors of other tokenizers are learned."""
+    connection.execute("ALTER TABLE requests ADD COLUMN input_o200k_tokens INTEGER")
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third)
 VERSION = len(STEPS)
 
 

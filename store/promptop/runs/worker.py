@@ -92,6 +92,18 @@ class Outbox:
         return True
 
 
+async def _warm() -> None:
+    """Load what calls will need: the tokenizer first, whose ranks hold the interpreter's lock for 0.2 s.
+
+    A call needs the SDK before its clock starts, so that it cannot run into that. The tokenizer lets rows carry our own
+    count beside the server's, from which the factors of other models are learned.
+    """
+    from promptop.tokens import encoding
+
+    await asyncio.to_thread(encoding, "o200k_base")
+    await load_sdk()
+
+
 class Worker:
     """Makes calls as frames ask for them."""
 
@@ -106,7 +118,7 @@ class Worker:
         kind, *rest = frame
         if kind == "open":
             self._endpoints = Endpoints(**rest[0])
-            self._begin(load_sdk())
+            self._begin(_warm())
         elif kind == "start":
             self._begin(self._call(*rest))
         elif kind == "cancel" and rest[0] in self._calls:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from functools import lru_cache
 
 Chars = tuple[int, int, int, int]
+O200K_LIMIT = 400_000
+"""Characters that are counted at most: about 40 ms on the log's writer thread, with the interpreter's lock released."""
 _FRESH_S = 60.0
 _UNIT = 1_000_000
 
@@ -27,3 +30,20 @@ def _rates(model: str, _minute: float) -> tuple[float, ...]:
     units: tuple[Chars, ...] = ((_UNIT, 0, 0, 0), (0, _UNIT, 0, 0), (0, 0, _UNIT, 0), (0, 0, 0, _UNIT))
     rates = [for_model(model, {}, unit).tokens / _UNIT for unit in units]
     return (*rates, frame.per_message, frame.priming)
+
+
+def o200k_if_loaded(text: str) -> int | None:
+    """Return the o200k tokens of ``text`` where this process holds that tokenizer already; None elsewhere.
+
+    Nothing is loaded for it: ours is looked for among the loaded modules, then the host's own tiktoken.
+    """
+    if len(text) > O200K_LIMIT:
+        return None
+    ours = sys.modules.get("promptop.tokens.ranks")
+    encoding = ours.loaded("o200k_base") if ours is not None else None
+    if encoding is None:
+        registry = sys.modules.get("tiktoken.registry")
+        encoding = registry.ENCODINGS.get("o200k_base") if registry is not None else None
+    if encoding is None:
+        return None
+    return len(encoding.encode_ordinary(text.encode("utf-8", "replace").decode()))

@@ -12,7 +12,7 @@ from promptop.shim import redact, request
 from promptop.shim.boundary import count_fault
 from promptop.shim.dialects import loads, string
 from promptop.shim.digest import Digest
-from promptop.shim.estimate import tokens
+from promptop.shim.estimate import o200k_if_loaded, tokens
 from promptop.shim.extra_usage import LARGEST_BODY
 from promptop.shim.note import tags_json
 from promptop.shim.usage import Usage, amount, normalise
@@ -222,6 +222,7 @@ def _usage(row: Row, asked: request.Asked, digest: Digest, usage: Usage) -> None
     if given:
         chars = chars_by_script(given)
         row.input_chars = _json(chars)
+        row.input_o200k_tokens = o200k_if_loaded(given)
         messages = (asked.messages or 0) if row.operation_name == "chat" else 0
         row.estimate_input_tokens = tokens(model, chars, messages)
     answer = digest.chars()

@@ -206,8 +206,21 @@ def _unpacked(file: str) -> tuple[bytes, list[bytes], list[tuple[int, int]]]:
     return lengths, tokens, [(start, count) for start, count in entry["ids"]]
 
 
-@cache
+def loaded(name: str) -> tiktoken.Encoding | None:
+    """Return the encoding if this process has built it already; nothing is loaded."""
+    return _built.get(name)
+
+
+_built: dict[str, tiktoken.Encoding] = {}
+
+
 def _build(name: str) -> tiktoken.Encoding:
+    if name not in _built:
+        _built[name] = _made(name)
+    return _built[name]
+
+
+def _made(name: str) -> tiktoken.Encoding:
     import tiktoken
 
     spec = vocabulary(name)

@@ -132,6 +132,9 @@ def test_rows_of_the_log_become_samples() -> None:
     }
     assert factors.sample_from_row(row) == Sample("m-2", (1, 2, 3, 4), 9, None, 2, False, 5)
     assert factors.sample_from_row({**row, "simulated": 1}) == Sample("m-2", (1, 2, 3, 4), 9, None, 2, True, 5)
+    counted = factors.sample_from_row({**row, "input_o200k_tokens": 7})
+    assert counted is not None
+    assert counted.o200k == 7
     for change in (
         {"usage_source": "estimated"},
         {"usage_input_tokens": None},
