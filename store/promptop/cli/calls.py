@@ -16,6 +16,7 @@ from promptop import figures
 from promptop.cli.options import add_settings_arguments, settings_of
 from promptop.errors import PromptopError, UsageError
 from promptop.prompts import Prompt, parse
+from promptop.runs import Endpoints
 from promptop.runs.ceiling import Ceiling, ceiling, text_of
 from promptop.runs.request import RunRequest, check_stops, unescape
 from promptop.runs.result import Progress, RunResult
@@ -43,6 +44,7 @@ def add_call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retries", type=int, default=2, metavar="N", help="after 429, 5xx, failed connections")
     parser.add_argument("--base-url", metavar="URL", help="endpoint, instead of a profile's")
     parser.add_argument("--max-usd", type=float, metavar="USD", help="send nothing if it may cost more than this")
+    parser.add_argument("--cache", action="store_true", help="ask the response cache first, and keep the answer")
     parser.add_argument("--json", action="store_true", help="figures and text as JSON, nothing else on stdout")
     parser.add_argument("-q", "--quiet", action="store_true", help="no figures on stderr")
     add_settings_arguments(parser)
@@ -62,6 +64,17 @@ def settings_for(args: argparse.Namespace) -> Settings:
     if chosen.api_key_env and not os.environ.get(chosen.api_key_env):
         chosen = replace(chosen, api_key_env="")  # a local server needs no key
     return replace(settings, profiles={**settings.profiles, chosen.name: chosen}, profile=chosen.name)
+
+
+def open_endpoints(settings: Settings, app: str) -> Endpoints:
+    """Return the endpoints of a command; a cache that fails is told on stderr once."""
+    return Endpoints(
+        log=settings.log_path(),
+        app=app,
+        bodies=settings.log.bodies,
+        cache=settings.cache,
+        notice=lambda text: print(clean_line(text), file=sys.stderr),
+    )
 
 
 def read_prompt(args: argparse.Namespace) -> Prompt:
@@ -108,6 +121,7 @@ def requests_for(
                 messages=messages,
                 prompt_name=prompt.name or None,
                 retries=max(0, args.retries),
+                cache=args.cache,
                 **parameters,
             )
         )
@@ -213,6 +227,9 @@ def figures_line(result: RunResult) -> str:
         "cost n/a" if result.cost_usd is None else f"{about}{figures.usd(result.cost_usd)}",
         clean_line(result.finish_reason or (result.error.type if result.error else "no finish reason"), 40),
     ]
+    if result.cache_hit:
+        saved = result.row.saved_usd if result.row is not None else None
+        pieces.append(f"{result.cache_hit} hit" + (f", saved {figures.usd(saved)}" if saved is not None else ""))
     return " · ".join(pieces)
 
 
@@ -224,6 +241,8 @@ def notes(result: RunResult) -> list[str]:
         for attempt in result.attempts[:-1]
         if attempt.error is not None and attempt.wait_s
     ]
+    if result.cache_refusal:
+        lines.append(f"the cache was not asked: {result.cache_refusal}")
     if result.error is not None:
         lines.append(f"error: {result.error}")
     return lines

@@ -22,12 +22,13 @@ from promptop.cli.calls import (
     check_cost,
     exit_code,
     notes,
+    open_endpoints,
     read_prompt,
     requests_for,
     settings_for,
 )
 from promptop.errors import UsageError
-from promptop.runs import Endpoints, Progress, RunRequest, RunResult
+from promptop.runs import Progress, RunRequest, RunResult
 from promptop.runs import run as run_call
 from promptop.runs.comparison import BEST, COLUMNS, compare, ending, repeated
 from promptop.runs.repeat import Job, Schedule, work_through
@@ -64,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     requests = requests_for(args, settings, prompt, specs)
     if args.repeat < 1 or args.warm_up < 0 or args.concurrency < 1:
         raise UsageError("--repeat and --concurrency start at 1, --warm-up at 0.", "Leave them out for a single run.")
+    if args.cache and args.repeat > 1:
+        raise UsageError("--cache and --repeat exclude each other.", "A repeated call is measured; a hit is none.")
     priced = check_cost(args, requests, args.repeat + args.warm_up if args.repeat > 1 else 1)
     if priced is not None and not args.quiet and not args.json:
         print(str(priced), file=sys.stderr)
@@ -122,7 +125,7 @@ async def _work(
     schedule: Schedule, requests: Sequence[RunRequest], settings: Settings, concurrency: int, *, progress_shown: bool
 ) -> bool:
     """Work through a schedule; return whether Ctrl-C ended it early."""
-    endpoints = Endpoints(log=settings.log_path(), app="promptop compare", bodies=settings.log.bodies)
+    endpoints = open_endpoints(settings, "promptop compare")
     running: set[Progress] = set()
     stopped = False
 
@@ -193,7 +196,7 @@ def repeated_table(requests: Sequence[RunRequest], kept: Sequence[Sequence[RunRe
 
 
 async def _calls(requests: Sequence[RunRequest], settings: Settings, *, progress_shown: bool) -> list[RunResult]:
-    endpoints = Endpoints(log=settings.log_path(), app="promptop compare", bodies=settings.log.bodies)
+    endpoints = open_endpoints(settings, "promptop compare")
     calls = [Progress() for _ in requests]
     ended = 0
 

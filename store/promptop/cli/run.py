@@ -17,12 +17,13 @@ from promptop.cli.calls import (
     exit_code,
     figures_line,
     notes,
+    open_endpoints,
     read_prompt,
     requests_for,
     settings_for,
 )
 from promptop.errors import UsageError
-from promptop.runs import Delta, Endpoints, Progress, RunRequest, RunResult
+from promptop.runs import Delta, Progress, RunRequest, RunResult
 from promptop.runs import run as run_call
 from promptop.safe import clean
 from promptop.settings import Settings
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _call(request: RunRequest, settings: Settings, *, quiet: bool) -> RunResult:
-    endpoints = Endpoints(log=settings.log_path(), app="promptop run", bodies=settings.log.bodies)
+    endpoints = open_endpoints(settings, "promptop run")
     progress = Progress()
     answer = _Printer(progress)
     try:

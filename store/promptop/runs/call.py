@@ -100,7 +100,7 @@ class _Call:
         """Try until it went well, cannot be helped, or the retries are used up; return the last error."""
         request, progress = self.request, self.progress
         try:
-            client = await self.endpoints.client(request.profile)
+            client = await self.endpoints.client(request.profile, cached=request.cache)
         except PromptopError as unavailable:
             return explain.explain(unavailable, request)
         model = find_model(request)
@@ -256,6 +256,7 @@ class _Call:
             request_body=self.body,
             response_id=answer.response_id,
             row=row,
+            cache_refusal=self.endpoints.refusal(self.body) if self.request.cache and self.body else "",
             **{name: getattr(stamps, name, None) for name in _STAMPS},
         )
 

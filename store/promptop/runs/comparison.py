@@ -66,22 +66,27 @@ def compare(results: Sequence[RunResult | None], columns: Sequence[Column] = COL
 def compare_groups(groups: Sequence[Sequence[RunResult]], columns: Sequence[Column] = COLUMNS) -> list[list[Cell]]:
     """Return a row of cells per group of repeated calls: medians of those that went well, the best ones marked.
 
-    Of a group where none went well, the last call's figures are shown, and are never the best.
+    Of a group where none went well, the last call's figures are shown, and are never the best; nor are those of a hit
+    of the cache, which say nothing about the model.
     """
     rows: list[list[Cell]] = [[] for _ in groups]
     for column in columns:
         values = [_median(group, column) for group in groups]
-        counted = [value for value, group in zip(values, groups, strict=True) if value is not None and _well(group)]
+        counted = [value for value, group in zip(values, groups, strict=True) if value is not None and _rated(group)]
         best = None
         if column.better is not None and len(counted) > 1 and min(counted) != max(counted):
             best = column.better(counted)
         for row, group, value in zip(rows, groups, values, strict=True):
-            row.append(Cell(_shown(group, column, value), value is not None and value == best and bool(_well(group))))
+            row.append(Cell(_shown(group, column, value), value is not None and value == best and _rated(group)))
     return rows
 
 
 def _well(group: Sequence[RunResult]) -> list[RunResult]:
     return [result for result in group if result.state == "done"]
+
+
+def _rated(group: Sequence[RunResult]) -> bool:
+    return any(not result.cache_hit for result in _well(group))
 
 
 def _median(group: Sequence[RunResult], column: Column) -> float | None:
@@ -129,10 +134,11 @@ def _with_interval(metric: Metric, summary: Summary) -> str:
 
 
 def ending(result: RunResult | None) -> str:
-    """Return why a call ended, in one word."""
+    """Return why a call ended, in one word, and whether the cache answered it."""
     if result is None:
         return ""
-    return clean_line(result.error.type if result.error is not None else result.finish_reason or "–", 24)
+    ended = clean_line(result.error.type if result.error is not None else result.finish_reason or "–", 24)
+    return f"{ended} · {clean_line(result.cache_hit, 12)} hit" if result.cache_hit else ended
 
 
 def verdicts(titles: Sequence[str], groups: Sequence[Sequence[RunResult]]) -> list[str]:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from promptop.settings import Profile
+from promptop.settings import CacheSettings, Profile, Settings
 
 if TYPE_CHECKING:
     import httpx2
     from openai import AsyncOpenAI
 
+    from promptop.cache import Cache
     from promptop.log import Writer
     from promptop.log.items import Bodies
 
@@ -52,14 +53,23 @@ class Endpoints:
         tags: Mapping[str, str] | None = None,
         bodies: str | None = None,
         simulated: bool = False,
+        cache: CacheSettings | None = None,
+        notice: Callable[[str], None] | None = None,
     ) -> None:
-        """Keep the options of the logging transport; nothing is opened or imported yet."""
+        """Keep the options of the logging transport; nothing is opened or imported yet.
+
+        ``cache`` is used for requests that ask for it, and for no other; ``notice`` is told when its Redis fails.
+        """
         self._log = log
         self._app = app
         self._tags = tags
         self._bodies = bodies
         self._simulated = simulated
-        self._clients: dict[tuple[str, str, str], AsyncOpenAI] = {}
+        self._cache_settings = cache
+        self._notice = notice
+        self._cache: Cache | None = None
+        self._inner: dict[tuple[str, str, str], httpx2.AsyncHTTPTransport] = {}
+        self._clients: dict[tuple[tuple[str, str, str], bool], AsyncOpenAI] = {}
         self._keys: dict[str, str] = {}
         self._learned: dict[tuple[str, str], Learned] = {}
         self._lock = asyncio.Lock()
@@ -68,17 +78,22 @@ class Endpoints:
         """Return what this model of this endpoint was found to refuse; callers add to it."""
         return self._learned.setdefault((profile.base_url, model), Learned())
 
-    async def client(self, profile: Profile) -> AsyncOpenAI:
-        """Return the client of a profile; raise :class:`promptop.errors.PromptopError` if its key cannot be had."""
+    async def client(self, profile: Profile, *, cached: bool = False) -> AsyncOpenAI:
+        """Return the client of a profile, one that asks the cache first if ``cached``; both share their connections.
+
+        Raises :class:`promptop.errors.PromptopError` if the profile's key or the cache's address cannot be had.
+        """
+        cached = cached and self._cache_settings is not None
+        place = _identity(profile), cached
         async with self._lock:
-            known = self._clients.get(_identity(profile))
+            known = self._clients.get(place)
             if known is not None:
                 return known
             # A key command may ask a password manager, and importing openai takes 0.8 to 1.1 s: neither may hold up
             # the calls that are already streaming on this loop.
             key = await asyncio.to_thread(profile.api_key)
-            made = await asyncio.to_thread(self._make, profile, key)
-            self._clients[_identity(profile)] = made
+            made = await asyncio.to_thread(self._make, profile, key, cached)
+            self._clients[place] = made
             self._keys[profile.name] = key
             return made
 
@@ -86,7 +101,16 @@ class Endpoints:
         """Return the keys in use, so that they can be cut out of messages."""
         return tuple(key for key in self._keys.values() if key)
 
-    def _make(self, profile: Profile, key: str) -> AsyncOpenAI:
+    def refusal(self, body: Mapping[str, Any]) -> str:
+        """Say why the cache is not asked for a request with this body; empty if it is, or there is none."""
+        if self._cache_settings is None:
+            return ""
+        from promptop.cache import key_of, policy_of
+
+        key = key_of("", "/chat/completions", body, policy_of(self._cache_settings))
+        return key.refusal if key is not None else ""
+
+    def _make(self, profile: Profile, key: str, cached: bool) -> AsyncOpenAI:
         import httpx2
         from openai import AsyncOpenAI
 
@@ -95,9 +119,13 @@ class Endpoints:
         limits = httpx2.Limits(
             max_connections=CONNECTIONS, max_keepalive_connections=KEEP_ALIVE, keepalive_expiry=KEEP_ALIVE_S
         )
-        inner = httpx2.AsyncHTTPTransport(http2=True, limits=limits, proxy=_proxy_for(profile.base_url))
+        place = _identity(profile)
+        if place not in self._inner:
+            self._inner[place] = httpx2.AsyncHTTPTransport(
+                http2=True, limits=limits, proxy=_proxy_for(profile.base_url)
+            )
         transport: httpx2.AsyncBaseTransport = promptop.transport(
-            inner,
+            self._inner[place],
             asynchronous=True,
             family="httpx2",
             log=self._log,
@@ -105,6 +133,7 @@ class Endpoints:
             tags=self._tags,
             bodies=cast("Bodies | None", self._bodies),
             simulated=self._simulated,
+            **(self._caching() if cached else {}),
         )
         timeout = httpx2.Timeout(profile.timeout_s, connect=profile.connect_timeout_s)
         hooks: dict[str, list[Any]] = {} if key else {"request": [_without_key]}
@@ -118,6 +147,17 @@ class Endpoints:
                 transport=transport, timeout=timeout, follow_redirects=True, event_hooks=hooks
             ),
         )
+
+    def _caching(self) -> dict[str, Any]:
+        """Return the options of the transport that concern the cache, which is opened with the first of them."""
+        from promptop.cache import open_cache, policy_of
+
+        settings = self._cache_settings
+        assert settings is not None, "asked for a cache that there is not"
+        if self._cache is None:
+            log: Any = getattr(self._log, "path", self._log) or Settings().log_path()
+            self._cache = open_cache(settings, Path(log), notice=self._notice)
+        return {"cache": self._cache, "cache_policy": policy_of(settings), "cache_pace": settings.pace}
 
     async def models(self, profile: Profile, *, timeout_s: float = 5.0) -> tuple[str, ...]:
         """Return the ids that the endpoint lists at ``/models``; empty if it lists none or fails."""
@@ -135,8 +175,12 @@ class Endpoints:
         """Close every connection."""
         clients = list(self._clients.values())
         self._clients.clear()
+        self._inner.clear()
         for client in clients:
             await client.close()
+        if self._cache is not None:
+            await asyncio.to_thread(self._cache.close)
+            self._cache = None
 
 
 async def load_sdk() -> None:

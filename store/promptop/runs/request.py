@@ -36,6 +36,8 @@ class RunRequest:
     """What the pane and the tables call it; the model's name if empty."""
     prompt_name: str | None = None
     prompt_version: str | None = None
+    cache: bool = False
+    """Ask the response cache first, and keep the answer there."""
     retries: int = 2
     """Further attempts after 429, 5xx and failed connections; none after the first token."""
 

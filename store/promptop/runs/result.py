@@ -93,6 +93,14 @@ class RunResult:
     """The body as sent in the last attempt."""
     response_id: str | None = None
     row: Row | None = None
+    cache_refusal: str = ""
+    """Why the cache was not asked although that was wanted."""
+
+    @property
+    def cache_hit(self) -> str:
+        """The level of the response cache that answered; empty if the model did."""
+        level = self.row.cache_level if self.row is not None else None
+        return "" if level in (None, "miss") else str(level)
 
     @property
     def output_tps(self) -> float | None:
@@ -145,6 +153,8 @@ class RunResult:
             "attempts": len(self.attempts),
             "changes": list(self.changes),
             "response_id": self.response_id,
+            "cache": self.row.cache_level if self.row is not None else None,
+            "saved_usd": self.row.saved_usd if self.row is not None else None,
         }
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from promptop.runs import wire
 from promptop.runs.request import RunRequest
 from promptop.runs.result import Delta, Progress, RunError, RunResult, failed
+from promptop.settings import CacheSettings
 
 OnDelta = Callable[[Delta], None]
 OnDone = Callable[[RunResult], None]
@@ -41,10 +42,22 @@ class Runner:
     """Starts calls from any thread; its process starts with :meth:`warm` or the first call."""
 
     def __init__(
-        self, *, log: Path | None = None, app: str = "promptop", bodies: str | None = None, simulated: bool = False
+        self,
+        *,
+        log: Path | None = None,
+        app: str = "promptop",
+        bodies: str | None = None,
+        simulated: bool = False,
+        cache: CacheSettings | None = None,
     ) -> None:
-        """Keep the options of the logging transport; nothing is started yet."""
-        self._options: dict[str, Any] = {"log": log, "app": app, "bodies": bodies, "simulated": simulated}
+        """Keep the options of the logging transport and of the cache; nothing is started yet."""
+        self._options: dict[str, Any] = {
+            "log": log,
+            "app": app,
+            "bodies": bodies,
+            "simulated": simulated,
+            "cache": cache,
+        }
         self._ids = itertools.count(1)
         self._running: dict[int, _Running] = {}
         self._lock = threading.Lock()

@@ -106,3 +106,8 @@ def test_nothing_is_sent_if_it_may_cost_more_than_said(
     assert not log.exists()
     assert main([*command(url, log, "gpt-4o"), "--max-usd", "1"]) == 0
     assert capsys.readouterr().err.startswith("1 call, at most $0.0001")
+
+
+def test_repeats_are_real_calls(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "-m", "a", "-m", "b", "--repeat", "2", "--cache", "--text", "x"]) == 2
+    assert "measured" in capsys.readouterr().err

@@ -176,3 +176,19 @@ def test_a_reader_that_goes_away_ends_the_call_quietly(url: str, log: Path) -> N
     assert len(done.stdout) == 9
     assert b"Traceback" not in done.stderr
     assert b"BrokenPipe" not in done.stderr
+
+
+def test_with_cache_the_second_answer_costs_nothing_and_says_so(
+    url: str, log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["run", "--base-url", url, "--log", str(log), "-m", "gpt-4o-mini", "--max-tokens", "6", "--text", "Hi"]
+    assert main([*command, "--cache", "--temperature", "0"]) == 0
+    first = capsys.readouterr()
+    assert main([*command, "--cache", "--temperature", "0"]) == 0
+    second = capsys.readouterr()
+    assert second.out == first.out
+    assert "disk hit, saved $" in second.err
+    assert " hit" not in first.err
+    assert main([*command, "--cache"]) == 0
+    assert "the cache was not asked: temperature" in capsys.readouterr().err
+    assert [row.cache_level for row in logged(log)] == [None, "disk", "miss"]

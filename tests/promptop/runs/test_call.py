@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from promptop.demo import SimulatedEndpoint
-from promptop.log import StoredRow
+from promptop.log import StoredRow, Writer
 from promptop.runs import Delta, Endpoints, Progress, RunRequest, run
-from promptop.settings import Profile
+from promptop.runs.comparison import compare, ending
+from promptop.settings import CacheSettings, Profile
 
 Rows = Callable[[], list[StoredRow]]
 Ask = Callable[..., RunRequest]
@@ -258,3 +259,36 @@ async def test_keys_do_not_stand_in_messages(
     said = explain(ValueError("Bearer sk-secret-value-1234 is wrong\x1b]52;"), ask(), endpoints.secrets())
     assert "secret-value" not in said.cause
     assert "\x1b" not in said.cause
+
+
+async def test_a_request_that_asks_for_it_is_answered_from_the_cache(
+    endpoint: SimulatedEndpoint, log: Writer, ask: Ask, rows: Rows
+) -> None:
+    endpoints = Endpoints(log=log, simulated=True, cache=CacheSettings())
+    try:
+        before = len(endpoint.requests)
+        first = await run(ask(temperature=0.0, max_tokens=8, cache=True), endpoints)
+        second = await run(ask(temperature=0.0, max_tokens=8, cache=True), endpoints)
+        other = await run(ask(temperature=0.0, max_tokens=8), endpoints)
+        sampled = await run(ask(temperature=1.0, max_tokens=8, cache=True), endpoints)
+    finally:
+        await endpoints.aclose()
+    assert len(endpoint.requests) == before + 3
+    assert (first.cache_hit, second.cache_hit, other.cache_hit) == ("", "memory", "")
+    assert second.text == first.text
+    assert second.cost_usd == 0
+    assert second.to_json()["cache"] == "memory"
+    assert second.to_json()["saved_usd"] == first.cost_usd
+    assert "temperature" in sampled.cache_refusal
+    assert [row.cache_level for row in rows()] == ["miss", "memory", None, None]
+    assert ending(second).endswith("memory hit")
+    hit, miss = compare([second, first])
+    assert not any(cell.best for cell in (*hit, *miss)), "a hit is no rival of a model"
+
+
+async def test_without_cache_settings_a_wish_for_the_cache_is_an_ordinary_call(
+    endpoints: Endpoints, ask: Ask, rows: Rows
+) -> None:
+    for _ in range(2):
+        assert (await run(ask(temperature=0.0, max_tokens=4, cache=True), endpoints)).cache_hit == ""
+    assert [row.cache_level for row in rows()] == [None, None]
