@@ -103,7 +103,8 @@ def _shown(group: Sequence[RunResult], column: Column, value: float | None) -> s
     estimated = column.key in {"tps", "input", "output", "cost"} and any(
         result.usage.source == "estimated" for result in counted
     )
-    return ("≈" if estimated and value is not None else "") + column.show(value)
+    hit = f"{clean_line(counted[-1].cache_hit, 8)} " if column.key == "cost" and counted[-1].cache_hit else ""
+    return hit + ("≈" if estimated and value is not None else "") + column.show(value)
 
 
 def repeated(results: Sequence[Sequence[RunResult]]) -> list[list[Cell]]:

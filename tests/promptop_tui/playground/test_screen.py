@@ -25,7 +25,7 @@ from promptop_tui.playground import screen
 from promptop_tui.playground.grid import AnswerGrid
 from promptop_tui.playground.overlay import DetailsPage, DiffPage
 from promptop_tui.playground.pane import AnswerPane
-from promptop_tui.playground.parameters import ModelList, ParameterColumn
+from promptop_tui.playground.parameters import CacheSwitch, ModelList, ParameterColumn
 from promptop_tui.playground.pricing import PriceLine
 from promptop_tui.playground.screen import PlaygroundPane
 from promptop_tui.playground.table import ComparisonTable
@@ -430,3 +430,45 @@ async def test_a_call_in_full_and_the_difference_of_two_answers(opened: Open) ->
         assert "in common" in str(app.screen.query_one("#page").border_subtitle)
         await pilot.press("q")
         await until(pilot, lambda: not isinstance(app.screen, DiffPage))
+
+
+async def test_a_hit_of_the_cache_says_its_level_and_costs_nothing(opened: Open, endpoint: SimulatedEndpoint) -> None:
+    app = opened("gpt-4o-mini", own=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.query_one("#parameter-temperature", Input).value = "0"
+        switch = app.query_one(CacheSwitch)
+        assert str(switch.render()) == "off"
+        sent = len(endpoint.requests)
+        await ask(app, pilot)
+        await until(pilot, lambda: over(app))
+        switch.focus()
+        await pilot.press("space")
+        assert str(switch.render()) == "on"
+        for _ in range(2):
+            await pilot.press("f5")
+            await until(pilot, lambda: over(app))
+        assert len(endpoint.requests) == sent + 2, "off: asked; on: asked and kept, then found"
+        (pane,) = app.answers
+        assert "memory hit" in str(pane.border_title)
+        assert "hit · TTFT" in str(pane.border_subtitle)
+        assert str(pane.border_subtitle).endswith("$0")
+        row = [str(cell) for cell in app.query_one(ComparisonTable).get_row_at(0)]
+        assert any(cell.strip() == "memory $0" for cell in row)
+    with LogReader(app.context.log_path) as reader:
+        assert [row.cache_level for row in reader.latest(10)] == ["memory", "miss", None]
+
+
+async def test_a_cache_that_will_not_be_asked_says_why(opened: Open, endpoint: SimulatedEndpoint) -> None:
+    app = opened("gpt-4o-mini", own=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.query_one("#parameter-temperature", Input).value = "0.7"
+        app.query_one(CacheSwitch).active = True
+        await pilot.pause()
+        assert "only at temperature 0" in str(app.query_one("#hint").render())
+        await ask(app, pilot)
+        await until(pilot, lambda: over(app))
+        assert "cache was not asked" in "".join(app.answers[0].rows)
+        app.query_one("#parameter-repeats", Input).value = "3"
+        await pilot.pause()
+        assert "not with repeats" in str(app.query_one("#hint").render())
+        assert not app.query_one(ParameterColumn).cached()

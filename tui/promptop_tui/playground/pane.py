@@ -122,6 +122,8 @@ class AnswerPane(StreamView):
         """Show the end of the call: the last token, the error if there is one, the final figures."""
         self.result = result
         self._show_changes(result.changes)
+        if result.cache_refusal:
+            self.feed("note", f"[the cache was not asked: {result.cache_refusal}]\n")
         if result.error is not None and result.state == "failed":
             lead = "\n\n" if result.text or result.reasoning else ""
             self.feed("error", f"{lead}✗ {result.error.cause}")
@@ -206,6 +208,8 @@ def result_figures(result: RunResult) -> Pieces:
     if usage.input_tokens is not None or usage.output_tokens is not None:
         tokens = f"{about}{figures.count(usage.input_tokens)}→{figures.count(usage.output_tokens)}"
         pieces.append((f"{tokens} tok", tokens))
+    if result.cache_hit:
+        pieces.insert(0, (f"{clean_line(result.cache_hit, 12)} hit", "hit"))
     cost = cost_text(result)
     pieces.append((cost, cost))
     if len(result.attempts) > 1:

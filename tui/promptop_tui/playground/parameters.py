@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.segment import Segment
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
+from textual.reactive import var
 from textual.strip import Strip
 from textual.widgets import Input, Label, SelectionList, Static
 from textual.widgets.selection_list import Selection
@@ -82,6 +84,40 @@ class ParameterInput(Input):
             ) from None
 
 
+class CacheSwitch(Static, can_focus=True):
+    """Whether answers may come from the response cache, in words."""
+
+    HELP = """
+    On: an answer that the cache has comes from there, costs $0 and says so; what is sent is kept for the next time.
+    Only calls at temperature 0 are, unless the settings say otherwise (`any_temperature` in `[cache]`).
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space,enter", "turn", "On/off", id="playground.cache", tooltip="Ask the response cache first, or not"),
+    ]
+
+    active: var[bool] = var(False)
+
+    class Turned(Message):
+        """It was switched."""
+
+    def __init__(self) -> None:
+        super().__init__("off", id="parameter-cache", markup=False)
+        self.tooltip = "Space: answer from the response cache where it can, and fill it"
+
+    def watch_active(self, active: bool) -> None:
+        """Show the state, and tell of it."""
+        self.update("on" if active else "off")
+        self.post_message(self.Turned())
+
+    def action_turn(self) -> None:
+        """Switch it."""
+        self.active = not self.active
+
+    def on_click(self) -> None:
+        """Switch it."""
+        self.action_turn()
+
+
 class ModelList(SelectionList[str]):
     """Models to choose from; the box of one that is not chosen is empty, not merely darker."""
 
@@ -141,6 +177,9 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         for field in FIELDS:
             yield from self._row(field, start.get(field.name, ""))
         yield from self._row(REPEATS, "1")
+        with Horizontal(classes="parameter", id="row-cache"):
+            yield Label("cache")
+            yield CacheSwitch()
         yield Static(id="hint", markup=False)
         yield self._price
         yield Static(self._spent, id="spent", markup=False)
@@ -168,6 +207,10 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         """Return the parameters that are set; raise :class:`UsageError` naming the first that cannot be meant."""
         read = {field.field.name: field.read() for field in self.query(ParameterInput) if field.field in FIELDS}
         return {name: value for name, value in read.items() if value is not None}
+
+    def cached(self) -> bool:
+        """Return whether answers may come from the cache: never where calls are repeated to be measured."""
+        return self.query_one(CacheSwitch).active and self.repeats() == 1
 
     def repeats(self) -> int:
         """Return how often each model is asked; raise :class:`UsageError` if that cannot be meant."""
@@ -229,6 +272,12 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             self._judge()
             self.post_message(self.Changed())
 
+    @on(CacheSwitch.Turned)
+    def _cache_turned(self, event: CacheSwitch.Turned) -> None:
+        event.stop()
+        self._judge()
+        self.post_message(self.Changed())
+
     def _judge(self) -> None:
         """Mark fields that cannot be read, and those that a chosen model does not take."""
         said: list[str] = []
@@ -251,8 +300,19 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             self.query_one(f"#row-{name}").set_class(bool(refusing) and len(refusing) == len(targets), "-refused")
             if refusing and value is not None:
                 said.append(f"{name}: not for {', '.join(map(clean_line, refusing))}")
+        said += self._judged_cache()
         if not targets:
             said.append("Choose a model.")
         hint = self.query_one("#hint", Static)
         hint.update("\n".join(said))
         hint.display = bool(said)
+
+    def _judged_cache(self) -> list[str]:
+        """Say why the cache that is switched on will not be asked."""
+        if not self.query_one(CacheSwitch).active:
+            return []
+        read = {field.field.name: field.value.strip() for field in self.query(ParameterInput)}
+        if read["repeats"] not in {"", "1"}:
+            return ["cache: not with repeats, which are measured"]
+        sampled = read["temperature"].strip("0.") != "" or not read["temperature"]
+        return ["cache: only at temperature 0"] if sampled and not self._settings.cache.any_temperature else []

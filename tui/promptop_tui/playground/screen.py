@@ -100,6 +100,7 @@ class PlaygroundPane(Horizontal):
             app=APP,
             bodies=context.settings.log.bodies,
             simulated=context.simulated,
+            cache=context.settings.cache,
         )
         self._frames: Timer | None = None
         self._schedule: Schedule | None = None
@@ -239,7 +240,7 @@ class PlaygroundPane(Horizontal):
     def _requests(self) -> list[RunRequest]:
         """Build the requests; raise :class:`PromptopError` with what is missing or wrong."""
         column = self.query_one(ParameterColumn)
-        targets, values = column.targets(), column.values()
+        targets, values = column.targets(), column.values() | {"cache": column.cached()}
         if not targets:
             raise PromptopError("No model is chosen.", "Choose one in the list with space, or type its name there.")
         messages = self._messages()
