@@ -10,6 +10,7 @@ from textual.widgets import Input
 
 from promptop.settings import EditorSettings
 from promptop.tokens import encoding
+from promptop_tui.editor.drafting import _DRAFT_DELAY_S
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
 
 from .conftest import Open, Running
@@ -70,11 +71,12 @@ async def test_demand_and_budget_are_typed(editor: Open) -> None:
         assert running.table.splitlines()[1] != line
 
 
-async def test_the_draft_is_on_disk_within_a_second_and_comes_back(editor: Open) -> None:
+async def test_the_draft_is_on_disk_soon_and_comes_back(editor: Open) -> None:
+    assert _DRAFT_DELAY_S < 1  # what a kill may cost, less the write itself
     async with editor() as running:
         path = draft_of(running)
         await running.pilot.press(*"hello", "enter", *"you")
-        await running.until(lambda: path.exists() and path.read_text() == "hello\nyou", limit_s=1.0)
+        await running.until(lambda: path.exists() and path.read_text() == "hello\nyou")
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         await running.until(lambda: "draft kept" in running.status)
         await running.pilot.press("!")
