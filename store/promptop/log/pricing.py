@@ -11,7 +11,7 @@ def price_row(row: Row) -> None:
         return
     if row.usage_input_tokens is None and row.usage_output_tokens is None:
         return
-    from promptop.models import price
+    from promptop.models.pricing import price
 
     found = price(
         [model for model in (row.response_model, row.request_model) if model],
@@ -23,6 +23,7 @@ def price_row(row: Row) -> None:
         provider=row.provider_name,
         at_ms=row.started_ms,
         context={"service_tier": row.response_service_tier} if row.response_service_tier else None,
+        at_most_s=1.0,
     )
     row.cost_usd, row.price_as_of = found.usd, found.as_of
     row.cost_status = "estimated" if found.usd is not None and row.usage_source == "estimated" else found.status

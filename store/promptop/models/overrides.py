@@ -28,6 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from promptop.models import families
@@ -78,7 +79,8 @@ class Overrides:
     """Each mistake: what is wrong and what to do, in one line."""
 
 
-_seen: dict[Path, tuple[tuple[int, int] | None, Overrides]] = {}
+_seen: dict[Path, tuple[tuple[int, int] | None, Overrides, float]] = {}
+"""What was read, by the file's time and size, and when they were last looked at."""
 _folders: dict[str | None, Path] = {}
 
 
@@ -90,18 +92,21 @@ def prices_path() -> Path:
     return _folders[key]
 
 
-def current() -> Overrides:
-    """Return the overrides; the file is read again when it changed."""
+def current(at_most_s: float = 0.0) -> Overrides:
+    """Return the overrides; the file is read again when it changed (or ``at_most_s`` seconds later)."""
     path = prices_path()
+    known = _seen.get(path)
+    now = monotonic()
+    if known is not None and now - known[2] < at_most_s:
+        return known[1]  # a look costs 5 µs, a twentieth of a row
     try:
         info = path.stat()
         mark = (info.st_mtime_ns, info.st_size)
     except OSError:
         mark = None
-    known = _seen.get(path)
     if known is None or known[0] != mark:
-        known = (mark, Overrides() if mark is None else read(path))
-        _seen[path] = known
+        known = (mark, Overrides() if mark is None else read(path), now)
+    _seen[path] = (known[0], known[1], now)
     return known[1]
 
 

@@ -43,6 +43,7 @@ def price(
     provider: str | None = None,
     at_ms: int | None = None,
     context: Mapping[str, str] | None = None,
+    at_most_s: float = 0.0,
 ) -> Price:
     """Price a call by the first of ``models`` that has a price (response model, then request model).
 
@@ -50,6 +51,7 @@ def price(
     reasoning. ``at_ms`` is the call's start (UTC Unix milliseconds; now if None): it chooses among dated and off-peak
     prices. ``context`` chooses variants, ``{"service_tier": "flex"}``. Unpriced: the model has no price, a count that
     would be multiplied is unknown, or the counts contradict each other (more cached than input tokens).
+    ``at_most_s`` seconds may pass before a change of ``prices.toml`` is seen.
     """
     names = (models,) if isinstance(models, str) else models
     moment = datetime.now(UTC) if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC)
@@ -60,7 +62,7 @@ def price(
     for name in names:
         if not name:
             continue
-        found = _prices(name, provider, moment, context)
+        found = _prices(name, provider, moment, context, at_most_s)
         if found is None:
             continue
         prices, identity = found
@@ -69,10 +71,29 @@ def price(
     return unpriced
 
 
+_Found = tuple[Mapping[str, Any], str] | None
+_known: tuple[overrides.Overrides, dict[Any, _Found]] = overrides.Overrides(), {}
+"""What names cost in one second under one ``prices.toml``: looking that up again takes 20 µs of a row's 100."""
+_MOST_KNOWN = 1024
+
+
 def _prices(
-    name: str, provider: str | None, moment: datetime, context: Mapping[str, str] | None
-) -> tuple[Mapping[str, Any], str] | None:
+    name: str, provider: str | None, moment: datetime, context: Mapping[str, str] | None, at_most_s: float
+) -> _Found:
     """Return prices by their keys in the table and the model's id; None if the name has no price."""
+    global _known  # noqa: PLW0603
+    said = overrides.current(at_most_s)
+    if _known[0] is not said or len(_known[1]) >= _MOST_KNOWN:
+        _known = said, {}
+    known = _known[1]
+    # Prices change at a whole second at the earliest.
+    key = (name, provider, int(moment.timestamp()), tuple(context.items()) if context else None)
+    if key not in known:
+        known[key] = _look_up(name, provider, moment, context)
+    return known[key]
+
+
+def _look_up(name: str, provider: str | None, moment: datetime, context: Mapping[str, str] | None) -> _Found:
     meant = catalogue.canonical(name, provider)
     said = overrides.current().models.get(meant.lower().strip())
     if said is not None and said.priced:

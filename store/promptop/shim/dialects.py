@@ -26,11 +26,21 @@ class Piece(NamedTuple):
 _VISIBLE_KINDS = frozenset(("text", "refusal"))
 
 
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # left out of typeshed
+
+
 def loads(data: bytes | str) -> Any:
     """Return the JSON value of ``data``, or None where it is none (also where it nests too deeply)."""
     try:
+        if isinstance(data, bytes) and data[:1] == b"{" and data[1:2] != b"\0":
+            # Nearly all: an object in UTF-8, nothing around it. json.loads looks for encodings and blanks first, which
+            # takes as long as the parsing of a stream's event.
+            data = data.decode("utf-8", "surrogatepass")
+            value, end = _scan(data, 0)
+            if end == len(data):
+                return value
         return json.loads(data)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, StopIteration):
         return None
 
 

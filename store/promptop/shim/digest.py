@@ -180,16 +180,17 @@ class Digest:
 
     def _is_plain(self, event: dict[str, Any]) -> bool:
         """Say whether an event carries text and no fact that is not known yet: most do, and are read 3 times faster."""
-        if any(event.get(name) for name in _FACTS):
-            return False
+        for name in _FACTS:
+            if event.get(name):
+                return False
         choices = event.get("choices")
         if choices is not None:
             if not (self.model and isinstance(choices, list) and choices):
                 return False
-            return all(
-                isinstance(choice, dict) and not choice.get("finish_reason") and not choice.get("finishReason")
-                for choice in choices
-            )
+            for choice in choices:
+                if not isinstance(choice, dict) or choice.get("finish_reason") or choice.get("finishReason"):
+                    return False
+            return True
         kind = event.get("type")
         return isinstance(kind, str) and ((kind == "content_block_delta" and self.anthropic) or kind.endswith(".delta"))
 

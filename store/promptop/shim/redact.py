@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -45,6 +46,19 @@ _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{GONE}",
     ),
 )
+# What a text of ASCII must hold, in lower case, for each of those patterns to match; looking takes a tenth of the time
+# (2.5 µs instead of 26 for the texts of a row). Of other text nothing is presumed: "ſ" counts as an "s" to a pattern.
+_HINTS: tuple[re.Pattern[str] | tuple[str, ...], ...] = (
+    ("private key-----",),
+    ("bearer", "basic"),
+    ("://",),
+    ("eyj",),
+    re.compile(
+        r"[-_](?:(?<=[sprc]k.)|(?<=[ap]i.)|(?<=[hg][fopusr].)|(?<=pat.)|(?<=ox[abeprs].)|(?<=r8.|lx.|fw.|gp.|op.|pm.))"
+    ),
+    ("akia", "asia", "aiza"),
+    re.compile(r"(?:key|token|authorization|secret|password|passwd|signature|sig)[\"']?\s*[:=]"),
+)
 _EMAIL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63}){1,8}")
 _CARD = re.compile(r"(?<![\d.])\d(?:[ \-]?\d){12,18}(?![\d.]*\d)")
 _PHONE = re.compile(
@@ -59,6 +73,7 @@ _PHONE = re.compile(
 _IDENTITY = re.compile(r"(?<![0-9A-Za-z])[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])[0-3]\d{4}[\dXx](?![0-9A-Za-z])")
 
 
+@lru_cache(maxsize=256)
 def is_secret_name(name: str) -> bool:
     """Say whether a header, a query field or a JSON field of this name holds a credential."""
     return _SECRET_NAME.search(name) is not None
@@ -72,11 +87,13 @@ def secrets_of(headers: Iterable[tuple[str, str]], query: str = "", userinfo: st
             found.add(value)
             found.update(value.split())
             found.update(part.partition("=")[2] for part in value.split("; "))
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if is_secret_name(name):
-            found.add(value)
-    for part in userinfo.split(":"):
-        found.update((part, unquote(part)))
+    if query:
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            if is_secret_name(name):
+                found.add(value)
+    if userinfo:
+        for part in userinfo.split(":"):
+            found.update((part, unquote(part)))
     return tuple(sorted((text for text in found if len(text) >= _SHORTEST), key=len, reverse=True))
 
 
@@ -85,8 +102,14 @@ def credentials(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in secrets:
         if secret in text:
             text = text.replace(secret, GONE)
-    for pattern, instead in _CREDENTIALS:
-        text = pattern.sub(instead, text)
+    if not text.isascii():
+        for pattern, instead in _CREDENTIALS:
+            text = pattern.sub(instead, text)
+        return text
+    lower = text.lower()
+    for (pattern, instead), hint in zip(_CREDENTIALS, _HINTS, strict=True):
+        if any(part in lower for part in hint) if isinstance(hint, tuple) else hint.search(lower):
+            text = pattern.sub(instead, text)
     return text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -76,6 +77,7 @@ class Asked:
     """Tool and schema definitions, JSON: they are counted, but are no message."""
 
 
+@lru_cache(maxsize=256)
 def operation(path: str) -> tuple[str | None, str | None]:
     """Return ``gen_ai.operation.name`` and ``openai.api.type`` of a path, or None."""
     path = path.rstrip("/")
@@ -85,6 +87,7 @@ def operation(path: str) -> tuple[str | None, str | None]:
     return None, None
 
 
+@lru_cache(maxsize=256)
 def provider(host: str, port: int | None, path: str) -> str | None:
     """Return the provider by host, else by what only one of them serves; None where that says nothing."""
     host = host.lower().rstrip(".")
@@ -239,6 +242,7 @@ def _message(role: str, content: Any, asked: Asked) -> None:
     asked.texts.append((role, "".join(texts)))
 
 
+@lru_cache(maxsize=256)
 def _model_of_path(path: str) -> str | None:
     """Return the model or deployment that a path names (Azure, Gemini)."""
     parts = path.split("/")
@@ -254,5 +258,4 @@ def _seed(value: Any) -> int | None:
     return None
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
