@@ -46,6 +46,7 @@ class Lead:
         self._key = key
         self._future = future
         self._token = ""
+        self._over = False
         self.leads = leads
         """Whether this asker must fetch and call :meth:`done`, whatever happens."""
 
@@ -55,14 +56,20 @@ class Lead:
         Waits for as long as another process holds the right to fetch. To be called by the leader only.
         """
         self._token, hit = self._cache._across(self._key)
+        if self._over:  # given up meanwhile, from another thread: the lock would stay for as long as a fetch may take
+            self._release()
         return hit
 
     def done(self, entry: Entry | None) -> None:
         """Give the followers the answer, or None: the next one leads. Only the first call counts."""
+        self._over = True
+        self._release()
+        self._cache._settle(self._key, self._future, entry)
+
+    def _release(self) -> None:
         token, self._token = self._token, ""
         if token:
             self._cache._unlock(self._key, token)
-        self._cache._settle(self._key, self._future, entry)
 
     def wait(self, timeout_s: float = LEAD_S) -> Entry | None:
         """Wait for the leader's answer; None if it came to nothing or took too long."""
@@ -138,15 +145,14 @@ class Cache:
     def begin(self, key: Key) -> Hit | Lead:
         """Return the answer, from a level or from another asker's fetch, or the leader's part of a new fetch."""
         for round_ in range(ROUNDS + 1):
-            if (hit := self.look(key)) is not None:
-                return hit
+            # Joined before it is looked for: else a fetch that ends in between would be made once more.
             lead = self.join(key, round_)
             if not lead.leads:
                 if (entry := lead.wait()) is not None:
                     return Hit(entry, "memory", shared=True)
                 continue
             try:
-                hit = lead.elsewhere()
+                hit = self.look(key) or lead.elsewhere()
             except BaseException:
                 lead.done(None)
                 raise
@@ -159,15 +165,15 @@ class Cache:
     async def abegin(self, key: Key) -> Hit | Lead:
         """Like :meth:`begin`, in an event loop: levels that wait for a disk or a socket are asked in a thread."""
         for round_ in range(ROUNDS + 1):
-            if (hit := await asyncio.to_thread(self.look, key)) is not None:
-                return hit
             lead = self.join(key, round_)
             if not lead.leads:
                 if (entry := await lead.wait_async()) is not None:
                     return Hit(entry, "memory", shared=True)
                 continue
             try:
-                hit = await asyncio.to_thread(lead.elsewhere) if self._remote is not None else None
+                hit = await asyncio.to_thread(self.look, key)
+                if hit is None and self._remote is not None:
+                    hit = await asyncio.to_thread(lead.elsewhere)
             except BaseException:
                 lead.done(None)
                 raise

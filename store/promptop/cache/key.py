@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 """Part of every key: a change of the canonical form must not find old entries."""
 
 IGNORED = frozenset({"user", "metadata", "prompt_cache_key", "safety_identifier", "store", "service_tier"})
@@ -81,6 +81,7 @@ def key_of(
     endpoint = endpoint_of(path)
     if endpoint is None:
         return None
+    bare = path.split("?", 1)[0].rstrip("/")  # Azure names its deployment there, others a version
     asked = {name: value for name, value in body.items() if name not in IGNORED and value is not None}
     asked = (
         {name: _normalized(value) if name in _PROMPTS else value for name, value in asked.items()}
@@ -88,7 +89,7 @@ def key_of(
         else asked
     )
     prompt = {name: asked[name] for name in _PROMPTS if name in asked}
-    whole = json.dumps([VERSION, endpoint, host.lower(), account, asked], **_CANONICAL)
+    whole = json.dumps([VERSION, host.lower(), bare, account, asked], **_CANONICAL)
     return Key(
         digest=hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest(),
         model=str(body.get("model", "")),

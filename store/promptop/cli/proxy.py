@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from promptop import settings as room
+from promptop.cache import redis_url
 from promptop.cli.options import add_settings_arguments, settings_of
 from promptop.errors import PromptopError, UsageError
 from promptop.safe import clean_line
 
 if TYPE_CHECKING:
     from promptop.log.items import Bodies
+    from promptop.settings import CacheSettings
     from promptop.shim.proxy.process import Options
     from promptop.shim.proxy.upstreams import Upstream
 
@@ -49,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME",
         help="offer HTTP/2 to this upstream ('default' for the one without a name; repeatable)",
+    )
+    parser.add_argument(
+        "--cache", action="store_true", help="answer repeated calls from the response cache ([cache] of the settings)"
     )
     parser.add_argument("--token-file", type=Path, metavar="FILE", help=f"access token (else ${TOKEN_VARIABLE})")
     parser.add_argument("--max-body", default="1g", metavar="SIZE", help="largest request body (1g)")
@@ -94,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
         print(
             f"  export OPENAI_BASE_URL={clean_line(base)}    log: {clean_line(str(options.log_path))}    Ctrl-C ends it"
         )
+        if options.cache is not None:
+            print(f"  repeated calls are answered from the cache: {_levels(options.cache)}")
         sys.stdout.flush()
 
     return serve(options, ready)
@@ -105,6 +112,8 @@ def options_of(args: argparse.Namespace) -> Options:
     from promptop.shim.proxy.process import Options
 
     settings = settings_of(args)
+    if args.cache:
+        redis_url(settings.cache)  # a variable that is not set is said before anything listens
     host, port = listen_address(args.listen)
     if args.workers < 1:
         raise UsageError("--workers must be 1 or more.", "Leave it out for one process.")
@@ -120,10 +129,17 @@ def options_of(args: argparse.Namespace) -> Options:
         bodies=bodies_of(args, settings),
         app=args.app,
         include_usage=args.include_usage,
+        cache=settings.cache if args.cache else None,
         limits=replace(Limits(), body_bytes=_size(args.max_body), grace_s=args.grace),
         workers=args.workers,
         loop=args.loop,
     )
+
+
+def _levels(cache: CacheSettings) -> str:
+    """Say where answers are kept, without the server's address, which may hold a password."""
+    kept = {"memory": cache.memory_mb, "Redis": cache.redis or cache.redis_env, "disk": cache.disk}
+    return ", ".join(name for name, used in kept.items() if used) or "no level is configured"
 
 
 def bodies_of(args: argparse.Namespace, settings: room.Settings) -> Bodies:

@@ -35,6 +35,8 @@ _COUNTERS: dict[str, str] = {
     "gen_ai_client_inference_usage_reasoning_output_tokens_total": "Output tokens of hidden reasoning.",
     "promptop_cost_usd_total": "Cost in USD of the calls that have a price.",
     "promptop_calls_unpriced_total": "Calls with usage and no price.",
+    "promptop_saved_usd_total": "Cost in USD that hits of the response cache saved.",
+    "promptop_proxy_cache_total": "Calls that the response cache was asked for, by the level that answered, or miss.",
     "promptop_proxy_refused_total": "Requests that the proxy answered itself, by reason.",
     "promptop_proxy_replays_total": "Requests sent again because a kept connection had been closed.",
     "promptop_proxy_cut_total": "Calls that the proxy ended, by reason.",
@@ -79,9 +81,13 @@ class Metrics:
             self._add(name, tuple(labels.items()), value)
 
     def observe(self, row: Row) -> None:
-        """Add one finished call."""
+        """Add one finished call; a hit of the response cache is none of the model's, and only its saving counts."""
         with self._lock:
             labels = self._labels_of(row)
+            if row.cache_level not in (None, "miss"):
+                if row.saved_usd:
+                    self._add("promptop_saved_usd_total", labels, row.saved_usd)
+                return
             failed = (("error_type", _short(row.error_type)),) if row.error_type else ()
             streamed = row.response_time_to_first_chunk is not None
             self._record("gen_ai_client_operation_duration_seconds", labels + failed, row.total_s)

@@ -25,12 +25,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from promptop.errors import PromptopError, UsageError
+from promptop.safe import clean_line
 from promptop.shim.proxy import metrics as exposition
 from promptop.shim.proxy.limits import Limits
 from promptop.shim.proxy.upstreams import Routes, Upstream
 
 if TYPE_CHECKING:
     from promptop.log.items import Bodies
+    from promptop.settings import CacheSettings
     from promptop.shim.proxy.server import Proxy
 
 SHORTEST_TOKEN = 16
@@ -57,6 +59,8 @@ class Options:
     app: str | None = None
     simulated: bool = False
     include_usage: bool = True
+    cache: CacheSettings | None = None
+    """The response cache, if calls are to be answered from one."""
     limits: Limits = field(default_factory=Limits)
     workers: int = 1
     loop: str = "auto"
@@ -127,6 +131,12 @@ def build(options: Options) -> Proxy:
     from promptop.shim.proxy.server import Proxy
 
     writer = writer_for(options.log_path, bodies=options.bodies)
+    cache: dict[str, Any] = {}
+    if options.cache is not None:
+        from promptop.cache import open_cache, policy_of
+
+        opened = open_cache(options.cache, writer.path, notice=_tell)
+        cache = {"cache": opened, "cache_policy": policy_of(options.cache), "cache_pace": options.cache.pace}
     return Proxy(
         Routes(options.upstreams, options.allow),
         writer,
@@ -135,7 +145,13 @@ def build(options: Options) -> Proxy:
         app=options.app,
         simulated=options.simulated,
         include_usage=options.include_usage,
+        **cache,
     )
+
+
+def _tell(text: str) -> None:
+    """Say on stderr what whoever runs the proxy should know."""
+    sys.stderr.write(f"promptop proxy: {clean_line(text)}\n")
 
 
 def raise_descriptor_limit() -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -23,6 +23,9 @@ from promptop.shim.proxy.limits import Limits
 from promptop.shim.proxy.recording import ProxiedCall, Recorder
 from promptop.shim.proxy.upstreams import RefusedError, Upstream
 from promptop.shim.proxy.watchdog import CLIENT, UPSTREAM, Call
+
+if TYPE_CHECKING:
+    from promptop.shim.proxy.caching import ProxyCache
 
 _ERROR_BYTES = 64 * 1024
 
@@ -64,7 +67,9 @@ class Relay:
         client: Callable[[Upstream], Client],
         *,
         include_usage: bool = True,
+        cache: ProxyCache | None = None,
     ) -> None:
+        self._cache = cache
         self.held = 0
         """Bytes of request bodies that are held now."""
         self._recorder = recorder
@@ -222,10 +227,15 @@ class Relay:
         )
         if isinstance(body, bytes):
             call.attempt.bytes_sent = len(body)
+
+        async def send() -> Answer:
+            client = self._client(upstream)
+            return await client.send(upstream, exchange.method, exchange.target, headers, body, Connected())
+
         try:
-            return await self._client(upstream).send(
-                upstream, exchange.method, exchange.target, headers, body, Connected()
-            )
+            if self._cache is None:
+                return await send()
+            return await self._cache.answer(call.attempt, exchange, send)
         except UpstreamError:
             if call.refused is not None:
                 raise call.refused from None

@@ -30,7 +30,10 @@ from promptop.shim.proxy.upstreams import RefusedError, Routes, Upstream
 from promptop.shim.proxy.watchdog import Call, watch
 
 if TYPE_CHECKING:
+    from promptop.cache import Cache, Policy
     from promptop.log import Writer
+    from promptop.shim.caching import Pace
+    from promptop.shim.proxy.caching import ProxyCache
 
 # aiohttp reports broken requests here, with bytes of them that may hold a key: nothing of it is shown or stored.
 _http_log = logging.getLogger("promptop.proxy.http")
@@ -53,15 +56,27 @@ class Proxy:
         tags: Mapping[str, Any] | None = None,
         simulated: bool = False,
         include_usage: bool = True,
+        cache: Cache | None = None,
+        cache_policy: Policy | None = None,
+        cache_pace: Pace = "instant",
     ) -> None:
-        """``token``, where given, is asked of every request; ``app`` and ``tags`` stand in rows without their own."""
+        """``token``, where given, is asked of every request; ``app`` and ``tags`` stand in rows without their own.
+
+        ``cache``, where given, answers what it may, and is closed with the proxy.
+        """
         self.routes = routes
         self.limits = limits or Limits()
         self.metrics = Metrics()
         self._writer = writer
         self._token = token.encode() if token else None
         recorder = Recorder(writer, self.metrics, app=app, tags=tags, simulated=simulated)
-        self._relay = Relay(recorder, self.limits, self._client, include_usage=include_usage)
+        self._cache: ProxyCache | None = None
+        if cache is not None:
+            from promptop.cache import Policy
+            from promptop.shim.proxy.caching import ProxyCache
+
+            self._cache = ProxyCache(cache, cache_policy or Policy(), cache_pace, self.metrics)
+        self._relay = Relay(recorder, self.limits, self._client, include_usage=include_usage, cache=self._cache)
         self._calls: set[Call] = set()
         self._clients: dict[Upstream, Client] = {}
         self._plain: Client | None = None
@@ -105,6 +120,8 @@ class Proxy:
         for client in (self._plain, *self._clients.values()):
             if client is not None:
                 await client.close()
+        if self._cache is not None:
+            await self._cache.close()
 
     def end_calls(self) -> None:
         """End every call in flight now; their connections are cut."""

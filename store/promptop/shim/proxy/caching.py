@@ -1,0 +1,199 @@
+"""The response cache in the proxy: the same key, levels and recording as in the transport, around what is sent.
+
+A hit passes the same way as an upstream's answer, so that it is streamed, freed of a usage chunk that the client did
+not ask for, and logged like any other. Entries are separated by account: by whatever credentials, organisation and
+query a request carries, of which only a hash enters the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from promptop.cache import Cache, Entry, Hit, Key, Lead, Policy, key_of
+from promptop.shim.boundary import count_fault
+from promptop.shim.cache_fact import CacheFact
+from promptop.shim.caching import HEADER, Pace, Recording, slices
+from promptop.shim.dialects import loads
+from promptop.shim.proxy.clients import Answer
+from promptop.shim.proxy.headers import is_signed
+from promptop.shim.proxy.metrics import Metrics
+from promptop.shim.redact import is_secret_name
+
+if TYPE_CHECKING:
+    from promptop.shim.proxy.recording import ProxiedCall
+    from promptop.shim.proxy.relay import Exchange
+
+_PIECE = 64 * 1024
+"""Bytes of a hit that are written at once where it is not given at its recorded pace."""
+_SCOPES = ("openai-", "anthropic-", "x-goog-", "x-dashscope-")
+"""Prefixes of headers that choose an organisation, a project or a version of the API."""
+_NAMES_ONE_REQUEST = frozenset(("idempotency-key",))
+
+Send = Callable[[], Awaitable[Answer]]
+
+
+class ProxyCache:
+    """Answers calls of a proxy from a cache, and fills it."""
+
+    def __init__(self, cache: Cache, policy: Policy, pace: Pace, metrics: Metrics) -> None:
+        self._cache = cache
+        self._policy = policy
+        self._pace = pace
+        self._metrics = metrics
+
+    async def answer(self, attempt: ProxiedCall, exchange: Exchange, send: Send) -> Answer:
+        """Return the answer from the cache, or from ``send``, taken down on its way if it may be kept."""
+        try:
+            key = self._key(exchange)
+            begun = None if key is None else await self._cache.abegin(key)
+        except Exception as error:  # noqa: BLE001 - the boundary: a failing cache leaves a proxy without one
+            count_fault("cache", error)
+            return await send()
+        if key is None or begun is None:
+            return await send()
+        if isinstance(begun, Hit):
+            self._metrics.count("promptop_proxy_cache_total", level=begun.level)
+            attempt.cache = CacheFact(begun.level, key.digest, begun.entry.cost_usd)
+            return self._replayed(begun)
+        self._metrics.count("promptop_proxy_cache_total", level="miss")
+        attempt.cache = CacheFact("miss", key.digest)
+        since = perf_counter()
+        try:
+            return _recorded(await send(), self._cache, key, begun, since)
+        except BaseException:
+            begun.done(None)
+            raise
+
+    def _key(self, exchange: Exchange) -> Key | None:
+        """Return the key of a request that may be answered from the cache, else None."""
+        body = exchange.body
+        if exchange.method != "POST" or exchange.given is None or not isinstance(body, bytes):
+            return None
+        headers = exchange.headers
+        if is_signed(headers) or any(
+            word in value.lower() for value in headers.getall("Cache-Control", ()) for word in ("no-cache", "no-store")
+        ):
+            return None
+        parsed: Any = exchange.parsed if exchange.parsed is not None and body is exchange.given else loads(body)
+        if not isinstance(parsed, dict):
+            return None
+        upstream = exchange.upstream
+        path, _, query = exchange.target.partition("?")
+        key = key_of(
+            f"{upstream.host}:{upstream.port}", path, parsed, self._policy, account=account_of(headers.items(), query)
+        )
+        return key if key is not None and key.cacheable else None
+
+    def _replayed(self, hit: Hit) -> Answer:
+        entry = hit.entry
+        fields = [*entry.headers, (HEADER, hit.level)]
+        if not entry.marks:
+            fields.append(("Content-Length", str(len(entry.body))))
+        if self._pace == "recorded" and entry.marks:
+            return Answer(entry.status, "OK", fields, _Paced(entry).read, _nothing)
+        pieces = _pieces(entry.body)
+
+        async def read() -> bytes:
+            return next(pieces, b"")
+
+        return Answer(entry.status, "OK", fields, read, _nothing, at_hand=lambda: next(pieces, b""))
+
+    async def close(self) -> None:
+        """Close the levels."""
+        await asyncio.to_thread(self._cache.close)
+
+
+def account_of(headers: Any, query: str) -> str:
+    """Return a hash of what separates those who must not see each other's answers."""
+    parts = sorted(
+        (lower, value)
+        for name, value in headers
+        if ((lower := name.lower()).startswith(_SCOPES) or is_secret_name(lower)) and lower not in _NAMES_ONE_REQUEST
+    )
+    text = repr((parts, query))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+class _Head:
+    """The head of an answer, as a recording reads it."""
+
+    __slots__ = ("headers", "status_code")
+
+    def __init__(self, answer: Answer) -> None:
+        self.status_code = answer.status
+        self.headers = {name.lower(): value.strip() for name, value in answer.headers}
+
+
+def _recorded(answer: Answer, cache: Cache, key: Key, lead: Lead, since: float) -> Answer:
+    """Return an answer whose reads are taken down, to be kept if it turns out to be whole."""
+    if answer.status != 200:
+        lead.done(None)
+        return answer
+    recording = Recording(cache, key, lead, _Head(answer), since)
+
+    def take(data: bytes) -> None:
+        try:
+            recording.read(data)
+        except Exception as error:  # noqa: BLE001 - the boundary: the answer passes and is not kept
+            count_fault("cache", error)
+            recording.abandoned()
+
+    async def end(*, at_end: bool) -> None:
+        if recording.over:
+            return
+        try:
+            # Levels may wait for a disk or a socket.
+            await asyncio.to_thread(recording.ended, at_end=at_end)
+        except Exception as error:  # noqa: BLE001 - as above
+            count_fault("cache", error)
+
+    async def read() -> bytes:
+        data = await answer.read()
+        if data:
+            take(data)
+        else:
+            await end(at_end=True)
+        return data
+
+    async def close() -> None:
+        try:
+            await answer.close()
+        finally:
+            await end(at_end=False)
+
+    def at_hand() -> bytes:
+        data = answer.at_hand()
+        if data:
+            take(data)
+        return data
+
+    return replace(answer, read=read, close=close, at_hand=at_hand)
+
+
+class _Paced:
+    """Gives a stream's reads as late as they came when it was recorded."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._reads = slices(entry)
+        self._started = perf_counter()
+
+    async def read(self) -> bytes:
+        """Return the next read when its time has come; ``b""`` at the end."""
+        at, data = next(self._reads, (0.0, b""))
+        if data:
+            await asyncio.sleep(max(0.0, self._started + at - perf_counter()))
+        return data
+
+
+def _pieces(body: bytes) -> Iterator[bytes]:
+    for start in range(0, len(body), _PIECE):
+        yield body[start : start + _PIECE]
+
+
+async def _nothing() -> None:
+    """Close what holds nothing."""
