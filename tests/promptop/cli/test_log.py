@@ -16,7 +16,7 @@ import pytest
 
 from promptop import settings
 from promptop.cli import main as cli
-from promptop.log import COLUMNS, Finished, Row, Writer, files
+from promptop.log import COLUMNS, Finished, Row, Writer, files, schema
 
 NOW = time.time_ns() // 1_000_000
 DAY = 86_400_000
@@ -72,7 +72,7 @@ def test_status_tells_rows_sizes_and_losses(log: Path, capsys: pytest.CaptureFix
     assert "12 rows, queue full" in text
     assert "3 kept" in text
     found = json.loads(output(capsys, "status", "--json"))
-    assert (found["rows"], found["version"], found["bodies"], found["problems"]) == (4, 2, 3, [])
+    assert (found["rows"], found["version"], found["bodies"], found["problems"]) == (4, schema.VERSION, 3, [])
     assert found["losses"][0]["rows"] == 12
 
 
