@@ -24,6 +24,8 @@ class AppContext:
     """Where the editor's draft is saved while you type."""
     counting: Counting
     """Exact counts from the worker process; replies come as messages to the widget that asked."""
+    more_logs: tuple[Path, ...] = ()
+    """Logs that the monitor reads beside it."""
     simulated: bool = False
     """Whether endpoint and traffic are simulated; each screen says so."""
     open_path: Path | None = None

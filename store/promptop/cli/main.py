@@ -12,7 +12,7 @@ from pathlib import Path
 
 import promptop
 from promptop.cli.commands import COMMANDS
-from promptop.cli.options import AppOptions, OpenApp, add_settings_arguments, settings_of
+from promptop.cli.options import AppOptions, OpenApp, add_settings_arguments, log_files, settings_of
 from promptop.errors import PromptopError, UsageError
 
 INTERRUPTED = 130
@@ -59,16 +59,19 @@ def _open(arguments: list[str], open_app: OpenApp | None) -> int:
     parser.add_argument("--tab", choices=("editor", "playground", "monitor"), default="editor", help="tab shown first")
     parser.add_argument("--profile", type=Path, metavar="FILE", help="write a cProfile of the app to FILE")
     parser.add_argument("--version", action="version", version=f"promptop {promptop.__version__}")
-    add_settings_arguments(parser)
+    add_settings_arguments(parser, several_logs=True)
     args = parser.parse_args(arguments)
     if args.file is not None and not args.file.exists():
         near = difflib.get_close_matches(str(args.file), COMMANDS, n=1)
         hint = f"Did you mean: promptop {near[0]}?" if near else "promptop --help lists the commands."
         raise UsageError(f"There is no file and no command {str(args.file)!r}.", hint)
+    logs = log_files(args.log or ())
+    args.log = logs[0] if logs else None
     settings = settings_of(args)
     options = AppOptions(
         settings=settings,
         log_path=settings.log_path(),
+        more_logs=logs[1:],
         open_path=args.file,
         tab=args.tab,
         profile_to=args.profile,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ class AppOptions:
 
     settings: Settings
     log_path: Path
+    more_logs: tuple[Path, ...] = ()
+    """Logs that the monitor reads beside the first."""
     simulated: bool = False
     """Endpoint and traffic are simulated; the app says so on every screen."""
     open_path: Path | None = None
@@ -34,11 +36,36 @@ OpenApp = Callable[[AppOptions], int]
 """Opens the app and returns its exit code; injected, because the core knows no screen."""
 
 
-def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
+def add_settings_arguments(parser: argparse.ArgumentParser, *, several_logs: bool = False) -> None:
     """Add ``--config``, ``--endpoint`` and ``--log``, which every command that needs settings takes."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
     parser.add_argument("--endpoint", metavar="NAME", help="profile of the settings to use")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="request log (default: promptop log path)")
+    if several_logs:
+        text = "request log or folder of logs, repeatable; the first is written (default: promptop log path)"
+        parser.add_argument("--log", type=Path, action="append", metavar="FILE", help=text)
+    else:
+        parser.add_argument("--log", type=Path, metavar="FILE", help="request log (default: promptop log path)")
+
+
+def log_files(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Return the logs of ``--log``: files as they are, of a folder those in it, each once; raise UsageError if none."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not path.is_dir():
+            found[path] = None
+            continue
+        from promptop.log.files import logs_in
+
+        try:
+            inside = logs_in(path)
+        except OSError as error:
+            raise UsageError(
+                f"The folder {path} cannot be read ({error.strerror}).", "Check its permissions."
+            ) from None
+        if not inside:
+            raise UsageError(f"There is no request log in the folder {path}.", "Name a file, or another folder.")
+        found.update(dict.fromkeys(inside))
+    return tuple(found)
 
 
 def settings_of(args: argparse.Namespace) -> Settings:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from promptop.alerts import Check, parse_check
 from promptop.cli import reporting
-from promptop.cli.options import settings_of
+from promptop.cli.options import log_files, settings_of
 from promptop.cli.reporting import Report
 from promptop.errors import PromptopError, UsageError
 from promptop.log import LogReader, Stats, parse_filter
@@ -32,7 +32,9 @@ _MAX_DAYS = 3_700
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
-    parser.add_argument("--log", type=Path, action="append", metavar="FILE", help="request log; several are added up")
+    parser.add_argument(
+        "--log", type=Path, action="append", metavar="FILE", help="request log or folder of logs; all are added up"
+    )
     parser.add_argument("--since", default="24h", metavar="WHEN", help="24h (default), 7d, today, 2026-11-21T09:30 …")
     parser.add_argument("--until", default="now", metavar="WHEN", help="end of the window (default: now)")
     parser.add_argument(
@@ -56,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; exit code 1 if a check of ``--fail-on`` holds."""
-    logs: list[Path] = args.log or []
+    logs = log_files(args.log or ())
     args.log, args.endpoint = None, None
     settings = settings_of(args)
     checks = [check for text in args.fail_on for check in parse_check(text, settings.monitor)]

@@ -24,6 +24,22 @@ def bodies_path(log: Path) -> Path:
     return log.with_name(f"{log.name}.bodies")
 
 
+def logs_in(folder: Path) -> list[Path]:
+    """Return the request logs of a folder by name, and no other SQLite file of it; raises :class:`OSError`."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if not path.is_file() or path.name.endswith(("-wal", "-shm", ".rollups", ".bodies")):
+            continue
+        with path.open("rb") as file:
+            if not file.read(16).startswith(b"SQLite format 3"):
+                continue
+        # By SQLite and not from the header's bytes: those of a new log may still be in its WAL.
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(connect_for_reading(path)) as connection:
+            if connection.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID:
+                found.append(path)
+    return found
+
+
 def identity(path: Path) -> tuple[int, int] | None:
     """Return (device, inode) of a file, or None if there is none: it changes when a file is deleted or replaced."""
     try:

@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,41 @@ class LogReader:
                 rows = sorted((r for p in pages for r in p.rows), key=lambda r: (r.started_ms, r.id), reverse=True)
                 return Page(rows[:limit], None)
             return self._sources[source or 0].page(limit, before_id, chosen, budget_s)
+
+    def back(
+        self,
+        limit: int,
+        place: Sequence[int] | None = None,
+        where: Filter | str | None = None,
+        *,
+        budget_s: float | None = None,
+    ) -> tuple[list[StoredRow], tuple[int, ...] | None]:
+        """Return up to ``limit`` rows before ``place``, newest first, and the place before them; None at the beginning.
+
+        A place is an id in each log; logs that it does not name have no older rows. Each log keeps its own order, so
+        that no row is left out or brought twice, whatever the clocks of the writers say. ``budget_s`` holds for each
+        log as :meth:`page` says; one whose search it ends may bring rows later that belong before those of others.
+        """
+        chosen = _compiled(where)
+        with self._lock:
+            tops = [_END] * len(self._sources) if place is None else [*place, *[0] * (len(self._sources) - len(place))]
+            pages = [s.page(limit, top, chosen, budget_s) for s, top in zip(self._sources, tops, strict=True)]
+        rows = list(islice(merge(*(p.rows for p in pages), key=lambda r: -(r.started_ms or 0)), limit))
+        taken = [[row.id for row in rows if row.source == number] for number in range(len(pages))]
+        moved = []
+        for page, ids in zip(pages, taken, strict=True):
+            if len(ids) == len(page.rows):
+                moved.append(page.before_id or 0)
+            else:  # the next page begins with the first that found no room
+                moved.append(page.rows[len(ids)].id + 1)
+        return rows, tuple(moved) if any(moved) else None
+
+    def at(self, moment_ms: int) -> tuple[int, ...]:
+        """Return, for each log, the id of its latest row that started before a moment; 0 if there is none."""
+        sql = "SELECT id FROM requests WHERE started_ms < ? ORDER BY started_ms DESC, id DESC LIMIT 1"
+        with self._lock:
+            found = [source.execute(sql, (moment_ms,)) for source in self._sources]
+        return tuple(int(rows[0][0]) if rows else 0 for rows in found)
 
     def after(self, row_id: int, limit: int, where: Filter | str | None = None) -> list[StoredRow]:
         """Return up to ``limit`` rows with ids above ``row_id``, oldest first, of a single log."""

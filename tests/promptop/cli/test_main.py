@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from promptop.cli import main as cli
 from promptop.cli.commands import COMMANDS
 from promptop.cli.options import AppOptions
+from promptop.log import Row, Writer
 
 
 class Terminal(io.StringIO):
@@ -68,6 +71,31 @@ def test_the_app_is_opened_with_what_the_line_says(monkeypatch: pytest.MonkeyPat
     assert options.tab == "monitor"
     assert options.log_path == tmp_path / "l.db"
     assert options.settings.active_profile().base_url == "http://127.0.0.1:2/v1"
+
+
+def test_several_logs_and_folders_of_logs_are_shown_and_the_first_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for stream in ("stdin", "stderr"):
+        monkeypatch.setattr(sys, stream, Terminal())
+    folder = tmp_path / "logs"
+    for name in ("b.db", "a.db"):
+        with Writer(folder / name, keep_days=0) as writer:
+            writer.put(Row(request_model="m"))
+    (folder / "notes.txt").write_text("no log")
+    with contextlib.closing(sqlite3.connect(folder / "other.db")) as connection:
+        connection.execute("CREATE TABLE requests (id)")
+    seen: list[AppOptions] = []
+    first = tmp_path / "first.db"
+    line = ["--log", str(first), "--log", str(folder), "--log", str(folder / "a.db")]
+    assert cli.main(line, open_app=lambda options: seen.append(options) or 0) == 0  # type: ignore[func-returns-value]
+    assert (seen[0].log_path, seen[0].settings.log_path()) == (first, first)
+    assert seen[0].more_logs == (folder / "a.db", folder / "b.db")
+
+
+def test_a_folder_without_logs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--log", str(tmp_path)], open_app=lambda options: 0) == 2
+    assert "no request log in the folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,9 @@ def test_no_query_scans_the_rows(log: Path, monkeypatch: pytest.MonkeyPatch) -> 
         reader.latest(10, before_id=100, where="model:gpt-4o status:error")
         reader.after(290, 10, "ttft>1s")
         reader.follow((290,), 10)
+        reader.back(10, (290,))
+        reader.back(10, (290,), "app:web")
+        reader.at(NOON)
         reader.between(NOON - 3_600_000, NOON, 10, "app:web")
         for step in (None, 60_000, 5_000):
             for where in (None, "app:web"):

@@ -160,7 +160,7 @@ def test_feed_is_bounded_at_both_ends() -> None:
     feed = Feed()
     feed.restart([stored(id=i) for i in range(CAP)], older_from=None)
     assert feed.append([stored(id=CAP)], following=True) == -1
-    assert (feed.rows[0].id, feed.rows[-1].id, feed.older_from) == (1, CAP, 1)
+    assert (feed.rows[0].id, feed.rows[-1].id, feed.older_from) == (1, CAP, (1,))
     assert feed.append([stored(id=CAP + 1)], following=False) == 0
     assert (len(feed.rows), feed.waiting) == (CAP, 1)
     assert feed.append([stored(id=CAP + 2)], following=True) == 0  # no hole: the end is read again

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ import pytest
 
 from promptop.log import parse_filter
 from promptop_tui.monitor.errands import PAGE, OlderRows, RowFound
-from promptop_tui.monitor.reader import Answer, MonitorReader
+from promptop_tui.monitor.reader import Answer, MonitorReader, Trouble
 from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
 
 from .conftest import NOW, Clock, row, write
@@ -30,10 +32,10 @@ HOUR = Query(SPANS["1h"])
 class Running:
     """A reader on its thread, and its answers."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, *paths: Path) -> None:
         self.answers: Queue[Answer] = Queue()
         self.clock = Clock()
-        self.reader = MonitorReader(path, self.answers.put, self.clock)
+        self.reader = MonitorReader(paths, self.answers.put, self.clock)
         self.thread = threading.Thread(target=self.reader.run)
 
     def ask(self, query: Query = HOUR) -> Snapshot | None:
@@ -63,8 +65,8 @@ def wait_until(predicate: Callable[[], object], seconds: float = 10) -> None:
 
 
 @contextmanager
-def running(path: Path) -> Iterator[Running]:
-    made = Running(path)
+def running(*paths: Path) -> Iterator[Running]:
+    made = Running(*paths)
     made.thread.start()
     try:
         yield made
@@ -138,8 +140,8 @@ def test_pages_go_back_to_the_first_row(log_path: Path) -> None:
     with running(log_path) as here:
         found = here.must()
         assert len(found.fresh) == PAGE
-        assert found.older_from == found.fresh[0].id
-        here.reader.older(HOUR, found.fresh[0].id)
+        assert found.older_from == (found.fresh[0].id,)
+        here.reader.older(HOUR, found.older_from)
         older = here.answers.get(timeout=5)
         assert isinstance(older, OlderRows)
         assert [each.id for each in older.rows] == list(range(1, 51))
@@ -315,3 +317,113 @@ def test_clock_jumps_and_rows_from_the_future_do_no_harm(log_path: Path) -> None
         assert len(found.fresh) == 4
         here.clock.time -= 7200
         wait_until(lambda: (again := here.ask()) is not None and again.until_ms < found.until_ms)
+
+
+def test_several_logs_are_one_and_none_of_their_rows_is_lost(log_path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "log.db"
+    write(log_path, (row(1000 - i) for i in range(PAGE + 50)))
+    write(other, (row(1000.5 - 2 * i, request_model="other") for i in range(PAGE)))
+    with running(log_path, other) as here:
+        found = here.must()
+        assert found.window is not None
+        assert found.window.total.n == 2 * PAGE + 50
+        rows, place = list(found.fresh), found.older_from
+        while place is not None:
+            here.reader.older(HOUR, place)
+            older = here.answers.get(timeout=5)
+            assert isinstance(older, OlderRows)
+            rows, place = [*older.rows, *rows], older.older_from
+        assert len(rows) == len({(each.source, each.id) for each in rows}) == 2 * PAGE + 50
+        assert [each.started_ms for each in rows] == sorted(each.started_ms or 0 for each in rows)
+        write(other, [row(1, request_model="newest")])
+        fresh = here.must().fresh
+        assert [(each.source, each.request_model) for each in fresh] == [(1, "newest")]
+        here.reader.fetch(fresh[0].id, "show", 1)
+        one = here.answers.get(timeout=5)
+        assert isinstance(one, RowFound)
+        assert one.row is not None
+        assert one.row.request_model == "newest"
+        held = here.must(replace(HOUR, until_ms=int((NOW - 700) * 1000)))
+        assert all((each.started_ms or 0) <= (NOW - 700) * 1000 for each in held.fresh)
+        assert held.older_from is not None
+        assert len(held.older_from) == 2
+
+
+def test_one_of_several_logs_may_vanish_and_come_back(hour: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    with running(hour, other) as here:
+        assert len(here.must().fresh) == 54
+        write(other, [row(1, request_model="other")])
+        assert len(here.must().fresh) == 55
+        for name in ("", "-wal", "-shm"):
+            Path(f"{other}{name}").unlink(missing_ok=True)
+        looks = here.reader.looks
+        here.reader.ask(HOUR)
+        wait_until(lambda: here.reader.looks > looks and here.answers.qsize() == 2)
+        trouble, found = here.answers.get_nowait(), here.answers.get_nowait()
+        here.reader.taken()
+        assert isinstance(trouble, Trouble)
+        assert str(other) in trouble.cause
+        assert isinstance(found, Snapshot)
+        assert len(found.fresh) == 54
+        hour.unlink()
+        assert "gone" in here.must().cause
+
+
+def test_a_log_in_a_folder_that_cannot_be_written_is_read(hour: Path) -> None:
+    with running(hour) as here:
+        here.must()  # all modules are loaded while they surely can be
+    # Not below tmp_path: whoever may write everywhere reads as nobody, who may not come there.
+    folder = Path(tempfile.mkdtemp())
+    user = os.geteuid()
+    try:
+        for part in hour.parent.glob("log.db*"):
+            if not part.name.endswith(("-wal", "-shm")):
+                shutil.copy(part, folder)
+                (folder / part.name).chmod(0o444)
+        folder.chmod(0o555)
+        if user == 0:
+            os.seteuid(65534)
+        assert not os.access(folder, os.W_OK, effective_ids=True)
+        with running(folder / "log.db") as here:
+            found = here.must()
+            assert (found.state, len(found.fresh)) == ("ok", 54)
+            assert found.window is not None
+            assert found.window.total.n == 30
+            assert here.ask() is None
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)
+        shutil.rmtree(folder)
+
+
+def test_a_writer_that_is_killed_leaves_a_log_that_opens(log_path: Path) -> None:
+    code = (
+        "import sys; from promptop.log import Writer, Row\n"
+        "w = Writer(sys.argv[1], keep_days=0); n = 0\n"
+        "while True:\n"
+        "    for _ in range(40):\n"
+        "        w.put(Row(started_ms=int(sys.argv[2]), request_model='m' * 500)); n += 1\n"
+        "    assert w.flush(10); print(n, flush=True)\n"
+    )
+    line = [sys.executable, "-c", code, str(log_path), str(int(NOW * 1000) - 5000)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = 0
+        for text in process.stdout:
+            said = int(text)
+            if said >= 200:
+                break
+        process.kill()
+        said = max([said, *(int(text) for text in process.stdout.read().splitlines())])
+    wal = Path(f"{log_path}-wal")
+    assert wal.stat().st_size
+    with wal.open("ab") as file:
+        file.write(os.urandom(2500))  # a frame that was being written: neither whole nor valid
+    with running(log_path) as here:
+        found = here.must()
+        assert found.state == "ok"
+        assert found.window is not None
+        assert found.window.total.n >= said
+        write(log_path, [row(1)])
+        assert len(here.must().fresh) == 1

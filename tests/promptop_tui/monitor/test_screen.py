@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,34 @@ async def test_detail_is_clean_and_goes_on_to_other_tabs(log_path: Path) -> None
         await pilot.press("up", "e")
         await until(pilot, lambda: any("keeps no prompt" in each.message for each in app._notifications))
         assert len(app.posted) == 2
+
+
+async def test_several_logs_are_shown_as_one(hour: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    with Writer(other, bodies="full", keep_days=0) as writer:
+        body = b'{"model":"elsewhere","messages":[{"role":"user","content":"Hi"}]}'
+        writer.put(Finished(row(1, request_model="elsewhere"), body, b"three"))
+        assert writer.flush(10)
+    app = Host(hour)
+    app.shared = replace(app.shared, more_logs=(other,))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.pane.table.row_count == 55)
+        await pilot.pause()
+        text = screen_text(app)
+        assert "2 logs" in text
+        assert "elsewhere" in text
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, DetailScreen))
+        await pilot.pause()
+        assert "request 1 of" in screen_text(app)
+        await pilot.press("e")
+        await until(pilot, lambda: app.posted)
+        assert isinstance(app.posted[0], OpenInEditor)
+        assert "Hi" in app.posted[0].text
+        await pilot.press("x", "up", "x")
+        await until(pilot, lambda: isinstance(app.screen, DetailScreen))
+        await pilot.pause()
+        assert "requests 2:1 and" in screen_text(app)
 
 
 async def test_filter_is_typed_checked_and_cleared(hour: Path) -> None:

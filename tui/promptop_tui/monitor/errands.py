@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from promptop_tui.monitor.breakdown import Breakdown, Group, repeats_of, stable_of
@@ -35,8 +34,8 @@ class OlderRows:
 
     query: Query
     rows: tuple[StoredRow, ...]
-    older_from: int | None
-    """Id before which the search goes on; None at the beginning of the log."""
+    older_from: tuple[int, ...] | None
+    """Id in each log before which the search goes on; None at the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +72,10 @@ def compiled(text: str) -> Filter | None:
     return parse_filter(text)
 
 
-def older(log: LogReader, query: Query, before_id: int) -> OlderRows:
-    """Return the page of rows before an id."""
-    page = log.page(PAGE, before_id, compiled(query.rows_filter), budget_s=BUDGET_S)
-    return OlderRows(query, tuple(reversed(page.rows)), page.before_id)
+def older(log: LogReader, query: Query, place: tuple[int, ...]) -> OlderRows:
+    """Return the page of rows before a place."""
+    rows, before = log.back(PAGE, place, compiled(query.rows_filter), budget_s=BUDGET_S)
+    return OlderRows(query, tuple(reversed(rows)), before)
 
 
 def break_down(log: LogReader, query: Query, dimension: str, now_ms: int) -> Breakdown:
@@ -115,34 +114,34 @@ def _rates(name: str) -> tuple[float, float] | None:
     return prices.input, prices.cache_read
 
 
-def fetch_kept(log: LogReader, path: Path, terms: str, purpose: str, calls_per_day: float) -> RowFound:
+def fetch_kept(log: LogReader, terms: str, purpose: str, calls_per_day: float) -> RowFound:
     """Return the latest row of a filter whose prompt was kept; the latest one without it if none was."""
     from promptop.log.bodies import read_body
 
-    rows = log.page(PAGE, where=compiled(terms), budget_s=BUDGET_S).rows
+    rows, _ = log.back(PAGE, None, compiled(terms), budget_s=BUDGET_S)
     for row in rows:
-        body = read_body(path, row.id)
+        body = read_body(log.paths[row.source], row.id)
         if body is not None and body.request:
             return RowFound(row, purpose, (), body, calls_per_day)
     return RowFound(rows[0] if rows else None, purpose, (), None, calls_per_day)
 
 
-def fetch_pair(log: LogReader, row_id: int, other_id: int) -> RowFound:
+def fetch_pair(log: LogReader, row_id: int, other_id: int, sources: tuple[int, int]) -> RowFound:
     """Return two rows, to be compared; the first is None if either is gone."""
-    row, other = log.get(row_id), log.get(other_id)
+    row, other = log.get(row_id, sources[0]), log.get(other_id, sources[1])
     return RowFound(row if other is not None else None, "compare", other=other)
 
 
-def fetch(log: LogReader, path: Path, row_id: int, purpose: str) -> RowFound:
+def fetch(log: LogReader, row_id: int, purpose: str, source: int) -> RowFound:
     """Return one row, its receipt and its bodies."""
-    row = log.get(row_id)
+    row = log.get(row_id, source)
     if row is None:
         return RowFound(None, purpose)
     from promptop.log.bodies import read_body
     from promptop.models import find
     from promptop_tui.monitor.receipt import receipt
 
-    body = read_body(path, row_id)
+    body = read_body(log.paths[source], row_id)
     names = (row.response_model, row.request_model)
     model = next((found for name in names if name and (found := find(name))), None)
     return RowFound(row, purpose, receipt(row, model, body), body)

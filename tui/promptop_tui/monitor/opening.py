@@ -18,9 +18,11 @@ from promptop_tui.monitor.handover import message_for
 from promptop_tui.monitor.looking import Looking
 from promptop_tui.monitor.reader import MonitorReader
 from promptop_tui.monitor.requests import RequestTable
+from promptop_tui.monitor.rows import name_of
 from promptop_tui.monitor.status import StatusLine
 
 if TYPE_CHECKING:
+    from promptop.log import StoredRow
     from promptop_tui.context import AppContext
     from promptop_tui.monitor.bursts import Burst
     from promptop_tui.monitor.forensics import Finding
@@ -40,19 +42,19 @@ class Opening(Looking):
     def __init__(self) -> None:
         super().__init__()
         self._alerts: tuple[Alert, ...] = ()
-        self._marked: int | None = None
+        self._marked: StoredRow | None = None
 
     def _fetch(self, purpose: str) -> None:
         row = self.table.current
         if row is not None:
-            self._reader.fetch(row.id, purpose)
+            self._reader.fetch(row.id, purpose, row.source)
 
     def _take_row(self, found: RowFound) -> None:
         from promptop_tui.monitor.detail import DetailScreen
         from promptop_tui.monitor.pairs import curl, pair_lines
 
         if found.row is not None and found.purpose == "compare" and found.other is not None:
-            title = f"requests {found.row.id} and {found.other.id}"
+            title = f"requests {name_of(found.row)} and {name_of(found.other)}"
             self.app.push_screen(DetailScreen(title, pair_lines(found.row, found.other), goes_on=False))
             return
         if found.row is not None and found.purpose == "curl":
@@ -68,7 +70,13 @@ class Opening(Looking):
         except PromptopError as error:
             self.tell(error.cause, error.remedy)
             return
-        self.app.push_screen(DetailScreen(f"request {found.row.id}", found.lines), self._after_detail)
+        self.app.push_screen(DetailScreen(self._title(found.row), found.lines), self._after_detail)
+
+    def _title(self, row: StoredRow) -> str:
+        more = self._shared.more_logs
+        if not more:
+            return f"request {row.id}"
+        return f"request {row.id} of {clean_line(str((self._shared.log_path, *more)[row.source]), 60)}"
 
     def _after_detail(self, where: str | None) -> None:
         if where:
@@ -105,12 +113,12 @@ class Opening(Looking):
             return
         marked, self._marked = self._marked, None
         if marked is None:
-            self._marked = row.id
-            self.notify(f"Request {row.id} is marked: x on another one compares them.", markup=False)
-        elif marked != row.id:
-            self._reader.fetch_pair(marked, row.id)
+            self._marked = row
+            self.notify(f"Request {name_of(row)} is marked: x on another one compares them.", markup=False)
+        elif (marked.source, marked.id) != (row.source, row.id):
+            self._reader.fetch_pair(marked.id, row.id, (marked.source, row.source))
         else:
-            self.notify(f"Request {row.id} is no longer marked.", markup=False)
+            self.notify(f"Request {name_of(row)} is no longer marked.", markup=False)
 
     def action_money(self) -> None:
         """Show where the money goes."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Literal
 
 from promptop.errors import PromptopError
+from promptop.log import files
 from promptop.log.stats import Stats
 from promptop_tui.monitor import errands
 from promptop_tui.monitor.alarms import AlarmNews, Alarms
@@ -53,12 +54,12 @@ class MonitorReader:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | Sequence[Path],
         deliver: Callable[[Answer], object],
         now: Callable[[], float],
         alarms: Callable[[Callable[[Answer], object]], Alarms] | None = None,
     ) -> None:
-        self._path = path
+        self._paths = (path,) if isinstance(path, Path) else tuple(path)
         self._deliver = deliver
         self._now = now
         self._wake = threading.Event()
@@ -72,11 +73,11 @@ class MonitorReader:
         """Questions answered, those without news included."""
         # Below: owned by the thread.
         self._log: LogReader | None = None
-        self._folding: Folding | None = None
-        self._identity: tuple[int, int] | None = None
+        self._foldings: list[Folding] = []
+        self._identities: list[tuple[int, int] | None] = [None] * len(self._paths)
         self._version = 0
         self._last = Snapshot()
-        self._last_id: int | None = None
+        self._mark: tuple[int, ...] | None = None
         self._stale = True
         self._next_window = 0.0
         self._next_spend = 0.0
@@ -107,17 +108,17 @@ class MonitorReader:
             self._fresh_start = True
         self.ask(query)
 
-    def older(self, query: Query, before_id: int) -> None:
-        """Want the page of rows before ``before_id``."""
-        self._errand(lambda log: errands.older(log, query, before_id))
+    def older(self, query: Query, place: tuple[int, ...]) -> None:
+        """Want the page of rows before ``place``, an id in each log."""
+        self._errand(lambda log: errands.older(log, query, place))
 
-    def fetch(self, row_id: int, purpose: str = "show") -> None:
-        """Want one row with its bodies."""
-        self._errand(lambda log: errands.fetch(log, self._path, row_id, purpose))
+    def fetch(self, row_id: int, purpose: str = "show", source: int = 0) -> None:
+        """Want one row of one log with its bodies."""
+        self._errand(lambda log: errands.fetch(log, row_id, purpose, source))
 
-    def fetch_pair(self, row_id: int, other_id: int) -> None:
+    def fetch_pair(self, row_id: int, other_id: int, sources: tuple[int, int] = (0, 0)) -> None:
         """Want two rows, to be compared."""
-        self._errand(lambda log: errands.fetch_pair(log, row_id, other_id))
+        self._errand(lambda log: errands.fetch_pair(log, row_id, other_id, sources))
 
     def find(self, query: Query, kind: Literal["bursts", "misses"]) -> None:
         """Want the bursts of the window, or why caches did not answer."""
@@ -129,7 +130,7 @@ class MonitorReader:
 
     def fetch_kept(self, filter_text: str, purpose: str, calls_per_day: float) -> None:
         """Want the latest row of a filter whose prompt was kept."""
-        self._errand(lambda log: errands.fetch_kept(log, self._path, filter_text, purpose, calls_per_day))
+        self._errand(lambda log: errands.fetch_kept(log, filter_text, purpose, calls_per_day))
 
     def stop(self) -> None:
         """End :meth:`run` soon; it may be run again."""
@@ -181,7 +182,7 @@ class MonitorReader:
             snapshot = self._problem(query, error.cause, error.remedy)
         except (sqlite3.Error, OSError) as error:
             snapshot = self._problem(
-                query, f"{self._path} could not be read ({error}).", "It is tried again twice a second."
+                query, f"{self._named} could not be read ({error}).", "It is tried again twice a second."
             )
         if snapshot is None:
             self._idle = True
@@ -192,7 +193,7 @@ class MonitorReader:
 
     def _problem(self, query: Query, cause: str, remedy: str) -> Snapshot | None:
         self._close()
-        self._last_id = None
+        self._mark = None
         if self._last.state == "problem" and self._last.cause == cause:
             return None
         return Snapshot(query=query, now_ms=self._now_ms(), state="problem", cause=cause, remedy=remedy, restart=True)
@@ -201,41 +202,43 @@ class MonitorReader:
         return int(self._now() * 1000)
 
     def _close(self) -> None:
-        if self._folding is not None:
-            self._folding.close()
-            self._folding = None
+        for folding in self._foldings:
+            folding.close()
+        self._foldings = []
         if self._log is not None:
             self._log.close()
             self._log = None
 
     def _open(self) -> LogReader | None:
-        """Return the reader of the file that is there now; None, once said, if there is none."""
-        try:
-            found = self._path.stat()
-            identity = (found.st_dev, found.st_ino)
-        except FileNotFoundError:
-            identity = None
-        if self._log is not None and identity == self._identity:
+        """Return the reader of the files that are there now; None, once said, if there is none."""
+        found = [files.identity(path) for path in self._paths]
+        if self._log is not None and found == self._identities:
             return self._log
-        was_there = self._identity is not None
+        gone = [path for path, old, new in zip(self._paths, self._identities, found, strict=True) if old and not new]
         self._close()
-        self._identity = identity
-        self._last_id = None
-        if identity is None:
-            if was_there:
-                raise PromptopError(
-                    f"The log {self._path} is gone.",
-                    "It is read again as soon as it is back; a running writer makes a new one with its next request.",
-                )
+        self._identities = found
+        self._mark = None
+        remedy = "It is read again as soon as it is back; a running writer makes a new one with its next request."
+        if not any(found):
+            if gone:
+                raise PromptopError(f"The log {gone[0]} is gone.", remedy)
             return None
+        for path in gone:
+            self._deliver(Trouble(f"The log {path} is gone; the others are shown.", remedy))
         from promptop.log import LogReader
         from promptop.log.folding import Folding
 
-        self._log = LogReader(self._path)
-        self._folding = Folding(self._path)
-        self._folding.start()  # a log that was imported or copied has nobody who keeps its rollups
+        self._log = LogReader(self._paths)
+        for path in self._paths:
+            folding = Folding(path)
+            folding.start()  # a log that was imported or copied has nobody who keeps its rollups
+            self._foldings.append(folding)
         self._next_window = self._next_spend = 0.0
         return self._log
+
+    @property
+    def _named(self) -> str:
+        return ", ".join(map(str, self._paths))
 
     def _snapshot(self, query: Query) -> Snapshot | None:
         started = perf_counter()
@@ -250,14 +253,14 @@ class MonitorReader:
         changed = log.changed()
         if self._alarms is not None:
             self._alarms.look(log, now_ms)
-        other_rows = self._shows_others(query, before.query, now_ms) or self._last_id is None or self._fresh_start
+        other_rows = self._shows_others(query, before.query, now_ms) or self._mark is None or self._fresh_start
         self._fresh_start = False
         moved = (since, until) != (before.since_ms, before.until_ms) or query != before.query
         self._stale = self._stale or changed or moved or before.state != "ok"
         if not (changed or other_rows or moved or self._stale):
             return None
         rows, restart, older_from = self._rows(log, query, restart=other_rows)
-        if self._last_id == 0 and not rows and not query.rows_filter:
+        if not any(self._mark or ()) and not rows and not query.rows_filter:
             if before.state == "empty" and before.query == query:
                 return None
             return Snapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
@@ -324,24 +327,29 @@ class MonitorReader:
             projected=project(spent, span[0] if span else None, now_ms),
         )
 
-    def _rows(self, log: LogReader, query: Query, *, restart: bool) -> tuple[tuple[StoredRow, ...], bool, int | None]:
+    def _rows(
+        self, log: LogReader, query: Query, *, restart: bool
+    ) -> tuple[tuple[StoredRow, ...], bool, tuple[int, ...] | None]:
         """Return new rows, oldest first, whether they replace those shown, and where older ones begin."""
-        newest = log.last_id() or 0
+        newest = log.mark()
         where = compiled(query.rows_filter)
-        before = self._last_id
-        if restart or before is None or newest < before or (query.tails and newest - before > FLOOD):
-            self._last_id = newest
+        before = self._mark
+        lost = before is None or any(new < old for new, old in zip(newest, before, strict=True))
+        if restart or before is None or lost or (query.tails and sum(newest) - sum(before) > FLOOD):
+            self._mark = newest
             if query.tails:
-                page = log.page(PAGE, where=where, budget_s=BUDGET_S)
-                return tuple(reversed(page.rows)), True, page.before_id
+                page, place = log.back(PAGE, None, where, budget_s=BUDGET_S)
+                return tuple(reversed(page)), True, place
             since, until = query.moment_ms or (0, (query.until_ms or 0) + 1)
             rows = log.between(since, until, PAGE, where)
-            return tuple(reversed(rows)), True, min((row.id for row in rows), default=None)
+            first = [last + 1 for last in log.at(until)]
+            for row in rows:
+                first[row.source] = min(first[row.source], row.id)
+            return tuple(reversed(rows)), True, tuple(first) if rows else None
         if newest == before or not query.tails:
             return (), False, None
-        fresh = tuple(log.after(before, FLOOD, where))
-        self._last_id = max(newest, fresh[-1].id if fresh else 0)
-        return fresh, False, None
+        fresh, self._mark = log.follow(before, FLOOD, where)
+        return tuple(fresh), False, None
 
     def _shows_others(self, query: Query, before: Query, now_ms: int) -> bool:
         """Say whether a query wants other rows than are shown, and not only the ones after them."""

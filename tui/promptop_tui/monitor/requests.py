@@ -60,7 +60,7 @@ class RequestTable(VirtualTable):
             self._fill(self.feed.append(snapshot.fresh, following=self.following), read)
         self.unseen = 0 if self.following else self.unseen + len(snapshot.fresh) * (not snapshot.restart)
 
-    def take_older(self, rows: Sequence[StoredRow], *, older_from: int | None) -> None:
+    def take_older(self, rows: Sequence[StoredRow], *, older_from: tuple[int, ...] | None) -> None:
         """Put a page of older rows in front."""
         read = self.current
         self._fill(self.feed.prepend(rows, older_from=older_from), read)
@@ -96,7 +96,7 @@ class RequestTable(VirtualTable):
         self._places = sorted(range(len(keys)), key=lambda i: (keys[i] is None, -(keys[i] or 0.0), -i))
         self.set_rows(len(self.feed.rows), self._row)
         if read is not None:  # stay with it, wherever it stands now
-            place = next((at for at, i in enumerate(self._places) if self.feed.rows[i].id == read.id), None)
+            place = next((at for at, i in enumerate(self._places) if _same(self.feed.rows[i], read)), None)
             if place is not None:
                 self.cursor_row = place
 
@@ -113,6 +113,10 @@ class RequestTable(VirtualTable):
         row = self._at(index)
         cells = () if row is None else cells_of(row)
         return tuple(cells[place] for place in self._shown) if cells else ()
+
+
+def _same(one: StoredRow, other: StoredRow) -> bool:
+    return (one.id, one.source) == (other.id, other.source)
 
 
 def _sum(*values: int | None) -> float | None:

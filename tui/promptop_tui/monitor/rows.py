@@ -42,12 +42,12 @@ class Feed:
 
     def __init__(self) -> None:
         self.rows: list[StoredRow] = []
-        self.older_from: int | None = None
-        """Id before which older rows are looked for; None if there are none."""
+        self.older_from: tuple[int, ...] | None = None
+        """Id in each log before which older rows are looked for; None if there are none."""
         self.waiting = 0
         """Newer rows that are not loaded because the feed is full and the user looks at old ones."""
 
-    def restart(self, rows: Sequence[StoredRow], *, older_from: int | None) -> None:
+    def restart(self, rows: Sequence[StoredRow], *, older_from: tuple[int, ...] | None) -> None:
         """Show these rows instead."""
         self.rows = list(rows)
         self.older_from = older_from
@@ -65,11 +65,15 @@ class Feed:
         spare = len(self.rows) - CAP
         if spare <= 0:
             return 0
+        count = len(self.older_from or ()) or max(row.source for row in self.rows) + 1
+        place = list(self.older_from or [0] * count)
+        for row in self.rows[:spare]:
+            place[row.source] = max(place[row.source], row.id + 1)
         del self.rows[:spare]
-        self.older_from = self.rows[0].id
+        self.older_from = tuple(place)
         return -spare
 
-    def prepend(self, rows: Sequence[StoredRow], *, older_from: int | None) -> int:
+    def prepend(self, rows: Sequence[StoredRow], *, older_from: tuple[int, ...] | None) -> int:
         """Add older rows; return how many positions the others moved."""
         self.rows[:0] = rows
         self.older_from = older_from
@@ -100,8 +104,13 @@ def cells_of(row: StoredRow) -> tuple[Cell, ...]:
         clean_line(row.app or "", 20),
         clean_line(row.prompt_name or "", 24),
         clean_line(row.server_address or "", 30),
-        (str(row.id), quiet),
+        (name_of(row), quiet),
     )
+
+
+def name_of(row: StoredRow) -> str:
+    """Return a row's id; of logs after the first with the number of the log before it."""
+    return f"{row.source + 1}:{row.id}" if row.source else str(row.id)
 
 
 def status_of(row: StoredRow) -> tuple[str, Tone]:

@@ -73,7 +73,7 @@ class MonitorPane(Opening):
         self._settings = context.settings.monitor
         self.set_reactive(MonitorPane.asked, Query(SPANS.get(self._settings.window, SPANS["1h"])))
         self._reader = MonitorReader(
-            context.log_path,
+            (context.log_path, *context.more_logs),
             self._deliver,
             context.now,
             lambda tell: Alarms(self._settings, state_dir() / "alerts.json", tell),
@@ -106,6 +106,7 @@ class MonitorPane(Opening):
         """Show empty tiles until the first snapshot comes."""
         self.tiles.figures = figures_of(self.shown, self._settings)
         self.status.query_shown = self.asked
+        self.status.logs = 1 + len(self._shared.more_logs)
 
     def on_show(self) -> None:
         """Start to read."""

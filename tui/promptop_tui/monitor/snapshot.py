@@ -102,8 +102,8 @@ class Snapshot:
     """Rows that came since the snapshot before, oldest first."""
     restart: bool = False
     """Whether ``fresh`` replaces all rows shown: another filter, another file."""
-    older_from: int | None = None
-    """After a restart: the id before which older rows are looked for; None if there are none."""
+    older_from: tuple[int, ...] | None = None
+    """After a restart: the id in each log before which older rows are looked for; None if there are none."""
     unfiltered: bool = False
     """Whether the figures leave the filter out, because the window has too many rows to read each of them."""
     reads: int = 0

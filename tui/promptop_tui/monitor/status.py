@@ -39,6 +39,8 @@ class StatusLine(Widget):
     """Seconds of the log in a second of a replay; 0: none runs."""
     firing: reactive[int] = reactive(0)
     """Alerts that fire."""
+    logs: reactive[int] = reactive(1)
+    """Logs that are read as one."""
     order: reactive[str] = reactive("time")
     """Order of the rows."""
 
@@ -62,6 +64,8 @@ class StatusLine(Widget):
             parts.append((f"  ▲ {self.firing} alert{'s' if self.firing > 1 else ''}, a: which", "alert"))
         if self.waiting:
             parts.append((f"  +{figures.count(self.waiting)} new, end: follow", "live"))
+        if self.logs > 1:
+            parts.append((f"  {self.logs} logs", "note"))
         if self.simulated:
             parts += [("  ", "note"), (" SIMULATED ", "simulated")]
         if query.filter:
