@@ -12,30 +12,14 @@ import re
 import shlex
 import subprocess
 import tomllib
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from promptop.errors import PromptopError
+from promptop.records import Problem, RecordReader
 
 OPENAI_URL = "https://api.openai.com/v1"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A mistake in a settings file: where it stands, what is wrong, what to do."""
-
-    path: Path
-    line: int | None
-    cause: str
-    remedy: str
-
-    def __str__(self) -> str:
-        place = f"{self.path}:{self.line}" if self.line else str(self.path)
-        return f"{place}: {self.cause}\n  → {self.remedy}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +124,14 @@ class EditorSettings:
     """Expected calls a day, where the log does not know better."""
     budget_tokens: int = 0
     """Token budget of a prompt; 0 shows no budget."""
+    tier_medium: float = 0.3
+    """Complexity from which on a task is medium, 0 … 1 (docs/editor.md)."""
+    tier_complex: float = 0.6
+    """Complexity from which on a task is complex."""
+    tier_expert: float = 0.9
+    """Complexity from which on a task is for experts."""
+    tier_models: tuple[str, ...] = ()
+    """Models recommended for the four tiers, simplest first; empty: by price among the watched ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +201,6 @@ class Settings:
         return Path(self.log.path).expanduser() if self.log.path else data_dir() / "log.db"
 
 
-_DERIVED = {"path", "problems"}
 _CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("log", "bodies"): ("off", "hash", "redacted", "full"),
     ("cache", "pace"): ("instant", "recorded"),
@@ -276,8 +267,8 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         cause = str(error).split(" (at ")[0]
         problem = Problem(path, line, f"is not valid TOML: {cause}", "Mend that line; defaults are used until then.")
         return _with_environment(Settings(path=path, problems=(problem,)), environ)
-    reader = _Reader(path, text)
-    settings = reader.settings(table)
+    reader = RecordReader(path, text, choices=_CHOICES, derived=("path", "problems"))
+    settings: Settings = reader.read(Settings, table)
     if settings.profile and settings.profile not in settings.profiles and settings.profile != "env":
         names = ", ".join(settings.profiles) or "none"
         reader.note(("profile",), f"there is no profile {settings.profile!r}", f"Profiles in this file: {names}.")
@@ -294,113 +285,3 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
     )
     profiles = {**settings.profiles, "env": profile} if "env" not in settings.profiles else dict(settings.profiles)
     return replace(settings, profiles=profiles, profile=settings.profile or "env")
-
-
-class _Reader:
-    """Turns a parsed TOML table into dataclasses, collecting problems with their lines."""
-
-    def __init__(self, path: Path, text: str) -> None:
-        self.path = path
-        self.lines = text.splitlines()
-        self.problems: list[Problem] = []
-
-    def settings(self, table: dict[str, Any]) -> Settings:
-        read: Settings = self._record(Settings, table, ())
-        return read
-
-    def note(self, place: tuple[str, ...], cause: str, remedy: str) -> None:
-        self.problems.append(Problem(self.path, self._line_of(place), cause, remedy))
-
-    def _line_of(self, place: tuple[str, ...]) -> int | None:
-        """Find the line of a key below its table's header; None if it is written in another form."""
-        header, key = ".".join(place[:-1]), place[-1]
-        inside = ""
-        for number, line in enumerate(self.lines, 1):
-            if found := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
-                inside = found[1].replace('"', "")
-                if inside == ".".join(place):
-                    return number
-            elif inside == header and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
-                return number
-        return None
-
-    def _record(self, kind: type[Any], table: dict[str, Any], place: tuple[str, ...]) -> Any:
-        hints = typing.get_type_hints(kind)
-        known = {
-            f.name: f for f in fields(kind) if f.name not in _DERIVED and (kind is not Profile or f.name != "name")
-        }
-        values: dict[str, Any] = {}
-        for key, value in table.items():
-            here = (*place, key)
-            if key not in known:
-                near = _nearest(key, known)
-                hint = f"Did you mean {near!r}?" if near else f"Known here: {', '.join(known)}."
-                self.note(here, f"unknown setting {key!r}", hint)
-                continue
-            read, ok = self._value(hints[key], value, here)
-            if ok:
-                values[key] = read
-            else:
-                default = known[key].default
-                shown = "the default" if default is MISSING else repr(default)
-                self.note(here, f"{key!r} cannot be {value!r}", f"{_wanted(hints[key], place, key)}; {shown} is used.")
-        if kind is Profile:
-            values["name"] = place[-1]
-        return kind(**values)
-
-    def _value(self, hint: Any, value: Any, place: tuple[str, ...]) -> tuple[Any, bool]:
-        if is_dataclass(hint) and isinstance(hint, type):
-            return (self._record(hint, value, place), True) if isinstance(value, dict) else (None, False)
-        origin = typing.get_origin(hint)
-        if origin is tuple:
-            ok = isinstance(value, list) and all(isinstance(item, str) for item in value)
-            return (tuple(value) if ok else None), ok
-        if origin is not None and not isinstance(hint, types.UnionType):
-            return self._mapping(typing.get_args(hint)[1], value, place)
-        if hint is float:
-            ok = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-            return (float(value) if ok else None), ok
-        if hint is bool:
-            return value, isinstance(value, bool)
-        if hint is int:
-            return value, isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        choices = _CHOICES.get((place[-2] if len(place) > 1 else "", place[-1]))
-        return value, isinstance(value, hint) and (choices is None or value in choices)
-
-    def _mapping(self, hint: Any, value: Any, place: tuple[str, ...]) -> tuple[Any, bool]:
-        if not isinstance(value, dict):
-            return None, False
-        out = {}
-        for key, item in value.items():
-            read, ok = self._value(hint, item, (*place, key))
-            if not ok:
-                self.note((*place, key), f"{key!r} cannot be {item!r}", _wanted(hint, place, key) + "; it is left out.")
-                continue
-            out[key] = read
-        return out, True
-
-
-def _wanted(hint: Any, place: tuple[str, ...], key: str) -> str:
-    choices = _CHOICES.get((place[-1] if place else "", key))
-    if choices:
-        return "Write one of " + ", ".join(choices)
-    if is_dataclass(hint):
-        return "Write a table"
-    origin = typing.get_origin(hint)
-    if origin is tuple:
-        return "Write a list of strings"
-    if origin is not None:
-        return "Write a table"
-    return {
-        str: "Write a string",
-        int: "Write a whole number ≥ 0",
-        float: "Write a number ≥ 0",
-        bool: "Write true or false",
-    }.get(hint, "Check it")
-
-
-def _nearest(key: str, known: Mapping[str, object]) -> str:
-    import difflib
-
-    found = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-    return found[0] if found else ""
