@@ -77,6 +77,8 @@ async def run(
         with contextlib.suppress(asyncio.CancelledError):
             await task
         raise
+    if call.progress.on_streamed is not None:
+        call.progress.on_streamed()
     if task.cancelled():
         return await call.result(explain.cancelled())
     return await call.result(task.result())

@@ -175,6 +175,8 @@ class Progress:
         self.chunks = 0
         """Pieces of the answer so far; not tokens: several may share a piece."""
         self.changes: list[str] = []
+        self.on_streamed: Callable[[], object] | None = None
+        """Called once the last byte came; the result follows when the log's writer has priced it, up to 50 ms later."""
         self._ttft_s: float | None = None
         self._sent_at: float | None = None
         self._note: Any = None
