@@ -15,7 +15,7 @@ import time
 
 BARE = (
     "from textual.app import App\nfrom textual.widgets import TextArea\n"
-    "class A(App):\n def compose(self):\n  yield TextArea('Monitor')\nA().run()"
+    "class A(App):\n def compose(self):\n  yield TextArea('. Monitor')\nA().run()"
 )
 EAGER = "import openai, httpx2, plotext, tiktoken, sqlite_utils, aiohttp, redis\n"
 APP = "import sys; sys.argv[:] = ['promptop']\nfrom promptop_tui.main import main\nmain()"
