@@ -165,6 +165,12 @@ class Digest:
         if event is None:
             self.malformed += 1
             return
+        if self.known and (text := self._plain_text(event)) and name != b"error":
+            if self.ttfo_s is None:
+                self.ttfo_s = now
+            self._keep(Piece("text", text))
+            self._content(now)
+            return
         if name == b"error" and "error" not in event:
             event["error"] = event.get("message") or event
         if not (self.known and self._is_plain(event)):
@@ -177,6 +183,21 @@ class Digest:
             self._keep(piece)
         if found:
             self._content(now)
+
+    def _plain_text(self, event: dict[str, Any]) -> str:
+        """Return the text of a chat chunk that has nothing else to say, as nearly all have, else an empty one."""
+        choices = event.get("choices")
+        if not self.model or type(choices) is not list or len(choices) != 1 or type(choices[0]) is not dict:
+            return ""
+        choice = choices[0]
+        delta = choice.get("delta")
+        if type(delta) is not dict or len(delta) != 1 or choice.get("finish_reason") or choice.get("finishReason"):
+            return ""
+        for name in _FACTS:
+            if event.get(name):
+                return ""
+        text = delta.get("content")
+        return text if type(text) is str else ""
 
     def _is_plain(self, event: dict[str, Any]) -> bool:
         """Say whether an event carries text and no fact that is not known yet: most do, and are read 3 times faster."""

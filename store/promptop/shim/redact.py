@@ -108,8 +108,15 @@ def credentials(text: str, secrets: Iterable[str] = ()) -> str:
         return text
     lower = text.lower()
     for (pattern, instead), hint in zip(_CREDENTIALS, _HINTS, strict=True):
-        if any(part in lower for part in hint) if isinstance(hint, tuple) else hint.search(lower):
-            text = pattern.sub(instead, text)
+        if isinstance(hint, tuple):
+            for part in hint:
+                if part in lower:
+                    break
+            else:
+                continue
+        elif not hint.search(lower):
+            continue
+        text = pattern.sub(instead, text)
     return text
 
 

@@ -166,6 +166,8 @@ def prefix_hashes(texts: list[tuple[str, str]]) -> list[tuple[int, str]]:
     share at least that much of their beginning.
     """
     flat = _flat(texts)
+    if len(flat) < _PREFIX_FROM and (not texts or texts[0][0] not in _LEADING):
+        return []
     cuts = set()
     end = 0
     for role, text in texts:

@@ -25,6 +25,8 @@ _MESSAGE = 500
 _LONGEST, _LONGEST_JSON, _SHORT = 512, 8192, 400
 """Characters kept of other text; a JSON text above its limit is left out, since half of one is none."""
 _MOST_LIMITS = 32
+_CHARS = "[%d,%d,%d,%d]"
+"""Characters by script as JSON, at a tenth of an encoder's cost."""
 _KEPT_HEADERS = ("retry-after", "x-ratelimit-", "anthropic-ratelimit-", "ratelimit-")
 _TIMING_HEADERS = {
     "openai-processing-ms": "processing_s",
@@ -221,13 +223,13 @@ def _usage(row: Row, asked: request.Asked, digest: Digest, usage: Usage) -> None
     given = "".join(text for _, text in asked.texts) + asked.extra
     if given:
         chars = chars_by_script(given)
-        row.input_chars = _json(chars)
+        row.input_chars = _CHARS % chars
         row.input_o200k_tokens = o200k_if_loaded(given)
         messages = (asked.messages or 0) if row.operation_name == "chat" else 0
         row.estimate_input_tokens = tokens(model, chars, messages)
     answer = digest.chars()
     if any(answer):
-        row.output_chars = _json(answer)
+        row.output_chars = _CHARS % answer
         row.estimate_output_tokens = tokens(model, answer)
     if digest.usage is not None:
         row.usage_raw = _json(digest.usage)

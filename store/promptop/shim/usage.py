@@ -25,14 +25,14 @@ class Usage:
 
 def whole(value: Any) -> int | None:
     """Return a count of tokens, or None where ``value`` is none (a bool, a text, negative, beyond 2⁵³)."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LARGEST:
+    if value is None or isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < _LARGEST:
         return None
     return int(value)
 
 
 def amount(value: Any) -> float | None:
     """Return a finite, non-negative number, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LARGEST:
+    if value is None or isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < _LARGEST:
         return None
     return float(value)
 
