@@ -9,6 +9,7 @@ from typing import Literal
 
 from promptop.errors import UsageError
 from promptop.prompts import Prompt, parse
+from promptop.prompts.sections import VOLATILE
 
 Level = Literal["warning", "hint"]
 
@@ -71,10 +72,6 @@ _CODE_BOUND = _pattern(
     r"\b(?:python|java|javascript|typescript|rust|go(?:lang)?|c\+\+|c#|sql|bash|ruby|php|swift|kotlin|html|only"
     r"|no more than|single (?:file|function))\b|函数|只|仅|不超过"
 )
-_VOLATILE = _pattern(
-    r"\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2})?|\b\d{1,2}:\d{2}:\d{2}\b|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}\b"
-    r"|\d{4}年\d{1,2}月\d{1,2}日|\{\{\s*(?:date|time|now|today|timestamp|user_?id|session\w*|request_?id|uuid|日期|时间)\s*\}\}"
-)
 _STABLE_AFTER = 1200  # characters: less than about 300 tokens after it are not worth caching
 
 
@@ -123,7 +120,7 @@ def _volatile_prefix(text: str, prompt: Prompt) -> Iterator[tuple[int, str]]:
     if not prompt.messages:
         return
     first, last = prompt.messages[0].start, prompt.messages[-1].end
-    found = _VOLATILE.search(text, first, last)
+    found = VOLATILE.search(text, first, last)
     if found and last - found.end() >= _STABLE_AFTER:
         after = last - found.end()
         yield found.start(), f"{found[0]!r} changes from call to call and stands before {after:,} stable characters"

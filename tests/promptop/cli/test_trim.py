@@ -104,3 +104,15 @@ def test_lint_lines_and_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["lint", "--select", "arithmetic", str(path)]) == 0
     assert main(["lint", "--select", "nothing", str(path)]) == 2
     assert main(["lint", "--rules"]) == 0
+
+
+def test_complexity_is_printed_with_its_terms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "task.md"
+    path.write_text("Build a distributed system of 1,000 lines in 20 files.\n")
+    assert main(["lint", "--complexity", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "complexity 0.70 complex: lines 0.30 (1,000), files 0.20 (20), domain 0.20 (critical) → " in said
+    assert main(["lint", "--complexity", "--json", str(path)]) == 0
+    told = json.loads(capsys.readouterr().out)[0]
+    assert (told["score"], told["tier"], sum(told["terms"].values())) == (0.7, "complex", pytest.approx(0.7))
+    assert told["model"]

@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.widgets import Input, Label, Static
 
 from promptop.safe import clean, clean_line
-from promptop_tui.editor.figures import Demand, Figure, bar, share, signed_percent, usd
+from promptop_tui.editor.figures import Demand, Figure, bar, margin, share, signed_percent, usd
 
 Cell = tuple[str, str]
 """Text and style (a theme variable; no colour is named here)."""
@@ -56,20 +56,26 @@ def _thousand(figure: Figure) -> Cell:
 
 
 _TOKENS = Column("tokens", 9, _tokens)
+_MARGIN = Column("±", 6, lambda figure: (margin(figure.error), "$foreground 60%"))
 _WINDOW = Column("window", 6, _window)
 _CALL = Column("$/call", 8, lambda figure: _money(figure.usd_per_call))
 _THOUSAND = Column("$/1k", 7, _thousand)
 _MONTH = Column("$/month", 9, lambda figure: _money(figure.usd_per_month))
 _CHANGE = Column("change", 6, _change)
-_ORDER = (_TOKENS, _WINDOW, _CALL, _THOUSAND, _MONTH, _CHANGE)
-_DROPPED_FIRST = (_MONTH, _THOUSAND, _CHANGE, _WINDOW, _CALL)
+_ORDER = (_TOKENS, _MARGIN, _WINDOW, _CALL, _THOUSAND, _MONTH, _CHANGE)
+_DROPPED_FIRST = (_MONTH, _THOUSAND, _CHANGE, _WINDOW, _MARGIN, _CALL)
 _NAME_WIDTH = 11
 
 
-def columns_for(width: int) -> tuple[Column, ...]:
-    """Return the columns that fit beside the model's name; the least needed leave first."""
-    chosen = list(_ORDER)
+def columns_for(width: int, *, margins: bool = False) -> tuple[Column, ...]:
+    """Return the columns that fit beside the model's name; the least needed leave first.
+
+    ``margins``: whether the error of an estimate is known for a model; without one there is no such column.
+    """
+    chosen = [column for column in _ORDER if margins or column is not _MARGIN]
     for column in _DROPPED_FIRST:
+        if column not in chosen:
+            continue
         if _NAME_WIDTH + sum(each.width + 1 for each in chosen) <= width:
             break
         chosen.remove(column)
@@ -78,7 +84,7 @@ def columns_for(width: int) -> tuple[Column, ...]:
 
 def table(figures: Sequence[Figure], width: int) -> Content:
     """Draw the figures in ``width`` cells, one line a model under a line of titles."""
-    columns = columns_for(width)
+    columns = columns_for(width, margins=any(figure.error for figure in figures))
     name_width = max(4, width - sum(column.width + 1 for column in columns))
     name_width = min(name_width, max((len(figure.model) for figure in figures), default=5) + 2)
     lines = [
@@ -100,7 +106,8 @@ def table(figures: Sequence[Figure], width: int) -> Content:
 def summary(figure: Figure) -> str:
     """Return one model's figures in one line, for where there is no room for the table."""
     sign = "=" if figure.is_exact else "≈"
-    parts = (f"{sign}{figure.tokens:,} tokens", share(figure.window_share), usd(figure.usd_per_call))
+    off = f" {margin(figure.error)}" if figure.error else ""
+    parts = (f"{sign}{figure.tokens:,}{off} tokens", share(figure.window_share), usd(figure.usd_per_call))
     return f"{clean_line(figure.model)} " + " · ".join(parts)
 
 
@@ -130,9 +137,13 @@ class ModelsPanel(Vertical):
 
     HELP = """\
 Figures of the draft for each watched model: "=" is counted exactly, "≈" is an estimate or a count that the text has
-just left behind. "window" is the share of the context window that the prompt and the expected output take. Costs come
-from the price table of the date above; n/a means that it has no price for the model. "change" is against the baseline
-(ctrl+t sets it). "out" are expected output tokens of a call, "calls" calls a day."""
+just left behind; "±" is how far 90 of 100 such estimates are off, where that was measured. "window" is the share of the
+context window that the prompt and the expected output take. Costs come from the price table of the date above; n/a
+means that it has no price for the model. "change" is against the baseline (ctrl+t sets it). "out" are expected output
+tokens of a call, "calls" calls a day.
+
+Below: tokens by role and by part, and how much of the beginning is the same in each call. Providers keep it from 1,024
+tokens on: what changes (dates, ids, variables) belongs behind what stays."""
 
     inner = query_one("#figures", Static)
     budget_bar = query_one("#budget-bar", Static)

@@ -17,7 +17,7 @@ from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
 from promptop.errors import PromptopError
-from promptop.prompts import Prompt, fill, parse
+from promptop.prompts import Prompt, parse
 from promptop.safe import clean, clean_line
 from promptop_tui import counting
 from promptop_tui.context import AppContext
@@ -25,6 +25,7 @@ from promptop_tui.editor.area import PromptArea
 from promptop_tui.editor.drafting import DraftPane
 from promptop_tui.editor.figures import Demand
 from promptop_tui.editor.live import Catalogue, LiveCounts, load_catalogue
+from promptop_tui.editor.outline import LONGEST, Outline, outline, told
 from promptop_tui.editor.panel import ModelsPanel, change_line, summary
 from promptop_tui.editor.trims import Target, TrimsPanel
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
@@ -33,7 +34,6 @@ SHEET = Path(__file__).with_name("editor.tcss")
 
 _STALE_AFTER_S = 0.25
 _SECTIONS_AFTER_S = 0.3
-_LONGEST_SECTIONS = 200_000
 _NARROW = 112
 _LOW = 16
 
@@ -92,6 +92,12 @@ takes theirs (undo brings yours back)."""
 
         catalogue: Catalogue
 
+    @dataclass
+    class Outlined(Message):
+        """The draft was read for its parts."""
+
+        found: Outline
+
     def __init__(self, context: AppContext) -> None:
         super().__init__(context)
         chosen = context.settings.editor
@@ -101,7 +107,7 @@ takes theirs (undo brings yours back)."""
         self._counted_from = 0
         self._baseline_text = ""
         self._sections_timer: Timer | None = None
-        self._sections: tuple[int, list[str], str] | None = None
+        self._sections: tuple[int, Outline] | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out draft, status line and models."""
@@ -231,47 +237,41 @@ takes theirs (undo brings yours back)."""
         self._show_figures()
         self.notify("Changes are measured from this text on.", title="Baseline", markup=False)
 
-    # Messages and variables
+    # Parts of the prompt
 
     def _count_sections(self) -> None:
-        """Ask for the tokens of each message, and of the prompt with sample values in place of its variables."""
+        """Ask for the tokens of each part, and of the prompt with sample values in place of its variables."""
         self._sections_timer = None
-        text = self.area.text if self.area.exact.length <= _LONGEST_SECTIONS else ""
-        try:
-            prompt = parse(text)
-        except PromptopError:  # front matter that is being typed
-            return
-        missing = [name for name in prompt.variables if name not in prompt.sample]
-        count = len(prompt.variables) - len(missing)
-        texts = [message.content for message in prompt.messages] if len(prompt.messages) > 1 else []
-        says = ""
-        if count:
-            lacks = f", none for {', '.join(missing)}" if missing else ""
-            says = f"tokens with {count} of {len(prompt.variables)} variables filled{lacks}"
-            texts.append(text[: prompt.body_start] + fill(text[prompt.body_start :], prompt.sample))
-        elif missing:
-            says = f"variables without sample values: {', '.join(missing)}"
-        if texts:
-            roles = [message.role for message in prompt.messages] if len(prompt.messages) > 1 else []
-            request = self.context.counting.request_counts(self, texts, [self._live.encoding])
-            self._sections = request, roles, says
+        if self.area.exact.length <= LONGEST:
+            self._outline(self.area.text)
         else:
-            self.panel.show_sections(says)
+            self.panel.show_sections("")
+
+    @work(thread=True, exclusive=True, group="outline", description="read the draft's parts")
+    def _outline(self, text: str) -> None:
+        chosen = self.context.settings.editor
+        models = [name for name, _ in self._live.catalogue.models] if self._live.catalogue is not None else []
+        tiers = (chosen.tier_medium, chosen.tier_complex, chosen.tier_expert)
+        found = outline(text, tiers, models, chosen.tier_models)
+        if found is not None:
+            self.post_message(self.Outlined(found))
+
+    @on(Outlined)
+    def _count_outline(self, message: Outlined) -> None:
+        found = message.found
+        if found.texts:
+            request = self.context.counting.request_counts(self, list(found.texts), [self._live.encoding])
+            self._sections = request, found
+        else:
+            self.panel.show_sections(found.variables)
 
     @on(counting.SnippetsReady)
     def _sections_counted(self, message: counting.SnippetsReady) -> None:
         if self._sections is None or message.reply.id != self._sections[0]:
             return
-        (_, roles, says), self._sections = self._sections, None
+        (_, found), self._sections = self._sections, None
         tokens = message.reply.counts[self._live.encoding]
-        by_role: dict[str, int] = {}
-        for role, number in zip(roles, tokens, strict=False):
-            by_role[role] = by_role.get(role, 0) + number
-        lines = [" · ".join(f"{role} {number:,}" for role, number in by_role.items())] if by_role else []
-        if says:
-            is_counted = len(tokens) > len(roles)
-            lines.append(f"{tokens[-1]:,} {self._live.encoding} {says}" if is_counted else says)
-        self.panel.show_sections("\n".join(lines))
+        self.panel.show_sections("\n".join(told(found, tokens, self._live.encoding, brief=self.has_class("-narrow"))))
 
     # Trims
 

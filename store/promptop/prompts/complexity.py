@@ -1,0 +1,143 @@
+"""How hard a task is, from what its prompt says, and which tier of model it calls for.
+
+The score is a sum of four terms, each of which never falls when its measure grows, and lies within 0 … 1:
+
+=========  ======  =================================================================
+term       at most  measure
+=========  ======  =================================================================
+lines      0.3     logarithm of the lines of code asked for or given, 10 → 0, 1,000 → 0.3
+files      0.2     logarithm of the files, 1 → 0, 20 → 0.2
+algorithm  0.3     0 basic, 0.1 a known algorithm, 0.2 an advanced one, 0.3 research
+domain     0.2     0 general, 0.1 a field with its own rules, 0.2 distributed, real-time or critical
+=========  ======  =================================================================
+
+So a basic task of 10 lines scores 0.0, and a distributed system of 1,000 lines in 20 files 0.7.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+TIERS = ("simple", "medium", "complex", "expert")
+THRESHOLDS = (0.3, 0.6, 0.9)
+"""Scores from which on the second, third and fourth tier begin."""
+
+_LEVELS = (("basic", 0.0), ("known", 0.1), ("advanced", 0.2), ("research", 0.3))
+_FIELDS = (("general", 0.0), ("special", 0.1), ("critical", 0.2))
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE)
+
+
+_ALGORITHMS = (
+    _pattern(
+        r"\b(?:sort(?:ing)?|search(?:ing)?|recursi\w+|hash(?:ing)?|tree|graph|queue|pars(?:e|er|ing)|algorithm|regex)\b"
+        r"|算法|排序|递归|二叉树|图论|解析"
+    ),
+    _pattern(
+        r"\b(?:dynamic programming|optimi[sz]ation|concurren\w+|parallel\w*|scheduling|compiler|machine learning"
+        r"|cryptograph\w+|shortest path|backtracking|lock-free|big[- ]?o|time complexity)\b"
+        r"|动态规划|并发|并行|调度|编译器|机器学习|加密|最短路径|回溯|时间复杂度|性能优化"
+    ),
+    _pattern(
+        r"\b(?:np-(?:hard|complete)|formal(?:ly)? (?:proof|verif\w+)|prove that|novel algorithm|state of the art"
+        r"|consensus protocol|theorem)\b|形式化|证明|定理|共识协议|前沿"
+    ),
+)
+_DOMAINS = (
+    _pattern(
+        r"\b(?:financ\w+|legal|law|medical|clinical|security|database|network\w*|embedded|statistic\w+|tax|compliance)\b"
+        r"|金融|法律|医疗|医学|安全|数据库|网络|嵌入式|统计|税务|合规"
+    ),
+    _pattern(
+        r"\b(?:distributed|microservices?|real[- ]time|high[- ]availability|fault[- ]toleran\w+|safety[- ]critical"
+        r"|kernel|multi[- ]region|large[- ]scale)\b|分布式|微服务|实时|高可用|容错|内核|大规模"
+    ),
+)
+_LINES = _pattern(r"(?P<n>\d[\d,]*)\s*[- ]?(?:lines?(?: of code)?\b|loc\b|行)")
+_FILES = _pattern(r"(?P<n>\d[\d,]*)\s*[- ]?(?:(?:source |code )?(?:files?|modules?)\b|个?(?:文件|模块))")
+_FENCE = re.compile(r"^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n(?P<code>.*?)^[ \t]*(?P=fence)", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The measures of a task."""
+
+    lines: int = 0
+    files: int = 1
+    algorithm: int = 0
+    """0 basic … 3 research."""
+    domain: int = 0
+    """0 general … 2 critical."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complexity:
+    """A score with its terms."""
+
+    score: float
+    """0 … 1."""
+    tier: str
+    """One of :data:`TIERS`."""
+    terms: tuple[tuple[str, float, str], ...]
+    """Name, share of the score, what it was read from."""
+
+    def __str__(self) -> str:
+        terms = ", ".join(f"{name} {value:.2f} ({said})" for name, value, said in self.terms if value)
+        return f"{self.score:.2f} {self.tier}" + (f": {terms}" if terms else "")
+
+
+def read(text: str) -> Task:
+    """Read the measures from a prompt: numbers that it names, code that it holds, words that it uses."""
+    fences = [found["code"] for found in _FENCE.finditer(text)]
+    plain = _FENCE.sub("", text)
+    return Task(
+        lines=max([_number(found["n"]) for found in _LINES.finditer(plain)] + [sum(c.count("\n") for c in fences)]),
+        files=max([1, len(fences)] + [_number(found["n"]) for found in _FILES.finditer(plain)]),
+        algorithm=max((at for at, each in enumerate(_ALGORITHMS, 1) if each.search(plain)), default=0),
+        domain=max((at for at, each in enumerate(_DOMAINS, 1) if each.search(plain)), default=0),
+    )
+
+
+def score(task: Task, thresholds: Sequence[float] = THRESHOLDS) -> Complexity:
+    """Score a task; ``thresholds`` are three rising scores at which the tiers change."""
+    lines = 0.3 * _share(task.lines / 10, 100)
+    files = 0.2 * _share(task.files, 20)
+    level, algorithm = _LEVELS[min(max(task.algorithm, 0), len(_LEVELS) - 1)]
+    field, domain = _FIELDS[min(max(task.domain, 0), len(_FIELDS) - 1)]
+    total = round(min(1.0, lines + files + algorithm + domain), 6)  # 0.3 + 0.2 + 0.2 is to be 0.7
+    tier = TIERS[sum(total >= each for each in sorted(thresholds)[:3])]
+    terms = (
+        ("lines", round(lines, 6), f"{task.lines:,}"),
+        ("files", round(files, 6), f"{task.files:,}"),
+        ("algorithm", algorithm, level),
+        ("domain", domain, field),
+    )
+    return Complexity(total, tier, terms)
+
+
+def recommended(tier: str, models: Sequence[str], chosen: Sequence[str] = ()) -> str:
+    """Return the model for a tier: the one that is set for it, else of ``models`` the one at that place by price.
+
+    The dearest priced model stands for *expert*, the cheapest for *simple*; an empty string if none has a price.
+    """
+    from promptop.models import price
+
+    at = TIERS.index(tier)
+    if len(chosen) > at and chosen[at]:
+        return chosen[at]
+    costs = [(price(name, input_tokens=1000, output_tokens=500).usd, name) for name in models]
+    ranked = sorted((usd, name) for usd, name in costs if usd is not None)
+    return ranked[round(at * (len(ranked) - 1) / (len(TIERS) - 1))][1] if ranked else ""
+
+
+def _share(value: float, full: float) -> float:
+    return min(1.0, max(0.0, math.log(value) / math.log(full))) if value > 1 else 0.0
+
+
+def _number(digits: str) -> int:
+    return min(int(digits.replace(",", "") or 0), 10**9)

@@ -1,0 +1,139 @@
+"""What the draft is made of, under the models: its parts, the beginning that a provider can keep, its variables.
+
+Read on a thread, counted in the worker process; a draft above :data:`LONGEST` characters is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from promptop.errors import PromptopError
+from promptop.prompts import fill, parse
+from promptop.prompts.complexity import THRESHOLDS, Complexity, read, recommended, score
+from promptop.prompts.sections import CACHE_FLOOR, KINDS, Prefix, sections, stable_prefix
+from promptop.safe import clean_line
+from promptop_tui.editor.figures import bar
+
+LONGEST = 200_000
+_RULER = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A draft's parts as texts to be counted, and what is said of them with the counts."""
+
+    texts: tuple[str, ...]
+    """What is to be counted; empty for a draft without a word."""
+    roles: tuple[str, ...]
+    """Role of each of the first texts; none for a draft of one message."""
+    kinds: tuple[str, ...]
+    """Purpose of each of the texts behind them."""
+    prefix_line: int
+    """Line where the equal beginning ends, from 1."""
+    volatile: str
+    """What ends it; empty if nothing does."""
+    warning: str
+    """What lint says of text that changes before text that stays."""
+    complexity: Complexity | None
+    """How hard the task is; None for a draft without a word."""
+    model: str
+    """The model recommended for it; empty if none has a price."""
+    variables: str
+    """What is to be said of variables; the count goes before it if one was made."""
+    is_filled: bool
+    """Whether the last text is the prompt with variables filled in."""
+
+
+def outline(
+    text: str, thresholds: Sequence[float] = THRESHOLDS, models: Sequence[str] = (), chosen: Sequence[str] = ()
+) -> Outline | None:
+    """Read a draft; ``thresholds`` are those of the tiers, ``chosen`` their models, else some of ``models``.
+    None is returned while the front matter cannot be read.
+    """
+    from promptop.trim.lint import lint
+
+    try:
+        prompt = parse(text)
+        remarks = lint(text, ["volatile-prefix"])
+    except PromptopError:  # front matter that is being typed
+        return None
+    missing = [name for name in prompt.variables if name not in prompt.sample]
+    known = len(prompt.variables) - len(missing)
+    says = ""
+    if known:
+        lacks = f", none for {', '.join(missing)}" if missing else ""
+        says = f"tokens with {known} of {len(prompt.variables)} variables filled{lacks}"
+    elif missing:
+        says = f"variables without sample values: {', '.join(missing)}"
+    roles = [message.role for message in prompt.messages] if len(prompt.messages) > 1 else []
+    texts = [message.content for message in prompt.messages] if roles else []
+    found = sections(text, prompt) if text[prompt.body_start :].strip() else ()
+    texts += [text[part.start : part.end] for part in found]
+    prefix = stable_prefix(text, prompt) if found else Prefix(0, 0)
+    texts += [text[prefix.start : prefix.end]] if found else []
+    if known:
+        texts.append(text[: prompt.body_start] + fill(text[prompt.body_start :], prompt.sample))
+    complexity = score(read(text[prompt.body_start :]), thresholds) if found else None
+    return Outline(
+        texts=tuple(texts),
+        roles=tuple(roles),
+        kinds=tuple(part.kind for part in found),
+        prefix_line=text.count("\n", 0, prefix.end) + 1,
+        volatile=prefix.volatile,
+        warning=f"line {remarks[0].line}: {remarks[0].message}" if remarks else "",
+        complexity=complexity,
+        model=recommended(complexity.tier, models, chosen) if complexity is not None else "",
+        variables=says,
+        is_filled=bool(known),
+    )
+
+
+def told(found: Outline, tokens: Sequence[int], encoding: str, *, brief: bool) -> list[str]:
+    """Return the lines for a draft and its counts; ``brief`` leaves out the totals by role if there are those by part.
+
+    The cacheable beginning is a floor, not a promise: a provider counts in its own way and keeps it for minutes.
+    """
+    lines = []
+    behind = len(found.roles)
+    by_kind = _sum(found.kinds, tokens[behind:])
+    by_role = _sum(found.roles, tokens)
+    if len(by_role) > 1 and not brief:
+        lines.append("by role  " + _totals(by_role))
+    if by_kind:
+        ordered = {kind: by_kind[kind] for kind in KINDS if kind in by_kind}
+        lines.append("by part  " + _totals(ordered))
+        lines.append(ruler(tokens[behind + len(found.kinds)], found.prefix_line, found.volatile))
+    if found.warning:
+        lines.append("! " + clean_line(found.warning))
+    if found.complexity is not None:
+        lines.append(advice(found.complexity, found.model))
+    if found.variables:
+        lines.append(f"{tokens[-1]:,} {encoding} {found.variables}" if found.is_filled else found.variables)
+    return lines
+
+
+def advice(complexity: Complexity, model: str) -> str:
+    """Write score, tier and recommended model, then the terms."""
+    which = f" → {clean_line(model, 32)}" if model else ""
+    terms = ", ".join(f"{name} {value:.2f}" for name, value, _ in complexity.terms if value)
+    return f"task     {complexity.score:.2f} {complexity.tier}{which}" + (f"  ({terms})" if terms else "")
+
+
+def ruler(tokens: int, line: int, volatile: str) -> str:
+    """Draw the beginning that stays the same against the fewest tokens that a provider keeps."""
+    enough = "cacheable" if tokens >= CACHE_FLOOR else f"{CACHE_FLOOR - tokens:,} short"
+    drawn = bar(tokens, CACHE_FLOOR, _RULER)
+    ends = f", line {line}: {clean_line(volatile, 18)}" if volatile else ""
+    return f"prefix   {drawn} {tokens:,}/{CACHE_FLOOR:,} {enough}{ends}"
+
+
+def _sum(names: Sequence[str], tokens: Sequence[int]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for name, number in zip(names, tokens, strict=False):
+        total[name] = total.get(name, 0) + number
+    return total
+
+
+def _totals(by_name: Mapping[str, int]) -> str:
+    return " · ".join(f"{name} {number:,}" for name, number in by_name.items())
