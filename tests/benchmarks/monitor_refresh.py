@@ -86,6 +86,36 @@ def refreshes(path: Path) -> None:
     print(f"20 new rows, 1 h window and table: {sorted(took)[len(took) // 2]:.1f} ms (median of {len(took)})")
 
 
+def engine(path: Path) -> None:
+    """Print what a look takes on the reading thread, without the hand-over between threads."""
+    answers: list[Answer] = []
+    reader = MonitorReader(path, answers.append, Clock())
+    query = Query(SPANS["1h"])
+    reader._look(query)
+
+    def looked() -> float:
+        began = time.perf_counter()
+        reader._look(query)
+        return (time.perf_counter() - began) * 1e3
+
+    same = sorted(looked() for _ in range(2001))[1000]
+    took: dict[bool, list[float]] = {False: [], True: []}
+    with Writer(path, keep_days=0, rollups=True) as writer:
+        for number in range(60):
+            for _ in range(20):
+                writer.put(Row(started_ms=log_windows.END - 1, request_model="gpt-5.2", duration_s=1.0))
+            writer.flush(10)
+            whole = number % 2 == 0
+            reader._next_window = 0.0 if whole else float("inf")
+            answers.clear()
+            took[whole].append(looked())
+            assert isinstance(answers[0], Snapshot)
+            assert len(answers[0].fresh) == 20
+    reader._close()
+    rows, window = (sorted(found)[len(found) // 2] for found in took.values())
+    print(f"a look: nothing new {same:.3f} ms; 20 new rows {rows:.2f} ms; with its 1 h window too {window:.2f} ms")
+
+
 async def cpu(path: Path, seconds: float, rows_per_s: float) -> float:
     """Return the share of a core that the tab takes."""
     from tests.promptop_tui.monitor.conftest import Host, until
@@ -121,6 +151,7 @@ def main() -> None:
         if not path.exists():
             log_windows.generate(path, args.rows)
         refreshes(path)
+        engine(path)
         for rate in (0, 10):
             share = asyncio.run(cpu(path, args.seconds, rate))
             print(f"CPU of the tab, 1 h window, {rate:>2} rows/s: {share:.1%} of a core")

@@ -209,6 +209,24 @@ class LogReader:
         rows.sort(key=lambda r: (r.started_ms, r.id), reverse=True)
         return rows[:limit]
 
+    def tokens(
+        self, since_ms: int, until_ms: int, limit: int, where: Filter | None = None
+    ) -> list[tuple[int | None, int | None]]:
+        """Return (input, output) tokens of up to ``limit`` rows that started in [since, until), latest start first.
+
+        1 µs a row, where :meth:`between` takes 16.
+        """
+        chosen = where or Filter()
+        sql = (
+            "SELECT started_ms, usage_input_tokens, usage_output_tokens FROM requests INDEXED BY requests_started"
+            f" WHERE started_ms >= ? AND started_ms < ?{f' AND ({chosen.sql})' if chosen else ''}"
+            f" ORDER BY started_ms DESC LIMIT {int(limit)}"
+        )
+        with self._lock:
+            found = [source.execute(sql, (since_ms, until_ms, *chosen.parameters)) for source in self._sources]
+        newest = merge(*found, key=lambda row: -row[0])
+        return [(into, out) for _, into, out in islice(newest, limit)]
+
     def span(self) -> tuple[int, int] | None:
         """Return (earliest, latest) start of all rows, Unix milliseconds; None for an empty log."""
         with self._lock:

@@ -239,6 +239,7 @@ def test_no_query_scans_the_rows(log: Path, monkeypatch: pytest.MonkeyPatch) -> 
         reader.back(10, (290,))
         reader.back(10, (290,), "app:web")
         reader.at(NOON)
+        reader.tokens(NOON - 3_600_000, NOON, 10)
         reader.between(NOON - 3_600_000, NOON, 10, "app:web")
         for step in (None, 60_000, 5_000):
             for where in (None, "app:web"):

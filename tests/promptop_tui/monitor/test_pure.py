@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -19,7 +20,9 @@ from promptop_tui.monitor.figures import Figure, figures_of
 from promptop_tui.monitor.handover import message_for
 from promptop_tui.monitor.receipt import messages_of, receipt
 from promptop_tui.monitor.rows import CAP, COLUMNS, Feed, cells_of, clock, status_of
+from promptop_tui.monitor.sizes import BOUNDS, histogram, sizes_of
 from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot, Spend, month_bounds, project
+from promptop_tui.widgets.drawing import draw
 
 from .conftest import NOW, row
 
@@ -86,7 +89,7 @@ def test_estimates_and_unpriced_rows_are_said() -> None:
     assert tile.note.startswith("2 unpriced")
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.key)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.key != "sizes"], ids=lambda kind: kind.key)
 def test_every_chart_covers_the_window(kind: object) -> None:
     stats = Stats(n=10, errors=1, lookups=5, hits_disk=2, latency=Sketch([1.0] * 9), ttft=Sketch([0.1] * 9))
     stats.cost_pico, stats.error_types = 10**12, {"timeout": 1}
@@ -241,3 +244,22 @@ def test_messages_of_other_dialects() -> None:
         {"role": "user", "content": "b"},
     ]
     assert messages_of("[1]") == messages_of("nonsense") == []
+
+
+def test_the_histogram_counts_each_request_once_and_says_of_how_many_it_is() -> None:
+    rows = [(1000, 0), (1023, 7), (1024, None), (None, 8), (1600, 6_000_000)]
+    sizes = sizes_of(rows, limit=5)
+    steps = range(sizes.first, sizes.first + len(sizes.input))
+    into = {BOUNDS[step]: count for step, count in zip(steps, sizes.input, strict=True) if count}
+    out = {BOUNDS[step]: count for step, count in zip(steps, sizes.output, strict=True) if count}
+    assert into == {768: 2, 1024: 1, 1536: 1}
+    assert out == {0: 1, 6: 1, 8: 1, BOUNDS[-1]: 1}
+    assert (sizes.median_input, sizes.median_output) == (1023.5, 7.5)
+    plot = histogram(replace(snapshot(Stats()), sizes=sizes), MonitorSettings())
+    assert "the newest 5 rows" in plot.note
+    assert plot.names[0] == "0"
+    assert "all 4 rows" in histogram(replace(snapshot(Stats()), sizes=sizes_of(rows[:4], 5)), MonitorSettings()).note
+    assert not histogram(replace(snapshot(Stats()), sizes=sizes_of([], 5)), MonitorSettings()).has_data
+    axis = draw(plot, 60, 12).text.splitlines()[-1].split()
+    assert len(axis) > 3
+    assert set(axis) <= set(plot.names)

@@ -162,6 +162,27 @@ async def test_charts_turn_zoom_and_read(hour: Path) -> None:
         assert app.pane.table.has_focus
 
 
+async def test_the_histogram_of_tokens_is_counted_while_it_is_shown(hour: Path) -> None:
+    app = Host(hour)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        assert app.pane.shown.sizes is None
+        chart = app.query(Chart).first()
+        while chart.plot is None or chart.plot.title != "tokens a request":
+            await pilot.press("c")
+            await pilot.pause()
+        await until(pilot, lambda: chart.plot is not None and "from all 30 rows" in chart.plot.note)
+        await until(pilot, lambda: chart.picture is not None and chart.picture.columns)
+        assert app.pane.shown.sizes is not None
+        assert sum(app.pane.shown.sizes.input) == 30
+        assert await pilot.click(Chart, offset=(40, 3))
+        await pilot.press("right", "left")
+        await pilot.pause()
+        assert chart.cursor is None
+        await pilot.press("escape", "c")
+        await until(pilot, lambda: app.pane.shown.sizes is None)
+
+
 async def test_detail_is_clean_and_goes_on_to_other_tabs(log_path: Path) -> None:
     body = b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Count the \\u001b]52;c;x\\u0007 words"}]}'
     with Writer(log_path, bodies="full", keep_days=0) as writer:

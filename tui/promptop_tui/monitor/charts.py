@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from promptop import figures
+from promptop_tui.monitor.sizes import histogram
 from promptop_tui.widgets.plot import Mark, Plot, Series
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ KINDS: tuple[ChartKind, ...] = (
     ChartKind("errors", "failures by kind", _errors),
     ChartKind("share", "requests by model", _share),
     ChartKind("tokens", "tokens per second", _tokens),
+    ChartKind("sizes", "tokens a request, histogram", histogram),
     ChartKind("cumulative", "spend, running total against the budget", _cumulative),
     ChartKind("ratios", "hit ratio and provider-cached share", _ratios),
 )

@@ -28,6 +28,7 @@ from promptop_tui.monitor.snapshot import Query, Snapshot, Spend, month_bounds, 
 if TYPE_CHECKING:
     from promptop.log import LogReader, StoredRow, Window
     from promptop.log.folding import Folding
+    from promptop_tui.monitor.sizes import TokenSizes
 
 FLOOD = 2_000
 """With more new rows than this since the last look, only the newest page is read."""
@@ -265,10 +266,12 @@ class MonitorReader:
                 return None
             return Snapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
         window, previous, spend, unfiltered = before.window, before.previous, before.spend, before.unfiltered
+        sizes = before.sizes
         reads = 1
         user_asked = query != before.query or before.window is None
         if self._stale and (user_asked or monotonic() >= self._next_window):
             window, previous, spend, unfiltered, reads = self._measure(log, since, until, now_ms, before, query)
+            sizes = self._sizes(log, since, until, query, unfiltered=unfiltered)
             self._stale = False
         elif not (rows or restart):
             return None
@@ -283,6 +286,7 @@ class MonitorReader:
             window=window,
             previous=previous,
             spend=spend,
+            sizes=sizes,
             fresh=rows,
             restart=restart,
             older_from=older_from,
@@ -316,6 +320,17 @@ class MonitorReader:
             reads += 3
             self._next_spend = monotonic() + max(_SPEND_S, (perf_counter() - started) * _SHARE)
         return window, previous, spend, unfiltered, reads
+
+    def _sizes(self, log: LogReader, since: int, until: int, query: Query, *, unfiltered: bool) -> TokenSizes | None:
+        if not query.sizes:
+            return None
+        from promptop_tui.monitor.sizes import COUNTED, sizes_of
+
+        started = perf_counter()
+        where = None if unfiltered else compiled(query.filter)
+        found = sizes_of(log.tokens(since, until, COUNTED, where), COUNTED)
+        self._next_window += (perf_counter() - started) * _SHARE
+        return found
 
     def _spend(self, log: LogReader, now_ms: int) -> Spend:
         today, month, _ = month_bounds(now_ms)

@@ -231,16 +231,18 @@ class MonitorPane(Opening):
         if not self.is_mounted:
             return
         count = 1 if self.zoomed else self._chart_count
+        kinds = [KINDS[(self.first_chart + number) % len(KINDS)] for number in range(count)]
+        self.asked = replace(self.asked, sizes=any(kind.key == "sizes" for kind in kinds))
         for number, chart in enumerate(self.query(Chart)):
             chart.display = number < count
             if number >= count or self.shown.window is None:
                 continue
-            kind = KINDS[(self.first_chart + number) % len(KINDS)]
-            plot = kind.plot(self.shown, self._settings)
+            plot = kinds[number].plot(self.shown, self._settings)
             if self.log_scale and plot.unit == "seconds":
                 plot = replace(plot, log=True)
             chart.plot = plot
-            chart.cursor = self.cursor if self.cursor is not None and self.cursor < plot.buckets else None
+            reads = self.cursor is not None and self.cursor < plot.buckets and not plot.names
+            chart.cursor = self.cursor if reads else None
 
     def watch_first_chart(self) -> None:
         """Show other charts."""
@@ -317,7 +319,8 @@ class MonitorPane(Opening):
 
     @on(Chart.Picked)
     def _on_picked(self, message: Chart.Picked) -> None:
-        self.cursor = message.bucket
+        if message.chart.plot is not None and not message.chart.plot.names:  # a bucket of sizes is no moment
+            self.cursor = message.bucket
 
     def action_back(self) -> None:
         """Close what was opened last: filter line, reading, zoom, then the filter itself."""

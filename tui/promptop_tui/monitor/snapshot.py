@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from promptop.log import Stats, StoredRow, Window
+    from promptop_tui.monitor.sizes import TokenSizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,9 @@ class Query:
     view_terms: str = ""
     moment_ms: tuple[int, int] | None = None
     """Stretch of time whose rows are shown instead of the newest ones."""
+
+    sizes: bool = False
+    """Whether the histogram of tokens is wanted, which is counted from rows."""
 
     @property
     def rows_filter(self) -> str:
@@ -98,6 +102,8 @@ class Snapshot:
     previous: Stats | None = None
     """The window of the same length before this one."""
     spend: Spend | None = None
+    sizes: TokenSizes | None = None
+    """Tokens of requests, where the query wants them."""
     fresh: tuple[StoredRow, ...] = ()
     """Rows that came since the snapshot before, oldest first."""
     restart: bool = False

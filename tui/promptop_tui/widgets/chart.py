@@ -196,6 +196,8 @@ class Chart(Widget):
 
         if self.plot is None:
             return ""
+        if self.plot.names:
+            return self.plot.names[bucket]
         start = datetime.fromtimestamp(self.plot.since_s + bucket * self.plot.step_s)
         return f"{start:%d %b %H:%M}" if self.plot.step_s >= 600 else f"{start:%H:%M:%S}"
 

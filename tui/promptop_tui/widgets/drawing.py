@@ -146,6 +146,10 @@ def _near(level: float, known: list[float]) -> bool:
 
 
 def _time_axis(plot: Plot, columns: int) -> tuple[list[int], list[str]]:
+    if plot.names:
+        every = max(-(-8 * plot.buckets // columns), 1)
+        first = range(0, plot.buckets, every)
+        return [column_of(index, columns, plot.buckets) for index in first], [plot.names[index] for index in first]
     span = plot.buckets * plot.step_s
     ticks = [
         (round((moment - plot.since_s) / span * columns), label)

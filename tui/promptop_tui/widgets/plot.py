@@ -75,6 +75,8 @@ class Plot:
     empty: str = "no data in this window"
     note: str = ""
     """Shown at the end of the legend."""
+    names: tuple[str, ...] = ()
+    """Names of the buckets, where they are no stretches of time."""
 
     @property
     def buckets(self) -> int:
