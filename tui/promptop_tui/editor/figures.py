@@ -42,6 +42,8 @@ class Figure:
     baseline: int | None
     """Tokens of the baseline."""
 
+    error: float | None = None
+    """Half the measured interval of an estimate relative to the count (0.016 is ±1.6%); None where none is known."""
     usd_per_token: float | None = None
     """Price of one more input token of a call; None if unpriced."""
 
@@ -96,12 +98,20 @@ def figures(
                 usd_per_call=usd,
                 usd_per_month=None if usd is None else usd * demand.calls_per_day * DAYS_A_MONTH,
                 baseline=baseline.get(name),
+                error=count.error if count.kind == "estimated" else None,
                 usd_per_token=(usd - without) / count.tokens
                 if usd is not None and without is not None and count.tokens
                 else None,
             )
         )
     return tuple(lines)
+
+
+def margin(error: float | None) -> str:
+    """Write how far an estimate may be off: ±1.6%, ±12%; an empty string for None."""
+    if not error:
+        return ""
+    return f"±{error:.1%}" if error < 0.0995 else f"±{error:.0%}"
 
 
 def usd(amount: float | None) -> str:

@@ -27,20 +27,22 @@ class Catalogue:
 
     models: tuple[tuple[str, Model | None], ...]
     as_of: str
+    needed: tuple[str, ...] = ()
 
     @property
     def encodings(self) -> tuple[str, ...]:
         """Encodings that the figures need; the first is the one of the gutter."""
-        names = [model.encoding for _, model in self.models if model is not None]
-        return tuple(dict.fromkeys([*names, _BASE_ENCODING]))
+        return self.needed or (_BASE_ENCODING,)
 
 
 def load_catalogue(watch: Sequence[str]) -> Catalogue:
     """Look the watched models up; reads the price table, so it belongs on a thread (30 ms)."""
     from promptop.models import as_of, find, watch_list
+    from promptop.tokens.counting import encodings_for
 
     names = tuple(dict.fromkeys(watch)) or watch_list()
-    return Catalogue(tuple((name, find(name)) for name in names), as_of())
+    needed = dict.fromkeys([*encodings_for(names), _BASE_ENCODING])
+    return Catalogue(tuple((name, find(name)) for name in names), as_of(), tuple(needed))
 
 
 class LiveCounts:
