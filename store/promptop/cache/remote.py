@@ -11,63 +11,14 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
 from promptop.cache.breaker import Breaker
 from promptop.cache.entry import BadEntryError, Entry, pack, unpack
+from promptop.cache.guarded import GuardedRedis
 from promptop.cache.level import LevelStats
-from promptop.errors import UsageError
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 _RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
-
-
-def connect(url: str, *, timeout_s: float) -> Redis:
-    """Return a client for ``url``; nothing is sent yet except to find a cluster's nodes.
-
-    Raises :class:`UsageError` for an address that cannot be meant.
-    """
-    import redis
-
-    options: dict[str, Any] = {
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        "health_check_interval": 30,
-        "decode_responses": False,
-    }
-    scheme, _, rest = url.partition("://")
-    try:
-        if scheme in ("redis+cluster", "rediss+cluster"):
-            plain = f"{scheme.removesuffix('+cluster')}://{rest}"
-            cluster: Any = redis.RedisCluster.from_url(plain, **options)
-            return cluster  # type: ignore[no-any-return]
-        if scheme == "redis+sentinel":
-            parts = urlsplit(url)
-            hosts = parts.netloc.rpartition("@")[2]
-            nodes = [(host, int(port or 26379)) for host, _, port in (h.partition(":") for h in hosts.split(","))]
-            service = parts.path.strip("/")
-            if not service:
-                raise ValueError("the service's name is missing: redis+sentinel://host:port/service")
-            from redis.sentinel import Sentinel
-
-            sentinel: Any = Sentinel
-            found: Redis = sentinel(nodes, **options).master_for(service, password=parts.password, **options)
-            return found
-        client: Redis = redis.Redis.from_url(url, **options)
-        return client
-    except ValueError as error:
-        raise UsageError(f"{_without_password(url)!r} is no address of a Redis server ({error}).", _FORMS) from None
-
-
-_FORMS = "Write redis://host:6379/0, rediss://…, unix:///path, redis+cluster://… or redis+sentinel://host:port/service."
-
-
-def _without_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{head.partition('://')[0]}://…@{tail}" if at else url
 
 
 class RedisLevel:
@@ -86,37 +37,10 @@ class RedisLevel:
         notice: Callable[[str], None] | None = None,
     ) -> None:
         """``notice`` is told once when the server is given up and once when it is back."""
-        self._url = url
         self._prefix = prefix
-        self._timeout_s = timeout_s
         self._clock = clock
-        self._breaker = breaker or Breaker()
-        self._notice = notice
-        self._client: Redis | None = None
-        self._cause = ""
+        self._server = GuardedRedis(url, "The Redis cache", timeout_s=timeout_s, breaker=breaker, notice=notice)
         self._hits = self._misses = 0
-
-    def _do(self, work: Callable[[Any], Any], otherwise: Any) -> Any:
-        """Run ``work`` on the server; a failure yields ``otherwise``."""
-        if not self._breaker.allows():
-            return otherwise
-        import redis
-
-        try:
-            if self._client is None:
-                self._client = connect(self._url, timeout_s=self._timeout_s)
-            result = work(self._client)
-        except (redis.RedisError, OSError) as error:
-            self._cause = cause = f"{type(error).__name__}: {_without_password(str(error))}"
-            if self._breaker.failed(cause) and self._notice is not None:
-                self._notice(f"The Redis cache is out of use ({cause}). Calls go on without it; it is tried again.")
-            return otherwise
-        except UsageError:
-            self._breaker.failed("the address cannot be meant")
-            raise
-        if self._breaker.succeeded() and self._notice is not None:
-            self._notice("The Redis cache is back.")
-        return result
 
     def _key(self, digest: str) -> str:
         return f"{self._prefix}e:{digest}"
@@ -126,13 +50,13 @@ class RedisLevel:
 
     def get(self, digest: str) -> Entry | None:
         """Return the entry; what another program wrote under our key is forgotten and counts as a miss."""
-        data = self._do(lambda client: client.get(self._key(digest)), None)
+        data = self._server.do(lambda client: client.get(self._key(digest)), None)
         entry = None
         if data is not None:
             try:
                 entry = unpack(data)
             except BadEntryError:
-                self._do(lambda client: client.delete(self._key(digest)), 0)
+                self._server.do(lambda client: client.delete(self._key(digest)), 0)
         if entry is not None and entry.expired(self._clock()):
             entry = None
         self._hits += entry is not None
@@ -157,7 +81,7 @@ class RedisLevel:
                     pipe.pexpire(name, left_ms + 86_400_000, gt=True)
             pipe.execute()
 
-        self._do(work, None)
+        self._server.do(work, None)
 
     def _indexes(self, entry: Entry) -> list[str]:
         pairs = [("prompt", entry.prompt), ("model", entry.model), *(("tag", tag) for tag in entry.tags)]
@@ -182,7 +106,7 @@ class RedisLevel:
                 client.delete(sets[0])
             return count
 
-        return int(self._do(work, 0))
+        return int(self._server.do(work, 0))
 
     def _delete(self, client: Any, names: list[Any]) -> int:
         """Delete keys one command each in one round trip: a cluster refuses one command over several slots."""
@@ -210,9 +134,9 @@ class RedisLevel:
                 size += sum(lengths)
             return count, size
 
-        found = self._do(work, None)
+        found = self._server.do(work, None)
         count, size = found or (0, 0)
-        state = "ok" if found is not None else f"out of use: {self._cause}"
+        state = "ok" if found is not None else f"out of use: {self._server.cause}"
         return LevelStats(self.name, count, count, 0, size, self._hits, self._misses, state)
 
     def lock(self, digest: str, hold_s: float) -> str | None:
@@ -222,18 +146,16 @@ class RedisLevel:
         """
         token = secrets.token_hex(8)
         name = f"{self._prefix}l:{digest}"
-        taken = self._do(lambda client: bool(client.set(name, token, nx=True, px=int(hold_s * 1000))), None)
+        taken = self._server.do(lambda client: bool(client.set(name, token, nx=True, px=int(hold_s * 1000))), None)
         return None if taken is None else token if taken else ""
 
     def unlock(self, digest: str, token: str) -> None:
         """Give the right back, if it is still ours."""
-        self._do(lambda client: client.eval(_RELEASE, 1, f"{self._prefix}l:{digest}", token), None)
+        self._server.do(lambda client: client.eval(_RELEASE, 1, f"{self._prefix}l:{digest}", token), None)
 
     def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._server.close()
 
 
 def _batches(names: Iterable[Any], size: int = 500) -> Iterable[list[Any]]:

@@ -10,14 +10,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from promptop.cache.breaker import Breaker
-from promptop.cache.remote import connect
+from promptop.cache.guarded import GuardedRedis
 from promptop.runs.limiter import WINDOW_S, Limits
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 LEASE_S = 900.0
 """How long a call may run before its place among the concurrent ones is given to another."""
@@ -76,12 +72,8 @@ class SharedLimits:
         tag = f"{prefix}limit:{{{name}}}"
         self._keys = (f"{tag}:starts", f"{tag}:running")
         self._limits = limits
-        self._url = url
-        self._timeout_s = timeout_s
         self._window_s = window_s
-        self._breaker = breaker or Breaker()
-        self._notice = notice
-        self._client: Redis | None = None
+        self._server = GuardedRedis(url, "The shared limit", timeout_s=timeout_s, breaker=breaker, notice=notice)
         self._held: list[str] = []
 
     async def claim(self, tokens: int) -> float:
@@ -95,7 +87,7 @@ class SharedLimits:
             -1 if n is None else n for n in (limits.requests_per_minute, limits.tokens_per_minute, limits.concurrency)
         ]
         arguments = (self._window_s, *most, tokens, token, LEASE_S)
-        answer = self._do(lambda client: client.eval(_CLAIM, 2, *self._keys, *arguments), b"0")
+        answer = self._server.do(lambda client: client.eval(_CLAIM, 2, *self._keys, *arguments), b"0")
         wait = float(answer)
         if wait == 0:
             self._held.append(token)
@@ -106,29 +98,8 @@ class SharedLimits:
         """Give the place among the concurrent calls back; the call still counts in the window."""
         if self._held:
             token = self._held.pop(0)
-            await asyncio.to_thread(self._do, lambda client: client.zrem(self._keys[1], token), 0)
-
-    def _do(self, work: Callable[[Any], Any], otherwise: Any) -> Any:
-        if not self._breaker.allows():
-            return otherwise
-        import redis
-
-        try:
-            if self._client is None:
-                self._client = connect(self._url, timeout_s=self._timeout_s)
-            result = work(self._client)
-        except (redis.RedisError, OSError) as error:
-            if self._breaker.failed(type(error).__name__) and self._notice is not None:
-                self._notice(
-                    f"Limits are no longer shared through Redis ({type(error).__name__}); each process keeps its own."
-                )
-            return otherwise
-        if self._breaker.succeeded() and self._notice is not None:
-            self._notice("Limits are shared through Redis again.")
-        return result
+            await asyncio.to_thread(self._server.do, lambda client: client.zrem(self._keys[1], token), 0)
 
     def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._server.close()
