@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("promptop.cli.run", "send a prompt to one model, streamed, with its timings"),
     "compare": ("promptop.cli.compare", "send a prompt to several models and compare"),
     "bench": ("promptop.cli.bench", "measure a prompt under load; baselines, objectives, gates"),
+    "probe": ("promptop.cli.probe", "rank endpoints by connect, TLS and first byte"),
     "batch": ("promptop.cli.batch", "send many prompts: limited, cached, resumable, under a cap"),
     "embed": ("promptop.cli.embed", "embed the lines of a file in as few requests as possible"),
     "proxy": ("promptop.cli.proxy", "log the calls of any program that speaks to an endpoint"),

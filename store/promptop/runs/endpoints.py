@@ -122,7 +122,7 @@ class Endpoints:
         place = _identity(profile)
         if place not in self._inner:
             self._inner[place] = httpx2.AsyncHTTPTransport(
-                http2=True, limits=limits, proxy=_proxy_for(profile.base_url)
+                http2=True, limits=limits, proxy=proxy_for(profile.base_url)
             )
         transport: httpx2.AsyncBaseTransport = promptop.transport(
             self._inner[place],
@@ -203,7 +203,7 @@ def _identity(profile: Profile) -> tuple[str, str, str]:
     return profile.base_url, source, repr(options)
 
 
-def _proxy_for(url: str) -> str | None:
+def proxy_for(url: str) -> str | None:
     """Return the HTTP proxy that the environment names for ``url``: a client with its own transport ignores it."""
     parts = urllib.parse.urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
