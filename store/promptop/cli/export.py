@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-t", "--to", default="", metavar="FORM", help="form; without it, they are listed")
     parser.add_argument("-m", "--model", default="", metavar="MODEL", help="model, over the one in the file")
     parser.add_argument("-v", "--var", action="append", default=[], metavar="NAME=VALUE", help="value of a variable")
+    parser.add_argument("--template", default="", metavar="NAME", help="a template instead of a file; ? lists them")
     parser.add_argument("-o", "--output", metavar="FILE", help="write there instead of standard output; must not exist")
 
 
@@ -26,7 +27,15 @@ def run(args: argparse.Namespace) -> int:
     from promptop.prompts import parse
     from promptop.prompts.files import save
     from promptop.prompts.formats import FORMATS, export, read
+    from promptop.prompts.templates import TEMPLATES, template
 
+    if args.template == "?":
+        for each_template in TEMPLATES:
+            print(f"{each_template.name:28} {each_template.description}")
+        return 0
+    if args.template and not args.to:
+        sys.stdout.write(template(args.template).text)
+        return 0
     if not args.to:
         for each in FORMATS:
             print(f"{each.name:10} {each.description}")
@@ -37,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         if not equals:
             raise UsageError(f"{pair!r} is no NAME=VALUE.", "Write for example --var topic=tea.")
         values[name] = value
-    prompt = parse(read(prompt_text(args.file)))
+    prompt = parse(template(args.template).text if args.template else read(prompt_text(args.file)))
     prompt = replace(prompt, model=args.model or prompt.model, sample={**prompt.sample, **values})
     text = export(prompt, args.to)
     if args.output:

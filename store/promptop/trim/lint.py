@@ -41,7 +41,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 _FORMAT = _pattern(
     r"\b(?:json|ya?ml|xml|csv|html|markdown|table|list|bullets?|paragraphs?|sentences?|headings?|format(?:ted)?|schema"
-    r"|one word|yes or no|template)\b|格式|列表|表格|分点|要点|段落|句话|标题|模板|是或否"
+    r"|one word|yes or no|template|code block)\b|格式|列表|表格|分点|要点|段落|句话|标题|模板|是或否|代码块"
 )
 _LENGTH = _pattern(
     r"\b(?:at most|no more than|up to|within|under|fewer than|less than|maximum|max(?:imum)? of|exactly|one|two|three"
@@ -72,11 +72,22 @@ _CODE_BOUND = _pattern(
     r"\b(?:python|java|javascript|typescript|rust|go(?:lang)?|c\+\+|c#|sql|bash|ruby|php|swift|kotlin|html|only"
     r"|no more than|single (?:file|function))\b|函数|只|仅|不超过"
 )
+_SPEED = _pattern(
+    r"\b(?:fast(?:er)?|efficient(?:ly)?|performan(?:t|ce)|high-performance|low[- ]latency|scalable|quick(?:ly)?"
+    r"|optimi[sz]ed?)\b|高性能|高效|快速|性能|低延迟|优化"
+)
+_MEASURE = _pattern(
+    r"\d[\d,.]*\s*(?:ms|µs|us|s|sec(?:onds?)?|minutes?|mb|gb|kb|rows?|records?|requests?|users?|items?|qps|rps)\b"
+    r"|\{\{[^{}]+\}\}\s*(?:ms|s|rows?|毫秒|秒|行)|O\([^)]+\)|\d\s*(?:毫秒|秒|万|行|条|次|个)"
+)
+_ANY_CODE = _pattern(
+    r"\b(?:code|function|program|script|query|class|implement|sql|api)\b|代码|函数|程序|脚本|查询|接口|实现"
+)
 _STABLE_AFTER = 1200  # characters: less than about 300 tokens after it are not worth caching
 
 
 def _instructions(prompt: Prompt) -> str:
-    return "\n".join(message.content for message in prompt.messages if message.role != "assistant")
+    return "\n".join(message.content for message in prompt.filled() if message.role != "assistant")
 
 
 def _missing(pattern: re.Pattern[str], message: str) -> Callable[[str, Prompt], Iterator[tuple[int, str]]]:
@@ -116,6 +127,17 @@ def _open_code(text: str, prompt: Prompt) -> Iterator[tuple[int, str]]:
                 yield found.start(), "code is asked for without a language or a limit"
 
 
+def _unmeasured(text: str, prompt: Prompt) -> Iterator[tuple[int, str]]:
+    for part in prompt.messages:
+        if part.role != "assistant" and _ANY_CODE.search(text, part.start, part.end):
+            found = _SPEED.search(text, part.start, part.end)
+            if found and not _MEASURE.search(text, part.start, part.end):
+                yield (
+                    found.start(),
+                    f"{found[0]!r} is no measure: say ms, rows, memory (template performance-requirements)",
+                )
+
+
 def _volatile_prefix(text: str, prompt: Prompt) -> Iterator[tuple[int, str]]:
     if not prompt.messages:
         return
@@ -148,6 +170,7 @@ CHECKS: tuple[Check, ...] = (
           _present(_ARITHMETIC, "{0!r}: models miscount; do it in code or with a tool")),
     Check("conflict", "warning", "short and detailed answers asked for at once", _conflicts),
     Check("open-code", "hint", "code without a language or a limit", _open_code),
+    Check("unmeasured-speed", "hint", "fast code is asked for without a figure", _unmeasured),
     Check("volatile-prefix", "warning", "a date, time or id before stable text spoils the provider's cache",
           _volatile_prefix),
     Check("variables", "warning", "variables without sample values, sample values without variables", _variables),

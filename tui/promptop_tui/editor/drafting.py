@@ -156,6 +156,15 @@ class DraftPane(Container):
         self._replace("", DraftState(), None)
 
     @work(group="dialog", exclusive=True)
+    async def action_templates(self) -> None:
+        """Begin with a template; the present draft is kept."""
+        from promptop_tui.editor.beginnings import TemplatesScreen
+
+        chosen = await self.app.push_screen_wait(TemplatesScreen())
+        if chosen is not None:
+            self.open_text(OpenInEditor(chosen.text, chosen.name))
+
+    @work(group="dialog", exclusive=True)
     async def action_open(self) -> None:
         """Ask for a file and open it."""
         path = await self._ask_path("Open", str(Path(self._state.path).parent) + "/" if self._state.path else "")

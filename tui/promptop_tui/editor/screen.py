@@ -38,7 +38,7 @@ _NARROW = 112
 _LOW = 16
 
 _EMPTY = """\
-Write a prompt here, or press ctrl+o to open a file.
+Write a prompt here, press ctrl+o to open a file, or ctrl+b to begin with a template.
 Lines such as  system:  user:  assistant:  begin messages; without them it is one user message.
 F5 takes it to the playground, F1 explains this tab."""
 
@@ -68,6 +68,7 @@ takes theirs (undo brings yours back)."""
         Binding(
             "ctrl+l", "library", "Library", id="editor.library", tooltip="Named prompts and their versions", show=False
         ),
+        Binding("ctrl+b", "templates", "Templates", id="editor.templates", tooltip="Begin with a template", show=False),
         Binding("f11", "external", "In $EDITOR", id="editor.external", tooltip="Edit the draft in $EDITOR", show=False),
         Binding("ctrl+n", "new", "New", id="editor.new", tooltip="Start an empty draft; this one is kept", show=False),
         Binding(

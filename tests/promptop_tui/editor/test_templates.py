@@ -1,0 +1,20 @@
+"""Beginning with a template, by keys."""
+
+from __future__ import annotations
+
+from promptop.prompts.templates import PERFORMANCE
+
+from .conftest import Open
+
+
+async def test_a_template_begins_a_draft_and_undo_brings_the_old_one(editor: Open) -> None:
+    async with editor(size=(80, 24)) as running:
+        await running.pilot.press(*"old", "ctrl+b")
+        await running.until(lambda: running.app.screen.query("#templates-text"))
+        shown = running.app.screen.query_one("#templates-text")
+        await running.until(lambda: "{{target_ms}}" in str(shown.render()))
+        await running.pilot.press("enter")
+        await running.until(lambda: running.text == PERFORMANCE.text)
+        assert "performance-requirements" in running.status
+        await running.pilot.press("ctrl+z")
+        assert running.text == "old"
