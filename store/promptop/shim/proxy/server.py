@@ -20,8 +20,9 @@ from aiohttp import web
 
 from promptop.shim.proxy import metrics as exposition
 from promptop.shim.proxy import replies
-from promptop.shim.proxy.clients import Client, Http1, Http2
+from promptop.shim.proxy.clients import Client, Http1
 from promptop.shim.proxy.headers import TOKEN, forwarded, note_of
+from promptop.shim.proxy.http2 import Http2
 from promptop.shim.proxy.limits import Limits
 from promptop.shim.proxy.metrics import Metrics, Snapshot
 from promptop.shim.proxy.recording import Recorder
