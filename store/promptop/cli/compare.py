@@ -3,7 +3,8 @@
 With --repeat N the models are asked N times in interleaved order after a warm-up round that is dropped; the table then
 holds medians with 95 % intervals, and each model is held against the first.
 
-Exit codes: 0 all answered, 1 some failed, 2 cannot be meant, 130 cancelled with Ctrl-C (what came is kept).
+Exit codes: 0 all answered, 1 some failed or a --check did, 2 cannot be meant, 130 cancelled with Ctrl-C (what
+came is kept).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from promptop.cli.calls import (
 from promptop.errors import UsageError
 from promptop.runs import Progress, RunRequest, RunResult
 from promptop.runs import run as run_call
+from promptop.runs.checks import Check, judge, parse_check
 from promptop.runs.comparison import BEST, COLUMNS, compare, ending, repeated
 from promptop.runs.repeat import Job, Schedule, work_through
 from promptop.runs.stats import METRICS, difference, summarise, values_of
@@ -51,12 +53,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warm-up", type=int, default=1, metavar="N", help="rounds that are dropped (with --repeat)")
     parser.add_argument("--concurrency", type=int, default=1, metavar="N", help="calls at once (with --repeat)")
     parser.add_argument("--diff", action="store_true", help="answers after the first as [-gone-]{+new+} against it")
+    parser.add_argument(
+        "--check",
+        action="append",
+        default=[],
+        metavar="CHECK",
+        help="what each answer must be: contains:TEXT, lacks:TEXT, equals:TEXT, regex:PATTERN, json, json-schema:FILE, "
+        "max-tokens:N",
+    )
     parser.add_argument("--no-answers", action="store_true", help="the table alone")
     add_call_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Make the calls and return the exit code."""
+    checks = [parse_check(text) for text in args.check]
     settings = settings_for(args)
     prompt = read_prompt(args)
     specs = args.model or list(settings.active_profile().models)
@@ -71,11 +82,12 @@ def run(args: argparse.Namespace) -> int:
     if priced is not None and not args.quiet and not args.json:
         print(str(priced), file=sys.stderr)
     if args.repeat > 1:
-        return _repeated(args, settings, requests)
+        return _repeated(args, settings, requests, checks)
     results = asyncio.run(_calls(requests, settings, progress_shown=not args.json and sys.stderr.isatty()))
+    code = exit_code(results) or int(not all_pass(checks, results))
     if args.json:
-        print(json.dumps([result.to_json() for result in results], ensure_ascii=False, indent=2))
-        return exit_code(results)
+        print(json.dumps([_with_checks(result, checks) for result in results], ensure_ascii=False, indent=2))
+        return code
     if not args.no_answers:
         for number, result in enumerate(results):
             print(f"== {clean_line(result.title)} ==")
@@ -84,10 +96,35 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         for line in table(results):
             print(line, file=sys.stderr)
+    _print_checks(checks, requests, [[result] for result in results])
     for result in results:
         for note in notes(result):
             print(f"{clean_line(result.title)}: {clean(note)}", file=sys.stderr)
-    return exit_code(results)
+    return code
+
+
+def all_pass(checks: Sequence[Check], results: Sequence[RunResult]) -> bool:
+    """Whether every answer passes every check."""
+    return all(check.judge(result).passed for check in checks for result in results)
+
+
+def _with_checks(result: RunResult, checks: Sequence[Check]) -> dict[str, object]:
+    found = result.to_json()
+    return found | {"checks": [checked.to_json() for checked in judge(checks, result)]} if checks else found
+
+
+def _print_checks(
+    checks: Sequence[Check], requests: Sequence[RunRequest], groups: Sequence[Sequence[RunResult]]
+) -> None:
+    """Say for each check and model how many answers pass, and why the first that does not fails."""
+    for check in checks:
+        for request, results in zip(requests, groups, strict=True):
+            found = [check.judge(result) for result in results]
+            passed = sum(checked.passed for checked in found)
+            why = next((f": {clean_line(checked.why, 120)}" for checked in found if not checked.passed), "")
+            word = "passed" if passed == len(found) else "FAILED"
+            share = f" {passed}/{len(found)}" if len(found) != 1 else ""
+            print(f"{word}{share}  {clean_line(check.text, 60)}  {clean_line(request.title)}{why}", file=sys.stderr)
 
 
 def _answer(first: RunResult, result: RunResult, *, differ: bool) -> str:
@@ -98,13 +135,15 @@ def _answer(first: RunResult, result: RunResult, *, differ: bool) -> str:
     return f"{marked(pieces)}\n({figures.share(similarity(pieces))} in common with {first.title})"
 
 
-def _repeated(args: argparse.Namespace, settings: Settings, requests: Sequence[RunRequest]) -> int:
+def _repeated(
+    args: argparse.Namespace, settings: Settings, requests: Sequence[RunRequest], checks: Sequence[Check]
+) -> int:
     schedule = Schedule(len(requests), args.repeat, warm_ups=args.warm_up)
     shown = not args.json and sys.stderr.isatty()
     cancelled = asyncio.run(_work(schedule, requests, settings, args.concurrency, progress_shown=shown))
     kept = schedule.kept
     if args.json:
-        print(json.dumps(summary_json(requests, kept), ensure_ascii=False, indent=2))
+        print(json.dumps(summary_json(requests, kept, checks), ensure_ascii=False, indent=2))
     else:
         if not args.no_answers:
             for request, results in zip(requests, kept, strict=True):
@@ -114,11 +153,12 @@ def _repeated(args: argparse.Namespace, settings: Settings, requests: Sequence[R
         if not args.quiet:
             for line in repeated_table(requests, kept):
                 print(line, file=sys.stderr)
+        _print_checks(checks, requests, kept)
     everything = [result for results in kept for result in results]
     if not args.json:
         for error in dict.fromkeys(str(result.error) for result in everything if result.error is not None):
             print(f"error: {clean(error)}", file=sys.stderr)
-    return INTERRUPTED if cancelled else exit_code(everything)
+    return INTERRUPTED if cancelled else exit_code(everything) or int(not all_pass(checks, everything))
 
 
 async def _work(
@@ -156,7 +196,9 @@ async def _work(
     return stopped
 
 
-def summary_json(requests: Sequence[RunRequest], kept: Sequence[Sequence[RunResult]]) -> dict[str, object]:
+def summary_json(
+    requests: Sequence[RunRequest], kept: Sequence[Sequence[RunResult]], checks: Sequence[Check] = ()
+) -> dict[str, object]:
     """Return the shape of ``compare --repeat --json``."""
     models = []
     for request, results in zip(requests, kept, strict=True):
@@ -175,7 +217,7 @@ def summary_json(requests: Sequence[RunRequest], kept: Sequence[Sequence[RunResu
         for metric in METRICS
         if (found := difference(kept[0], results, metric)) is not None
     ]
-    runs = [result.to_json() for results in kept for result in results]
+    runs = [_with_checks(result, checks) for results in kept for result in results]
     return {"models": models, "differences": differences, "runs": runs}
 
 

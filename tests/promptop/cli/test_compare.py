@@ -111,3 +111,21 @@ def test_nothing_is_sent_if_it_may_cost_more_than_said(
 def test_repeats_are_real_calls(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "-m", "a", "-m", "b", "--repeat", "2", "--cache", "--text", "x"]) == 2
     assert "measured" in capsys.readouterr().err
+
+
+def test_a_failed_check_is_said_and_ends_with_1(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = [*command(url, tmp_path / "log.db", "gpt-4o-mini", "gpt-4o"), "--no-answers"]
+    assert main([*base, "-q", "--check", "max-tokens:8", "--check", "regex:."]) == 0
+    passed = capsys.readouterr().err.splitlines()
+    assert passed[0] == "passed  max-tokens:8  gpt-4o-mini"
+    assert len(passed) == 4
+    assert main([*base, "-q", "--check", "max-tokens:7"]) == 1
+    assert "FAILED  max-tokens:7  gpt-4o: it has 8 tokens" in capsys.readouterr().err
+    assert main([*base, "--json", "--check", "json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [result["checks"][0]["passed"] for result in found] == [False, False]
+    assert main([*base, "-q", "--repeat", "3", "--warm-up", "0", "--check", "lacks:\u0000", "--check", "json"]) == 1
+    err = capsys.readouterr().err
+    assert "passed 3/3" in err
+    assert "FAILED 0/3  json  gpt-4o: it is not JSON" in err
+    assert main([*base, "--check", "is-good"]) == 2
