@@ -9,11 +9,16 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from promptop import models
 from promptop.cli.reading import prompt_text
 from promptop.errors import UsageError
 from promptop.safe import clean_line
+
+if TYPE_CHECKING:
+    from promptop.prompts.receipt import Receipt
+    from promptop.trim import Trimmed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +58,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         fields = ("rule", "severity", "line", "start", "end", "before", "after", "tokens_saved")
         edits = [{name: getattr(edit, name) for name in fields} for edit in result.edits]
-        told = {"model": args.model, "tokens_before": result.tokens_before, "tokens_after": result.tokens_after}
+        told: dict[str, object] = {
+            "model": args.model,
+            "tokens_before": result.tokens_before,
+            "tokens_after": result.tokens_after,
+        }
+        told["receipt"] = _receipt(args.model, result).as_dict()
         json.dump({**told, "text": result.text, "edits": edits}, sys.stdout, ensure_ascii=False, indent=1)
         print()
     elif args.diff:
@@ -70,6 +80,22 @@ def run(args: argparse.Namespace) -> int:
         print(f"promptop: {result.tokens_after - args.budget:,} tokens over the budget", file=sys.stderr)
         return 1
     return 1 if args.check and saved > 0 else 0
+
+
+def _receipt(model: str, result: Trimmed) -> Receipt:
+    """Return tokens and input dollars before and after, with the rules."""
+    from collections import Counter
+
+    from promptop.prompts.receipt import Receipt
+
+    found = models.find(model)
+    usd = [
+        models.price(model, input_tokens=tokens, output_tokens=0).usd
+        for tokens in (result.tokens_before, result.tokens_after)
+    ]
+    kind = "exact" if found is not None and found.count_kind == "exact" else "estimated"
+    rules = Counter(rule for edit in result.edits for rule in edit.rule.split("+"))
+    return Receipt(model, kind, result.tokens_before, result.tokens_after, usd[0], usd[1], dict(rules))
 
 
 def _write(path: Path, before: str, after: str) -> None:

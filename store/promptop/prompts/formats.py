@@ -15,6 +15,7 @@ from typing import Any
 
 from promptop.errors import PromptopError, UsageError
 from promptop.prompts.document import Prompt, compose
+from promptop.prompts.receipt import Receipt, stamped
 
 DEFAULT_MODEL = "gpt-4o-mini"
 DEFAULT_URL = "https://api.openai.com/v1"
@@ -69,11 +70,15 @@ def _is_message(value: object) -> bool:
     )
 
 
-def export(prompt: Prompt, name: str) -> str:
-    """Write a prompt in the form ``name``; raise :class:`UsageError` if there is no such form."""
+def export(prompt: Prompt, name: str, receipt: Receipt | None = None) -> str:
+    """Write a prompt in the form ``name``, with its trim receipt where the form has a place for one.
+
+    Raises :class:`UsageError` if there is no such form.
+    """
     for each in FORMATS:
         if each.name == name:
-            return each.write(prompt)
+            written = each.write(prompt)
+            return stamped(written, name, receipt) if receipt is not None else written
     raise UsageError(f"There is no format {name!r}.", "Formats: " + ", ".join(each.name for each in FORMATS) + ".")
 
 

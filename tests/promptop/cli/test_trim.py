@@ -33,7 +33,7 @@ def test_the_text_goes_to_stdout_and_figures_to_stderr(file: Path, capsys: pytes
 def test_json_has_the_fields_that_programs_read(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trim", "--json", "-m", "gpt-4-turbo", str(file)]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert set(told) == {"model", "tokens_before", "tokens_after", "text", "edits"}
+    assert set(told) == {"model", "tokens_before", "tokens_after", "receipt", "text", "edits"}
     assert told["text"] == SHORT
     for edit in told["edits"]:
         assert TEXT[edit["start"] : edit["end"]] == edit["before"]

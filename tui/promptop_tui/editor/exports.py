@@ -17,6 +17,7 @@ from promptop.safe import clean
 
 if TYPE_CHECKING:
     from promptop.prompts import Prompt
+    from promptop.prompts.receipt import Receipt
 
 _SHOWN = 20_000
 
@@ -26,7 +27,8 @@ class ExportScreen(ModalScreen[tuple[str, str, str] | None]):
 
     HELP = """\
 Enter or c copies the shown form to the clipboard (by OSC 52, which tmux and ssh pass on where they are allowed to), w
-writes it to a file that does not exist yet. Forms for a call have sample values in place of variables, and no key."""
+writes it to a file that does not exist yet. Forms for a call have sample values in place of variables, and no key. What
+trims since the baseline came to goes along as front matter or a comment, except in text and json."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy", "Copy", id="export.copy", tooltip="Copy to the clipboard"),
@@ -34,9 +36,10 @@ writes it to a file that does not exist yet. Forms for a call have sample values
         Binding("escape,q", "dismiss(None)", "Back", id="export.back", tooltip="Back to the draft"),
     ]
 
-    def __init__(self, prompt: Prompt) -> None:
+    def __init__(self, prompt: Prompt, receipt: Receipt | None = None) -> None:
         super().__init__()
         self._prompt = prompt
+        self._receipt = receipt
         self._text = ""
 
     def compose(self) -> ComposeResult:
@@ -55,7 +58,7 @@ writes it to a file that does not exist yet. Forms for a call have sample values
         from promptop.prompts.formats import export
 
         try:
-            self._text = export(self._prompt, str(message.option_id))
+            self._text = export(self._prompt, str(message.option_id), self._receipt)
             shown = clean(self._text[:_SHOWN])
             more = f"\n… {len(self._text) - _SHOWN:,} characters more" if len(self._text) > _SHOWN else ""
         except PromptopError as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from promptop.models import Model
+    from promptop.prompts.receipt import Receipt
     from promptop.tokens.scripts import Chars
 
 DAYS_A_MONTH = 30
@@ -112,6 +113,24 @@ def margin(error: float | None) -> str:
     if not error:
         return ""
     return f"±{error:.1%}" if error < 0.0995 else f"±{error:.0%}"
+
+
+def receipt_of(figure: Figure, rules: Mapping[str, int]) -> Receipt | None:
+    """Return the receipt of a trimming since the baseline; None if no change of a rule is left."""
+    from promptop.prompts.receipt import Receipt
+
+    if not rules or figure.baseline is None:
+        return None
+    price = figure.usd_per_token
+    return Receipt(
+        model=figure.model,
+        kind="exact" if figure.is_exact else "estimated",
+        tokens_before=figure.baseline,
+        tokens_after=figure.tokens,
+        usd_before=None if price is None else price * figure.baseline,
+        usd_after=None if price is None else price * figure.tokens,
+        rules=rules,
+    )
 
 
 def usd(amount: float | None) -> str:

@@ -36,10 +36,11 @@ that is highlighted; words that begin with # become tags."""
         Binding("escape", "dismiss(None)", "Back", id="library.back", tooltip="Back to the draft"),
     ]
 
-    def __init__(self, draft: str, name: str, now: Callable[[], float]) -> None:
+    def __init__(self, draft: str, name: str, now: Callable[[], float], note: str = "") -> None:
         super().__init__()
         self._draft = draft
         self._name = name
+        self._note = note
         self._now = now
         self._entries: list[Entry] = []
         self._versions: list[Version] = []
@@ -177,7 +178,7 @@ that is highlighted; words that begin with # become tags."""
         from promptop.prompts.library import Library
 
         try:
-            saved = Library().save(name, self._draft, now_ms=round(self._now() * 1000), tags=tags)
+            saved = Library().save(name, self._draft, now_ms=round(self._now() * 1000), note=self._note, tags=tags)
         except PromptopError as error:
             self.app.call_from_thread(self._say, str(error))
             return

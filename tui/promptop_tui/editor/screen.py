@@ -18,12 +18,13 @@ from textual.widgets import Static, TextArea
 
 from promptop.errors import PromptopError
 from promptop.prompts import Prompt, parse
+from promptop.prompts.receipt import Receipt, applied
 from promptop.safe import clean, clean_line
 from promptop_tui import counting
 from promptop_tui.context import AppContext
 from promptop_tui.editor.area import PromptArea
 from promptop_tui.editor.drafting import DraftPane
-from promptop_tui.editor.figures import Demand
+from promptop_tui.editor.figures import Demand, receipt_of
 from promptop_tui.editor.live import Catalogue, LiveCounts, load_catalogue
 from promptop_tui.editor.outline import LONGEST, Outline, outline, told
 from promptop_tui.editor.panel import ModelsPanel, change_line, summary
@@ -109,6 +110,7 @@ takes theirs (undo brings yours back)."""
         self._baseline_text = ""
         self._sections_timer: Timer | None = None
         self._sections: tuple[int, Outline] | None = None
+        self._taken: list[tuple[str, str]] = []
 
     def compose(self) -> ComposeResult:
         """Lay out draft, status line and models."""
@@ -135,6 +137,7 @@ takes theirs (undo brings yours back)."""
         """Measure from the new text on; take over its volume."""
         self._live.baseline_is_due()
         self._baseline_text = self.area.text
+        self._taken = []
         if calls_per_day is not None:
             self.panel.set_calls_per_day(calls_per_day)
 
@@ -235,6 +238,7 @@ takes theirs (undo brings yours back)."""
         """Measure changes from the present text on."""
         self._live.set_baseline(self._live.figures(self._demand))
         self._baseline_text = self.area.text
+        self._taken = []
         self._show_figures()
         self.notify("Changes are measured from this text on.", title="Baseline", markup=False)
 
@@ -289,6 +293,17 @@ takes theirs (undo brings yours back)."""
             self.add_class("-trimming")
             self.trims.open()
 
+    @on(TrimsPanel.Taken)
+    def _note_trims(self, message: TrimsPanel.Taken) -> None:
+        self._taken += message.changes
+
+    def _receipt(self) -> Receipt | None:
+        """Return what the trims since the baseline came to for the first model; None if there were none."""
+        found = self._live.figures(self._demand)
+        if not self._taken or not found or found[0].baseline is None:
+            return None
+        return receipt_of(found[0], applied(self._taken, self._baseline_text, self.area.text))
+
     @on(TrimsPanel.Closed)
     def _close_trims(self) -> None:
         self.trims.close()
@@ -311,7 +326,9 @@ takes theirs (undo brings yours back)."""
         from promptop_tui.editor.library import LibraryScreen
 
         name = self._state.source.rpartition(" v")[0] if not self._state.path else ""
-        version = await self.app.push_screen_wait(LibraryScreen(self.area.text, name, self.context.now))
+        receipt = self._receipt()
+        note = receipt.line() if receipt is not None else ""
+        version = await self.app.push_screen_wait(LibraryScreen(self.area.text, name, self.context.now, note))
         if version is not None:
             self.open_text(OpenInEditor(version.text, version.label))
 
@@ -376,7 +393,7 @@ takes theirs (undo brings yours back)."""
         prompt = self._parsed()
         if prompt is None:
             return
-        chosen = await self.app.push_screen_wait(ExportScreen(prompt))
+        chosen = await self.app.push_screen_wait(ExportScreen(prompt, self._receipt()))
         if chosen is None:
             return
         name, text, suffix = chosen

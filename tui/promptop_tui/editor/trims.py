@@ -82,6 +82,13 @@ and negations are left alone. Enter or a takes a change, x turns it down, s take
         """The user wants the draft back."""
 
     @dataclass
+    class Taken(Message):
+        """Changes were applied."""
+
+        changes: list[tuple[str, str]]
+        """Rule, and what it changed."""
+
+    @dataclass
     class Found(Message):
         """The rules have run over a version of the draft."""
 
@@ -275,6 +282,7 @@ and negations are left alone. Enter or a takes a change, x turns it down, s take
             return
         edit = self._edits.pop(at)
         self._area().edit_at(edit.start, edit.end, edit.after)
+        self.post_message(self.Taken([(edit.rule, edit.before)]))
         moved = len(edit.after) - (edit.end - edit.start)
         self._edits[at:] = [replace(e, start=e.start + moved, end=e.end + moved) for e in self._edits[at:]]
         self._version = self._area().version
@@ -301,6 +309,7 @@ and negations are left alone. Enter or a takes a change, x turns it down, s take
         start, end = safe[0].start, safe[-1].end
         part = area.text[start:end]
         area.edit_at(start, end, apply(part, [replace(e, start=e.start - start, end=e.end - start) for e in safe]))
+        self.post_message(self.Taken([(edit.rule, edit.before) for edit in safe]))
         self._edits = []
         self._note = "looking …"
         self._draw()

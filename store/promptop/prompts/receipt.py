@@ -1,0 +1,66 @@
+"""What trimming a prompt came to: tokens and dollars before and after, and the rules that did it.
+
+A receipt goes with a version as its note, and with an export as front matter or a comment, where the form has either:
+plain text and request JSON have none, since a comment there would be sent to the model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+_COMMENTED = {"curl": "# ", "python": "# ", "promptfoo": "# ", "llm": "# "}
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One trimming, from the baseline to the text that was kept."""
+
+    model: str
+    kind: str
+    """``exact`` or ``estimated``."""
+    tokens_before: int
+    tokens_after: int
+    usd_before: float | None
+    """Input dollars of a call; None if the model has no price."""
+    usd_after: float | None
+    rules: Mapping[str, int]
+    """Rule id → changes taken."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON and YAML."""
+        return {**asdict(self), "rules": dict(self.rules)}
+
+    def line(self) -> str:
+        """Return the receipt in one line."""
+        sign = "=" if self.kind == "exact" else "≈"
+        tokens = f"{sign}{self.tokens_before:,} → {sign}{self.tokens_after:,} tokens"
+        known = self.usd_before is not None and self.usd_after is not None
+        money = f", ${self.usd_before:.6f} → ${self.usd_after:.6f} a call" if known else ", n/a"
+        rules = ", ".join(f"{name}×{count}" for name, count in self.rules.items())
+        return f"trimmed for {' '.join(self.model.split())}: {tokens}{money}" + (f" by {rules}" if rules else "")
+
+
+def applied(taken: Iterable[tuple[str, str]], before: str, after: str) -> dict[str, int]:
+    """Count the rules of ``taken`` (rule, what it changed) whose changes still hold: undone ones are left out."""
+    counted: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
+    for rule, piece in taken:
+        seen[piece] += 1
+        if seen[piece] <= before.count(piece) - after.count(piece):
+            counted[rule] += 1
+    return dict(counted)
+
+
+def stamped(text: str, form: str, receipt: Receipt) -> str:
+    """Write the receipt into an export of the form ``form``; a form that has no place for it stays as it is."""
+    if form in _COMMENTED:
+        return f"{_COMMENTED[form]}{receipt.line()}\n{text}"
+    if form == "markdown":
+        return f"<!-- {receipt.line().replace('--', '- -')} -->\n\n{text}"
+    if form == "prompty" and text.startswith("---\n"):
+        return f"---\ntrim: {json.dumps(receipt.as_dict(), ensure_ascii=False)}\n" + text[4:]
+    return text
