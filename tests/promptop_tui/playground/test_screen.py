@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, SelectionList
 
 from promptop.demo import SimulatedEndpoint
-from promptop.log import LogReader
+from promptop.log import LogReader, writer_for
 from promptop.runs import Runner
 from promptop.settings import PlaygroundSettings, Profile, Settings
 from promptop_tui import theme
@@ -22,6 +22,7 @@ from promptop_tui.counting import Counting
 from promptop_tui.editor.area import PromptArea
 from promptop_tui.messages import OpenInPlayground
 from promptop_tui.playground import screen
+from promptop_tui.playground.batching import BatchPage
 from promptop_tui.playground.grid import AnswerGrid
 from promptop_tui.playground.overlay import DetailsPage, DiffPage
 from promptop_tui.playground.pane import AnswerPane
@@ -472,3 +473,24 @@ async def test_a_cache_that_will_not_be_asked_says_why(opened: Open, endpoint: S
         await pilot.pause()
         assert "not with repeats" in str(app.query_one("#hint").render())
         assert not app.query_one(ParameterColumn).cached()
+
+
+async def test_a_batch_is_reached_by_a_key_and_counts_with_the_session(opened: Open, tmp_path: Path) -> None:
+    app = opened("gpt-4o-mini", own=True)
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"prompt": "x", "max_tokens": 4}\n')
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("f12")
+        await until(pilot, lambda: isinstance(app.screen, BatchPage))
+        page = app.screen
+        assert page.query_one("#batch-model", Input).value == "gpt-4o-mini"
+        assert page.query_one("#batch-cap", Input).value == "1"
+        page.query_one("#batch-in", Input).value = str(source)
+        page.query_one("#batch-out", Input).value = str(tmp_path / "out.jsonl")
+        for wanted in ("F5 sends", "1 results in"):
+            await pilot.press("f5")
+            await until(pilot, lambda wanted=wanted: wanted in str(page.query_one("#batch-state").render()))
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, BatchPage))
+        assert "spent $0.0000" in str(app.query_one("#spent").render())
+    writer_for(app.context.log_path).close()

@@ -75,6 +75,7 @@ class PlaygroundPane(Horizontal):
         Binding("f7", "zoom", "Zoom", id="playground.zoom", tooltip="One answer alone, or all", priority=True),
         Binding("f8", "parameters", "Params", id="playground.parameters", tooltip="Show or hide the parameters"),
         Binding("f9", "prompt", "Prompt", id="playground.prompt", tooltip="Edit the prompt in a large field, or go on"),
+        Binding("f12", "batch", "Batch", id="playground.batch", tooltip="Send many prompts from a file", show=False),
     ]
 
     @dataclass
@@ -360,6 +361,22 @@ class PlaygroundPane(Horizontal):
         """Show or hide the column of parameters."""
         self.toggle_class("-parameters-toggled")
         self.call_after_refresh(self._keep_focus)
+
+    def action_batch(self) -> None:
+        """Send many prompts from a file."""
+        from promptop_tui.playground.batching import BatchPage  # its imports are not needed to start
+
+        targets = self.query_one(ParameterColumn).targets()
+        purse = self._purse
+        left = max(0.0, purse.cap_usd - purse.spent_usd) if purse.cap_usd else None
+        text = self.query_one("#prompt", PromptArea).text
+        page = BatchPage(self._shared, text, targets[0].spec if targets else "", left)
+        self.app.push_screen(page, self._batch_closed)
+
+    def _batch_closed(self, spent_usd: float | None) -> None:
+        """Count what batches cost with the session."""
+        self._purse.spent_usd += spent_usd or 0.0
+        self._show_spent()
 
     def action_prompt(self) -> None:
         """Give the prompt the stage, or give it back to the answers."""
