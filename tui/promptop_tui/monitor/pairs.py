@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from promptop import figures
 from promptop.safe import clean_line
-from promptop_tui.monitor.rows import clock, output_rate, status_of
+from promptop_tui.monitor.rows import clock, name_of, output_rate, status_of
 
 if TYPE_CHECKING:
     from promptop.log import StoredRow
     from promptop.log.bodies import StoredBody
     from promptop_tui.monitor.receipt import Line
 
+_WIDE = 24
+"""Cells of a value: two of them, a change and their name fit into 80 columns."""
 _PARAMETERS = ("max_tokens", "temperature", "top_p", "seed", "stop_sequences", "reasoning_effort")
 _NUMBERS: tuple[tuple[str, Callable[[StoredRow], float | None], Callable[[float | None], str]], ...] = (
     ("headers", lambda row: row.ttfb_s, figures.seconds),
@@ -46,11 +48,11 @@ _WORDS: tuple[tuple[str, Callable[[StoredRow], object]], ...] = (
 
 def pair_lines(one: StoredRow, two: StoredRow) -> tuple[Line, ...]:
     """Return two requests figure by figure; what differs is marked, what neither has is left out."""
-    lines: list[Line] = [("request", _row(str(one.id), str(two.id), "change"), "muted")]
+    lines: list[Line] = [("request", _row(name_of(one), name_of(two), "change"), "muted")]
     for name, value in _WORDS:
         left, right = value(one), value(two)
         if left is not None or right is not None:
-            shown = [clean_line(str(each), 30) if each is not None else figures.UNKNOWN for each in (left, right)]
+            shown = [clean_line(str(each), _WIDE) if each is not None else figures.UNKNOWN for each in (left, right)]
             differs = left != right
             lines.append((name, _row(shown[0], shown[1], "≠" if differs else ""), "accent" if differs else ""))
     if one.prompt_hash and two.prompt_hash:
@@ -64,7 +66,7 @@ def pair_lines(one: StoredRow, two: StoredRow) -> tuple[Line, ...]:
 
 
 def _row(left: str, right: str, note: str) -> str:
-    return f"{left:<30}  {right:<30}  {note}".rstrip()
+    return f"{left:<{_WIDE}} {right:<{_WIDE}} {note}".rstrip()
 
 
 def curl(row: StoredRow, body: StoredBody | None) -> tuple[str, bool]:

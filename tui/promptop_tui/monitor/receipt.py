@@ -263,7 +263,10 @@ def text_of(content: object) -> str:
 def alert_lines(alerts: Sequence[Alert]) -> tuple[Line, ...]:
     """Return where the rules stand, those that fire first."""
     if not alerts:
-        return (("", 'No rules yet. In the settings, [monitor]: alerts = ["p95_ttft>2s over 15m"]', "muted"),)
+        return (
+            ("", "No rules yet. In [monitor] of the settings:", "muted"),
+            ("", 'alerts = ["p95_ttft>2s over 15m"]', "muted"),
+        )
     lines: list[Line] = []
     for alert in sorted(alerts, key=lambda each: not each.firing):
         since = f" since {datetime.fromtimestamp(alert.since_ms / 1000):%d %b %H:%M:%S}" if alert.since_ms else ""
