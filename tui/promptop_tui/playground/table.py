@@ -70,6 +70,8 @@ class ComparisonTable(DataTable[Text]):
                 self.add_row(name, *shown, *([Text(f" {ending(pane.result)}")] if ends else []))
             if 0 <= cursor < self.row_count:
                 self.move_cursor(row=cursor, scroll=False)
+        # Said outright: a DataTable measures its rows when it is idle, and a layout before that cut the last ones off.
+        self.styles.height = self.row_count + self.header_height + self.gutter.height
 
     def mark(self, number: int) -> None:
         """Put the cursor on a row."""
