@@ -87,6 +87,10 @@ def test_estimates_and_unpriced_rows_are_said() -> None:
     ]
     assert tile.value == "≈ $1.00"
     assert tile.note.startswith("2 unpriced")
+    nothing_known = snapshot(Stats(n=3, unpriced=3))
+    assert by_key(figures_of(nothing_known, MonitorSettings()))["spend"].value == "–"
+    chart = next(kind for kind in KINDS if kind.key == "spend").plot(nothing_known, MonitorSettings())
+    assert chart.note == "total – · 3 unpriced"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.key != "sizes"], ids=lambda kind: kind.key)

@@ -16,6 +16,7 @@ from promptop.log.items import Finished
 from promptop_tui.messages import OpenInEditor, OpenInPlayground, ShowInMonitor
 from promptop_tui.monitor.detail import DetailScreen
 from promptop_tui.monitor.errands import PAGE
+from promptop_tui.monitor.screen import LOOK_S
 from promptop_tui.widgets.chart import Chart
 
 from .conftest import NOW, Host, row, screen_text, until, write
@@ -83,6 +84,23 @@ async def test_rows_appear_while_another_process_writes(log_path: Path) -> None:
             await until(pilot, lambda: "elsewhere" in screen_text(app))
         finally:
             assert process.wait(10) == 0
+
+
+async def test_a_row_is_on_the_screen_after_the_next_look_and_looks_come_twice_a_second(log_path: Path) -> None:
+    write(log_path, [row(5)])
+    app = Host(log_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        assert LOOK_S <= 0.5
+        assert app.pane._timer is not None
+        assert app.pane._timer._interval == LOOK_S
+        app.pane._timer.pause()
+        await until(pilot, lambda: app.pane._reader.idle)
+        write(log_path, [row(1, request_model="later")])
+        looks = app.pane._reader.looks
+        app.pane._look()
+        await until(pilot, lambda: "later" in screen_text(app))
+        assert app.pane._reader.looks == looks + 1
 
 
 async def test_scrolling_away_counts_new_rows_and_end_resumes(log_path: Path) -> None:

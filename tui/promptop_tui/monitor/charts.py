@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from promptop import figures
+from promptop_tui.monitor.figures import spent
 from promptop_tui.monitor.sizes import histogram
 from promptop_tui.widgets.plot import Mark, Plot, Series
 
@@ -108,7 +109,7 @@ def _by_group(
 
 def _spend(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     total = snapshot.window.total if snapshot.window else None
-    note = f"total {figures.usd(total.cost_usd)}" if total else ""
+    note = f"total {spent(total)}" if total else ""
     if total and total.unpriced:
         note += f" · {figures.count(total.unpriced)} unpriced"
     return _by_group(snapshot, "spend", lambda stats: stats.cost_usd, "usd", note, "no priced requests in this window")
@@ -119,18 +120,18 @@ _MONTH_S = 30.4375 * 86_400
 
 def _cumulative(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     total = 0.0
-    spent: list[float | None] = []
+    sums: list[float | None] = []
     now = (snapshot.now_ms - snapshot.since_ms) / 1000 / snapshot.query.span.step_s
     for index, amount in enumerate(snapshot.series(lambda stats: stats.cost_usd, absent=0.0)):
         total += amount or 0.0
-        spent.append(None if amount is None or index > now else total)
+        sums.append(None if amount is None or index > now else total)
     share = settings.budget_usd_month * snapshot.query.span.seconds / _MONTH_S
     return _with(
         _frame(snapshot, "spend, running total"),
-        series=(Series("spent", tuple(spent), "cost"),),
+        series=(Series("spent", tuple(sums), "cost"),),
         unit="usd",
         level=(share, f"this window's share of the budget, {figures.usd(share)}") if share else None,
-        note=f"total {figures.usd(total)}" if spent else "",
+        note=f"total {spent(snapshot.window.total)}" if snapshot.window else "",
         empty="no requests in this window",
     )
 

@@ -101,6 +101,13 @@ def _cache(snapshot: Snapshot, now: Stats, before: Stats | None, target: float) 
     )
 
 
+def spent(stats: Stats) -> str:
+    """Return the cost of a window for people: unknown where no row that cost something has a price."""
+    if stats.unpriced and not stats.cost_pico:
+        return figures.UNKNOWN
+    return ("≈ " if stats.estimated else "") + figures.usd(stats.cost_usd)
+
+
 def _spend(snapshot: Snapshot, now: Stats, before: Stats | None, budget: float) -> Figure:
     spend = snapshot.spend
     projected = spend.projected if spend else None
@@ -112,7 +119,7 @@ def _spend(snapshot: Snapshot, now: Stats, before: Stats | None, budget: float) 
         "spend",
         "spend",
         "spend",
-        ("≈ " if now.estimated else "") + figures.usd(now.cost_usd),
+        spent(now),
         " · ".join(notes),
         "" if not budget or projected is None else "met" if projected <= budget else "missed",
         f"≤{figures.usd(budget)}/mo" if budget else "",
