@@ -38,7 +38,12 @@ def remarks(phase: Measured, objectives: str) -> list[str]:
         f"under way on average {phase.in_flight:.2f}, by Little's law {phase.in_flight_expected:.2f}",
     ]
     if phase.in_flight > 0 and abs(phase.in_flight_expected / phase.in_flight - 1) > 0.1:
-        lines.append("  they differ by more than 10 %: this machine kept calls waiting, or calls failed")
+        lines.append("  they differ by more than 10 %: this machine kept calls waiting, or not all ended well")
+    late, first = phase.statistic("p50", "lag"), phase.statistic("p50", "ttft")
+    if phase.load.endswith("/s") and late and first and late > first / 10:
+        lines.append(
+            "schedule lag is above a tenth of TTFT: this machine is too slow for the rate, or 100 at once too few"
+        )
     if 0 < phase.well < figures.FEW:
         lines.append(f"n is below {figures.FEW}: one call more may change the upper percentiles by half")
     if phase.failed or phase.cancelled:
