@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--diff", action="store_true", help="print the changes instead of the text")
     parser.add_argument("--check", action="store_true", help="print nothing; exit 1 if tokens could be saved")
     parser.add_argument("--budget", type=int, metavar="N", help="exit 1 if more than N tokens remain")
+    parser.add_argument("--rounds", type=int, default=6, metavar="K", help="rounds that old-history keeps (6)")
     parser.add_argument("--rules", action="store_true", help="list the rules and stop")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{rule.id:18} {rule.severity:6} {rule.description}")
         return 0
     selected = [name.strip() for name in args.select.split(",") if name.strip()]
-    rules = chosen(selected, safe_only=not (args.all or selected))
+    rules = chosen(selected, safe_only=not (args.all or selected), rounds=max(0, args.rounds))
     text = prompt_text(args.file)
     model = models.find(args.model)
     if model is None:

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from promptop.errors import UsageError
-from promptop.trim.rules import RULES, Rule, Severity
+from promptop.trim.base import Rule, Severity
+from promptop.trim.rules import RULES
+from promptop.trim.structure import KEEP_ROUNDS, OldHistory
 from promptop.trim.zones import Zones, negations
 
 _PASSES = 6
@@ -46,14 +48,17 @@ class Trimmed:
     tokens_after: int
 
 
-def chosen(select: Iterable[str] = (), *, safe_only: bool = False) -> tuple[Rule, ...]:
-    """Return the rules with these ids (all for none); raise :class:`UsageError` for an id that no rule has."""
+def chosen(select: Iterable[str] = (), *, safe_only: bool = False, rounds: int = KEEP_ROUNDS) -> tuple[Rule, ...]:
+    """Return the rules with these ids (all for none), ``rounds`` of a conversation kept by old-history.
+
+    Raises :class:`UsageError` for an id that no rule has.
+    """
     wanted = set(select)
     known = {rule.id for rule in RULES}
     if unknown := wanted - known:
         raise UsageError(f"There is no rule {min(unknown)!r}.", f"Rules: {', '.join(sorted(known))}.")
     return tuple(
-        rule
+        OldHistory(rounds) if isinstance(rule, OldHistory) else rule
         for rule in RULES
         if (rule.id in wanted if wanted else True) and not (safe_only and rule.severity != "safe")
     )

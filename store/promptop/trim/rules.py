@@ -8,38 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from promptop.trim import phrases
+from promptop.trim.base import Proposal, Rule
+from promptop.trim.structure import DeadExamples, OldHistory, RepeatedBlock, Thousands, Units
 from promptop.trim.zones import Zones
-
-Severity = Literal["safe", "check"]
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """Replace [start, end) by ``after``."""
-
-    start: int
-    end: int
-    after: str
-
-
-class Rule(ABC):
-    """One way to say it with less."""
-
-    id: ClassVar[str]
-    description: ClassVar[str]
-    severity: ClassVar[Severity]
-    may_enter_zones: ClassVar[bool] = False
-    """Whether the rule is about a protected zone itself, and knows what it does there."""
-
-    @abstractmethod
-    def find(self, zones: Zones) -> Iterator[Proposal]:
-        """Yield the places of a text, in order."""
 
 
 class _Pattern(Rule):
@@ -235,6 +210,9 @@ class MarkdownWeight(_Pattern):
 
 
 RULES: tuple[Rule, ...] = (
+    OldHistory(),
+    DeadExamples(),
+    RepeatedBlock(),
     RepeatedSentence(),
     RepeatedAcross(),
     JsonWhitespace(),
@@ -245,6 +223,8 @@ RULES: tuple[Rule, ...] = (
     ShorterChinese(),
     Hedges(),
     MarkdownWeight(),
+    Thousands(),
+    Units(),
     RuleLine(),
     RepeatedMarks(),
     RepeatedSpace(),

@@ -55,9 +55,11 @@ class Zones:
             prompt = parse(text)
         except PromptopError:  # front matter that is no YAML: all up to its end is left alone below
             self.messages: tuple[Span, ...] = ((0, len(text)),)
+            self.roles: tuple[str, ...] = ("user",)
             self.body_start = 0
         else:
             self.messages = tuple((message.start, message.end) for message in prompt.messages)
+            self.roles = tuple(message.role for message in prompt.messages)
             self.body_start = prompt.body_start
         self.fences: tuple[Span, ...] = tuple(found.span() for found in _FENCE.finditer(text, self.body_start))
         spans = [(0, self.body_start)] if self.body_start else []

@@ -1,0 +1,164 @@
+"""Rules about whole messages and blocks: conversation history, dead examples, blocks said before; and numbers.
+
+All are of severity *check*, but for units: what they take out was said on purpose once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar
+
+from promptop.trim.base import Proposal, Rule
+from promptop.trim.zones import Span, Zones
+
+KEEP_ROUNDS = 6
+"""Rounds of a conversation that are kept before the pending turn."""
+_LONG_BLOCK = 100
+
+
+def _starts(zones: Zones) -> list[int]:
+    """Return where each message begins, its marker line included; the last entry is the end of the text."""
+    starts = []
+    at = zones.body_start
+    for start, end in zones.messages:
+        while at < start and zones.text[at] in "\r\n":
+            at += 1
+        starts.append(at)
+        at = end
+    return [*starts, len(zones.text)]
+
+
+def _rounds(zones: Zones) -> list[tuple[int, int]]:
+    """Return rounds as [first, last) numbers of messages: a user message and all that answers it, tools included."""
+    users = [at for at, role in enumerate(zones.roles) if role == "user"]
+    return list(zip(users, [*users[1:], len(zones.roles)], strict=False)) if users else []
+
+
+class OldHistory(Rule):
+    """Drop whole rounds, oldest first, so that no tool result loses the call that it answers."""
+
+    id = "old-history"
+    description = f"rounds of a conversation before the last {KEEP_ROUNDS} and the pending turn"
+    severity = "check"
+    may_enter_zones = True
+
+    def __init__(self, keep: int = KEEP_ROUNDS) -> None:
+        self.keep = keep
+
+    def find(self, zones: Zones) -> Iterator[Proposal]:
+        starts = _starts(zones)
+        rounds = _rounds(zones)
+        pending = 1  # the last round, whether it was answered or not
+        for first, last in rounds[: max(0, len(rounds) - pending - self.keep)]:
+            if not {"system", "developer"} & set(zones.roles[first:last]):
+                yield Proposal(starts[first], starts[last], "")
+
+
+class DeadExamples(Rule):
+    """Drop an exchange before the pending turn that an earlier one has shown: it teaches nothing."""
+
+    id = "dead-example"
+    description = "a few-shot example that an earlier one has shown already"
+    severity = "check"
+    may_enter_zones = True
+
+    def find(self, zones: Zones) -> Iterator[Proposal]:
+        starts = _starts(zones)
+        seen = set()
+        for first, last in _rounds(zones)[:-1]:
+            if zones.roles[first:last] != ("user", "assistant"):
+                continue
+            shown = tuple(" ".join(zones.text[a:b].split()).casefold() for a, b in zones.messages[first:last])
+            if shown in seen:
+                yield Proposal(starts[first], starts[last], "")
+            seen.add(shown)
+
+
+class RepeatedBlock(Rule):
+    """Put a reference in place of a block that an earlier message holds."""
+
+    id = "repeated-block"
+    description = "a paragraph or code block that another message holds: a reference to it instead"
+    severity = "check"
+    may_enter_zones = True
+
+    def find(self, zones: Zones) -> Iterator[Proposal]:
+        seen: dict[str, Span] = {}
+        for message in zones.messages:
+            for start, end in _blocks(zones, message):
+                text = zones.text[start:end]
+                said = " ".join(text.split())
+                if sum(2 if ord(c) > 0x2E80 else 1 for c in said) < _LONG_BLOCK:
+                    continue
+                if said not in seen:
+                    seen[said] = message
+                elif seen[said] != message:
+                    yield Proposal(start, end, _reference(said))
+
+
+def _blocks(zones: Zones, message: Span) -> Iterator[Span]:
+    """Cut a message into fences, and into paragraphs between them."""
+    at, end = message
+    fences = [span for span in zones.fences if at <= span[0] and span[1] <= end]
+    for start, stop in [*fences, (end, end)]:
+        for found in re.finditer(r"\S(?:[^\n]|\n(?![ \t]*\n))*", zones.text[at:start]):
+            yield at + found.start(), at + found.start() + len(found[0].rstrip())
+        if stop > start:
+            yield start, stop
+        at = stop
+
+
+def _reference(said: str) -> str:
+    """Name a block by its first words, letters alone: what it quotes is not quoted again."""
+    chinese = re.match(r"\W*([\u4e00-\u9fff]{2,8})", said)
+    if chinese:
+        return f"（同上文：{chinese[1]}…）"
+    words = re.findall(r"[^\W\d_]+", said)[:4]
+    return f"(as above: {' '.join(words)} …)" if words else "(as above)"
+
+
+class Thousands(Rule):
+    """Write 1,000,000 as 1000000 where that is fewer tokens; a list of numbers looks the same, hence *check*."""
+
+    id = "thousands"
+    description = "commas in large numbers (not in code or quotes)"
+    severity = "check"
+    may_enter_zones = True
+    _number: ClassVar[re.Pattern[str]] = re.compile(r"(?<![\w.,$€¥£-])\d{1,3}(?:,\d{3})+(?![\w,.]*\d)")
+
+    def find(self, zones: Zones) -> Iterator[Proposal]:
+        numbers = set(zones.protected)
+        for found in self._number.finditer(zones.text, zones.body_start):
+            if found.span() in numbers:  # a zone of its own, not a part of code, a quotation or an address
+                yield Proposal(*found.span(), found[0].replace(",", ""))
+
+
+class Units(Rule):
+    """Write units behind a number by their symbols."""
+
+    id = "units"
+    description = "units behind numbers by their symbols: 50 milliseconds → 50 ms, 20 percent → 20%"
+    severity = "safe"
+    _units: ClassVar[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
+        (re.compile(rf"(?<=\d){name}", re.IGNORECASE), symbol)
+        for name, symbol in (
+            (r"[ \t]*(?:percent|per cent)\b", "%"),
+            (r"[ \t]+milliseconds?\b", " ms"),
+            (r"[ \t]+microseconds?\b", " µs"),
+            (r"[ \t]+kilomet(?:er|re)s?\b", " km"),
+            (r"[ \t]+centimet(?:er|re)s?\b", " cm"),
+            (r"[ \t]+millimet(?:er|re)s?\b", " mm"),
+            (r"[ \t]+kilograms?\b", " kg"),
+            (r"[ \t]+megabytes?\b", " MB"),
+            (r"[ \t]+gigabytes?\b", " GB"),
+            (r"[ \t]+kilobytes?\b", " kB"),
+            (r"[ \t]+degrees celsius\b", " °C"),
+            (r"[ \t]*摄氏度", "°C"),
+        )
+    )
+
+    def find(self, zones: Zones) -> Iterator[Proposal]:
+        for pattern, symbol in self._units:
+            for found in pattern.finditer(zones.text, zones.body_start):
+                yield Proposal(*found.span(), symbol)
