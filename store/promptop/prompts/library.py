@@ -120,6 +120,18 @@ class Library:
             ).fetchall()
         return [Version(*row) for row in rows]
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a prompt another name, with all its versions; raise :class:`PromptopError` if that name is taken."""
+        new_name = " ".join(new_name.split())
+        if not new_name:
+            raise PromptopError("A prompt in the library needs a name.", "Type one.")
+        if new_name == name:
+            return
+        with self._open() as database:
+            if database.execute("SELECT 1 FROM prompts WHERE name = ?", (new_name,)).fetchone():
+                raise PromptopError(f"There is a prompt {new_name!r} already.", "Type another name.")
+            database.execute("UPDATE prompts SET name = ? WHERE name = ?", (new_name, name))
+
     def delete(self, name: str) -> None:
         """Remove a prompt with all its versions."""
         with self._open() as database:

@@ -47,3 +47,43 @@ async def test_an_empty_library_says_what_to_do(editor: Open) -> None:
         await running.until(lambda: "draft is empty" in str(says.render()))
         app.screen.query_one("#library-find", Input).value = "nothing here"
         await running.until(lambda: "Nothing of that name" in str(says.render()))
+
+
+async def test_two_versions_are_compared_and_a_prompt_is_renamed_and_removed(editor: Open) -> None:
+    library = Library()
+    library.save("tea", "green tea leaves", now_ms=1)
+    library.save("tea", "black tea leaves", now_ms=2)
+    library.save("coffee", "beans", now_ms=3)
+    async with editor() as running:
+        await running.pilot.press("ctrl+l")
+        await running.until(lambda: running.app.screen.query("#library-names"))
+        screen = running.app.screen
+        screen.query_one("#library-find", Input).value = "tea"
+        names = screen.query_one("#library-names", OptionList)
+        versions = screen.query_one("#library-versions", OptionList)
+        await running.until(lambda: names.option_count == 1 and versions.option_count == 2)
+        says = screen.query_one("#library-changes")
+        await running.pilot.press("enter", "enter")
+        await running.until(lambda: "black tea" in str(says.render()))
+        await running.pilot.press("f6")
+        await running.until(lambda: "compared with tea v2" in str(says.render()))
+        await running.pilot.press("down")
+        await running.until(lambda: "tea v2 → tea v1" in str(says.render()) and "− black tea" in str(says.render()))
+        await running.pilot.press("f7")
+        screen.query_one("#library-find", Input).value = "coffee"
+        await running.pilot.press("enter")
+        await running.until(lambda: "already" in str(says.render()))
+        await running.until(lambda: names.option_count >= 1)
+        await running.pilot.press("f7")
+        renamed = screen._renaming  # type: ignore[attr-defined]
+        screen.query_one("#library-find", Input).value = "new name"
+        await running.pilot.press("enter")
+        await running.until(lambda: Library().versions("new name"))
+        assert not Library().versions(renamed)
+        await running.until(lambda: names.option_count == 1)
+        await running.pilot.press("f8")
+        await running.until(lambda: "F8 again" in str(says.render()))
+        assert Library().versions("new name")
+        await running.pilot.press("f8")
+        await running.until(lambda: not Library().versions("new name"))
+    assert [entry.name for entry in Library().entries()] == ["coffee"]

@@ -29,10 +29,18 @@ class LibraryScreen(ModalScreen["Version | None"]):
     HELP = """\
 Type to find a prompt by name, tag or text. Down goes to the names and their versions; enter on a version puts it into
 the draft (undo brings the draft back). F9 saves the draft as the next version of the name that is typed, or of the one
-that is highlighted; words that begin with # become tags."""
+that is highlighted; words that begin with # become tags.
+
+F6 on a version holds all others against it instead of the draft, those of other prompts too; F6 on it again lets go.
+With the highlight on a prompt, F7 gives it the name that you type next (enter takes it), and F8 twice removes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f9", "save", "Save draft", id="library.save", tooltip="Save the draft as a version of this name"),
+        Binding("f7", "rename", "Rename", id="library.rename", tooltip="Type another name for this prompt"),
+        Binding(
+            "f6", "hold", "Compare", id="library.hold", tooltip="Hold other versions against this one, not the draft"
+        ),
+        Binding("f8", "delete", "Delete", id="library.delete", tooltip="Remove the highlighted prompt; press twice"),
         Binding("escape", "dismiss(None)", "Back", id="library.back", tooltip="Back to the draft"),
     ]
 
@@ -44,12 +52,15 @@ that is highlighted; words that begin with # become tags."""
         self._now = now
         self._entries: list[Entry] = []
         self._versions: list[Version] = []
+        self._held: Version | None = None
+        self._renaming = ""
+        self._deleting = ""
 
     def compose(self) -> ComposeResult:
         """Lay out line, lists and preview."""
         with Vertical(id="library-box") as box:
             box.border_title = "Library"
-            box.border_subtitle = "enter opens a version, F9 saves the draft, esc goes back"
+            box.border_subtitle = "enter opens, F9 saves, F6 compares, F7 renames, F8 deletes, esc"
             yield Input(self._name, placeholder="name, #tag or words of the text", id="library-find", compact=True)
             with Horizontal(id="library-lists"):
                 yield OptionList(id="library-names", compact=True, markup=False)
@@ -63,11 +74,16 @@ that is highlighted; words that begin with # become tags."""
 
     @on(Input.Changed, "#library-find")
     def _typed(self, message: Input.Changed) -> None:
-        self._find(message.value)
+        if not self._renaming:
+            self._find(message.value)
 
     @on(Input.Submitted, "#library-find")
-    def _entered(self) -> None:
-        self.query_one("#library-names").focus()
+    def _entered(self, message: Input.Submitted) -> None:
+        if self._renaming:
+            old, self._renaming = self._renaming, ""
+            self._rename(old, message.value)
+        else:
+            self.query_one("#library-names").focus()
 
     @work(thread=True, exclusive=True, group="library", description="search the library")
     def _find(self, typed: str) -> None:
@@ -101,6 +117,7 @@ that is highlighted; words that begin with # become tags."""
 
     @on(OptionList.OptionHighlighted, "#library-names")
     def _choose(self, message: OptionList.OptionHighlighted) -> None:
+        self._deleting = ""
         if message.option_index < len(self._entries):
             self._load(self._entries[message.option_index].name)
 
@@ -141,12 +158,17 @@ that is highlighted; words that begin with # become tags."""
         from promptop.prompts.diff import diff, folded
         from promptop_tui.editor.changes import render
 
-        if version.text == self._draft:
-            drawn = Content("The draft is this version.")
-        elif len(version.text) + len(self._draft) > _LONGEST_COMPARED or not self._draft:
+        held = self._held
+        before = held.text if held is not None else self._draft
+        if version.text == before:
+            drawn = Content("The same text." if held is not None else "The draft is this version.")
+        elif len(version.text) + len(before) > _LONGEST_COMPARED or not before:
             drawn = Content(clean(version.text[:_LONGEST_COMPARED]))
         else:
-            drawn = render(folded(diff(self._draft, version.text), 1))
+            drawn = render(folded(diff(before, version.text), 1))
+        if held is not None:
+            title = clean_line(f"{held.label} → {version.label}: {len(version.text) - len(held.text):+,} chars")
+            drawn = Content(title + "\n").append(drawn)
         self.app.call_from_thread(self._say, drawn)
 
     def _say(self, what: str | Content) -> None:
@@ -157,6 +179,73 @@ that is highlighted; words that begin with # become tags."""
     def _take(self, message: OptionList.OptionSelected) -> None:
         if message.option_index < len(self._versions):
             self.dismiss(self._versions[message.option_index])
+
+    def _highlighted(self) -> str:
+        at = self.query_one("#library-names", OptionList).highlighted
+        return self._entries[at].name if at is not None and at < len(self._entries) else ""
+
+    def action_hold(self) -> None:
+        """Compare with the highlighted version from now on, or with the draft again."""
+        at = self.query_one("#library-versions", OptionList).highlighted
+        if at is None or at >= len(self._versions):
+            self._say("Highlight a version first.")
+            return
+        version = self._versions[at]
+        self._held = None if self._held == version else version
+        if self._held is None:
+            self._compare(version)
+        else:
+            self._say(f"Versions are compared with {version.label}. F6 on it again lets go.")
+
+    def action_rename(self) -> None:
+        """Let another name be typed for the highlighted prompt."""
+        name = self._highlighted()
+        if not name:
+            self._say("Highlight a prompt first.")
+            return
+        self._renaming = name
+        line = self.query_one("#library-find", Input)
+        line.value = name
+        line.focus()
+        self._say(f"Type another name for {name}, then enter.")
+
+    @work(thread=True, exclusive=True, group="library", description="rename a prompt")
+    def _rename(self, name: str, new_name: str) -> None:
+        from promptop.prompts.library import Library
+
+        try:
+            Library().rename(name, new_name)
+        except PromptopError as error:
+            self.app.call_from_thread(self._say, str(error))
+            return
+        self.app.call_from_thread(self._find_again)
+
+    def _find_again(self) -> None:
+        if self.is_attached:
+            self._find(self.query_one("#library-find", Input).value)
+
+    def action_delete(self) -> None:
+        """Remove the highlighted prompt with all its versions, when asked twice."""
+        name = self._highlighted()
+        if not name:
+            self._say("Highlight a prompt first.")
+        elif self._deleting != name:
+            self._deleting = name
+            self._say(f"F8 again removes {name} with all its versions; nothing brings them back.")
+        else:
+            self._deleting = ""
+            self._delete(name)
+
+    @work(thread=True, exclusive=True, group="library", description="remove a prompt")
+    def _delete(self, name: str) -> None:
+        from promptop.prompts.library import Library
+
+        try:
+            Library().delete(name)
+        except PromptopError as error:
+            self.app.call_from_thread(self._say, str(error))
+            return
+        self.app.call_from_thread(self._find_again)
 
     def action_save(self) -> None:
         """Save the draft as a version."""
