@@ -134,9 +134,15 @@ def _recorded(answer: Answer, cache: Cache, key: Key, lead: Lead, since: float) 
     if answer.status != 200:
         lead.done(None)
         return answer
-    recording = Recording(cache, key, lead, _Head(answer), since)
+    head = _Head(answer)
+    recording = Recording(cache, key, lead, head, since)
+    length = head.headers.get("content-length", "")
+    # A client may leave as soon as it has every byte, before the upstream's end is seen here.
+    left = int(length) if length.isdecimal() else -1
 
     def take(data: bytes) -> None:
+        nonlocal left
+        left -= len(data)
         try:
             recording.read(data)
         except Exception as error:  # noqa: BLE001 - the boundary: the answer passes and is not kept
@@ -164,7 +170,7 @@ def _recorded(answer: Answer, cache: Cache, key: Key, lead: Lead, since: float) 
         try:
             await answer.close()
         finally:
-            await end(at_end=False)
+            await end(at_end=left == 0)
 
     def at_hand() -> bytes:
         data = answer.at_hand()

@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from promptop.cache import Cache
+from promptop.cli import main as cli
 from promptop.demo import SimulatedEndpoint
 from promptop.settings import CacheSettings
 from promptop.shim.boundary import faults
@@ -206,3 +207,14 @@ def test_a_failing_cache_leaves_a_proxy_without_one(
     with client(served) as sdk:
         assert streamed(sdk)[0]
     assert faults().count == before + 1
+
+
+def test_a_cache_that_cannot_be_opened_is_said_before_anything_listens(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_SUCH_VARIABLE", raising=False)
+    config = tmp_path / "c.toml"
+    config.write_text('[cache]\nredis_env = "NO_SUCH_VARIABLE"\n')
+    line = ["proxy", "--upstream", "http://127.0.0.1:1/v1", "--listen", "127.0.0.1:0", "--config", str(config)]
+    assert cli.main([*line, "--cache"]) == 1
+    assert "$NO_SUCH_VARIABLE" in capsys.readouterr().err
