@@ -258,6 +258,11 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
             self.scroll_to(y=self.cursor_row - visible + 1, animate=False, force=True, immediate=True)
         self.refresh()
 
+    def watch_show_vertical_scrollbar(self, shown: bool) -> None:
+        """Put a scroll bar that appears where the table is: one hidden while it scrolled would stand at the top."""
+        if shown:
+            self.vertical_scrollbar.position = self.scroll_y
+
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Stop following when the wheel or the scroll bar leaves the end; ask for older rows near the top."""
         super().watch_scroll_y(old_value, new_value)
