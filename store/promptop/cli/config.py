@@ -56,6 +56,10 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # output_tokens = 300
 # calls_per_day = 1000
 # budget_tokens = 0
+# tier_medium = 0.3            # complexity from which on a task is medium, complex, for experts
+# tier_complex = 0.6
+# tier_expert = 0.9
+# tier_models = []             # models recommended for the four tiers, simplest first
 
 [playground]
 # max_tokens = 512

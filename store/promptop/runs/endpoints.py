@@ -121,9 +121,7 @@ class Endpoints:
         )
         place = _identity(profile)
         if place not in self._inner:
-            self._inner[place] = httpx2.AsyncHTTPTransport(
-                http2=True, limits=limits, proxy=proxy_for(profile.base_url)
-            )
+            self._inner[place] = httpx2.AsyncHTTPTransport(http2=True, limits=limits, proxy=proxy_for(profile.base_url))
         transport: httpx2.AsyncBaseTransport = promptop.transport(
             self._inner[place],
             asynchronous=True,
