@@ -20,6 +20,7 @@ from promptop.cli.options import AppOptions
 from promptop.demo import SimulatedEndpoint, fill
 from promptop.settings import EditorSettings, LogSettings, Profile, Settings
 from promptop_tui.app import PromptopApp
+from promptop_tui.playground.screen import PlaygroundPane
 
 SIZE = (124, 36)
 WATCHED = ("gpt-4o-mini", "gpt-4o", "o1", "claude-sonnet-5-5", "deepseek-chat", "qwen-max", "gemini-2.5-flash")
@@ -85,6 +86,7 @@ async def draw(folder: Path) -> None:
             await pilot.press("escape", "f5")
             await settled(pilot, lambda: app.tab == "playground")
             await choose(app, pilot)
+            app.query_one(PlaygroundPane).query_one("TextArea").border_title = "prompt · support.md"
             await pilot.press("f5")
             await settled(pilot, lambda: shown(app).count("✓") >= 2 * len(ASKED))
             save(app, folder / "playground.svg")
