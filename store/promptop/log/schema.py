@@ -124,12 +124,19 @@ def version_of(connection: sqlite3.Connection) -> int:
 
     A file that a newer promptop wrote is refused: an older one does not know what its columns mean.
     """
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    # One look at one moment: between two of them another process may have created the log.
+    alone = not connection.in_transaction
+    if alone:
+        connection.execute("BEGIN")
+    try:
+        has_tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    finally:
+        if alone and connection.in_transaction:
+            connection.execute("ROLLBACK")
     name = file_of(connection)
-    if application not in (0, APPLICATION_ID) or (
-        application == 0 and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    ):
+    if application not in (0, APPLICATION_ID) or (application == 0 and has_tables):
         raise PromptopError(
             f"{name} is an SQLite file, but not a request log of promptop.",
             "Choose another file, or bring its rows in with: promptop log import FILE",

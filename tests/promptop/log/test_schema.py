@@ -111,3 +111,28 @@ def test_the_documentation_lists_every_column_as_it_is() -> None:
         (f.name, f.metadata["sql"], f.metadata["meaning"], f"`{schema.otel_names()[f.name]}`") for f in fields(Row)
     ]
     assert listed == expected
+
+
+def test_a_log_is_looked_at_in_one_moment_though_another_process_creates_it(tmp_path: Path) -> None:
+    """Between two statements of the look, a writer creates the tables: they must not be taken for another program's."""
+    path = tmp_path / "log.db"
+    sqlite3.connect(path).close()
+    path.touch()
+    with closing(files.connect(path)):  # an empty file in WAL mode
+        pass
+
+    class Interrupted(sqlite3.Connection):
+        looks = 0
+
+        def execute(self, sql: str, *rest: object) -> sqlite3.Cursor:  # type: ignore[override]
+            done = super().execute(sql, *rest)  # type: ignore[arg-type]
+            if "application_id" in sql or "sqlite_master" in sql:
+                Interrupted.looks += 1
+                if Interrupted.looks == 1:
+                    with closing(files.open_log(path)):
+                        pass
+            return done
+
+    with closing(sqlite3.connect(path, isolation_level=None, factory=Interrupted)) as connection:
+        assert schema.version_of(connection) == 0
+        assert schema.version_of(connection) == schema.VERSION
