@@ -18,8 +18,8 @@ async def test_a_receipt_goes_with_version_and_export(editor: Open, tmp_path: Pa
         await running.pilot.press("f8")
         await running.until(lambda: running.pane.trims.edits)
         await running.pilot.press("s")
-        await running.until(lambda: running.text == "总结下面的文章。\n" and running.pane._live.is_current)
-        await running.until(lambda: running.pane._taken)
+        await running.until(lambda: running.text == "总结下面的文章。\n" and running.pane._taken)
+        await running.until(lambda: (made := running.pane._receipt()) is not None and made.kind == "exact")
         receipt = running.pane._receipt()
         assert receipt is not None
         assert receipt.rules == {"polite-zh": 2}
