@@ -132,7 +132,7 @@ async def under_a_screen(url: str, panes: int, seed: int, log: Path) -> tuple[di
     app = Alone(context)
     async with app.run_test(size=(200, 60)) as pilot:
         pane = app.query_one(PlaygroundPane)
-        await asyncio.to_thread(warm, pane._runner, url)
+        await asyncio.to_thread(warm, pane._conductor.runner, url)
         asked = requests(url, panes, seed)
         pane._requests = lambda: asked  # type: ignore[method-assign]
         frames = 0
