@@ -6,6 +6,7 @@ Several processes may use the file at once (WAL, every write begins immediately)
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -15,8 +16,9 @@ from pathlib import Path
 
 from promptop import settings
 from promptop.errors import PromptopError
+from promptop.prompts.receipt import Receipt, receipt_from
 
-SCHEMA = 1
+SCHEMA = 2
 _CREATE = """
 CREATE TABLE prompts (
     name TEXT PRIMARY KEY,
@@ -31,6 +33,9 @@ CREATE TABLE versions (
     PRIMARY KEY (name, version)
 );
 """
+_ADD_RECEIPT = "ALTER TABLE versions ADD COLUMN receipt TEXT"
+"""JSON of the trim receipt, its proof run included; NULL where there is none."""
+_FIELDS = "version, saved_at_ms, text, note, receipt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class Version:
     saved_at_ms: int
     text: str
     note: str = ""
+    receipt: Receipt | None = None
+    """What trimming it came to, and whether the answers held; None where it was not trimmed."""
 
     @property
     def label(self) -> str:
@@ -71,8 +78,20 @@ class Library:
     def __init__(self, path: Path | None = None) -> None:
         self.path = library_path() if path is None else path
 
-    def save(self, name: str, text: str, *, now_ms: int, note: str = "", tags: Iterable[str] = ()) -> Version:
+    def save(
+        self,
+        name: str,
+        text: str,
+        *,
+        now_ms: int,
+        note: str = "",
+        tags: Iterable[str] = (),
+        receipt: Receipt | None = None,
+    ) -> Version:
         """Save a text under a name and return its version; tags are added to those the prompt has.
+
+        A text that is the newest version already keeps its note, and takes the receipt if one is given: a proof may
+        come after the saving.
 
         Raises :class:`PromptopError` for an empty name and for a file that cannot be used, as all methods do.
         """
@@ -86,14 +105,20 @@ class Library:
                 joined = " ".join(dict.fromkeys([*known.split(), *tags]))
                 database.execute("UPDATE prompts SET tags = ? WHERE name = ?", (f" {joined} ", name))
             row = database.execute(
-                "SELECT version, saved_at_ms, text, note FROM versions WHERE name = ? ORDER BY version DESC LIMIT 1",
-                (name,),
+                f"SELECT {_FIELDS} FROM versions WHERE name = ? ORDER BY version DESC LIMIT 1", (name,)
             ).fetchone()
+            written = json.dumps(receipt.as_dict(), ensure_ascii=False) if receipt is not None else None
             if row is not None and row[2] == text:
-                return Version(name, *row)
+                if written is not None:
+                    database.execute(
+                        "UPDATE versions SET receipt = ? WHERE name = ? AND version = ?", (written, name, row[0])
+                    )
+                return _version(name, *row[:4], receipt=written or row[4])
             number = 1 if row is None else row[0] + 1
-            database.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?)", (name, number, now_ms, text, note))
-            return Version(name, number, now_ms, text, note)
+            database.execute(
+                "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)", (name, number, now_ms, text, note, written)
+            )
+            return Version(name, number, now_ms, text, note, receipt)
 
     def entries(self, search: str = "") -> list[Entry]:
         """Return the prompts whose name, tags or newest text contain every word of ``search``, newest first."""
@@ -115,10 +140,9 @@ class Library:
         """Return the versions of a prompt, newest first; none if there is no such prompt."""
         with self._open() as database:
             rows = database.execute(
-                "SELECT name, version, saved_at_ms, text, note FROM versions WHERE name = ? ORDER BY version DESC",
-                (name,),
+                f"SELECT {_FIELDS} FROM versions WHERE name = ? ORDER BY version DESC", (name,)
             ).fetchall()
-        return [Version(*row) for row in rows]
+        return [_version(name, *row) for row in rows]
 
     def rename(self, name: str, new_name: str) -> None:
         """Give a prompt another name, with all its versions; raise :class:`PromptopError` if that name is taken."""
@@ -170,4 +194,15 @@ class Library:
             for statement in _CREATE.split(";\n"):
                 if statement.strip():
                     database.execute(statement)
+        if found < 2:
+            database.execute(_ADD_RECEIPT)
             database.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def _version(name: str, number: int, saved_at_ms: int, text: str, note: str, receipt: str | None) -> Version:
+    """Build a version from its row; a receipt that a newer promptop wrote otherwise is left out, the text is not."""
+    try:
+        read = receipt_from(json.loads(receipt)) if receipt else None
+    except (ValueError, TypeError, KeyError):
+        read = None
+    return Version(name, number, saved_at_ms, text, note, read)

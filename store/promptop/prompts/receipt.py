@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from promptop.prompts.proof import PROVEN, Proof, proof_from
 
 _COMMENTED = {"curl": "# ", "python": "# ", "promptfoo": "# ", "llm": "# "}
 
@@ -29,10 +31,18 @@ class Receipt:
     usd_after: float | None
     rules: Mapping[str, int]
     """Rule id → changes taken."""
+    proof: Proof | None = None
+    """The proof run of these two texts, if there was one; without it nothing is known of the answers."""
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether a proof run found that the answers held."""
+        return self.proof is not None and self.proof.verdict == PROVEN
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON and YAML."""
-        return {**asdict(self), "rules": dict(self.rules)}
+        """Return the fields for JSON and YAML; :func:`receipt_from` reads them."""
+        proof = self.proof.as_dict() if self.proof is not None else None
+        return {**asdict(replace(self, proof=None)), "rules": dict(self.rules), "proof": proof}
 
     def line(self) -> str:
         """Return the receipt in one line."""
@@ -41,7 +51,19 @@ class Receipt:
         known = self.usd_before is not None and self.usd_after is not None
         money = f", ${self.usd_before:.6f} → ${self.usd_after:.6f} a call" if known else ", n/a"
         rules = ", ".join(f"{name}×{count}" for name, count in self.rules.items())
-        return f"trimmed for {' '.join(self.model.split())}: {tokens}{money}" + (f" by {rules}" if rules else "")
+        proof = f"; {self.proof.line()}" if self.proof is not None else ""
+        return (
+            f"trimmed for {' '.join(self.model.split())}: {tokens}{money}" + (f" by {rules}" if rules else "") + proof
+        )
+
+
+def receipt_from(fields: Mapping[str, Any]) -> Receipt:
+    """Read what :meth:`Receipt.as_dict` wrote, also after a trip through JSON.
+
+    Raises :class:`ValueError`, :class:`TypeError` or :class:`KeyError` for anything else.
+    """
+    proof = fields.get("proof")
+    return Receipt(**{**fields, "proof": None if proof is None else proof_from(proof)})
 
 
 def applied(taken: Iterable[tuple[str, str]], before: str, after: str) -> dict[str, int]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import sqlite3
 import stat
 import threading
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from promptop.errors import PromptopError
 from promptop.prompts.library import Library, Version, library_path
+from promptop.prompts.receipt import Receipt
+from promptop.runs.proof import prove
+from promptop.runs.result import RunResult
 
 
 @pytest.fixture
@@ -87,3 +92,38 @@ def test_many_writers_lose_nothing(library: Library) -> None:
     versions = library.versions("shared")
     assert [version.version for version in versions] == list(range(20, 0, -1))
     assert len({version.text for version in versions}) == 20
+
+
+def test_a_version_keeps_its_receipt_and_takes_a_proof_later(library: Library) -> None:
+    receipt = Receipt("gpt-4o", "exact", 90, 60, None, None, {"polite-zh": 2})
+    library.save("tea", "long", now_ms=1)
+    assert library.save("tea", "短", now_ms=2, note="trimmed", receipt=receipt).receipt == receipt
+    assert library.save("tea", "短", now_ms=3).receipt == receipt  # saving again forgets nothing
+    pair = ([RunResult("m", "m", "m", "yes", "done")] * 5, [RunResult("m", "m", "m", "yes", "done")] * 5)
+    proven = replace(receipt, proof=prove("long", "短", ["m"], [pair], [], now_ms=4))
+    assert library.save("tea", "短", now_ms=5, receipt=proven).version == 2
+    newest, oldest = library.versions("tea")
+    assert newest.receipt == proven and newest.receipt.is_proven
+    assert (newest.note, oldest.receipt) == ("trimmed", None)
+
+
+def test_a_library_of_the_version_before_keeps_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "library.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(
+            "CREATE TABLE prompts (name TEXT PRIMARY KEY, tags TEXT NOT NULL DEFAULT '');"
+            "CREATE TABLE versions (name TEXT NOT NULL REFERENCES prompts (name) ON UPDATE CASCADE ON DELETE CASCADE,"
+            " version INTEGER NOT NULL, saved_at_ms INTEGER NOT NULL, text TEXT NOT NULL,"
+            " note TEXT NOT NULL DEFAULT '', PRIMARY KEY (name, version));"
+            "INSERT INTO prompts VALUES ('茶', ' zh '); INSERT INTO versions VALUES ('茶', 1, 5, '泡茶', 'first');"
+            "PRAGMA user_version = 1;"
+        )
+    assert Library(path).versions("茶") == [Version("茶", 1, 5, "泡茶", "first", None)]
+    assert Library(path).save("茶", "泡", now_ms=6).version == 2
+
+
+def test_a_receipt_that_cannot_be_read_costs_nothing_but_itself(library: Library) -> None:
+    library.save("a", "text", now_ms=1, receipt=Receipt("m", "exact", 2, 1, None, None, {}))
+    with closing(sqlite3.connect(library.path)) as database, database:
+        database.execute("""UPDATE versions SET receipt = '{"of": "tomorrow"}'""")
+    assert library.versions("a") == [Version("a", 1, 1, "text")]

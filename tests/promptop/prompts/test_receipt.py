@@ -13,7 +13,9 @@ import yaml
 from promptop.cli.main import main
 from promptop.prompts import parse
 from promptop.prompts.formats import FORMATS, export
-from promptop.prompts.receipt import Receipt, applied
+from promptop.prompts.receipt import Receipt, applied, receipt_from
+from promptop.runs.proof import prove
+from promptop.runs.result import RunResult
 
 RECEIPT = Receipt("gpt-4o", "exact", 1200, 900, 0.003, 0.00225, {"polite-zh": 2, "shorter-en": 1})
 PROMPT = parse("system:\n简短回答。\n\nuser:\nWhat is {{topic}}?\n")
@@ -24,6 +26,18 @@ def test_the_line_says_tokens_dollars_and_rules() -> None:
         "trimmed for gpt-4o: =1,200 → =900 tokens, $0.003000 → $0.002250 a call by polite-zh×2, shorter-en×1"
     )
     assert ", n/a by" in replace(RECEIPT, usd_before=None).line()
+
+
+def test_a_proof_goes_with_the_receipt_into_each_form_that_has_a_place() -> None:
+    pair = ([RunResult("m", "m", "m", "好", "done")] * 5, [RunResult("m", "m", "m", "好", "done")] * 5)
+    proven = replace(RECEIPT, proof=prove("a", "b", ["gpt-4o"], [pair], [], now_ms=1))
+    assert not RECEIPT.is_proven
+    assert proven.is_proven
+    assert proven.line().endswith("; proven by 10 calls: gpt-4o proven (n=5+5)")
+    assert "# trimmed for gpt-4o" in export(PROMPT, "curl", proven) and "; proven by 10" in export(
+        PROMPT, "curl", proven
+    )
+    assert receipt_from(parse(export(PROMPT, "prompty", proven)).front["trim"]) == proven
 
 
 def test_undone_changes_are_not_counted() -> None:
