@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,29 +11,22 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.getters import query_one
-from textual.message import Message
-from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
 from promptop.errors import PromptopError
 from promptop.prompts import Prompt, parse
 from promptop.prompts.receipt import Receipt, applied
 from promptop.safe import clean, clean_line
-from promptop_tui import counting
 from promptop_tui.context import AppContext
 from promptop_tui.editor.area import PromptArea
-from promptop_tui.editor.drafting import DraftPane
-from promptop_tui.editor.figures import Demand, receipt_of
-from promptop_tui.editor.live import Catalogue, LiveCounts, load_catalogue
-from promptop_tui.editor.outline import LONGEST, Outline, outline, told
+from promptop_tui.editor.figures import receipt_of
+from promptop_tui.editor.measured import MeasuredPane
 from promptop_tui.editor.panel import ModelsPanel, change_line, summary
 from promptop_tui.editor.trims import Target, TrimsPanel
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
 
 SHEET = Path(__file__).with_name("editor.tcss")
 
-_STALE_AFTER_S = 0.25
-_SECTIONS_AFTER_S = 0.3
 _NARROW = 112
 _LOW = 16
 
@@ -44,7 +36,7 @@ Lines such as  system:  user:  assistant:  begin messages; without them it is on
 F5 takes it to the playground, F1 explains this tab."""
 
 
-class EditorPane(DraftPane):
+class EditorPane(MeasuredPane):
     """Draft and figures, side by side."""
 
     HELP = """\
@@ -84,32 +76,11 @@ takes theirs (undo brings yours back)."""
         Binding("f12", "save_as", "Save as", id="editor.save_as", tooltip="Save to another file", show=False),
     ]
 
-    panel = query_one(ModelsPanel)
     trims = query_one(TrimsPanel)
     status = query_one("#draft-status", Static)
 
-    @dataclass
-    class CatalogueReady(Message):
-        """The watched models were looked up."""
-
-        catalogue: Catalogue
-
-    @dataclass
-    class Outlined(Message):
-        """The draft was read for its parts."""
-
-        found: Outline
-
     def __init__(self, context: AppContext) -> None:
         super().__init__(context)
-        chosen = context.settings.editor
-        self._demand = Demand(chosen.output_tokens, chosen.calls_per_day, chosen.budget_tokens)
-        self._live = LiveCounts(context.counting, self)
-        self._stale_timer: Timer | None = None
-        self._counted_from = 0
-        self._baseline_text = ""
-        self._sections_timer: Timer | None = None
-        self._sections: tuple[int, Outline] | None = None
         self._taken: list[tuple[str, str]] = []
 
     def compose(self) -> ComposeResult:
@@ -125,7 +96,7 @@ takes theirs (undo brings yours back)."""
     def on_mount(self) -> None:
         """Fetch draft and models away from the screen."""
         self.begin_draft()
-        self._look_up_models()
+        self.look_up_models()
         self.area.focus()
 
     def on_unmount(self) -> None:
@@ -135,11 +106,17 @@ takes theirs (undo brings yours back)."""
 
     def text_replaced(self, calls_per_day: float | None) -> None:
         """Measure from the new text on; take over its volume."""
-        self._live.baseline_is_due()
-        self._baseline_text = self.area.text
+        super().text_replaced(calls_per_day)
         self._taken = []
-        if calls_per_day is not None:
-            self.panel.set_calls_per_day(calls_per_day)
+
+    def action_baseline(self) -> None:
+        """Measure changes from the present text on."""
+        super().action_baseline()
+        self._taken = []
+
+    def text_edited(self) -> None:
+        """Let the trims look again."""
+        self.trims.draft_changed()
 
     def on_resize(self) -> None:
         """Choose the layout by the room there is."""
@@ -148,139 +125,10 @@ takes theirs (undo brings yours back)."""
         self.area.show_tokens = self.size.width >= 50
         self.show_status()
 
-    # Counts
-
-    @work(thread=True, group="catalogue", description="look models up")
-    def _look_up_models(self) -> None:
-        self.post_message(self.CatalogueReady(load_catalogue(self.context.settings.editor.watch)))
-
-    @on(CatalogueReady)
-    def _have_models(self, message: CatalogueReady) -> None:
-        self._live.set_catalogue(message.catalogue)
-        self._aim_trims()
-        if self._has_started:
-            self._open_counts()
-            self._show_figures()
-
-    def _open_counts(self) -> None:
-        """Count the present text anew. Edits of it whose messages still wait are in that text already."""
-        self._counted_from = self.area.version
-        self._live.opened(self.area.text)
-
-    @on(PromptArea.Edited)
-    def _edited(self, message: PromptArea.Edited) -> None:
-        message.stop()
-        if not self._has_started:
-            return
-        if message.reset:
-            self._open_counts()
-        elif message.version > self._counted_from:
-            self._live.edited(message.spans)
-        self.trims.draft_changed()
-        self.draft_changed()
-        if self._stale_timer is None:
-            self._stale_timer = self.set_timer(_STALE_AFTER_S, self._show_stale)
-        self.show_status()
-
-    def _show_stale(self) -> None:
-        self._stale_timer = None
-        if not self._live.is_current:
-            self._show_figures()
-
-    @on(counting.CountsReady)
-    def _counted(self, message: counting.CountsReady) -> None:
-        self._live.counted(message.reply)
-        self.area.set_totals(self._live.tokens())
-        self._show_figures()
-        self._ask_lines()
-        if self._sections_timer is None:
-            self._sections_timer = self.set_timer(_SECTIONS_AFTER_S, self._count_sections)
-
-    @on(counting.LinesReady)
-    def _lines_counted(self, message: counting.LinesReady) -> None:
-        if self._live.lines_came(message.reply):
-            self.area.set_line_tokens(message.reply.first, message.reply.tokens)
-        self._live.ask_waiting()
-
-    @on(counting.EdgesReady)
-    def _edges_came(self, message: counting.EdgesReady) -> None:
-        if self._live.edges_came(message.reply) and self.area.overlay.shows_tokens:
-            self.area.overlay.take(message.reply, self.area.exact)
-            self.area.refresh()
-        self._live.ask_waiting()
-
-    @on(counting.CountingFailed)
-    def _counting_failed(self, message: counting.CountingFailed) -> None:
-        self._live.failed()
-        self.notify(clean(message.reply.message), title="Counting", severity="warning", markup=False)
-
-    @on(PromptArea.ViewChanged)
-    def _ask_lines(self) -> None:
-        if self.area.show_tokens:
-            self._live.want_lines(*self.area.visible_lines())
-        if self.area.overlay.shows_tokens:
-            self._live.want_edges(*self.area.visible_characters())
-
-    @on(ModelsPanel.DemandChanged)
-    def _demand_changed(self, message: ModelsPanel.DemandChanged) -> None:
-        self._demand = message.demand
-        self._aim_trims()
-        self._show_figures()
-
-    def _show_figures(self) -> None:
-        found = self._live.figures(self._demand)
-        if found and self._live.catalogue is not None:
-            self.panel.show(found, self._live.catalogue.as_of)
-            if self.has_class("-short"):
-                self.show_status()
-
-    def action_baseline(self) -> None:
-        """Measure changes from the present text on."""
-        self._live.set_baseline(self._live.figures(self._demand))
-        self._baseline_text = self.area.text
-        self._taken = []
-        self._show_figures()
-        self.notify("Changes are measured from this text on.", title="Baseline", markup=False)
-
-    # Parts of the prompt
-
-    def _count_sections(self) -> None:
-        """Ask for the tokens of each part, and of the prompt with sample values in place of its variables."""
-        self._sections_timer = None
-        if self.area.exact.length <= LONGEST:
-            self._outline(self.area.text)
-        else:
-            self.panel.show_sections("")
-
-    @work(thread=True, exclusive=True, group="outline", description="read the draft's parts")
-    def _outline(self, text: str) -> None:
-        chosen = self.context.settings.editor
-        models = [name for name, _ in self._live.catalogue.models] if self._live.catalogue is not None else []
-        tiers = (chosen.tier_medium, chosen.tier_complex, chosen.tier_expert)
-        found = outline(text, tiers, models, chosen.tier_models)
-        if found is not None:
-            self.post_message(self.Outlined(found))
-
-    @on(Outlined)
-    def _count_outline(self, message: Outlined) -> None:
-        found = message.found
-        if found.texts:
-            request = self.context.counting.request_counts(self, list(found.texts), [self._live.encoding])
-            self._sections = request, found
-        else:
-            self.panel.show_sections(found.variables)
-
-    @on(counting.SnippetsReady)
-    def _sections_counted(self, message: counting.SnippetsReady) -> None:
-        if self._sections is None or message.reply.id != self._sections[0]:
-            return
-        (_, found), self._sections = self._sections, None
-        tokens = message.reply.counts[self._live.encoding]
-        self.panel.show_sections("\n".join(told(found, tokens, self._live.encoding, brief=self.has_class("-narrow"))))
-
     # Trims
 
-    def _aim_trims(self) -> None:
+    def aim_changed(self) -> None:
+        """Measure the trims by the first watched model and the expected volume."""
         if self._live.catalogue is not None and self._live.catalogue.models:
             model = self._live.catalogue.models[0][0]
             self.trims.set_target(Target(model, self._live.encoding, self._demand.calls_per_day))
@@ -299,7 +147,7 @@ takes theirs (undo brings yours back)."""
 
     def _receipt(self) -> Receipt | None:
         """Return what the trims since the baseline came to for the first model; None if there were none."""
-        found = self._live.figures(self._demand)
+        found = self.figures()
         if not self._taken or not found or found[0].baseline is None:
             return None
         return receipt_of(found[0], applied(self._taken, self._baseline_text, self.area.text))
@@ -315,7 +163,7 @@ takes theirs (undo brings yours back)."""
         """Show what changed since the baseline."""
         from promptop_tui.editor.changes import ChangesScreen
 
-        found = self._live.figures(self._demand)
+        found = self.figures()
         said = "\n".join(change_line(figure) for figure in found[:3] if figure.baseline is not None)
         if await self.app.push_screen_wait(ChangesScreen(self._baseline_text, self.area.text, said)):
             self.area.edit_whole(self._baseline_text)
@@ -351,7 +199,7 @@ takes theirs (undo brings yours back)."""
         row, column = self.area.selection.end
         left = f"{name} · {self.kept}"
         right = f"{row + 1}:{column + 1}  {self.area.exact.length:,} chars"
-        figures = self._live.figures(self._demand) if self.has_class("-short") else ()
+        figures = self.figures() if self.has_class("-short") else ()
         if figures:
             right = summary(figures[0])
             left = name
