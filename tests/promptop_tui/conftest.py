@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 
 from promptop.cli.options import AppOptions
 from promptop.settings import LogSettings, Settings
+from promptop_tui import clipboard
 from promptop_tui.app import PromptopApp
 
 # Textual's pilot polls for idle CPU in steps of 1/50 s; a tenth of it makes the suite three times as fast.
@@ -28,6 +29,12 @@ async def wait_until(pilot: Pilot[object], condition: Callable[[], object], seco
         assert time.monotonic() < end, f"did not come within {seconds} s"
         await pilot.pause()
         await asyncio.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def no_clipboard_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the clipboards of whoever runs the tests alone."""
+    monkeypatch.setattr(clipboard, "programs", tuple)
 
 
 class MakeApp(Protocol):

@@ -26,7 +26,7 @@ from promptop import settings as settings_room
 from promptop.cli.options import AppOptions
 from promptop.errors import PromptopError
 from promptop.safe import clean, clean_line
-from promptop_tui import keys, messages, theme
+from promptop_tui import clipboard, keys, messages, theme
 from promptop_tui.context import AppContext
 from promptop_tui.counting import Counting
 from promptop_tui.filters import ControlCharacters
@@ -145,6 +145,19 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
     def tell(self, text: str, *, title: str = "", severity: SeverityLevel = "information") -> None:
         """Show a notice; its text may come from anywhere."""
         self.notify(clean(text), title=clean_line(title), severity=severity, timeout=10, markup=False)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy text: every copy of every tab comes here. The terminal is asked (OSC 52), and what else there is."""
+        super().copy_to_clipboard(text)
+        if found := clipboard.programs():
+            self._copy_natively(text, found)
+
+    @work(thread=True, exclusive=True, group="clipboard", description="copy to the system's clipboard")
+    def _copy_natively(self, text: str, found: Sequence[clipboard.Program]) -> None:
+        try:
+            clipboard.put(text, found)
+        except PromptopError as error:
+            self.call_from_thread(self.tell, str(error), title="Clipboard", severity="warning")
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return Textual's filters with ours after them."""

@@ -26,9 +26,10 @@ class ExportScreen(ModalScreen[tuple[str, str, str] | None]):
     """A list of forms beside what each gives; returns (form, text, suffix) to be written to a file."""
 
     HELP = """\
-Enter or c copies the shown form to the clipboard (by OSC 52, which tmux and ssh pass on where they are allowed to), w
-writes it to a file that does not exist yet. Forms for a call have sample values in place of variables, and no key. What
-trims since the baseline came to goes along as front matter or a comment, except in text and json."""
+Enter or c copies the shown form to the clipboard (the terminal's by OSC 52, tmux's, and the desktop's with pbcopy,
+wl-copy, xclip, xsel or clip.exe), w writes it to a file that does not exist yet. Forms for a call have sample values in
+place of variables, and no key. What trims since the baseline came to goes along as front matter or a comment, except in
+text and json."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy", "Copy", id="export.copy", tooltip="Copy to the clipboard"),
