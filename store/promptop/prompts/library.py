@@ -113,7 +113,7 @@ class Library:
                     database.execute(
                         "UPDATE versions SET receipt = ? WHERE name = ? AND version = ?", (written, name, row[0])
                     )
-                return _version(name, *row[:4], receipt=written or row[4])
+                return _version(name, row[0], row[1], row[2], row[3], written or row[4])
             number = 1 if row is None else row[0] + 1
             database.execute(
                 "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)", (name, number, now_ms, text, note, written)
