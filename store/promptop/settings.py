@@ -144,6 +144,8 @@ class PlaygroundSettings:
     """Default temperature."""
     session_cap_usd: float = 1.0
     """Runs stop when a session has spent this much. 0 is no limit."""
+    daily_cap_usd: float = 10.0
+    """Runs stop, those of the commands too, when promptop's own calls have cost this much today. 0 is no limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from promptop.cli.calls import purse_of
 from promptop.cli.options import add_settings_arguments, settings_of
 from promptop.errors import UsageError
 from promptop.runs.batch import Batch, Tally, estimate
 from promptop.runs.batch_input import Item, read_jsonl, read_table
 from promptop.runs.journal import Journal
 from promptop.runs.limiter import Limits
+from promptop.runs.purse import Purse
 from promptop.safe import clean_line
 
 INTERRUPTED = 130
@@ -61,6 +63,9 @@ def run(args: argparse.Namespace) -> int:
     print(f"{len(items):,} requests, at most ≈ ${most:.4f}{note}", file=sys.stderr)
     if args.dry_run:
         return 0
+    purse = purse_of(settings)
+    purse.check()
+    cap_usd, whose = _cap(args.cap, purse)
     from promptop.cache import open_cache, policy_of, redis_url
     from promptop.runs.shared_limits import SharedLimits
 
@@ -81,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         shared=(lambda model: SharedLimits(redis, f"{profile.base_url} {model}", limits, notice=notice))
         if redis
         else None,
-        cap_usd=args.cap,
+        cap_usd=cap_usd,
         retries=args.retries,
         transport={"log": settings.log_path(), "app": "promptop batch", "bodies": settings.log.bodies},
         cache=cache,
@@ -98,8 +103,16 @@ def run(args: argparse.Namespace) -> int:
     tally = batch.tally
     finished = not interrupted and not tally.left and not tally.failed
     journal.close(remove=finished)
-    _report(tally, args, written, interrupted)
+    _report(tally, args, written, interrupted, whose)
     return INTERRUPTED if interrupted else 0 if finished else 1
+
+
+def _cap(asked_usd: float | None, purse: Purse) -> tuple[float | None, str]:
+    """Return the lower of the cap that was asked for and what the day leaves, and its name."""
+    left = purse.left_usd
+    if left is None or (asked_usd is not None and asked_usd <= left):
+        return asked_usd, f"The cap of ${asked_usd or 0:g}"
+    return left, f"The cap of the day (${purse.daily_cap_usd:g})"
 
 
 async def _until_interrupted(batch: Batch) -> bool:
@@ -168,7 +181,7 @@ def _line(tally: Tally) -> str:
     return f"{bar:░<20} {ended}/{tally.total}{failed}{cached} · ${tally.spent_usd:.4f}{eta}"
 
 
-def _report(tally: Tally, args: argparse.Namespace, written: int, interrupted: bool) -> None:
+def _report(tally: Tally, args: argparse.Namespace, written: int, interrupted: bool, cap: str) -> None:
     if args.json:
         values = {
             "total": tally.total,
@@ -190,7 +203,7 @@ def _report(tally: Tally, args: argparse.Namespace, written: int, interrupted: b
         f"{written} results in {clean_line(str(args.output))}; ${tally.spent_usd:.4f}{saved}{waited}", file=sys.stderr
     )
     if tally.capped:
-        print(f"The cap of ${args.cap:g} was reached with {tally.left} to go.", file=sys.stderr)
+        print(f"{cap} was reached with {tally.left} to go.", file=sys.stderr)
     if tally.failed:
         print(f"{tally.failed} failed: field error of their lines says why.", file=sys.stderr)
     if interrupted or tally.left or tally.failed:

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("No model was named.", 'Write -m MODEL for each, or models = ["…"] in the profile.')
     requests = requests_for(args, settings, prompt, specs)
     _check_baseline(rules, baseline, requests, loads)
-    priced = check_cost(args, requests, sum(load.calls + load.warm_ups for load in loads))
+    priced = check_cost(args, settings, requests, sum(load.calls + load.warm_ups for load in loads))
     if priced is not None and not args.quiet and not args.json:
         print(str(priced), file=sys.stderr)
     asked = _digest(requests)

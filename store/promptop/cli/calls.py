@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from promptop.errors import PromptopError, UsageError
 from promptop.prompts import Prompt, parse
 from promptop.runs import Endpoints
 from promptop.runs.ceiling import Ceiling, ceiling, text_of
+from promptop.runs.purse import Purse, spent_on
 from promptop.runs.request import RunRequest, check_stops, unescape
 from promptop.runs.result import Progress, RunResult
 from promptop.runs.targets import parse_target
@@ -167,17 +169,18 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def check_cost(args: argparse.Namespace, requests: Sequence[RunRequest], calls_each: int = 1) -> Ceiling | None:
+def check_cost(
+    args: argparse.Namespace, settings: Settings, requests: Sequence[RunRequest], calls_each: int = 1
+) -> Ceiling | None:
     """Price the calls before they are made, where that is wanted: ``--max-usd``, or several calls for a person.
 
-    Raises :class:`PromptopError` if they may cost more than ``--max-usd``, or if that cannot be known.
+    Raises :class:`PromptopError` if they may cost more than ``--max-usd``, or if that cannot be known, and if they may
+    pass the cap of the day.
     """
+    check_day(settings, requests, calls_each)
     if args.max_usd is None and (calls_each == 1 or args.quiet or args.json):
         return None
-    from promptop.tokens import count
-
-    text = text_of(requests[0].messages)
-    found = ceiling(requests, lambda model: count(text, model).tokens, calls_each)
+    found = ceiling_of(requests, calls_each)
     if args.max_usd is not None and found.open:
         raise PromptopError(
             f"There is no price or no limit for {', '.join(map(clean_line, found.open))}.",
@@ -189,6 +192,47 @@ def check_cost(args: argparse.Namespace, requests: Sequence[RunRequest], calls_e
             "Lower --max-tokens, ask fewer models, or raise --max-usd.",
         )
     return found
+
+
+def ceiling_of(requests: Sequence[RunRequest], calls_each: int) -> Ceiling:
+    """Return the most that the calls may cost; each prompt is counted once for a tokenizer."""
+    from promptop.tokens import count
+
+    calls, tokens, usd, priced = 0, 0, 0.0, False
+    unknown: list[str] = []
+    for request in requests:
+        text = text_of(request.messages)
+        found = ceiling([request], lambda model, text=text: count(text, model).tokens, calls_each)  # type: ignore[misc]
+        calls, tokens, unknown = calls + found.calls, tokens + found.input_tokens, [*unknown, *found.open]
+        priced |= found.usd is not None
+        usd += found.usd or 0.0
+    return Ceiling(calls, tokens, usd if priced else None, tuple(dict.fromkeys(unknown)))
+
+
+def purse_of(settings: Settings) -> Purse:
+    """Return what today leaves to a command; empty of knowledge where the day has no cap, which spares a read."""
+    purse = Purse(0.0, settings.playground.daily_cap_usd)
+    if purse.daily_cap_usd:
+        purse.know(spent_on(settings.log_path(), time.time()))
+    return purse
+
+
+def check_day(settings: Settings, requests: Sequence[RunRequest], calls_each: int) -> None:
+    """Raise :class:`PromptopError` if the calls may pass the cap of the day.
+
+    They are counted only where a token for each byte, which no tokenizer exceeds, would pass it: loading one takes
+    longer than all else that a single call does.
+    """
+    purse = purse_of(settings)
+    purse.check()
+    if not purse.daily_cap_usd:
+        return
+    rough = [
+        ceiling([each], lambda _, each=each: len(text_of(each.messages).encode()), calls_each).usd  # type: ignore[misc]
+        for each in requests
+    ]
+    if purse.today_usd + sum(usd or 0.0 for usd in rough) > purse.daily_cap_usd:
+        purse.check(ceiling_of(requests, calls_each))
 
 
 @contextmanager

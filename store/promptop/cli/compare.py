@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--repeat and --concurrency start at 1, --warm-up at 0.", "Leave them out for a single run.")
     if args.cache and args.repeat > 1:
         raise UsageError("--cache and --repeat exclude each other.", "A repeated call is measured; a hit is none.")
-    priced = check_cost(args, requests, args.repeat + args.warm_up if args.repeat > 1 else 1)
+    priced = check_cost(args, settings, requests, args.repeat + args.warm_up if args.repeat > 1 else 1)
     if priced is not None and not args.quiet and not args.json:
         print(str(priced), file=sys.stderr)
     if args.repeat > 1:

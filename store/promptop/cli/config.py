@@ -65,6 +65,7 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # max_tokens = 512
 # temperature = 1.0
 # session_cap_usd = 1.0
+# daily_cap_usd = 10.0          # of everything that promptop itself sends, commands included
 
 [monitor]
 # window = "1h"                # 5m, 1h, 24h, 7d, 30d

@@ -8,9 +8,12 @@ import json
 import sys
 from pathlib import Path
 
+from promptop.cli.calls import purse_of
 from promptop.cli.options import add_settings_arguments, settings_of
 from promptop.errors import PromptopError, UsageError
+from promptop.runs.ceiling import Ceiling
 from promptop.runs.embedding import embed, truncated
+from promptop.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings_arguments(parser)
 
 
+def _check_day(settings: Settings, texts: list[str], model: str) -> None:
+    """Raise :class:`PromptopError` if the vectors may pass the cap of the day, at a token for each byte."""
+    from promptop import models
+
+    purse = purse_of(settings)
+    tokens = sum(len(text.encode("utf-8", "replace")) for text in texts)
+    usd = models.price(model, input_tokens=tokens, output_tokens=0).usd
+    purse.check(Ceiling(1, tokens, usd, () if usd is not None else (model,)))
+
+
 def run(args: argparse.Namespace) -> int:
     """Embed and return the exit code."""
     settings = settings_of(args)
@@ -36,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
         if total > 1:
             print(f"{done}/{total} requests", file=sys.stderr)
 
+    _check_day(settings, texts, args.model)
     options = {"log": settings.log_path(), "app": "promptop embed", "bodies": settings.log.bodies}
     work = embed(
         texts,

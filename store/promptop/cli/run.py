@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if not spec:
         raise UsageError("No model was named.", 'Write -m MODEL, or models = ["…"] in the profile.')
     request = requests_for(args, settings, prompt, [spec])[0]
-    check_cost(args, [request])
+    check_cost(args, settings, [request])
     result = asyncio.run(_call(request, settings, quiet=args.json))
     if args.json:
         print(json.dumps(result.to_json(), ensure_ascii=False, indent=2))

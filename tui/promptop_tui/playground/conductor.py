@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from promptop.runs.purse import Purse
 from promptop.runs.repeat import WARM_UPS, Job, Schedule
 from promptop.runs.request import RunRequest
 from promptop.runs.result import Delta, RunResult
 from promptop.runs.runner import Runner
 from promptop_tui.context import AppContext
 from promptop_tui.playground.pane import AnswerPane
-from promptop_tui.playground.purse import Purse
 
 APP = "promptop playground"
 """Name of the program in the log's rows."""

@@ -21,6 +21,7 @@ from promptop.errors import PromptopError
 from promptop.prompts import compose as compose_prompt
 from promptop.prompts import parse
 from promptop.runs.comparison import verdicts
+from promptop.runs.purse import Day, Purse, spent_on
 from promptop.runs.repeat import Job
 from promptop.runs.request import RunRequest
 from promptop.runs.result import RunResult
@@ -34,7 +35,6 @@ from promptop_tui.playground.conductor import Conductor, calls_of, runner_for
 from promptop_tui.playground.pane import AnswerPane
 from promptop_tui.playground.parameters import ParameterColumn
 from promptop_tui.playground.pricing import Plan, PriceLine
-from promptop_tui.playground.purse import Purse
 from promptop_tui.playground.stage import Stage
 
 FRAMES_PER_SECOND = 10
@@ -80,12 +80,19 @@ class PlaygroundPane(Horizontal):
 
         lines: list[str]
 
+    @dataclass
+    class DayRead(Message):
+        """The log was asked what today has cost, on a worker's thread."""
+
+        day: Day
+
     def __init__(self, context: AppContext, runner: Runner | None = None) -> None:
         """Build the tab; ``runner`` makes the calls if given, and is then closed by who gave it."""
         super().__init__()
         self._shared = context
         self._owned = runner is None
-        purse = Purse(context.settings.playground.session_cap_usd)
+        playground = context.settings.playground
+        purse = Purse(playground.session_cap_usd, playground.daily_cap_usd)
         self._conductor = Conductor(runner or runner_for(context), purse)
         self._frames: Timer | None = None
         self._given: tuple[str, list[dict[str, Any]]] | None = None
@@ -100,6 +107,7 @@ class PlaygroundPane(Horizontal):
         """Prepare the frame timer; it rests until something runs."""
         self._frames = self.set_interval(1 / FRAMES_PER_SECOND, self._frame, pause=True)
         self._show_spent()
+        self._read_day()
         self.call_after_refresh(self._conductor.runner.warm)
 
     @property
@@ -203,10 +211,11 @@ class PlaygroundPane(Horizontal):
         conductor.take(event.job, event.result)
         self._show_spent()
         if not conductor.next():
-            self.notify("The session's cap is reached; the remaining calls are not made.", severity="warning")
+            self.notify("The cap is reached; the remaining calls are not made.", severity="warning")
         self._table()
         if conductor.running:
             return
+        self._read_day()
         if self._frames is not None:
             self._frames.pause()
         if conductor.repeated and conductor.schedule is not None and len(conductor.asked) > 1:
@@ -239,6 +248,23 @@ class PlaygroundPane(Horizontal):
     def _show_spent(self) -> None:
         self.query_one(ParameterColumn).show_spent(str(self._conductor.purse))
 
+    @work(thread=True, exclusive=True, group="day", description="ask the log what today has cost")
+    def _read_day(self) -> None:
+        try:
+            day = spent_on(self._shared.log_path, self._shared.now())
+        except PromptopError as error:
+            # Without the log the day's cap cannot be held: that must be seen, not only be so.
+            self.app.call_from_thread(
+                self.notify, clean(str(error)), title="What today has cost", severity="warning", markup=False
+            )
+            return
+        self.post_message(self.DayRead(day))
+
+    @on(DayRead)
+    def _day_read(self, event: DayRead) -> None:
+        self._conductor.purse.know(event.day)
+        self._show_spent()
+
     def _table(self) -> None:
         conductor = self._conductor
         self.set_class(bool(self._stage.grid.panes), "-answered")
@@ -268,15 +294,15 @@ class PlaygroundPane(Horizontal):
 
         targets = self.query_one(ParameterColumn).targets()
         purse = self._conductor.purse
-        left = max(0.0, purse.cap_usd - purse.spent_usd) if purse.cap_usd else None
         text = self.query_one("#prompt", PromptArea).text
-        page = BatchPage(self._shared, text, targets[0].spec if targets else "", left)
+        page = BatchPage(self._shared, text, targets[0].spec if targets else "", purse.left_usd)
         self.app.push_screen(page, self._batch_closed)
 
     def _batch_closed(self, spent_usd: float | None) -> None:
         """Count what batches cost with the session."""
-        self._conductor.purse.spent_usd += spent_usd or 0.0
+        self._conductor.purse.add(spent_usd)
         self._show_spent()
+        self._read_day()
 
     def action_prompt(self) -> None:
         """Give the prompt the stage, or give it back to the answers."""
