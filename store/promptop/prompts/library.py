@@ -1,7 +1,8 @@
 """Named prompts with their versions, in one SQLite file that plain ``sqlite3`` reads well.
 
 A version is never changed: saving the same text again gives the version that has it, another text gives a new one.
-Several processes may use the file at once (WAL, every write begins immediately). Methods block: call them on a thread.
+Several processes may use the file at once (WAL, every write begins immediately). Methods block: call them on a thread;
+the first one imports sqlite-utils (80 ms).
 """
 
 from __future__ import annotations
@@ -13,29 +14,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from promptop import settings
 from promptop.errors import PromptopError
 from promptop.prompts.receipt import Receipt, receipt_from
 
-SCHEMA = 2
-_CREATE = """
-CREATE TABLE prompts (
-    name TEXT PRIMARY KEY,
-    tags TEXT NOT NULL DEFAULT ''            -- with blanks between and around them
-);
-CREATE TABLE versions (
-    name TEXT NOT NULL REFERENCES prompts (name) ON UPDATE CASCADE ON DELETE CASCADE,
-    version INTEGER NOT NULL,                -- from 1
-    saved_at_ms INTEGER NOT NULL,            -- Unix time
-    text TEXT NOT NULL,
-    note TEXT NOT NULL DEFAULT '',
-    PRIMARY KEY (name, version)
-);
-"""
-_ADD_RECEIPT = "ALTER TABLE versions ADD COLUMN receipt TEXT"
-"""JSON of the trim receipt, its proof run included; NULL where there is none."""
-_FIELDS = "version, saved_at_ms, text, note, receipt"
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+SCHEMA = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +48,8 @@ class Version:
     note: str = ""
     receipt: Receipt | None = None
     """What trimming it came to, and whether the answers held; None where it was not trimmed."""
+    source: str = ""
+    """File that the text came from; empty if it came from none."""
 
     @property
     def label(self) -> str:
@@ -87,8 +77,9 @@ class Library:
         note: str = "",
         tags: Iterable[str] = (),
         receipt: Receipt | None = None,
+        source: str = "",
     ) -> Version:
-        """Save a text under a name and return its version; tags are added to those the prompt has.
+        """Save a text under a name and return its version; tags are added to those the prompt has, ``-tag`` takes one.
 
         A text that is the newest version already keeps its note, and takes the receipt if one is given: a proof may
         come after the saving.
@@ -98,51 +89,65 @@ class Library:
         name = " ".join(name.split())
         if not name:
             raise PromptopError("A prompt in the library needs a name.", "Type one.")
+        written = json.dumps(receipt.as_dict(), ensure_ascii=False) if receipt is not None else None
         with self._open() as database:
-            database.execute("INSERT OR IGNORE INTO prompts (name) VALUES (?)", (name,))
-            if tags:
-                (known,) = database.execute("SELECT tags FROM prompts WHERE name = ?", (name,)).fetchone()
-                joined = " ".join(dict.fromkeys([*known.split(), *tags]))
-                database.execute("UPDATE prompts SET tags = ? WHERE name = ?", (f" {joined} ", name))
-            row = database.execute(
-                f"SELECT {_FIELDS} FROM versions WHERE name = ? ORDER BY version DESC LIMIT 1", (name,)
-            ).fetchone()
-            written = json.dumps(receipt.as_dict(), ensure_ascii=False) if receipt is not None else None
-            if row is not None and row[2] == text:
+            prompts, versions = database.table("prompts"), database.table("versions")
+            prompts.insert({"name": name, "tags": ""}, pk="name", ignore=True)
+            if changes := list(tags):
+                known = next(prompts.rows_where("name = ?", [name]))["tags"].split()
+                gone = {tag[1:] for tag in changes if tag.startswith("-")}
+                kept = [tag for tag in dict.fromkeys([*known, *changes]) if tag not in gone and tag[:1] != "-"]
+                prompts.update(name, {"tags": f" {' '.join(kept)} " if kept else ""})
+            last = next(versions.rows_where("name = ?", [name], order_by="version desc", limit=1), None)
+            if last is not None and last["text"] == text:
                 if written is not None:
-                    database.execute(
-                        "UPDATE versions SET receipt = ? WHERE name = ? AND version = ?", (written, name, row[0])
-                    )
-                return _version(name, row[0], row[1], row[2], row[3], written or row[4])
-            number = 1 if row is None else row[0] + 1
-            database.execute(
-                "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)", (name, number, now_ms, text, note, written)
-            )
-            return Version(name, number, now_ms, text, note, receipt)
+                    versions.update((name, last["version"]), {"receipt": written})
+                return _version({**last, "receipt": written or last["receipt"]})
+            number = 1 if last is None else last["version"] + 1
+            row: dict[str, Any] = {"name": name, "version": number, "saved_at_ms": now_ms, "text": text, "note": note}
+            versions.insert({**row, "receipt": written, "source": source}, pk=("name", "version"))
+            return Version(**row, receipt=receipt, source=source)
 
     def entries(self, search: str = "") -> list[Entry]:
-        """Return the prompts whose name, tags or newest text contain every word of ``search``, newest first."""
-        words = search.split()
-        condition = " AND ".join(
-            [r"(p.name || ' ' || p.tags || ' ' || v.text) LIKE ? ESCAPE '\'"] * len(words) or ["1"]
-        )
-        likes = ["%" + word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%" for word in words]
+        """Return the prompts whose name, tags or newest text contain every word of ``search``, newest first.
+
+        A word that begins with ``#`` is a whole tag.
+        """
+        conditions, values = [], []
+        for word in search.split():
+            like = word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+            is_tag = len(word) > 1 and word[0] == "#"
+            column = "p.tags" if is_tag else "p.name || ' ' || p.tags || ' ' || v.text"
+            conditions.append(rf"({column}) LIKE ? ESCAPE '\'")
+            values.append(f"% {like[1:]} %" if is_tag else f"%{like}%")
         with self._open() as database:
-            rows = database.execute(
-                "SELECT p.name, v.version, v.saved_at_ms, p.tags FROM prompts p JOIN versions v ON v.name = p.name"
-                " WHERE v.version = (SELECT max(version) FROM versions WHERE name = p.name)"
-                f" AND {condition} ORDER BY v.saved_at_ms DESC, p.name",  # only fixed text is put in
-                likes,
-            ).fetchall()
-        return [Entry(name, version, saved, tuple(tags.split())) for name, version, saved, tags in rows]
+            rows = list(
+                database.query(
+                    "SELECT p.name, v.version, v.saved_at_ms, p.tags FROM prompts p JOIN versions v ON v.name = p.name"
+                    " WHERE v.version = (SELECT max(version) FROM versions WHERE name = p.name)"
+                    # Only fixed text is put in.
+                    f" AND {' AND '.join(conditions) or '1'} ORDER BY v.saved_at_ms DESC, p.name",
+                    values,
+                )
+            )
+        return [Entry(row["name"], row["version"], row["saved_at_ms"], tuple(row["tags"].split())) for row in rows]
 
     def versions(self, name: str) -> list[Version]:
         """Return the versions of a prompt, newest first; none if there is no such prompt."""
         with self._open() as database:
-            rows = database.execute(
-                f"SELECT {_FIELDS} FROM versions WHERE name = ? ORDER BY version DESC", (name,)
-            ).fetchall()
-        return [_version(name, *row) for row in rows]
+            rows = database.table("versions").rows_where("name = ?", [name], order_by="version desc")
+            return [_version(row) for row in rows]
+
+    def version(self, name: str, number: int | None = None) -> Version:
+        """Return a version of a prompt, the newest for None; raise :class:`PromptopError` if there is none."""
+        found = self.versions(name)
+        if not found:
+            near = ", ".join(entry.name for entry in self.entries()[:8]) or "none yet"
+            raise PromptopError(f"There is no prompt {name!r} in the library.", f"Prompts: {near}.")
+        for version in found:
+            if number in (None, version.version):
+                return version
+        raise PromptopError(f"{name} has no version {number}.", f"Its newest is {found[0].version}.")
 
     def rename(self, name: str, new_name: str) -> None:
         """Give a prompt another name, with all its versions; raise :class:`PromptopError` if that name is taken."""
@@ -152,57 +157,88 @@ class Library:
         if new_name == name:
             return
         with self._open() as database:
-            if database.execute("SELECT 1 FROM prompts WHERE name = ?", (new_name,)).fetchone():
+            if database.table("prompts").count_where("name = ?", [new_name]):
                 raise PromptopError(f"There is a prompt {new_name!r} already.", "Type another name.")
-            database.execute("UPDATE prompts SET name = ? WHERE name = ?", (new_name, name))
+            # Its versions follow by their foreign key.
+            database.execute("UPDATE prompts SET name = ? WHERE name = ?", [new_name, name])
 
     def delete(self, name: str) -> None:
         """Remove a prompt with all its versions."""
         with self._open() as database:
-            database.execute("DELETE FROM prompts WHERE name = ?", (name,))
+            database.table("prompts").delete_where("name = ?", [name])
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self) -> Iterator[Database]:
         """Open the file for one transaction, creating or migrating it first."""
+        from sqlite_utils import Database
+
         try:
             settings.private_dir(self.path.parent)
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            database = sqlite3.connect(self.path, timeout=5.0, isolation_level=None)
+            connection = sqlite3.connect(self.path, timeout=5.0, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
             raise PromptopError(f"The library {self.path} cannot be opened: {error}.", "Check its folder.") from None
         try:
-            database.execute("PRAGMA journal_mode = WAL")
+            # Plugins of sqlite-utils that the user has for other work stay out of this process.
+            database = Database(connection, execute_plugins=False)
+            database.enable_wal()
             database.execute("PRAGMA foreign_keys = ON")
             database.execute("BEGIN IMMEDIATE")
             self._migrate(database)
             yield database
-            database.execute("COMMIT")
+            database.commit()
         except sqlite3.Error as error:
             raise PromptopError(
                 f"The library {self.path} cannot be used: {error}.", "Move it away; a new one is created."
             ) from None
         finally:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-            database.close()
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            connection.close()
 
-    def _migrate(self, database: sqlite3.Connection) -> None:
-        (found,) = database.execute("PRAGMA user_version").fetchone()
+    def _migrate(self, database: Database) -> None:
+        """Bring the file to the present schema, inside the transaction that uses it."""
+        found = next(database.query("PRAGMA user_version"))["user_version"]
         if found > SCHEMA:
             raise PromptopError(f"The library {self.path} is of a newer promptop.", "Update promptop.")
-        if found < 1:
-            for statement in _CREATE.split(";\n"):
-                if statement.strip():
-                    database.execute(statement)
-        if found < 2:
-            database.execute(_ADD_RECEIPT)
+        for step in _STEPS[found:]:
+            step(database)
+        if found < SCHEMA:
             database.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
-def _version(name: str, number: int, saved_at_ms: int, text: str, note: str, receipt: str | None) -> Version:
+def _first(database: Database) -> None:
+    """Version 1: names with their tags (blanks between and around them), and the texts that they have had."""
+    from sqlite_utils.db import ForeignKey
+
+    database.table("prompts").create({"name": str, "tags": str}, pk="name", not_null={"tags"}, defaults={"tags": ""})
+    database.table("versions").create(
+        {"name": str, "version": int, "saved_at_ms": int, "text": str, "note": str},
+        pk=("name", "version"),
+        not_null={"name", "version", "saved_at_ms", "text", "note"},
+        defaults={"note": ""},
+        foreign_keys=[ForeignKey("versions", "name", "prompts", "name", on_delete="CASCADE", on_update="CASCADE")],
+    )
+
+
+def _second(database: Database) -> None:
+    """Version 2: JSON of the trim receipt, its proof run included; NULL where there is none."""
+    database.table("versions").add_column("receipt", str)
+
+
+def _third(database: Database) -> None:
+    """Version 3: the file that a version came from."""
+    database.table("versions").add_column("source", str, not_null_default="")
+
+
+_STEPS = (_first, _second, _third)
+
+
+def _version(row: dict[str, Any]) -> Version:
     """Build a version from its row; a receipt that a newer promptop wrote otherwise is left out, the text is not."""
+    written = row["receipt"]
     try:
-        read = receipt_from(json.loads(receipt)) if receipt else None
+        receipt = receipt_from(json.loads(written)) if written else None
     except (ValueError, TypeError, KeyError):
-        read = None
-    return Version(name, number, saved_at_ms, text, note, read)
+        receipt = None
+    return Version(**{**row, "receipt": receipt})

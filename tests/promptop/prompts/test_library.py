@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import stat
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from promptop.errors import PromptopError
-from promptop.prompts.library import Library, Version, library_path
+from promptop.prompts.library import Entry, Library, Version, library_path
 from promptop.prompts.receipt import Receipt
 from promptop.runs.proof import prove
 from promptop.runs.result import RunResult
@@ -50,9 +51,23 @@ def test_search_finds_every_word_in_name_tags_or_newest_text(library: Library) -
         ("_", []),
     ):
         assert [entry.name for entry in library.entries(search)] == names
+    assert [entry.name for entry in library.entries("#drinks")] == ["tea"]
+    assert library.entries("#drink") == []
+    library.save("tea", "翻译 100% of it", now_ms=4, tags=["-drinks", "hot"])
+    assert library.entries("#hot")[0].tags == ("hot",)
     library.delete("tea")
     assert [entry.name for entry in library.entries()] == ["mail"]
     assert library.versions("tea") == []
+
+
+def test_a_version_is_found_by_its_number(library: Library) -> None:
+    library.save("tea", "one", now_ms=1)
+    library.save("tea", "two", now_ms=2)
+    assert (library.version("tea").text, library.version("tea", 1).text) == ("two", "one")
+    with pytest.raises(PromptopError, match="no version 3"):
+        library.version("tea", 3)
+    with pytest.raises(PromptopError, match="no prompt 'coffee'"):
+        library.version("coffee")
 
 
 def test_the_file_is_private(library: Library) -> None:
@@ -107,8 +122,11 @@ def test_a_version_keeps_its_receipt_and_takes_a_proof_later(library: Library) -
     assert (newest.note, oldest.receipt) == ("trimmed", None)
 
 
-def test_a_library_of_the_version_before_keeps_its_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_library_of_a_version_before_keeps_its_rows(tmp_path: Path, version: int) -> None:
+    """Files that plain sqlite3 wrote, with rows in them, are read and written on."""
     path = tmp_path / "library.db"
+    receipt = Receipt("gpt-4o", "exact", 90, 60, None, None, {"polite-zh": 2}) if version == 2 else None
     with closing(sqlite3.connect(path)) as old:
         old.executescript(
             "CREATE TABLE prompts (name TEXT PRIMARY KEY, tags TEXT NOT NULL DEFAULT '');"
@@ -118,8 +136,19 @@ def test_a_library_of_the_version_before_keeps_its_rows(tmp_path: Path) -> None:
             "INSERT INTO prompts VALUES ('茶', ' zh '); INSERT INTO versions VALUES ('茶', 1, 5, '泡茶', 'first');"
             "PRAGMA user_version = 1;"
         )
-    assert Library(path).versions("茶") == [Version("茶", 1, 5, "泡茶", "first", None)]
-    assert Library(path).save("茶", "泡", now_ms=6).version == 2
+        if receipt is not None:
+            old.execute("ALTER TABLE versions ADD COLUMN receipt TEXT")
+            old.execute("UPDATE versions SET receipt = ?", (json.dumps(receipt.as_dict()),))
+            old.execute("PRAGMA user_version = 2")
+            old.commit()
+    library = Library(path)
+    assert library.versions("茶") == [Version("茶", 1, 5, "泡茶", "first", receipt)]
+    assert library.save("茶", "泡", now_ms=6, source="/p/茶.md").version == 2
+    library.rename("茶", "茶叶")
+    assert [(v.version, v.text, v.source) for v in library.versions("茶叶")] == [(2, "泡", "/p/茶.md"), (1, "泡茶", "")]
+    assert library.entries("#zh") == [Entry("茶叶", 2, 6, ("zh",))]
+    library.delete("茶叶")
+    assert library.versions("茶叶") == []
 
 
 def test_a_receipt_that_cannot_be_read_costs_nothing_but_itself(library: Library) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.widgets import Input, OptionList
 
 from promptop.prompts.library import Library
+from promptop.tokens import encoding
 
 from .conftest import Open
 
@@ -44,7 +45,8 @@ async def test_an_empty_library_says_what_to_do(editor: Open) -> None:
         says = app.screen.query_one("#library-changes")
         await running.until(lambda: "F9" in str(says.render()))
         await running.pilot.press("f9")
-        await running.until(lambda: "draft is empty" in str(says.render()))
+        told = app.screen.query_one("#library-told")
+        await running.until(lambda: "draft is empty" in str(told.render()))
         app.screen.query_one("#library-find", Input).value = "nothing here"
         await running.until(lambda: "Nothing of that name" in str(says.render()))
 
@@ -54,7 +56,8 @@ async def test_two_versions_are_compared_and_a_prompt_is_renamed_and_removed(edi
     library.save("tea", "green tea leaves", now_ms=1)
     library.save("tea", "black tea leaves", now_ms=2)
     library.save("coffee", "beans", now_ms=3)
-    async with editor() as running:
+    async with editor(counts=True) as running:
+        await running.until(lambda: running.pane._live.is_current)
         await running.pilot.press("ctrl+l")
         await running.until(lambda: running.app.screen.query("#library-names"))
         screen = running.app.screen
@@ -62,17 +65,22 @@ async def test_two_versions_are_compared_and_a_prompt_is_renamed_and_removed(edi
         names = screen.query_one("#library-names", OptionList)
         versions = screen.query_one("#library-versions", OptionList)
         await running.until(lambda: names.option_count == 1 and versions.option_count == 2)
-        says = screen.query_one("#library-changes")
+        says, told = screen.query_one("#library-changes"), screen.query_one("#library-told")
         await running.pilot.press("enter", "enter")
         await running.until(lambda: "black tea" in str(says.render()))
         await running.pilot.press("f6")
-        await running.until(lambda: "compared with tea v2" in str(says.render()))
+        await running.until(lambda: "compared with tea v2" in str(told.render()))
         await running.pilot.press("down")
         await running.until(lambda: "tea v2 → tea v1" in str(says.render()) and "− black tea" in str(says.render()))
+        figures = screen.query_one("#library-figures")
+        count = encoding("o200k_base").encode_ordinary
+        before, after = len(count("black tea leaves")), len(count("green tea leaves"))
+        await running.until(lambda: f"gpt-4o  ={before} → ={after} tokens" in str(figures.render()))
+        assert "a call" in str(figures.render())
         await running.pilot.press("f7")
         screen.query_one("#library-find", Input).value = "coffee"
         await running.pilot.press("enter")
-        await running.until(lambda: "already" in str(says.render()))
+        await running.until(lambda: "already" in str(told.render()))
         await running.until(lambda: names.option_count >= 1)
         await running.pilot.press("f7")
         renamed = screen._renaming  # type: ignore[attr-defined]
@@ -82,7 +90,7 @@ async def test_two_versions_are_compared_and_a_prompt_is_renamed_and_removed(edi
         assert not Library().versions(renamed)
         await running.until(lambda: names.option_count == 1)
         await running.pilot.press("f8")
-        await running.until(lambda: "F8 again" in str(says.render()))
+        await running.until(lambda: "F8 again" in str(told.render()))
         assert Library().versions("new name")
         await running.pilot.press("f8")
         await running.until(lambda: not Library().versions("new name"))

@@ -16,9 +16,12 @@ from textual.widgets import Input, OptionList, Static
 
 from promptop.errors import PromptopError
 from promptop.safe import clean, clean_line
+from promptop_tui.counting import CountingFailed, SnippetsReady
 
 if TYPE_CHECKING:
     from promptop.prompts.library import Entry, Version
+    from promptop.prompts.receipt import Receipt
+    from promptop_tui.editor.deltas import Yardstick
 
 _LONGEST_COMPARED = 100_000
 
@@ -27,11 +30,12 @@ class LibraryScreen(ModalScreen["Version | None"]):
     """Names left, versions right, below them what a version would change in the draft; returns the version taken."""
 
     HELP = """\
-Type to find a prompt by name, tag or text. Down goes to the names and their versions; enter on a version puts it into
-the draft (undo brings the draft back). F9 saves the draft as the next version of the name that is typed, or of the one
-that is highlighted; words that begin with # become tags.
+Type to find a prompt by name or text; #tag finds those with that tag. Enter goes to the names and their versions; enter
+on a version puts it into the draft (undo brings the draft back). F9 saves the draft as the next version of the name
+that is typed, or of the one that is highlighted; words that begin with # become tags, #-tag takes one away.
 
-F6 on a version holds all others against it instead of the draft, those of other prompts too; F6 on it again lets go.
+Below stands what would change, in tokens, dollars, lines and words, from the draft to the highlighted version. F6 on a
+version holds all others against it instead of the draft, those of other prompts too; F6 on it again lets go.
 With the highlight on a prompt, F7 gives it the name that you type next (enter takes it), and F8 twice removes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -44,11 +48,22 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         Binding("escape", "dismiss(None)", "Back", id="library.back", tooltip="Back to the draft"),
     ]
 
-    def __init__(self, draft: str, name: str, now: Callable[[], float], note: str = "") -> None:
+    def __init__(
+        self,
+        draft: str,
+        name: str,
+        now: Callable[[], float],
+        receipt: Receipt | None = None,
+        source: str = "",
+        yardstick: Yardstick | None = None,
+    ) -> None:
         super().__init__()
         self._draft = draft
         self._name = name
-        self._note = note
+        self._receipt = receipt
+        self._source = source
+        self._yardstick = yardstick
+        self._asked: int | None = None
         self._now = now
         self._entries: list[Entry] = []
         self._versions: list[Version] = []
@@ -65,16 +80,20 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
             with Horizontal(id="library-lists"):
                 yield OptionList(id="library-names", compact=True, markup=False)
                 yield OptionList(id="library-versions", compact=True, markup=False)
+            yield Static(id="library-told", markup=False)
+            yield Static(id="library-figures", markup=False)
             with VerticalScroll(id="library-preview", can_focus=False):
                 yield Static(id="library-changes", markup=False)
 
     def on_mount(self) -> None:
         """List what there is."""
+        self._tell("")
         self._find(self._name)
 
     @on(Input.Changed, "#library-find")
     def _typed(self, message: Input.Changed) -> None:
         if not self._renaming:
+            self._tell("")
             self._find(message.value)
 
     @on(Input.Submitted, "#library-find")
@@ -90,10 +109,9 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         from promptop.prompts.library import Library
 
         try:
-            words = typed.replace("#", " ")
-            found = Library().entries(words)
+            found = Library().entries(" ".join(word for word in typed.split() if not word.startswith("#-")))
         except PromptopError as error:
-            self.app.call_from_thread(self._say, str(error))
+            self.app.call_from_thread(self._tell, str(error))
             return
         self.app.call_from_thread(self._list, typed, found)
 
@@ -132,7 +150,7 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         try:
             found = Library().versions(name)
         except PromptopError as error:
-            self.app.call_from_thread(self._say, str(error))
+            self.app.call_from_thread(self._tell, str(error))
             return
         self.app.call_from_thread(self._list_versions, found)
 
@@ -151,7 +169,29 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
     @on(OptionList.OptionHighlighted, "#library-versions")
     def _preview(self, message: OptionList.OptionHighlighted) -> None:
         if message.option_index < len(self._versions):
-            self._compare(self._versions[message.option_index])
+            version = self._versions[message.option_index]
+            self._compare(version)
+            self._measure(version)
+
+    def _measure(self, version: Version) -> None:
+        """Have the step to this version counted; the answer comes as a message."""
+        before = self._held.text if self._held is not None else self._draft
+        self._asked = None
+        if self._yardstick is None or not before or len(version.text) + len(before) > _LONGEST_COMPARED:
+            self.query_one("#library-figures", Static).update("")
+        else:
+            self._asked = self._yardstick.ask(self, before, version.text)
+
+    @on(SnippetsReady)
+    def _measured(self, message: SnippetsReady) -> None:
+        message.stop()
+        if message.reply.id == self._asked and self._yardstick is not None:
+            self.query_one("#library-figures", Static).update(self._yardstick.lines(message.reply))
+
+    @on(CountingFailed)
+    def _not_measured(self, message: CountingFailed) -> None:
+        message.stop()
+        self.query_one("#library-figures", Static).update("tokens cannot be counted now")
 
     @work(thread=True, exclusive=True, group="preview", description="compare a version with the draft")
     def _compare(self, version: Version) -> None:
@@ -167,9 +207,16 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         else:
             drawn = render(folded(diff(before, version.text), 1))
         if held is not None:
-            title = clean_line(f"{held.label} → {version.label}: {len(version.text) - len(held.text):+,} chars")
+            title = clean_line(f"{held.label} → {version.label}")
             drawn = Content(title + "\n").append(drawn)
         self.app.call_from_thread(self._say, drawn)
+
+    def _tell(self, what: str) -> None:
+        """Say what was done or is awaited; it stands until something else is done, whatever is compared meanwhile."""
+        if self.is_attached:
+            line = self.query_one("#library-told", Static)
+            line.update(clean(what))
+            line.display = bool(what)
 
     def _say(self, what: str | Content) -> None:
         if self.is_attached:
@@ -188,26 +235,30 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         """Compare with the highlighted version from now on, or with the draft again."""
         at = self.query_one("#library-versions", OptionList).highlighted
         if at is None or at >= len(self._versions):
-            self._say("Highlight a version first.")
+            self._tell("Highlight a version first.")
             return
         version = self._versions[at]
         self._held = None if self._held == version else version
         if self._held is None:
+            self._tell("")
             self._compare(version)
+            self._measure(version)
         else:
-            self._say(f"Versions are compared with {version.label}. F6 on it again lets go.")
+            self._asked = None
+            self.query_one("#library-figures", Static).update("")
+            self._tell(f"Versions are compared with {version.label}. F6 on it again lets go.")
 
     def action_rename(self) -> None:
         """Let another name be typed for the highlighted prompt."""
         name = self._highlighted()
         if not name:
-            self._say("Highlight a prompt first.")
+            self._tell("Highlight a prompt first.")
             return
         self._renaming = name
         line = self.query_one("#library-find", Input)
         line.value = name
         line.focus()
-        self._say(f"Type another name for {name}, then enter.")
+        self._tell(f"Type another name for {name}, then enter.")
 
     @work(thread=True, exclusive=True, group="library", description="rename a prompt")
     def _rename(self, name: str, new_name: str) -> None:
@@ -216,22 +267,23 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         try:
             Library().rename(name, new_name)
         except PromptopError as error:
-            self.app.call_from_thread(self._say, str(error))
+            self.app.call_from_thread(self._tell, str(error))
             return
         self.app.call_from_thread(self._find_again)
 
     def _find_again(self) -> None:
         if self.is_attached:
+            self._tell("")
             self._find(self.query_one("#library-find", Input).value)
 
     def action_delete(self) -> None:
         """Remove the highlighted prompt with all its versions, when asked twice."""
         name = self._highlighted()
         if not name:
-            self._say("Highlight a prompt first.")
+            self._tell("Highlight a prompt first.")
         elif self._deleting != name:
             self._deleting = name
-            self._say(f"F8 again removes {name} with all its versions; nothing brings them back.")
+            self._tell(f"F8 again removes {name} with all its versions; nothing brings them back.")
         else:
             self._deleting = ""
             self._delete(name)
@@ -243,7 +295,7 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         try:
             Library().delete(name)
         except PromptopError as error:
-            self.app.call_from_thread(self._say, str(error))
+            self.app.call_from_thread(self._tell, str(error))
             return
         self.app.call_from_thread(self._find_again)
 
@@ -251,14 +303,14 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         """Save the draft as a version."""
         typed = self.query_one("#library-find", Input).value.split()
         name = " ".join(word for word in typed if not word.startswith("#"))
-        tags = [word.strip("#") for word in typed if word.startswith("#") and word.strip("#")]
+        tags = [word[1:] for word in typed if word.startswith("#") and word.strip("#-")]
         at = self.query_one("#library-names", OptionList).highlighted
         if not name and at is not None and at < len(self._entries):
             name = self._entries[at].name
         if not self._draft.strip():
-            self._say("The draft is empty.")
+            self._tell("The draft is empty.")
         elif not name:
-            self._say("Type a name first.")
+            self._tell("Type a name first.")
         else:
             self._save(name, tags)
 
@@ -267,9 +319,17 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         from promptop.prompts.library import Library
 
         try:
-            saved = Library().save(name, self._draft, now_ms=round(self._now() * 1000), note=self._note, tags=tags)
+            saved = Library().save(
+                name,
+                self._draft,
+                now_ms=round(self._now() * 1000),
+                note=self._receipt.line() if self._receipt is not None else "",
+                tags=tags,
+                receipt=self._receipt,
+                source=self._source,
+            )
         except PromptopError as error:
-            self.app.call_from_thread(self._say, str(error))
+            self.app.call_from_thread(self._tell, str(error))
             return
         self.app.call_from_thread(self._saved, saved)
 

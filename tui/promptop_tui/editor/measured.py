@@ -16,6 +16,7 @@ from promptop.safe import clean
 from promptop_tui import counting
 from promptop_tui.context import AppContext
 from promptop_tui.editor.area import PromptArea
+from promptop_tui.editor.deltas import Yardstick
 from promptop_tui.editor.drafting import DraftPane
 from promptop_tui.editor.figures import Demand, Figure
 from promptop_tui.editor.live import Catalogue, LiveCounts, load_catalogue
@@ -152,6 +153,11 @@ class MeasuredPane(DraftPane):
     def figures(self) -> tuple[Figure, ...]:
         """Return the panel's lines as they are known now."""
         return self._live.figures(self._demand)
+
+    def yardstick(self) -> Yardstick | None:
+        """Return what two texts can be compared by; None before the models are known."""
+        catalogue = self._live.catalogue
+        return Yardstick(self.context.counting, catalogue, self._demand) if catalogue is not None else None
 
     def _show_figures(self) -> None:
         found = self.figures()

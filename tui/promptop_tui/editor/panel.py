@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.widgets import Input, Label, Static
 
 from promptop.safe import clean, clean_line
-from promptop_tui.editor.figures import Demand, Figure, bar, margin, share, signed_percent, usd
+from promptop_tui.editor.figures import DAYS_A_MONTH, Demand, Figure, bar, margin, share, signed_percent, usd
 
 Cell = tuple[str, str]
 """Text and style (a theme variable; no colour is named here)."""
@@ -111,16 +111,23 @@ def summary(figure: Figure) -> str:
     return f"{clean_line(figure.model)} " + " · ".join(parts)
 
 
-def change_line(figure: Figure) -> str:
-    """Return one model's change against the baseline in one line: tokens, percent, dollars a call."""
+def change_line(figure: Figure, demand: Demand) -> str:
+    """Return one model's change against the baseline in one line: tokens, percent, dollars a call and a month."""
     sign = "=" if figure.is_exact else "≈"
     delta = figure.tokens - (figure.baseline or 0)
     change = figure.usd_change
-    money = "n/a" if change is None else f"{'−' if change < 0 else '+'}{usd(abs(change))}"
+    month = None if change is None else change * demand.calls_per_day * DAYS_A_MONTH
+    money = "n/a" if change is None else f"{_signed(change)} a call"
+    if month:
+        money += f", {_signed(month)} a month"
     numbers = (
         f"{sign}{figure.baseline or 0:,} → {sign}{figure.tokens:,} tokens ({delta:+,}, {signed_percent(figure.change)})"
     )
-    return f"{clean_line(figure.model)}  {numbers}  {money} a call"
+    return f"{clean_line(figure.model)}  {numbers}  {money}"
+
+
+def _signed(amount: float) -> str:
+    return f"{'−' if amount < 0 else '+' if amount > 0 else '±'}{usd(abs(amount))}"
 
 
 def budget_line(used: int, is_exact: bool, budget: int, width: int) -> Content:

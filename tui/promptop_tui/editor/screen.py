@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -164,7 +165,7 @@ takes theirs (undo brings yours back)."""
         from promptop_tui.editor.changes import ChangesScreen
 
         found = self.figures()
-        said = "\n".join(change_line(figure) for figure in found[:3] if figure.baseline is not None)
+        said = "\n".join(change_line(figure, self._demand) for figure in found[:3] if figure.baseline is not None)
         if await self.app.push_screen_wait(ChangesScreen(self._baseline_text, self.area.text, said)):
             self.area.edit_whole(self._baseline_text)
 
@@ -175,8 +176,8 @@ takes theirs (undo brings yours back)."""
 
         name = self._state.source.rpartition(" v")[0] if not self._state.path else ""
         receipt = self._receipt()
-        note = receipt.line() if receipt is not None else ""
-        version = await self.app.push_screen_wait(LibraryScreen(self.area.text, name, self.context.now, note))
+        screen = LibraryScreen(self.area.text, name, self.context.now, receipt, self._state.path, self.yardstick())
+        version = await self.app.push_screen_wait(screen)
         if version is not None:
             self.open_text(OpenInEditor(version.text, version.label))
 
@@ -204,7 +205,7 @@ takes theirs (undo brings yours back)."""
             right = summary(figures[0])
             left = name
         room = self.size.width - (0 if self.has_class("-narrow") else self.query_one("#side").outer_size.width) - 2
-        self.status.update(left + " " * max(2, room - len(left) - len(right)) + right)
+        self.status.update(left + " " * max(2, room - cell_len(left) - cell_len(right)) + right)
         self.status.set_class(bool(self._conflict), "-warning")
 
     # To the playground and elsewhere
