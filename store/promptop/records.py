@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 Choices = Mapping[tuple[str, str], tuple[str, ...]]
-"""(table, key) → the words that may stand there."""
+"""(table, key) → the words that may stand there; ``table.*`` is each table of a table of tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class RecordReader:
             return value, isinstance(value, bool)
         if hint is int:
             return value, isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        choices = self._choices.get((place[-2] if len(place) > 1 else "", place[-1]))
+        choices = self._choices_at(place)
         return value, isinstance(value, hint) and (choices is None or value in choices)
 
     def _mapping(self, hint: Any, value: Any, place: tuple[str, ...]) -> tuple[Any, bool]:
@@ -119,9 +119,13 @@ class RecordReader:
             out[key] = read
         return out, True
 
+    def _choices_at(self, place: tuple[str, ...]) -> tuple[str, ...] | None:
+        *tables, key = place
+        table = f"{tables[0]}.*" if len(tables) > 1 else tables[0] if tables else ""
+        return self._choices.get((table, key))
+
     def _wanted(self, hint: Any, place: tuple[str, ...], key: str) -> str:
-        choices = self._choices.get((place[-1] if place else "", key))
-        if choices:
+        if choices := self._choices_at((*place, key)):
             return "Write one of " + ", ".join(choices)
         if is_dataclass(hint):
             return "Write a table"

@@ -43,6 +43,26 @@ class Profile:
     """Seconds until a request that makes no progress is given up."""
     connect_timeout_s: float = 5.0
     """Seconds until a connection attempt is given up."""
+    api: str = "chat"
+    """What it speaks: ``chat`` (OpenAI's Chat Completions), ``responses`` (OpenAI's Responses API) or ``anthropic``."""
+    endpoints: tuple[str, ...] = ()
+    """Further base URLs that serve the same models; calls are shared out among them and ``base_url``."""
+    api_key_envs: tuple[str, ...] = ()
+    """Further environment variables that hold a key; calls are shared out among all keys."""
+    balance: str = "round-robin"
+    """How calls are shared out: ``round-robin``, or ``least-latency`` by the time to the first token."""
+    eject_s: float = 30.0
+    """Seconds that an endpoint or key that failed gets no calls; twice as long each time that it fails again."""
+    keep_alive: int = 20
+    """Idle connections that are kept open for each endpoint."""
+    keep_alive_s: float = 30.0
+    """Seconds until an idle connection is closed; the SDK's own 5 make most interactive calls pay for TLS."""
+    max_connections: int = 100
+    """Connections to an endpoint at most; further calls wait for one."""
+    http2: bool = True
+    """Use HTTP/2 where the endpoint speaks it."""
+    gzip_requests: bool = False
+    """Compress request bodies of 1 KiB and more; only for an endpoint that is known to take that."""
 
     def api_key(self, environ: Mapping[str, str] | None = None) -> str:
         """Return the key, or an empty string if the profile names none; run ``api_key_command`` if there is one.
@@ -204,6 +224,8 @@ class Settings:
 
 
 _CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("profiles.*", "api"): ("chat", "responses", "anthropic"),
+    ("profiles.*", "balance"): ("round-robin", "least-latency"),
     ("log", "bodies"): ("off", "hash", "redacted", "full"),
     ("cache", "pace"): ("instant", "recorded"),
     ("monitor", "window"): ("5m", "1h", "24h", "7d", "30d"),

@@ -1,10 +1,12 @@
-"""The body of a request: parameters under the names that the model takes, and the repair after a refusal."""
+"""The body of a request in the API of its profile, and the repair after a refusal."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
+from promptop.runs.dialects import dialect_of
+from promptop.runs.dialects.chat import OTHER_NAME
 from promptop.runs.request import RunRequest
 from promptop.safe import clean_line
 
@@ -16,11 +18,10 @@ if TYPE_CHECKING:
 _REFUSED_CODES = {"unsupported_parameter", "unsupported_value", "unknown_parameter", "unsupported_field"}
 _REFUSED_WORDS = re.compile(
     r"unsupported|not supported|does not support|doesn't support|unrecogni[sz]ed|unknown (?:field|parameter|argument)"
-    r"|not permitted|unexpected keyword|no longer supported|extra inputs",
+    r"|not permitted|unexpected keyword|no longer supported|extra inputs|is deprecated|cannot both be specified"
+    r"|may only be set to",
     re.IGNORECASE,
 )
-_NEVER_DROPPED = {"model", "messages", "stream"}
-_OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 
 def find_model(request: RunRequest) -> Model | None:
@@ -32,38 +33,32 @@ def find_model(request: RunRequest) -> Model | None:
 
 def body_of(request: RunRequest, model: Model | None, learned: Learned) -> tuple[dict[str, Any], list[str]]:
     """Return the body to send and, in words, how it differs from what was asked for."""
-    body: dict[str, Any] = {
-        "model": request.model,
-        "messages": [dict(message) for message in request.messages],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    changes: list[str] = []
-    for name, value in request.parameters().items():
-        takes = model.takes(name) if model is not None else None
-        if name in _OTHER_NAME and name not in learned.renamed and takes is False:
-            body[_OTHER_NAME[name]] = value
-        elif takes is False:
-            changes.append(f"{name} not sent: {clean_line(request.model, 60)} does not take it")
-        else:
-            body[name] = value
+    dialect = dialect_of(request.profile)
+    body, changes = dialect.build(request, model)
     for name, new in learned.renamed.items():
         if name in body:
             body[new] = body.pop(name)
             changes.append(f"{name} sent as {new}: the endpoint asked for it")
     for name, why in learned.dropped.items():
-        if body.pop(name, None) is not None and name != "stream_options":
+        if body.pop(name, None) is not None and name not in dialect.ours:
             changes.append(f"{name} not sent: {why}")
     return body, changes
 
 
-def repair(body: dict[str, Any], error: Any, learned: Learned) -> bool:
+def whole_body(request: RunRequest, learned: Learned) -> dict[str, Any]:
+    """Return the body of the same request for an answer that comes in one piece (batches)."""
+    body, _ = body_of(request, find_model(request), learned)
+    return {name: value for name, value in body.items() if name not in {"stream", "stream_options"}}
+
+
+def repair(body: dict[str, Any], error: Any, learned: Learned, request: RunRequest) -> bool:
     """Learn from a 400 which field to drop or rename; return whether there is something to try again."""
-    field = _refused_field(body, error)
+    dialect = dialect_of(request.profile)
+    field = _refused_field([name for name in body if name not in dialect.required], error)
     if field is None:
         return False
     message = clean_line(_words(error), 120)
-    other = _OTHER_NAME.get(field)
+    other = OTHER_NAME.get(field) if dialect.name == "chat" else None
     if other and other not in learned.renamed and other not in learned.dropped:
         learned.renamed[field] = other
     elif field in learned.dropped:
@@ -87,9 +82,8 @@ def _words(error: Any) -> str:
     return str(body or error.message)
 
 
-def _refused_field(body: dict[str, Any], error: Any) -> str | None:
-    """Return the optional field of ``body`` that a 400 or 422 names as unsupported; a wrong *value* is no reason."""
-    candidates = [name for name in body if name not in _NEVER_DROPPED]
+def _refused_field(candidates: list[str], error: Any) -> str | None:
+    """Return the optional field that a 400 or 422 names as unsupported; a wrong *value* is no reason."""
     words = _words(error)
     refused = str(error.code or "") in _REFUSED_CODES or bool(_REFUSED_WORDS.search(words))
     if not refused:

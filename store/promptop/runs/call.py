@@ -12,15 +12,18 @@ import email.utils
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from promptop.errors import PromptopError
-from promptop.runs import explain
+from promptop.runs import explain, stages
+from promptop.runs.answer import Answer
 from promptop.runs.body import body_of, find_model, repair
+from promptop.runs.dialects import dialect_of
 from promptop.runs.endpoints import Endpoints
+from promptop.runs.places import Place, blames_place
 from promptop.runs.request import RunRequest
-from promptop.runs.result import Attempt, Delta, Kind, Progress, RunError, RunResult, State, Usage
+from promptop.runs.result import Attempt, Delta, Progress, RunError, RunResult, State, Usage
+from promptop.runs.stages import Stages
 
 if TYPE_CHECKING:
     from promptop.log.row import Row
@@ -35,23 +38,6 @@ REPAIRS = 6
 
 OnDelta = Callable[[Delta], None]
 Sleep = Callable[[float], Awaitable[object]]
-
-
-@dataclass(slots=True)
-class _Answer:
-    """What has come so far."""
-
-    text: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
-    tools: dict[int, list[str]] = field(default_factory=dict)
-    finish_reason: str | None = None
-    model: str | None = None
-    response_id: str | None = None
-    usage: Any = None
-
-    @property
-    def begun(self) -> bool:
-        return bool(self.text or self.reasoning or self.tools)
 
 
 async def run(
@@ -93,35 +79,40 @@ class _Call:
         self.on_delta = on_delta
         self.progress = progress
         self.sleep = sleep
-        self.answer = _Answer()
+        self.answer = Answer(self._tell)
+        self.dialect = dialect_of(request.profile)
         self.body: dict[str, Any] = {}
         self.tried: list[Attempt] = []
         self.note: Any = None
+        self.stages = Stages()
+        self.balancer = endpoints.balancer(request.profile)
+        self.place: Place | None = None
 
     async def attempts(self) -> RunError | None:
         """Try until it went well, cannot be helped, or the retries are used up; return the last error."""
         request, progress = self.request, self.progress
-        try:
-            client = await self.endpoints.client(request.profile, cached=request.cache)
-        except PromptopError as unavailable:
-            return explain.explain(unavailable, request)
         model = find_model(request)
         learned = self.endpoints.learned(request.profile, request.model)
         retries = repairs = 0
+        avoid: list[Place] = []
         while True:
             self.body, progress.changes = body_of(request, model, learned)
             number = len(self.tried) + 1
-            raised = await self._attempt(client, number)
-            error = await self._explained(raised)
+            raised, error = await self._at_a_place(number, avoid)
+            label = self.place.label if self.place is not None and self.balancer.several else ""
             if error is None:
-                self.tried.append(Attempt(number, None))
+                self.tried.append(Attempt(number, None, place=label))
                 return None
-            if error.status in {400, 422} and repairs < REPAIRS and repair(self.body, raised, learned):
+            if error.status in {400, 422} and repairs < REPAIRS and repair(self.body, raised, learned, request):
                 repairs += 1
-                self.tried.append(Attempt(number, error, 0.0))
+                self.tried.append(Attempt(number, error, 0.0, label))
                 continue
+            if self._elsewhere(error, avoid):
+                self.tried.append(Attempt(number, error, 0.0, label))
+                continue
+            avoid.clear()
             wait_s = self._wait_before_retry(raised, error, retries)
-            self.tried.append(Attempt(number, error, wait_s))
+            self.tried.append(Attempt(number, error, wait_s, label))
             if wait_s is None:
                 return error
             retries += 1
@@ -129,6 +120,28 @@ class _Call:
             progress.retry_at = time.perf_counter() + wait_s
             progress.state = "waiting"
             await self.sleep(wait_s)
+
+    async def _at_a_place(self, number: int, avoid: list[Place]) -> tuple[BaseException | None, RunError | None]:
+        """Choose a place, make one attempt there and tell what came of it; return what was raised, and its meaning."""
+        place = self.place = self.balancer.choose(avoid)
+        raised: BaseException | None = None
+        error: RunError | None = explain.cancelled()  # unless it comes to its end
+        try:
+            client = await self.endpoints.client(place.profile, cached=self.request.cache)
+            raised = await self._attempt(client, number, place.label if self.balancer.several else "")
+            error = await self._explained(raised)
+        except PromptopError as unavailable:
+            error = explain.explain(unavailable, self.request)
+        finally:
+            self.balancer.ended(place, error, ttft_s=self.progress.ttft_s, asked_s=_retry_after(raised))
+        return raised, error
+
+    def _elsewhere(self, error: RunError, avoid: list[Place]) -> bool:
+        """Whether another place may do better at once; the one that failed is not asked again before the others."""
+        if self.answer.begun or self.place is None or not self.balancer.several or not blames_place(error):
+            return False
+        avoid.append(self.place)
+        return self.balancer.left(avoid)
 
     def _wait_before_retry(self, raised: BaseException | None, error: RunError, retries: int) -> float | None:
         """Return the seconds until the next attempt, or None if there is none."""
@@ -139,35 +152,45 @@ class _Call:
             return float(FIRST_WAIT_S * 2**retries * random.uniform(0.5, 1.0))
         return asked + random.uniform(0.0, 0.25) if asked <= LONGEST_WAIT_S else None
 
-    async def _attempt(self, client: Any, number: int) -> BaseException | None:
+    async def _attempt(self, client: Any, number: int, place: str) -> BaseException | None:
         """Send the body and read the stream; return what was raised."""
+        from openai import AsyncStream
+
         from promptop.shim import annotate
 
         progress, request = self.progress, self.request
         progress.attempt, progress.state, progress.retry_at = number, "running", None
-        with annotate(
-            attempt=number, prompt_name=request.prompt_name, prompt_version=request.prompt_version
-        ) as self.note:
-            progress.watch(self.note)
-            extra = {name: value for name, value in self.body.items() if name not in {"model", "messages", "stream"}}
-            try:
-                stream = await client.chat.completions.create(
-                    model=self.body["model"], messages=self.body["messages"], stream=True, extra_body=extra
+        self.stages = Stages()
+        seen = stages.current.set(self.stages)
+        try:
+            with annotate(
+                attempt=number,
+                prompt_name=request.prompt_name,
+                prompt_version=request.prompt_version,
+                tags={"place": place} if place else None,
+            ) as self.note:
+                progress.watch(self.note)
+                # The SDK's generic call: events come as they were sent, and one reader for each API knows their shapes.
+                stream: Any = await client.post(
+                    self.dialect.path, cast_to=object, body=self.body, stream=True, stream_cls=AsyncStream[object]
                 )
                 progress.answering = True
                 async with stream:
-                    async for chunk in stream:
-                        self._take(chunk)
-            except Exception as error:  # noqa: BLE001 - a boundary: whatever a server provokes becomes a result
-                return error
+                    async for event in stream:
+                        if isinstance(event, dict):
+                            self.dialect.read(event, self.answer)
+        except Exception as error:  # noqa: BLE001 - a boundary: whatever a server provokes becomes a result
+            return error
+        finally:
+            stages.current.reset(seen)
         return None
 
     async def _explained(self, raised: BaseException | None) -> RunError | None:
         """Return the error of an attempt: of what was raised, or of a stream that ended early without saying so."""
         if raised is None:
-            return None if self.answer.finish_reason else await self._ended_early()
+            return None if self.answer.finish_reason or self.answer.ended else await self._ended_early()
         error = explain.explain(raised, self.request, self.endpoints.secrets(), answering=self.progress.answering)
-        if error.status == 404 and (known := await self.endpoints.models(self.request.profile)):
+        if error.status == 404 and self.place and (known := await self.endpoints.models(self.place.profile)):
             shown = ", ".join(known[:12]) + (f" … ({len(known)} in all)" if len(known) > 12 else "")
             return RunError(error.type, error.cause, f"Models of this endpoint: {shown}", error.status)
         return error
@@ -179,49 +202,10 @@ class _Call:
             return None
         return explain.incomplete(self.request.model)
 
-    def _take(self, chunk: Any) -> None:
-        answer = self.answer
-        answer.model = chunk.model or answer.model
-        answer.response_id = chunk.id or answer.response_id
-        if chunk.usage is not None:
-            answer.usage = chunk.usage
-        for choice in chunk.choices or ():
-            if choice.finish_reason:
-                answer.finish_reason = choice.finish_reason
-            delta = choice.delta
-            if delta is None:
-                continue
-            extra = delta.model_extra or {}
-            # vLLM, DeepSeek and OpenRouter differ in the name; all mean the same text.
-            thought = extra.get("reasoning_content") or extra.get("reasoning")
-            if isinstance(thought, str) and thought:
-                answer.reasoning.append(thought)
-                self._tell("reasoning", thought)
-            if delta.content:
-                answer.text.append(delta.content)
-                self._tell("text", delta.content)
-            if delta.refusal:
-                answer.text.append(delta.refusal)
-                self._tell("refusal", delta.refusal)
-            for call in delta.tool_calls or ():
-                self._take_tool(call)
-
-    def _take_tool(self, call: Any) -> None:
-        if call.function is None:
-            return
-        new = call.index not in self.answer.tools
-        parts = self.answer.tools.setdefault(call.index, ["", ""])
-        name, arguments = call.function.name or "", call.function.arguments or ""
-        parts[0] += name
-        parts[1] += arguments
-        shown = f"{name}(" if new and name else name
-        if shown + arguments:
-            self._tell("tool", shown + arguments)
-
-    def _tell(self, kind: Kind, text: str) -> None:
+    def _tell(self, delta: Delta) -> None:
         self.progress.chunks += 1
         if self.on_delta is not None:
-            self.on_delta(Delta(kind, text))
+            self.on_delta(delta)
 
     async def _row(self) -> Row | None:
         """Return the log's row of the last attempt; None if the log did not deliver it in time."""
@@ -248,7 +232,7 @@ class _Call:
             finish_reason=answer.finish_reason,
             reasoning="".join(answer.reasoning),
             tool_calls=tuple((name, arguments) for name, arguments in answer.tools.values()),
-            usage=_usage(row, answer.usage),
+            usage=_usage(row, answer.usage, anthropic=self.dialect.name == "anthropic"),
             cost_usd=row.cost_usd if row is not None else None,
             cost_status=row.cost_status if row is not None else None,
             connection_reused=None if row is None or row.connection_reused is None else bool(row.connection_reused),
@@ -258,7 +242,12 @@ class _Call:
             request_body=self.body,
             response_id=answer.response_id,
             row=row,
-            cache_refusal=self.endpoints.refusal(self.body) if self.request.cache and self.body else "",
+            cache_refusal=self.endpoints.refusal(self.request.profile, self.body)
+            if self.request.cache and self.body
+            else "",
+            queue_s=row.queue_s if row is not None else None,
+            stages=self.stages,
+            place=self.place.label if self.place is not None else "",
             **{name: getattr(stamps, name, None) for name in _STAMPS},
         )
 
@@ -276,7 +265,7 @@ _STAMPS = (
 )
 
 
-def _usage(row: Row | None, seen: Any) -> Usage:
+def _usage(row: Row | None, seen: dict[str, Any] | None, *, anthropic: bool) -> Usage:
     if row is not None and row.usage_source is not None:
         return Usage(
             row.usage_input_tokens,
@@ -285,16 +274,12 @@ def _usage(row: Row | None, seen: Any) -> Usage:
             row.usage_reasoning_output_tokens,
             row.usage_source,
         )
-    if seen is None:
+    from promptop.shim.usage import normalise
+
+    said = normalise(seen, anthropic=anthropic)
+    if not said:
         return Usage()
-    details, output = seen.prompt_tokens_details, seen.completion_tokens_details
-    return Usage(
-        seen.prompt_tokens,
-        seen.completion_tokens,
-        details.cached_tokens if details is not None else None,
-        output.reasoning_tokens if output is not None else None,
-        "reported",
-    )
+    return Usage(said.input_tokens, said.output_tokens, said.cache_read, said.reasoning, "reported")
 
 
 def _retry_after(raised: BaseException | None) -> float | None:

@@ -1,19 +1,24 @@
 """One HTTP client per endpoint, kept open, so that the second call finds its connection waiting.
 
 An :class:`Endpoints` belongs to one event loop. It also remembers what each model refused, so that a parameter is
-repaired once and not at every call.
+repaired once and not at every call, and how calls were shared out among the places of a profile.
+
+The client is the ``openai`` SDK's for every API: it is an HTTP client with streams and typed errors. Anthropic's SDK
+would be a second one, two seconds to import, that adds nothing to what :mod:`.dialects` reads.
 """
 
 from __future__ import annotations
 
 import asyncio
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from promptop.runs.dialects import dialect_of
+from promptop.runs.dialects.messages import VERSION
+from promptop.runs.places import Balancer
 from promptop.settings import CacheSettings, Profile, Settings
 
 if TYPE_CHECKING:
@@ -23,13 +28,6 @@ if TYPE_CHECKING:
     from promptop.cache import Cache
     from promptop.log import Writer
     from promptop.log.items import Bodies
-
-KEEP_ALIVE = 20
-"""Idle connections kept per endpoint."""
-KEEP_ALIVE_S = 30.0
-"""Seconds until an idle connection is closed; the SDK's own default of 5 makes most interactive calls pay for TLS."""
-CONNECTIONS = 100
-"""Connections per endpoint at most."""
 
 
 @dataclass(slots=True)
@@ -68,8 +66,9 @@ class Endpoints:
         self._cache_settings = cache
         self._notice = notice
         self._cache: Cache | None = None
-        self._inner: dict[tuple[str, str, str], httpx2.AsyncHTTPTransport] = {}
-        self._clients: dict[tuple[tuple[str, str, str], bool], AsyncOpenAI] = {}
+        self._inner: dict[Identity, httpx2.AsyncHTTPTransport] = {}
+        self._clients: dict[tuple[Identity, bool], AsyncOpenAI] = {}
+        self._balancers: dict[tuple[str, Identity], Balancer] = {}
         self._keys: dict[str, str] = {}
         self._learned: dict[tuple[str, str], Learned] = {}
         self._lock = asyncio.Lock()
@@ -77,6 +76,17 @@ class Endpoints:
     def learned(self, profile: Profile, model: str) -> Learned:
         """Return what this model of this endpoint was found to refuse; callers add to it."""
         return self._learned.setdefault((profile.base_url, model), Learned())
+
+    def balancer(self, profile: Profile) -> Balancer:
+        """Return what shares out the calls of a profile among its endpoints and keys."""
+        place = profile.name, _identity(profile)
+        if place not in self._balancers:
+            self._balancers[place] = Balancer(profile)
+        return self._balancers[place]
+
+    def balancers(self) -> list[Balancer]:
+        """Return those of the profiles that were called and have several places."""
+        return [each for each in self._balancers.values() if each.several]
 
     async def client(self, profile: Profile, *, cached: bool = False) -> AsyncOpenAI:
         """Return the client of a profile, one that asks the cache first if ``cached``; both share their connections.
@@ -94,20 +104,20 @@ class Endpoints:
             key = await asyncio.to_thread(profile.api_key)
             made = await asyncio.to_thread(self._make, profile, key, cached)
             self._clients[place] = made
-            self._keys[profile.name] = key
+            self._keys[f"{profile.name} {profile.api_key_env}"] = key
             return made
 
     def secrets(self) -> tuple[str, ...]:
         """Return the keys in use, so that they can be cut out of messages."""
         return tuple(key for key in self._keys.values() if key)
 
-    def refusal(self, body: Mapping[str, Any]) -> str:
+    def refusal(self, profile: Profile, body: Mapping[str, Any]) -> str:
         """Say why the cache is not asked for a request with this body; empty if it is, or there is none."""
         if self._cache_settings is None:
             return ""
         from promptop.cache import key_of, policy_of
 
-        key = key_of("", "/chat/completions", body, policy_of(self._cache_settings))
+        key = key_of("", dialect_of(profile).path, body, policy_of(self._cache_settings))
         return key.refusal if key is not None else ""
 
     def _make(self, profile: Profile, key: str, cached: bool) -> AsyncOpenAI:
@@ -115,13 +125,11 @@ class Endpoints:
         from openai import AsyncOpenAI
 
         import promptop
+        from promptop.runs.connection import Connection, proxy_for
 
-        limits = httpx2.Limits(
-            max_connections=CONNECTIONS, max_keepalive_connections=KEEP_ALIVE, keepalive_expiry=KEEP_ALIVE_S
-        )
         place = _identity(profile)
         if place not in self._inner:
-            self._inner[place] = httpx2.AsyncHTTPTransport(http2=True, limits=limits, proxy=proxy_for(profile.base_url))
+            self._inner[place] = Connection(profile, proxy_for(profile.base_url))
         transport: httpx2.AsyncBaseTransport = promptop.transport(
             self._inner[place],
             asynchronous=True,
@@ -134,15 +142,15 @@ class Endpoints:
             **(self._caching() if cached else {}),
         )
         timeout = httpx2.Timeout(profile.timeout_s, connect=profile.connect_timeout_s)
-        hooks: dict[str, list[Any]] = {} if key else {"request": [_without_key]}
+        hook, headers = _authorize(profile, key)
         return AsyncOpenAI(
             api_key=key or "none",  # the SDK insists on one; the hook takes it out again
-            base_url=profile.base_url,
+            base_url=base_url_of(profile),
             max_retries=0,
             timeout=timeout,
-            default_headers=dict(profile.headers),
+            default_headers={**headers, **profile.headers},
             http_client=httpx2.AsyncClient(
-                transport=transport, timeout=timeout, follow_redirects=True, event_hooks=hooks
+                transport=transport, timeout=timeout, follow_redirects=True, event_hooks={"request": hook}
             ),
         )
 
@@ -191,20 +199,36 @@ async def load_sdk() -> None:
     await asyncio.to_thread(load)
 
 
-async def _without_key(request: httpx2.Request) -> None:
-    request.headers.pop("authorization", None)
+def _authorize(profile: Profile, key: str) -> tuple[list[Any], dict[str, str]]:
+    """Return what is done to each request for its key, and the headers that its API wants."""
+
+    async def without(request: httpx2.Request) -> None:
+        request.headers.pop("authorization", None)
+
+    async def native(request: httpx2.Request) -> None:
+        request.headers.pop("authorization", None)
+        if key:
+            request.headers["x-api-key"] = key
+
+    if profile.api == "anthropic":
+        return [native], {"anthropic-version": VERSION}
+    return ([] if key else [without]), {}
 
 
-def _identity(profile: Profile) -> tuple[str, str, str]:
-    source = profile.api_key_command or profile.api_key_env
-    options = sorted(profile.headers.items()), profile.timeout_s, profile.connect_timeout_s
-    return profile.base_url, source, repr(options)
+def base_url_of(profile: Profile) -> str:
+    """Return the address that paths are put after: Anthropic's is written without its ``/v1`` as often as with it."""
+    url = profile.base_url.rstrip("/")
+    return f"{url}/v1" if profile.api == "anthropic" and not urllib.parse.urlsplit(url).path else url
 
 
-def proxy_for(url: str) -> str | None:
-    """Return the HTTP proxy that the environment names for ``url``: a client with its own transport ignores it."""
-    parts = urllib.parse.urlsplit(url)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if not proxy or not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
-        return None
-    return proxy
+Identity = tuple[str, ...]
+"""What tells connections apart: an address with a key's source, and every option of the transport."""
+
+_OPTIONS = (
+    *("base_url", "endpoints", "api_key_command", "api_key_env", "api_key_envs", "api", "timeout_s"),
+    *("connect_timeout_s", "keep_alive", "keep_alive_s", "max_connections", "http2", "gzip_requests"),
+)
+
+
+def _identity(profile: Profile) -> Identity:
+    return (*(repr(getattr(profile, name)) for name in _OPTIONS), repr(sorted(profile.headers.items())))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from promptop.errors import PromptopError
+from promptop.runs.answer import StreamFailedError
 from promptop.runs.result import RunError
 from promptop.safe import clean_line
 from promptop.settings import Profile
@@ -37,7 +38,9 @@ def explain(
     if isinstance(error, openai.APIConnectionError):
         return _of_connection(error, request.profile, secrets, answering)
     if isinstance(error, openai.APIError):
-        return _under_200(error, _message(error, secrets))
+        return _under_200(str(error.code or error.type or "error"), _message(error, secrets))
+    if isinstance(error, StreamFailedError):
+        return _under_200(error.code, _hide(clean_line(error.message, MESSAGE_LIMIT), secrets))
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return RunError(
             "malformed_event",
@@ -162,10 +165,9 @@ def _of_connection(error: BaseException, profile: Profile, secrets: Sequence[str
     )
 
 
-def _under_200(error: Any, message: str) -> RunError:
-    code = clean_line(str(error.code or error.type or "error"), 60)
+def _under_200(code: str, message: str) -> RunError:
     return RunError(
-        code,
+        clean_line(code, 60),
         f"The server reported an error in the stream (HTTP 200): {message}",
         "What came before it is kept. Try again, or another model or provider.",
         200,

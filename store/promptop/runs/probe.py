@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from promptop.runs.endpoints import proxy_for
-
 if TYPE_CHECKING:
     import ssl
 
@@ -104,6 +102,8 @@ async def probe(
 
 async def _try(base_url: str, timeout_s: float, context: ssl.SSLContext) -> Try:
     import httpx2
+
+    from promptop.runs.connection import proxy_for
 
     began: dict[str, float] = {}
     took: dict[str, float] = {}

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from promptop.runs.stages import Stages
+
 if TYPE_CHECKING:
     from promptop.log.row import Row
     from promptop.runs.request import RunRequest
@@ -44,6 +46,8 @@ class Attempt:
     number: int
     error: RunError | None
     wait_s: float | None = None
+    place: str = ""
+    """Endpoint and key that were asked, where the profile has several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,12 @@ class RunResult:
     """The body as sent in the last attempt."""
     response_id: str | None = None
     row: Row | None = None
+    queue_s: float | None = None
+    """Waited for a limiter before it began; no part of the other times."""
+    stages: Stages = field(default_factory=Stages)
+    """What happened below HTTP in the last attempt."""
+    place: str = ""
+    """Host and port that were asked, and the key's variable where the profile has several."""
     cache_refusal: str = ""
     """Why the cache was not asked although that was wanted."""
 
@@ -116,6 +126,16 @@ class RunResult:
         """Seconds for each output token after the first."""
         tps = self.output_tps
         return 1 / tps if tps else None
+
+    def sizes(self) -> dict[str, int | None]:
+        """Return bytes of both bodies, as written and on the wire; None is unknown."""
+        row = self.row
+        return {
+            "sent": row.bytes_sent if row is not None else None,
+            "sent_wire": self.stages.bytes_sent,
+            "received_wire": row.bytes_received if row is not None else None,
+            "received": row.bytes_decoded if row is not None else None,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return the documented shape of ``promptop run --json`` (seconds, USD, unknown is None)."""
@@ -150,6 +170,13 @@ class RunResult:
             "connect_s": self.connect_s,
             "tls_s": self.tls_s,
             "connection_reused": self.connection_reused,
+            "queue_s": self.queue_s,
+            "pool_s": self.stages.pool_s,
+            "dns_s": self.stages.dns_s,
+            "sent_s": self.stages.sent_s,
+            "http_version": self.stages.http_version or None,
+            "bytes": self.sizes(),
+            "place": self.place or None,
             "attempts": len(self.attempts),
             "changes": list(self.changes),
             "response_id": self.response_id,

@@ -47,7 +47,7 @@ def test_what_the_catalogue_knows_to_be_refused_is_not_sent_and_said() -> None:
 def test_a_refused_field_is_dropped_and_remembered(error: Any, gone: str) -> None:
     asked, learned = request("m", seed=1, top_p=0.5, temperature=0.1), Learned()
     body, _ = body_of(asked, None, learned)
-    assert repair(body, error, learned)
+    assert repair(body, error, learned, asked)
     body, changes = body_of(asked, None, learned)
     assert gone not in body
     assert {"seed", "top_p", "temperature"} - {gone} <= set(body)
@@ -62,16 +62,16 @@ def test_max_tokens_is_renamed_before_it_is_dropped() -> None:
         "unsupported_parameter",
     )
     body, _ = body_of(asked, None, learned)
-    assert repair(body, error, learned)
+    assert repair(body, error, learned, asked)
     body, changes = body_of(asked, None, learned)
     assert body["max_completion_tokens"] == 5
     assert "max_tokens sent as max_completion_tokens" in changes[0]
     other = refusal("unknown field max_completion_tokens", "max_completion_tokens", "unknown_parameter")
-    assert repair(body, other, learned)
+    assert repair(body, other, learned, asked)
     body, changes = body_of(asked, None, learned)
     assert not [name for name in body if name.startswith("max_")]
     assert "not sent" in changes[0]
-    assert not repair(body, other, learned)
+    assert not repair(body, other, learned, asked)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_max_tokens_is_renamed_before_it_is_dropped() -> None:
     ],
 )
 def test_a_wrong_value_is_no_reason_to_drop_a_field(error: Any) -> None:
-    learned = Learned()
-    body, _ = body_of(request("m", temperature=0.5), None, learned)
-    assert not repair(body, error, learned)
+    asked, learned = request("m", temperature=0.5), Learned()
+    body, _ = body_of(asked, None, learned)
+    assert not repair(body, error, learned, asked)
     assert learned == Learned()
