@@ -101,7 +101,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], PromptopApp]:
     """Return what makes the app in a theme on a tab, with every source of variation fixed."""
-    monkeypatch.setattr("promptop_tui.playground.screen.Runner", ScriptedRunner)
+    monkeypatch.setattr("promptop_tui.playground.conductor.Runner", ScriptedRunner)
     monkeypatch.setattr("promptop_tui.monitor.reader.perf_counter", lambda: 0.0)
     prompt = tmp_path / "support.md"
     prompt.write_text(PROMPT, encoding="utf-8")
