@@ -61,13 +61,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what each answer must be: contains:TEXT, lacks:TEXT, equals:TEXT, regex:PATTERN, json, json-schema:FILE, "
         "max-tokens:N",
     )
+    parser.add_argument(
+        "--allow-python", action="store_true", help="let checks be python:EXPRESSION (text, data, tokens)"
+    )
     parser.add_argument("--no-answers", action="store_true", help="the table alone")
     add_call_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Make the calls and return the exit code."""
-    checks = [parse_check(text) for text in args.check]
+    checks = [parse_check(text, python=args.allow_python) for text in args.check]
     settings = settings_for(args)
     prompt = read_prompt(args)
     specs = args.model or list(settings.active_profile().models)

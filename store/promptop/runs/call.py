@@ -21,6 +21,7 @@ from promptop.runs.body import body_of, find_model, repair
 from promptop.runs.dialects import dialect_of
 from promptop.runs.endpoints import Endpoints
 from promptop.runs.places import Place, blames_place
+from promptop.runs.received import Recorder
 from promptop.runs.request import RunRequest
 from promptop.runs.result import Attempt, Delta, Progress, RunError, RunResult, State, Usage
 from promptop.runs.stages import Stages
@@ -87,6 +88,7 @@ class _Call:
         self.stages = Stages()
         self.balancer = endpoints.balancer(request.profile)
         self.place: Place | None = None
+        self.received = Recorder()
 
     async def attempts(self) -> RunError | None:
         """Try until it went well, cannot be helped, or the retries are used up; return the last error."""
@@ -170,6 +172,7 @@ class _Call:
                 tags={"place": place} if place else None,
             ) as self.note:
                 progress.watch(self.note)
+                self.note.tee = self.received.take
                 # The SDK's generic call: events come as they were sent, and one reader for each API knows their shapes.
                 stream: Any = await client.post(
                     self.dialect.path, cast_to=object, body=self.body, stream=True, stream_cls=AsyncStream[object]
@@ -242,6 +245,7 @@ class _Call:
             request_body=self.body,
             response_id=answer.response_id,
             row=row,
+            received=self.received.whole(),
             cache_refusal=self.endpoints.refusal(self.request.profile, self.body)
             if self.request.cache and self.body
             else "",

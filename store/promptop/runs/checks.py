@@ -1,4 +1,7 @@
-"""What an answer must be: has or lacks a text, equals one, matches a pattern or a JSON schema, is short enough."""
+"""What an answer must be: has or lacks a text, equals one, matches a pattern or a JSON schema, is short enough.
+
+A check may also be a Python expression, where the caller allows that: it can do whatever a program of the user's can.
+"""
 
 from __future__ import annotations
 
@@ -50,10 +53,18 @@ def judge(checks: Sequence[Check], result: RunResult) -> list[Checked]:
     return [check.judge(result) for check in checks]
 
 
-def parse_check(text: str) -> Check:
-    """Read a check; raise :class:`UsageError` or :class:`PromptopError` for one that could never be judged."""
+def parse_check(text: str, *, python: bool = False) -> Check:
+    """Read a check; raise :class:`UsageError` or :class:`PromptopError` for one that could never be judged.
+
+    ``python`` allows expressions of Python, which are refused otherwise.
+    """
     kind, _, value = text.partition(":")
     kind = kind.strip().lower()
+    if kind == "python" and not python:
+        raise UsageError(
+            "Checks in Python are off: they can do whatever a program can.",
+            "promptop compare --allow-python, or python_checks = true in [playground] of the settings.",
+        )
     make = _KINDS.get(kind)
     if make is None:
         raise UsageError(f"There is no check {kind!r}.", f"Checks: {', '.join(_FORMS)}.")
@@ -153,6 +164,29 @@ def _json_schema(value: str) -> Judge:
     return fault
 
 
+def _python(value: str) -> Judge:
+    try:
+        code = compile(value.strip(), "check", "eval")
+    except (SyntaxError, ValueError) as error:
+        raise UsageError(f"python:{value} is no expression ({error}).", "Write python:len(text) < 200.") from None
+
+    def fault(result: RunResult) -> str:
+        data, why = _read(result.text)
+        names = {
+            "text": result.text,
+            "data": None if why else data,
+            "tokens": result.usage.output_tokens,
+            "finish_reason": result.finish_reason,
+            "re": re,
+        }
+        try:
+            return "" if eval(code, names) else "is not true"
+        except Exception as error:  # noqa: BLE001 - whatever the expression raises is why the answer fails
+            return f"raised {type(error).__name__}: {error}"
+
+    return fault
+
+
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _FORMS = ("contains:TEXT", "lacks:TEXT", "equals:TEXT", "regex:PATTERN", "json", "json-schema:FILE", "max-tokens:N")
 _KINDS: dict[str, Callable[[str], Judge]] = {
@@ -163,4 +197,5 @@ _KINDS: dict[str, Callable[[str], Judge]] = {
     "json": _json,
     "json-schema": _json_schema,
     "max-tokens": _max_tokens,
+    "python": _python,
 }

@@ -11,6 +11,7 @@ from promptop.runs.stages import Stages
 
 if TYPE_CHECKING:
     from promptop.log.row import Row
+    from promptop.runs.received import Received
     from promptop.runs.request import RunRequest
 
 State = Literal["waiting", "running", "done", "cancelled", "failed"]
@@ -103,6 +104,8 @@ class RunResult:
     """What happened below HTTP in the last attempt."""
     place: str = ""
     """Host and port that were asked, and the key's variable where the profile has several."""
+    received: Received | None = None
+    """What came over the wire in the last attempt; None where nothing did, or it was not kept."""
     cache_refusal: str = ""
     """Why the cache was not asked although that was wanted."""
 

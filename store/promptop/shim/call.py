@@ -221,6 +221,8 @@ class Call:
         try:
             if self.reader is not None:
                 self.reader.feed(data, clock() if now_s is None else now_s)
+            if self.note is not None and self.note.tee is not None:
+                self.note.tee(self, data)
         except Exception as error:  # noqa: BLE001 - the boundary
             self.reader = None
             self.lost = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
@@ -52,6 +52,8 @@ class Note:
         """Calls begun in this block, at most the last 1,000; their timings can be read while they run."""
         self.rows: list[Row] = []
         """Rows of finished calls, at most the last 1,000, in the order in which they were logged."""
+        self.tee: Callable[[Call, bytes], None] | None = None
+        """Gets each read of a response's body as it came from the wire, on the caller's path: it must be quick."""
         self._taken = 0
         self._changed = threading.Condition()
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
