@@ -84,23 +84,31 @@ def read_prompt(args: argparse.Namespace) -> Prompt:
 
     Raises :class:`PromptopError` if there is none.
     """
-    if args.text is not None:
-        text = args.text
-    elif args.file == "-":
-        if sys.stdin is None or sys.stdin.isatty():
-            raise UsageError("No prompt was given.", "Name a file, pipe a text in, or write --text 'TEXT'.")
-        text = sys.stdin.buffer.read().decode("utf-8", "replace")
-    else:
-        try:
-            text = Path(args.file).read_text(encoding="utf-8")
-        except OSError as error:
-            raise PromptopError(f"{args.file} cannot be read ({error.strerror}).", "Check its name.") from None
-        except UnicodeDecodeError:
-            raise PromptopError(f"{args.file} is not UTF-8.", "Save it as UTF-8.") from None
+    return prompt_of(read_text(args.file, args.text))
+
+
+def prompt_of(text: str) -> Prompt:
+    """Return a text as a prompt; raise :class:`PromptopError` if nothing is in it."""
     prompt = parse(text)
     if not any(message.content.strip() for message in prompt.messages):
         raise PromptopError("The prompt is empty.", "Write something into it.")
     return prompt
+
+
+def read_text(file: str, given: str | None = None) -> str:
+    """Return the text that was given, else that of a file, ``-`` being standard input."""
+    if given is not None:
+        return given
+    if file == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UsageError("No prompt was given.", "Name a file, pipe a text in, or write --text 'TEXT'.")
+        return sys.stdin.buffer.read().decode("utf-8", "replace")
+    try:
+        return Path(file).read_bytes().decode("utf-8")
+    except OSError as error:
+        raise PromptopError(f"{file} cannot be read ({error.strerror}).", "Check its name.") from None
+    except UnicodeDecodeError:
+        raise PromptopError(f"{file} is not UTF-8.", "Save it as UTF-8.") from None
 
 
 def requests_for(

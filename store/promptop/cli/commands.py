@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("promptop.cli.models", "the catalogue: prices, windows, tokenizers"),
     "run": ("promptop.cli.run", "send a prompt to one model, streamed, with its timings"),
     "compare": ("promptop.cli.compare", "send a prompt to several models and compare"),
+    "prove": ("promptop.cli.prove", "whether a trimmed prompt gets the same answers, with its receipt"),
     "bench": ("promptop.cli.bench", "measure a prompt under load; baselines, objectives, gates"),
     "probe": ("promptop.cli.probe", "rank endpoints by connect, TLS and first byte"),
     "batch": ("promptop.cli.batch", "send many prompts: limited, cached, resumable, under a cap"),

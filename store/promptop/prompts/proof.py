@@ -19,7 +19,7 @@ VERDICTS: dict[str, str] = {
     PROVEN: "proven: the answers held",
     CHANGED: "changed: the answers are others than the baseline's own repeats explain",
     WORSE: "worse: a check passes less often",
-    UNDECIDED: "undecided: too few answers to tell",
+    UNDECIDED: "undecided: more answers are needed to tell",
 }
 """Verdict → what it says; from the best to the worst but for undecided, which says nothing."""
 

@@ -7,23 +7,58 @@ run itself is a :class:`promptop.runs.trial.Trial`; this module only judges, the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import comb
 
 from promptop import figures
+from promptop.errors import UsageError
 from promptop.prompts import proof
 from promptop.prompts.proof import CHANGED, PROVEN, UNDECIDED, WORSE, CheckCount, Likeness, ModelProof, Proof, Shift
 from promptop.runs.checks import Check
 from promptop.runs.likeness import likeness
+from promptop.runs.request import RunRequest
 from promptop.runs.result import RunResult
 from promptop.runs.stats import FEWEST, METRICS, Metric, difference, summarise, values_of
+from promptop.runs.trial import MOST_REPEATS, Arm, Trial
 
+APP = "promptop prove"
+"""Name of the program in the log's rows."""
+REPEATS = 10
+"""Answers to each prompt where nothing else is asked for."""
 MARGIN = 0.1
 """ROUGE-L that answers may be less alike and still count as held."""
 LEVEL = 0.05
 """A check that passes less often is *worse* below this probability of chance (Fisher's exact test, one-sided)."""
 INPUT = Metric("input_tokens", "input", lambda r: r.usage.input_tokens, figures.count, True, "fewer", "more")
 _BY_KEY = {metric.key: metric for metric in (INPUT, *METRICS)}
+
+
+def trial(
+    pairs: Sequence[tuple[RunRequest, RunRequest]],
+    repeats: int,
+    most_usd: Callable[[RunRequest], float | None],
+    cap_usd: float | None,
+) -> Trial:
+    """Return the run that asks each model the baseline and the trimmed prompt in turns; :func:`paired` reads it.
+
+    Raises :class:`UsageError` for a number of repeats that proves nothing.
+    """
+    if not FEWEST <= repeats <= MOST_REPEATS:
+        raise UsageError(
+            f"{repeats} answers to each prompt cannot be meant.",
+            f"Write {FEWEST} to {MOST_REPEATS}; {REPEATS} is usual.",
+        )
+    arms = [
+        Arm(f"{request.title}: {side}", request, most_usd=most_usd(request))
+        for pair in pairs
+        for side, request in zip(("baseline", "trimmed"), pair, strict=True)
+    ]
+    return Trial(arms, repeats, cap_usd=cap_usd, app=APP)
+
+
+def paired(kept: Sequence[Sequence[RunResult]]) -> list[tuple[Sequence[RunResult], Sequence[RunResult]]]:
+    """Return the results of a trial by model: those of the baseline, and those of the trimmed prompt."""
+    return list(zip(kept[::2], kept[1::2], strict=True))
 
 
 def prove(

@@ -7,7 +7,7 @@ whatever process and whatever became of it; other people's programs that the log
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -132,10 +132,10 @@ def _of(word: str, usd: float, cap_usd: float) -> str:
 class Allowance:
     """What one measurement may spend: a call is begun only if it cannot pass the cap, those under way included."""
 
-    def __init__(self, cap_usd: float | None, each_usd: Callable[[int], float | None] = lambda number: None) -> None:
-        """``each_usd`` gives the most that a call of a request may cost; None where that is not known."""
+    def __init__(self, cap_usd: float | None, each_usd: Sequence[float | None] = ()) -> None:
+        """``each_usd`` is the most that a call of each request may cost; None where that is not known."""
         self.cap_usd = cap_usd
-        self._each_usd = each_usd
+        self._each_usd = tuple(usd or 0.0 for usd in each_usd)
         self._reserved_usd = 0.0
         self.spent_usd = 0.0
         self.unpriced = 0
@@ -144,7 +144,7 @@ class Allowance:
 
     def begin(self, number: int) -> bool:
         """Reserve the most that a call of request ``number`` may cost; False if the cap does not leave that much."""
-        each = self._each_usd(number) or 0.0
+        each = self._each_usd[number] if self._each_usd else 0.0
         if self.cap_usd is not None and self.spent_usd + self._reserved_usd + each > self.cap_usd + 1e-12:
             self.is_capped = True
             return False
@@ -153,7 +153,7 @@ class Allowance:
 
     def end(self, number: int, result: RunResult) -> None:
         """Count what the call cost instead of what was reserved for it."""
-        self._reserved_usd = max(0.0, self._reserved_usd - (self._each_usd(number) or 0.0))
+        self._reserved_usd = max(0.0, self._reserved_usd - (self._each_usd[number] if self._each_usd else 0.0))
         if result.cost_usd is not None:
             self.spent_usd += result.cost_usd
         elif result.cost_status == "unpriced":

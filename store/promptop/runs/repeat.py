@@ -51,6 +51,10 @@ class Schedule:
         """Take the next call to make; None if there is none."""
         return self._waiting.popleft() if self._waiting else None
 
+    def peek(self) -> Job | None:
+        """Return the call that :meth:`next` would take."""
+        return self._waiting[0] if self._waiting else None
+
     def done(self, job: Job, result: RunResult) -> None:
         """Keep a result."""
         self.ended += 1

@@ -87,7 +87,7 @@ def test_the_days_sum_never_falls_within_a_day() -> None:
 
 
 def test_an_allowance_is_never_passed() -> None:
-    allowance = Allowance(1.0, lambda number: (0.4, None)[number])
+    allowance = Allowance(1.0, (0.4, None))
     assert allowance.begin(0) and allowance.begin(0)
     assert not allowance.begin(0)  # three could cost 1.2
     assert allowance.is_capped
