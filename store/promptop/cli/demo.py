@@ -1,4 +1,8 @@
-"""The app against a simulated endpoint with simulated traffic: no account, no key, no network, nothing kept."""
+"""The app against a simulated endpoint with simulated traffic: no account, no key, no network, nothing kept.
+
+With ``--real`` a small real model answers instead (:mod:`promptop.demo.real`), on this machine and as offline; nothing
+is simulated then, and nothing says so.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,10 @@ from promptop.errors import PromptopError, UsageError
 from promptop.safe import clean_line
 
 if TYPE_CHECKING:
-    from promptop.settings import Settings
+    from promptop.settings import Profile, Settings
 
 PROFILE = "simulated"
+REAL_PROFILE = "local"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed gives other traffic (default 0)")
     parser.add_argument("--hours", type=float, default=24.0, metavar="H", help="hours of past traffic (default 24)")
     parser.add_argument("--no-traffic", action="store_true", help="no live traffic; with --hours 0 the log is empty")
-    parser.add_argument("--tab", choices=("editor", "playground", "monitor"), default="monitor", help="tab shown first")
+    parser.add_argument(
+        "--tab", choices=("editor", "playground", "monitor"), help="tab shown first (monitor; with --real: playground)"
+    )
+    parser.add_argument("--real", action="store_true", help="a small real model on this machine answers (extra: local)")
+    parser.add_argument(
+        "--gguf", action="append", type=Path, default=[], metavar="FILE", help="with --real: weights; several compare"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,21 +57,106 @@ def run(args: argparse.Namespace) -> int:
     for name in ("speed", "hours"):
         if not 0 <= getattr(args, name) <= 24 * 90:
             raise UsageError(f"--{name} {getattr(args, name):g} cannot be meant.", f"--{name} takes a number ≥ 0.")
-    if args.serve:
-        return _serve(args)
-    return _open(args)
+    if args.gguf and not args.real:
+        raise UsageError("--gguf names weights of a real model.", "Add --real.")
+    if args.real:
+        return _serve_real(args) if args.serve else _open_real(args)
+    return _serve(args) if args.serve else _open(args)
+
+
+async def _until_interrupted() -> None:
+    over = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, over.set)
+    await over.wait()
+
+
+def _serve_real(args: argparse.Namespace) -> int:
+    """Serve the real model alone until Ctrl-C."""
+    with _folder() as folder, _real_models(args, folder) as profiles:
+        for profile in profiles.values():
+            print(f"{profile.base_url}\n\n{', '.join(profile.models)}: no key is needed. Ctrl-C ends it.", flush=True)
+        asyncio.run(_until_interrupted())
+    return 0
+
+
+def _open_real(args: argparse.Namespace) -> int:
+    """Open the app with the real model as its only endpoint."""
+    from promptop import settings as room
+    from promptop.cli.main import start
+    from promptop.cli.options import AppOptions
+
+    with _folder() as folder:
+        log_path = folder / "log.db"
+        with _real_models(args, folder) as profiles, _private_rooms(folder):
+            found = room.load()
+            chosen = next(iter(profiles))
+            settings = replace(found, profile=chosen, profiles=profiles, log=replace(found.log, path=str(log_path)))
+            options = AppOptions(
+                settings=settings,
+                log_path=log_path,
+                ask=REAL_QUESTION,
+                tab=args.tab or "playground",
+                draft_path=folder / "draft.md",
+            )
+            return start(options, args.open_app)
+
+
+REAL_QUESTION = """\
+system: You answer in one short sentence.
+
+user: What is a prompt?
+"""
+"""What the playground opens with: a model of 135 million parameters can answer it."""
+
+
+@contextlib.contextmanager
+def _real_models(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, Profile]]:
+    """Start llama.cpp in a process of its own; yield a profile for each model."""
+    from promptop.demo import real
+    from promptop.demo.children import start_child, stop_child
+    from promptop.settings import Profile
+
+    real.check()
+    files = real.chosen(args.gguf)
+    size = sum(file.stat().st_size for file in files)
+    print(f"Loading {', '.join(real.names_of(files))} ({size / 1e6:.0f} MB) …", file=sys.stderr, flush=True)
+    trouble = folder / "llama.log"
+    given = [word for file in files for word in ("--gguf", str(file))]
+    with trouble.open("wb") as errors:
+        child = start_child(
+            "promptop.demo.real",
+            [*given, "--port", str(args.port), "--folder", str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+    try:
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        if not line:
+            said = trouble.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            why = f" ({clean_line(said[-1], 200)})" if said else ""
+            raise PromptopError(f"llama.cpp did not start{why}.", "Try other weights: --gguf FILE")
+        told = json.loads(line)
+        if "error" in told:
+            raise PromptopError(told["error"], told["remedy"])
+        models = told["models"]
+        names = [REAL_PROFILE if number == 0 else f"{REAL_PROFILE}-{number + 1}" for number in range(len(models))]
+        yield {
+            name: Profile(name=name, base_url=each["base_url"], models=(each["name"],), provider="llama.cpp")
+            for name, each in zip(names, models, strict=True)
+        }
+    finally:
+        stop_child(child)
 
 
 def _serve(args: argparse.Namespace) -> int:
     from promptop.demo.endpoint import SimulatedEndpoint
 
     async def main() -> None:
-        over = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, over.set)
         async with SimulatedEndpoint(port=args.port, seed=args.seed, speed=args.speed, record=False) as endpoint:
             print(_told(endpoint.base_url, endpoint.root_url), flush=True)
-            await over.wait()
+            await _until_interrupted()
 
     asyncio.run(main())
     return 0
@@ -96,7 +192,7 @@ def _open(args: argparse.Namespace) -> int:
                 log_path=log_path,
                 simulated=True,
                 open_path=sample,
-                tab=args.tab,
+                tab=args.tab or "monitor",
                 draft_path=folder / "draft.md",
             )
             return start(options, args.open_app)

@@ -24,6 +24,8 @@ class AppOptions:
     """Endpoint and traffic are simulated; the app says so on every screen."""
     open_path: Path | None = None
     """File to open in the editor."""
+    ask: str = ""
+    """Prompt that the playground opens with, as a file would hold it."""
     tab: str = "editor"
     """Tab shown first: editor, playground or monitor."""
     draft_path: Path | None = None

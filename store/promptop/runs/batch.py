@@ -16,8 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from promptop.errors import PromptopError
 from promptop.runs.batch_input import Item
+from promptop.runs.body import whole_body
+from promptop.runs.dialects import dialect_of
+from promptop.runs.endpoints import Learned, base_url_of, headers_of
 from promptop.runs.journal import Journal, Outcome
 from promptop.runs.limiter import Limiter, Limits, Shared
+from promptop.runs.places import Balancer, Place
+from promptop.runs.request import RunRequest
+from promptop.runs.result import RunError
 from promptop.settings import Profile
 
 if TYPE_CHECKING:
@@ -98,6 +104,8 @@ class Batch:
         self._policy = policy
         self._on_progress = on_progress
         self._reserved = 0.0
+        self.balancer = Balancer(profile)
+        self._headers: dict[str, dict[str, str]] = {}
 
     async def run(self) -> Tally:
         """Run what has no answer yet. A cancelled run leaves the journal whole."""
@@ -120,16 +128,20 @@ class Batch:
         import httpx2
 
         import promptop
+        from promptop.runs.connection import Connection, proxy_for
 
-        key = self._profile.api_key()
-        limits = httpx2.Limits(max_connections=self._limits.concurrency, max_keepalive_connections=20)
-        inner = httpx2.AsyncHTTPTransport(http2=True, limits=limits)
+        # A key that cannot be had is a mistake of the settings: better said before the first request than by each.
+        self._headers = {each.label: headers_of(each.profile, each.profile.api_key()) for each in self.balancer.places}
         watched = promptop.transport(
-            inner, asynchronous=True, family="httpx2", cache=self._cache, cache_policy=self._policy, **self._transport
+            Connection(self._profile, proxy_for(self._profile.base_url)),
+            asynchronous=True,
+            family="httpx2",
+            cache=self._cache,
+            cache_policy=self._policy,
+            **self._transport,
         )
-        headers = {**self._profile.headers, **({"authorization": f"Bearer {key}"} if key else {})}
         timeout = httpx2.Timeout(self._profile.timeout_s, connect=self._profile.connect_timeout_s)
-        return httpx2.AsyncClient(transport=watched, headers=headers, timeout=timeout)
+        return httpx2.AsyncClient(transport=watched, timeout=timeout)
 
     async def _work(self, client: httpx2.AsyncClient, waiting: Any) -> None:
         for item in waiting:
@@ -171,23 +183,33 @@ class Batch:
 
         from promptop.shim import annotate
 
-        url = self._profile.base_url.rstrip("/").removesuffix("/v1") + item.url
+        path, body = _written(item, self._profile)
         problem = ("", "")
+        avoid: list[Place] = []
         for attempt in range(1, self._retries + 2):
+            place = self.balancer.choose(avoid)
+            url = base_url_of(place.profile).removesuffix("/v1") + path
+            tags = {"place": place.label} if self.balancer.several else None
             async with self._limiter(item).slot(_tokens(item), lane="batch") as slot:
-                with annotate(attempt=attempt, queue_s=slot.waited_s):
+                with annotate(attempt=attempt, queue_s=slot.waited_s, tags=tags):
+                    response = None
+                    failure: RunError | None = RunError("cancelled", "")  # unless it comes to its end
                     try:
-                        response = await client.post(url, json=item.body)
+                        response = await client.post(url, json=body, headers=self._headers[place.label])
+                        failure = _failure(response)
                     except httpx2.HTTPError as error:
                         problem = (type(error).__name__, str(error) or type(error).__name__)
-                        response = None
+                        failure = RunError("connect", problem[1])
+                    finally:
+                        self.balancer.ended(place, failure)
                 if response is not None:
                     slot.heard(response.status_code, response.headers)
             if response is not None and response.status_code not in RETRIED:
                 return self._answered(item, response, slot)
             if response is not None:
                 problem = (str(response.status_code), _message(response))
-            if attempt <= self._retries:
+            avoid = [place] if self.balancer.left([place]) else []
+            if attempt <= self._retries and not avoid:
                 await asyncio.sleep(min(LONGEST_BACKOFF_S, 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0))
         return Outcome(_result(item, None, problem), ok=False, usd=0.0)
 
@@ -210,6 +232,23 @@ class Batch:
             usd = 0.0
         failure = None if ok else (str(response.status_code), _message(response))
         return Outcome(_result(item, response, failure, body), ok=ok, usd=usd, cached=hit is not None)
+
+
+def _written(item: Item, profile: Profile) -> tuple[str, dict[str, Any]]:
+    """Return path and body of a request: chat completions are rewritten for a profile that speaks another API."""
+    body = dict(item.body)
+    dialect = dialect_of(profile)
+    if dialect.name == "chat" or not item.url.endswith("/chat/completions"):
+        return item.url, body
+    model, messages = str(body.pop("model")), body.pop("messages", ())
+    request = RunRequest(profile=profile, model=model, messages=messages, extra=body)
+    return f"/v1{dialect.path}", whole_body(request, Learned())
+
+
+def _failure(response: httpx2.Response) -> RunError | None:
+    """Return what an answer says of the place that gave it."""
+    status = response.status_code
+    return RunError(str(status), f"HTTP {status}", status=status) if status >= 400 else None
 
 
 def _result(item: Item, response: Any, problem: tuple[str, str] | None, body: Any = None) -> dict[str, Any]:
@@ -239,7 +278,8 @@ def _message(response: Any) -> str:
 def _usage(body: Any) -> tuple[int | None, int | None, int]:
     from promptop.shim.usage import normalise
 
-    usage = normalise(body.get("usage") if isinstance(body, dict) else None, anthropic=False)
+    found = body if isinstance(body, dict) else {}
+    usage = normalise(found.get("usage"), anthropic=found.get("type") == "message")
     return (usage.input_tokens, usage.output_tokens, usage.cache_read or 0) if usage else (None, None, 0)
 
 

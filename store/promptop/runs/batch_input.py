@@ -17,7 +17,7 @@ from typing import Any
 from promptop.errors import PromptopError, UsageError
 
 PLACEHOLDER = re.compile(r"\{\{\s*([\w.-]+)\s*\}\}")
-_URLS = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions")
+_URLS = ("/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/embeddings", "/v1/completions")
 
 
 @dataclass(frozen=True, slots=True)

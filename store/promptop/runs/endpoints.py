@@ -142,15 +142,21 @@ class Endpoints:
             **(self._caching() if cached else {}),
         )
         timeout = httpx2.Timeout(profile.timeout_s, connect=profile.connect_timeout_s)
-        hook, headers = _authorize(profile, key)
+        headers = headers_of(profile, key)
+
+        async def authorize(request: httpx2.Request) -> None:
+            """Take out the key that the SDK insists on where the API wants none, or wants it elsewhere."""
+            if "authorization" not in {name.lower() for name in headers}:
+                request.headers.pop("authorization", None)
+
         return AsyncOpenAI(
-            api_key=key or "none",  # the SDK insists on one; the hook takes it out again
+            api_key=key or "none",
             base_url=base_url_of(profile),
             max_retries=0,
             timeout=timeout,
-            default_headers={**headers, **profile.headers},
+            default_headers=headers,
             http_client=httpx2.AsyncClient(
-                transport=transport, timeout=timeout, follow_redirects=True, event_hooks={"request": hook}
+                transport=transport, timeout=timeout, follow_redirects=True, event_hooks={"request": [authorize]}
             ),
         )
 
@@ -199,20 +205,12 @@ async def load_sdk() -> None:
     await asyncio.to_thread(load)
 
 
-def _authorize(profile: Profile, key: str) -> tuple[list[Any], dict[str, str]]:
-    """Return what is done to each request for its key, and the headers that its API wants."""
-
-    async def without(request: httpx2.Request) -> None:
-        request.headers.pop("authorization", None)
-
-    async def native(request: httpx2.Request) -> None:
-        request.headers.pop("authorization", None)
-        if key:
-            request.headers["x-api-key"] = key
-
+def headers_of(profile: Profile, key: str) -> dict[str, str]:
+    """Return the headers of each request: the profile's own, the key where its API wants it, the API's version."""
     if profile.api == "anthropic":
-        return [native], {"anthropic-version": VERSION}
-    return ([] if key else [without]), {}
+        native = {"anthropic-version": VERSION, **({"x-api-key": key} if key else {})}
+        return {**native, **profile.headers}
+    return {**profile.headers, **({"authorization": f"Bearer {key}"} if key else {})}
 
 
 def base_url_of(profile: Profile) -> str:
