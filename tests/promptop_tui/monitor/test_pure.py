@@ -9,6 +9,7 @@ from datetime import datetime
 import pytest
 
 from promptop.errors import PromptopError
+from promptop.figures import rate
 from promptop.log import Sketch, Stats, StoredRow, Window
 from promptop.log.bodies import StoredBody
 from promptop.models import Model, Rates
@@ -21,8 +22,10 @@ from promptop_tui.monitor.handover import message_for
 from promptop_tui.monitor.receipt import messages_of, receipt
 from promptop_tui.monitor.rows import CAP, COLUMNS, Feed, cells_of, clock, status_of
 from promptop_tui.monitor.sizes import BOUNDS, histogram, sizes_of
-from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot, Spend, month_bounds, project
+from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
+from promptop_tui.monitor.spending import Spend, month_bounds, project
 from promptop_tui.widgets.drawing import draw
+from promptop_tui.widgets.plot import bars
 
 from .conftest import NOW, row
 
@@ -30,12 +33,15 @@ HOUR = Query(SPANS["1h"])
 SINCE, UNTIL = HOUR.bounds_ms(int(NOW * 1000))
 
 
+MONEY = Spend(Stats(n=3, cost_pico=10**12), 0.5, Stats(n=9, cost_pico=2 * 10**12), 25.0, 30.0)
+
+
 def snapshot(total: Stats, *, previous: Stats | None = None, groups: dict[str, Stats] | None = None) -> Snapshot:
     groups = groups or {"gpt-4o-mini": total}
     buckets = ((SINCE, total, groups), (SINCE + 120_000, total, groups))
     window = Window(SINCE, UNTIL, total, buckets, groups)
     now_ms = int(NOW * 1000)
-    return Snapshot(1, HOUR, now_ms, SINCE, UNTIL, "ok", window=window, previous=previous, spend=Spend(1, 2, 30))
+    return Snapshot(1, HOUR, now_ms, SINCE, UNTIL, "ok", window=window, previous=previous, spend=MONEY)
 
 
 def stored(**changes: object) -> StoredRow:
@@ -58,23 +64,34 @@ def test_tiles_say_value_target_samples_and_change() -> None:
     assert tiles["latency"].verdict == "missed"
     assert tiles["latency"].sign == "✗"
     assert tiles["latency"].change in ("+99 %", "+100 %", "+101 %")  # sketches are within 1 %
-    assert "n=30" in tiles["latency"].note
+    assert tiles["latency"].samples == "n=30"
     assert (tiles["ttft"].verdict, tiles["ttft"].sign) == ("met", "✓")
     assert tiles["cache"].value == "40 %"
-    assert "provider 50 %" in tiles["cache"].note
+    assert tiles["cache"].samples == "n=30"
+    assert (tiles["cached"].value, tiles["cached"].note) == ("50 %", "of 900 input tokens")
     assert tiles["spend"].value == "$0.500"
     assert tiles["spend"].change == "+100 %"
-    assert tiles["spend"].verdict == "missed"  # 30 a month against a budget of 20
-    assert "month→$30.00" in tiles["spend"].note
+    assert (tiles["spend"].verdict, tiles["spend"].target) == ("missed", "≤$0.0274")  # an hour's share of $20 a month
+    assert (tiles["today"].value, tiles["today"].verdict, tiles["today"].target) == ("$1.00", "missed", "≤$0.667")
+    assert (tiles["today"].change, tiles["today"].note) == ("+100 %", "yesterday by now $0.500")
+    assert (tiles["month"].value, tiles["month"].verdict, tiles["month"].change) == ("≈ $30.00", "missed", "+20 %")
+    assert tiles["month"].note == "so far $2.00"
+    assert tiles["tokens"].value == rate(1000 / ((int(NOW * 1000) - SINCE) / 1000))
     assert tiles["errors"].value == "5.0 %"
     assert tiles["latency"].spark[1] is None  # no rows, no value
     assert tiles["rate"].spark[1] == 0.0  # no rows, no requests
 
 
+def test_what_a_filter_does_not_limit_says_so() -> None:
+    filtered = replace(snapshot(Stats(n=40)), query=Query(filter="model:x"))
+    tiles = by_key(figures_of(filtered, MonitorSettings()))
+    assert tiles["today"].note == tiles["month"].note == "all, unfiltered"
+
+
 def test_few_samples_are_marked_and_nothing_known_is_not_zero() -> None:
     few = by_key(figures_of(snapshot(Stats(n=3, latency=Sketch([1.0] * 3))), MonitorSettings()))
     assert few["latency"].few
-    assert "n=3 few" in few["latency"].note
+    assert few["latency"].samples == "n=3 few"
     assert few["ttft"].value == few["cache"].value == "–"
     assert few["ttft"].verdict == ""
     empty = figures_of(Snapshot(), MonitorSettings())
@@ -267,3 +284,18 @@ def test_the_histogram_counts_each_request_once_and_says_of_how_many_it_is() -> 
     axis = draw(plot, 60, 12).text.splitlines()[-1].split()
     assert len(axis) > 3
     assert set(axis) <= set(plot.names)
+
+
+def test_bars_of_the_histogram_stand_side_by_side_and_name_their_range() -> None:
+    assert bars((1.0, 2.0), 10, 0, 2) == [1.0, 1.0, None, None, None, 2.0, 2.0, None, None, None]
+    assert bars((1.0, 2.0), 10, 1, 2) == [None, None, 1.0, 1.0, None, None, None, 2.0, 2.0, None]
+    assert bars((1.0, 2.0, 3.0), 3, 1, 2) == [1.0, 2.0, 3.0]
+    assert bars((), 3, 0, 2) == [None, None, None]
+    sizes = sizes_of([(100, 1), (100, 5), (130, None)], 20)
+    plot = histogram(replace(snapshot(Stats(n=3)), sizes=sizes), MonitorSettings())
+    assert plot.readings[0] == "1 tokens"
+    assert plot.readings[-1] == "128 to 191 tokens"
+    assert [series.values[-2:] for series in plot.series] == [(2.0, 1.0), (0.0, 0.0)]
+    picture = draw(plot, 60, 10, 0)
+    assert "█" in picture.text
+    assert "▒" in picture.text

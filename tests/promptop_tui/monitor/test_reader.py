@@ -86,7 +86,11 @@ def test_one_look_brings_window_rows_and_money(hour: Path) -> None:
         assert found.previous is not None
         assert found.previous.n == 24
         assert found.spend is not None
-        assert found.spend.today == pytest.approx(49 * 0.01)
+        assert found.spend.today.cost_usd == found.spend.month.cost_usd == pytest.approx(49 * 0.01)
+        assert sum(hour or 0 for hour in found.spend.hours) == pytest.approx(49 * 0.01)
+        assert sum(day or 0 for day in found.spend.days) == pytest.approx(49 * 0.01)
+        assert found.spend.hours[-1] is None  # still to come
+        assert found.spend.yesterday is found.spend.month_before is None  # the log began today
         ids = [each.id for each in found.fresh]
         assert ids == sorted(ids)
         assert len(ids) == 54

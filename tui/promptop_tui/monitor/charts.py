@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from promptop import figures
-from promptop_tui.monitor.figures import spent
+from promptop_tui.monitor.figures import MONTH_S, spent
 from promptop_tui.monitor.sizes import histogram
 from promptop_tui.widgets.plot import Mark, Plot, Series
 
@@ -115,9 +115,6 @@ def _spend(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     return _by_group(snapshot, "spend", lambda stats: stats.cost_usd, "usd", note, "no priced requests in this window")
 
 
-_MONTH_S = 30.4375 * 86_400
-
-
 def _cumulative(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     total = 0.0
     sums: list[float | None] = []
@@ -125,7 +122,7 @@ def _cumulative(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     for index, amount in enumerate(snapshot.series(lambda stats: stats.cost_usd, absent=0.0)):
         total += amount or 0.0
         sums.append(None if amount is None or index > now else total)
-    share = settings.budget_usd_month * snapshot.query.span.seconds / _MONTH_S
+    share = settings.budget_usd_month * snapshot.query.span.seconds / MONTH_S
     return _with(
         _frame(snapshot, "spend, running total"),
         series=(Series("spent", tuple(sums), "cost"),),

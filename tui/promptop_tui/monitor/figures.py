@@ -1,43 +1,54 @@
-"""The six figures at the top of the monitor: a pure function of the snapshot and the targets in the settings."""
+"""The ten figures at the top of the monitor: a pure function of the snapshot and the targets in the settings."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from promptop import figures
 
 if TYPE_CHECKING:
-    from promptop.log import Stats
+    from promptop.log import Stats, Window
     from promptop.settings import MonitorSettings
     from promptop_tui.monitor.snapshot import Snapshot
+    from promptop_tui.monitor.spending import Spend
 
 Verdict = Literal["", "met", "missed"]
 SIGNS: dict[Verdict, str] = {"": " ", "met": "✓", "missed": "✗"}
-
+MONTH_S = 30.4375 * 86_400
+"""Seconds of a month on average: what a window's share of the budget is taken of."""
 
 _NAMES = (
     ("latency", "p95 latency", "p95"),
     ("ttft", "p95 TTFT", "TTFT"),
     ("cache", "cache hits", "hits"),
+    ("cached", "provider-cached", "cached"),
+    ("errors", "errors", "err"),
     ("spend", "spend", "spend"),
+    ("today", "today", "today"),
+    ("month", "month, projected", "month"),
     ("rate", "requests/s", "req/s"),
-    ("errors", "errors", "errors"),
+    ("tokens", "tokens/s", "tok/s"),
 )
+_TITLES = {key: (title, short) for key, title, short in _NAMES}
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One tile: a figure, how sure it is, how it moved and whether it meets its target."""
+    """One tile: a figure, of how many samples, how it moved and whether it meets its target."""
 
     key: str
     title: str
     short: str
     value: str
+    samples: str = ""
+    """``n=812``, with a mark where that is too few."""
     note: str = ""
     verdict: Verdict = ""
     target: str = ""
     change: str = ""
+    """Against the window before; for today and the month against the day and the month before."""
     few: bool = False
     """Too few samples to trust: shown greyed."""
     spark: tuple[float | None, ...] = ()
@@ -50,54 +61,68 @@ class Figure:
 
 def figures_of(snapshot: Snapshot, settings: MonitorSettings) -> tuple[Figure, ...]:
     """Return the tiles of a snapshot; without a window, all of them are unknown."""
-    if snapshot.window is None:
+    window = snapshot.window
+    if window is None:
         return tuple(Figure(key, title, short, figures.UNKNOWN) for key, title, short in _NAMES)
-    now, before = snapshot.window.total, snapshot.previous
+    now, before = window.total, snapshot.previous
+    money = snapshot.spend
     return (
-        _percentile(snapshot, "latency", settings.slo_latency_s),
-        _percentile(snapshot, "ttft", settings.slo_ttft_s),
-        _cache(snapshot, now, before, settings.slo_cache_hits),
-        _spend(snapshot, now, before, settings.budget_usd_month),
-        _rate(snapshot, now, before),
+        _percentile(snapshot, window, "latency", settings.slo_latency_s),
+        _percentile(snapshot, window, "ttft", settings.slo_ttft_s),
+        _share(snapshot, "cache", lambda stats: stats.hit_ratio, now.lookups, settings.slo_cache_hits),
+        _share(snapshot, "cached", lambda stats: stats.cached_share, now.n, 0.0),
         _errors(snapshot, now, before, settings.slo_error_rate),
+        _spend(snapshot, now, before, settings.budget_usd_month),
+        _today(money, settings.budget_usd_month, filtered=bool(snapshot.query.filter)),
+        _month(money, settings.budget_usd_month, filtered=bool(snapshot.query.filter)),
+        _rate(snapshot, "rate", lambda stats: stats.n),
+        _rate(snapshot, "tokens", lambda stats: stats.input_tokens + stats.output_tokens),
     )
 
 
-def _percentile(snapshot: Snapshot, which: Literal["latency", "ttft"], target: float) -> Figure:
-    if snapshot.window is None:
-        raise ValueError("a percentile needs a window")
-    sketch = getattr(snapshot.window.total, which)
+def _tile(key: str, value: str, n: float, **parts: object) -> Figure:
+    few = bool(parts.get("few")) and n > 0
+    return Figure(key, *_TITLES[key], value, f"n={figures.count(n)}{' few' if few else ''}", **parts)  # type: ignore[arg-type]
+
+
+def _judged(value: float | None, target: float, *, at_least: bool = False) -> Verdict:
+    if value is None or not target:
+        return ""
+    return "met" if (value >= target if at_least else value <= target) else "missed"
+
+
+def _percentile(snapshot: Snapshot, window: Window, which: Literal["latency", "ttft"], target: float) -> Figure:
+    sketch = getattr(window.total, which)
     value = sketch.quantile(0.95)
     before = getattr(snapshot.previous, which).quantile(0.95) if snapshot.previous else None
-    few = sketch.n < figures.FEW
-    p50 = figures.seconds(sketch.quantile(0.5))
-    return Figure(
+    return _tile(
         which,
-        "p95 latency" if which == "latency" else "p95 TTFT",
-        "p95" if which == "latency" else "TTFT",
         figures.seconds(value),
-        f"n={figures.count(sketch.n)}{' few' if few and sketch.n else ''} · p50 {p50}",
-        "" if value is None or not target else "met" if value <= target else "missed",
-        f"≤{target:g}s",
-        figures.change(value, before),
-        few,
-        snapshot.series(lambda stats: getattr(stats, which).quantile(0.95)),
+        sketch.n,
+        note=f"p50 {figures.seconds(sketch.quantile(0.5))}, p99 {figures.seconds(sketch.quantile(0.99))}",
+        verdict=_judged(value, target),
+        target=f"≤{target:g}s" if target else "",
+        change=figures.change(value, before),
+        few=sketch.n < figures.FEW,
+        spark=snapshot.series(lambda stats: getattr(stats, which).quantile(0.95)),
     )
 
 
-def _cache(snapshot: Snapshot, now: Stats, before: Stats | None, target: float) -> Figure:
-    ratio = now.hit_ratio
-    return Figure(
-        "cache",
-        "cache hits",
-        "hits",
-        figures.share(ratio),
-        f"n={figures.count(now.lookups)} · provider {figures.share(now.cached_share)}",
-        "" if ratio is None or not target else "met" if ratio >= target else "missed",
-        f"≥{target * 100:g}%",
-        figures.change(ratio, before.hit_ratio if before else None),
-        now.lookups < figures.FEW,
-        snapshot.series(lambda stats: stats.hit_ratio),
+def _share(snapshot: Snapshot, key: str, value: Callable[[Stats], float | None], samples: int, target: float) -> Figure:
+    assert snapshot.window is not None
+    total = snapshot.window.total
+    share = value(total)
+    levels = " ".join(f"{level} {figures.count(hits)}" for level, hits in total.hits_by_level.items())
+    return _tile(
+        key,
+        figures.share(share),
+        samples,
+        note=(levels or "no hits") if key == "cache" else f"of {figures.count(total.input_tokens)} input tokens",
+        verdict=_judged(share, target, at_least=True),
+        target=f"≥{target * 100:g}%" if target else "",
+        change=figures.change(share, value(snapshot.previous) if snapshot.previous else None),
+        few=samples < figures.FEW,
+        spark=snapshot.series(value),
     )
 
 
@@ -108,55 +133,93 @@ def spent(stats: Stats) -> str:
     return ("≈ " if stats.estimated else "") + figures.usd(stats.cost_usd)
 
 
+def _unpriced(stats: Stats) -> str:
+    return f"{figures.count(stats.unpriced)} unpriced" if stats.unpriced else ""
+
+
 def _spend(snapshot: Snapshot, now: Stats, before: Stats | None, budget: float) -> Figure:
-    spend = snapshot.spend
-    projected = spend.projected if spend else None
-    notes = [f"{figures.count(now.unpriced)} unpriced"] if now.unpriced else []
-    notes.append(f"month→{figures.usd(projected)}")
-    if spend:
-        notes.append(f"today {figures.usd(spend.today)}")
-    return Figure(
-        "spend",
-        "spend",
+    share = budget * snapshot.query.span.seconds / MONTH_S
+    saved = f"saved {figures.usd(now.saved_usd)}" if now.saved_pico else ""
+    return _tile(
         "spend",
         spent(now),
-        " · ".join(notes),
-        "" if not budget or projected is None else "met" if projected <= budget else "missed",
-        f"≤{figures.usd(budget)}/mo" if budget else "",
-        figures.change(now.cost_usd, before.cost_usd if before else None),
-        False,
-        snapshot.series(lambda stats: stats.cost_usd, absent=0.0),
+        now.n - now.unpriced,
+        note=", ".join(filter(None, (_unpriced(now), saved))),
+        verdict=_judged(now.cost_usd, share),
+        target=f"≤{figures.usd(share)}" if share else "",
+        change=figures.change(now.cost_usd, before.cost_usd if before else None),
+        spark=snapshot.series(lambda stats: stats.cost_usd, absent=0.0),
     )
 
 
-def _rate(snapshot: Snapshot, now: Stats, before: Stats | None) -> Figure:
+def _whole(filtered: bool) -> str:
+    """Say that a figure is of the whole log although a filter holds for those beside it."""
+    return "all, unfiltered" if filtered else ""
+
+
+def _today(spend: Spend | None, budget: float, *, filtered: bool) -> Figure:
+    if spend is None:
+        return Figure("today", *_TITLES["today"], figures.UNKNOWN)
+    share = budget / spend.month_days
+    then = f"yesterday by now {figures.usd(spend.yesterday)}" if spend.yesterday is not None else ""
+    return _tile(
+        "today",
+        spent(spend.today),
+        spend.today.n - spend.today.unpriced,
+        note=_whole(filtered) or then,
+        verdict=_judged(spend.today.cost_usd, share),
+        target=f"≤{figures.usd(share)}" if share else "",
+        change=figures.change(spend.today.cost_usd, spend.yesterday),
+        spark=spend.hours,
+    )
+
+
+def _month(spend: Spend | None, budget: float, *, filtered: bool) -> Figure:
+    if spend is None:
+        return Figure("month", *_TITLES["month"], figures.UNKNOWN)
+    rough = "≈ " if spend.projected is not None else ""
+    return _tile(
+        "month",
+        rough + figures.usd(spend.projected),
+        spend.month.n - spend.month.unpriced,
+        note=_whole(filtered) or f"so far {figures.usd(spend.month.cost_usd)}",
+        verdict=_judged(spend.projected, budget),
+        target=f"≤{figures.usd(budget)}" if budget else "",
+        change=figures.change(spend.projected, spend.month_before),
+        spark=spend.days,
+    )
+
+
+def _rate(snapshot: Snapshot, key: str, value: Callable[[Stats], float]) -> Figure:
+    assert snapshot.window is not None
+    now, before = snapshot.window.total, snapshot.previous
     elapsed = max((min(snapshot.until_ms, snapshot.now_ms) - snapshot.since_ms) / 1000, 1.0)
-    tokens = (now.input_tokens + now.output_tokens) / elapsed
-    return Figure(
-        "rate",
-        "requests/s",
-        "req/s",
-        figures.rate(now.n / elapsed),
-        f"n={figures.count(now.n)} · {figures.rate(tokens)} tok/s",
-        change=figures.change(now.n, before.n if before else None),
-        spark=snapshot.series(lambda stats: stats.n, absent=0.0),
+    note = ""
+    if key == "tokens":
+        note = f"in {figures.rate(now.input_tokens / elapsed)}, out {figures.rate(now.output_tokens / elapsed)}"
+    elif now.cancelled or now.rate_limited:
+        note = f"{figures.count(now.cancelled)} cancelled, {figures.count(now.rate_limited)} × 429"
+    return _tile(
+        key,
+        figures.rate(value(now) / elapsed),
+        now.n,
+        note=note,
+        change=figures.change(value(now), value(before) if before else None),
+        spark=snapshot.series(value, absent=0.0),
     )
 
 
 def _errors(snapshot: Snapshot, now: Stats, before: Stats | None, target: float) -> Figure:
     value = now.error_rate
-    parts = [f"n={figures.count(now.ok + now.errors)}", f"{figures.count(now.errors)} failed"]
-    if now.rate_limited:
-        parts.append(f"{figures.count(now.rate_limited)} × 429")
-    return Figure(
-        "errors",
-        "errors",
+    limited = f", {figures.count(now.rate_limited)} × 429" if now.rate_limited else ""
+    return _tile(
         "errors",
         figures.share(value),
-        " · ".join(parts),
-        "" if value is None or not target else "met" if value <= target else "missed",
-        f"≤{target * 100:g}%",
-        figures.change(value, before.error_rate if before else None),
-        now.ok + now.errors < figures.FEW,
-        snapshot.series(lambda stats: stats.errors, absent=0.0),
+        now.ok + now.errors,
+        note=f"{figures.count(now.errors)} failed{limited}",
+        verdict=_judged(value, target),
+        target=f"≤{target * 100:g}%" if target else "",
+        change=figures.change(value, before.error_rate if before else None),
+        few=now.ok + now.errors < figures.FEW,
+        spark=snapshot.series(lambda stats: stats.errors, absent=0.0),
     )

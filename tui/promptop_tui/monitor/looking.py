@@ -10,6 +10,7 @@ from textual.containers import Vertical
 from textual.reactive import reactive, var
 
 from promptop_tui.monitor.charts import KINDS
+from promptop_tui.monitor.sizes import bounds_of
 from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
 
 VIEWS = {
@@ -94,6 +95,9 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     first_chart: reactive[int] = reactive(0)
     log_scale: reactive[bool] = reactive(False)
     cursor: reactive[int | None] = reactive(None)
+    """Bucket of time that is read on the charts."""
+    bar: reactive[int | None] = reactive(None)
+    """Bar that is read on the histogram."""
     speed: reactive[int] = reactive(0)
     """Seconds of the log that a replay shows in a second; 0: none runs."""
     zoomed: reactive[bool] = reactive(False, toggle_class="-zoom")
@@ -144,7 +148,10 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
             self.asked = replace(self.asked, until_ms=until)
 
     def action_moment(self) -> None:
-        """Show the requests of the moment that is read on the chart."""
+        """Show the requests of the moment, or of the bar, that is read on the chart."""
+        if self._reads_bars and self.bar is not None:
+            self._sizes_of_bar()
+            return
         if self.cursor is None or self.shown.window is None:
             self.tell("No moment is read on a chart.", "Choose one with ← and → or a click, then press d.")
             return
@@ -174,7 +181,29 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         """Switch the latency axis between linear and logarithmic."""
         self.log_scale = not self.log_scale
 
+    @property
+    def _reads_bars(self) -> bool:
+        """Whether the first chart that is shown is the histogram: the keys then read its bars."""
+        return KINDS[self.first_chart].key == "sizes"
+
     def action_cursor(self, by: int) -> None:
-        """Read the values of a bucket earlier or later; from the newest at first."""
+        """Read the values of a bucket earlier or later, from the newest at first; on the histogram those of a bar."""
+        sizes = self.shown.sizes
+        if self._reads_bars:
+            last = len(sizes.input) - 1 if sizes is not None else -1
+            if last >= 0:
+                self.bar = (0 if by > 0 else last) if self.bar is None else max(0, min(self.bar + by, last))
+            return
         last = self.asked.span.buckets - 1
         self.cursor = last if self.cursor is None else max(0, min(self.cursor + by, last))
+
+    def _sizes_of_bar(self) -> None:
+        """Show the requests of the bar that is read: by input, or by output where no request has such an input."""
+        sizes, bar = self.shown.sizes, self.bar
+        if sizes is None or bar is None or bar >= len(sizes.input):
+            return
+        low, high = bounds_of(sizes.first + bar)
+        field = "in" if sizes.input[bar] else "out"
+        window = (self.shown.since_ms, self.shown.until_ms)
+        name = f"{field} {low:,} to {high:,} tokens" if high > low else f"{field} {low:,} tokens"
+        self.asked = replace(self.asked, moment_ms=window, view=name, view_terms=f"{field}:{low}..{high}")

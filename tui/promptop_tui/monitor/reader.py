@@ -23,7 +23,8 @@ from promptop_tui.monitor import errands
 from promptop_tui.monitor.alarms import AlarmNews, Alarms
 from promptop_tui.monitor.breakdown import Breakdown
 from promptop_tui.monitor.errands import BUDGET_S, PAGE, Findings, OlderRows, RowFound, compiled
-from promptop_tui.monitor.snapshot import Query, Snapshot, Spend, month_bounds, project
+from promptop_tui.monitor.snapshot import Query, Snapshot
+from promptop_tui.monitor.spending import Spend, read_spend
 
 if TYPE_CHECKING:
     from promptop.log import LogReader, StoredRow, Window
@@ -37,6 +38,8 @@ FEW_ENOUGH = 300_000
 HOLD_MS = 2_000
 _SHARE = 20
 _SPEND_S = 15.0
+_SPEND_ROWS = 500
+"""Today and the month are read again after so many seconds, or so many new rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ class MonitorReader:
         self._mark: tuple[int, ...] | None = None
         self._stale = True
         self._next_window = 0.0
-        self._next_spend = 0.0
+        self._next_spend = self._spend_rests = 0.0
+        self._spent_rows = 0
         self._held = False
         self._alarms = alarms(deliver) if alarms is not None else None
 
@@ -314,11 +318,14 @@ class MonitorReader:
             reads += 1
         took = perf_counter() - started
         self._next_window = monotonic() + took * _SHARE
-        if monotonic() >= self._next_spend:
+        rows, elapsed = sum(self._mark or ()), monotonic()
+        grown = abs(rows - self._spent_rows) > _SPEND_ROWS and elapsed >= self._spend_rests
+        if elapsed >= self._next_spend or grown:
             started = perf_counter()
-            spend = self._spend(log, now_ms)
-            reads += 3
-            self._next_spend = monotonic() + max(_SPEND_S, (perf_counter() - started) * _SHARE)
+            spend = read_spend(log, now_ms)
+            reads += 4
+            self._spent_rows, self._spend_rests = rows, monotonic() + (perf_counter() - started) * _SHARE
+            self._next_spend = max(self._spend_rests, elapsed + _SPEND_S)
         return window, previous, spend, unfiltered, reads
 
     def _sizes(self, log: LogReader, since: int, until: int, query: Query, *, unfiltered: bool) -> TokenSizes | None:
@@ -331,16 +338,6 @@ class MonitorReader:
         found = sizes_of(log.tokens(since, until, COUNTED, where), COUNTED)
         self._next_window += (perf_counter() - started) * _SHARE
         return found
-
-    def _spend(self, log: LogReader, now_ms: int) -> Spend:
-        today, month, _ = month_bounds(now_ms)
-        span = log.span()
-        spent = log.window(month, now_ms + 1, by=()).total.cost_usd
-        return Spend(
-            today=log.window(today, now_ms + 1, by=()).total.cost_usd,
-            month=spent,
-            projected=project(spent, span[0] if span else None, now_ms),
-        )
 
     def _rows(
         self, log: LogReader, query: Query, *, restart: bool

@@ -21,18 +21,18 @@ CAP = 20_000
 COLUMNS: tuple[Column, ...] = (
     Column("time", "time", 11, right=True),
     Column("mark", "", 1),
-    Column("model", "model", 12, grows=True),
+    Column("model", "model", 12, grows=True, most=26),
     Column("status", "status", 9),
     Column("input", "in", 5, rank=4, right=True),
     Column("output", "out", 5, rank=3, right=True),
     Column("ttft", "TTFT", 7, rank=2, right=True),
     Column("total", "total", 7, right=True),
     Column("cost", "cost", 10, rank=1, right=True),
-    Column("cache", "cache", 7, rank=5),
+    Column("cache", "cache", 8, rank=5),
     Column("tps", "tok/s", 6, rank=7, right=True),
-    Column("app", "app", 12, rank=6),
-    Column("prompt", "prompt", 16, rank=8),
-    Column("server", "server", 20, rank=9),
+    Column("app", "app", 12, rank=6, most=18),
+    Column("prompt", "prompt", 16, rank=8, most=28),
+    Column("server", "server", 20, rank=9, most=30),
     Column("id", "id", 8, rank=10, right=True),
 )
 

@@ -29,6 +29,7 @@ from promptop_tui.monitor.breakdown import Breakdown
 from promptop_tui.monitor.charts import KINDS
 from promptop_tui.monitor.errands import Findings, OlderRows, RowFound
 from promptop_tui.monitor.figures import figures_of
+from promptop_tui.monitor.looking import VIEWS
 from promptop_tui.monitor.opening import Opening
 from promptop_tui.monitor.reader import Answer, MonitorReader, Trouble
 from promptop_tui.monitor.requests import RequestTable
@@ -159,7 +160,8 @@ class MonitorPane(Opening):
         compact = height < 30 or width < 100
         self.set_class(compact, "-compact")
         self.set_class(height < 16, "-tiny")
-        self.set_class(Tiles.columns_for(width - 2) == 2, "-two-columns")
+        self.tiles.lines = 1 if compact else 4 if width >= 130 and height >= 45 else 3
+        self.tiles.most = 6 if height < 16 else 10
         self._chart_count = 1 if width < 100 else 2 if width < 150 else 3
         self._show_charts()
 
@@ -241,8 +243,8 @@ class MonitorPane(Opening):
             if self.log_scale and plot.unit == "seconds":
                 plot = replace(plot, log=True)
             chart.plot = plot
-            reads = self.cursor is not None and self.cursor < plot.buckets and not plot.names
-            chart.cursor = self.cursor if reads else None
+            place = self.bar if plot.names else self.cursor
+            chart.cursor = place if place is not None and place < plot.buckets else None
 
     def watch_first_chart(self) -> None:
         """Show other charts."""
@@ -276,6 +278,10 @@ class MonitorPane(Opening):
 
     def watch_cursor(self) -> None:
         """Read another moment."""
+        self._show_charts()
+
+    def watch_bar(self) -> None:
+        """Read another bar."""
         self._show_charts()
 
     # Rows
@@ -319,21 +325,21 @@ class MonitorPane(Opening):
 
     @on(Chart.Picked)
     def _on_picked(self, message: Chart.Picked) -> None:
-        if message.chart.plot is not None and not message.chart.plot.names:  # a bucket of sizes is no moment
+        if message.chart.plot is not None and message.chart.plot.names:  # a bar of sizes is no moment
+            self.bar = message.bucket
+        else:
             self.cursor = message.bucket
 
     def action_back(self) -> None:
         """Close what was opened last: filter line, reading, zoom, then the filter itself."""
         if self.has_class("-filtering"):
             self._close_filter()
-        elif self.cursor is not None:
-            self.cursor = None
+        elif self.cursor is not None or self.bar is not None:
+            self.cursor = self.bar = None
         elif self.zoomed:
             self.zoomed = False
         elif self.asked.moment_ms is not None:
-            view, terms = (
-                ("", "") if self.asked.view in ("burst", "misses") else (self.asked.view, self.asked.view_terms)
-            )
+            view, terms = ("", "") if self.asked.view not in VIEWS else (self.asked.view, self.asked.view_terms)
             self.asked = replace(self.asked, moment_ms=None, view=view, view_terms=terms)
         elif self.asked.view:
             self.asked = replace(self.asked, view="", view_terms="")

@@ -65,6 +65,16 @@ def _steps(sizes: Iterable[int]) -> Counter[int]:
     return Counter(bisect_right(BOUNDS, size) - 1 for size in sizes if size >= 0)
 
 
+def _reading(index: int) -> str:
+    low, high = bounds_of(index)
+    return f"{low:,} tokens" if high == low else f"{low:,} to {high:,} tokens"
+
+
+def bounds_of(index: int) -> tuple[int, int]:
+    """Return the smallest and the largest number of tokens of a step; the last step has no end."""
+    return BOUNDS[index], BOUNDS[index + 1] - 1 if index + 1 < len(BOUNDS) else 10**12
+
+
 def histogram(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     """Return the chart."""
     sizes = snapshot.sizes
@@ -74,14 +84,16 @@ def histogram(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     note = f"from {which} {sizes.rows:,} rows"
     for name, median in (("in", sizes.median_input), ("out", sizes.median_output)):
         note += f" · median {name} {figures.count(median)}" if median is not None else ""
-    names = tuple(figures.count(BOUNDS[index]) for index in range(sizes.first, sizes.first + len(sizes.input)))
+    steps = range(sizes.first, sizes.first + len(sizes.input))
+    names = tuple(figures.count(BOUNDS[index]) for index in steps)
     return Plot(
         "tokens a request",
         series=(
             Series("input", tuple(map(float, sizes.input)), "series-1"),
-            Series("output", tuple(map(float, sizes.output)), "series-2", "o"),
+            Series("output", tuple(map(float, sizes.output)), "series-2"),
         ),
         note=note,
         names=names,
+        readings=tuple(_reading(index) for index in steps),
         empty="no request with known tokens in this window",
     )

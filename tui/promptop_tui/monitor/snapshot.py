@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from promptop.log import Stats, StoredRow, Window
     from promptop_tui.monitor.sizes import TokenSizes
+    from promptop_tui.monitor.spending import Spend
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +73,6 @@ class Query:
         return last - self.span.seconds * 1000, last
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
-    """Money beyond the window: since local midnight, since the first of the month, and where the month is heading."""
-
-    today: float = 0.0
-    month: float = 0.0
-    projected: float | None = None
-    """Month so far, and as much an hour as since its first request until it ends; None in the first ten minutes."""
-
-
 State = Literal["loading", "ok", "empty", "problem"]
 
 
@@ -141,23 +131,3 @@ class Snapshot:
             if 0 <= index < len(out) and group in groups:
                 out[index] = value(groups[group])
         return tuple(out)
-
-
-def month_bounds(now_ms: int) -> tuple[int, int, int]:
-    """Return the starts of the local day and month and the end of the month, Unix milliseconds."""
-    now = datetime.fromtimestamp(now_ms / 1000)
-    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    first = today.replace(day=1)
-    after = datetime(first.year + first.month // 12, first.month % 12 + 1, 1)
-    return round(today.timestamp() * 1000), round(first.timestamp() * 1000), round(after.timestamp() * 1000)
-
-
-def project(month_usd: float, first_ms: int | None, now_ms: int) -> float | None:
-    """Return what the month will have cost if spending goes on as since its first request; None if that is too new."""
-    _, start, end = month_bounds(now_ms)
-    if first_ms is None:
-        return None
-    elapsed = now_ms - max(start, first_ms)
-    if elapsed < 600_000:
-        return None
-    return month_usd + month_usd / elapsed * max(end - now_ms, 0)

@@ -1,9 +1,9 @@
-"""Paints the figures: a block of four lines each where there is room, a line each where there is little."""
+"""Paints the ten figures: blocks of three or four lines where there is room, a line each where there is little."""
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -14,12 +14,14 @@ from textual.widget import Widget
 from promptop_tui.monitor.figures import Figure
 from promptop_tui.widgets.sparkline import spark
 
-BLOCK = 4
-"""Lines of a tile that shows everything."""
+if TYPE_CHECKING:
+    from textual.geometry import Size
+
+_NARROWEST_SPARK = 3
 
 
 class Tiles(Widget):
-    """All figures in one widget: one repaint a refresh."""
+    """All figures in one widget: one repaint a refresh. As high as its lines."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "tiles--title",
@@ -32,46 +34,63 @@ class Tiles(Widget):
     }
 
     figures: reactive[tuple[Figure, ...]] = reactive(())
+    lines: reactive[int] = reactive(3, layout=True)
+    """Lines of a tile: 4 with its note, 3 without, 1 for value, verdict, change, samples and what is left of a line."""
+    most: reactive[int] = reactive(10, layout=True)
+    """Tiles that are shown, from the first on."""
 
     @staticmethod
-    def columns_for(width: int) -> int:
-        """Return how many tiles stand side by side in ``width`` cells."""
-        return 6 if width >= 108 else 3 if width >= 57 else 2
+    def columns_for(width: int, lines: int) -> int:
+        """Return how many tiles of so many lines stand side by side in ``width`` cells."""
+        if lines > 1:
+            return 10 if width >= 260 else 5 if width >= 95 else 3
+        return max(2, min(width // 26, 5))
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Return the height that the tiles take."""
+        return math.ceil(self.most / self.columns_for(width, self.lines)) * self.lines
 
     def render_line(self, y: int) -> Strip:
         """Return line ``y`` of all tiles of its row."""
         width = self.size.width
-        columns = self.columns_for(width)
-        rows = math.ceil(len(self.figures) / columns) or 1
-        lines = BLOCK if self.size.height >= rows * BLOCK else 1
-        row, line = divmod(y, lines)
-        shown = self.figures[row * columns : (row + 1) * columns]
+        columns = self.columns_for(width, self.lines)
+        row, line = divmod(y, self.lines)
+        shown = self.figures[: self.most][row * columns : (row + 1) * columns]
         each = width // columns
         segments: list[Segment] = []
         for figure in shown:
-            segments += self._line(figure, line, each - 1, compact=lines == 1)
-            segments.append(Segment(" ", self.rich_style))
+            segments += self._line(figure, line, each - 2)
+            segments.append(Segment("  ", self.rich_style))
         return Strip(segments).adjust_cell_length(width, self.rich_style)
 
-    def _line(self, figure: Figure, line: int, room: int, *, compact: bool) -> list[Segment]:
+    def _line(self, figure: Figure, line: int, room: int) -> list[Segment]:
         value = "few" if figure.few else "value"
         verdict = figure.verdict or "note"
-        if compact:
-            samples = figure.note.split(" · ", 1)[0]
-            tail = f"{figure.change} {samples}".strip()
+        if self.lines == 1:
             parts = [
                 (f"{figure.short} ", "title"),
                 (figure.value, value),
-                (f" {figure.sign} ", verdict),
-                (tail, "note"),
+                (f" {figure.sign}" if figure.verdict else "", verdict),
             ]
+            rest = room - sum(cell_len(text) for text, _ in parts) - 1
+            for text in filter(None, (figure.change, figure.samples)):
+                if cell_len(text) <= rest:  # half a number would be another one
+                    parts.append((f" {text}", "note"))
+                    rest -= cell_len(text) + 1
+            if rest >= _NARROWEST_SPARK:
+                parts.append((" " + spark(figure.spark, rest), "spark"))
         elif line == 0:
             verdict_text = f"{figure.sign} {figure.target}" if figure.verdict else figure.target
-            gap = " " * max(room - cell_len(figure.title) - cell_len(verdict_text), 1)
-            parts = [(figure.title, "title"), (gap, "note"), (verdict_text, verdict)]
+            parts = [(figure.title, "title"), *_apart(figure.title, verdict_text, room), (verdict_text, verdict)]
         elif line == 1:
-            parts = [(figure.value, value), (f"  {figure.change}", "note")]
-        elif line == 2:
+            left = f"{figure.value}  {figure.change}"
+            parts = [
+                (figure.value, value),
+                (f"  {figure.change}", "note"),
+                *_apart(left, figure.samples, room),
+                (figure.samples, "note"),
+            ]
+        elif line == 2 and self.lines == 4:
             parts = [(figure.note, "note")]
         else:
             parts = [(spark(figure.spark, room), "spark")]
@@ -87,3 +106,8 @@ class Tiles(Widget):
             room -= cell_len(shown)
         out.append(Segment(" " * max(room, 0), self.rich_style))
         return out
+
+
+def _apart(left: str, right: str, room: int) -> list[tuple[str, str]]:
+    """Return the blanks that put ``right`` at the end of a line."""
+    return [(" " * max(room - cell_len(left) - cell_len(right), 1), "note")]

@@ -178,7 +178,7 @@ class Chart(Widget):
         if reading is not None:
             parts.append((f"  {self.moment(reading)}", "cursor"))
         for index, series in enumerate(plot.series):
-            symbol = FILLS[index % len(FILLS)] if plot.stacked else SYMBOLS[series.mark]
+            symbol = FILLS[index % len(FILLS)] if plot.filled else SYMBOLS[series.mark]
             value = series.values[reading] if reading is not None and reading < len(series.values) else None
             shown = f" {plot.format(value)}" if reading is not None else ""
             parts += [("  ", ""), (symbol, series.role), (f" {clean_line(series.name, 24)}{shown}", "")]
@@ -191,13 +191,13 @@ class Chart(Widget):
         return _fit([Segment(text, self._style(role)) for text, role in parts], width)
 
     def moment(self, bucket: int) -> str:
-        """Return the local time at which ``bucket`` starts."""
+        """Return the local time at which ``bucket`` starts, or its name."""
         from datetime import datetime
 
         if self.plot is None:
             return ""
         if self.plot.names:
-            return self.plot.names[bucket]
+            return (self.plot.readings or self.plot.names)[bucket]
         start = datetime.fromtimestamp(self.plot.since_s + bucket * self.plot.step_s)
         return f"{start:%d %b %H:%M}" if self.plot.step_s >= 600 else f"{start:%H:%M:%S}"
 

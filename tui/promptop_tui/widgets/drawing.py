@@ -20,6 +20,7 @@ from promptop_tui.widgets.plot import (
     Picture,
     Plot,
     Run,
+    bars,
     column_of,
     log_ticks,
     spread,
@@ -105,19 +106,21 @@ def _draw(plot: Plot, width: int, height: int, cursor: int | None) -> Picture:
     order = range(len(layers))
     for index in reversed(order) if plot.stacked else order:
         series = plot.series[index]
-        symbol = FILLS[index % len(FILLS)] if plot.stacked else _MARKERS.get(series.mark, series.mark)
+        symbol = FILLS[index % len(FILLS)] if plot.filled else _MARKERS.get(series.mark, series.mark)
         marker = plotext.marker(symbol, _pixel(plotext, series.role))
-        _add(figure, spread(layers[index], columns), marker, plot, scale, joined=series.mark in _MARKERS)
+        layer = layers[index]
+        values = bars(layer, columns, index, len(layers)) if plot.names else spread(layer, columns)
+        _add(figure, values, marker, plot, scale, joined=series.mark in _MARKERS)
     drawn: str = figure.build().string()
     return Picture(width, height, tuple(_split(drawn, width, height)), left, columns)
 
 
 def _add(figure: Any, values: Sequence[float | None], marker: Any, plot: Plot, scale: Any, *, joined: bool) -> None:
-    shown = [(x, scale(y)) for x, y in enumerate(values) if y is not None and (y > 0 or not (plot.log or plot.stacked))]
+    shown = [(x, scale(y)) for x, y in enumerate(values) if y is not None and (y > 0 or not (plot.log or plot.filled))]
     if not shown:
         return
     signal = figure.signal([x for x, _ in shown], [y for _, y in shown], marker=marker)
-    if plot.stacked:
+    if plot.filled:
         signal.fillx()
     elif joined:
         signal.lines(True)

@@ -76,12 +76,19 @@ class Plot:
     note: str = ""
     """Shown at the end of the legend."""
     names: tuple[str, ...] = ()
-    """Names of the buckets, where they are no stretches of time."""
+    """Names of the buckets, where they are no stretches of time; such a plot has bars side by side, not lines."""
+    readings: tuple[str, ...] = ()
+    """Names of the buckets in full, for a reader of one; ``names`` where there are none."""
 
     @property
     def buckets(self) -> int:
         """Number of buckets."""
         return max((len(series.values) for series in self.series), default=0)
+
+    @property
+    def filled(self) -> bool:
+        """Whether series are areas, told apart by :data:`FILLS`, and not lines."""
+        return self.stacked or bool(self.names)
 
     @property
     def has_data(self) -> bool:
@@ -129,6 +136,23 @@ def spread(values: tuple[float | None, ...], columns: int) -> list[float | None]
         last = max((column + 1) * count // columns, first + 1)
         known = [value for value in values[first:last] if value is not None]
         out.append(max(known) if known else None)
+    return out
+
+
+def bars(values: tuple[float | None, ...], columns: int, part: int, parts: int) -> list[float | None]:
+    """Return one value a column for bars that stand side by side: ``part`` of ``parts`` in the columns of each bucket.
+
+    A blank column parts the buckets where there is room. With less than a column a bar, each bucket is one bar.
+    """
+    count = len(values)
+    if count and columns // count < parts:
+        return spread(values, columns)
+    out: list[float | None] = [None] * columns
+    for bucket, value in enumerate(values):
+        first, end = bucket * columns // count, (bucket + 1) * columns // count
+        room = end - first - (end - first > parts)
+        for column in range(first + part * room // parts, first + (part + 1) * room // parts):
+            out[column] = value
     return out
 
 

@@ -40,6 +40,8 @@ class Column:
     right: bool = False
     grows: bool = False
     """Takes the room that is left."""
+    most: int = 0
+    """Cells up to which it is widened before that."""
 
 
 def layout(columns: Sequence[Column], width: int) -> list[tuple[int, Column, int]]:
@@ -51,6 +53,10 @@ def layout(columns: Sequence[Column], width: int) -> list[tuple[int, Column, int
     spare = max(width - (sum(column.width + 1 for _, column in kept) - 1), 0)
     growing = [index for index, (_, column) in enumerate(kept) if column.grows]
     widths = [column.width for _, column in kept]
+    for index, (_, column) in enumerate(kept):
+        more = min(max(column.most - column.width, 0), spare)
+        widths[index] += more
+        spare -= more
     if growing:
         widths[growing[0]] += spare
     return [(place, column, cells) for (place, column), cells in zip(kept, widths, strict=True)]
