@@ -216,6 +216,21 @@ def parse_rule(text: str) -> Rule:
     return Rule(text.strip(), check, tuple(sorted(spans, reverse=True)) or (_DEFAULT_S,))
 
 
+def rules_of(text: str, targets: MonitorSettings) -> tuple[Rule, ...]:
+    """Return what of ``--fail-on`` is a rule with its own lengths of time; ``alerts`` is every rule of the settings.
+
+    Empty for a plain check, which is held against the window of the report. Raises :class:`UsageError`.
+    """
+    if text.strip() == "alerts":
+        if not targets.alerts:
+            raise UsageError("There are no alerts in the settings.", '[monitor] alerts = ["p95_ttft>2s over 15m"]')
+        return tuple(parse_rule(rule) for rule in targets.alerts)
+    found = _SHAPE.match(text)
+    if " over " in text or (found and (found[1] in _SPECIAL or found[1].startswith("odd_"))):
+        return (parse_rule(text),)
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """Where a rule stands."""

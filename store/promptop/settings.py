@@ -185,7 +185,7 @@ class MonitorSettings:
     budget_usd_month: float = 0.0
     """Budget of a month in USD; 0 shows none."""
     alerts: tuple[str, ...] = ()
-    """Rules that the open monitor judges: ``p95_ttft>2s over 15m``, ``burn>14.4 over 1h,5m`` (docs/monitor.md)."""
+    """Rules that the app judges while it runs: ``p95_ttft>2s over 15m``, ``burn>14.4 over 1h,5m`` (docs/monitor.md)."""
     alert_command: str = ""
     """Command that is run, with a sentence as its last argument, when an alert begins and when it ends."""
 

@@ -23,6 +23,7 @@ from textual.widgets import ContentSwitcher, Footer
 from textual.worker import get_current_worker
 
 from promptop import settings as settings_room
+from promptop.alerts import Alert
 from promptop.cli.options import AppOptions
 from promptop.errors import PromptopError
 from promptop.safe import clean, clean_line
@@ -103,6 +104,10 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         with Vertical(id="frame"):
             yield TabStrip(f"{profile.name} {profile.base_url}", simulated=self.options.simulated)
             yield ContentSwitcher(id="panes")
+            if self.settings.monitor.alerts:
+                from promptop_tui.watching import AlarmWatch
+
+                yield AlarmWatch(self.context)
             yield Footer(compact=True, show_command_palette=False)
 
     async def on_mount(self) -> None:
@@ -113,6 +118,8 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
 
             self.post_message(messages.OpenInPlayground(parse(self.options.ask).openai()))
         self.watch(self.screen, "focused", self._focus_changed, init=False)
+        for watch in self.query("AlarmWatch"):
+            self.watch(watch, "alerts", self._alerts_changed)
         self._apply_keys()
         self.call_after_refresh(self.counting.start)
         self.set_interval(1.0, self._reload_themes)
@@ -168,6 +175,9 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         return [*super().get_line_filters(), self._control_characters]
 
     _control_characters = ControlCharacters()
+
+    def _alerts_changed(self, alerts: Sequence[Alert]) -> None:
+        self.query_one(TabStrip).firing = sum(alert.firing for alert in alerts)
 
     # Tabs
 

@@ -44,6 +44,8 @@ class TabStrip(Horizontal):
     """One line: name, tabs, endpoint, SIMULATED."""
 
     current: reactive[str] = reactive("editor")
+    firing: reactive[int] = reactive(0)
+    """Alerts that fire."""
 
     def __init__(self, endpoint: str, *, simulated: bool) -> None:
         super().__init__(id="tabs")
@@ -56,6 +58,7 @@ class TabStrip(Horizontal):
         for tab in TABS:
             yield TabLabel(tab)
         yield Static(self._endpoint, id="endpoint", markup=False)
+        yield Static("", id="firing")
         if self._simulated:
             yield Static(" SIMULATED ", id="simulated")
 
@@ -63,3 +66,10 @@ class TabStrip(Horizontal):
         """Mark the tab that is shown, by weight and underline as well as by colour."""
         for label in self.query(TabLabel):
             label.set_class(label.tab == current, "-current")
+
+    def watch_firing(self, firing: int) -> None:
+        """Say how many alerts fire, whatever tab is shown."""
+        if self.is_mounted:
+            found = self.query_one("#firing", Static)
+            found.update(f" ▲ {firing} alert{'s' if firing > 1 else ''} ")
+            found.set_class(firing > 0, "-firing")

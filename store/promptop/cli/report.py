@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from promptop.alerts import Check, parse_check
+from promptop.alerts import Alert, Check, judge, parse_check, rules_of
 from promptop.cli import reporting
 from promptop.cli.options import log_files, settings_of
 from promptop.cli.reporting import Report
@@ -26,6 +26,7 @@ _FORMATS: dict[str, Callable[[Report], str]] = {
     "line": reporting.line_text,
 }
 _NEWEST = 100
+_DAY_MS = 86_400_000
 _MAX_DAYS = 3_700
 
 
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log", type=Path, action="append", metavar="FILE", help="request log or folder of logs; all are added up"
     )
-    parser.add_argument("--since", default="24h", metavar="WHEN", help="24h (default), 7d, today, 2026-11-21T09:30 …")
+    parser.add_argument("--since", metavar="WHEN", help="24h before the end (default), 7d, today, 2026-11-21T09:30 …")
     parser.add_argument("--until", default="now", metavar="WHEN", help="end of the window (default: now)")
     parser.add_argument(
         "--before", metavar="WHEN", help="compare: a window that ends here, as long as the one after (no --since)"
@@ -52,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="CHECK",
-        help="exit 1 if it holds, for example 'p95_ttft>1s'; slo: any target of the settings is missed; repeatable",
+        help="exit 1 if it holds: 'p95_ttft>1s'; 'burn>14.4 over 1h,5m'; slo: any target of the settings is missed; "
+        "alerts: any of its rules fires; repeatable",
     )
 
 
@@ -61,11 +63,12 @@ def run(args: argparse.Namespace) -> int:
     logs = log_files(args.log or ())
     args.log, args.endpoint = None, None
     settings = settings_of(args)
-    checks = [check for text in args.fail_on for check in parse_check(text, settings.monitor)]
+    rules = [rule for text in args.fail_on for rule in rules_of(text, settings.monitor)]
+    plain = [text for text in args.fail_on if not rules_of(text, settings.monitor)]
+    checks = [check for text in plain for check in parse_check(text, settings.monitor)]
     now_ms = time.time_ns() // 1_000_000
-    since, until = moment_ms(args.since, now_ms), moment_ms(args.until, now_ms)
-    if args.until == "now":
-        until += 1  # the end is not included, and a row may be of this millisecond
+    until = moment_ms(args.until, now_ms) + (args.until == "now")  # not included, and a row may be of this millisecond
+    since = until - _DAY_MS if args.since is None else moment_ms(args.since, now_ms)
     if since >= until:
         raise UsageError(f"The window from {args.since} to {args.until} is empty.", "--since must be before --until.")
     for path in logs:
@@ -73,16 +76,18 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
     with LogReader(logs or settings.log_path()) as log:
         if args.before is not None or args.after is not None:
-            return _compare(args, log, until, now_ms, checks)
-        report = read(log, since, until, by=args.by, where=args.filter, top=args.top)
-        if args.format == "html":
-            from promptop.cli.report_page import page
-
-            text = page(log, report)
+            report = _compare(args, log, until, now_ms)
         else:
-            text = _FORMATS[args.format](report)
-    _put(text, args.output)
-    return _judge(report, checks)
+            report = read(log, since, until, by=args.by, where=args.filter, top=args.top)
+            if args.format == "html":
+                from promptop.cli.report_page import page
+
+                text = page(log, report)
+            else:
+                text = _FORMATS[args.format](report)
+            _put(text, args.output)
+        standing, _ = judge(rules, log, until - 1, settings.monitor, {})
+    return max(_judge(report, checks), _judge_rules(standing))
 
 
 def _put(text: str, output: Path | None) -> None:
@@ -95,8 +100,8 @@ def _put(text: str, output: Path | None) -> None:
         raise PromptopError(f"{output} cannot be written ({error.strerror}).", "Choose another file.") from None
 
 
-def _compare(args: argparse.Namespace, log: LogReader, until: int, now_ms: int, checks: list[Check]) -> int:
-    """Print two windows of one length side by side; checks are held against the one after."""
+def _compare(args: argparse.Namespace, log: LogReader, until: int, now_ms: int) -> Report:
+    """Print two windows of one length side by side, and return the one after: checks are held against it."""
     from promptop.cli import report_change
 
     begins = moment_ms(args.after if args.after is not None else args.before, now_ms)
@@ -106,13 +111,21 @@ def _compare(args: argparse.Namespace, log: LogReader, until: int, now_ms: int, 
         raise UsageError(
             "There is nothing to compare.", "--before must not be later than --after, nor that than --until."
         )
-    forms = {"table": report_change.table_text, "json": report_change.json_text}
-    if args.format not in forms:
-        raise UsageError(f"A comparison has no form {args.format}.", "Choose --format table or json.")
     before = read(log, ends - length, ends, by=args.by, where=args.filter, top=args.top)
     after = read(log, begins, until, by=args.by, where=args.filter, top=args.top)
-    _put(forms[args.format](before, after), args.output)
-    return _judge(after, checks)
+    if args.format == "html":
+        text = report_change.html_text(log, before, after)
+    else:
+        forms = {
+            "table": report_change.table_text,
+            "json": report_change.json_text,
+            "csv": report_change.csv_text,
+            "md": report_change.markdown_text,
+            "line": report_change.line_text,
+        }
+        text = forms[args.format](before, after)
+    _put(text, args.output)
+    return after
 
 
 def read(log: LogReader, since_ms: int, until_ms: int, *, by: str, where: str = "", top: int = 0) -> Report:
@@ -162,3 +175,15 @@ def _judge(report: Report, checks: list[Check]) -> int:
             failed += 1
             print(f"promptop report: {check.text}: it is {value:.6g}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _judge_rules(standing: Iterable[Alert]) -> int:
+    """Say of each rule that fires, or whose figure is not known; 1 if any fires."""
+    failed = 0
+    for alert in standing:
+        if alert.value is None:
+            print(f"promptop report: {alert.rule}: not known, not judged", file=sys.stderr)
+        elif alert.firing:
+            failed = 1
+            print(f"promptop report: {alert.rule}: it is {alert.shown}", file=sys.stderr)
+    return failed

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import html
+import io
 import json
 from collections.abc import Callable
 from typing import Any
 
 from promptop import figures
-from promptop.cli.reporting import Report, as_dict, iso, notes_of, title_of
-from promptop.log import Stats
+from promptop.cli.reporting import Report, as_dict, iso, markdown_line, notes_of, title_of
+from promptop.log import LogReader, Stats
 from promptop.log.tables import width
+from promptop.safe import clean_line
 
 _LINES: tuple[tuple[str, Callable[[Stats], float | None], Callable[[float | None], str]], ...] = (
     ("requests", lambda s: s.n, figures.count),
@@ -45,23 +49,85 @@ def json_text(before: Report, after: Report) -> str:
     return json.dumps({**sides, "change": change, "by": after.by}, ensure_ascii=False, indent=1)
 
 
+def _names(before: Report, after: Report) -> list[tuple[str, Callable[[Stats], float | None], Any, Stats, Stats]]:
+    """Return (name, figure, form, stats before, after): each figure of all, then cost a call of groups of both."""
+    out = [(name, value, show, before.total, after.total) for name, value, show in _LINES]
+    earlier = dict(before.groups)
+    _, each, show = _LINES[-1]
+    return out + [
+        (f"a call, {clean_line(name, 40)}", each, show, earlier[name], stats)
+        for name, stats in after.groups
+        if name in earlier
+    ]
+
+
+def _rows(before: Report, after: Report) -> list[tuple[str, str, str, str]]:
+    rows = []
+    for name, value, show, old_stats, new_stats in _names(before, after):
+        old, new = value(old_stats), value(new_stats)
+        rows.append((name, show(old), show(new), figures.change(new, old)))
+    return rows
+
+
+def _notes(before: Report, after: Report) -> list[str]:
+    fewest = min(before.total.latency.n, after.total.latency.n)
+    return [*([f"Percentiles of {fewest} samples only."] if fewest < figures.FEW else []), *notes_of(after)]
+
+
+_HEAD = ("", "before", "after", "change")
+
+
 def table_text(before: Report, after: Report) -> str:
     """Return figure by figure, and the cost a call of each group that both windows have."""
-    rows = [("", "before", "after", "change")]
-    for name, value, show in _LINES:
-        old, new = value(before.total), value(after.total)
-        rows.append((name, show(old), show(new), figures.change(new, old)))
-    earlier = dict(before.groups)
-    shared = [(name, earlier[name], stats) for name, stats in after.groups if name in earlier]
-    for name, old_stats, new_stats in shared:
-        each = _LINES[-1][1]
-        old, new = each(old_stats), each(new_stats)
-        rows.append((f"a call, {name[:40]}", figures.usd(old), figures.usd(new), figures.change(new, old)))
+    rows = [_HEAD, *_rows(before, after)]
     widths = [max(width(row[column]) for row in rows) for column in range(4)]
     lines = [f"before: {title_of(before)}", f"after:  {title_of(after)}", ""]
     for first, *rest in rows:
         cells = [" " * (room - width(cell)) + cell for cell, room in zip(rest, widths[1:], strict=True)]
         lines.append("  ".join([first + " " * (widths[0] - width(first)), *cells]).rstrip())
-    fewest = min(before.total.latency.n, after.total.latency.n)
-    notes = [f"Percentiles of {fewest} samples only." if fewest < figures.FEW else "", *notes_of(after)]
-    return "\n".join([*lines, "", *(note for note in notes if note)]).rstrip()
+    return "\n".join([*lines, "", *_notes(before, after)]).rstrip()
+
+
+def markdown_text(before: Report, after: Report) -> str:
+    """Return the same as a Markdown table."""
+    lines = [
+        "**promptop report, before and after**",
+        "",
+        f"- before: {title_of(before)}",
+        f"- after: {title_of(after)}",
+    ]
+    lines += ["", markdown_line(_HEAD), "| --- | ---: | ---: | ---: |"]
+    lines += [markdown_line(row) for row in _rows(before, after)]
+    return "\n".join([*lines, *(f"\n{note}" for note in _notes(before, after))])
+
+
+def csv_text(before: Report, after: Report) -> str:
+    """Return the figures as numbers: seconds, shares of one, USD; the change as a share of one; empty where unknown."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("figure", *_HEAD[1:]))
+    for name, value, _, old_stats, new_stats in _names(before, after):
+        old, new = value(old_stats), value(new_stats)
+        writer.writerow((name, old, new, None if not old or new is None else (new - old) / old))
+    return out.getvalue().rstrip("\n")
+
+
+def line_text(before: Report, after: Report) -> str:
+    """Return what changed in one line, for a status bar or a commit message."""
+    shown = {row[0]: row for row in _rows(before, after)}
+    parts = ["SIMULATED"] if before.simulated or after.simulated else []
+    for name in ("p95", "TTFT p95", "cache hits", "cost", "cost a call", "failed"):
+        _, old, new, change = shown[name]
+        parts.append(f"{name} {old} → {new}" + (f" ({change})" if change else ""))
+    return " · ".join(parts)
+
+
+def html_text(log: LogReader, before: Report, after: Report) -> str:
+    """Return both windows as one page: the table of changes, then the charts of each."""
+    from promptop.cli.report_page import charts, document, table
+
+    title = f"promptop report, before and after: {title_of(after)}"
+    body = [table(_HEAD, _rows(before, after), notes=_notes(before, after))]
+    for name, side in (("before", before), ("after", after)):
+        body += [f"<h2>{html.escape(f'{name}: {title_of(side)}')}</h2>", *charts(log, side)]
+    return document(title, body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from promptop import __version__, figures
@@ -26,7 +26,7 @@ body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 60re
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .25rem .5rem; border-bottom: 1px solid #8884; }
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
-tr:last-child td { font-weight: 600; }
+.total tr:last-child td { font-weight: 600; }
 figure { margin: 2rem 0; } figcaption { font-weight: 600; }
 svg { width: 100%; height: auto; font: 11px system-ui, sans-serif; }
 svg text { fill: currentColor; opacity: .75; } .axis { stroke: currentColor; opacity: .35; }
@@ -39,8 +39,17 @@ _DASHES = ("", "9 6", "2 6", "9 6 2 6", "1 9", "18 6")
 """Lines are told apart by their dashes, layers by their order and label, not by colour alone."""
 
 
+_HEAD = ("requests", "failed", "p50", "p95", "TTFT p95", "hits", "input", "output", "cost")
+
+
 def page(log: LogReader, report: Report) -> str:
-    """Return the report as a page; reads the window once more, in buckets."""
+    """Return the report as a page."""
+    body = [table((report.by, *_HEAD), rows_of(report), notes=notes_of(report), total=True), *charts(log, report)]
+    return document(f"promptop report, {title_of(report)}", body)
+
+
+def charts(log: LogReader, report: Report) -> list[str]:
+    """Return the charts of a report; reads its window once more, in buckets."""
     step_ms, count = _step(report)
     first = report.since_ms // step_ms * step_ms
     by = (report.by,) if report.by != "day" else ()
@@ -61,7 +70,7 @@ def page(log: LogReader, report: Report) -> str:
     if not spend or max(rest) > 1e-9:
         spend.append(("other" if spend else "all", [max(value, 0.0) for value in rest]))
     times = (first, step_ms, count)
-    charts = [
+    return [
         _chart(
             "Latency",
             [
@@ -81,18 +90,27 @@ def page(log: LogReader, report: Report) -> str:
             stacked=True,
         ),
     ]
-    head = (report.by, "requests", "failed", "p50", "p95", "TTFT p95", "hits", "input", "output", "cost")
-    lines = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows_of(report))
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in notes_of(report))
-    title = html.escape(f"promptop report, {title_of(report)}")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, notes: Sequence[str], total: bool = False) -> str:
+    """Return a table, its last line in bold if it is the total, and the notes below it."""
+    lines = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    shown = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    return (
+        f"<table class='{'total' if total else 'plain'}'>"
+        f"<thead><tr>{''.join(f'<th>{html.escape(name)}</th>' for name in head)}</tr></thead>"
+        f"<tbody>{lines}</tbody></table>\n" + (f'<ul class="notes">{shown}</ul>\n' if shown else "")
+    )
+
+
+def document(title: str, body: Sequence[str]) -> str:
+    """Return a whole page of parts that are HTML; the title is text."""
+    title = html.escape(title)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{title}</title><style>{_STYLE}</style></head><body>\n<h1>{title}</h1>\n"
-        f"<table><thead><tr>{''.join(f'<th>{html.escape(name)}</th>' for name in head)}</tr></thead>"
-        f"<tbody>{lines}</tbody></table>\n"
-        + (f'<ul class="notes">{notes}</ul>\n' if notes else "")
-        + "\n".join(charts)
+        + "\n".join(body)
         + "\n<p class='notes'>Percentiles leave out failed, cancelled and cached calls and are within 1 %. "
         f"Amounts in USD. promptop {__version__}</p>\n</body></html>"
     )
@@ -129,15 +147,11 @@ def _chart(
         f'<text x="{_LEFT - 6}" y="{y(high * share) + 4}" text-anchor="end">{unit(high * share)}</text>'
         for share in (0, 0.5, 1)
     ]
+    long = step_ms * count > 129_600_000  # a day and a half: hours alone would not say of which day
+    form = "%d %b" if step_ms >= 21_600_000 else "%d %b %H:%M" if long else "%H:%M" if step_ms >= 60_000 else "%H:%M:%S"
     for index in sorted({0, count // 3, 2 * count // 3, count - 1}):
         moment = datetime.fromtimestamp((first + index * step_ms) / 1000)
-        shown = (
-            f"{moment:%d %b}"
-            if step_ms >= 21_600_000
-            else f"{moment:%H:%M}"
-            if step_ms >= 60_000
-            else f"{moment:%H:%M:%S}"
-        )
+        shown = f"{moment:{form}}"
         anchor = "start" if index == 0 else "end" if index == count - 1 else "middle"
         parts.append(f'<text x="{x(index)}" y="{_HEIGHT - 6}" text-anchor="{anchor}">{shown}</text>')
     order = list(enumerate(drawn))

@@ -164,15 +164,16 @@ def table_text(report: Report) -> str:
     return "\n".join([*lines, *(["", *notes] if notes else [])])
 
 
+def markdown_line(cells: Sequence[str]) -> str:
+    """Return a line of a Markdown table."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
 def markdown_text(report: Report) -> str:
     """Return the report as a Markdown table."""
-
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    lines = [f"**promptop report**, {title_of(report)}", "", line((report.by, *_HEAD))]
+    lines = [f"**promptop report**, {title_of(report)}", "", markdown_line((report.by, *_HEAD))]
     lines.append("| --- |" + " ---: |" * len(_HEAD))
-    lines += [line(row) for row in rows_of(report)]
+    lines += [markdown_line(row) for row in rows_of(report)]
     return "\n".join([*lines, *(f"\n{note}" for note in notes_of(report))])
 
 

@@ -214,6 +214,24 @@ def test_checks_decide_the_exit_code(log: Path, capsys: pytest.CaptureFixture[st
     assert report(capsys, log, "--filter", "model:nothing", "--fail-on", "n<1")[0] == 1
 
 
+def test_rules_with_their_own_lengths_are_judged_for_cron(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = report(capsys, log, "--fail-on", "errors>=1 over 15m", "--fail-on", "odd_p95>4 over 1h")
+    assert code == 1
+    assert "errors>=1 over 15m: it is 1" in err
+    assert "odd_p95>4 over 1h: not known, not judged" in err
+    assert report(capsys, log, "--fail-on", "errors>=9 over 15m", "--fail-on", "month_cost>$1M")[0] == 0
+    assert report(capsys, log, "--fail-on", "errors>1 over soon")[0] == 2
+    assert report(capsys, log, "--fail-on", "alerts")[0] == 2  # none in the settings
+    config = tmp_path / "config.toml"
+    config.write_text('[monitor]\nalerts = ["burn>14.4 over 1h,5m", "n>1M"]\n')
+    code, _, err = report(capsys, log, "--config", str(config), "--fail-on", "alerts")
+    assert code == 1
+    assert "burn>14.4 over 1h,5m: it is" in err
+    assert report(capsys, log, "--before", "1h", "--fail-on", "errors>=1 over 15m")[0] == 1
+
+
 def test_slo_stands_for_the_targets_of_the_settings() -> None:
     checks = parse_check("slo", MonitorSettings(slo_ttft_s=0.0))
     assert [check.metric for check in checks] == ["p95", "error_rate", "hit_ratio"]
@@ -270,13 +288,24 @@ def test_before_and_after_are_windows_of_one_length(tmp_path: Path, capsys: pyte
     assert found["before"]["window"]["to"] == found["after"]["window"]["from"]
     assert found["change"]["cost_a_call"] == pytest.approx(-0.5)
     assert found["change"]["input_a_call"] == pytest.approx(-0.75)
+    assert "cost a call" in report(capsys, path, "--before", "60d", "--after", "59d", "--until", "58d")[1]
+    assert json.loads(report(capsys, path, "--until", "20m", "--json")[1])["n"] == 31
     table = report(capsys, path, "--before", "80m", "--after", "1h")[1]
     assert "cost a call" in table
     assert "−50 %" in table
     assert "a call, gpt-4o-mini" in table
     assert report(capsys, path, "--before", "1h", "--fail-on", "cost>0.2")[0] == 1
     assert report(capsys, path, "--before", "30m", "--after", "1h")[0] == 2
-    assert report(capsys, path, "--before", "1h", "--format", "html")[0] == 2
+    for form, words in (
+        ("md", "| cost a call | $0.02 | $0.01 | −50 % |"),
+        ("csv", "cost a call,0.02,0.01,-0.5"),
+        ("line", "cost a call $0.02 → $0.01 (−50 %)"),
+        ("html", "<td>cost a call</td><td>$0.02</td><td>$0.01</td><td>−50 %</td>"),
+    ):
+        code, out, _ = report(capsys, path, "--before", "1h", "--format", form)
+        assert code == 0
+        assert words in out
+    assert out.count('<svg viewBox="0 0 720 200"') == 6  # the charts of both windows
 
 
 def test_a_file_that_cannot_be_written_is_said(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from promptop.settings import MonitorSettings, Settings
 from promptop_tui import theme
 from promptop_tui.context import AppContext
 from promptop_tui.monitor.screen import SHEET, MonitorPane
+from promptop_tui.watching import AlarmWatch
 
 NOW = 1_795_000_000.0
 """Wall clock of these tests: 2026-11-18 12:26:40 UTC."""
@@ -89,6 +90,8 @@ class Host(App[None]):
         return self._extras
 
     def compose(self) -> ComposeResult:
+        if self.shared.settings.monitor.alerts:
+            yield AlarmWatch(self.shared)
         yield MonitorPane(self.shared)
 
     @property

@@ -8,9 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from promptop import alerts
 from promptop.settings import MonitorSettings, state_dir
+from promptop_tui import watching
 
 from .conftest import NOW, Host, row, screen_text, until, write
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge as soon as the app is there."""
+    monkeypatch.setattr(watching, "BEGIN_S", 0.001)
 
 
 @pytest.fixture
@@ -69,3 +77,27 @@ async def test_without_rules_nothing_is_judged_or_written(log_path: Path) -> Non
         await until(pilot, lambda: "No rules yet" in screen_text(app))
         assert "e Edit" not in screen_text(app)
     assert not (state_dir() / "alerts.json").exists()
+
+
+async def test_what_another_app_has_told_is_not_told_twice(log_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(log_path, [row(10)])
+    app = Host(log_path, settings=MonitorSettings(alerts=("n>0",)))
+    rung: list[int] = []
+    monkeypatch.setattr(app, "bell", lambda: rung.append(1))
+    alerts.save(state_dir() / "alerts.json", [alerts.Alert("n>0", firing=True, since_ms=5)])
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "▲ 1 alert" in screen_text(app))
+    assert rung == []
+
+
+async def test_a_log_that_cannot_be_read_is_said_once(log_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_path.parent.mkdir(parents=True)
+    log_path.write_bytes(b"not a database, but long enough to be looked at" * 30)
+    monkeypatch.setattr(watching, "_PAUSE_S", 0.01)
+    app = Host(log_path, settings=MonitorSettings(alerts=("n>0",)))
+    async with app.run_test(size=(100, 30)) as pilot:
+        said = lambda: [each for each in app._notifications if "Alerts are not judged" in each.message]  # noqa: E731
+        await until(pilot, said)
+        await pilot.pause(0.1)
+        assert len(said()) == 1
+        assert "is not an SQLite file" in said()[0].message

@@ -9,10 +9,9 @@ from textual import getters
 
 from promptop.alerts import Alert
 from promptop.errors import PromptopError
-from promptop.safe import clean, clean_line
+from promptop.safe import clean_line
 from promptop.settings import state_dir
 from promptop_tui.monitor import bookmarks
-from promptop_tui.monitor.alarms import AlarmNews, sentence
 from promptop_tui.monitor.errands import RowFound
 from promptop_tui.monitor.handover import message_for
 from promptop_tui.monitor.looking import Looking
@@ -82,22 +81,15 @@ class Opening(Looking):
         if where:
             self._fetch(where)
 
-    def _take_alarms(self, news: AlarmNews) -> None:
-        self._alerts = news.alerts
-        self.status.firing = sum(alert.firing for alert in news.alerts)
-        for alert in news.changed:
-            title = "Alert" if alert.firing else "Alert over"
-            self.notify(
-                clean(sentence(alert)),
-                title=title,
-                severity="error" if alert.firing else "information",
-                timeout=10,
-                markup=False,
-            )
-        if any(alert.firing for alert in news.changed):
-            self.app.bell()
-        for problem in news.problems:
-            self.notify(clean(problem), title="Alerts", severity="warning", timeout=10, markup=False)
+    def _watch_alerts(self) -> None:
+        from promptop_tui.watching import AlarmWatch
+
+        for watch in self.app.query(AlarmWatch):
+            self.watch(watch, "alerts", self._alerts_changed)
+
+    def _alerts_changed(self, alerts: tuple[Alert, ...]) -> None:
+        self._alerts = alerts
+        self.status.firing = sum(alert.firing for alert in alerts)
 
     def action_alerts(self) -> None:
         """Show the rules and where they stand."""

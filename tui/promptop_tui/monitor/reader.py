@@ -20,7 +20,6 @@ from promptop.errors import PromptopError
 from promptop.log import files
 from promptop.log.stats import Stats
 from promptop_tui.monitor import errands
-from promptop_tui.monitor.alarms import AlarmNews, Alarms
 from promptop_tui.monitor.breakdown import Breakdown
 from promptop_tui.monitor.errands import BUDGET_S, PAGE, Findings, OlderRows, RowFound, compiled
 from promptop_tui.monitor.snapshot import Query, Snapshot
@@ -50,7 +49,7 @@ class Trouble:
     remedy: str
 
 
-Answer = Snapshot | OlderRows | RowFound | Breakdown | Findings | AlarmNews | Trouble
+Answer = Snapshot | OlderRows | RowFound | Breakdown | Findings | Trouble
 
 
 class MonitorReader:
@@ -61,7 +60,6 @@ class MonitorReader:
         path: Path | Sequence[Path],
         deliver: Callable[[Answer], object],
         now: Callable[[], float],
-        alarms: Callable[[Callable[[Answer], object]], Alarms] | None = None,
     ) -> None:
         self._paths = (path,) if isinstance(path, Path) else tuple(path)
         self._deliver = deliver
@@ -87,7 +85,6 @@ class MonitorReader:
         self._next_spend = self._spend_rests = 0.0
         self._spent_rows = 0
         self._held = False
-        self._alarms = alarms(deliver) if alarms is not None else None
 
     # From any thread
 
@@ -256,8 +253,6 @@ class MonitorReader:
                 return None
             return Snapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
         changed = log.changed()
-        if self._alarms is not None:
-            self._alarms.look(log, now_ms)
         other_rows = self._shows_others(query, before.query, now_ms) or self._mark is None or self._fresh_start
         self._fresh_start = False
         moved = (since, until) != (before.since_ms, before.until_ms) or query != before.query

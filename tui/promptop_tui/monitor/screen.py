@@ -22,9 +22,7 @@ from textual.worker import get_current_worker
 
 from promptop.errors import PromptopError
 from promptop.safe import clean, clean_line
-from promptop.settings import state_dir
 from promptop_tui.messages import ShowInMonitor
-from promptop_tui.monitor.alarms import AlarmNews, Alarms
 from promptop_tui.monitor.breakdown import Breakdown
 from promptop_tui.monitor.charts import KINDS
 from promptop_tui.monitor.errands import Findings, OlderRows, RowFound
@@ -73,12 +71,7 @@ class MonitorPane(Opening):
         self._shared = context
         self._settings = context.settings.monitor
         self.set_reactive(MonitorPane.asked, Query(SPANS.get(self._settings.window, SPANS["1h"])))
-        self._reader = MonitorReader(
-            (context.log_path, *context.more_logs),
-            self._deliver,
-            context.now,
-            lambda tell: Alarms(self._settings, state_dir() / "alerts.json", tell),
-        )
+        self._reader = MonitorReader((context.log_path, *context.more_logs), self._deliver, context.now)
         self._timer: Timer | None = None
         self._chart_count = 1
         self._looked = monotonic()
@@ -108,6 +101,7 @@ class MonitorPane(Opening):
         self.tiles.figures = figures_of(self.shown, self._settings)
         self.status.query_shown = self.asked
         self.status.logs = 1 + len(self._shared.more_logs)
+        self._watch_alerts()
 
     def on_show(self) -> None:
         """Start to read."""
@@ -202,8 +196,6 @@ class MonitorPane(Opening):
 
             if isinstance(self.app.screen, BurstScreen if answer.kind == "bursts" else CacheScreen):
                 self.app.screen.found = answer
-        elif isinstance(answer, AlarmNews):
-            self._take_alarms(answer)
         elif isinstance(answer, RowFound):
             self._take_row(answer)
         elif isinstance(answer, Trouble):

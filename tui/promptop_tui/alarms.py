@@ -1,4 +1,4 @@
-"""Judges the alert rules of the settings on the reading thread, remembers where they stand, runs the user's command."""
+"""Judges the alert rules of the settings on the watching thread, keeps where they stand, runs the user's command."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def sentence(alert: Alert) -> str:
 
 
 class Alarms:
-    """The rules and their states; used on the reading thread alone."""
+    """The rules and their states; used on the watching thread alone."""
 
     def __init__(self, settings: MonitorSettings, state: Path, tell: Callable[[AlarmNews], object]) -> None:
         self._settings = settings
         self._state = state
         self._tell = tell
         self._standing: dict[str, Alert] = {}
-        self._loaded = False
+        self._looked = False
         self._due = 0.0
         self.rules: list[Rule] = []
         self._problems: list[str] = []
@@ -64,9 +64,9 @@ class Alarms:
         if monotonic() < self._due or not (self.rules or self._problems):
             return
         began = perf_counter()
-        first, self._loaded = not self._loaded, True
-        if first:
-            self._standing = alerts.load(self._state)
+        first, self._looked = not self._looked, True
+        # Each time anew: what another open app has told is not told twice.
+        self._standing = alerts.load(self._state) or self._standing
         found, changed = alerts.judge(self.rules, log, now_ms, self._settings, self._standing)
         before, self._standing = self._standing, {alert.rule: alert for alert in found}
         if changed or (first and set(before) != set(self._standing)):
