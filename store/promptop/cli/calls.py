@@ -15,6 +15,7 @@ from typing import Any
 
 from promptop import figures
 from promptop.cli.options import add_settings_arguments, settings_of
+from promptop.cli.reading import LIBRARY, from_library
 from promptop.errors import PromptopError, UsageError
 from promptop.prompts import Prompt, parse
 from promptop.runs import Endpoints
@@ -84,6 +85,10 @@ def read_prompt(args: argparse.Namespace) -> Prompt:
 
     Raises :class:`PromptopError` if there is none.
     """
+    if args.text is None and args.file.startswith(LIBRARY):
+        version = from_library(args.file.removeprefix(LIBRARY))
+        # Its name in the log is the library's, so that the editor finds the calls again.
+        return replace(prompt_of(version.text), name=version.name)
     return prompt_of(read_text(args.file, args.text))
 
 

@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lint": ("promptop.cli.lint", "what a prompt leaves open or asks that a model does badly"),
     "check": ("promptop.cli.check", "hold prompts to the tokens of prompts.lock, for CI"),
     "diff": ("promptop.cli.diff", "what changed between two prompts, in words, tokens and dollars"),
+    "library": ("promptop.cli.library", "named prompts and their versions: list, show, add, rename, remove"),
     "export": ("promptop.cli.export", "a prompt as JSON, prompty, curl, Python and other forms"),
     "models": ("promptop.cli.models", "the catalogue: prices, windows, tokenizers"),
     "run": ("promptop.cli.run", "send a prompt to one model, streamed, with its timings"),

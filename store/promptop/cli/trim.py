@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptop import models
-from promptop.cli.reading import prompt_text
+from promptop.cli.reading import LIBRARY, from_library, prompt_text
 from promptop.errors import UsageError
 from promptop.safe import clean_line
 
@@ -27,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--model", default="gpt-4o", metavar="MODEL", help="model whose tokens count (gpt-4o)")
     parser.add_argument("--all", action="store_true", help="apply rules of severity check too, not the safe ones alone")
     parser.add_argument("--select", default="", metavar="IDS", help="only these rules, with commas between them")
-    parser.add_argument("--apply", action="store_true", help="write the result to the file")
+    parser.add_argument(
+        "--apply", action="store_true", help="write the result to the file, or as the next version of lib:NAME"
+    )
     parser.add_argument("--diff", action="store_true", help="print the changes instead of the text")
     parser.add_argument("--check", action="store_true", help="print nothing; exit 1 if tokens could be saved")
     parser.add_argument("--budget", type=int, metavar="N", help="exit 1 if more than N tokens remain")
@@ -55,7 +58,10 @@ def run(args: argparse.Namespace) -> int:
     if args.apply:
         if args.file == "-":
             raise UsageError("There is no file to write to.", "Name one, or leave out --apply: the text is printed.")
-        _write(Path(args.file), text, result.text)
+        if args.file.startswith(LIBRARY):
+            _save(args.file.removeprefix(LIBRARY), result, _receipt(args.model, result))
+        else:
+            _write(Path(args.file), text, result.text)
     if args.json:
         fields = ("rule", "severity", "line", "start", "end", "before", "after", "tokens_saved")
         edits = [{name: getattr(edit, name) for name in fields} for edit in result.edits]
@@ -97,6 +103,19 @@ def _receipt(model: str, result: Trimmed) -> Receipt:
     kind = "exact" if found is not None and found.count_kind == "exact" else "estimated"
     rules = Counter(rule for edit in result.edits for rule in edit.rule.split("+"))
     return Receipt(model, kind, result.tokens_before, result.tokens_after, usd[0], usd[1], dict(rules))
+
+
+def _save(name: str, result: Trimmed, receipt: Receipt) -> None:
+    """Save the result as the next version of the prompt that was read."""
+    from promptop.prompts.library import Library
+
+    version = from_library(name)
+    if result.text == version.text:
+        return
+    saved = Library().save(
+        version.name, result.text, now_ms=time.time_ns() // 1_000_000, note=receipt.line(), receipt=receipt
+    )
+    print(f"promptop: saved as {clean_line(saved.label)}", file=sys.stderr)
 
 
 def _write(path: Path, before: str, after: str) -> None:
