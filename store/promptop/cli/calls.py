@@ -108,6 +108,8 @@ def read_text(file: str, given: str | None = None) -> str:
         if sys.stdin is None or sys.stdin.isatty():
             raise UsageError("No prompt was given.", "Name a file, pipe a text in, or write --text 'TEXT'.")
         return sys.stdin.buffer.read().decode("utf-8", "replace")
+    if file.startswith(LIBRARY):
+        return from_library(file.removeprefix(LIBRARY)).text
     try:
         return Path(file).read_bytes().decode("utf-8")
     except OSError as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from promptop.cli.main import main
+from promptop.log import Row, Writer
 from promptop.tokens import encoding
 
 TEXT = "Could you please summarise {{doc}} in 3 sentences? 请你帮我翻译，非常感谢。\n"
@@ -116,3 +118,26 @@ def test_complexity_is_printed_with_its_terms(tmp_path: Path, capsys: pytest.Cap
     told = json.loads(capsys.readouterr().out)[0]
     assert (told["score"], told["tier"], sum(told["terms"].values())) == (0.7, "complex", pytest.approx(0.7))
     assert told["model"]
+
+
+def test_advice_comes_from_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    now = time.time_ns() // 1_000_000
+    with Writer(tmp_path / "log.db") as writer:
+        for out in range(1, 21):
+            row = Row(started_ms=now - 1000, prompt_name="sum", usage_output_tokens=out, app="web")
+            row.response_finish_reasons = '["stop"]' if out < 20 else '["length"]'
+            writer.put(row)
+        writer.flush(timeout=30)
+    path = tmp_path / "p.md"
+    path.write_text("---\nname: sum\nparameters: {max_tokens: 20}\n---\n总结 {{text}}\n")
+    other = tmp_path / "other.md"
+    other.write_text("Other.\n")
+    line = ["lint", "--advice", "--log", str(tmp_path / "log.db"), str(path), str(other)]
+    assert main(line) == 0
+    printed = capsys.readouterr().out
+    assert "known by name: 20 calls a day; answers p50 10 p95 19 p99 19 tokens (n 20)" in printed
+    assert "max_tokens 40: 1 of 20 answers were cut at 20 or before" in printed
+    assert f"{other}: max_tokens n/a: unknown: the log has no call of this prompt" in printed
+    assert main([*line, "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["known_by"], first["cut"], first["max_tokens"], second["known_by"]) == ("name", 1, 40, None)

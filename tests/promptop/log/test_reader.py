@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from promptop.errors import PromptopError
-from promptop.log import LogReader, Row, files
+from promptop.log import LogReader, Row, files, parse_filter
 from promptop.log.rollups import Rollups
 
 from .rows import NOON, append, random_rows
@@ -240,6 +240,7 @@ def test_no_query_scans_the_rows(log: Path, monkeypatch: pytest.MonkeyPatch) -> 
         reader.back(10, (290,), "app:web")
         reader.at(NOON)
         reader.tokens(NOON - 3_600_000, NOON, 10)
+        reader.count(NOON - 3_600_000, NOON, parse_filter("app:web"))
         reader.between(NOON - 3_600_000, NOON, 10, "app:web")
         for step in (None, 60_000, 5_000):
             for where in (None, "app:web"):

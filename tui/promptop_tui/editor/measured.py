@@ -6,12 +6,15 @@ The pane never counts: edits go to the worker process (:mod:`.live`), and what i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.getters import query_one
 from textual.message import Message
 from textual.timer import Timer
 
+from promptop.errors import PromptopError
+from promptop.prompts import parse
 from promptop.safe import clean
 from promptop_tui import counting
 from promptop_tui.context import AppContext
@@ -20,11 +23,15 @@ from promptop_tui.editor.deltas import Yardstick
 from promptop_tui.editor.drafting import DraftPane
 from promptop_tui.editor.figures import Demand, Figure
 from promptop_tui.editor.live import Catalogue, LiveCounts, load_catalogue
-from promptop_tui.editor.outline import LONGEST, Outline, outline, told
+from promptop_tui.editor.outline import LONGEST, LogState, Outline, outline, told
 from promptop_tui.editor.panel import ModelsPanel
+
+if TYPE_CHECKING:
+    from promptop.trim.known import Known
 
 _STALE_AFTER_S = 0.25
 _SECTIONS_AFTER_S = 0.3
+_LOG_AFTER_S = 0.3  # behind the first paint: the reader's modules take 30 ms
 
 
 class MeasuredPane(DraftPane):
@@ -37,6 +44,14 @@ class MeasuredPane(DraftPane):
         """The watched models were looked up."""
 
         catalogue: Catalogue
+
+    @dataclass
+    class LookedUp(Message):
+        """The log was asked about the text that the figures are measured from."""
+
+        text: str
+        known: Known | None
+        says: LogState
 
     @dataclass
     class Outlined(Message):
@@ -54,6 +69,9 @@ class MeasuredPane(DraftPane):
         self._baseline_text = ""
         self._sections_timer: Timer | None = None
         self._sections: tuple[int, Outline] | None = None
+        self._log_timer: Timer | None = None
+        self._known: Known | None = None
+        self._log_says = LogState.UNREAD
 
     # For the class below
 
@@ -67,8 +85,50 @@ class MeasuredPane(DraftPane):
         """Measure from the new text on; take over its volume."""
         self._live.baseline_is_due()
         self._baseline_text = self.area.text
-        if calls_per_day is not None:
-            self.panel.set_calls_per_day(calls_per_day)
+        self._known, self._log_says = None, LogState.UNREAD
+        self.panel.forget_typed()
+        self.panel.take_known(calls_per_day=calls_per_day)
+        if self._log_timer is not None:
+            self._log_timer.stop()
+        self._log_timer = self.set_timer(_LOG_AFTER_S, self._ask_log)
+
+    def _ask_log(self) -> None:
+        self._log_timer = None
+        self._look_in_log(self._baseline_text, self.name_of_prompt)
+
+    @property
+    def name_of_prompt(self) -> str:
+        """The prompt's name in the library; empty if it is not from there."""
+        return self._state.source.rpartition(" v")[0] if not self._state.path else ""
+
+    @work(thread=True, exclusive=True, group="log", description="ask the log about the prompt")
+    def _look_in_log(self, text: str, name: str) -> None:
+        """Find the prompt's calls: what is trimmed is paid by them, and their answers tell which limit would do."""
+        from promptop.log import LogReader
+        from promptop.trim.known import look
+
+        if not text.strip() or len(text) > LONGEST:
+            return
+        known, says = None, LogState.UNKNOWN
+        try:
+            with LogReader([self.context.log_path, *self.context.more_logs]) as log:
+                known = look(log, text, parse(text), name, now_ms=round(self.context.now() * 1000))
+        except PromptopError:  # the monitor says what is wrong with the log; front matter may be half typed
+            says = LogState.UNREADABLE
+        self.post_message(self.LookedUp(text, known, LogState.KNOWN if known is not None else says))
+
+    @on(LookedUp)
+    def _looked_up(self, message: LookedUp) -> None:
+        if message.text != self._baseline_text:
+            return
+        self._known, self._log_says = message.known, message.says
+        if message.known is not None:
+            self.panel.take_known(
+                calls_per_day=message.known.calls_per_day if message.known.calls else None,
+                output_tokens=message.known.mean_output,
+            )
+        if self._sections_timer is None:
+            self._sections_timer = self.set_timer(_SECTIONS_AFTER_S, self._count_sections)
 
     # Counts
 
@@ -179,16 +239,16 @@ class MeasuredPane(DraftPane):
         """Ask for the tokens of each part, and of the prompt with sample values in place of its variables."""
         self._sections_timer = None
         if self.area.exact.length <= LONGEST:
-            self._outline(self.area.text)
+            self._outline(self.area.text, self._known, self._log_says)
         else:
             self.panel.show_sections("")
 
     @work(thread=True, exclusive=True, group="outline", description="read the draft's parts")
-    def _outline(self, text: str) -> None:
+    def _outline(self, text: str, known: Known | None, says: LogState) -> None:
         chosen = self.context.settings.editor
         models = [name for name, _ in self._live.catalogue.models] if self._live.catalogue is not None else []
         tiers = (chosen.tier_medium, chosen.tier_complex, chosen.tier_expert)
-        found = outline(text, tiers, models, chosen.tier_models)
+        found = outline(text, tiers, models, chosen.tier_models, known, says)
         if found is not None:
             self.post_message(self.Outlined(found))
 

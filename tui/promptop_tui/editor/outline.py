@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
 
 from promptop.errors import PromptopError
 from promptop.prompts import fill, parse
@@ -15,8 +17,21 @@ from promptop.prompts.sections import CACHE_FLOOR, KINDS, Prefix, sections, stab
 from promptop.safe import clean_line
 from promptop_tui.editor.figures import bar
 
+if TYPE_CHECKING:
+    from promptop.prompts import Prompt
+    from promptop.trim.known import Known
+
 LONGEST = 200_000
 _RULER = 12
+
+
+class LogState(Enum):
+    """What asking the log about the prompt came to."""
+
+    UNREAD = "not asked yet"
+    UNKNOWN = "the log has no call of this prompt"
+    KNOWN = "known"
+    UNREADABLE = "it cannot be read (the monitor says why)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +58,22 @@ class Outline:
     """What is to be said of variables; the count goes before it if one was made."""
     is_filled: bool
     """Whether the last text is the prompt with variables filled in."""
+    log: tuple[str, ...] = ()
+    """What the log says of the prompt's answers, and what follows for max_tokens and stop."""
 
 
 def outline(
-    text: str, thresholds: Sequence[float] = THRESHOLDS, models: Sequence[str] = (), chosen: Sequence[str] = ()
+    text: str,
+    thresholds: Sequence[float] = THRESHOLDS,
+    models: Sequence[str] = (),
+    chosen: Sequence[str] = (),
+    known: Known | None = None,
+    says: LogState = LogState.UNREAD,
 ) -> Outline | None:
     """Read a draft; ``thresholds`` are those of the tiers, ``chosen`` their models, else some of ``models``.
-    None is returned while the front matter cannot be read.
+
+    ``known`` is what the log knows of it, and ``says`` why that may be None. None is returned while the front matter
+    cannot be read.
     """
     from promptop.trim.lint import lint
 
@@ -59,20 +83,20 @@ def outline(
     except PromptopError:  # front matter that is being typed
         return None
     missing = [name for name in prompt.variables if name not in prompt.sample]
-    known = len(prompt.variables) - len(missing)
-    says = ""
-    if known:
+    filled = len(prompt.variables) - len(missing)
+    variables = ""
+    if filled:
         lacks = f", none for {', '.join(missing)}" if missing else ""
-        says = f"tokens with {known} of {len(prompt.variables)} variables filled{lacks}"
+        variables = f"tokens with {filled} of {len(prompt.variables)} variables filled{lacks}"
     elif missing:
-        says = f"variables without sample values: {', '.join(missing)}"
+        variables = f"variables without sample values: {', '.join(missing)}"
     roles = [message.role for message in prompt.messages] if len(prompt.messages) > 1 else []
     texts = [message.content for message in prompt.messages] if roles else []
     found = sections(text, prompt) if text[prompt.body_start :].strip() else ()
     texts += [text[part.start : part.end] for part in found]
     prefix = stable_prefix(text, prompt) if found else Prefix(0, 0)
     texts += [text[prefix.start : prefix.end]] if found else []
-    if known:
+    if filled:
         texts.append(text[: prompt.body_start] + fill(text[prompt.body_start :], prompt.sample))
     complexity = score(read(text[prompt.body_start :]), thresholds) if found else None
     return Outline(
@@ -84,8 +108,9 @@ def outline(
         warning=f"line {remarks[0].line}: {remarks[0].message}" if remarks else "",
         complexity=complexity,
         model=recommended(complexity.tier, models, chosen) if complexity is not None else "",
-        variables=says,
-        is_filled=bool(known),
+        variables=variables,
+        is_filled=bool(filled),
+        log=log_lines(prompt, known, says) if found else (),
     )
 
 
@@ -104,6 +129,7 @@ def told(found: Outline, tokens: Sequence[int], encoding: str, *, brief: bool) -
         ordered = {kind: by_kind[kind] for kind in KINDS if kind in by_kind}
         lines.append("by part  " + _totals(ordered))
         lines.append(ruler(tokens[behind + len(found.kinds)], found.prefix_line, found.volatile))
+    lines += found.log[:1] if brief else found.log
     if found.warning:
         lines.append("! " + clean_line(found.warning))
     if found.complexity is not None:
@@ -111,6 +137,35 @@ def told(found: Outline, tokens: Sequence[int], encoding: str, *, brief: bool) -
     if found.variables:
         lines.append(f"{tokens[-1]:,} {encoding} {found.variables}" if found.is_filled else found.variables)
     return lines
+
+
+def log_lines(prompt: Prompt, known: Known | None, says: LogState) -> tuple[str, ...]:
+    """Write what the log knows: the answers' lengths, then the limit and the stop sequences that would fit them."""
+    if says is LogState.UNREAD:
+        return ()
+    if known is None:
+        return (f"log      unknown: {says.value}",)
+    from promptop.runs.request import show_stops
+    from promptop.trim.known import limit_advice, stop_advice
+
+    marks = [(name, known.percentile(share)) for name, share in (("p50", 0.5), ("p99", 0.99))]
+    sizes = " ".join(f"{name} {tokens:,}" for name, tokens in marks if tokens is not None) or "n/a"
+    n = len(known.lengths) + len(known.cut)
+    lines = [f"log      by {known.how}: {known.volume} calls/day; answers {sizes} tokens (n {n:,})"]
+    limit = limit_advice(known, prompt.parameters.get("max_tokens"))
+    if limit.tokens is None:
+        lines.append(f"limit    {limit.reason}")
+    else:
+        lines.append(f"limit    max_tokens {limit.tokens:,}: {limit.reason}")
+    stops = stop_advice(prompt, known)
+    if not stops:
+        none = f"none would end {len(known.answers):,} kept answers earlier"
+        lines.append(f"stop     {none if known.answers else 'unknown: the log keeps no answers'}")
+    for found in stops:
+        shown = clean_line(show_stops([found.stop]), 20)
+        seen = f"{found.hits} of {found.answers} answers go on, ≈{found.tokens:,.0f} tokens a call"
+        lines.append(f"stop     {shown}: {seen if found.tokens is not None else found.reason}")
+    return tuple(lines)
 
 
 def advice(complexity: Complexity, model: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 from textual import on
 from textual.app import ComposeResult
@@ -139,6 +140,11 @@ def budget_line(used: int, is_exact: bool, budget: int, width: int) -> Content:
     return Content.assemble((bar(used, budget, max(4, width - len(says))), style), says)
 
 
+def _rounded(calls: float) -> str:
+    """Write calls a day as they are shown in their field: 1240, 3.4, 0.14."""
+    return f"{calls:.2g}" if 0 < calls < 10 else str(round(calls))
+
+
 class ModelsPanel(Vertical):
     """Shows figures that it is given; tells what the user expects of the calls."""
 
@@ -147,10 +153,12 @@ Figures of the draft for each watched model: "=" is counted exactly, "≈" is an
 just left behind; "±" is how far 90 of 100 such estimates are off, where that was measured. "window" is the share of the
 context window that the prompt and the expected output take. Costs come from the price table of the date above; n/a
 means that it has no price for the model. "change" is against the baseline (ctrl+t sets it). "out" are expected output
-tokens of a call, "calls" calls a day.
+tokens of a call. It and "calls/day" come from the request log where that knows the prompt, by its name, its text or the
+beginning that its calls share; what you type wins.
 
 Below: tokens by role and by part, and how much of the beginning is the same in each call. Providers keep it from 1,024
-tokens on: what changes (dates, ids, variables) belongs behind what stays."""
+tokens on: what changes (dates, ids, variables) belongs behind what stays. Then what the log says of the answers, and
+the max_tokens and stop that would fit them."""
 
     inner = query_one("#figures", Static)
     budget_bar = query_one("#budget-bar", Static)
@@ -167,7 +175,8 @@ tokens on: what changes (dates, ids, variables) belongs behind what stays."""
         super().__init__(id="models")
         self.demand = demand
         self._figures: tuple[Figure, ...] = ()
-        self._names: tuple[str, ...] = ()
+        self._typed_names: set[str] = set()
+        self._given: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
         """Lay out table, inputs and bar."""
@@ -176,11 +185,12 @@ tokens on: what changes (dates, ids, variables) belongs behind what stays."""
         with Horizontal(id="demand"):
             for name, label, value, tooltip in (
                 ("output_tokens", "out", self.demand.output_tokens, "Expected output tokens of a call"),
-                ("calls_per_day", "calls/day", round(self.demand.calls_per_day), "Expected calls a day"),
+                ("calls_per_day", "calls/day", _rounded(self.demand.calls_per_day), "Expected calls a day"),
                 ("budget_tokens", "budget", self.demand.budget_tokens, "Tokens that the prompt may have; 0: none"),
             ):
                 yield Label(label)
-                yield Input(str(value), id=name, type="integer", max_length=9, compact=True, tooltip=tooltip)
+                kind: Literal["integer", "number"] = "number" if name == "calls_per_day" else "integer"
+                yield Input(str(value), id=name, type=kind, max_length=9, compact=True, tooltip=tooltip)
         yield Static(id="budget-bar")
         yield Static(id="sections", markup=False)
 
@@ -206,9 +216,19 @@ tokens on: what changes (dates, ids, variables) belongs behind what stays."""
             self._figures = figures
             self._draw()
 
-    def set_calls_per_day(self, calls: float) -> None:
-        """Take over a volume that the log knows."""
-        self.query_one("#calls_per_day", Input).value = str(round(calls))
+    def forget_typed(self) -> None:
+        """Let the log speak again: what was typed was meant for another text."""
+        self._typed_names.clear()
+
+    def take_known(self, *, calls_per_day: float | None = None, output_tokens: float | None = None) -> None:
+        """Take over what the log knows of the prompt; what the user typed for it stays."""
+        calls = None if calls_per_day is None else _rounded(calls_per_day)
+        tokens = None if output_tokens is None else str(round(output_tokens))
+        for name, value in (("calls_per_day", calls), ("output_tokens", tokens)):
+            field = self.query_one(f"#{name}", Input)
+            if value is not None and name not in self._typed_names and field.value != value:
+                self._given[name] = value
+                field.value = value
 
     def _draw(self) -> None:
         if not self.is_mounted:
@@ -227,11 +247,17 @@ tokens on: what changes (dates, ids, variables) belongs behind what stays."""
     @on(Input.Changed)
     def _typed(self, message: Input.Changed) -> None:
         message.stop()
+        name = str(message.input.id)
+        if self._given.pop(name, None) != message.value:
+            self._typed_names.add(name)
         try:
-            value = max(0, int(message.value or "0"))
+            number = max(0.0, float(message.value or "0"))
         except ValueError:  # a lone sign: not a number yet
             return
-        demand = replace(self.demand, **{str(message.input.id): value})
+        if not math.isfinite(number):
+            return
+        value: Any = number if name == "calls_per_day" else int(number)
+        demand = replace(self.demand, **{name: value})
         if demand != self.demand:
             self.demand = demand
             self._draw()

@@ -174,9 +174,10 @@ takes theirs (undo brings yours back)."""
         """Open the library: take a version, or save the draft as one."""
         from promptop_tui.editor.library import LibraryScreen
 
-        name = self._state.source.rpartition(" v")[0] if not self._state.path else ""
         receipt = self._receipt()
-        screen = LibraryScreen(self.area.text, name, self.context.now, receipt, self._state.path, self.yardstick())
+        screen = LibraryScreen(
+            self.area.text, self.name_of_prompt, self.context.now, receipt, self._state.path, self.yardstick()
+        )
         version = await self.app.push_screen_wait(screen)
         if version is not None:
             self.open_text(OpenInEditor(version.text, version.label))
