@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from promptop.runs.purse import Purse
     from promptop.settings import Settings
     from promptop_tui.counting import Counting
 
@@ -32,3 +34,11 @@ class AppContext:
     """File to open in the editor at start."""
     now: Callable[[], float] = field(default=time)
     """Wall clock, Unix seconds; tests inject their own."""
+
+    @cached_property
+    def purse(self) -> Purse:
+        """What this session and today have spent: whatever tab makes calls pays from it."""
+        from promptop.runs.purse import Purse
+
+        playground = self.settings.playground
+        return Purse(playground.session_cap_usd, playground.daily_cap_usd)

@@ -20,6 +20,7 @@ from promptop.errors import PromptopError, UsageError
 from promptop.prompts import Prompt, parse
 from promptop.runs import Endpoints
 from promptop.runs.ceiling import Ceiling, ceiling, text_of
+from promptop.runs.priced import ceiling_of
 from promptop.runs.purse import Purse, spent_on
 from promptop.runs.request import RunRequest, check_stops, unescape
 from promptop.runs.result import Progress, RunResult
@@ -207,21 +208,6 @@ def check_cost(
             "Lower --max-tokens, ask fewer models, or raise --max-usd.",
         )
     return found
-
-
-def ceiling_of(requests: Sequence[RunRequest], calls_each: int) -> Ceiling:
-    """Return the most that the calls may cost; each prompt is counted once for a tokenizer."""
-    from promptop.tokens import count
-
-    calls, tokens, usd, priced = 0, 0, 0.0, False
-    unknown: list[str] = []
-    for request in requests:
-        text = text_of(request.messages)
-        found = ceiling([request], lambda model, text=text: count(text, model).tokens, calls_each)  # type: ignore[misc]
-        calls, tokens, unknown = calls + found.calls, tokens + found.input_tokens, [*unknown, *found.open]
-        priced |= found.usd is not None
-        usd += found.usd or 0.0
-    return Ceiling(calls, tokens, usd if priced else None, tuple(dict.fromkeys(unknown)))
 
 
 def purse_of(settings: Settings) -> Purse:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from promptop import figures
-from promptop.cli.calls import cancelling, ceiling_of, purse_of
+from promptop.cli.calls import cancelling, purse_of
+from promptop.errors import PromptopError
 from promptop.runs.ceiling import Ceiling
-from promptop.runs.request import RunRequest
+from promptop.runs.priced import ceiling_of_trial
 from promptop.runs.trial import Outcome, Step, Trial
 from promptop.safe import clean_line
 from promptop.settings import Settings
@@ -21,26 +22,16 @@ LOOKS_PER_SECOND = 5
 BAR = 20
 
 
-def each_usd(request: RunRequest) -> float | None:
-    """Return the most that one call may cost; None where price or limit is not known."""
-    return ceiling_of([request], 1).usd
-
-
 def price(args: argparse.Namespace, settings: Settings, trial: Trial) -> Ceiling:
     """Price a trial, tell it to a person, and give it an allowance.
 
     Raises :class:`PromptopError` if it may cost more than ``--max-usd`` or the day allows, or if ``--max-usd`` cannot
     be held because a price is not known.
     """
-    from promptop.errors import PromptopError
-
-    most = trial.most_usd()
-    unknown = tuple(dict.fromkeys(arm.request.model for arm in trial.arms if arm.most_usd is None))
-    known = sum(arm.most_usd or 0.0 for arm in trial.arms) * trial.size / max(1, len(trial.arms))
-    found = Ceiling(trial.size, 0, known if most is not None or known else None, unknown)
-    if args.max_usd is not None and unknown:
+    found = ceiling_of_trial(trial)
+    if args.max_usd is not None and found.open:
         raise PromptopError(
-            f"There is no price or no limit for {', '.join(map(clean_line, unknown))}.",
+            f"There is no price or no limit for {', '.join(map(clean_line, found.open))}.",
             "Leave --max-usd out, give --max-tokens, or put the price into prices.toml.",
         )
     if args.max_usd is not None and (found.usd or 0.0) > args.max_usd:

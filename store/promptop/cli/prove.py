@@ -16,12 +16,13 @@ import sys
 import time
 
 from promptop.cli.calls import INTERRUPTED, add_call_arguments, prompt_of, read_text, requests_for, settings_for
-from promptop.cli.measuring import each_usd, make, price
+from promptop.cli.measuring import make, price
 from promptop.errors import UsageError
 from promptop.prompts import Prompt
 from promptop.prompts.proof import PROVEN, VERDICTS, Proof
 from promptop.prompts.receipt import Receipt
 from promptop.runs.checks import parse_check
+from promptop.runs.priced import most_usd
 from promptop.runs.proof import MARGIN, REPEATS, paired, prove, trial
 from promptop.safe import clean_line
 
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     pairs = list(zip(*asked, strict=True))
     if pairs[0][0].parameters() != pairs[0][1].parameters():
         print("The two prompts name other parameters: a difference may be theirs.", file=sys.stderr)
-    tried = trial(pairs, args.repeat, each_usd, args.max_usd)
+    tried = trial(pairs, args.repeat, most_usd, args.max_usd)
     price(args, settings, tried)
     outcome = make(tried, args, settings)
     titles = [request.title for request in asked[0]]

@@ -91,12 +91,6 @@ class Trial:
         """Number of calls, warm-ups included."""
         return self._schedule.size
 
-    def most_usd(self) -> float | None:
-        """Return what all calls may cost; None if an arm's price is not known."""
-        each = [arm.most_usd for arm in self.arms]
-        rounds = self.size // max(1, len(self.arms))
-        return None if None in each else rounds * sum(usd or 0.0 for usd in each)
-
     def snapshot(self) -> Step:
         """Return how far it is."""
         spent = self._allowance.spent_usd

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from promptop.models import Model
+    from promptop.prompts.proof import Proof
     from promptop.prompts.receipt import Receipt
     from promptop.tokens.scripts import Chars
 
@@ -115,11 +116,11 @@ def margin(error: float | None) -> str:
     return f"±{error:.1%}" if error < 0.0995 else f"±{error:.0%}"
 
 
-def receipt_of(figure: Figure, rules: Mapping[str, int]) -> Receipt | None:
-    """Return the receipt of a trimming since the baseline; None if no change of a rule is left."""
+def receipt_of(figure: Figure, rules: Mapping[str, int], proof: Proof | None = None) -> Receipt | None:
+    """Return the receipt of a trimming since the baseline; None if no change of a rule is left and none is proven."""
     from promptop.prompts.receipt import Receipt
 
-    if not rules or figure.baseline is None:
+    if not (rules or proof) or figure.baseline is None:
         return None
     price = figure.usd_per_token
     return Receipt(
@@ -130,6 +131,7 @@ def receipt_of(figure: Figure, rules: Mapping[str, int]) -> Receipt | None:
         usd_before=None if price is None else price * figure.baseline,
         usd_after=None if price is None else price * figure.tokens,
         rules=rules,
+        proof=proof,
     )
 
 

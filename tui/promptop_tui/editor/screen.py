@@ -16,6 +16,7 @@ from textual.widgets import Static, TextArea
 
 from promptop.errors import PromptopError
 from promptop.prompts import Prompt, parse
+from promptop.prompts.proof import Proof
 from promptop.prompts.receipt import Receipt, applied
 from promptop.safe import clean, clean_line
 from promptop_tui.context import AppContext
@@ -23,6 +24,7 @@ from promptop_tui.editor.area import PromptArea
 from promptop_tui.editor.figures import receipt_of
 from promptop_tui.editor.measured import MeasuredPane
 from promptop_tui.editor.panel import ModelsPanel, change_line, summary
+from promptop_tui.editor.proving import open_proof
 from promptop_tui.editor.trims import Target, TrimsPanel
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
 
@@ -50,6 +52,13 @@ takes theirs (undo brings yours back)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f8", "trims", "Trim", id="editor.trims", tooltip="Show what can be said with fewer tokens"),
+        Binding(
+            "shift+f8,f20",
+            "prove",
+            "Prove",
+            id="editor.prove",
+            tooltip="Ask baseline and draft in turns: do answers hold?",
+        ),
         Binding("f5", "send", "Playground", id="editor.send", tooltip="Take the prompt to the playground"),
         Binding(
             "f9,ctrl+s", "save", "Save", id="editor.save", tooltip="Save to the file; asks for one if there is none"
@@ -83,6 +92,7 @@ takes theirs (undo brings yours back)."""
     def __init__(self, context: AppContext) -> None:
         super().__init__(context)
         self._taken: list[tuple[str, str]] = []
+        self._proof: Proof | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out draft, status line and models."""
@@ -147,11 +157,24 @@ takes theirs (undo brings yours back)."""
         self._taken += message.changes
 
     def _receipt(self) -> Receipt | None:
-        """Return what the trims since the baseline came to for the first model; None if there were none."""
+        """Return what the trims since the baseline came to for the first model; None if there were none.
+
+        A proof run of exactly these two texts goes with it, and makes a receipt of a trim that was made by hand.
+        """
         found = self.figures()
-        if not self._taken or not found or found[0].baseline is None:
+        text = self.area.text
+        proof = self._proof if self._proof is not None and self._proof.is_of(self._baseline_text, text) else None
+        if not (self._taken or proof) or not found or found[0].baseline is None:
             return None
-        return receipt_of(found[0], applied(self._taken, self._baseline_text, self.area.text))
+        return receipt_of(found[0], applied(self._taken, self._baseline_text, text), proof)
+
+    @on(TrimsPanel.ProofWanted)
+    def action_prove(self) -> None:
+        """Ask the baseline and the draft in turns, and judge the answers."""
+        open_proof(self, self._baseline_text, self.area.text, self._keep_proof)
+
+    def _keep_proof(self, proof: Proof) -> None:
+        self._proof = proof
 
     @on(TrimsPanel.Closed)
     def _close_trims(self) -> None:

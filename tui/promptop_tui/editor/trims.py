@@ -65,12 +65,13 @@ class TrimsPanel(Vertical):
 Each line is one change that saves tokens: the line it is in, tokens saved, the rule, what is there and what would be.
 "?" marks rules that may change tone or emphasis: look before you take them. Code, quotes, addresses, variables, numbers
 and negations are left alone. Enter or a takes a change, x turns it down, s takes all safe ones in one step; undo
-(ctrl+z in the draft) brings each back."""
+(ctrl+z in the draft) brings each back. p asks a model the baseline and the draft in turns: do the answers hold?"""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "take", "Take", id="trims.take", tooltip="Apply this change"),
         Binding("x", "turn_down", "Turn down", id="trims.turn_down", tooltip="Do not offer this change again"),
         Binding("s", "take_safe", "All safe", id="trims.take_safe", tooltip="Apply all safe changes in one step"),
+        Binding("p", "prove", "Prove", id="trims.prove", tooltip="Ask baseline and draft in turns: do answers hold?"),
         Binding("escape", "close", "Back", id="trims.close", tooltip="Back to the draft"),
     ]
 
@@ -80,6 +81,10 @@ and negations are left alone. Enter or a takes a change, x turns it down, s take
     @dataclass
     class Closed(Message):
         """The user wants the draft back."""
+
+    @dataclass
+    class ProofWanted(Message):
+        """The user wants to see whether the answers held."""
 
     @dataclass
     class Taken(Message):
@@ -313,6 +318,10 @@ and negations are left alone. Enter or a takes a change, x turns it down, s take
         self._edits = []
         self._note = "looking …"
         self._draw()
+
+    def action_prove(self) -> None:
+        """Have the draft proven."""
+        self.post_message(self.ProofWanted())
 
     def action_close(self) -> None:
         """Go back to the draft."""

@@ -21,7 +21,7 @@ from promptop.errors import PromptopError
 from promptop.prompts import compose as compose_prompt
 from promptop.prompts import parse
 from promptop.runs.comparison import verdicts
-from promptop.runs.purse import Day, Purse, spent_on
+from promptop.runs.purse import Day, spent_on
 from promptop.runs.repeat import Job
 from promptop.runs.request import RunRequest
 from promptop.runs.result import RunResult
@@ -91,9 +91,7 @@ class PlaygroundPane(Horizontal):
         super().__init__()
         self._shared = context
         self._owned = runner is None
-        playground = context.settings.playground
-        purse = Purse(playground.session_cap_usd, playground.daily_cap_usd)
-        self._conductor = Conductor(runner or runner_for(context), purse)
+        self._conductor = Conductor(runner or runner_for(context), context.purse)
         self._frames: Timer | None = None
         self._given: tuple[str, list[dict[str, Any]]] | None = None
 
@@ -119,6 +117,10 @@ class PlaygroundPane(Horizontal):
         self.set_class(event.size.width < TINY_WIDTH, "-tiny")
         self.set_class(event.size.height < FLAT_HEIGHT, "-flat")
         self.call_after_refresh(self._stage.hold_focus)
+
+    def on_show(self) -> None:
+        """Other tabs may have spent something meanwhile."""
+        self._show_spent()
 
     def on_unmount(self) -> None:
         """Cancel what runs; end the process that makes the calls."""
