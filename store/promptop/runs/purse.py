@@ -126,7 +126,7 @@ class Purse:
 
 
 def _of(word: str, usd: float, cap_usd: float) -> str:
-    return f"{word} {figures.usd(usd)}" + (f" of {figures.usd(cap_usd)}" if cap_usd else "")
+    return f"{word} {figures.usd(usd)}" + (f" of ${cap_usd:g}" if cap_usd else "")
 
 
 class Allowance:

@@ -62,7 +62,7 @@ def test_both_caps_stop_and_say_which() -> None:
     purse.take(costs(0.25))
     purse.know(Day(date(2026, 3, 5), 4.5))
     assert purse.left_usd == pytest.approx(0.5)
-    assert str(purse) == "spent $0.250 of $1.00\ntoday $4.50 of $5.00"
+    assert str(purse) == "spent $0.250 of $1\ntoday $4.50 of $5"
     with pytest.raises(PromptopError, match=r"the day has spent \$4.50 of its cap of \$5.00") as raised:
         purse.check(Ceiling(1, 10, 0.6, ()))
     assert "daily_cap_usd" in raised.value.remedy

@@ -58,6 +58,7 @@ takes theirs (undo brings yours back)."""
             "Prove",
             id="editor.prove",
             tooltip="Ask baseline and draft in turns: do answers hold?",
+            show=False,
         ),
         Binding("f5", "send", "Playground", id="editor.send", tooltip="Take the prompt to the playground"),
         Binding(

@@ -248,7 +248,11 @@ class PlaygroundPane(Horizontal):
             self._stage.look_at(self._stage.grid.current, focus=True)
 
     def _show_spent(self) -> None:
-        self.query_one(ParameterColumn).show_spent(str(self._conductor.purse))
+        """Keep the sums in view: below the parameters, or in the prompt's border where these are hidden."""
+        said = str(self._conductor.purse)
+        self.query_one(ParameterColumn).show_spent(said)
+        area = self.query_one("#prompt", PromptArea)
+        area.border_subtitle = said.replace("\n", " · ") if self.has_class("-parameters-toggled") else ""
 
     @work(thread=True, exclusive=True, group="day", description="ask the log what today has cost")
     def _read_day(self) -> None:
@@ -288,6 +292,7 @@ class PlaygroundPane(Horizontal):
     def action_parameters(self) -> None:
         """Show or hide the column of parameters."""
         self.toggle_class("-parameters-toggled")
+        self._show_spent()
         self.call_after_refresh(self._stage.hold_focus)
 
     def action_batch(self) -> None:
