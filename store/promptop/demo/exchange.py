@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 import time
 import zlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -131,7 +133,7 @@ class Exchange:
 
     def _coding(self, size: int) -> str:
         """Return the content coding to use; empty for none."""
-        for name in ("gzip", "deflate"):
+        for name in ("gzip", "deflate", "br", "zstd"):
             if name in self.faults:
                 return name
         accepted = self.request.headers.get("accept-encoding", "")
@@ -148,11 +150,33 @@ class Exchange:
 
 
 class _Compressor:
-    """A gzip or deflate stream whose every part can be read when it arrives."""
+    """A compressed stream whose every part can be read when it arrives."""
 
     def __init__(self, coding: str) -> None:
-        self._pack = zlib.compressobj(6, zlib.DEFLATED, 31 if coding == "gzip" else 15)
+        self._coding = coding
+        self._pack: Any
+        if coding == "br":
+            import brotli
+
+            self._pack = brotli.Compressor(quality=5)
+        elif coding == "zstd":
+            if sys.version_info >= (3, 14):
+                from compression.zstd import ZstdCompressor
+            else:
+                from backports.zstd import ZstdCompressor
+
+            self._pack = ZstdCompressor()
+        else:
+            self._pack = zlib.compressobj(6, zlib.DEFLATED, 31 if coding == "gzip" else 15)
 
     def compress(self, data: bytes, *, last: bool) -> bytes:
         """Compress a part and flush it; ``last`` ends the stream."""
-        return self._pack.compress(data) + self._pack.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+        pack = self._pack
+        packed: bytes
+        if self._coding == "br":
+            packed = pack.process(data) + (pack.finish() if last else pack.flush())
+        elif self._coding == "zstd":
+            packed = pack.compress(data, pack.FLUSH_FRAME if last else pack.FLUSH_BLOCK)
+        else:
+            packed = pack.compress(data) + pack.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+        return packed

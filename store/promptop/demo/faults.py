@@ -70,6 +70,8 @@ FAULTS: Mapping[str, str] = {
     "unicode": "non-ASCII characters unescaped in the JSON (otherwise \\u escapes)",
     "gzip": "the response compressed with gzip, whatever the size",
     "deflate": "the response compressed with deflate",
+    "br": "the response compressed with brotli",
+    "zstd": "the response compressed with zstandard",
     "bomb": "a compression bomb: mb=64 megabytes of zeros in gzip",
     "endless-headers": "response headers that never end",
     "shuffled": "embeddings in another order than asked, by their index",

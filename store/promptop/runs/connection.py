@@ -14,7 +14,7 @@ import socket
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import httpcore2
@@ -25,8 +25,8 @@ from promptop.settings import Profile
 
 GZIP_FROM = 1024
 """Bytes of a request body from which compression is worth its header."""
-OTHER_ADDRESS_S = 1.0
-"""Seconds that a host's address gets to answer while others are left to be tried."""
+NEXT_ADDRESS_S = 0.25
+"""Seconds after which a host's next address is tried beside the one before (RFC 8305)."""
 
 
 class Connection(httpx2.AsyncHTTPTransport):
@@ -104,9 +104,9 @@ class LookUp(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect to the first of a host's addresses that answers, in the order of the system.
+        """Connect to the address of a host that answers first; ``timeout`` seconds are for all of it.
 
-        ``timeout`` seconds are for all of it; raises what the inner backend raises.
+        Raises what the inner backend raises.
         """
         if _is_address(host):
             return await self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
@@ -114,16 +114,12 @@ class LookUp(httpcore2.AsyncNetworkBackend):
         addresses = await _look_up(host, port, timeout)
         if (stages := current.get()) is not None:
             stages.dns_s = time.perf_counter() - start
-        for number, address in enumerate(addresses, 1):
-            left = None if timeout is None else max(0.0, timeout - (time.perf_counter() - start))
-            last = number == len(addresses)
-            limit = left if last else min(OTHER_ADDRESS_S, left) if left is not None else OTHER_ADDRESS_S
-            try:
-                return await self._inner.connect_tcp(address, port, limit, local_address, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                if last:
-                    raise
-        raise httpcore2.ConnectError(f"{host} has no address")
+        left = None if timeout is None else max(0.0, timeout - (time.perf_counter() - start))
+
+        async def connect(address: str) -> httpcore2.AsyncNetworkStream:
+            return await self._inner.connect_tcp(address, port, left, local_address, socket_options)
+
+        return await _first_of(addresses, connect)
 
     async def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
@@ -142,6 +138,41 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+async def _first_of(
+    addresses: list[str], connect: Callable[[str], Awaitable[httpcore2.AsyncNetworkStream]]
+) -> httpcore2.AsyncNetworkStream:
+    """Return the first connection that comes about, each address begun a little after the one before, or at its end.
+
+    Raises the last failure if there is none.
+    """
+    waiting = list(addresses)
+    running: set[asyncio.Future[httpcore2.AsyncNetworkStream]] = set()
+    failure: BaseException = httpcore2.ConnectError("the name has no address")
+    try:
+        while waiting or running:
+            if waiting:
+                running.add(asyncio.ensure_future(connect(waiting.pop(0))))
+            limit = NEXT_ADDRESS_S if waiting else None
+            done, running = await asyncio.wait(running, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                error = each.exception()
+                if error is None:
+                    running |= done - {each}  # two at the same moment: the other is closed below
+                    return each.result()
+                failure = error
+    finally:
+        await _let_go(running)
+    raise failure
+
+
+async def _let_go(connections: set[asyncio.Future[httpcore2.AsyncNetworkStream]]) -> None:
+    for each in connections:
+        each.cancel()
+    for came in await asyncio.gather(*connections, return_exceptions=True):
+        if not isinstance(came, BaseException):
+            await came.aclose()
 
 
 async def _look_up(host: str, port: int, timeout: float | None) -> list[str]:
