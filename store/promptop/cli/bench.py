@@ -27,6 +27,7 @@ from promptop.cli.calls import (
     read_prompt,
     requests_for,
     settings_for,
+    tell_shares,
 )
 from promptop.errors import UsageError
 from promptop.runs import Progress, RunRequest, RunResult
@@ -195,6 +196,7 @@ async def _measure(
         if shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         await endpoints.aclose()
+        tell_shares(endpoints, quiet=args.quiet)
     return phases, list(errors), bench.stopped
 
 

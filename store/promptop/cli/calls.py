@@ -15,14 +15,16 @@ from typing import Any
 
 from promptop import figures
 from promptop.cli.options import add_settings_arguments, settings_of
+from promptop.cli.parameters import add_parameter_arguments, overrides_of, parameters_of
 from promptop.cli.reading import LIBRARY, from_library
 from promptop.errors import PromptopError, UsageError
 from promptop.prompts import Prompt, parse
 from promptop.runs import Endpoints
 from promptop.runs.ceiling import Ceiling, ceiling, text_of
+from promptop.runs.matrix import AS_TYPED, PromptVersion, requests_of
 from promptop.runs.priced import ceiling_of
 from promptop.runs.purse import Purse, spent_on
-from promptop.runs.request import RunRequest, check_stops, unescape
+from promptop.runs.request import RunRequest
 from promptop.runs.result import Progress, RunResult
 from promptop.runs.targets import parse_target
 from promptop.safe import clean_line
@@ -37,14 +39,7 @@ def add_call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", metavar="TEXT", help="the prompt itself, instead of a file")
     parser.add_argument("--system", metavar="TEXT", help="system message to put before it")
     parser.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="value of a {{variable}}")
-    parser.add_argument("--max-tokens", type=int, metavar="N", help="limit of output tokens")
-    parser.add_argument("--temperature", type=float, metavar="T", help="0 to 2")
-    parser.add_argument("--top-p", type=float, metavar="P", help="0 to 1")
-    parser.add_argument(
-        "--stop", action="append", metavar="S", help=r"stop sequence, up to four times; escapes: \n \t \xHH \uHHHH \\"
-    )
-    parser.add_argument("--seed", type=int, metavar="N", help="ask for the same answer again")
-    parser.add_argument("--reasoning-effort", metavar="E", help="low, medium, high, or what the model takes")
+    add_parameter_arguments(parser)
     parser.add_argument("--retries", type=int, default=2, metavar="N", help="after 429, 5xx, failed connections")
     parser.add_argument("--base-url", metavar="URL", help="endpoint, instead of a profile's")
     parser.add_argument("--max-usd", type=float, metavar="USD", help="send nothing if it may cost more than this")
@@ -127,55 +122,10 @@ def requests_for(
     messages = prompt.openai(values)
     if args.system is not None:
         messages.insert(0, {"role": "system", "content": args.system})
-    parameters = _parameters(args, prompt)
-    found = []
-    for spec in specs:
-        target = parse_target(spec, settings)
-        found.append(
-            RunRequest(
-                profile=target.profile,
-                model=target.model,
-                label=target.spec,
-                messages=messages,
-                prompt_name=prompt.name or None,
-                retries=max(0, args.retries),
-                cache=args.cache,
-                **parameters,
-            )
-        )
-    return found
-
-
-_KNOWN = ("max_tokens", "temperature", "top_p", "stop", "seed", "reasoning_effort")
-_RANGES: dict[str, tuple[float, float, str]] = {
-    "max_tokens": (1, float("inf"), "a whole number ≥ 1"),
-    "temperature": (0, 2, "a number from 0 to 2"),
-    "top_p": (0, 1, "a number from 0 to 1"),
-}
-
-
-def _parameters(args: argparse.Namespace, prompt: Prompt) -> dict[str, Any]:
-    given = {
-        "max_tokens": args.max_tokens,
-        "temperature": args.temperature,
-        "top_p": args.top_p,
-        "seed": args.seed,
-        "reasoning_effort": args.reasoning_effort,
-        "stop": tuple(unescape(stop) for stop in args.stop) if args.stop else None,
-    }
-    front = {name: value for name, value in prompt.parameters.items() if name in _KNOWN}
-    if "stop" in front:
-        front["stop"] = (front["stop"],) if isinstance(front["stop"], str) else tuple(map(str, front["stop"] or ()))
-    values = {**front, **{name: value for name, value in given.items() if value is not None}}
-    for name, (low, high, wanted) in _RANGES.items():
-        value = values.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-            raise UsageError(f"{name} cannot be {value!r}.", f"Write {wanted}.")
-    check_stops(values.get("stop", ()))
-    extra = {name: value for name, value in prompt.parameters.items() if name not in _KNOWN}
-    return {**values, "extra": extra}
+    parameters = {**parameters_of(args, prompt), "retries": max(0, args.retries), "cache": args.cache}
+    targets = [parse_target(spec, settings) for spec in specs]
+    version = PromptVersion(AS_TYPED, messages, prompt.name or None)
+    return requests_of(targets, [version], parameters, overrides=overrides_of(args, targets))
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -259,6 +209,18 @@ def exit_code(results: Sequence[RunResult]) -> int:
     return INTERRUPTED if "cancelled" in states else 1 if "failed" in states else 0
 
 
+def tell_shares(endpoints: Endpoints, *, quiet: bool) -> None:
+    """Say on stderr how calls were shared out among the endpoints and keys of each profile that has several."""
+    if quiet:
+        return
+    for balancer in endpoints.balancers():
+        for place in balancer.places:
+            failed = f", {place.failed} failed" if place.failed else ""
+            mean = f", TTFT {figures.seconds(place.latency_s)}" if place.latency_s is not None else ""
+            why = f"; left out: {clean_line(place.why, 120)}" if place.why else ""
+            print(f"{clean_line(place.label, 60)}: {place.sent} sent{failed}{mean}{why}", file=sys.stderr)
+
+
 def figures_line(result: RunResult) -> str:
     """Return the figures of a call for people, in one line."""
     usage = result.usage
@@ -281,11 +243,11 @@ def figures_line(result: RunResult) -> str:
 def notes(result: RunResult) -> list[str]:
     """Return what a reader must know beside the figures: changes, attempts, the error with its remedy."""
     lines = [f"changed: {clean_line(change)}" for change in result.changes]
-    lines += [
-        f"attempt {attempt.number}: {attempt.error.cause} (waited {attempt.wait_s:.1f} s)"
-        for attempt in result.attempts[:-1]
-        if attempt.error is not None and attempt.wait_s
-    ]
+    for attempt in result.attempts[:-1]:
+        if attempt.error is not None and (attempt.wait_s or attempt.place):
+            then = f"waited {attempt.wait_s:.1f} s" if attempt.wait_s else "went on elsewhere"
+            at = f" at {clean_line(attempt.place, 60)}" if attempt.place else ""
+            lines.append(f"attempt {attempt.number}{at}: {attempt.error.cause} ({then})")
     if result.cache_refusal:
         lines.append(f"the cache was not asked: {result.cache_refusal}")
     if result.error is not None:

@@ -13,7 +13,9 @@ import argparse
 import asyncio
 import json
 import sys
+import urllib.parse
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from promptop import figures
 from promptop.cli.calls import (
@@ -27,12 +29,14 @@ from promptop.cli.calls import (
     read_prompt,
     requests_for,
     settings_for,
+    tell_shares,
 )
 from promptop.errors import UsageError
 from promptop.runs import Progress, RunRequest, RunResult
 from promptop.runs import run as run_call
 from promptop.runs.checks import Check, judge, parse_check
 from promptop.runs.comparison import BEST, COLUMNS, compare, ending, repeated
+from promptop.runs.local import first_call_s, is_private, load_s
 from promptop.runs.repeat import Job, Schedule, work_through
 from promptop.runs.stats import METRICS, difference, summarise, values_of
 from promptop.runs.textdiff import diff, marked, similarity
@@ -52,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="ask each model N times, interleaved")
     parser.add_argument("--warm-up", type=int, default=1, metavar="N", help="rounds that are dropped (with --repeat)")
     parser.add_argument("--concurrency", type=int, default=1, metavar="N", help="calls at once (with --repeat)")
+    parser.add_argument(
+        "--load", action="store_true", help="load local models anew first (Ollama, llama.cpp's router; with --repeat)"
+    )
     parser.add_argument("--diff", action="store_true", help="answers after the first as [-gone-]{+new+} against it")
     parser.add_argument(
         "--check",
@@ -79,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     requests = requests_for(args, settings, prompt, specs)
     if args.repeat < 1 or args.warm_up < 0 or args.concurrency < 1:
         raise UsageError("--repeat and --concurrency start at 1, --warm-up at 0.", "Leave them out for a single run.")
+    if args.load and args.repeat == 1:
+        raise UsageError("--load needs --repeat.", "Loading is held against calls that find the model loaded.")
     if args.cache and args.repeat > 1:
         raise UsageError("--cache and --repeat exclude each other.", "A repeated call is measured; a hit is none.")
     priced = check_cost(args, settings, requests, args.repeat + args.warm_up if args.repeat > 1 else 1)
@@ -86,7 +95,9 @@ def run(args: argparse.Namespace) -> int:
         print(str(priced), file=sys.stderr)
     if args.repeat > 1:
         return _repeated(args, settings, requests, checks)
-    results = asyncio.run(_calls(requests, settings, progress_shown=not args.json and sys.stderr.isatty()))
+    results = asyncio.run(
+        _calls(requests, settings, progress_shown=not args.json and sys.stderr.isatty(), quiet=args.quiet)
+    )
     code = exit_code(results) or int(not all_pass(checks, results))
     if args.json:
         print(json.dumps([_with_checks(result, checks) for result in results], ensure_ascii=False, indent=2))
@@ -143,10 +154,16 @@ def _repeated(
 ) -> int:
     schedule = Schedule(len(requests), args.repeat, warm_ups=args.warm_up)
     shown = not args.json and sys.stderr.isatty()
-    cancelled = asyncio.run(_work(schedule, requests, settings, args.concurrency, progress_shown=shown))
+    loads = asyncio.run(_loads(requests)) if args.load else [None] * len(requests)
+    work = _work(schedule, requests, settings, args.concurrency, progress_shown=shown, quiet=args.quiet)
+    cancelled = asyncio.run(work)
     kept = schedule.kept
+    loading = [
+        Loading(load, first_call_s(first, later))
+        for load, first, later in zip(loads, schedule.first, kept, strict=True)
+    ]
     if args.json:
-        print(json.dumps(summary_json(requests, kept, checks), ensure_ascii=False, indent=2))
+        print(json.dumps(summary_json(requests, kept, checks, loading), ensure_ascii=False, indent=2))
     else:
         if not args.no_answers:
             for request, results in zip(requests, kept, strict=True):
@@ -154,7 +171,7 @@ def _repeated(
                 print(clean(results[0].text if results else "").rstrip("\n") + "\n")
             sys.stdout.flush()
         if not args.quiet:
-            for line in repeated_table(requests, kept):
+            for line in repeated_table(requests, kept) + loading_lines(requests, loading):
                 print(line, file=sys.stderr)
         _print_checks(checks, requests, kept)
     everything = [result for results in kept for result in results]
@@ -164,8 +181,43 @@ def _repeated(
     return INTERRUPTED if cancelled else exit_code(everything) or int(not all_pass(checks, everything))
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What the start of a model costs, seconds; None is unknown."""
+
+    load_s: float | None = None
+    """From unloaded to loaded, by the server's word or by the clock."""
+    first_call_s: float | None = None
+    """By how much the first call's TTFT exceeded the median of those that followed."""
+
+
+async def _loads(requests: Sequence[RunRequest]) -> list[float | None]:
+    """Load each model anew, one after the other, where its server can be told to."""
+    return [await load_s(request.profile, request.model) for request in requests]
+
+
+def loading_lines(requests: Sequence[RunRequest], loading: Sequence[Loading]) -> list[str]:
+    """Return a line for each model on this machine or network: what its start costs."""
+    lines = []
+    for request, found in zip(requests, loading, strict=True):
+        said = []
+        if found.load_s is not None:
+            said.append(f"load {figures.seconds(found.load_s)}")
+        if found.first_call_s is not None:
+            said.append(f"first call ≈ {figures.seconds(found.first_call_s)} above the median")
+        if said and is_private(urllib.parse.urlsplit(request.profile.base_url).hostname or ""):
+            lines.append(f"{clean_line(request.title, 40)}: {', '.join(said)}")
+    return lines
+
+
 async def _work(
-    schedule: Schedule, requests: Sequence[RunRequest], settings: Settings, concurrency: int, *, progress_shown: bool
+    schedule: Schedule,
+    requests: Sequence[RunRequest],
+    settings: Settings,
+    concurrency: int,
+    *,
+    progress_shown: bool,
+    quiet: bool,
 ) -> bool:
     """Work through a schedule; return whether Ctrl-C ended it early."""
     endpoints = open_endpoints(settings, "promptop compare")
@@ -196,15 +248,19 @@ async def _work(
         if progress_shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         await endpoints.aclose()
+        tell_shares(endpoints, quiet=quiet)
     return stopped
 
 
 def summary_json(
-    requests: Sequence[RunRequest], kept: Sequence[Sequence[RunResult]], checks: Sequence[Check] = ()
+    requests: Sequence[RunRequest],
+    kept: Sequence[Sequence[RunResult]],
+    checks: Sequence[Check] = (),
+    loading: Sequence[Loading] | None = None,
 ) -> dict[str, object]:
     """Return the shape of ``compare --repeat --json``."""
     models = []
-    for request, results in zip(requests, kept, strict=True):
+    for request, results, start in zip(requests, kept, loading or [Loading()] * len(requests), strict=True):
         well = [result for result in results if result.state == "done"]
         measured: dict[str, object] = {}
         for metric in METRICS:
@@ -213,6 +269,7 @@ def summary_json(
         models.append(
             {"request_model": request.model, "title": request.title, "n": len(well), "errors": len(results) - len(well)}
             | measured
+            | asdict(start)
         )
     differences = [
         {"baseline": requests[0].title, "title": request.title} | found.to_json()
@@ -240,7 +297,9 @@ def repeated_table(requests: Sequence[RunRequest], kept: Sequence[Sequence[RunRe
     return lines
 
 
-async def _calls(requests: Sequence[RunRequest], settings: Settings, *, progress_shown: bool) -> list[RunResult]:
+async def _calls(
+    requests: Sequence[RunRequest], settings: Settings, *, progress_shown: bool, quiet: bool
+) -> list[RunResult]:
     endpoints = open_endpoints(settings, "promptop compare")
     calls = [Progress() for _ in requests]
     ended = 0
@@ -260,6 +319,7 @@ async def _calls(requests: Sequence[RunRequest], settings: Settings, *, progress
         if progress_shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         await endpoints.aclose()
+        tell_shares(endpoints, quiet=quiet)
 
 
 def table(results: Sequence[RunResult]) -> list[str]:

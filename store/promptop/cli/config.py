@@ -12,6 +12,7 @@ from typing import Any
 
 from promptop import settings as room
 from promptop.errors import PromptopError
+from promptop.runs.places import places_of
 
 TEMPLATE = """\
 # promptop: settings. Every line is optional; what is commented out shows the default.
@@ -33,6 +34,26 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # base_url = "https://api.deepseek.com/v1"
 # api_key_command = "pass show deepseek"
 # models = ["deepseek-chat"]
+
+# [profiles.claude]            # Anthropic's own API
+# base_url = "https://api.anthropic.com"
+# api = "anthropic"            # or "responses" for OpenAI's Responses API; "chat" where nothing is said
+# api_key_env = "ANTHROPIC_API_KEY"
+# models = ["claude-sonnet-5-5"]
+
+# [profiles.fleet]             # several endpoints and keys for the same models (docs/playground.md)
+# base_url = "http://10.0.0.5:8000/v1"
+# endpoints = ["http://10.0.0.6:8000/v1"]
+# api_key_env = "FLEET_KEY"
+# api_key_envs = ["FLEET_KEY_2"]
+# balance = "round-robin"      # or "least-latency"
+# eject_s = 30.0               # what failed gets no calls for so long, then twice as long …
+# keep_alive = 20              # idle connections kept for each endpoint, for keep_alive_s seconds
+# keep_alive_s = 30.0
+# max_connections = 100
+# timeout_s = 600.0            # without a byte; connect_timeout_s = 5.0
+# http2 = true
+# gzip_requests = false        # only for a server that takes compressed requests
 
 [log]
 # path = ""                    # empty: the data folder (promptop log path)
@@ -115,6 +136,9 @@ def _show(as_json: bool) -> int:
     print(f"# {settings.path or f'{room.config_path()} (not there: defaults and environment)'}")
     active = settings.active_profile()
     print(f"# endpoint in use: {active.name} {active.base_url}; {_key_state(active)}")
+    places = places_of(active)
+    for place in places if len(places) > 1 else ():
+        print(f"#   shared out ({active.balance}): {place.label}; {_key_state(place.profile)}")
     print("\n".join(_toml(values, "")))
     for problem in settings.problems:
         print(problem, file=sys.stderr)

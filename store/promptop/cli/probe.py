@@ -82,7 +82,11 @@ def _targets(named: Sequence[str], settings: Settings) -> list[Probed]:
     found = []
     for name in named or settings.profiles:
         if name in settings.profiles:
-            found.append(Probed(name, _address(settings.profiles[name].base_url)))
+            profile = settings.profiles[name]
+            urls = list(dict.fromkeys((profile.base_url, *profile.endpoints)))
+            for url in urls:
+                host = urllib.parse.urlsplit(_address(url)).netloc
+                found.append(Probed(f"{name} {host}" if len(urls) > 1 else name, _address(url)))
         elif name.startswith(("http://", "https://")):
             found.append(Probed(_address(name), _address(name)))
         else:
@@ -110,11 +114,11 @@ def _address(url: str) -> str:
 
 def table(found: Sequence[Probed]) -> list[str]:
     """Return the ranking as lines of text, medians over n tries."""
-    rows = [["", "endpoint", "n", "connect", "TLS", "first byte", "kept open", "answer"]]
+    rows = [["", "endpoint", "n", "DNS", "connect", "TLS", "first byte", "kept open", "answer"]]
     for place, each in enumerate(found, 1):
         values = each.to_json()
-        times = [figures.seconds(values[name]) for name in ("connect_s", "tls_s", "first_byte_s", "kept_s")]
+        times = [figures.seconds(values[name]) for name in ("dns_s", "connect_s", "tls_s", "first_byte_s", "kept_s")]
         answer = f"{values['status']} {values['http_version']}" if each.answered else "none"
         rank = f"{place}." if each.answered else ""
         rows.append([rank, clean_line(each.name, 50), f"{len(each.answered)}/{len(each.tries)}", *times, answer])
-    return aligned(rows, left=(1, 7))
+    return aligned(rows, left=(1, 8))

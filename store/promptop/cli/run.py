@@ -21,6 +21,7 @@ from promptop.cli.calls import (
     read_prompt,
     requests_for,
     settings_for,
+    tell_shares,
 )
 from promptop.errors import UsageError
 from promptop.runs import Delta, Progress, RunRequest, RunResult
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("No model was named.", 'Write -m MODEL, or models = ["…"] in the profile.')
     request = requests_for(args, settings, prompt, [spec])[0]
     check_cost(args, settings, [request])
-    result = asyncio.run(_call(request, settings, quiet=args.json))
+    result = asyncio.run(_call(request, settings, quiet=args.json, silent=args.quiet))
     if args.json:
         print(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
     if not args.quiet and not args.json:
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     return exit_code([result])
 
 
-async def _call(request: RunRequest, settings: Settings, *, quiet: bool) -> RunResult:
+async def _call(request: RunRequest, settings: Settings, *, quiet: bool, silent: bool) -> RunResult:
     endpoints = open_endpoints(settings, "promptop run")
     progress = Progress()
     answer = _Printer(progress)
@@ -67,6 +68,7 @@ async def _call(request: RunRequest, settings: Settings, *, quiet: bool) -> RunR
     finally:
         await endpoints.aclose()
         answer.end()
+        tell_shares(endpoints, quiet=quiet or silent)
 
 
 class _Printer:

@@ -11,6 +11,7 @@ import asyncio
 import gzip
 import ipaddress
 import socket
+import ssl
 import time
 import urllib.parse
 import urllib.request
@@ -32,14 +33,14 @@ NEXT_ADDRESS_S = 0.25
 class Connection(httpx2.AsyncHTTPTransport):
     """Sends the requests of one endpoint."""
 
-    def __init__(self, profile: Profile, proxy: str | None = None) -> None:
-        """Open nothing yet; ``proxy`` is the HTTP proxy to go through."""
+    def __init__(self, profile: Profile, proxy: str | None = None, *, tls: ssl.SSLContext | None = None) -> None:
+        """Open nothing yet; ``proxy`` is the HTTP proxy to go through, ``tls`` a context that several may share."""
         limits = httpx2.Limits(
             max_connections=profile.max_connections or None,
             max_keepalive_connections=profile.keep_alive,
             keepalive_expiry=profile.keep_alive_s,
         )
-        super().__init__(http2=profile.http2, limits=limits, proxy=proxy)
+        super().__init__(verify=tls if tls is not None else True, http2=profile.http2, limits=limits, proxy=proxy)
         self._gzip = profile.gzip_requests
         backend = getattr(self._pool, "_network_backend", None)
         if backend is not None:

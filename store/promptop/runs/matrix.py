@@ -92,12 +92,17 @@ def read_overrides(text: str) -> dict[str, dict[str, Any]]:
         raise UsageError(
             f"The overrides are not TOML: {error}.", 'Write ["model"], below it lines such as temperature = 0.'
         ) from None
+    check_overrides(tables)
+    return tables
+
+
+def check_overrides(tables: Mapping[str, Any]) -> None:
+    """Raise :class:`UsageError` naming the model and the key that cannot be meant."""
     for model, table in tables.items():
         if not isinstance(table, dict):
             raise UsageError(f"{clean_line(model, 40)} stands outside a table.", 'Begin with ["model"].')
         for key, value in table.items():
             _check(model, key, value)
-    return tables
 
 
 def _check(model: str, key: str, value: Any) -> None:

@@ -26,6 +26,8 @@ GIVE_UP_AFTER = 2
 class Try:
     """One fresh connection. Seconds; None where it did not come to that."""
 
+    dns_s: float | None = None
+    """Name look-up; a part of ``connect_s``, and None for an address in digits."""
     connect_s: float | None = None
     """Name look-up and TCP; through a proxy: to the proxy."""
     tls_s: float | None = None
@@ -58,7 +60,7 @@ class Probed:
         return len(last) == GIVE_UP_AFTER and all(each.error for each in last)
 
     def median(self, of: str) -> float | None:
-        """Return the median of ``connect_s``, ``tls_s``, ``first_byte_s`` or ``kept_s``; None without a value."""
+        """Return the median of one of the times of a try, ``connect_s`` for example; None without a value."""
         values = [value for each in self.answered if (value := getattr(each, of)) is not None]
         return statistics.median(values) if values else None
 
@@ -70,6 +72,7 @@ class Probed:
             "base_url": self.base_url,
             "n": len(self.answered),
             "failed": len(self.tries) - len(self.answered),
+            "dns_s": self.median("dns_s"),
             "connect_s": self.median("connect_s"),
             "tls_s": self.median("tls_s"),
             "first_byte_s": self.median("first_byte_s"),
@@ -103,7 +106,9 @@ async def probe(
 async def _try(base_url: str, timeout_s: float, context: ssl.SSLContext) -> Try:
     import httpx2
 
-    from promptop.runs.connection import proxy_for
+    from promptop.runs.connection import Connection, proxy_for
+    from promptop.runs.stages import Stages, current
+    from promptop.settings import Profile
 
     began: dict[str, float] = {}
     took: dict[str, float] = {}
@@ -117,7 +122,9 @@ async def _try(base_url: str, timeout_s: float, context: ssl.SSLContext) -> Try:
 
     url = base_url.rstrip("/") + "/models"
     # Enabled as in real calls: what is negotiated is what they get.
-    transport = httpx2.AsyncHTTPTransport(verify=context, http2=True, proxy=proxy_for(base_url))
+    transport = Connection(Profile(base_url=base_url), proxy_for(base_url), tls=context)
+    stages = Stages()
+    token = current.set(stages)
     try:
         async with asyncio.timeout(timeout_s), httpx2.AsyncClient(transport=transport, timeout=timeout_s) as client:
             start = time.perf_counter()
@@ -133,7 +140,10 @@ async def _try(base_url: str, timeout_s: float, context: ssl.SSLContext) -> Try:
         return Try(error=f"no answer within {timeout_s:g} s")
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
         return Try(error=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+    finally:
+        current.reset(token)
     return Try(
+        dns_s=stages.dns_s,
         connect_s=took.get("connection.connect_tcp"),
         tls_s=took.get("connection.start_tls"),
         first_byte_s=first_byte_s,

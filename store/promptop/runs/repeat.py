@@ -46,6 +46,8 @@ class Schedule:
         self.ended = 0
         self.kept: list[list[RunResult]] = [[] for _ in range(requests)]
         """Results of each request in the order of their rounds, warm-ups left out."""
+        self.first: list[RunResult | None] = [None] * requests
+        """Each request's very first call, which met a cold connection and perhaps a cold model."""
 
     def next(self) -> Job | None:
         """Take the next call to make; None if there is none."""
@@ -58,6 +60,8 @@ class Schedule:
     def done(self, job: Job, result: RunResult) -> None:
         """Keep a result."""
         self.ended += 1
+        if self.first[job.request] is None:
+            self.first[job.request] = result
         if not job.warm_up:
             self.kept[job.request].append(result)
 

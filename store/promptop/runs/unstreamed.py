@@ -1,7 +1,7 @@
 """One call that is answered in one piece, to hold a streamed one against: its text comes at once, at the end.
 
-Only Chat Completions; no retries and no repairs, since a measurement counts each attempt. There is no first token: of
-its times it has response headers and total.
+No retries and no repairs, since a measurement counts each attempt. There is no first token: of its times it has
+response headers and total.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 from promptop.errors import PromptopError
 from promptop.runs import explain
-from promptop.runs.body import body_of, find_model
+from promptop.runs.body import whole_body
+from promptop.runs.dialects import dialect_of
 from promptop.runs.endpoints import Endpoints
 from promptop.runs.request import RunRequest
 from promptop.runs.result import Attempt, Progress, RunError, RunResult, Usage, failed
@@ -41,35 +42,37 @@ async def run_unstreamed(request: RunRequest, endpoints: Endpoints, *, progress:
 
 async def _call(request: RunRequest, endpoints: Endpoints, progress: Progress) -> RunResult:
     from promptop.shim import annotate
+    from promptop.shim.dialects import body_pieces
 
-    try:
-        client = await endpoints.client(request.profile)
-    except PromptopError as unavailable:
-        return failed(request, explain.explain(unavailable, request))
-    body, changes = body_of(request, find_model(request), endpoints.learned(request.profile, request.model))
-    extra = {
-        name: value for name, value in body.items() if name not in {"model", "messages", "stream", "stream_options"}
-    }
+    balancer = endpoints.balancer(request.profile)
+    place = balancer.choose()
+    body = {**whole_body(request, endpoints.learned(request.profile, request.model)), "stream": False}
     answer: Any = None
-    error: RunError | None = None
+    error: RunError | None = explain.cancelled()  # unless it comes to its end
     progress.attempt, progress.state = 1, "running"
-    with annotate(attempt=1, prompt_name=request.prompt_name, prompt_version=request.prompt_version) as note:
+    tags = {"place": place.label} if balancer.several else None
+    with annotate(attempt=1, prompt_name=request.prompt_name, prompt_version=request.prompt_version, tags=tags) as note:
         progress.watch(note)
         try:
-            answer = await client.chat.completions.create(
-                model=body["model"], messages=body["messages"], stream=False, extra_body=extra
-            )
+            client: Any = await endpoints.client(place.profile)
+            answer = await client.post(dialect_of(request.profile).path, cast_to=object, body=body)
+            error = None
+        except PromptopError as unavailable:
+            error = explain.explain(unavailable, request)
         except Exception as raised:  # noqa: BLE001 - a boundary: whatever a server provokes becomes a result
             error = explain.explain(raised, request, endpoints.secrets())
+        finally:
+            balancer.ended(place, error)
     row = await note.row(ROW_WAIT_S) if note.calls else None
-    choice = answer.choices[0] if answer is not None and answer.choices else None
+    text = "".join(piece.text for piece in body_pieces(answer) if piece.kind in {"text", "refusal"})
     return RunResult(
         request.model,
         (row.response_model if row is not None else None) or request.model,
         request.title,
-        (choice.message.content or "") if choice is not None else "",
+        text,
         "done" if error is None else "failed",
-        finish_reason=choice.finish_reason if choice is not None else None,
+        finish_reason=_finish_reason(answer),
+        place=place.label,
         ttfb_s=row.ttfb_s if row is not None else None,
         total_s=row.total_s if row is not None else None,
         connect_s=row.connect_s if row is not None else None,
@@ -88,6 +91,18 @@ async def _call(request: RunRequest, endpoints: Endpoints, progress: Progress) -
         cost_status=row.cost_status if row is not None else None,
         error=error,
         attempts=(Attempt(1, error),),
-        changes=tuple(changes),
+        request_body=body,
         row=row,
     )
+
+
+def _finish_reason(answer: Any) -> str | None:
+    """Return how an answer of any of the APIs ended."""
+    if not isinstance(answer, dict):
+        return None
+    choices = answer.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    details = answer.get("incomplete_details")
+    cut = details.get("reason") if isinstance(details, dict) else None
+    found = first.get("finish_reason") or answer.get("stop_reason") or cut or answer.get("status")
+    return found if isinstance(found, str) else None
