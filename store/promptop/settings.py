@@ -130,6 +130,16 @@ class CacheSettings:
     """Let prompts share an answer that differ only in runs of white space."""
     pace: str = "instant"
     """How a hit is streamed: instant or recorded."""
+    semantic: str = "off"
+    """Answer what asks the same in other words: off, local (extra ``semantic``) or endpoint (its /embeddings)."""
+    semantic_threshold: float = 0.0
+    """Similarity from which two prompts may ask the same, 0 … 1; 0 is the model's own (local 0.93, endpoint 0.85)."""
+    semantic_model: str = "text-embedding-3-small"
+    """Model that the endpoint is asked for vectors of."""
+    semantic_entries: int = 2000
+    """Most prompts that are remembered."""
+    semantic_keep: str = "memory"
+    """Where prompts are remembered: memory (this process), disk (a file, in plain text) or redis (vector search)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +238,8 @@ _CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("profiles.*", "balance"): ("round-robin", "least-latency"),
     ("log", "bodies"): ("off", "hash", "redacted", "full"),
     ("cache", "pace"): ("instant", "recorded"),
+    ("cache", "semantic"): ("off", "local", "endpoint"),
+    ("cache", "semantic_keep"): ("memory", "disk", "redis"),
     ("monitor", "window"): ("5m", "1h", "24h", "7d", "30d"),
 }
 

@@ -8,6 +8,7 @@ from promptop.cache.level import Level, LevelStats
 from promptop.cache.memory import MemoryLevel
 from promptop.cache.opening import open_cache, policy_of, redis_url
 from promptop.cache.remote import RedisLevel
+from promptop.cache.semantic import Match, ProcessMemory, Semantic
 
 __all__ = [
     "Cache",
@@ -18,9 +19,12 @@ __all__ = [
     "Lead",
     "Level",
     "LevelStats",
+    "Match",
     "MemoryLevel",
     "Policy",
+    "ProcessMemory",
     "RedisLevel",
+    "Semantic",
     "key_of",
     "open_cache",
     "policy_of",

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 VERSION = 2
@@ -28,6 +28,8 @@ _ENDPOINTS = {
 }
 _SPACE = re.compile(r"[ \t\u00a0\u3000]+")
 _LINES = re.compile(r"\s*\n\s*")
+MEANING_LIMIT = 2000
+"""Characters of the longest text that is compared by meaning: one vector says little of a long document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Policy:
     """Keep answers to requests that offer tools, whose calls may have side effects when they are repeated."""
     normalize_whitespace: bool = False
     """Let prompts share a key that differ only in runs of white space."""
+    semantic: bool = False
+    """Let prompts share an answer that ask the same in other words (:mod:`promptop.cache.semantic`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,10 @@ class Key:
     """BLAKE2b-128 of the messages alone, hex: what invalidation by prompt names."""
     refusal: str = ""
     """Why the answer may not be kept; empty if it may."""
+    text: str = field(default="", repr=False)
+    """The last message's text, where it may be compared by meaning; else empty."""
+    frame: str = ""
+    """BLAKE2b-256 of everything but ``text``, hex: only requests of one frame are compared by meaning."""
 
     @property
     def cacheable(self) -> bool:
@@ -89,15 +97,42 @@ def key_of(
         else asked
     )
     prompt = {name: asked[name] for name in _PROMPTS if name in asked}
-    whole = json.dumps([VERSION, host.lower(), bare, account, asked], **_CANONICAL)
+    refusal = _refusal(endpoint, body, policy)
+    text, frame = "", ""
+    if policy.semantic and not refusal and (parted := _parted(endpoint, asked)) is not None:
+        text, rest = parted
+        frame = _digest(json.dumps([VERSION, "frame", host.lower(), bare, account, rest], **_CANONICAL), 32)
     return Key(
-        digest=hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest(),
+        digest=_digest(json.dumps([VERSION, host.lower(), bare, account, asked], **_CANONICAL), 32),
         model=str(body.get("model", "")),
-        prompt=hashlib.blake2b(
-            json.dumps(prompt, **_CANONICAL).encode("utf-8", "surrogatepass"), digest_size=16
-        ).hexdigest(),
-        refusal=_refusal(endpoint, body, policy),
+        prompt=_digest(json.dumps(prompt, **_CANONICAL), 16),
+        refusal=refusal,
+        text=text,
+        frame=frame,
     )
+
+
+def _digest(text: str, size: int) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
+
+
+def _parted(endpoint: str, asked: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Return the text of the last user message and the request without it; None if it is not text alone."""
+    name = {"chat": "messages", "messages": "messages", "responses": "input", "completions": "prompt"}.get(endpoint, "")
+    given = asked.get(name)
+    last = given[-1] if isinstance(given, list) and given else given
+    before = given[:-1] if isinstance(given, list) else []
+    rest: dict[str, Any] = {}
+    text: Any = last
+    if isinstance(last, Mapping):
+        if last.get("role") != "user":
+            return None
+        text, rest = last.get("content"), {key: value for key, value in last.items() if key != "content"}
+        if isinstance(text, list) and len(text) == 1 and isinstance(text[0], Mapping):
+            text = text[0].get("text") if text[0].keys() == {"type", "text"} else None
+    if not isinstance(text, str) or not text.strip() or len(text) > MEANING_LIMIT:
+        return None
+    return text, {**asked, name: [*before, rest]}
 
 
 _PROMPTS = ("messages", "input", "instructions", "system", "prompt")

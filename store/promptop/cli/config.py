@@ -71,6 +71,11 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # any_temperature = false      # keep sampled answers too
 # normalize_whitespace = false
 # pace = "instant"             # or recorded: hits stream as the answer once came
+# semantic = "off"             # or local, endpoint: answer what asks the same in other words
+# semantic_threshold = 0.0     # similarity that it takes; 0 is the model's own
+# semantic_model = "text-embedding-3-small"   # for "endpoint"
+# semantic_entries = 2000
+# semantic_keep = "memory"     # or disk (prompts in plain text), redis (vector search)
 
 [editor]
 # watch = ["gpt-4o-mini", "claude-sonnet-4-5"]   # models whose tokens and cost are shown

@@ -124,6 +124,8 @@ class Row:
         "promptop.cache.level",
     )
     cache_key: str | None = column("TEXT", "hash of the canonical request")
+    cache_match: str | None = column("TEXT", "cache_key of the other wording whose answer was given (level semantic)")
+    cache_score: float | None = column("REAL", "how near that wording is, 0 … 1")
 
 
 COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Row))

@@ -115,7 +115,13 @@ def _third(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE requests ADD COLUMN input_o200k_tokens INTEGER")
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third)
+def _fourth(connection: sqlite3.Connection) -> None:
+    """Version 4: which other wording a semantic hit was the answer to, and how near it is."""
+    connection.execute("ALTER TABLE requests ADD COLUMN cache_match TEXT")
+    connection.execute("ALTER TABLE requests ADD COLUMN cache_score REAL")
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third, _fourth)
 VERSION = len(STEPS)
 
 

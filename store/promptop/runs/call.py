@@ -219,6 +219,11 @@ class _Call:
         rows: list[Row] = self.note.rows
         return rows[-1] if rows else None
 
+    def _matched(self) -> str:
+        """Return the other wording whose answer came, where the cache's semantic level gave it."""
+        fact = self.note.calls[-1].cache if self.note is not None and self.note.calls else None
+        return fact.prompt if fact is not None else ""
+
     async def result(self, error: RunError | None) -> RunResult:
         """Put the result together: text from the SDK, every figure from the transport's row."""
         row = await self._row()
@@ -252,6 +257,7 @@ class _Call:
             queue_s=row.queue_s if row is not None else None,
             stages=self.stages,
             place=self.place.label if self.place is not None else "",
+            cache_prompt=self._matched(),
             **{name: getattr(stamps, name, None) for name in _STAMPS},
         )
 

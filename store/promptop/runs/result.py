@@ -108,6 +108,8 @@ class RunResult:
     """What came over the wire in the last attempt; None where nothing did, or it was not kept."""
     cache_refusal: str = ""
     """Why the cache was not asked although that was wanted."""
+    cache_prompt: str = ""
+    """The other wording whose answer this is, where the semantic level gave it."""
 
     @property
     def cache_hit(self) -> str:
@@ -185,6 +187,8 @@ class RunResult:
             "response_id": self.response_id,
             "cache": self.row.cache_level if self.row is not None else None,
             "saved_usd": self.row.saved_usd if self.row is not None else None,
+            "cache_score": self.row.cache_score if self.row is not None else None,
+            "cache_prompt": self.cache_prompt or None,
         }
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from promptop.cache import Hit
 
 EXTENSION = "promptop.cache"
 """Key in a response's extensions under which a :class:`CacheFact` stands."""
@@ -18,3 +22,17 @@ class CacheFact:
     """The request's key, hex."""
     saved_usd: float | None = None
     """What the answer cost when it was fetched; None if that is not known."""
+    match: str = ""
+    """Key of the answer to another wording that was given instead; empty where the very request was known."""
+    score: float | None = None
+    """How near that wording is, 0 … 1."""
+    prompt: str = ""
+    """That wording. It goes to the caller, whose prompt it was, and not into the row."""
+
+
+def fact_of(hit: Hit, key: str) -> CacheFact:
+    """Return what a hit tells of itself; ``key`` is the request's own."""
+    match = hit.match
+    if match is None:
+        return CacheFact(hit.level, key, hit.entry.cost_usd)
+    return CacheFact(hit.level, key, hit.entry.cost_usd, match.digest, round(match.score, 4), match.text)

@@ -16,14 +16,20 @@ from importlib import import_module
 from typing import Any, Literal
 
 from promptop.cache import Cache, Entry, Hit, Key, Lead, Policy, key_of
-from promptop.shim.cache_fact import EXTENSION, CacheFact
+from promptop.cache.cache import AsyncEmbed
+from promptop.cache.embedding import Embed
+from promptop.shim import embedding
+from promptop.shim.cache_fact import EXTENSION, CacheFact, fact_of
 from promptop.shim.dialects import loads
 from promptop.shim.inflate import Inflater, inflater
+from promptop.shim.note import set_apart
 from promptop.shim.stream import JSON_LIMIT, StreamReader
 from promptop.shim.usage import normalise
 
 HEADER = "x-promptop-cache"
 """Header that tells the caller which level answered."""
+SCORE_HEADER = "x-promptop-cache-score"
+"""Header that tells the caller how near the other wording is whose answer this is."""
 LIMIT = 8 << 20
 """Largest answer that is kept, decoded bytes."""
 
@@ -90,7 +96,7 @@ class Recording:
         try:
             entry = self._entry(at_end) if self._fits and self._body else None
             if entry is not None:
-                entry = self._cache.store(self._key, entry)
+                entry = self._cache.store(self._key, entry, vector=self._lead.vector)
         finally:
             self._lead.done(entry)
 
@@ -154,6 +160,27 @@ def key_for(request: Any, policy: Policy, httpx: Any) -> Key | None:
         return None
     url = request.url
     return key_of(f"{url.host}:{url.port or url.scheme}", url.path, body, policy)
+
+
+def told(fact: CacheFact) -> list[tuple[str, str]]:
+    """Return the headers that tell the caller of a hit."""
+    score = [(SCORE_HEADER, str(fact.score))] if fact.score is not None else []
+    return [(HEADER, fact.level), *score]
+
+
+def embedding_request(request: Any, model: str, text: str, httpx: Any) -> Any:
+    """Return a request for the vector of ``text`` to where ``request`` goes, with its credentials."""
+    url, headers = request.url, request.headers.copy()
+    for name in embedding.NOT_OURS:
+        headers.pop(name, None)
+    headers["content-type"] = "application/json"
+    return httpx.Request(
+        "POST",
+        url.copy_with(path=embedding.path(url.path)),
+        headers=headers,
+        content=embedding.body(model, text),
+        extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), embedding.TIMEOUT_S)},
+    )
 
 
 def slices(entry: Entry) -> Iterator[tuple[float, bytes]]:
@@ -234,8 +261,17 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
     class CachingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):  # type: ignore[misc]  # as above
         """Answers what the cache has and keeps what it may."""
 
-        def __init__(self, inner: Any, cache: Cache, policy: Policy | None = None, pace: Pace = "instant") -> None:
+        def __init__(
+            self,
+            inner: Any,
+            cache: Cache,
+            policy: Policy | None = None,
+            pace: Pace = "instant",
+            aside: Any = None,
+        ) -> None:
+            """``aside`` carries our own requests for embeddings: the inner transport, with a row for each."""
             self.inner = inner
+            self._aside = aside or inner
             self._cache = cache
             self._policy = policy or Policy()
             self._pace = pace
@@ -244,7 +280,7 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
             key = key_for(request, self._policy, httpx)
             if key is None or not key.cacheable:
                 return self.inner.handle_request(request)
-            begun = self._cache.begin(key)
+            begun = self._cache.begin(key, self._embedder(request))
             if isinstance(begun, Hit):
                 return self._replayed(begun, key, request)
             since = time.perf_counter()
@@ -259,7 +295,7 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
             key = key_for(request, self._policy, httpx)
             if key is None or not key.cacheable:
                 return await self.inner.handle_async_request(request)
-            begun = await self._cache.abegin(key)
+            begun = await self._cache.abegin(key, self._async_embedder(request))
             if isinstance(begun, Hit):
                 return self._replayed(begun, key, request)
             since = time.perf_counter()
@@ -270,13 +306,46 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
                 begun.done(None)
                 raise
 
+        def _embedder(self, request: Any) -> Embed | None:
+            """Return what asks the request's own endpoint for a vector; None where the cache needs none from there."""
+            semantic = self._cache.semantic
+            if semantic is None or semantic.local is not None:
+                return None
+
+            def embed(text: str) -> Any:
+                with set_apart(embedding.TAGS):
+                    response = self._aside.handle_request(embedding_request(request, semantic.model, text, httpx))
+                    try:
+                        return embedding.vector(response.status_code, response.read())
+                    finally:
+                        response.close()
+
+            return embed
+
+        def _async_embedder(self, request: Any) -> AsyncEmbed | None:
+            semantic = self._cache.semantic
+            if semantic is None or semantic.local is not None:
+                return None
+
+            async def embed(text: str) -> Any:
+                asked = embedding_request(request, semantic.model, text, httpx)
+                with set_apart(embedding.TAGS):
+                    response = await self._aside.handle_async_request(asked)
+                    try:
+                        return embedding.vector(response.status_code, await response.aread())
+                    finally:
+                        await response.aclose()
+
+            return embed
+
         def _replayed(self, hit: Hit, key: Key, request: Any) -> Any:
+            fact = fact_of(hit, key.digest)
             return httpx.Response(
                 hit.entry.status,
-                headers=[*hit.entry.headers, (HEADER, hit.level)],
+                headers=[*hit.entry.headers, *told(fact)],
                 stream=ReplayedStream(hit.entry, self._pace),
                 request=request,
-                extensions={EXTENSION: CacheFact(hit.level, key.digest, hit.entry.cost_usd)},
+                extensions={EXTENSION: fact},
             )
 
         def _recorded(self, response: Any, key: Key, lead: Lead, since: float) -> Any:

@@ -155,6 +155,29 @@ def annotate(
         _current.reset(token)
 
 
+def apart(note: Note | None, tags: Mapping[str, object]) -> Note:
+    """Return a note for a call of our own beside the caller's: labelled like its calls, and not one of them."""
+    if note is None:
+        return Note(tags=tags)
+    return Note(
+        app=note.app,
+        tags={**note.tags, **tags},
+        prompt_name=note.prompt_name,
+        prompt_version=note.prompt_version,
+        conversation_id=note.conversation_id,
+    )
+
+
+@contextmanager
+def set_apart(tags: Mapping[str, object]) -> Iterator[None]:
+    """Make the calls inside the block our own: no note of the caller's counts them or waits for their rows."""
+    token = _current.set(apart(_current.get(), tags))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def tags_json(*tags: Mapping[str, object] | None) -> str | None:
     """Return tags merged from left to right as a JSON object, or None where there are none."""
     merged: dict[str, object] = {}

@@ -44,7 +44,7 @@ def observe(
     kind of client.
     """
     labels = labels_for(log, app=app, tags=tags, bodies=bodies, simulated=simulated, include_usage=include_usage)
-    within = _within(cache, cache_policy, cache_pace)
+    within = _within(cache, cache_policy, cache_pace, labels)
     if _is_http_client(client):
         watched: _Client = _watched(client, labels, within)
         return watched
@@ -90,7 +90,7 @@ def transport(
         raise TypeError(f"options of a transport are given where it is made: {', '.join(options)}")
     family = family or family_of(inner) or default_family()
     labels = labels_for(log, app=app, tags=tags, bodies=bodies, simulated=simulated, include_usage=include_usage)
-    return classes(family)[0](_within(cache, cache_policy, cache_pace)(inner, family), labels)
+    return classes(family)[0](_within(cache, cache_policy, cache_pace, labels)(inner, family), labels)
 
 
 def labels_for(
@@ -114,13 +114,21 @@ def labels_for(
     return Labels(sink, app, dict(tags or {}), bodies, simulated, include_usage)
 
 
-def _within(cache: Cache | None, policy: Policy | None, pace: Pace) -> Callable[[Any, str], Any]:
+def _within(cache: Cache | None, policy: Policy | None, pace: Pace, labels: Labels) -> Callable[[Any, str], Any]:
     """Return what puts the cache, if there is one, between the logging transport and the inner one of a family."""
     if cache is None:
         return lambda inner, _: inner
     from promptop.shim import caching
 
-    return lambda inner, family: caching.classes(family)[0](inner, cache, policy, pace)
+    if cache.semantic is not None and policy is None:
+        from promptop.cache import Policy
+
+        policy = Policy(semantic=True)
+
+    def within(inner: Any, family: str) -> Any:
+        return caching.classes(family)[0](inner, cache, policy, pace, classes(family)[0](inner, labels))
+
+    return within
 
 
 def _is_http_client(client: object) -> bool:

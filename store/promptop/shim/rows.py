@@ -265,6 +265,7 @@ def _from_cache(row: Row, call: Call) -> bool:
     if fact is None:
         return False
     row.cache_level, row.cache_key = fact.level, fact.key
+    row.cache_match, row.cache_score = fact.match or None, fact.score
     if fact.level == "miss":
         return False
     row.cost_usd, row.cost_status, row.saved_usd = 0.0, "table", fact.saved_usd

@@ -10,6 +10,7 @@ from promptop.cache import DiskLevel, Entry
 from promptop.cache.opening import disk_path, open_cache, policy_of
 from promptop.cli import main as cli
 from promptop.errors import PromptopError
+from promptop.log import Row, Writer
 from promptop.settings import CacheSettings
 
 
@@ -88,3 +89,27 @@ def test_booleans_in_the_settings_are_booleans(tmp_path: Path) -> None:
     assert found.cache.any_temperature is True
     (problem,) = found.problems
     assert "true or false" in problem.remedy
+
+
+def test_stats_carry_the_log_s_hits_and_get_follows_a_match(
+    log: Path, capsys: pytest.CaptureFixture[str], private_folders: Path
+) -> None:
+    with Writer(log) as writer:
+        for level, key, match in (("miss", "aa", None), ("memory", "aa", None), ("semantic", "dd", "aa")):
+            writer.put(
+                Row(started_ms=1, cache_level=level, cache_key=key, cache_match=match, cache_score=match and 0.95)
+            )
+        assert writer.flush(10)
+    assert cli.main(["cache", "stats", "--json", "--log", str(log)]) == 0
+    found = {level["name"]: level for level in json.loads(capsys.readouterr().out)}
+    assert (found["memory"]["hits"], found["semantic"]["hits"], found["disk"]["hits"]) == (1, 1, 0)
+    assert found["memory"]["ratio"] == pytest.approx(1 / 3)
+    assert cli.main(["cache", "stats", "--log", str(log)]) == 0
+    assert "33 %" in capsys.readouterr().out
+    assert cli.main(["cache", "get", "dd", "--log", str(log)]) == 0
+    captured = capsys.readouterr()
+    assert "similarity 0.950" in captured.err
+    assert "answer" in captured.out
+    assert cli.main(["cache", "get", "dd", "--json", "--log", str(log)]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["match"], values["score"]) == ("aa", 0.95)

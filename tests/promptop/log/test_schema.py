@@ -65,7 +65,8 @@ def test_a_newer_file_is_refused_by_writers_and_readers(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     for opening in (files.open_log, LogReader):
-        with pytest.raises(PromptopError, match=r"newer promptop \(log version 4; this one knows up to 3\)") as caught:
+        says = rf"newer promptop \(log version {schema.VERSION + 1}; this one knows up to {schema.VERSION}\)"
+        with pytest.raises(PromptopError, match=says) as caught:
             opening(path)  # type: ignore[operator]
         assert "Upgrade promptop" in caught.value.remedy
 

@@ -14,9 +14,10 @@ import openai
 import pytest
 
 import promptop
-from promptop.cache import Cache, DiskLevel, MemoryLevel, Policy
+from promptop.cache import Cache, DiskLevel, MemoryLevel, Policy, ProcessMemory, Semantic
 from promptop.demo import SimulatedEndpoint
 from promptop.log import LogReader, Row, Writer
+from promptop.shim import annotate
 from promptop.shim.caching import HEADER
 
 ASK: dict[str, Any] = {
@@ -209,3 +210,60 @@ def test_the_cache_loads_only_the_standard_library_until_redis_is_used() -> None
     code = "import promptop.shim.caching, sys; print([m for m in ('redis', 'openai', 'aiohttp') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+SAME = ("How can I reset my password?", "How do I reset my password?", "How do I delete my password?")
+
+
+def asks(text: str) -> dict[str, Any]:
+    return {**ASK, "messages": [{"role": "user", "content": text}]}
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_another_wording_is_answered_with_vectors_of_the_request_s_own_endpoint(
+    writer: Writer, asynchronous: bool
+) -> None:
+    with SimulatedEndpoint.in_thread(speed=0, api_key="k") as endpoint:
+        semantic = Semantic(ProcessMemory(), threshold=0.7, model="text-embedding-3-small")
+        cache = Cache([MemoryLevel()], semantic=semantic)
+        options: dict[str, Any] = {"api_key": "k", "base_url": endpoint.base_url, "max_retries": 0}
+        if asynchronous:
+            async with promptop.observe(openai.AsyncOpenAI(**options), log=writer, cache=cache) as sdk:
+                with annotate(prompt_name="p") as note:
+                    answers = [await sdk.chat.completions.with_raw_response.create(**asks(text)) for text in SAME]
+        else:
+            with (
+                promptop.observe(openai.OpenAI(**options), log=writer, cache=cache) as plain,
+                annotate(prompt_name="p") as note,
+            ):
+                answers = [plain.chat.completions.with_raw_response.create(**asks(text)) for text in SAME]
+        assert chats(endpoint) == 2
+    assert answers[0].content == answers[1].content != answers[2].content
+    assert [answer.headers.get(HEADER) for answer in answers] == [None, "semantic", None]
+    assert 0.7 < float(answers[1].headers["x-promptop-cache-score"]) < 1
+    every = rows(writer)
+    made = [row for row in every if row.operation_name == "embeddings"]
+    fetched, hit, other = (row for row in every if row.operation_name == "chat")
+    assert len(made) == 3
+    assert all(row.cost_usd and row.tags and "semantic cache" in row.tags for row in made), "paid for, and shown"
+    assert (hit.cache_level, hit.cost_usd, hit.cache_match) == ("semantic", 0, fetched.cache_key)
+    assert hit.saved_usd == pytest.approx(fetched.cost_usd)
+    assert hit.cache_score is not None
+    assert 0.7 < hit.cache_score < 1
+    assert hit.cache_key != fetched.cache_key
+    assert other.cache_level == "miss"
+    assert len(note.rows) == 3, "the caller's note has the caller's calls"
+
+
+def test_an_endpoint_without_embeddings_costs_nothing_but_the_level(writer: Writer) -> None:
+    notices: list[str] = []
+    with SimulatedEndpoint.in_thread(speed=0) as endpoint:
+        semantic = Semantic(ProcessMemory(), threshold=0.7, model="gpt-4o-mini", notice=notices.append)
+        cache = Cache([MemoryLevel()], semantic=semantic)
+        with client(endpoint, writer, cache) as sdk:
+            for number in range(6):
+                assert sdk.chat.completions.create(**asks(f"question {number}")).choices
+        tries = sum(request.path.endswith("/embeddings") for request in endpoint.requests)
+    assert tries == 3, "then it is left alone"
+    assert len(notices) == 1
+    assert "answered 400" in notices[0]

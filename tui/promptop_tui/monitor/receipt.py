@@ -215,7 +215,10 @@ def _answer(row: StoredRow) -> Iterator[Line]:
     if reasons := finish_reasons(row):
         yield "finish", ", ".join(reasons), "warn" if {"length", "max_tokens"} & set(reasons) else ""
     if row.cache_level:
-        yield "our cache", clean_line(row.cache_level, 40), "good" if row.cache_level != "miss" else ""
+        near = f", similarity {row.cache_score:.3f}" if row.cache_score is not None else ""
+        yield "our cache", clean_line(row.cache_level, 40) + near, "good" if row.cache_level != "miss" else ""
+    if row.cache_match:
+        yield "answer of", clean_line(row.cache_match, 70), "muted"
     for name, column in (("sent", row.bytes_sent), ("received", row.bytes_received), ("decoded", row.bytes_decoded)):
         if column is not None:
             yield name, f"{column:,} bytes", ""

@@ -45,10 +45,27 @@ def _head(request: RunRequest, result: RunResult) -> str:
         ),
         ("counts", usage.source or "unknown"),
         ("cost", f"{figures.usd(result.cost_usd)} ({result.cost_status or 'unknown'})"),
+        *_cache(result),
         ("response id", result.response_id or figures.UNKNOWN),
         ("request id", (result.row.request_id if result.row is not None else None) or figures.UNKNOWN),
     ]
     return "\n".join(f"{name:<12} {clean_line(text, 200)}" for name, text in lines)
+
+
+def _cache(result: RunResult) -> list[tuple[str, str]]:
+    """Say what our cache had to do with the call; of another wording's answer, which wording and how near it is."""
+    row = result.row
+    if row is None or row.cache_level is None:
+        return []
+    saved = f", saved {figures.usd(row.saved_usd)}" if result.cache_hit else ""
+    lines = [("our cache", f"{row.cache_level}{saved}"), ("cache key", row.cache_key or figures.UNKNOWN)]
+    if row.cache_score is not None:
+        lines += [
+            ("similarity", f"{row.cache_score:.3f} to the prompt whose answer this is"),
+            ("its prompt", result.cache_prompt or figures.UNKNOWN),
+            ("its key", row.cache_match or figures.UNKNOWN),
+        ]
+    return lines
 
 
 def _waterfall(result: RunResult) -> str:

@@ -15,9 +15,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from promptop.cache import Cache, Entry, Hit, Key, Lead, Policy, key_of
+from promptop.cache.cache import AsyncEmbed
+from promptop.shim import embedding
 from promptop.shim.boundary import count_fault
-from promptop.shim.cache_fact import CacheFact
-from promptop.shim.caching import HEADER, Pace, Recording, slices
+from promptop.shim.cache_fact import CacheFact, fact_of
+from promptop.shim.caching import Pace, Recording, slices, told
 from promptop.shim.dialects import loads
 from promptop.shim.proxy.clients import Answer
 from promptop.shim.proxy.headers import is_signed
@@ -35,6 +37,8 @@ _SCOPES = ("openai-", "anthropic-", "x-goog-", "x-dashscope-")
 _NAMES_ONE_REQUEST = frozenset(("idempotency-key",))
 
 Send = Callable[[], Awaitable[Answer]]
+Aside = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
+"""Sends (target, body) and returns (status, body); raises what the upstream's client raises."""
 
 
 class ProxyCache:
@@ -46,11 +50,14 @@ class ProxyCache:
         self._pace = pace
         self._metrics = metrics
 
-    async def answer(self, attempt: ProxiedCall, exchange: Exchange, send: Send) -> Answer:
-        """Return the answer from the cache, or from ``send``, taken down on its way if it may be kept."""
+    async def answer(self, attempt: ProxiedCall, exchange: Exchange, send: Send, aside: Aside | None = None) -> Answer:
+        """Return the answer from the cache, or from ``send``, taken down on its way if it may be kept.
+
+        ``aside`` sends a request of ours to the same upstream, with the credentials of this one.
+        """
         try:
             key = self._key(exchange)
-            begun = None if key is None else await self._cache.abegin(key)
+            begun = None if key is None else await self._cache.abegin(key, self._embedder(exchange, aside))
         except Exception as error:  # noqa: BLE001 - the boundary: a failing cache leaves a proxy without one
             count_fault("cache", error)
             return await send()
@@ -58,8 +65,8 @@ class ProxyCache:
             return await send()
         if isinstance(begun, Hit):
             self._metrics.count("promptop_proxy_cache_total", level=begun.level)
-            attempt.cache = CacheFact(begun.level, key.digest, begun.entry.cost_usd)
-            return self._replayed(begun)
+            attempt.cache = fact = fact_of(begun, key.digest)
+            return self._replayed(begun, fact)
         self._metrics.count("promptop_proxy_cache_total", level="miss")
         attempt.cache = CacheFact("miss", key.digest)
         since = perf_counter()
@@ -89,9 +96,22 @@ class ProxyCache:
         )
         return key if key is not None and key.cacheable else None
 
-    def _replayed(self, hit: Hit) -> Answer:
+    def _embedder(self, exchange: Exchange, aside: Aside | None) -> AsyncEmbed | None:
+        semantic = self._cache.semantic
+        if semantic is None or semantic.local is not None or aside is None:
+            return None
+
+        async def embed(text: str) -> list[float]:
+            path, mark, query = exchange.target.partition("?")
+            async with asyncio.timeout(embedding.TIMEOUT_S):
+                return embedding.vector(*await aside(embedding.path(path) + mark + query, embedding.body(model, text)))
+
+        model = semantic.model
+        return embed
+
+    def _replayed(self, hit: Hit, fact: CacheFact) -> Answer:
         entry = hit.entry
-        fields = [*entry.headers, (HEADER, hit.level)]
+        fields = [*entry.headers, *told(fact)]
         if not entry.marks:
             fields.append(("Content-Length", str(len(entry.body))))
         if self._pace == "recorded" and entry.marks:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from multidict import CIMultiDict
 
+from promptop.shim import embedding
 from promptop.shim.boundary import count_fault
 from promptop.shim.dialects import loads
 from promptop.shim.extra_usage import UsageHider, is_streamed, names_stream_options, remember_refusal, with_usage
 from promptop.shim.inflate import inflater
-from promptop.shim.note import Note
+from promptop.shim.note import Note, apart
 from promptop.shim.proxy import replies
 from promptop.shim.proxy.clients import Answer, Body, Client, Connected, CutError, UpstreamError
 from promptop.shim.proxy.headers import is_signed, returned
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from promptop.shim.proxy.caching import ProxyCache
 
 _ERROR_BYTES = 64 * 1024
+_VECTOR_BYTES = 1024 * 1024
+"""Bytes of the longest answer that is read as a vector."""
 
 
 class _TooLongError(Exception):
@@ -235,11 +239,37 @@ class Relay:
         try:
             if self._cache is None:
                 return await send()
-            return await self._cache.answer(call.attempt, exchange, send)
+            return await self._cache.answer(call.attempt, exchange, send, partial(self._aside, exchange, note))
         except UpstreamError:
             if call.refused is not None:
                 raise call.refused from None
             raise
+
+    async def _aside(self, exchange: Exchange, note: Note | None, target: str, body: bytes) -> tuple[int, bytes]:
+        """Send a request of ours with a call's credentials, as an attempt with a row of its own."""
+        upstream, headers = exchange.upstream, exchange.headers.copy()
+        for name in embedding.NOT_OURS:
+            headers.popall(name, None)
+        headers["Content-Type"] = "application/json"
+        headers["Accept-Encoding"] = "identity"
+        attempt = self._recorder.begin(upstream, "POST", target, headers, body, apart(note, embedding.TAGS))
+        attempt.bytes_sent = len(body)
+        try:
+            answer = await self._client(upstream).send(upstream, "POST", target, headers, body, Connected())
+            feed = attempt.answered(answer, perf_counter())
+            taken = bytearray(answer.at_hand())
+            feed(bytes(taken), perf_counter())
+            try:
+                while len(taken) <= _VECTOR_BYTES and (chunk := await answer.read()):
+                    feed(chunk, perf_counter())
+                    taken += chunk
+            finally:
+                await answer.close()
+        except BaseException as error:
+            attempt.end("cancelled" if isinstance(error, asyncio.CancelledError) else "error", error)
+            raise
+        attempt.end("eof")
+        return answer.status, bytes(taken)
 
     # ── towards the client ──
 

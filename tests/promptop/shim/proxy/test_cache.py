@@ -202,7 +202,7 @@ def test_a_failing_cache_leaves_a_proxy_without_one(
     def broken(*_: object) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(Cache, "look", broken)
+    monkeypatch.setattr(Cache, "_look", broken)
     before = faults().count
     with client(served) as sdk:
         assert streamed(sdk)[0]
@@ -218,3 +218,26 @@ def test_a_cache_that_cannot_be_opened_is_said_before_anything_listens(
     line = ["proxy", "--upstream", "http://127.0.0.1:1/v1", "--listen", "127.0.0.1:0", "--config", str(config)]
     assert cli.main([*line, "--cache"]) == 1
     assert "$NO_SUCH_VARIABLE" in capsys.readouterr().err
+
+
+def test_another_wording_is_answered_with_vectors_of_the_client_s_own_account(
+    alone: SimulatedEndpoint, serve: Callable[..., Any]
+) -> None:
+    served = serve(alone.base_url, cache=CacheSettings(disk=False, semantic="endpoint", semantic_threshold=0.7))
+    asked = ("How can I reset my password?", "How do I reset my password?", "How do I delete my password?")
+    texts = []
+    for text in asked:
+        with client(served) as sdk:
+            texts.append(streamed(sdk, messages=[{"role": "user", "content": text}])[0])
+    with client(served, "sk-two") as sdk:
+        streamed(sdk, messages=[{"role": "user", "content": asked[1]}])
+    assert texts[0] == texts[1] != texts[2]
+    rows = served.rows(8)
+    chats = [row for row in rows if row.operation_name == "chat"]
+    made = [row for row in rows if row.operation_name == "embeddings"]
+    assert [row.cache_level for row in chats] == ["miss", "semantic", "miss", "miss"], "accounts stay apart"
+    assert chats[1].cache_match == chats[0].cache_key
+    assert len(made) == 4
+    assert all(row.cost_usd and "semantic cache" in (row.tags or "") for row in made)
+    keys = {request.headers["authorization"] for request in alone.requests if request.path.endswith("/embeddings")}
+    assert keys == {"Bearer sk-one", "Bearer sk-two"}
