@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import shutil
 import socket
+import ssl
+import subprocess
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpcore2
 import httpx2
 import pytest
+from tests.promptop.shim.proxy.test_http2 import H2Server
 
 from promptop.demo import SimulatedEndpoint
 from promptop.log import StoredRow
 from promptop.runs import Endpoints, RunRequest, run
 from promptop.runs.connection import Connection, LookUp
 from promptop.runs.stages import Stages, current
+from promptop.runs.waterfall import sizes as size_lines
+from promptop.runs.waterfall import waterfall
 from promptop.settings import Profile
 
 Rows = Callable[[], list[StoredRow]]
@@ -99,7 +108,50 @@ async def test_a_request_is_compressed_only_where_its_profile_says_so(
     sizes = packed.sizes()
     assert sizes["sent"] == plain.sizes()["sent"] == plain.sizes()["sent_wire"]
     assert sizes["sent"] and sizes["sent_wire"] and sizes["sent_wire"] < sizes["sent"] / 10
+    assert f"{sizes['sent_wire']} on the wire (gzip" in size_lines(packed)[1].replace(",", "")
+    assert "on the wire" not in size_lines(plain)[1]
     assert len({row.prompt_hash for row in rows()[:2]}) == 1  # the log sees what was written, not what was packed
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+async def test_tls_and_http2_are_negotiated_timed_and_shared(
+    tmp_path: Path, endpoints: Endpoints, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]
+    address = ["-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(["openssl", *names.split(), *files, *address], check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    context.set_alpn_protocols(["h2"])
+    server, accepted = H2Server(), 0
+
+    def serve(listening: socket.socket) -> None:
+        nonlocal accepted
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                accepted += 1
+                with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+                    server(secured, accepted)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,), daemon=True)
+        thread.start()
+        url = f"https://localhost:{listening.getsockname()[1]}/v1"
+        profile = Profile(name="h2", base_url=url)
+        first, second = [await run(ask(profile=profile), endpoints) for _ in range(2)]
+        await endpoints.aclose()
+        listening.shutdown(socket.SHUT_RDWR)
+    assert (first.error, first.text, first.usage.output_tokens) == (None, "hihihi", 1)
+    assert {first.stages.http_version, second.stages.http_version} == {"HTTP/2"}
+    assert (first.connection_reused, second.connection_reused, accepted) == (False, True, 1)
+    assert first.tls_s is not None and first.tls_s > 0 and second.tls_s is None
+    lines = waterfall(first)
+    assert lines[0] == "Time (new connection, HTTP/2)"
+    assert [line.split()[0] for line in lines[1:6]] == ["pool", "DNS", "connect", "TLS", "sent"]
+    assert waterfall(second)[0] == "Time (connection reused, HTTP/2)"
 
 
 class Opened:

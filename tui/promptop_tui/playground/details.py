@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from promptop import figures
+from promptop.runs.dialects import dialect_of
 from promptop.runs.request import RunRequest
 from promptop.runs.result import RunResult
+from promptop.runs.waterfall import sizes, waterfall
 from promptop.safe import clean, clean_line
-
-BAR = 40
-"""Cells of the longest bar of the waterfall."""
 
 
 def details(request: RunRequest, result: RunResult) -> str:
     """Return everything known of a call, safe to show."""
-    parts = [_head(request, result), _waterfall(result), _attempts(result)]
+    parts = [_head(request, result), *("\n".join(lines) for lines in (waterfall(result), sizes(result)))]
+    parts.append(_attempts(result))
     if result.changes:
         parts.append("Changed\n" + "\n".join(f"  {clean_line(change)}" for change in result.changes))
     parts.append("Request as sent\n" + body_text(result.request_body))
@@ -35,7 +35,8 @@ def body_text(body: Mapping[str, Any]) -> str:
 def _head(request: RunRequest, result: RunResult) -> str:
     usage = result.usage
     lines = [
-        ("endpoint", request.profile.base_url),
+        ("endpoint", f"{request.profile.base_url} ({dialect_of(request.profile).title})"),
+        *([("asked at", result.place)] if request.profile.endpoints or request.profile.api_key_envs else []),
         ("model", f"{request.model} → {result.model}" if result.model != request.model else request.model),
         ("ended", result.finish_reason or (result.error.type if result.error else "without a finish reason")),
         ("input", f"{figures.count(usage.input_tokens)} tokens, {figures.count(usage.cache_read_input_tokens)} cached"),
@@ -68,37 +69,6 @@ def _cache(result: RunResult) -> list[tuple[str, str]]:
     return lines
 
 
-def _waterfall(result: RunResult) -> str:
-    """Draw when each stage ended, on one scale; stages that did not happen are left out."""
-    stages = [
-        ("connect", 0.0, result.connect_s),
-        ("TLS", result.connect_s or 0.0, _sum(result.connect_s, result.tls_s)),
-        ("headers", _sum(result.connect_s, result.tls_s) or 0.0, result.ttfb_s),
-        ("first token", result.ttfb_s or 0.0, result.ttft_s),
-        ("visible", result.ttft_s or 0.0, result.ttfo_s if result.ttfo_s != result.ttft_s else None),
-        ("last token", result.ttft_s or 0.0, result.duration_s),
-        ("closed", result.duration_s or result.ttfb_s or 0.0, result.total_s),
-    ]
-    if result.tls_s is None:
-        stages = [stage for stage in stages if stage[0] != "TLS"]
-    if not result.total_s:
-        return ""
-    lines = [f"Time ({'connection reused' if result.connection_reused else 'new connection'})"]
-    for name, start, end in stages:
-        if end is None:
-            continue
-        before = round(start / result.total_s * BAR)
-        length = max(1, round(max(0.0, end - start) / result.total_s * BAR))
-        lines.append(f"  {name:<12}{figures.seconds(end):>9}  {' ' * before}{'━' * length}")
-    if result.gap_max_s is not None:
-        lines.append(f"  longest gap {figures.seconds(result.gap_max_s):>9}  stalls above 1 s: {result.stalls or 0}")
-    return "\n".join(lines)
-
-
-def _sum(first: float | None, second: float | None) -> float | None:
-    return None if second is None else (first or 0.0) + second
-
-
 def _attempts(result: RunResult) -> str:
     if len(result.attempts) < 2 and result.error is None:
         return ""
@@ -106,7 +76,8 @@ def _attempts(result: RunResult) -> str:
     for attempt in result.attempts:
         said = clean_line(attempt.error.cause) if attempt.error is not None else "went well"
         waited = f"; next after {attempt.wait_s:.1f} s" if attempt.wait_s else ""
-        lines.append(f"  {attempt.number}  {said}{waited}")
+        at = f"{clean_line(attempt.place, 60)}: " if attempt.place else ""
+        lines.append(f"  {attempt.number}  {at}{said}{waited}")
     if result.error is not None and result.error.remedy:
         lines.append(f"  → {clean_line(result.error.remedy)}")
     return "\n".join(lines)
