@@ -41,7 +41,7 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # api_key_env = "ANTHROPIC_API_KEY"
 # models = ["claude-sonnet-5-5"]
 
-# [profiles.fleet]             # several endpoints and keys for the same models (docs/playground.md)
+# [profiles.fleet]             # several endpoints and keys for the same models (docs/endpoints.md)
 # base_url = "http://10.0.0.5:8000/v1"
 # endpoints = ["http://10.0.0.6:8000/v1"]
 # api_key_env = "FLEET_KEY"

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from promptop.demo import SimulatedEndpoint
-from promptop.log import StoredRow
+from promptop.log import StoredRow, Writer
 from promptop.runs import Delta, Endpoints, Progress, RunRequest, run
 from promptop.runs.answer import Answer, StreamFailedError
 from promptop.runs.body import body_of, find_model
 from promptop.runs.dialects import dialect_of, refusal
 from promptop.runs.dialects import messages as anthropic
 from promptop.runs.endpoints import Learned, base_url_of
-from promptop.settings import Profile
+from promptop.settings import CacheSettings, Profile
 
 Rows = Callable[[], list[StoredRow]]
 TOOL = {
@@ -244,6 +244,23 @@ async def test_a_refused_field_is_repaired_and_what_is_cut_is_no_success(
     assert cut.error is not None and cut.error.type == "incomplete_stream"
     assert cut.text
     assert cut.usage.source == "estimated" or api == "anthropic"
+
+
+@pytest.mark.parametrize(("api", "model"), [("responses", "gpt-4o-mini"), ("anthropic", "claude-sonnet-5-5")])
+async def test_an_answer_comes_from_the_cache_as_it_came_from_the_model(
+    endpoint: SimulatedEndpoint, log: Writer, api: str, model: str
+) -> None:
+    endpoints = Endpoints(log=log, simulated=True, cache=CacheSettings(disk=False))
+    asked = native_ask(endpoint, api, model, max_tokens=8, temperature=0.0, cache=True)
+    try:
+        first, second = [await run(asked, endpoints) for _ in range(2)]
+        sampled = await run(native_ask(endpoint, api, model, max_tokens=8, temperature=0.5, cache=True), endpoints)
+    finally:
+        await endpoints.aclose()
+    assert (first.cache_hit, second.cache_hit) == ("", "memory")
+    assert (second.text, second.finish_reason, second.usage.output_tokens) == (first.text, first.finish_reason, 8)
+    assert (second.cost_usd, second.row.saved_usd if second.row else None) == (0, first.cost_usd)
+    assert "temperature" in sampled.cache_refusal
 
 
 def test_events_that_are_not_of_the_shape_are_survived() -> None:
