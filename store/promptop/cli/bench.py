@@ -1,7 +1,8 @@
 """Measure a prompt under load: percentiles of TTFT, total and tokens a second, held against objectives and baselines.
 
-Closed loop: --concurrency N (several steps: 1,4,16). Open loop: --rate R starts calls as Poisson arrivals and counts
-latency from when each was due. Models and steps are measured one after the other, each after a warm-up that is dropped.
+Closed loop: --concurrency N (several steps: 1,4,16). Open loop: --rate R starts calls as Poisson arrivals, --arrivals
+1h as they came in the last hour of the log; latency then counts from when each was due. Models and steps are measured
+one after the other, each after a warm-up that is dropped.
 
 Exit codes: 0 measured, 1 a --fail-if holds or no call was answered, 2 cannot be meant, 130 cancelled with Ctrl-C (what
 came is reported, nothing is saved).
@@ -10,32 +11,27 @@ came is reported, nothing is saved).
 from __future__ import annotations
 
 import argparse
-import asyncio
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
+from promptop import figures
 from promptop.cli.bench_table import changes, picture, remarks, table
-from promptop.cli.calls import (
-    INTERRUPTED,
-    add_call_arguments,
-    cancelling,
-    check_cost,
-    open_endpoints,
-    read_prompt,
-    requests_for,
-    settings_for,
-    tell_shares,
-)
+from promptop.cli.calls import INTERRUPTED, add_call_arguments, read_prompt, requests_for, settings_for
+from promptop.cli.measuring import make, price
 from promptop.errors import UsageError
-from promptop.runs import Progress, RunRequest, RunResult
-from promptop.runs import run as run_call
+from promptop.log.moments import moment_ms
+from promptop.runs import RunRequest
+from promptop.runs.arrivals import load_of
 from promptop.runs.baselines import Baseline, Baselines
-from promptop.runs.bench import MOST_AT_ONCE, MOST_CALLS, Bench, Load, Measured
-from promptop.runs.bench_gate import Rule, Verdict, judge, met, parse, parse_objective
-from promptop.runs.endpoints import load_sdk
+from promptop.runs.bench import MOST_AT_ONCE, MOST_CALLS, Load, Measured
+from promptop.runs.bench_gate import Rule, Verdict, judge, parse, parse_objective
+from promptop.runs.benching import BenchRun
+from promptop.runs.priced import most_usd
 from promptop.safe import clean, clean_line
 from promptop.settings import Settings
 
@@ -50,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     loop = parser.add_mutually_exclusive_group()
     loop.add_argument("--concurrency", default="1", metavar="N,N", help="calls under way, one or several steps")
     loop.add_argument("--rate", metavar="R,R", help="calls started a second, one or several steps (open loop)")
+    loop.add_argument(
+        "--arrivals", metavar="SINCE", help="calls started as in the log since 1h, today, 2026-11-21T09:30"
+    )
+    parser.add_argument("--until", metavar="T", help="end of the stretch of --arrivals (default: now)")
+    parser.add_argument("--arrivals-filter", default="", metavar="F", help="whose arrivals: app:web model:gpt-4o")
+    parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="divide the pauses of --arrivals by X")
     parser.add_argument(
         "--warm-up", type=int, metavar="N", help="calls dropped before each step (default: as many as at once)"
     )
@@ -76,21 +78,26 @@ def run(args: argparse.Namespace) -> int:
     objectives = [parse_objective(text) for text in args.slo or OBJECTIVES]
     if args.cache:
         raise UsageError("--cache and bench exclude each other.", "A benchmark measures the endpoint; a hit is none.")
-    loads = _loads(args)
+    settings = settings_for(args)
+    loads = _loads(args, settings)
     baselines = Baselines()
     baseline = baselines.load(args.baseline) if args.baseline else None
-    settings = settings_for(args)
     prompt = read_prompt(args)
     specs = args.model or list(settings.active_profile().models)[:1]
     if not specs:
         raise UsageError("No model was named.", 'Write -m MODEL for each, or models = ["…"] in the profile.')
     requests = requests_for(args, settings, prompt, specs)
     _check_baseline(rules, baseline, requests, loads)
-    priced = check_cost(args, settings, requests, sum(load.calls + load.warm_ups for load in loads))
-    if priced is not None and not args.quiet and not args.json:
-        print(str(priced), file=sys.stderr)
-    asked = _digest(requests)
-    phases, errors, interrupted = asyncio.run(_measure(args, settings, requests, loads, objectives))
+    bench = BenchRun(requests, loads, objectives, [most_usd(request) for request in requests])
+    bench.cap_usd = price(args, settings, bench.ceiling())
+    least_s = len(requests) * sum(load.arrivals()[-1] for load in loads if load.is_open)
+    if least_s > 5 and not args.quiet and not args.json:
+        print(f"Takes {figures.seconds(least_s)} at least.", file=sys.stderr)
+    asked = digest(requests)
+    outcome = make(bench, args, settings)
+    phases, errors, interrupted = outcome.phases, outcome.errors, outcome.stopped
+    for line in outcome.shares if not args.quiet else ():
+        print(line, file=sys.stderr)
     verdicts = [v for phase in phases for v in judge(rules, phase, baseline.find(phase.key) if baseline else None)]
     if args.json:
         print(json.dumps(_json(phases, baseline, verdicts, objectives, errors), ensure_ascii=False, indent=2))
@@ -98,10 +105,12 @@ def run(args: argparse.Namespace) -> int:
         _print(args, phases, baseline, verdicts, objectives, errors)
     if baseline is not None and baseline.asked != asked:
         print("The baseline was measured with another prompt or other parameters.", file=sys.stderr)
-    if interrupted:
+    if outcome.is_capped:
+        print("The cap ended it before its last call.", file=sys.stderr)
+    if interrupted or outcome.is_capped:
         if args.save:
             print("Nothing was saved: the benchmark did not come to its end.", file=sys.stderr)
-        return INTERRUPTED
+        return INTERRUPTED if interrupted else 1
     answered = any(phase.well for phase in phases)
     if args.save and answered:
         baselines.save(args.save, asked, phases)
@@ -110,16 +119,36 @@ def run(args: argparse.Namespace) -> int:
     return 1 if not answered or any(verdict.failed for verdict in verdicts) else 0
 
 
-def _loads(args: argparse.Namespace) -> list[Load]:
+def _loads(args: argparse.Namespace, settings: Settings) -> list[Load]:
     if not 1 <= args.requests <= MOST_CALLS:
         raise UsageError(f"--requests {args.requests} cannot be meant.", f"Write a number from 1 to {MOST_CALLS}.")
     if args.warm_up is not None and not 0 <= args.warm_up <= MOST_CALLS:
         raise UsageError("--warm-up starts at 0.", "Leave it out for as many as run at once.")
+    if args.arrivals is not None:
+        return [_arrivals(args, settings)]
     if args.rate is not None:
         rates = _steps(args.rate, "--rate", float, 10_000.0)
         return [Load(args.requests, rate=rate, warm_ups=2 if args.warm_up is None else args.warm_up) for rate in rates]
     steps = _steps(args.concurrency, "--concurrency", int, MOST_AT_ONCE)
     return [Load(args.requests, step, warm_ups=step if args.warm_up is None else args.warm_up) for step in steps]
+
+
+def _arrivals(args: argparse.Namespace, settings: Settings) -> Load:
+    if not 0 < args.speed <= 10_000:
+        raise UsageError(f"--speed {args.speed:g} cannot be meant.", "Write a number above 0, as in 10.")
+    now_ms = int(time.time() * 1000)
+    since_ms = moment_ms(args.arrivals, now_ms)
+    until_ms = moment_ms(args.until, now_ms) if args.until else now_ms
+    load = load_of(
+        settings.log_path(),
+        since_ms,
+        until_ms,
+        args.requests,
+        name=f"arrivals of {args.arrivals}",
+        where=args.arrivals_filter,
+        speed=args.speed,
+    )
+    return load if args.warm_up is None else replace(load, warm_ups=args.warm_up)
 
 
 def _steps(text: str, option: str, read: Callable[[str], _Number], most: _Number) -> list[_Number]:
@@ -153,51 +182,10 @@ def _check_baseline(
                 )
 
 
-def _digest(requests: Sequence[RunRequest]) -> str:
+def digest(requests: Sequence[RunRequest]) -> str:
     """Return what tells one benchmark's question from another's; neither model nor text can be read from it."""
     asked = [requests[0].messages, requests[0].parameters()]
     return hashlib.blake2b(json.dumps(asked, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
-
-
-async def _measure(
-    args: argparse.Namespace,
-    settings: Settings,
-    requests: Sequence[RunRequest],
-    loads: Sequence[Load],
-    objectives: Sequence[Rule],
-) -> tuple[list[Measured], list[str], bool]:
-    await load_sdk()  # loading holds the interpreter for most of a second: not under the first call's clock
-    endpoints = open_endpoints(settings, "promptop bench")
-    errors: dict[str, None] = {}
-    shown = not args.json and not args.quiet and sys.stderr.isatty()
-    size = len(requests) * sum(load.calls + load.warm_ups for load in loads)
-
-    async def call(number: int, progress: Progress) -> RunResult:
-        result = await run_call(requests[number], endpoints, progress=progress)
-        if result.error is not None and result.state == "failed":
-            errors[str(result.error)] = None
-        if shown:
-            bar = "█" * ((bench.ended + 1) * 20 // size)
-            print(f"\r\x1b[K{bar:░<20} {bench.ended + 1}/{size} calls", end="", file=sys.stderr, flush=True)
-        return result
-
-    bench = Bench(call)
-    phases: list[Measured] = []
-    try:
-        with cancelling(bench.stop):
-            for load in loads:
-                for number, request in enumerate(requests):
-                    if bench.stopped:
-                        break
-                    measured = await bench.measure(number, request.title, load, lambda values: met(objectives, values))
-                    if measured.calls:
-                        phases.append(measured)
-    finally:
-        if shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        await endpoints.aclose()
-        tell_shares(endpoints, quiet=args.quiet)
-    return phases, list(errors), bench.stopped
 
 
 def _json(

@@ -9,7 +9,14 @@ from promptop.cli.compare import aligned
 from promptop.runs.bench import Measured
 from promptop.runs.bench_gate import shown
 
-NAMES = {"ttft": "TTFT", "ttfo": "first visible", "total": "total", "tps": "tok/s", "lag": "schedule lag"}
+NAMES = {
+    "ttft": "TTFT",
+    "ttfo": "first visible",
+    "total": "total",
+    "tpot": "per token",
+    "tps": "tok/s",
+    "lag": "schedule lag",
+}
 _OWN_WORK = "until sent"
 """What the lag of a closed loop is called: nothing was due, so all of it is our own work."""
 _STATISTICS = ("min", "mean", "p50", "p90", "p95", "p99", "max")

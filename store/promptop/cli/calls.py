@@ -211,14 +211,8 @@ def exit_code(results: Sequence[RunResult]) -> int:
 
 def tell_shares(endpoints: Endpoints, *, quiet: bool) -> None:
     """Say on stderr how calls were shared out among the endpoints and keys of each profile that has several."""
-    if quiet:
-        return
-    for balancer in endpoints.balancers():
-        for place in balancer.places:
-            failed = f", {place.failed} failed" if place.failed else ""
-            mean = f", TTFT {figures.seconds(place.latency_s)}" if place.latency_s is not None else ""
-            why = f"; left out: {clean_line(place.why, 120)}" if place.why else ""
-            print(f"{clean_line(place.label, 60)}: {place.sent} sent{failed}{mean}{why}", file=sys.stderr)
+    for line in endpoints.shares() if not quiet else ():
+        print(line, file=sys.stderr)
 
 
 def figures_line(result: RunResult) -> str:

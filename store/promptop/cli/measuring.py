@@ -6,62 +6,72 @@ import argparse
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from promptop import figures
 from promptop.cli.calls import cancelling, purse_of
 from promptop.errors import PromptopError
 from promptop.runs.ceiling import Ceiling
-from promptop.runs.priced import ceiling_of_trial
-from promptop.runs.trial import Outcome, Step, Trial
+from promptop.runs.result import Progress
 from promptop.safe import clean_line
 from promptop.settings import Settings
 
+Outcome_co = TypeVar("Outcome_co", covariant=True)
 LOOKS_PER_SECOND = 5
 BAR = 20
 
 
-def price(args: argparse.Namespace, settings: Settings, trial: Trial) -> Ceiling:
-    """Price a trial, tell it to a person, and give it an allowance.
+def price(args: argparse.Namespace, settings: Settings, most: Ceiling) -> float | None:
+    """Tell a person what a measurement may cost; return what it may spend, None where there is no cap.
 
     Raises :class:`PromptopError` if it may cost more than ``--max-usd`` or the day allows, or if ``--max-usd`` cannot
     be held because a price is not known.
     """
-    found = ceiling_of_trial(trial)
-    if args.max_usd is not None and found.open:
+    if args.max_usd is not None and most.open:
         raise PromptopError(
-            f"There is no price or no limit for {', '.join(map(clean_line, found.open))}.",
+            f"There is no price or no limit for {', '.join(map(clean_line, most.open))}.",
             "Leave --max-usd out, give --max-tokens, or put the price into prices.toml.",
         )
-    if args.max_usd is not None and (found.usd or 0.0) > args.max_usd:
+    if args.max_usd is not None and (most.usd or 0.0) > args.max_usd:
         raise PromptopError(
-            f"This may cost {figures.usd(found.usd)}, and --max-usd is {figures.usd(args.max_usd)}: nothing was sent.",
+            f"This may cost {figures.usd(most.usd)}, and --max-usd is {figures.usd(args.max_usd)}: nothing was sent.",
             "Lower --max-tokens or -n, ask fewer models, or raise --max-usd.",
         )
     purse = purse_of(settings)
-    purse.check(found)
-    caps = [cap for cap in (args.max_usd, purse.left_usd) if cap is not None]
-    trial.cap_usd = min(caps, default=None)
+    purse.check(most)
     if not args.quiet and not args.json:
-        print(str(found), file=sys.stderr)
-    return found
+        print(str(most), file=sys.stderr)
+    return min((cap for cap in (args.max_usd, purse.left_usd) if cap is not None), default=None)
 
 
-def make(trial: Trial, args: argparse.Namespace, settings: Settings) -> Outcome:
-    """Make the calls of a trial in this process, showing how far it is."""
+class Measurement(Protocol[Outcome_co]):
+    """What commands measure in their own process (:class:`promptop.runs.apart.Measurement` is the same elsewhere)."""
+
+    async def work(self, options: Mapping[str, Any]) -> Outcome_co:
+        """Make the calls and return what came of them."""
+
+    def snapshot(self) -> Any:
+        """Return how far it is."""
+
+    def stop(self) -> Sequence[Progress]:
+        """Begin no further call and cancel those under way."""
+
+
+def make(measurement: Measurement[Outcome_co], args: argparse.Namespace, settings: Settings) -> Outcome_co:
+    """Make the calls in this process, showing how far it is; Ctrl-C keeps what came."""
     options = {"log": settings.log_path(), "bodies": settings.log.bodies}
-    return asyncio.run(_make(trial, options, shown=not args.json and not args.quiet and sys.stderr.isatty()))
+    return asyncio.run(_make(measurement, options, shown=not args.json and not args.quiet and sys.stderr.isatty()))
 
 
-async def _make(trial: Trial, options: dict[str, Any], *, shown: bool) -> Outcome:
-    with cancelling(trial.stop):
-        async with _showing(lambda: line_of(trial.snapshot()), shown=shown):
-            return await trial.work(options)
+async def _make(measurement: Measurement[Outcome_co], options: dict[str, Any], *, shown: bool) -> Outcome_co:
+    with cancelling(measurement.stop):
+        async with _showing(lambda: line_of(measurement.snapshot()), shown=shown):
+            return await measurement.work(options)
 
 
-def line_of(step: Step) -> str:
-    """Return how far a trial is: bar, calls, failures, what it has spent."""
+def line_of(step: Any) -> str:
+    """Return how far a measurement is: bar, calls, failures, what it has spent."""
     filled = step.ended * BAR // step.size if step.size else BAR
     failed = f" · {step.failed} failed" if step.failed else ""
     bar = "█" * filled + "░" * (BAR - filled)

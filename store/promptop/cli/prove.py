@@ -22,7 +22,7 @@ from promptop.prompts import Prompt
 from promptop.prompts.proof import PROVEN, VERDICTS, Proof
 from promptop.prompts.receipt import Receipt
 from promptop.runs.checks import parse_check
-from promptop.runs.priced import most_usd
+from promptop.runs.priced import ceiling_of_trial, most_usd
 from promptop.runs.proof import MARGIN, REPEATS, paired, prove, trial
 from promptop.safe import clean_line
 
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if pairs[0][0].parameters() != pairs[0][1].parameters():
         print("The two prompts name other parameters: a difference may be theirs.", file=sys.stderr)
     tried = trial(pairs, args.repeat, most_usd, args.max_usd)
-    price(args, settings, tried)
+    tried.cap_usd = price(args, settings, ceiling_of_trial(tried))
     outcome = make(tried, args, settings)
     titles = [request.title for request in asked[0]]
     now_ms = int(time.time() * 1000)

@@ -1,8 +1,8 @@
 """Many calls under a chosen load: a closed loop keeps so many under way, an open loop starts them when users would.
 
-In an open loop latency counts from the moment when a call was due (Poisson arrivals), not from when it left: a slow
-answer must not hide the wait of those behind it. How late calls left is reported, and the mean number under way, as
-counted here, is held against Little's law, whose times come from the transport.
+In an open loop latency counts from the moment when a call was due (Poisson arrivals, or those of a log), not from when
+it left: a slow answer must not hide the wait of those behind it. How late calls left is reported, and the mean number
+under way, as counted here, is held against Little's law, whose times come from the transport.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from promptop.runs.limiter import Limiter, Limits
+from promptop.runs.purse import Allowance
 from promptop.runs.result import Progress, RunResult
 from promptop.runs.stats import quantile
 
@@ -23,8 +25,11 @@ MOST_CALLS = 100_000
 MOST_AT_ONCE = 100
 """Calls under way at most, as many as the connections that are kept per endpoint."""
 TIMES = ("ttft", "ttfo", "total")
-FIGURES = (*TIMES, "tps", "lag")
-"""What is measured of each call: seconds, but for ``tps`` (output tokens a second)."""
+FIGURES = (*TIMES, "tpot", "tps", "lag")
+"""What is measured of each call: seconds (``tpot``: for each output token after the first), but for ``tps``, which is
+output tokens a second."""
+LATEST = 1000
+"""Calls that are looked at while it runs: sorting more, five times a second, would delay what is measured."""
 
 MakeCall = Callable[[int, Progress], Awaitable[RunResult]]
 """Makes a call of the request with this number; never raises for what an endpoint does."""
@@ -40,15 +45,28 @@ class Load:
     warm_ups: int = 1
     """Calls before the measurement, which are dropped: connections, caches and cold models."""
     seed: int = 0
+    due: tuple[float, ...] = ()
+    """When the calls of an open loop are due, seconds from the start, where arrivals are given and not drawn."""
+    name: str = ""
+    """What given arrivals are called."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls start when they are due, whatever becomes of the others."""
+        return self.rate is not None
 
     @property
     def title(self) -> str:
-        """``4 at once`` or ``2.5/s``."""
-        return f"{self.rate:g}/s" if self.rate is not None else f"{self.concurrency} at once"
+        """``4 at once``, ``2.5/s``, or ``arrivals of 1h, 2.5/s``."""
+        if self.rate is None:
+            return f"{self.concurrency} at once"
+        return f"{self.name}, {self.rate:.3g}/s" if self.name else f"{self.rate:g}/s"
 
     def arrivals(self) -> list[float]:
         """Return when the calls of an open loop are due, seconds from the start; the same for the same seed."""
         assert self.rate is not None
+        if self.due:
+            return list(self.due)
         rng = random.Random(self.seed)
         at, due = 0.0, []
         for _ in range(self.calls):
@@ -154,7 +172,7 @@ Meets = Callable[[dict[str, float | None]], bool]
 def figures_of(sample: Sample, load: Load) -> dict[str, float | None]:
     """Return the figures of a call; in an open loop its times count from when it was due."""
     result, late = sample.result, sample.lag_s if load.rate is not None else 0.0
-    found: dict[str, float | None] = {"tps": result.output_tps, "lag": sample.lag_s}
+    found: dict[str, float | None] = {"tpot": result.tpot_s, "tps": result.output_tps, "lag": sample.lag_s}
     for name in TIMES:
         value: float | None = getattr(result, f"{name}_s")
         found[name] = None if value is None else value + late
@@ -164,10 +182,19 @@ def figures_of(sample: Sample, load: Load) -> dict[str, float | None]:
 class Bench:
     """Measures one request under one load. It belongs to one event loop."""
 
-    def __init__(self, make_call: MakeCall, *, clock: Callable[[], float] = time.perf_counter) -> None:
-        """``clock`` must be the one that :attr:`Progress.sent_at` is of."""
+    def __init__(
+        self,
+        make_call: MakeCall,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        allowance: Allowance | None = None,
+    ) -> None:
+        """``clock`` must be the one that :attr:`Progress.sent_at` is of; no call is begun that passes ``allowance``."""
         self._make_call = make_call
         self._clock = clock
+        self._allowance = allowance or Allowance(None)
+        self._load: Load | None = None
+        self._latest: deque[dict[str, float | None]] = deque(maxlen=LATEST)
         self._stopped = asyncio.Event()
         self._running: set[Progress] = set()
         self._in_flight = 0
@@ -186,16 +213,28 @@ class Bench:
         self._stopped.set()
         return tuple(self._running)
 
+    @property
+    def in_flight(self) -> int:
+        """Calls under way."""
+        return self._in_flight
+
+    def latest(self) -> list[dict[str, float | None]]:
+        """Return the figures of the last :data:`LATEST` calls of the load in progress that went well."""
+        return list(self._latest)
+
     async def measure(self, request: int, title: str, load: Load, meets: Meets | None = None) -> Measured:
         """Warm up, make the calls of a load, and return what came of them."""
         at_once = load.concurrency or min(load.warm_ups, 4)
         await self._closed(request, load.warm_ups, at_once)
+        self._latest.clear()
+        self._load = load
         self._area, self._changed_s = 0.0, self._clock()
         begun = self._changed_s
         if load.rate is None:
             samples = await self._closed(request, load.calls, at_once)
         else:
             samples = await self._open(request, load)
+        self._load = None
         return self._summed(samples, title, load, begun, meets)
 
     async def _closed(self, request: int, calls: int, at_once: int) -> list[Sample]:
@@ -204,7 +243,7 @@ class Bench:
 
         async def worker() -> None:
             for _ in left:
-                if self.stopped:
+                if self.stopped or not self._afford(request):
                     return
                 # The next call starts when the last byte came, not when the log has written the row of this one.
                 streamed = asyncio.Event()
@@ -222,7 +261,7 @@ class Bench:
 
         async def call(due_s: float) -> Sample | None:
             async with limiter.slot():
-                if self.stopped:
+                if self.stopped or not self._afford(request):
                     return None
                 streamed = asyncio.Event()
                 task = asyncio.create_task(self._call(request, due_s, streamed))
@@ -260,7 +299,18 @@ class Bench:
             over()
             self._running.discard(progress)
         self.ended += 1
-        return Sample(intended_s, progress.sent_at, result)
+        self._allowance.end(request, result)
+        sample = Sample(intended_s, progress.sent_at, result)
+        if self._load is not None and result.state == "done":
+            self._latest.append(figures_of(sample, self._load))
+        return sample
+
+    def _afford(self, request: int) -> bool:
+        """Reserve the money for a call; without it none is begun any more."""
+        if self._allowance.begin(request):
+            return True
+        self._stopped.set()
+        return False
 
     def _count(self, change: int) -> None:
         now = self._clock()

@@ -30,7 +30,7 @@ _FORM = re.compile(
 
 
 def _kind(name: str) -> str:
-    if name in TIMES or name == "lag":
+    if name in TIMES or name in ("tpot", "lag"):
         return "time"
     return name if name in ("errors", "cost") else "rate"
 

@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from promptop import figures
 from promptop.runs.dialects import dialect_of
 from promptop.runs.dialects.messages import VERSION
 from promptop.runs.places import Balancer
+from promptop.safe import clean_line
 from promptop.settings import CacheSettings, Profile, Settings
 
 if TYPE_CHECKING:
@@ -87,6 +89,17 @@ class Endpoints:
     def balancers(self) -> list[Balancer]:
         """Return those of the profiles that were called and have several places."""
         return [each for each in self._balancers.values() if each.several]
+
+    def shares(self) -> list[str]:
+        """Say how calls were shared out among the endpoints and keys of each profile that has several, a line each."""
+        lines = []
+        for balancer in self.balancers():
+            for place in balancer.places:
+                failed = f", {place.failed} failed" if place.failed else ""
+                mean = f", TTFT {figures.seconds(place.latency_s)}" if place.latency_s is not None else ""
+                why = f"; left out: {clean_line(place.why, 120)}" if place.why else ""
+                lines.append(f"{clean_line(place.label, 60)}: {place.sent} sent{failed}{mean}{why}")
+        return lines
 
     async def client(self, profile: Profile, *, cached: bool = False) -> AsyncOpenAI:
         """Return the client of a profile, one that asks the cache first if ``cached``; both share their connections.

@@ -4,6 +4,7 @@ import asyncio
 import selectors
 import statistics
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +14,14 @@ import pytest
 from promptop.demo import SimulatedEndpoint
 from promptop.errors import PromptopError
 from promptop.log import Writer
+from promptop.log.row import Row
 from promptop.runs import Endpoints, Progress, RunRequest, RunResult, run
+from promptop.runs.arrivals import load_of
 from promptop.runs.baselines import Baselines
 from promptop.runs.bench import Bench, Load, Measured
+from promptop.runs.bench_gate import parse_objective
+from promptop.runs.benching import BenchRun
+from promptop.runs.purse import Allowance
 from promptop.settings import Profile
 
 Ask = Callable[..., RunRequest]
@@ -111,6 +117,59 @@ def test_latency_counts_from_when_a_call_was_due_not_from_when_it_left() -> None
         assert found.values["total"][0] == pytest.approx(10.0)
 
     in_virtual_time(main)
+
+
+def test_arrivals_of_a_log_are_kept_to(tmp_path: Path) -> None:
+    base_ms = 1_700_000_000_000
+    gaps = [0, 10, 20, 900, 2000, 2005]
+    with Writer(tmp_path / "log.db", linger_s=0.001) as writer:
+        for offset in gaps:
+            writer.put(Row(started_ms=base_ms + offset, app="web", total_s=0.1))
+        writer.put(Row(started_ms=base_ms + 500, app="promptop bench", total_s=0.1))  # our own
+        writer.put(Row(started_ms=base_ms + 600, app="web", total_s=0.1, attempt=2))  # nobody asked for it
+        writer.put(Row(started_ms=base_ms + 700, app="web", total_s=0.0, cache_level="memory"))  # reached no endpoint
+        writer.put(Row(started_ms=base_ms + 800, app="other", total_s=0.1))
+        assert writer.flush(10)
+    found = load_of(tmp_path / "log.db", base_ms, base_ms + 5000, 100, name="log", where="app:web")
+    assert found.arrivals() == pytest.approx([gap / 1000 for gap in gaps])
+    assert (found.calls, found.is_open, found.title) == (6, True, "log, 2.49/s")
+    fast = load_of(tmp_path / "log.db", base_ms, base_ms + 5000, 4, name="log", where="app:web", speed=1.1)
+    assert fast.arrivals() == pytest.approx([(gap - 20) / 1100 for gap in gaps[2:]])  # the last four
+    assert fast.title == "log ×1.1, 1.66/s"
+    with pytest.raises(PromptopError, match="1 calls of other programs"):
+        load_of(tmp_path / "log.db", base_ms, base_ms + 5000, 100, name="log", where="app:other")
+
+    async def main(clock: Callable[[], float]) -> None:
+        server = Server(clock, 0.5)
+        await Bench(server, clock=clock).measure(0, "m", replace(found, warm_ups=0))
+        assert server.began == pytest.approx(found.arrivals())
+
+    in_virtual_time(main)
+
+
+def test_a_bench_ends_where_its_money_does() -> None:
+    async def main(clock: Callable[[], float]) -> None:
+        bench = Bench(Server(clock, 1.0), clock=clock, allowance=Allowance(1.0, [0.25]))
+        found = await bench.measure(0, "m", Load(100, concurrency=8, warm_ups=0))
+        assert bench.stopped
+        assert found.calls == 4  # eight may run at once, but four may cost all there is
+        assert len(bench.latest()) == 4
+
+    in_virtual_time(main)
+
+
+async def test_a_whole_benchmark_tells_how_far_it_is(log: Writer, ask: Ask) -> None:
+    requests = [ask(max_tokens=3, label=name, retries=0) for name in ("a", "b")]
+    run_all = BenchRun(requests, [Load(3, 1), Load(3, 2)], [parse_objective("ttft<60s")], [0.001, None])
+    assert (run_all.size, run_all.snapshot().size) == (16, 16)
+    assert str(run_all.ceiling()) == "16 calls, at most $0.008 + 1 without a price"
+    outcome = await run_all.work({"log": log.path})
+    assert [phase.key for phase in outcome.phases] == ["a, 1 at once", "b, 1 at once", "a, 2 at once", "b, 2 at once"]
+    assert [phase.good for phase in outcome.phases] == [3] * 4
+    assert all(phase.statistic("p50", "tpot") for phase in outcome.phases)
+    step = run_all.snapshot()
+    assert (step.ended, step.failed, step.in_flight, len(step.over)) == (16, 0, 0, 4)
+    assert outcome.spent_usd == pytest.approx(step.spent_usd) and outcome.spent_usd > 0
 
 
 def test_a_stopped_bench_keeps_what_came() -> None:
