@@ -83,6 +83,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
             settings=options.settings,
             log_path=options.log_path,
             more_logs=options.more_logs,
+            replay=options.replay,
             draft_path=options.draft_path or settings_room.state_dir() / "draft.md",
             counting=self.counting,
             simulated=options.simulated,

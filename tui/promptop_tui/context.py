@@ -28,6 +28,8 @@ class AppContext:
     """Exact counts from the worker process; replies come as messages to the widget that asked."""
     more_logs: tuple[Path, ...] = ()
     """Logs that the monitor reads beside it."""
+    replay: tuple[Path, ...] = ()
+    """Logs that the monitor replays at start instead of them."""
     simulated: bool = False
     """Whether endpoint and traffic are simulated; each screen says so."""
     open_path: Path | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import promptop
 from promptop.cli.commands import COMMANDS
-from promptop.cli.options import AppOptions, OpenApp, add_settings_arguments, log_files, settings_of
+from promptop.cli.options import AppOptions, OpenApp, add_settings_arguments, has_exports, log_files, settings_of
 from promptop.errors import PromptopError, UsageError
 
 INTERRUPTED = 130
@@ -56,7 +56,7 @@ def _open(arguments: list[str], open_app: OpenApp | None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", nargs="?", type=Path, help="prompt to open in the editor")
-    parser.add_argument("--tab", choices=("editor", "playground", "monitor"), default="editor", help="tab shown first")
+    parser.add_argument("--tab", choices=("editor", "playground", "monitor"), help="tab shown first")
     parser.add_argument("--profile", type=Path, metavar="FILE", help="write a cProfile of the app to FILE")
     parser.add_argument("--version", action="version", version=f"promptop {promptop.__version__}")
     add_settings_arguments(parser, several_logs=True)
@@ -66,14 +66,16 @@ def _open(arguments: list[str], open_app: OpenApp | None) -> int:
         hint = f"Did you mean: promptop {near[0]}?" if near else "promptop --help lists the commands."
         raise UsageError(f"There is no file and no command {str(args.file)!r}.", hint)
     logs = log_files(args.log or ())
-    args.log = logs[0] if logs else None
+    replay = logs if has_exports(args.log or ()) else ()
+    args.log = logs[0] if logs and not replay else None
     settings = settings_of(args)
     options = AppOptions(
         settings=settings,
         log_path=settings.log_path(),
-        more_logs=logs[1:],
+        more_logs=() if replay else logs[1:],
+        replay=replay,
         open_path=args.file,
-        tab=args.tab,
+        tab=args.tab or ("monitor" if replay else "editor"),
         profile_to=args.profile,
     )
     return start(options, open_app)

@@ -20,6 +20,8 @@ class AppOptions:
     log_path: Path
     more_logs: tuple[Path, ...] = ()
     """Logs that the monitor reads beside the first."""
+    replay: tuple[Path, ...] = ()
+    """Logs that the monitor replays instead of them; calls are still written to ``log_path``."""
     simulated: bool = False
     """Endpoint and traffic are simulated; the app says so on every screen."""
     open_path: Path | None = None
@@ -43,16 +45,31 @@ def add_settings_arguments(parser: argparse.ArgumentParser, *, several_logs: boo
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
     parser.add_argument("--endpoint", metavar="NAME", help="profile of the settings to use")
     if several_logs:
-        text = "request log or folder of logs, repeatable; the first is written (default: promptop log path)"
+        text = "request log, folder of logs or export (JSONL, CSV) to replay; repeatable; the first log is written"
         parser.add_argument("--log", type=Path, action="append", metavar="FILE", help=text)
     else:
         parser.add_argument("--log", type=Path, metavar="FILE", help="request log (default: promptop log path)")
 
 
+def has_exports(paths: Iterable[Path]) -> bool:
+    """Tell whether any of ``--log`` is an exported file, which is looked at and not written to."""
+    from promptop.log.replays import is_export
+
+    return any(is_export(path) for path in paths)
+
+
 def log_files(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """Return the logs of ``--log``: files as they are, of a folder those in it, each once; raise UsageError if none."""
+    """Return the logs of ``--log``, each once: files as they are, of a folder those in it, exports as private logs.
+
+    Raises :class:`UsageError` for a folder without logs, :class:`PromptopError` for an export that holds no call.
+    """
     found: dict[Path, None] = {}
     for path in paths:
+        if has_exports([path]):
+            from promptop.log.replays import open_export
+
+            found[open_export(path, settings_room.state_dir() / "replays")] = None
+            continue
         if not path.is_dir():
             found[path] = None
             continue

@@ -34,7 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
     parser.add_argument(
-        "--log", type=Path, action="append", metavar="FILE", help="request log or folder of logs; all are added up"
+        "--log",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="request log, folder or export; all are added up",
     )
     parser.add_argument("--since", metavar="WHEN", help="24h before the end (default), 7d, today, 2026-11-21T09:30 …")
     parser.add_argument("--until", default="now", metavar="WHEN", help="end of the window (default: now)")

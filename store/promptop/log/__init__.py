@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from promptop.log.items import Pending as Pending
     from promptop.log.process import writer_for as writer_for
     from promptop.log.reader import LogReader as LogReader
-    from promptop.log.reader import StoredRow as StoredRow
     from promptop.log.row import COLUMNS as COLUMNS
     from promptop.log.row import Row as Row
     from promptop.log.sketch import Sketch as Sketch
+    from promptop.log.source import StoredRow as StoredRow
     from promptop.log.stats import Stats as Stats
     from promptop.log.stats import Window as Window
     from promptop.log.writer import Writer as Writer
@@ -38,7 +38,7 @@ _HOMES = {
     "WriterStats": "writer",
     "writer_for": "process",
     "LogReader": "reader",
-    "StoredRow": "reader",
+    "StoredRow": "source",
     "Filter": "filters",
     "parse_filter": "filters",
 }

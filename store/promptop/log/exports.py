@@ -12,8 +12,9 @@ from typing import IO, Any
 
 from promptop.errors import PromptopError, UsageError
 from promptop.log.filters import Filter
-from promptop.log.reader import LogReader, StoredRow
+from promptop.log.reader import LogReader
 from promptop.log.row import COLUMNS, Row
+from promptop.log.source import StoredRow
 
 FORMATS = ("jsonl", "csv", "parquet")
 _BATCH = 5_000
@@ -24,14 +25,12 @@ _JSON_COLUMNS = frozenset(
 
 
 def rows_of(reader: LogReader, where: Filter, since_ms: int, until_ms: int) -> Iterator[StoredRow]:
-    """Yield rows of a stretch of time in order of id, some thousands in memory at a time."""
-    mark: tuple[int, ...] = (0,) * len(reader.paths)
-    while True:
-        rows, moved = reader.follow(mark, _BATCH, where)
-        yield from (row for row in rows if since_ms <= (row.started_ms or 0) < until_ms)
-        if moved == mark or not rows:
-            return
-        mark = moved
+    """Yield rows of a stretch of time in order of their start, log after log, some thousands in memory at a time."""
+    for source in range(len(reader.paths)):
+        place = (since_ms, 0)
+        while rows := reader.stretch(source, place, until_ms, _BATCH, where):
+            yield from rows
+            place = (rows[-1].started_ms or 0, rows[-1].id)
 
 
 def chosen_columns(names: str | None) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from promptop.log.rollups import Rollups
 from promptop.log.row import COLUMNS, Row
 
 _BATCH = 500
+_FORMULAS = frozenset("=+-@\t\r")
 _INSERT = f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 # The time finds the row through its index; the rest tells calls of one millisecond apart.
 _KNOWN = (
@@ -54,8 +55,11 @@ class Imported:
         self.causes[cause] = self.causes.get(cause, 0) + 1
 
 
-def import_file(log: Path, source: Path) -> Imported:
-    """Bring the rows of a file into a log; raises PromptopError if the file is none that is known."""
+def import_file(log: Path, source: Path, *, fresh: bool = False) -> Imported:
+    """Bring the rows of a file into a log; raises PromptopError if the file is none that is known.
+
+    Rows that the log has already are left out, but not from a ``fresh`` one: there, equal rows are two calls.
+    """
     done = Imported()
     if not source.is_file():
         raise PromptopError(f"There is no file {source}.", "Name a logs.db of llm, or a CSV, JSON or JSONL file.")
@@ -65,9 +69,9 @@ def import_file(log: Path, source: Path) -> Imported:
             for row in _rows(source, done):
                 batch.append(row)
                 if len(batch) >= _BATCH:
-                    _insert(connection, batch, done)
+                    _insert(connection, batch, done, fresh)
                     batch = []
-            _insert(connection, batch, done)
+            _insert(connection, batch, done, fresh)
         if done.rows:
             with Rollups(log) as rollups:  # so that the monitor opens at once
                 rollups.catch_up(10.0, limit=5_000)
@@ -201,10 +205,10 @@ def _ours(entry: dict[str, Any]) -> Row | None:
 
 def _unescaped(value: Any) -> Any:
     """Take back the apostrophe that keeps spreadsheets from running a text."""
-    return value[1:] if isinstance(value, str) and value[:1] == "'" and value[1:2] in {"=", "+", "-", "@"} else value
+    return value[1:] if isinstance(value, str) and value[:1] == "'" and value[1:2] in _FORMULAS else value
 
 
-def _insert(connection: sqlite3.Connection, batch: list[Row], done: Imported) -> None:
+def _insert(connection: sqlite3.Connection, batch: list[Row], done: Imported, fresh: bool) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         for row in batch:
@@ -213,7 +217,7 @@ def _insert(connection: sqlite3.Connection, batch: list[Row], done: Imported) ->
                 done.refuse("an entry has no time")
                 continue
             name = row.request_id if row.request_id is not None else row.response_id
-            if connection.execute(_KNOWN, (row.started_ms, name, *_identity(row))).fetchone():
+            if not fresh and connection.execute(_KNOWN, (row.started_ms, name, *_identity(row))).fetchone():
                 done.known += 1
                 continue
             connection.execute(_INSERT, _values(row))

@@ -312,3 +312,19 @@ def test_a_file_that_cannot_be_written_is_said(log: Path, tmp_path: Path, capsys
     code, _, err = report(capsys, log, "-o", str(tmp_path))
     assert code == 1
     assert "cannot be written" in err
+
+
+def test_an_export_is_reported_as_its_log_would_be(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export = tmp_path / "period.csv"
+    assert main(["log", "export", "-o", str(export), "--log", str(log)]) == 0
+    capsys.readouterr()
+    whole = json.loads(report(capsys, log, "--json", "--since", "30d")[1])
+    again = json.loads(report(capsys, export, "--json", "--since", "30d")[1])
+    assert again["n"] == 12  # two of them are equal, and two calls
+    assert {**again, "window": None} == {**whole, "window": None}
+    (tmp_path / "noise.json").write_text("[]")
+    code, _, err = report(capsys, tmp_path / "noise.json")
+    assert code == 1
+    assert "holds no call" in err

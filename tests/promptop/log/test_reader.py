@@ -40,7 +40,7 @@ def test_pages_follow_each_other_without_gap_or_repeat(log: Path) -> None:
 def test_a_filtered_page_stops_when_its_time_is_up_and_says_where_to_go_on(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("promptop.log.reader._CHUNK", 10)
+    monkeypatch.setattr("promptop.log.source._CHUNK", 10)
     append(log, [Row(started_ms=NOON, app="rare" if n == 3 else "web") for n in range(100)])
     with LogReader(log) as reader:
         page = reader.page(5, where="app:rare", budget_s=0)
@@ -241,6 +241,9 @@ def test_no_query_scans_the_rows(log: Path, monkeypatch: pytest.MonkeyPatch) -> 
         reader.at(NOON)
         reader.tokens(NOON - 3_600_000, NOON, 10)
         reader.count(NOON - 3_600_000, NOON, parse_filter("app:web"))
+        reader.top(NOON - 3_600_000, NOON, "ttft_s", 10, parse_filter("app:web"))
+        reader.rows_by_id([(0, 5), (0, 7)])
+        reader.stretch(0, (NOON - 3_600_000, 5), NOON, 10, parse_filter("app:web"))
         reader.between(NOON - 3_600_000, NOON, 10, "app:web")
         for step in (None, 60_000, 5_000):
             for where in (None, "app:web"):

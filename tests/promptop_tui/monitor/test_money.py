@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -164,25 +165,36 @@ async def test_views_drill_and_scrub(log_path: Path) -> None:
         await until(pilot, lambda: pane.shown.query.until_ms is None and pane.table.row_count == 109)
 
 
-async def test_rows_by_size_and_columns_by_choice(log_path: Path) -> None:
-    rows = [row(100 - i, request_model=f"m{i}", cost_usd=float(i % 7), duration_s=float(i)) for i in range(40)]
-    write(log_path, [*rows, row(1, request_model="unpriced", cost_usd=None, duration_s=None, total_s=None)])
+async def test_the_window_by_size_and_columns_by_choice(log_path: Path) -> None:
+    # More than a page: the largest of them are not among the newest, which are all that is loaded.
+    rows = [row(3000 - i * 5, request_model=f"m{i}", cost_usd=float(i % 7), duration_s=500.0 - i) for i in range(400)]
+    outside = [row(9000, request_model="outside", duration_s=999.0)]
+    write(log_path, [*outside, *rows, row(1, request_model="unknown", cost_usd=None, duration_s=None, total_s=None)])
     app = Host(log_path)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: app.pane.shown.state == "ok")
         table = app.pane.table
+        assert len(table.feed.rows) < 300
         await pilot.press("o")
         assert table.order == "total"
+        await until(pilot, lambda: "largest total first, of the whole window" in screen_text(app))
+        assert table.row_count == 400
         assert table.current is not None
-        assert table.current.request_model == "m39"
+        assert table.current.request_model == "m0"
         assert not table.following
-        assert "largest total of the loaded rows first" in screen_text(app)
         await pilot.press("down")
-        write(log_path, [row(0, request_model="longest", duration_s=500.0)])
-        await until(pilot, lambda: table.row_count == 42)
-        assert table.current.request_model == "m38"  # what is read stays under the cursor
+        write(log_path, [row(0, request_model="longest", duration_s=500.5)])
+        await until(pilot, lambda: table.row_count == 401)
+        assert table.current.request_model == "m1"  # what is read stays under the cursor
         await pilot.press("home")
         assert table.current.request_model == "longest"
+        await pilot.press("O")
+        await until(pilot, lambda: "smallest total first, of the whole window" in screen_text(app))
+        assert table.current.request_model == "m399"
+        app.pane.asked = replace(app.pane.asked, filter="model:m10*")
+        await until(pilot, lambda: table.row_count == 11)
+        app.pane.asked = replace(app.pane.asked, filter="")
+        await until(pilot, lambda: table.row_count == 401)
         for _ in range(4):
             await pilot.press("o")
         assert table.order == "time"

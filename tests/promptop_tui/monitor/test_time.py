@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from textual.widgets import Input
+
+from promptop.cli.main import main
+from promptop.log import LogReader
 from promptop.settings import state_dir
 from promptop_tui.monitor import bookmarks
 from promptop_tui.monitor.bookmarks import Bookmark
+from promptop_tui.monitor.going import GoScreen
 from promptop_tui.monitor.lists import BookmarkScreen
 
 from .conftest import NOW, Host, row, screen_text, until, write
@@ -70,3 +76,87 @@ def test_bookmarks_are_private_and_damage_is_left_out() -> None:
     assert bookmarks.load(path) == (Bookmark(5, "1h"),)
     path.write_text("{")
     assert bookmarks.load(path) == ()
+
+
+async def test_a_replay_runs_back_to_where_the_log_begins(hour: Path) -> None:
+    app = Host(hour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        pane = app.pane
+        await until(pilot, lambda: pane.shown.reach is not None)
+        await pilot.press("R", "R")
+        assert pane.speed == -10
+        assert "◀ ×10" in screen_text(app)
+        pane.advance(60.0)
+        assert pane.asked.until_ms == pytest.approx((NOW - 600) * 1000, abs=60_000)
+        pane.advance(1e6)
+        assert (pane.speed, pane.asked.until_ms) == (0, pane.shown.reach and pane.shown.reach[0])
+        await pilot.press("}")
+        assert pane.asked.until_ms == (pane.shown.reach or (0,))[0] + 3_600_000
+
+
+async def test_a_time_is_gone_to_by_name(hour: Path) -> None:
+    app = Host(hour)
+    async with app.run_test(size=(80, 24)) as pilot:
+        pane = app.pane
+        await until(pilot, lambda: pane.shown.state == "ok")
+        await pilot.press("g")
+        await until(pilot, lambda: isinstance(app.screen, GoScreen))
+        app.screen.query_one(Input).value = "soon"
+        await pilot.press("enter")
+        await until(pilot, lambda: "'soon' is no moment" in screen_text(app))
+        app.screen.query_one(Input).value = "30m"
+        await pilot.press("enter")
+        await until(pilot, lambda: pane.asked.until_ms == int((NOW - 1800) * 1000))
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+async def test_an_exported_period_is_replayed_and_the_log_is_back(
+    hour: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    export = tmp_path / f"猫 export.{form}"
+    assert main(["log", "export", "app:web", "-o", str(export), "--log", str(hour), "--format", form]) == 0
+    with LogReader(hour) as log:
+        before = log.last_id()
+    app = Host(hour)
+    app.clock.time = NOW + 40 * 86_400  # long after the period
+    async with app.run_test(size=(120, 40)) as pilot:
+        pane = app.pane
+        await until(pilot, lambda: pane.shown.state == "ok")
+        assert pane.shown.window is not None
+        assert pane.shown.window.total.n == 0
+        await pilot.press("g")
+        await until(pilot, lambda: isinstance(app.screen, GoScreen))
+        app.screen.query_one(Input).value = str(export)
+        await pilot.press("enter")
+        await until(pilot, lambda: "replay of 猫 export" in screen_text(app))
+        await until(pilot, lambda: pane.shown.window is not None and pane.shown.window.total.n == 54)
+        assert pane.shown.query.span.name == "24h"
+        assert len(pane.table.feed.rows) == 54
+        kept = list((state_dir() / "replays").iterdir())
+        assert [each.stat().st_mode & 0o777 for each in kept] == [0o700]
+        await pilot.press("space")
+        assert pane.speed == 1
+        assert pane.period is not None
+        assert pane.asked.until_ms is not None
+        assert pane.asked.until_ms < pane.period[1]
+        pane.advance(1e6)
+        assert (pane.speed, pane.asked.until_ms) == (0, pane.period[1] + 1)
+        await pilot.press("g")
+        await until(pilot, lambda: isinstance(app.screen, GoScreen))
+        await pilot.press("enter")
+        await until(pilot, lambda: pane.period is None and pane.shown.state == "ok")
+        assert pane.asked.until_ms is None
+        assert "replay of" not in screen_text(app)
+    with LogReader(hour) as log:
+        assert log.last_id() == before
+
+
+async def test_a_file_that_is_no_export_is_said(hour: Path, tmp_path: Path) -> None:
+    noise = tmp_path / "noise.jsonl"
+    noise.write_text('{"a": 1}\n')
+    app = Host(hour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        app.pane._go(noise)
+        await until(pilot, lambda: any("holds no call" in each.message for each in app._notifications))
+        assert app.pane.period is None

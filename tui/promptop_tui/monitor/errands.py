@@ -63,6 +63,21 @@ class Findings:
     """Whether the window has more rows than were looked at."""
 
 
+@dataclass(frozen=True, slots=True)
+class RankedRows:
+    """The window's rows in the order of a figure, as far as they were looked for."""
+
+    query: Query
+    figure: str
+    smallest: bool
+    rows: tuple[StoredRow, ...]
+    since_ms: int
+    """Start of the window."""
+    reached_ms: int
+    """Rows that started from here on were looked at."""
+    done: bool
+
+
 def compiled(text: str) -> Filter | None:
     """Return the filter of an expression; None for an empty one."""
     if not text:

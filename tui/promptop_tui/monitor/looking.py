@@ -22,10 +22,6 @@ VIEWS = {
 """Views of the rows: those above the window's p95, those that failed, were cut, or came without visible text."""
 
 
-SPEEDS = (0, 1, 10, 60, 600)
-"""Seconds of the log in a second of a replay, in the order of the key."""
-
-
 class Looking(Vertical, can_focus=True):
     """The part of the monitor that knows what is looked at; watchers of its state are in the pane."""
 
@@ -41,7 +37,7 @@ class Looking(Vertical, can_focus=True):
             )
             for number, name in enumerate(SPANS, 1)
         ),
-        Binding("space", "pause", "Pause", id="monitor.pause", tooltip="hold the picture; again: live"),
+        Binding("space", "pause", "Pause", id="monitor.pause", tooltip="hold the picture; again: live, or replay"),
         Binding("c", "chart(1)", "Chart", id="monitor.chart", tooltip="show the next chart"),
         Binding("C", "chart(-1)", "Chart back", show=False, id="monitor.chart-back", tooltip="show the chart before"),
         Binding("z", "zoom", "Zoom", id="monitor.zoom", tooltip="one chart on the whole tab; again: back"),
@@ -49,13 +45,6 @@ class Looking(Vertical, can_focus=True):
         Binding("slash", "filter", "Filter", id="monitor.filter", tooltip="show only requests that match"),
         Binding("left", "cursor(-1)", "Read", show=False, id="monitor.cursor-left", tooltip="read values, earlier"),
         Binding("right", "cursor(1)", "Read", show=False, id="monitor.cursor-right", tooltip="read values, later"),
-        Binding(
-            "left_square_bracket", "scrub(-1)", "Earlier", show=False, id="monitor.earlier", tooltip="back in time"
-        ),
-        Binding("right_square_bracket", "scrub(1)", "Later", show=False, id="monitor.later", tooltip="on in time"),
-        Binding("r", "replay", "Replay", show=False, id="monitor.replay", tooltip="replay: ×1, ×10, ×60, ×600, hold"),
-        Binding("k", "keep", "Keep", show=False, id="monitor.keep", tooltip="keep this moment as a bookmark"),
-        Binding("j", "jump", "Jump", show=False, id="monitor.jump", tooltip="go to a bookmark"),
         Binding("d", "moment", "Drill", show=False, id="monitor.drill", tooltip="requests of the moment that is read"),
         Binding(
             "a", "alerts", "Alerts", show=False, id="monitor.alerts", tooltip="rules of the settings, and their state"
@@ -69,6 +58,7 @@ class Looking(Vertical, can_focus=True):
         Binding("y", "hand_over('curl')", "curl", show=False, id="monitor.curl", tooltip="copy the request as curl"),
         Binding("x", "mark", "Mark", show=False, id="monitor.mark", tooltip="mark a request; on another: compare them"),
         Binding("o", "order", "Order", show=False, id="monitor.order", tooltip="by time, total, TTFT, cost, tokens"),
+        Binding("O", "turn_round", "Reverse", show=False, id="monitor.reverse", tooltip="smallest first, or largest"),
         Binding("h", "columns", "Columns", show=False, id="monitor.columns", tooltip="choose the columns"),
         Binding("escape", "back", "Back", show=False, id="monitor.back", tooltip="close filter, reading or zoom"),
         Binding("e", "hand_over('edit')", "Edit", id="monitor.edit", tooltip="open the prompt in the editor"),
@@ -98,8 +88,6 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     """Bucket of time that is read on the charts."""
     bar: reactive[int | None] = reactive(None)
     """Bar that is read on the histogram."""
-    speed: reactive[int] = reactive(0)
-    """Seconds of the log that a replay shows in a second; 0: none runs."""
     zoomed: reactive[bool] = reactive(False, toggle_class="-zoom")
 
     def now_ms(self) -> int:
@@ -114,38 +102,6 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         """Look at another length of time."""
         self.cursor = None
         self.asked = replace(self.asked, span=SPANS[name])
-
-    def action_pause(self) -> None:
-        """Hold the window where it is, or let it move again."""
-        if self.speed:
-            self.speed = 0
-            return
-        live = self.asked.until_ms is None
-        self.asked = replace(self.asked, until_ms=self.now_ms() if live else None)
-
-    def action_scrub(self, by: int) -> None:
-        """Move the end of the window by a quarter of its length; past the present is live again."""
-        now = self.now_ms()
-        until = (self.asked.until_ms or now) + by * self.asked.span.seconds * 250
-        self.asked = replace(self.asked, until_ms=None if until >= now else until, moment_ms=None)
-
-    def action_replay(self) -> None:
-        """Let the window run from where it is held, faster each time; from its start if it was live."""
-        if self.asked.until_ms is None:
-            self.asked = replace(self.asked, until_ms=self.now_ms() - self.asked.span.seconds * 1000, moment_ms=None)
-        self.speed = SPEEDS[(SPEEDS.index(self.speed) + 1) % len(SPEEDS)] if self.speed in SPEEDS else SPEEDS[1]
-
-    def advance(self, seconds: float) -> None:
-        """Move a replay on by so many seconds of the wall clock; it ends in the present."""
-        if not self.speed or self.asked.until_ms is None:
-            self.speed = 0
-            return
-        until = self.asked.until_ms + round(seconds * self.speed * 1000)
-        if until >= self.now_ms():
-            self.speed = 0
-            self.asked = replace(self.asked, until_ms=None)
-        else:
-            self.asked = replace(self.asked, until_ms=until)
 
     def action_moment(self) -> None:
         """Show the requests of the moment, or of the bar, that is read on the chart."""

@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual import getters
+from textual import getters, on
+from textual.widgets import Input, Static
 
 from promptop.alerts import Alert
 from promptop.errors import PromptopError
 from promptop.safe import clean_line
-from promptop.settings import state_dir
-from promptop_tui.monitor import bookmarks
-from promptop_tui.monitor.errands import RowFound
+from promptop_tui.monitor.errands import RankedRows, RowFound
 from promptop_tui.monitor.handover import message_for
-from promptop_tui.monitor.looking import Looking
 from promptop_tui.monitor.reader import MonitorReader
 from promptop_tui.monitor.requests import RequestTable
 from promptop_tui.monitor.rows import name_of
 from promptop_tui.monitor.status import StatusLine
+from promptop_tui.monitor.travelling import Travelling
 
 if TYPE_CHECKING:
     from promptop.log import StoredRow
-    from promptop_tui.context import AppContext
     from promptop_tui.monitor.bursts import Burst
     from promptop_tui.monitor.forensics import Finding
     from promptop_tui.monitor.money import Choice
     from promptop_tui.monitor.snapshot import Query
 
 
-class Opening(Looking):
+class Opening(Travelling):
     """The part of the monitor that leads on from what is shown."""
 
     status = getters.query_one(StatusLine)
     table = getters.query_one(RequestTable)
+    filter_input = getters.query_one("#monitor-filter", Input)
 
     _reader: MonitorReader
-    _shared: AppContext
+    _paths: tuple[Path, ...]
+    """The logs that are read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,10 +74,9 @@ class Opening(Looking):
         self.app.push_screen(DetailScreen(self._title(found.row), found.lines), self._after_detail)
 
     def _title(self, row: StoredRow) -> str:
-        more = self._shared.more_logs
-        if not more:
+        if len(self._paths) == 1:
             return f"request {row.id}"
-        return f"request {row.id} of {clean_line(str((self._shared.log_path, *more)[row.source]), 60)}"
+        return f"request {row.id} of {clean_line(str(self._paths[row.source]), 60)}"
 
     def _after_detail(self, where: str | None) -> None:
         if where:
@@ -169,32 +170,64 @@ class Opening(Looking):
             moment = (finding.first_ms, finding.last_ms + 1)
             self.asked = replace(self.asked, moment_ms=moment, view="misses", view_terms=finding.filter)
 
-    def action_keep(self) -> None:
-        """Keep the moment that is looked at."""
-        path = state_dir() / "bookmarks.json"
-        until = self.asked.until_ms or self.now_ms()
-        made = bookmarks.Bookmark(until, self.asked.span.name, self.asked.filter)
+    # The filter line
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self.add_class("-filtering")
+        self.filter_input.disabled = False
+        self.filter_input.value = self.asked.filter
+        self.filter_input.focus()
+
+    @on(Input.Submitted, "#monitor-filter")
+    def _on_filter(self, message: Input.Submitted) -> None:
+        message.stop()
+        from promptop.log import parse_filter
+
+        text = message.value.strip()
         try:
-            bookmarks.save(path, (made, *(each for each in bookmarks.load(path) if each != made)))
-        except OSError as error:
-            self.tell(f"{path} cannot be written ({error.strerror}).", "Check the permissions of its folder.")
+            parse_filter(text)
+        except PromptopError as error:
+            self.query_one("#monitor-filter-error", Static).update(clean_line(f"{error.cause} → {error.remedy}"))
+            self.add_class("-filter-wrong")
             return
-        self.notify("This moment is kept: j lists them.", markup=False)
+        self._close_filter()
+        self.asked = replace(self.asked, filter=text)
 
-    def action_jump(self) -> None:
-        """Go to a bookmark."""
-        from promptop_tui.monitor.errands import Findings
-        from promptop_tui.monitor.lists import BookmarkScreen
+    def _close_filter(self) -> None:
+        self.remove_class("-filtering", "-filter-wrong")
+        self.filter_input.disabled = True  # or it would take the focus, and with it every key, while it is hidden
+        self.table.focus()
 
-        kept = bookmarks.load(state_dir() / "bookmarks.json")
+    # Another order than that of time
 
-        def show() -> None:
-            screen.found = Findings("bookmarks", kept, len(kept), False)
+    def action_order(self) -> None:
+        """Order the window's requests by the next figure."""
+        self.table.turn_order()
+        self.ask_for_order()
 
-        screen = BookmarkScreen("", show)
-        self.app.push_screen(screen, self._after_jump)
+    def action_turn_round(self) -> None:
+        """Put the smallest first, or the largest again."""
+        if self.table.order != "time":
+            self.table.turn_round()
+            self.ask_for_order()
 
-    def _after_jump(self, chosen: bookmarks.Bookmark | None) -> None:
-        if chosen is not None:
-            self.speed = 0
-            self.asked = chosen.query
+    def ask_for_order(self) -> None:
+        """Have the window looked through for the rows that come first."""
+        table = self.table
+        self.status.order = "" if table.order == "time" else f"{self._first_are} first, looking …"
+        table.await_ranked()
+        self._reader.order(self.asked, table.order, smallest=table.smallest)
+
+    @property
+    def _first_are(self) -> str:
+        return f"{'smallest' if self.table.smallest else 'largest'} {self.table.order}"
+
+    def _take_ranked(self, found: RankedRows) -> None:
+        table = self.table
+        if (found.query, found.figure, found.smallest) != (self.asked, table.order, table.smallest):
+            return
+        table.take_ranked(found.rows, found.since_ms)
+        back = datetime.fromtimestamp(found.reached_ms / 1000)
+        reach = "of the whole window" if found.done else f"looked back to {back:%d %b %H:%M} …"
+        self.status.order = f"{self._first_are} first, {reach}"

@@ -21,7 +21,8 @@ from promptop.log import files
 from promptop.log.stats import Stats
 from promptop_tui.monitor import errands
 from promptop_tui.monitor.breakdown import Breakdown
-from promptop_tui.monitor.errands import BUDGET_S, PAGE, Findings, OlderRows, RowFound, compiled
+from promptop_tui.monitor.errands import BUDGET_S, PAGE, Findings, OlderRows, RankedRows, RowFound, compiled
+from promptop_tui.monitor.ordering import Ordering
 from promptop_tui.monitor.snapshot import Query, Snapshot
 from promptop_tui.monitor.spending import Spend, read_spend
 
@@ -49,7 +50,7 @@ class Trouble:
     remedy: str
 
 
-Answer = Snapshot | OlderRows | RowFound | Breakdown | Findings | Trouble
+Answer = Snapshot | OlderRows | RankedRows | RowFound | Breakdown | Findings | Trouble
 
 
 class MonitorReader:
@@ -73,7 +74,9 @@ class MonitorReader:
         self._fresh_start = False
         self.looks = 0
         """Questions answered, those without news included."""
+        self._order_asked: tuple[Query, str, bool] | None = None
         # Below: owned by the thread.
+        self._ordering: Ordering | None = None
         self._log: LogReader | None = None
         self._foldings: list[Folding] = []
         self._identities: list[tuple[int, int] | None] = [None] * len(self._paths)
@@ -113,6 +116,12 @@ class MonitorReader:
     def older(self, query: Query, place: tuple[int, ...]) -> None:
         """Want the page of rows before ``place``, an id in each log."""
         self._errand(lambda log: errands.older(log, query, place))
+
+    def order(self, query: Query, figure: str, *, smallest: bool) -> None:
+        """Want the window's rows in the order of a figure, slice by slice between looks; ``time`` ends a search."""
+        with self._guard:
+            self._order_asked = (query, figure, smallest)
+        self._wake.set()
 
     def fetch(self, row_id: int, purpose: str = "show", source: int = 0) -> None:
         """Want one row of one log with its bodies."""
@@ -161,20 +170,36 @@ class MonitorReader:
                     self._answer(errand)
                 if query is not None and not self._stopped:
                     self._look(query)
+                self._go_on_ordering()
         finally:
             self._close()
             self._idle = True
 
-    def _answer(self, errand: Callable[[LogReader], Answer]) -> None:
+    def _answer(self, errand: Callable[[LogReader], Answer | None]) -> None:
         try:
             log = self._open()
             if log is None:
                 raise PromptopError("There is no log any more.", "It is read again as soon as it is back.")
-            self._deliver(errand(log))
+            if (answer := errand(log)) is not None:
+                self._deliver(answer)
         except PromptopError as error:
             self._deliver(Trouble(error.cause, error.remedy))
         except (sqlite3.Error, OSError) as error:
             self._deliver(Trouble(f"The log could not be read ({error}).", "It is tried again at the next refresh."))
+
+    def _go_on_ordering(self) -> None:
+        with self._guard:
+            asked, self._order_asked = self._order_asked, None
+        if asked is not None:
+            self._ordering = Ordering(*asked, self._now_ms()) if asked[1] != "time" else None
+        ordering = self._ordering
+        if ordering is None or self._stopped:
+            return
+        self._answer(ordering.go_on)
+        if ordering.done:
+            self._ordering = None
+        else:
+            self._wake.set()
 
     def _look(self, query: Query) -> None:
         self.looks += 1
@@ -285,6 +310,7 @@ class MonitorReader:
             window=window,
             previous=previous,
             spend=spend,
+            reach=log.span(),
             sizes=sizes,
             fresh=rows,
             restart=restart,

@@ -1,4 +1,4 @@
-"""The table of requests: a followed tail over the rows that are loaded, or those rows by size."""
+"""The table of requests: a followed tail over the rows that are loaded, or the window's rows by a figure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ ORDERS: dict[str, Callable[[StoredRow], float | None]] = {
     "cost": lambda row: row.cost_usd,
     "tokens": lambda row: _sum(row.usage_input_tokens, row.usage_output_tokens),
 }
-"""Order → the figure that is largest first; rows without it come last. Time is the log's own order."""
+"""Order → the figure by which rows are ordered; time is the log's own order. The names are those of ``FIGURES``."""
+MOST = 500
+"""Rows of a window that are shown in another order than that of time."""
 
 
 class RequestTable(VirtualTable):
@@ -32,9 +34,14 @@ class RequestTable(VirtualTable):
         self.unseen = 0
         """Rows that came since the user left the end."""
         self.order = "time"
+        self.smallest = False
+        """Whether the smallest figure comes first."""
+        self._best: list[StoredRow] = []
+        """Rows of the window in the order of a figure, at most :data:`MOST`."""
+        self._came: list[StoredRow] = []
+        """Rows that came since the window was asked for in this order."""
         self.hidden: frozenset[str] = frozenset()
         """Keys of columns that are not shown."""
-        self._places: list[int] | None = None
         self._shown = tuple(range(len(COLUMNS)))
         # A row is asked for its cells at each repaint: 512 rows are more than a screen.
         self._cells = lru_cache(maxsize=512)(self._cells_at)
@@ -51,31 +58,70 @@ class RequestTable(VirtualTable):
 
     def take(self, snapshot: Snapshot) -> None:
         """Show the rows that a snapshot brings."""
-        read = self.current
         if snapshot.restart:
             self.feed.restart(snapshot.fresh, older_from=snapshot.older_from)
             self.following = self.order == "time"
-            self._fill(0, None)
+            self._fill(0)
         elif snapshot.fresh:
-            self._fill(self.feed.append(snapshot.fresh, following=self.following), read)
+            shift = self.feed.append(snapshot.fresh, following=self.following)
+            if self.order == "time":
+                self._fill(shift)
+            else:
+                self._came.extend(snapshot.fresh)
+                self._merge(snapshot.fresh, snapshot.since_ms)
         self.unseen = 0 if self.following else self.unseen + len(snapshot.fresh) * (not snapshot.restart)
 
     def take_older(self, rows: Sequence[StoredRow], *, older_from: tuple[int, ...] | None) -> None:
         """Put a page of older rows in front."""
-        read = self.current
-        self._fill(self.feed.prepend(rows, older_from=older_from), read)
+        shift = self.feed.prepend(rows, older_from=older_from)
+        if self.order == "time":
+            self._fill(shift)
 
-    def turn_order(self) -> str:
-        """Order the rows by the next figure, and return its name."""
+    def turn_order(self) -> None:
+        """Order the rows by the next figure; those of the window come with :meth:`take_ranked`."""
         names = list(ORDERS)
         self.order = names[(names.index(self.order) + 1) % len(names)]
-        self._fill(0, None)
+        self._merge(self.feed.rows, 0, anew=True)
         if self.order == "time":
+            self._fill(0)
             self.follow()
         else:
             self.following = False
             self.go(0)
-        return self.order
+
+    def turn_round(self) -> None:
+        """Put the smallest first, or the largest again."""
+        self.smallest = not self.smallest
+        self._merge(self.feed.rows, 0, anew=True)
+        self.go(0)
+
+    def take_ranked(self, rows: Sequence[StoredRow], since_ms: int) -> None:
+        """Show what was found in the window, with what came meanwhile."""
+        if self.order != "time":
+            self._merge([*rows, *self._came], since_ms, anew=True)
+
+    def await_ranked(self) -> None:
+        """Forget what came: the window is asked for from now on."""
+        self._came = []
+
+    def _merge(self, rows: Sequence[StoredRow], since_ms: int, *, anew: bool = False) -> None:
+        """Put rows where they belong among those that are shown (``anew``: instead of them), and drop older ones."""
+        if self.order == "time":
+            return
+        read = self.current if self.cursor_row else None  # who looks at the first wants the first
+        figure, sign = ORDERS[self.order], 1 if self.smallest else -1
+        known = {
+            (row.source, row.id): row
+            for row in (*(() if anew else self._best), *rows)
+            if (row.started_ms or 0) >= since_ms
+        }
+        keyed = [(sign * amount, place) for place, row in known.items() if (amount := figure(row)) is not None]
+        self._best = [known[place] for _, place in sorted(keyed, key=lambda each: (each[0], -each[1][1]))[:MOST]]
+        self._fill(0)
+        if read is not None:  # stay with it, wherever it stands now
+            place = next((at for at, row in enumerate(self._best) if _same(row, read)), None)
+            if place is not None:
+                self.cursor_row = place
 
     def hide(self, keys: Collection[str]) -> None:
         """Show all columns but these."""
@@ -85,25 +131,16 @@ class RequestTable(VirtualTable):
         self.set_columns([COLUMNS[place] for place in self._shown])
         self.refresh()
 
-    def _fill(self, shift: int, read: StoredRow | None) -> None:
+    @property
+    def _rows(self) -> list[StoredRow]:
+        return self.feed.rows if self.order == "time" else self._best
+
+    def _fill(self, shift: int) -> None:
         self._cells.cache_clear()
-        if self.order == "time":
-            self._places = None
-            self.set_rows(len(self.feed.rows), self._row, shift=shift)
-            return
-        figure = ORDERS[self.order]
-        keys = [figure(row) for row in self.feed.rows]
-        self._places = sorted(range(len(keys)), key=lambda i: (keys[i] is None, -(keys[i] or 0.0), -i))
-        self.set_rows(len(self.feed.rows), self._row)
-        if read is not None:  # stay with it, wherever it stands now
-            place = next((at for at, i in enumerate(self._places) if _same(self.feed.rows[i], read)), None)
-            if place is not None:
-                self.cursor_row = place
+        self.set_rows(len(self._rows), self._row, shift=shift)
 
     def _at(self, index: int) -> StoredRow | None:
-        if index >= len(self.feed.rows):
-            return None
-        return self.feed.rows[self._places[index] if self._places is not None else index]
+        return self._rows[index] if index < len(self._rows) else None
 
     def _row(self, index: int) -> Sequence[Cell]:
         row = self._at(index)

@@ -8,6 +8,7 @@ on the UI thread. While the tab is hidden there is no timer and no reader.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -20,12 +21,11 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
-from promptop.errors import PromptopError
 from promptop.safe import clean, clean_line
 from promptop_tui.messages import ShowInMonitor
 from promptop_tui.monitor.breakdown import Breakdown
 from promptop_tui.monitor.charts import KINDS
-from promptop_tui.monitor.errands import Findings, OlderRows, RowFound
+from promptop_tui.monitor.errands import Findings, OlderRows, RankedRows, RowFound
 from promptop_tui.monitor.figures import figures_of
 from promptop_tui.monitor.looking import VIEWS
 from promptop_tui.monitor.opening import Opening
@@ -52,7 +52,6 @@ class MonitorPane(Opening):
     """Tiles, charts and the tail of the request log."""
 
     tiles = getters.query_one(Tiles)
-    filter_input = getters.query_one("#monitor-filter", Input)
 
     @dataclass
     class Answered(Message):
@@ -60,6 +59,8 @@ class MonitorPane(Opening):
 
         pane: MonitorPane
         answer: Answer
+        paths: tuple[Path, ...]
+        """The logs that were read."""
 
         @property
         def control(self) -> MonitorPane:
@@ -71,7 +72,9 @@ class MonitorPane(Opening):
         self._shared = context
         self._settings = context.settings.monitor
         self.set_reactive(MonitorPane.asked, Query(SPANS.get(self._settings.window, SPANS["1h"])))
-        self._reader = MonitorReader((context.log_path, *context.more_logs), self._deliver, context.now)
+        self._paths = context.replay or (context.log_path, *context.more_logs)
+        self._placed = not context.replay
+        self._reader = MonitorReader(self._paths, partial(self._deliver, self._paths), context.now)
         self._timer: Timer | None = None
         self._chart_count = 1
         self._looked = monotonic()
@@ -100,7 +103,7 @@ class MonitorPane(Opening):
         """Show empty tiles until the first snapshot comes."""
         self.tiles.figures = figures_of(self.shown, self._settings)
         self.status.query_shown = self.asked
-        self.status.logs = 1 + len(self._shared.more_logs)
+        self._say_logs()
         self._watch_alerts()
 
     def on_show(self) -> None:
@@ -126,12 +129,28 @@ class MonitorPane(Opening):
             self._timer = None
         self._reader.stop()
 
+    def _say_logs(self) -> None:
+        self.status.logs = len(self._paths)
+        self.status.replayed = clean_line(self._paths[0].stem, 30) if self.period or not self._placed else ""
+
+    def read_from(self, paths: tuple[Path, ...]) -> None:
+        """Show other logs, as a period to replay; none: the app's own log again, live."""
+        self._rest()
+        self._paths = paths or (self._shared.log_path, *self._shared.more_logs)
+        self._placed = not paths
+        self.period, self.speed = None, 0
+        self._reader = MonitorReader(self._paths, partial(self._deliver, self._paths), self._shared.now)
+        self.shown = Snapshot()
+        self.asked = replace(Query(self.asked.span), sizes=self.asked.sizes)
+        self._say_logs()
+        self.on_show()
+
     def _read(self) -> None:
         worker = get_current_worker()
         self._reader.run(lambda: worker.is_cancelled)
 
-    def _deliver(self, answer: Answer) -> None:
-        self.post_message(self.Answered(self, answer))
+    def _deliver(self, paths: tuple[Path, ...], answer: Answer) -> None:
+        self.post_message(self.Answered(self, answer, paths))
 
     def _look(self) -> None:
         if not self._reader.idle:
@@ -147,6 +166,8 @@ class MonitorPane(Opening):
         """Ask at once for what the user wants."""
         self.status.query_shown = asked
         self._reader.ask(asked)
+        if self.is_mounted and self.table.order != "time":
+            self.ask_for_order()
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose what fits: everything, one chart and short tiles, or no chart at all."""
@@ -164,6 +185,8 @@ class MonitorPane(Opening):
     @on(Answered)
     def _on_answered(self, message: Answered) -> None:
         message.stop()
+        if message.paths is not self._paths:
+            return  # of the logs that were read before
         answer = message.answer
         if isinstance(answer, Snapshot):
             with self.app.batch_update():
@@ -178,7 +201,13 @@ class MonitorPane(Opening):
                 self.status.simulated = self._shared.simulated or marked or kept
                 self.shown = answer
             self._reader.taken()
-            if answer.restart and self.table.hungry:
+            if not self._placed and answer.reach is not None:
+                self._placed = True
+                self.cover(*answer.reach)
+                self._say_logs()
+            if answer.restart and self.table.order != "time":
+                self.ask_for_order()
+            elif answer.restart and self.table.hungry:
                 self._load_older()
         elif isinstance(answer, OlderRows):
             self._loading_older = False
@@ -186,6 +215,8 @@ class MonitorPane(Opening):
                 self.table.take_older(answer.rows, older_from=answer.older_from)
                 if self.table.hungry:  # a filter that matches little: the search goes on while there is room
                     self._load_older()
+        elif isinstance(answer, RankedRows):
+            self._take_ranked(answer)
         elif isinstance(answer, Breakdown):
             from promptop_tui.monitor.money import MoneyScreen
 
@@ -297,7 +328,7 @@ class MonitorPane(Opening):
     def _on_end(self) -> None:
         self.speed = 0
         if not self.asked.tails:
-            self.asked = replace(self.asked, until_ms=None, moment_ms=None)
+            self.show_until(self.latest_ms)
         elif self.table.feed.waiting:
             self._reader.restart(self.asked)
 
@@ -338,40 +369,10 @@ class MonitorPane(Opening):
         elif self.asked.filter:
             self.asked = replace(self.asked, filter="")
 
-    def action_filter(self) -> None:
-        """Type a filter."""
-        self.add_class("-filtering")
-        self.filter_input.disabled = False
-        self.filter_input.value = self.asked.filter
-        self.filter_input.focus()
-
-    @on(Input.Submitted, "#monitor-filter")
-    def _on_filter(self, message: Input.Submitted) -> None:
-        message.stop()
-        from promptop.log import parse_filter
-
-        text = message.value.strip()
-        try:
-            parse_filter(text)
-        except PromptopError as error:
-            self.query_one("#monitor-filter-error", Static).update(clean_line(f"{error.cause} → {error.remedy}"))
-            self.add_class("-filter-wrong")
-            return
-        self._close_filter()
-        self.asked = replace(self.asked, filter=text)
-
-    def _close_filter(self) -> None:
-        self.remove_class("-filtering", "-filter-wrong")
-        self.filter_input.disabled = True  # or it would take the focus, and with it every key, while it is hidden
-        self.table.focus()
-
     def show_filter(self, message: ShowInMonitor) -> None:
         """Show the requests that a filter of another tab names."""
-        self.asked = replace(self.asked, filter=message.filter, until_ms=None)
-
-    def action_order(self) -> None:
-        """Order the loaded requests by the next figure."""
-        self.status.order = self.table.turn_order()
+        self.asked = replace(self.asked, filter=message.filter)
+        self.show_until(self.latest_ms)
 
     def action_columns(self) -> None:
         """Choose the columns."""

@@ -92,6 +92,8 @@ class Snapshot:
     previous: Stats | None = None
     """The window of the same length before this one."""
     spend: Spend | None = None
+    reach: tuple[int, int] | None = None
+    """First and last start of all rows, Unix milliseconds."""
     sizes: TokenSizes | None = None
     """Tokens of requests, where the query wants them."""
     fresh: tuple[StoredRow, ...] = ()

@@ -41,8 +41,10 @@ class StatusLine(Widget):
     """Alerts that fire."""
     logs: reactive[int] = reactive(1)
     """Logs that are read as one."""
-    order: reactive[str] = reactive("time")
-    """Order of the rows."""
+    replayed: reactive[str] = reactive("")
+    """Name of the export that is replayed instead of the log."""
+    order: reactive[str] = reactive("")
+    """Order of the rows, in words; empty for that of time."""
 
     def render_line(self, y: int) -> Strip:
         """Return the line."""
@@ -53,9 +55,10 @@ class StatusLine(Widget):
         else:
             moment = datetime.fromtimestamp(query.until_ms / 1000)
             far = snapshot.now_ms - query.until_ms > 43_200_000
-            sign = f"▶ ×{self.speed}" if self.speed else "❚❚"
+            sign = f"{'▶' if self.speed > 0 else '◀'} ×{abs(self.speed)}" if self.speed else "❚❚"
             parts.append((f"{sign} until {moment:%d %b %H:%M}" if far else f"{sign} until {moment:%H:%M:%S}", "paused"))
-            parts.append((" space: hold " if self.speed else " space: live ", "note"))
+            then = "hold" if self.speed else "replay" if self.replayed else "live"
+            parts.append((f" space: {then} ", "note"))
         for key, name in enumerate(SPANS, 1):
             chosen = name == query.span.name
             parts.append((f" {key} ", "note"))
@@ -64,6 +67,8 @@ class StatusLine(Widget):
             parts.append((f"  ▲ {self.firing} alert{'s' if self.firing > 1 else ''}, a: which", "alert"))
         if self.waiting:
             parts.append((f"  +{figures.count(self.waiting)} new, end: follow", "live"))
+        if self.replayed:
+            parts.append((f"  replay of {self.replayed}, g: back", "chosen"))
         if self.logs > 1:
             parts.append((f"  {self.logs} logs", "note"))
         if self.simulated:
@@ -72,8 +77,8 @@ class StatusLine(Widget):
             parts.append((f"  / {clean_line(query.filter, 60)}", "chosen"))
             if snapshot.unfiltered:
                 parts.append((" rows only: too many for the figures", "paused"))
-        if self.order != "time":
-            parts.append((f"  largest {self.order} of the loaded rows first", "chosen"))
+        if self.order:
+            parts.append((f"  {self.order}", "chosen"))
         if query.view:
             parts.append((f"  view: {query.view}", "chosen"))
         if query.moment_ms:
