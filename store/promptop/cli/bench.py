@@ -11,7 +11,6 @@ came is reported, nothing is saved).
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import time
@@ -20,16 +19,16 @@ from dataclasses import replace
 from typing import TypeVar
 
 from promptop import figures
-from promptop.cli.bench_table import changes, picture, remarks, table
 from promptop.cli.calls import INTERRUPTED, add_call_arguments, read_prompt, requests_for, settings_for
 from promptop.cli.measuring import make, price
 from promptop.errors import UsageError
 from promptop.log.moments import moment_ms
 from promptop.runs import RunRequest
 from promptop.runs.arrivals import load_of
-from promptop.runs.baselines import Baseline, Baselines
+from promptop.runs.baselines import Baseline, Baselines, digest
 from promptop.runs.bench import MOST_AT_ONCE, MOST_CALLS, Load, Measured
 from promptop.runs.bench_gate import Rule, Verdict, judge, parse, parse_objective
+from promptop.runs.bench_table import changes, picture, remarks, table
 from promptop.runs.benching import BenchRun
 from promptop.runs.priced import most_usd
 from promptop.safe import clean, clean_line
@@ -180,12 +179,6 @@ def _check_baseline(
                 raise UsageError(
                     f"The baseline {baseline.name!r} has no {clean_line(wanted.key)}.", f"It holds: {had}."
                 )
-
-
-def digest(requests: Sequence[RunRequest]) -> str:
-    """Return what tells one benchmark's question from another's; neither model nor text can be read from it."""
-    asked = [requests[0].messages, requests[0].parameters()]
-    return hashlib.blake2b(json.dumps(asked, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
 
 
 def _json(

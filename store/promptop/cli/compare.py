@@ -35,6 +35,7 @@ from promptop.errors import UsageError
 from promptop.runs import Progress, RunRequest, RunResult
 from promptop.runs import run as run_call
 from promptop.runs.checks import Check, judge, parse_check
+from promptop.runs.columns import aligned
 from promptop.runs.comparison import BEST, COLUMNS, compare, ending, repeated
 from promptop.runs.local import first_call_s, is_private, load_s
 from promptop.runs.repeat import Job, Schedule, work_through
@@ -329,18 +330,3 @@ def table(results: Sequence[RunResult]) -> list[str]:
         marked = [cell.text + (BEST if cell.best else " ") for cell in cells]
         rows.append([clean_line(result.title, 40), *marked, ending(result)])
     return aligned(rows, left=(0, len(rows[0]) - 1))
-
-
-def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
-    """Return rows with their columns aligned by cells, to the right but for the columns ``left``."""
-    from rich.cells import cell_len
-
-    widths = [max(cell_len(row[number]) for row in rows) for number in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        padded = []
-        for number, (text, width) in enumerate(zip(row, widths, strict=True)):
-            blank = " " * (width - cell_len(text))
-            padded.append(text + blank if number in left else blank + text)
-        lines.append("  ".join(padded).rstrip())
-    return lines

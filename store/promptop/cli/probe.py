@@ -16,9 +16,9 @@ from collections.abc import Sequence
 
 from promptop import figures
 from promptop.cli.calls import INTERRUPTED
-from promptop.cli.compare import aligned
 from promptop.cli.options import add_settings_arguments, settings_of
 from promptop.errors import UsageError
+from promptop.runs.columns import aligned
 from promptop.runs.probe import MOST_TRIES, Probed, probe, ranked
 from promptop.safe import clean_line
 from promptop.settings import Settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import sqlite3
 import time
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptop.errors import PromptopError
 from promptop.runs.bench import Measured
+from promptop.runs.request import RunRequest
 from promptop.settings import data_dir, private_dir
 
 if TYPE_CHECKING:
@@ -31,6 +33,12 @@ class Baseline:
     def find(self, key: str) -> Measured | None:
         """Return the measurement of the same model under the same load."""
         return next((phase for phase in self.phases if phase.key == key), None)
+
+
+def digest(requests: Sequence[RunRequest]) -> str:
+    """Return what tells one benchmark's question from another's; neither model nor text can be read from it."""
+    asked = [requests[0].messages, requests[0].parameters()]
+    return hashlib.blake2b(json.dumps(asked, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
 
 
 class Baselines:
@@ -52,6 +60,15 @@ class Baselines:
         }
         with self._open() as database:
             database.table("baselines").upsert(row, pk="name")
+
+    def names(self) -> list[str]:
+        """Return the names that there are, the newest first."""
+        if not self.path.exists():
+            return []
+        with self._open() as database:
+            if "baselines" not in database.table_names():
+                return []
+            return [str(row["name"]) for row in database.table("baselines").rows_where(order_by="saved_ms desc")]
 
     def load(self, name: str) -> Baseline:
         """Return a kept result; raise :class:`PromptopError` if there is none of that name."""

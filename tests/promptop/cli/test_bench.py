@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from promptop.cli.bench_table import picture, remarks
 from promptop.cli.main import main
 from promptop.demo import SimulatedEndpoint
 from promptop.log import LogReader, writer_for
 from promptop.runs.bench import Measured
+from promptop.runs.bench_table import picture, remarks
 
 
 @pytest.fixture(scope="module")

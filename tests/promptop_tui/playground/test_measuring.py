@@ -13,12 +13,17 @@ from textual.widgets import Input, Static
 
 from promptop.demo import SimulatedEndpoint
 from promptop.log import writer_for
+from promptop.runs.baselines import Baselines, digest
+from promptop.runs.bench import Measured
+from promptop.runs.request import RunRequest
 from promptop.settings import PlaygroundSettings, Profile, Settings
 from promptop_tui import theme
 from promptop_tui.context import AppContext
 from promptop_tui.playground import measuring
+from promptop_tui.playground.benching import BenchPage
 from promptop_tui.playground.measuring import MeasurePage
 from promptop_tui.playground.proving import ProofPage
+from promptop_tui.widgets.chart import Chart
 
 HERE = Path(measuring.__file__).parent
 LONG, SHORT = "请你帮我总结提示工程的三个要点，非常感谢。", "总结提示工程的三个要点。"
@@ -118,3 +123,47 @@ async def test_nothing_is_sent_beyond_a_cap(context: Callable[..., AppContext], 
         await pilot.press("f5", "escape")
     assert app.results == [None]
     assert not endpoint.requests
+
+
+async def test_a_benchmark_shows_its_distribution_and_holds_it_against_a_baseline(
+    context: Callable[..., AppContext], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PROMPTOP_DATA_DIR", str(tmp_path / "data"))
+    shared = context()
+    profile = shared.settings.active_profile()
+    message = [{"role": "user", "content": "解释缓存。"}]
+    asked = [RunRequest(profile=profile, model="gpt-4o-mini", messages=message, max_tokens=5, retries=0)]
+    kept = Measured("gpt-4o-mini", "1 at once", calls=2, good=2, wall_s=1.0, values={"ttft": [0.5, 0.7]})
+    Baselines().save("main", digest(asked), [kept])
+    page = BenchPage(shared, asked)
+    app = Alone(page)
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.fill(load="1, 50/s", calls="6", slo="ttft<60s", baseline="main")
+        await until(pilot, lambda: "15 calls, at most" in app.text("#measure-state"))
+        await pilot.press("f5")
+        await until(pilot, lambda: app.text("#measure-state").startswith("done"))
+        await pilot.pause()
+        said = app.text("#bench-text")
+        assert said.startswith("gpt-4o-mini, 1 at once (1 of 2, n)")
+        assert "6 of 6 answered" in said and "goodput" in said and "against main" in said
+        plot = page.query_one(Chart).plot
+        assert plot is not None and plot.title == "TTFT" and "n=6" in plot.note
+        assert [sum(value or 0 for value in series.values) for series in plot.series] == pytest.approx([1, 1])
+        await pilot.press("n", "f")
+        assert app.text("#bench-text").startswith("gpt-4o-mini, 50/s (2 of 2, n)")
+        assert "The baseline main has no gpt-4o-mini, 50/s." in app.text("#bench-text")
+        assert page.query_one(Chart).plot.title == "total"  # type: ignore[union-attr]
+        await pilot.press("s")
+        await until(pilot, lambda: len(Baselines().load("main").phases) == 2)
+        await pilot.press("escape")
+    assert app.results == [True]
+
+
+async def test_a_load_that_cannot_be_meant_is_told(context: Callable[..., AppContext]) -> None:
+    shared = context()
+    asked = [RunRequest(profile=shared.settings.active_profile(), model="gpt-4o-mini", messages=[], max_tokens=5)]
+    app = Alone(BenchPage(shared, asked))
+    async with app.run_test(size=(80, 24)) as pilot:
+        for load, said in (("quick", "2/s,5/s (Poisson)"), ("log 1h app:web x10", "0 calls of other programs")):
+            app.fill(load=load)
+            await until(pilot, lambda said=said: said in app.text("#measure-state"))  # type: ignore[misc]

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Container, Horizontal, Vertical
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.timer import Timer
@@ -107,6 +107,9 @@ class MeasurePage(ModalScreen[Result], Generic[Result]):
         """Return what the fields mean, on a thread; raise :class:`PromptopError` with what is wrong."""
         raise NotImplementedError
 
+    def priced(self) -> None:
+        """Show what :meth:`plan` found beside the price."""
+
     def began(self) -> None:
         """Forget what an earlier run left on the page."""
 
@@ -129,10 +132,11 @@ class MeasurePage(ModalScreen[Result], Generic[Result]):
         with Vertical(id="page") as box:
             box.border_title = self.TITLE_TEXT
             box.border_subtitle = self.keys()
-            for field in self.fields():
-                with Horizontal(classes="batch-field"):
-                    yield Label(field.label)
-                    yield Input(field.value, placeholder=field.hint, compact=True, id=f"measure-{field.id}")
+            with Container(id="measure-form"):
+                for field in self.fields():
+                    with Horizontal(classes="batch-field"):
+                        yield Label(field.label)
+                        yield Input(field.value, placeholder=field.hint, compact=True, id=f"measure-{field.id}")
             yield Static(id="measure-state", markup=False)
             yield from self.body()
 
@@ -208,6 +212,7 @@ class MeasurePage(ModalScreen[Result], Generic[Result]):
         if event.planned is None:
             self.say(f"✗ {event.problem}", bad=True)
             return
+        self.priced()
         self.say(f"{event.planned.most} · F5 sends them\n{self._spent()}")
 
     def _spent(self) -> str:

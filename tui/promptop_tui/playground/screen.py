@@ -7,7 +7,7 @@ messages, so that every widget is touched by its own handlers alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from textual import events, on, work
@@ -64,6 +64,7 @@ class PlaygroundPane(Horizontal):
         Binding("f7", "zoom", "Zoom", id="playground.zoom", tooltip="One answer alone, or all", priority=True),
         Binding("f8", "parameters", "Params", id="playground.parameters", tooltip="Show or hide the parameters"),
         Binding("f9", "prompt", "Prompt", id="playground.prompt", tooltip="Edit the prompt in a large field, or go on"),
+        Binding("f11", "bench", "Bench", id="playground.bench", tooltip="Measure the prompt under load", show=False),
         Binding("f12", "batch", "Batch", id="playground.batch", tooltip="Send many prompts from a file", show=False),
     ]
 
@@ -294,6 +295,22 @@ class PlaygroundPane(Horizontal):
         self.toggle_class("-parameters-toggled")
         self._show_spent()
         self.call_after_refresh(self._stage.hold_focus)
+
+    def action_bench(self) -> None:
+        """Measure the prompt under load."""
+        from promptop_tui.playground.benching import BenchPage  # its imports are not needed to start
+
+        try:
+            requests = [replace(request, cache=False, retries=0) for request in self._requests()]
+        except PromptopError as error:
+            self.notify(clean(str(error)), title="Not measured", severity="error", markup=False)
+            return
+        self.app.push_screen(BenchPage(self._shared, requests), self._measured)
+
+    def _measured(self, _: object) -> None:
+        """Show what a page that measured has spent: it paid from the same purse."""
+        self._show_spent()
+        self._read_day()
 
     def action_batch(self) -> None:
         """Send many prompts from a file."""

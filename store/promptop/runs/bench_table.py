@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 
 from promptop import figures
-from promptop.cli.compare import aligned
 from promptop.runs.bench import Measured
 from promptop.runs.bench_gate import shown
+from promptop.runs.columns import aligned
 
 NAMES = {
     "ttft": "TTFT",
