@@ -1,6 +1,10 @@
 """Say the same with fewer tokens: rules in English and Chinese that leave code, quotes, numbers and variables alone.
 
-Exit code: 0; with --check or --budget 1 if tokens could be saved or the budget is exceeded.
+--rewrite then asks the model of -m at your endpoint to shorten what is left, and takes of its answer what loses no
+code, quote, address, variable, number or negation (with --all everything). Hold it against the original with promptop
+prove.
+
+Exit code: 0; with --check or --budget 1 if tokens could be saved or the budget is exceeded; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -9,23 +13,29 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptop import models
+from promptop.cli.options import add_settings_arguments
 from promptop.cli.reading import LIBRARY, from_library, prompt_text
 from promptop.errors import UsageError
 from promptop.safe import clean_line
 
 if TYPE_CHECKING:
+    from promptop.cli.rewriting import Rewritten
     from promptop.prompts.receipt import Receipt
     from promptop.trim import Trimmed
+    from promptop.trim.rewrite import Hunk
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="prompt; - or none: standard input")
-    parser.add_argument("-m", "--model", default="gpt-4o", metavar="MODEL", help="model whose tokens count (gpt-4o)")
+    parser.add_argument(
+        "-m", "--model", default="gpt-4o", metavar="MODEL", help="model whose tokens count, and that rewrites (gpt-4o)"
+    )
     parser.add_argument("--all", action="store_true", help="apply rules of severity check too, not the safe ones alone")
     parser.add_argument("--select", default="", metavar="IDS", help="only these rules, with commas between them")
     parser.add_argument(
@@ -35,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="print nothing; exit 1 if tokens could be saved")
     parser.add_argument("--budget", type=int, metavar="N", help="exit 1 if more than N tokens remain")
     parser.add_argument("--rounds", type=int, default=6, metavar="K", help="rounds that old-history keeps (6)")
+    parser.add_argument("--rewrite", action="store_true", help="let the model shorten it further; this sends the text")
+    parser.add_argument(
+        "--max-usd", type=float, metavar="USD", help="do not ask the model if it may cost more than this"
+    )
+    parser.add_argument("--base-url", metavar="URL", help="endpoint of --rewrite, instead of a profile's")
+    add_settings_arguments(parser)
     parser.add_argument("--rules", action="store_true", help="list the rules and stop")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
@@ -53,13 +69,24 @@ def run(args: argparse.Namespace) -> int:
     model = models.find(args.model)
     if model is None:
         print(f"promptop: {clean_line(args.model)} is not in the catalogue: counted as o200k", file=sys.stderr)
-    result = trim(text, model.encoding if model is not None else "o200k_base", rules)
+    encoding = model.encoding if model is not None else "o200k_base"
+    result = trim(text, encoding, rules)
+    rewritten = None
+    if args.rewrite:
+        from promptop.cli.rewriting import StoppedError, rewrite
+
+        try:
+            rewritten = rewrite(args, result.text, everything=args.all)
+        except StoppedError as stopped:
+            return stopped.exit_code
+        result = replace(result, text=rewritten.text, tokens_after=_tokens(rewritten.text, encoding))
+    receipt = _receipt(args.model, result, rewritten.taken if rewritten is not None else 0)
     saved = result.tokens_before - result.tokens_after
     if args.apply:
         if args.file == "-":
             raise UsageError("There is no file to write to.", "Name one, or leave out --apply: the text is printed.")
         if args.file.startswith(LIBRARY):
-            _save(args.file.removeprefix(LIBRARY), result, _receipt(args.model, result))
+            _save(args.file.removeprefix(LIBRARY), result, receipt)
         else:
             _write(Path(args.file), text, result.text)
     if args.json:
@@ -70,30 +97,66 @@ def run(args: argparse.Namespace) -> int:
             "tokens_before": result.tokens_before,
             "tokens_after": result.tokens_after,
         }
-        told["receipt"] = _receipt(args.model, result).as_dict()
+        told["receipt"] = receipt.as_dict()
+        if rewritten is not None:
+            told["rewrite"] = _rewrite_json(rewritten)
         json.dump({**told, "text": result.text, "edits": edits}, sys.stdout, ensure_ascii=False, indent=1)
         print()
     elif args.diff:
         for edit in result.edits:
             before, after = clean_line(edit.before.replace("\n", "⏎")), clean_line(edit.after.replace("\n", "⏎"))
             print(f"{edit.line:>5}  −{edit.tokens_saved:<3} {edit.rule:16} {before!r} → {after!r}")
+        for hunk, is_taken in rewritten.hunks if rewritten is not None else ():
+            before, after = clean_line(hunk.before.replace("\n", "⏎")), clean_line(hunk.after.replace("\n", "⏎"))
+            print(f"{hunk.line:>5}  {'' if is_taken else 'left':4} {'rewrite':16} {before!r} → {after!r}{_flags(hunk)}")
     elif not (args.check or args.apply):
         sys.stdout.write(result.text)
     sign = "=" if model is not None and model.count_kind == "exact" else "≈"
     percent = 100 * saved / result.tokens_before if result.tokens_before else 0.0
     says = f"{sign}{result.tokens_before:,} → {sign}{result.tokens_after:,} tokens (−{percent:.1f} %)"
-    print(f"promptop: {says}, {len(result.edits)} edits, for {clean_line(args.model)}", file=sys.stderr)
+    more = ""
+    if rewritten is not None:
+        left = len(rewritten.hunks) - rewritten.taken
+        more = f", {rewritten.taken} changes by the model" + (
+            f" ({left} left out: they lose or add something)" if left else ""
+        )
+    print(f"promptop: {says}, {len(result.edits)} edits{more}, for {clean_line(args.model)}", file=sys.stderr)
     if args.budget is not None and result.tokens_after > args.budget:
         print(f"promptop: {result.tokens_after - args.budget:,} tokens over the budget", file=sys.stderr)
         return 1
     return 1 if args.check and saved > 0 else 0
 
 
-def _receipt(model: str, result: Trimmed) -> Receipt:
+def _tokens(text: str, encoding: str) -> int:
+    from promptop.tokens import TokenDocument
+
+    return TokenDocument(encoding, text).count
+
+
+def _flags(hunk: Hunk) -> str:
+    said = [f"loses {clean_line(each, 40)}" for each in hunk.lost] + [
+        f"adds {clean_line(each, 40)}" for each in hunk.added
+    ]
+    return f"  ! {', '.join(said)}" if said else ""
+
+
+def _rewrite_json(rewritten: Rewritten) -> dict[str, object]:
+    """Return what the model proposed; offsets are of the body behind the front matter, after the rules."""
+    fields = ("line", "start", "end", "before", "after", "lost", "added")
+    return {
+        "model": rewritten.result.model,
+        "cost_usd": rewritten.result.cost_usd,
+        "hunks": [
+            {**{name: getattr(hunk, name) for name in fields}, "taken": is_taken} for hunk, is_taken in rewritten.hunks
+        ],
+    }
+
+
+def _receipt(model: str, result: Trimmed, rewrites: int) -> Receipt:
     """Return tokens and input dollars before and after, with the rules."""
     from collections import Counter
 
-    from promptop.prompts.receipt import Receipt
+    from promptop.prompts.receipt import REWRITE, Receipt
 
     found = models.find(model)
     usd = [
@@ -102,6 +165,8 @@ def _receipt(model: str, result: Trimmed) -> Receipt:
     ]
     kind = "exact" if found is not None and found.count_kind == "exact" else "estimated"
     rules = Counter(rule for edit in result.edits for rule in edit.rule.split("+"))
+    if rewrites:
+        rules[REWRITE] = rewrites
     return Receipt(model, kind, result.tokens_before, result.tokens_after, usd[0], usd[1], dict(rules))
 
 

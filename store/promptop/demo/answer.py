@@ -15,6 +15,7 @@ from typing import Any
 from promptop.demo import text
 from promptop.demo.faults import Faults
 from promptop.demo.profiles import ModelProfile
+from promptop.demo.rewriting import rewritten
 from promptop.demo.tokenizer import Piece, cut, encode, pieces
 
 CACHE_FLOOR = 1024
@@ -253,7 +254,7 @@ class Composer:
             kept, short = cut(pieces(arguments, profile.encoding), int(min(left, 1 << 30)))
             call = ToolCall(f"call_{rng.getrandbits(96):024x}", tool.name, tuple(kept))
             return Choice((), "length" if short else "tool_calls", call)
-        written = text.answer(ask, rng, question.schema)
+        written = rewritten(question.system, question.asked) or text.answer(ask, rng, question.schema)
         if "controls" in faults:
             written = f"{CONTROLS} {written}"
         if "split-utf8" in faults and written.isascii():

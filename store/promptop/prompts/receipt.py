@@ -14,6 +14,8 @@ from typing import Any
 
 from promptop.prompts.proof import PROVEN, Proof, proof_from
 
+REWRITE = "rewrite"
+"""The rule that changes count under which a model proposed."""
 _COMMENTED = {"curl": "# ", "python": "# ", "promptfoo": "# ", "llm": "# "}
 
 
@@ -39,6 +41,11 @@ class Receipt:
         """Whether a proof run found that the answers held."""
         return self.proof is not None and self.proof.verdict == PROVEN
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a model's rewrite is in it that no proof run has found to hold."""
+        return REWRITE in self.rules and not self.is_proven
+
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON and YAML; :func:`receipt_from` reads them."""
         proof = self.proof.as_dict() if self.proof is not None else None
@@ -51,7 +58,7 @@ class Receipt:
         known = self.usd_before is not None and self.usd_after is not None
         money = f", ${self.usd_before:.6f} → ${self.usd_after:.6f} a call" if known else ", n/a"
         rules = ", ".join(f"{name}×{count}" for name, count in self.rules.items())
-        proof = f"; {self.proof.line()}" if self.proof is not None else ""
+        proof = f"; {self.proof.line()}" if self.proof is not None else "; rewrite not proven" if self.is_open else ""
         return (
             f"trimmed for {' '.join(self.model.split())}: {tokens}{money}" + (f" by {rules}" if rules else "") + proof
         )
@@ -67,12 +74,15 @@ def receipt_from(fields: Mapping[str, Any]) -> Receipt:
 
 
 def applied(taken: Iterable[tuple[str, str]], before: str, after: str) -> dict[str, int]:
-    """Count the rules of ``taken`` (rule, what it changed) whose changes still hold: undone ones are left out."""
+    """Count the rules of ``taken`` (rule, what it changed) whose changes still hold: undone ones are left out.
+
+    What an earlier change had made, and a later one changed again, is not in ``before``: it holds while it is gone.
+    """
     counted: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     for rule, piece in taken:
         seen[piece] += 1
-        if seen[piece] <= before.count(piece) - after.count(piece):
+        if seen[piece] <= max(1, before.count(piece)) - after.count(piece):
             counted[rule] += 1
     return dict(counted)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from promptop.cli.main import main
-from promptop.log import Row, Writer
+from promptop.demo import SimulatedEndpoint
+from promptop.log import LogReader, Row, Writer
 from promptop.tokens import encoding
 
 TEXT = "Could you please summarise {{doc}} in 3 sentences? 请你帮我翻译，非常感谢。\n"
@@ -141,3 +142,34 @@ def test_advice_comes_from_the_log(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main([*line, "--json"]) == 0
     first, second = json.loads(capsys.readouterr().out)
     assert (first["known_by"], first["cut"], first["max_tokens"], second["known_by"]) == ("name", 1, 40, None)
+
+
+def test_a_model_shortens_what_the_rules_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (
+        "---\nname: t\n---\nYou are a helpful assistant. Could you please tell me about {{topic}}? "
+        "Answer in 2 sentences.\nIt is very short. Never mention rivals.\n"
+    )
+    path = tmp_path / "p.md"
+    path.write_text(text)
+    with SimulatedEndpoint.in_thread(speed=0) as endpoint:
+        line = ["trim", str(path), "--rewrite", "-m", "gpt-4o-mini", "--base-url", endpoint.base_url]
+        assert main([*line, "--max-usd", "0.0000001"]) == 1
+        assert "nothing was sent" in capsys.readouterr().err
+        assert main([*line, "--max-usd", "0.01"]) == 0
+        printed = capsys.readouterr()
+        kept = "Tell me about {{topic}}? Answer in 2 sentences.\nIt is short. Never mention rivals.\n"
+        assert printed.out == "---\nname: t\n---\n" + kept
+        assert "2 changes by the model (1 left out: they lose or add something)" in printed.err
+        assert main([*line, "--json", "--all"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert "Never" not in told["text"]
+        assert [each["lost"] for each in told["rewrite"]["hunks"]][-1] == ["never"]
+        assert told["receipt"]["rules"]["rewrite"] == len(told["rewrite"]["hunks"])
+        assert main([*line, "--apply"]) == 0
+        assert path.read_text() == printed.out
+    with LogReader(tmp_path / "home" / "data" / "log.db") as log:
+        assert {row.app for row in log.latest(5)} == {"promptop trim"}
+    assert main(line) == 1  # the endpoint is gone
+    assert "error: " in capsys.readouterr().err

@@ -43,7 +43,10 @@ def test_a_proof_goes_with_the_receipt_into_each_form_that_has_a_place() -> None
 def test_undone_changes_are_not_counted() -> None:
     taken = [("polite-en", "please "), ("polite-en", "please "), ("hedge", "very ")]
     assert applied(taken, "please go, please be very kind", "go, be very kind") == {"polite-en": 2}
-    assert applied(taken, "same", "same") == {}
+    assert applied(taken, "please please very so", "please please very so") == {}
+    assert applied([("rewrite", "be kind")], "please be very kind", "kindly") == {
+        "rewrite": 1
+    }  # made by an earlier change
 
 
 @pytest.mark.parametrize("form", [each.name for each in FORMATS])

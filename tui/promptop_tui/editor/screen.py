@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
 from textual import on, work
@@ -17,7 +17,7 @@ from textual.widgets import Static, TextArea
 from promptop.errors import PromptopError
 from promptop.prompts import Prompt, parse
 from promptop.prompts.proof import Proof
-from promptop.prompts.receipt import Receipt, applied
+from promptop.prompts.receipt import REWRITE, Receipt, applied
 from promptop.safe import clean, clean_line
 from promptop_tui.context import AppContext
 from promptop_tui.editor.area import PromptArea
@@ -27,6 +27,10 @@ from promptop_tui.editor.panel import ModelsPanel, change_line, summary
 from promptop_tui.editor.proving import open_proof
 from promptop_tui.editor.trims import Target, TrimsPanel
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
+
+if TYPE_CHECKING:
+    from promptop.runs.runner import Runner
+    from promptop.trim.rewrite import Hunk
 
 SHEET = Path(__file__).with_name("editor.tcss")
 
@@ -90,10 +94,14 @@ takes theirs (undo brings yours back)."""
     trims = query_one(TrimsPanel)
     status = query_one("#draft-status", Static)
 
-    def __init__(self, context: AppContext) -> None:
+    def __init__(self, context: AppContext, runner: Runner | None = None) -> None:
+        """Build the tab; ``runner`` makes the calls of rewrites if given, and is then closed by who gave it."""
         super().__init__(context)
         self._taken: list[tuple[str, str]] = []
         self._proof: Proof | None = None
+        self._selected: tuple[int, int, int] | None = None
+        self._given_runner = runner
+        self._runner = runner
 
     def compose(self) -> ComposeResult:
         """Lay out draft, status line and models."""
@@ -115,6 +123,8 @@ takes theirs (undo brings yours back)."""
         """Save what was typed last, and let go of the counter."""
         self.end_draft()
         self.context.counting.close_doc("editor")
+        if self._runner is not None and self._given_runner is None:
+            self._runner.close()
 
     def text_replaced(self, calls_per_day: float | None) -> None:
         """Measure from the new text on; take over its volume."""
@@ -150,12 +160,52 @@ takes theirs (undo brings yours back)."""
         if self.trims.display:
             self._close_trims()
         else:
+            # The list selects the place of each change: what the user has selected is kept for a rewrite.
+            spans = sorted(self.area.exact.offset_at(place) for place in self.area.selection)
+            self._selected = (spans[0], spans[1], self.area.version) if spans[0] < spans[1] else None
             self.add_class("-trimming")
             self.trims.open()
 
     @on(TrimsPanel.Taken)
     def _note_trims(self, message: TrimsPanel.Taken) -> None:
         self._taken += message.changes
+
+    @on(TrimsPanel.RewriteWanted)
+    def _rewrite(self) -> None:
+        """Let a model shorten what was selected, or the draft behind its front matter."""
+        from promptop.runs.runner import Runner
+        from promptop.runs.targets import offered
+        from promptop_tui.editor.rewriting import Part, RewriteScreen
+
+        prompt = self._parsed()
+        if prompt is None:
+            return
+        text, version = self.area.text, self.area.version
+        start, end = prompt.body_start, len(text)
+        is_whole = self._selected is None or self._selected[2] != version
+        if self._selected is not None and not is_whole:
+            start, end, _ = self._selected
+        if self._runner is None:
+            settings = self.context.settings
+            self._runner = Runner(
+                log=self.context.log_path,
+                app="promptop rewrite",
+                bodies=settings.log.bodies,
+                simulated=self.context.simulated,
+            )
+        models = [target.spec for target in offered(self.context.settings)]
+        model = models[0] if models and prompt.model not in models else prompt.model or self.trims.target.model
+        part = Part(text[start:end], start, text.count("\n", 0, start) + 1, is_whole)
+        self.app.push_screen(RewriteScreen(self.context, self._runner, part, model, self.trims.target, self.take_hunk))
+
+    def take_hunk(self, start: int, hunk: Hunk) -> bool:
+        """Put one change of a rewrite into the draft, as one step of undo; False if the draft is another by now."""
+        area = self.area
+        if area.text[start : start + len(hunk.before)] != hunk.before:
+            return False
+        area.edit_at(start, start + len(hunk.before), hunk.after)
+        self._taken.append((REWRITE, hunk.before))
+        return True
 
     def _receipt(self) -> Receipt | None:
         """Return what the trims since the baseline came to for the first model; None if there were none.

@@ -65,12 +65,14 @@ class TrimsPanel(Vertical):
 Each line is one change that saves tokens: the line it is in, tokens saved, the rule, what is there and what would be.
 "?" marks rules that may change tone or emphasis: look before you take them. Code, quotes, addresses, variables, numbers
 and negations are left alone. Enter or a takes a change, x turns it down, s takes all safe ones in one step; undo
-(ctrl+z in the draft) brings each back. p asks a model the baseline and the draft in turns: do the answers hold?"""
+(ctrl+z in the draft) brings each back. r lets a model of your endpoint shorten what was selected when this list was
+opened, or the whole draft. p asks a model the baseline and the draft in turns: do the answers hold?"""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "take", "Take", id="trims.take", tooltip="Apply this change"),
         Binding("x", "turn_down", "Turn down", id="trims.turn_down", tooltip="Do not offer this change again"),
         Binding("s", "take_safe", "All safe", id="trims.take_safe", tooltip="Apply all safe changes in one step"),
+        Binding("r", "rewrite", "By a model", id="trims.rewrite", tooltip="Let a model shorten the selection or draft"),
         Binding("p", "prove", "Prove", id="trims.prove", tooltip="Ask baseline and draft in turns: do answers hold?"),
         Binding("escape", "close", "Back", id="trims.close", tooltip="Back to the draft"),
     ]
@@ -85,6 +87,10 @@ and negations are left alone. Enter or a takes a change, x turns it down, s take
     @dataclass
     class ProofWanted(Message):
         """The user wants to see whether the answers held."""
+
+    @dataclass
+    class RewriteWanted(Message):
+        """A model is to shorten the text."""
 
     @dataclass
     class Taken(Message):
@@ -130,6 +136,11 @@ and negations are left alone. Enter or a takes a change, x turns it down, s take
     def edits(self) -> tuple[Edit, ...]:
         """What is offered now."""
         return tuple(self._edits)
+
+    @property
+    def target(self) -> Target:
+        """What savings are measured by."""
+        return self._target
 
     def set_target(self, target: Target) -> None:
         """Measure savings by another model or volume."""
@@ -322,6 +333,10 @@ and negations are left alone. Enter or a takes a change, x turns it down, s take
     def action_prove(self) -> None:
         """Have the draft proven."""
         self.post_message(self.ProofWanted())
+
+    def action_rewrite(self) -> None:
+        """Ask for a rewrite by a model."""
+        self.post_message(self.RewriteWanted())
 
     def action_close(self) -> None:
         """Go back to the draft."""
