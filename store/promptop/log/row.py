@@ -126,6 +126,9 @@ class Row:
     cache_key: str | None = column("TEXT", "hash of the canonical request")
     cache_match: str | None = column("TEXT", "cache_key of the other wording whose answer was given (level semantic)")
     cache_score: float | None = column("REAL", "how near that wording is, 0 … 1")
+    cache_words_key: str | None = column(
+        "TEXT", "cache_key without regard to runs of white space: of misses, where the cache regards them"
+    )
 
 
 COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Row))

@@ -121,7 +121,12 @@ def _fourth(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE requests ADD COLUMN cache_score REAL")
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third, _fourth)
+def _fifth(connection: sqlite3.Connection) -> None:
+    """Version 5: what tells a miss that differs in white space alone from one that asks something else."""
+    connection.execute("ALTER TABLE requests ADD COLUMN cache_words_key TEXT")
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third, _fourth, _fifth)
 VERSION = len(STEPS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ class CacheFact:
     """Key of the answer to another wording that was given instead; empty where the very request was known."""
     score: float | None = None
     """How near that wording is, 0 … 1."""
+    words_key: Callable[[], str] | None = None
+    """Of a miss: yields the key without regard to runs of white space; asked for after the call, not on its way."""
     prompt: str = ""
     """That wording. It goes to the caller, whose prompt it was, and not into the row."""
 
@@ -35,4 +38,4 @@ def fact_of(hit: Hit, key: str) -> CacheFact:
     match = hit.match
     if match is None:
         return CacheFact(hit.level, key, hit.entry.cost_usd)
-    return CacheFact(hit.level, key, hit.entry.cost_usd, match.digest, round(match.score, 4), match.text)
+    return CacheFact(hit.level, key, hit.entry.cost_usd, match.digest, round(match.score, 4), prompt=match.text)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from functools import cache as memoize
 from importlib import import_module
 from typing import Any, Literal
@@ -146,6 +147,10 @@ def _cost(answered_by: str, asked_for: str, usage: Any) -> float | None:
         cache_read=usage.cache_read or 0,
         cache_write=usage.cache_write or 0,
     ).usd
+
+
+def _digest(key: Key | None) -> str:
+    return key.digest if key is not None else ""
 
 
 def key_for(request: Any, policy: Policy, httpx: Any) -> Key | None:
@@ -286,7 +291,7 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
             since = time.perf_counter()
             try:
                 response = self.inner.handle_request(request)
-                return self._recorded(response, key, begun, since)
+                return self._recorded(response, key, begun, since, request)
             except BaseException:
                 begun.done(None)
                 raise
@@ -301,7 +306,7 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
             since = time.perf_counter()
             try:
                 response = await self.inner.handle_async_request(request)
-                return self._recorded(response, key, begun, since)
+                return self._recorded(response, key, begun, since, request)
             except BaseException:
                 begun.done(None)
                 raise
@@ -348,8 +353,10 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
                 extensions={EXTENSION: fact},
             )
 
-        def _recorded(self, response: Any, key: Key, lead: Lead, since: float) -> Any:
-            response.extensions[EXTENSION] = CacheFact("miss", key.digest)
+        def _recorded(self, response: Any, key: Key, lead: Lead, since: float, request: Any) -> Any:
+            policy = replace(self._policy, normalize_whitespace=True)
+            words = None if policy == self._policy else lambda: _digest(key_for(request, policy, httpx))
+            response.extensions[EXTENSION] = CacheFact("miss", key.digest, words_key=words)
             if response.status_code != 200:
                 lead.done(None)
                 return response

@@ -266,6 +266,11 @@ def _from_cache(row: Row, call: Call) -> bool:
         return False
     row.cache_level, row.cache_key = fact.level, fact.key
     row.cache_match, row.cache_score = fact.match or None, fact.score
+    if fact.words_key is not None:
+        try:
+            row.cache_words_key = fact.words_key() or None
+        except Exception as error:  # noqa: BLE001 - the boundary: the row goes without it
+            count_fault("cache", error)
     if fact.level == "miss":
         return False
     row.cost_usd, row.cost_status, row.saved_usd = 0.0, "table", fact.saved_usd

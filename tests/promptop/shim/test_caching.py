@@ -61,6 +61,20 @@ def stream_text(sdk: openai.OpenAI, **ask: Any) -> str:
     return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
 
 
+def test_a_miss_tells_what_differs_in_white_space_alone(endpoint: SimulatedEndpoint, writer: Writer) -> None:
+    with client(endpoint, writer, Cache([MemoryLevel()])) as sdk:
+        for text in ("写一首诗,  quickly", "写一首诗, quickly", "写一首诗, slowly"):
+            sdk.chat.completions.create(**{**ASK, "messages": [{"role": "user", "content": text}]})
+    one, two, other = rows(writer)
+    assert one.cache_key != two.cache_key
+    assert one.cache_words_key == two.cache_words_key != other.cache_words_key
+    assert one.cache_words_key
+    policy = Policy(normalize_whitespace=True)
+    with client(endpoint, writer, Cache([MemoryLevel()]), cache_policy=policy) as sdk:
+        sdk.chat.completions.create(**ASK)
+    assert rows(writer)[-1].cache_words_key is None  # the key itself does not regard it
+
+
 def test_a_repeat_is_answered_without_the_server_costs_nothing_and_carries_its_saving(
     endpoint: SimulatedEndpoint, writer: Writer
 ) -> None:

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from promptop.log import StoredRow
-from promptop_tui.monitor.forensics import findings_of
+from promptop.log import Finished, LogReader, StoredRow, Writer
+from promptop_tui.monitor.errands import find
+from promptop_tui.monitor.forensics import common_prefix, findings_of
 from promptop_tui.monitor.lists import CacheScreen
 from promptop_tui.monitor.prefixes import prefixes_of
+from promptop_tui.monitor.snapshot import Query
 
-from .conftest import Host, row, screen_text, until, write
+from .conftest import NOW, Host, row, screen_text, until, write
 
 A, B = [[4096, "a1"], [8192, "a2"]], [[4096, "b1"], [8192, "b2"]]
 
@@ -86,8 +90,9 @@ def test_what_is_unknown_small_failed_or_answered_is_no_miss(changes: dict[str, 
     [
         ({"request_temperature": 0.1}, {"request_temperature": 0.2}, "another temperature"),
         ({"error_type": "500"}, {}, "that request failed"),
-        ({"cache_key": "a"}, {"cache_key": "b"}, "another key"),
-        ({"cache_key": "a"}, {"cache_key": "a"}, "had expired"),
+        ({"cache_key": "a"}, {"cache_key": "b"}, "another parameter"),
+        ({"cache_key": "a"}, {"cache_key": "a"}, "expired, dropped, or never stored"),
+        ({"cache_words_key": "w"}, {"cache_words_key": "w", "prompt_hash": "other"}, "white space alone"),
     ],
 )
 def test_repeats_that_our_cache_missed(first: dict[str, Any], second: dict[str, Any], words: str) -> None:
@@ -97,8 +102,52 @@ def test_repeats_that_our_cache_missed(first: dict[str, Any], second: dict[str, 
     assert words in found[0].cause
 
 
+def test_a_repeat_beyond_the_ttl_had_expired_and_one_within_it_was_dropped() -> None:
+    miss = {"cache_level": "miss", "usage_input_tokens": 10, "cost_usd": 0.25, "cache_key": "a"}
+    rows = [stored(0, **miss), stored(4000, **miss), stored(4100, **miss)]
+    found = {each.cause: each for each in findings_of(rows, rates, ttl_s=3600)}
+    assert set(found) == {
+        "expired: asked longer ago than the TTL of 1h 00m",
+        "asked within the TTL: dropped, or never stored",
+    }
+    assert [each.ages_s for each in found.values()] == [[4000.0], [100.0]]
+
+
+def test_a_prefix_of_another_server_or_with_other_tools_is_another() -> None:
+    assert causes(stored(0, server_address="a.example"), stored(60)) == [
+        ("last sent to another server, a.example", 1, 2048)
+    ]
+    assert causes(stored(0, request_tools=3), stored(60)) == [("last sent with other tools", 1, 2048)]
+
+
 def test_broken_prefixes_are_none() -> None:
     assert prefixes_of(stored(0, [[1]])) == prefixes_of(stored(0, 5)) == ()
+
+
+@given(st.text(alphabet="ab猫", max_size=40), st.text(alphabet="ab猫", max_size=40))
+@settings(max_examples=60)
+def test_a_common_prefix_is_as_long_as_it_can_be(one: str, other: str) -> None:
+    size = common_prefix(one, other)
+    assert one[:size] == other[:size]
+    assert one[size : size + 1] != other[size : size + 1] or size in (len(one), len(other))
+
+
+def test_the_very_character_is_named_where_prompts_are_kept(log_path: Path) -> None:
+    bodies = [
+        json.dumps(
+            {"model": "m", "messages": [{"role": "system", "content": f"{'规则 ' * 400}{day}, 其余 {'x' * 3000}"}]}
+        )
+        for day in ("Monday", "Friday")
+    ]
+    with Writer(log_path, bodies="full", keep_days=0) as writer:
+        for number, body in enumerate(bodies):
+            changes = {"prefix_hashes": json.dumps([[1024, f"p{number}"], [4096, f"q{number}"]])}
+            changes |= {"usage_input_tokens": 4096, "usage_cache_read_input_tokens": 0, "request_model": "m"}
+            writer.put(Finished(row(60 - number, **changes), body.encode(), b""))
+        assert writer.flush(10)
+    with LogReader(log_path) as log:
+        (found,) = find(log, Query(), "misses", int(NOW * 1000)).items
+    assert found.cause.startswith("its text changes from character 1,200 on: “Friday, 其余 xxxx")
 
 
 async def test_causes_are_listed_and_lead_to_requests(log_path: Path) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from promptop.safe import clean_line
 from promptop_tui.monitor.breakdown import Breakdown, Group, repeats_of, stable_of
 from promptop_tui.monitor.bursts import Burst, bursts_of
-from promptop_tui.monitor.forensics import Finding, findings_of
+from promptop_tui.monitor.forensics import CHANGES, Finding, common_prefix, findings_of
 from promptop_tui.monitor.snapshot import Query
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ BUDGET_S = 0.3
 """Seconds that one search for rows of a filter may take; it goes on where it stopped."""
 LOOKED_AT = 20_000
 """Rows that bursts are looked for in: half a second."""
+SHOWN = 20
+"""Causes of which the kept prompts are compared, two reads each."""
 SAMPLED = 4_000
 """Newest rows of a window that shares of stable prefixes are taken from: a tenth of a second."""
 HASHED = 100_000
@@ -110,13 +113,34 @@ def break_down(log: LogReader, query: Query, dimension: str, now_ms: int) -> Bre
     return Breakdown(dimension, window.total, groups, max(covered, 60_000) / 86_400_000)
 
 
-def find(log: LogReader, query: Query, kind: Literal["bursts", "misses"], now_ms: int) -> Findings:
+def find(log: LogReader, query: Query, kind: Literal["bursts", "misses"], now_ms: int, ttl_s: float = 0.0) -> Findings:
     """Return bursts, or why caches did not answer, among the newest rows of a window."""
     since, until = query.bounds_ms(now_ms)
     rows = log.between(since, until, LOOKED_AT, compiled(query.filter))
     items: tuple[Burst | Finding, ...]
-    items = bursts_of(reversed(rows)) if kind == "bursts" else findings_of(reversed(rows), lru_cache(_rates))
+    if kind == "bursts":
+        items = bursts_of(reversed(rows))
+    else:
+        items = findings = findings_of(reversed(rows), lru_cache(_rates), ttl_s)
+        for finding in [each for each in findings if CHANGES in each.cause][:SHOWN]:
+            _point_out(log, finding)
     return Findings(kind, items, len(rows), len(rows) == LOOKED_AT)
+
+
+def _point_out(log: LogReader, finding: Finding) -> None:
+    """Say exactly where a prompt began to differ from the one before it, where both are kept."""
+    from promptop.log.bodies import read_body
+    from promptop_tui.monitor.receipt import messages_of, text_of
+
+    texts = []
+    for row in finding.pair or ():
+        body = read_body(log.paths[row.source], row.id)
+        if body is None or not body.request:
+            return
+        texts.append("\n".join(text_of(message.get("content")) for message in messages_of(body.request)))
+    place = common_prefix(*texts)
+    word = clean_line(texts[0][place : place + 24].strip() or "the end", 24)
+    finding.cause = f"{CHANGES} {place:,} on: “{word}”"
 
 
 def _rates(name: str) -> tuple[float, float] | None:

@@ -8,6 +8,7 @@ estimate: characters stand for tokens, and today's rates for money.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -25,12 +26,16 @@ SMALLEST = 1_024
 """Input tokens below which providers cache nothing."""
 FORGOTTEN_MS = 300_000
 """Providers keep an unused prefix for about five minutes."""
+CHANGES = "its text changes from character"
+_BEGINS = ("tools", "reasoning_effort")
+"""Logged parameters that are part of what a provider's cache compares."""
 _PARAMETERS = ("temperature", "top_p", "max_tokens", "seed", "stop_sequences", "tools", "reasoning_effort")
 
 COLUMNS: tuple[Column, ...] = (
     Column("where", "cache", 8),
-    Column("cause", "cause", 40, grows=True),
+    Column("cause", "cause", 46, grows=True),
     Column("n", "misses", 6, right=True),
+    Column("age", "sent before", 11, rank=1, right=True),
     Column("tokens", "≈ tokens", 9, rank=3, right=True),
     Column("lost", "≈ lost", 10, right=True),
     Column("model", "model", 16, rank=2),
@@ -56,6 +61,10 @@ class Finding:
     lost_usd: float | None = None
     first_ms: int = 0
     last_ms: int = 0
+    ages_s: list[float] = field(default_factory=list)
+    """Seconds since the request that each is held against."""
+    pair: tuple[StoredRow, StoredRow] | None = None
+    """The last of them, and what it is held against."""
 
     @property
     def filter(self) -> str:
@@ -68,16 +77,18 @@ class Finding:
 class _Seen:
     """What was sent before."""
 
-    prefixes: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(model, prefix hash) → when it was last sent, Unix milliseconds."""
+    prefixes: dict[tuple[str, str], StoredRow] = field(default_factory=dict)
+    """(model, prefix hash) → the row that sent it last."""
     prompts: dict[tuple[str, str], StoredRow] = field(default_factory=dict)
     """(app, prompt) → the row before."""
     asked: dict[tuple[str, str], StoredRow] = field(default_factory=dict)
     """(model, prompt hash) → the row before, for our cache."""
+    words: dict[str, StoredRow] = field(default_factory=dict)
+    """Key without regard to white space → the row before."""
 
 
-def findings_of(rows: Iterable[StoredRow], rates: Rates) -> tuple[Finding, ...]:
-    """Return why caches did not answer, the dearest first."""
+def findings_of(rows: Iterable[StoredRow], rates: Rates, ttl_s: float = 0.0) -> tuple[Finding, ...]:
+    """Return why caches did not answer, the dearest first; ``ttl_s`` is how long ours keeps an answer, 0 unknown."""
     seen, found = _Seen(), dict[tuple[str, ...], Finding]()
     for row in rows:
         if row.started_ms is None:
@@ -86,14 +97,16 @@ def findings_of(rows: Iterable[StoredRow], rates: Rates) -> tuple[Finding, ...]:
         if row.error_type is None and (row.cache_level in (None, "miss")):
             _provider(row, prefixes, seen, found, rates)
         if row.cache_level is not None:
-            _ours(row, seen, found)
+            _ours(row, seen, found, ttl_s)
         model = row.request_model or ""
         for _, digest in prefixes:
-            seen.prefixes[model, digest] = row.started_ms
+            seen.prefixes[model, digest] = row
         if row.app or row.prompt_name:
             seen.prompts[row.app or "", row.prompt_name or ""] = row
         if row.prompt_hash and row.cache_level is not None:
             seen.asked[model, row.prompt_hash] = row
+        if row.cache_words_key:
+            seen.words[row.cache_words_key] = row
     return tuple(sorted(found.values(), key=lambda each: (-(each.lost_usd or 0.0), -each.tokens, -each.n)))
 
 
@@ -112,15 +125,10 @@ def _provider(
     known = [(size, seen.prefixes[model, digest]) for size, digest in prefixes if (model, digest) in seen.prefixes]
     before = seen.prompts.get((row.app or "", row.prompt_name or ""))
     if known:
-        size, used = known[-1]
+        size, sent = known[-1]
         expected = tokens * size / whole
         if expected >= SMALLEST and read < expected / 2:
-            age = now - used
-            if age > FORGOTTEN_MS:
-                cause = "forgotten: last sent over 5 minutes before"
-            else:
-                cause = "not found, though sent within 5 minutes"
-            _note(row, "provider", cause, expected - read, found, rates)
+            _note(row, "provider", _cause(row, sent), expected - read, found, rates, sent)
             return
     if before is None or now - (before.started_ms or 0) > FORGOTTEN_MS:
         return
@@ -129,30 +137,51 @@ def _provider(
     if before.request_model != row.request_model:
         if tokens * shared / whole >= SMALLEST and read < tokens * shared / whole / 2:
             cause = f"the model changed from {clean_line(before.request_model or 'none', 30)}"
-            _note(row, "provider", cause, tokens * shared / whole - read, found, rates)
+            _note(row, "provider", cause, tokens * shared / whole - read, found, rates, before)
         return
     possible = tokens * min(earlier[-1][0] if earlier else 0, prefixes[-1][0]) / whole
     if possible - read >= SMALLEST and tokens * shared / whole < possible / 2:
-        cause = f"its text changes from character {shared:,} on"
-        _note(row, "provider", cause, possible - read, found, rates)
+        cause = f"{CHANGES} {shared:,} on"
+        _note(row, "provider", cause, possible - read, found, rates, before)
 
 
-def _ours(row: StoredRow, seen: _Seen, found: dict[tuple[str, ...], Finding]) -> None:
+def _cause(row: StoredRow, sent: StoredRow) -> str:
+    """Say why a prefix that was sent before was not found."""
+    if row.server_address != sent.server_address:
+        return f"last sent to another server, {clean_line(sent.server_address or 'unknown', 24)}"
+    changed = [name for name in _BEGINS if getattr(row, f"request_{name}") != getattr(sent, f"request_{name}")]
+    if changed:
+        return f"last sent with other {' and '.join(name.replace('_', ' ') for name in changed)}"
+    if (row.started_ms or 0) - (sent.started_ms or 0) > FORGOTTEN_MS:
+        return "forgotten: unused for over 5 minutes"
+    return "not found, though used within 5 minutes"
+
+
+def _ours(row: StoredRow, seen: _Seen, found: dict[tuple[str, ...], Finding], ttl_s: float) -> None:
     if row.cache_level != "miss" or not row.prompt_hash:
         return
     before = seen.asked.get((row.request_model or "", row.prompt_hash))
     if before is None:
+        before = seen.words.get(row.cache_words_key or "")
+        if before is not None:
+            cause = "differs in white space alone: normalize_whitespace"
+            _note(row, "ours", cause, float(row.usage_input_tokens or 0), found, None, before)
         return
     changed = [name for name in _PARAMETERS if getattr(row, f"request_{name}") != getattr(before, f"request_{name}")]
+    age_s = ((row.started_ms or 0) - (before.started_ms or 0)) / 1000
     if changed:
         cause = f"asked before with another {', '.join(name.replace('_', ' ') for name in changed)}"
     elif before.error_type is not None:
         cause = "asked before, and that request failed"
     elif row.cache_key and before.cache_key and row.cache_key != before.cache_key:
-        cause = "asked before under another key: a parameter that the log has no column for"
+        cause = "another parameter, of which the log has no column"
+    elif ttl_s and age_s > ttl_s:
+        cause = f"expired: asked longer ago than the TTL of {figures.seconds(ttl_s)}"
+    elif ttl_s:
+        cause = "asked within the TTL: dropped, or never stored"
     else:
-        cause = "asked before: its answer had expired, was dropped, or was not stored"
-    _note(row, "ours", cause, float(row.usage_input_tokens or 0), found, None)
+        cause = "expired, dropped, or never stored"
+    _note(row, "ours", cause, float(row.usage_input_tokens or 0), found, None, before)
 
 
 def _note(
@@ -162,6 +191,7 @@ def _note(
     tokens: float,
     found: dict[tuple[str, ...], Finding],
     rates: Rates | None,
+    before: StoredRow,
 ) -> None:
     model, app, prompt = row.request_model or "", row.app or "", row.prompt_name or ""
     finding = found.setdefault((where, cause, model, app, prompt), Finding(where, cause, model, app, prompt))
@@ -169,6 +199,8 @@ def _note(
     finding.tokens += tokens
     finding.first_ms = finding.first_ms or (row.started_ms or 0)
     finding.last_ms = row.started_ms or 0
+    finding.ages_s.append(((row.started_ms or 0) - (before.started_ms or 0)) / 1000)
+    finding.pair = (row, before)
     if where == "ours":
         lost = row.cost_usd
     else:
@@ -178,12 +210,25 @@ def _note(
         finding.lost_usd = (finding.lost_usd or 0.0) + lost
 
 
+def common_prefix(one: str, other: str) -> int:
+    """Return how many characters two texts begin with alike."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def cells_of(finding: Finding) -> tuple[Cell, ...]:
     """Return the cells of :data:`COLUMNS`."""
     return (
         (finding.where, "accent" if finding.where == "ours" else ""),
         finding.cause,
         figures.count(finding.n),
+        f"{figures.seconds(statistics.median(finding.ages_s))}" if finding.ages_s else figures.UNKNOWN,
         figures.count(finding.tokens),
         figures.usd(finding.lost_usd),
         clean_line(finding.model, 30),

@@ -162,7 +162,8 @@ class Opening(Travelling):
         from promptop_tui.monitor.lists import CacheScreen
 
         query = self.asked
-        screen = CacheScreen(self._period(query), lambda: self._reader.find(query, "misses"))
+        ttl_s = self._shared.settings.cache.ttl_s
+        screen = CacheScreen(self._period(query), lambda: self._reader.find(query, "misses", ttl_s))
         self.app.push_screen(screen, self._after_misses)
 
     def _after_misses(self, finding: Finding | None) -> None:

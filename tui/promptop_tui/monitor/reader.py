@@ -131,9 +131,9 @@ class MonitorReader:
         """Want two rows, to be compared."""
         self._errand(lambda log: errands.fetch_pair(log, row_id, other_id, sources))
 
-    def find(self, query: Query, kind: Literal["bursts", "misses"]) -> None:
-        """Want the bursts of the window, or why caches did not answer."""
-        self._errand(lambda log: errands.find(log, query, kind, self._now_ms()))
+    def find(self, query: Query, kind: Literal["bursts", "misses"], ttl_s: float = 0.0) -> None:
+        """Want the bursts of the window, or why caches did not answer; ``ttl_s`` is how long ours keeps an answer."""
+        self._errand(lambda log: errands.find(log, query, kind, self._now_ms(), ttl_s))
 
     def break_down(self, query: Query, dimension: str) -> None:
         """Want the groups of the window in one dimension."""

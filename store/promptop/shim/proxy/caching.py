@@ -68,7 +68,8 @@ class ProxyCache:
             attempt.cache = fact = fact_of(begun, key.digest)
             return self._replayed(begun, fact)
         self._metrics.count("promptop_proxy_cache_total", level="miss")
-        attempt.cache = CacheFact("miss", key.digest)
+        words = None if self._policy.normalize_whitespace else lambda: self._words_key(exchange)
+        attempt.cache = CacheFact("miss", key.digest, words_key=words)
         since = perf_counter()
         try:
             return _recorded(await send(), self._cache, key, begun, since)
@@ -76,8 +77,13 @@ class ProxyCache:
             begun.done(None)
             raise
 
-    def _key(self, exchange: Exchange) -> Key | None:
+    def _words_key(self, exchange: Exchange) -> str:
+        key = self._key(exchange, replace(self._policy, normalize_whitespace=True))
+        return key.digest if key is not None else ""
+
+    def _key(self, exchange: Exchange, policy: Policy | None = None) -> Key | None:
         """Return the key of a request that may be answered from the cache, else None."""
+        policy = policy or self._policy
         body = exchange.body
         if exchange.method != "POST" or exchange.given is None or not isinstance(body, bytes):
             return None
@@ -91,9 +97,8 @@ class ProxyCache:
             return None
         upstream = exchange.upstream
         path, _, query = exchange.target.partition("?")
-        key = key_of(
-            f"{upstream.host}:{upstream.port}", path, parsed, self._policy, account=account_of(headers.items(), query)
-        )
+        account = account_of(headers.items(), query)
+        key = key_of(f"{upstream.host}:{upstream.port}", path, parsed, policy, account=account)
         return key if key is not None and key.cacheable else None
 
     def _embedder(self, exchange: Exchange, aside: Aside | None) -> AsyncEmbed | None:

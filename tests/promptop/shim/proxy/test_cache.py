@@ -92,6 +92,9 @@ def test_accounts_do_not_see_each_others_answers(alone: SimulatedEndpoint, serve
     rows = served.rows(4)
     assert [row.cache_level for row in rows] == ["miss", "miss", "memory", "memory"]
     assert rows[0].cache_key != rows[1].cache_key
+    assert rows[0].cache_words_key != rows[1].cache_words_key
+    assert rows[0].cache_words_key
+    assert rows[2].cache_words_key is None  # a hit
 
 
 def test_what_names_one_request_is_no_account() -> None:
