@@ -8,7 +8,9 @@ later httpx2 has no such backend, look-ups are simply not seen (a test tells).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import importlib
 import ipaddress
 import socket
 import ssl
@@ -35,6 +37,9 @@ class Connection(httpx2.AsyncHTTPTransport):
 
     def __init__(self, profile: Profile, proxy: str | None = None, *, tls: ssl.SSLContext | None = None) -> None:
         """Open nothing yet; ``proxy`` is the HTTP proxy to go through, ``tls`` a context that several may share."""
+        with contextlib.suppress(ImportError):
+            # Loaded by the first request otherwise, within its time: 10 to 130 ms that no server took.
+            importlib.import_module("anyio._backends._asyncio")
         limits = httpx2.Limits(
             max_connections=profile.max_connections or None,
             max_keepalive_connections=profile.keep_alive,
