@@ -103,9 +103,11 @@ def _open_real(args: argparse.Namespace) -> int:
 
 
 REAL_QUESTION = """\
-system: You answer in one short sentence.
+system:
+You answer in one short sentence.
 
-user: What is a prompt?
+user:
+What is a prompt?
 """
 """What the playground opens with: a model of 135 million parameters can answer it."""
 
