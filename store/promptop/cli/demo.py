@@ -102,13 +102,7 @@ def _open_real(args: argparse.Namespace) -> int:
             return start(options, args.open_app)
 
 
-REAL_QUESTION = """\
-system:
-You answer in one short sentence.
-
-user:
-What is a prompt?
-"""
+REAL_QUESTION = "Answer in one short sentence: what is a prompt?"
 """What the playground opens with: a model of 135 million parameters can answer it."""
 
 
