@@ -17,7 +17,7 @@ from promptop.errors import PromptopError, UsageError
 from promptop.log import LogReader, Stats, parse_filter
 from promptop.log.moments import moment_ms
 
-_BY = ("model", "app", "prompt", "provider", "host", "operation", "error", "cache", "day")
+_BY = ("model", "app", "prompt", "provider", "host", "place", "operation", "error", "cache", "day")
 _FORMATS: dict[str, Callable[[Report], str]] = {
     "table": reporting.table_text,
     "json": reporting.json_text,

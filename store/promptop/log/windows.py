@@ -18,6 +18,9 @@ DIMENSIONS: dict[str, str] = {
     "version": "coalesce(prompt_version, '')",
     "hash": "coalesce(prompt_hash, '')",
     "host": "coalesce(server_address, '')",
+    # Endpoint and key among several (the tag of our own calls), else where the call went.
+    "place": "coalesce(CASE WHEN json_valid(tags) THEN json_extract(tags, '$.place') END,"
+    " server_address || coalesce(':' || server_port, ''), '')",
     "error": "coalesce(error_type, '')",
     "cache": "coalesce(cache_level, '')",
     "tags": "coalesce(tags, '')",
