@@ -172,6 +172,10 @@ class PlaygroundSettings:
     """Default limit of output tokens."""
     temperature: float = 1.0
     """Default temperature."""
+    history: str = "metadata"
+    """What is kept of runs: full (prompts and answers), metadata (models, parameters, figures, ratings), or off."""
+    python_checks: bool = False
+    """Allow checks of answers to be Python expressions: they can do whatever a program of yours can."""
     session_cap_usd: float = 1.0
     """Runs stop when a session has spent this much. 0 is no limit."""
     daily_cap_usd: float = 10.0
@@ -237,6 +241,7 @@ _CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("profiles.*", "api"): ("chat", "responses", "anthropic"),
     ("profiles.*", "balance"): ("round-robin", "least-latency"),
     ("log", "bodies"): ("off", "hash", "redacted", "full"),
+    ("playground", "history"): ("full", "metadata", "off"),
     ("cache", "pace"): ("instant", "recorded"),
     ("cache", "semantic"): ("off", "local", "endpoint"),
     ("cache", "semantic_keep"): ("memory", "disk", "redis"),

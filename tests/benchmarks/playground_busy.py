@@ -134,7 +134,7 @@ async def under_a_screen(url: str, panes: int, seed: int, log: Path) -> tuple[di
         pane = app.query_one(PlaygroundPane)
         await asyncio.to_thread(warm, pane._conductor.runner, url)
         asked = requests(url, panes, seed)
-        pane._requests = lambda: asked  # type: ignore[method-assign]
+        pane.asking = lambda: asked  # type: ignore[method-assign]
         frames = 0
         drawn = pane._frame
 

@@ -27,7 +27,12 @@ class OpenInPlayground(Message):
     messages: Sequence[Mapping[str, Any]]
     models: Sequence[str] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Named as in the chat API; ``tools`` and ``response_format`` among them."""
     source: str = ""
+    versions: Sequence[tuple[str, str]] = ()
+    """Label and text of prompts that may be asked beside this one."""
+    calls_per_day: float | None = None
+    """The log's real volume of this prompt, where it is known."""
 
 
 @dataclass

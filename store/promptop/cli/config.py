@@ -90,6 +90,8 @@ models = ["gpt-4o-mini", "gpt-4o"]
 [playground]
 # max_tokens = 512
 # temperature = 1.0
+# history = "metadata"          # what is kept of runs: full (prompts and answers, too), metadata, off
+# python_checks = false         # allow checks that are Python expressions
 # session_cap_usd = 1.0
 # daily_cap_usd = 10.0          # of everything that promptop itself sends, commands included
 

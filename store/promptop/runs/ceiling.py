@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -63,3 +64,21 @@ def ceiling(requests: Sequence[RunRequest], count: Callable[[str], int], calls_e
         priced = True
         total += price.usd * calls_each
     return Ceiling(len(requests) * calls_each, tokens, total if priced else None, tuple(dict.fromkeys(unknown)))
+
+
+def together(parts: Sequence[Ceiling]) -> Ceiling:
+    """Return the ceiling of several runs that are made as one."""
+    known = [part.usd for part in parts if part.usd is not None]
+    return Ceiling(
+        sum(part.calls for part in parts),
+        sum(part.input_tokens for part in parts),
+        sum(known) if known else None,
+        tuple(dict.fromkeys(name for part in parts for name in part.open)),
+    )
+
+
+def said_of(request: RunRequest) -> str:
+    """Return the text of everything that is read as input: messages, tools and the response format."""
+    extra = {name: request.extra[name] for name in ("tools", "response_format") if request.extra.get(name)}
+    text = text_of(request.messages)
+    return f"{text}\n{json.dumps(extra, ensure_ascii=False, default=str)}" if extra else text

@@ -39,9 +39,11 @@ class Volume:
             return None
         return sum(self.by_model.get(name, 0) for name in dict.fromkeys(models)) / self.calls
 
-    def month_usd(self, usd: float | None) -> float | None:
-        """Return what a month costs if every call of the log costs so much; None where that is unknown."""
-        return None if usd is None or not self.calls else usd * self.calls_per_day * MONTH_DAYS
+    def month_usd(self, usd: float | None, calls_per_day: float | None = None) -> float | None:
+        """Return what a month costs if every call of the log (or so many a day) costs so much; None if unknown."""
+        if usd is None or not self.calls:
+            return None
+        return usd * (self.calls_per_day if calls_per_day is None else calls_per_day) * MONTH_DAYS
 
 
 def read_volume(logs: Sequence[Path], now_s: float) -> Volume:

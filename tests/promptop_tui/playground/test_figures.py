@@ -7,8 +7,8 @@ import pytest
 from promptop.runs import Progress, RunResult
 from promptop.runs.comparison import BEST, COLUMNS, columns_for, compare, compare_groups, verdicts
 from promptop.runs.result import Attempt, RunError, Usage
+from promptop_tui.playground.borders import fit, live_figures, result_figures
 from promptop_tui.playground.grid import fit_grid
-from promptop_tui.playground.pane import fit, live_figures, result_figures
 
 
 def result(name: str = "m", **values: Any) -> RunResult:

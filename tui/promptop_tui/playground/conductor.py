@@ -8,6 +8,7 @@ the screen's own thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from promptop.runs.purse import Purse
@@ -101,7 +102,8 @@ class Conductor:
         assert self.schedule is not None, "a call belongs to a schedule"
         self.in_flight -= 1
         self._panes[job.request].finish(result)
-        self.schedule.done(job, result)
+        # Of many calls only the last one's bytes can be looked at, on its pane: the others' would be kept for nothing.
+        self.schedule.done(job, replace(result, received=None) if self.repeated else result)
         self.purse.take(result)
 
     def cancel(self) -> int:

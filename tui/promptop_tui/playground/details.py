@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from promptop import figures
+from promptop.runs.checks import Checked
 from promptop.runs.dialects import dialect_of
 from promptop.runs.request import RunRequest
 from promptop.runs.result import RunResult
@@ -14,14 +15,22 @@ from promptop.runs.waterfall import sizes, waterfall
 from promptop.safe import clean, clean_line
 
 
-def details(request: RunRequest, result: RunResult) -> str:
+def details(request: RunRequest, result: RunResult, checked: Sequence[Checked] = ()) -> str:
     """Return everything known of a call, safe to show."""
-    parts = [_head(request, result), *("\n".join(lines) for lines in (waterfall(result), sizes(result)))]
+    parts = [_head(request, result), _checks(checked)]
+    parts += ["\n".join(lines) for lines in (waterfall(result), sizes(result))]
     parts.append(_attempts(result))
     if result.changes:
         parts.append("Changed\n" + "\n".join(f"  {clean_line(change)}" for change in result.changes))
     parts.append("Request as sent\n" + body_text(result.request_body))
     return "\n\n".join(part for part in parts if part)
+
+
+def _checks(checked: Sequence[Checked]) -> str:
+    lines = [f"  {'✓' if each.passed else '✗'} {clean_line(each.text, 100)}" for each in checked]
+    for number, each in enumerate(checked):
+        lines[number] += f"   {clean_line(each.why)}" if each.why else ""
+    return "\n".join(["Checks", *lines]) if lines else ""
 
 
 def body_text(body: Mapping[str, Any]) -> str:

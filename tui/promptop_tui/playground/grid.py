@@ -39,9 +39,13 @@ class AnswerGrid(Container):
         """The panes in their order, visible or not."""
         return list(self.query_children(AnswerPane))
 
-    async def show(self, titles: list[str]) -> list[AnswerPane]:
-        """Have one pane per title and return them; panes stay if the titles are the same as before."""
-        if [pane.title_text for pane in self.panes] != titles:
+    async def show(self, titles: list[str], *, letters: bool = False) -> list[AnswerPane]:
+        """Have one pane per title and return them; panes stay if the titles are the same as before.
+
+        With ``letters`` only their number counts: which pane was whose must not tell which one is.
+        """
+        before = [pane.title_text for pane in self.panes]
+        if len(before) != len(titles) if letters else before != titles:
             await self.remove_children()
             await self.mount(*(AnswerPane(title) for title in titles))
             self.current = 0

@@ -7,15 +7,17 @@ from typing import ClassVar
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from promptop import figures
+from promptop.runs.received import Received
 from promptop.runs.textdiff import Piece, diff, similarity
 from promptop.safe import clean
+from promptop_tui.playground.stream_view import StreamView
 
 
 class Page(ModalScreen[None]):
@@ -50,6 +52,59 @@ class DetailsPage(Page):
     def first(self) -> str:
         """Return the text."""
         return self._text
+
+
+class RawPage(ModalScreen[None]):
+    """The stream as it came over the wire: each read with its time, decompressed and nothing else."""
+
+    HELP = """
+    Every read of the response's body with the moment at which it came, seconds from the start of the call. What was
+    compressed is shown decompressed. `y` copies all of it.
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,enter,r", "dismiss", "Close", id="raw.close", tooltip="Back to the answers"),
+        Binding("y", "copy", "Copy", id="raw.copy", tooltip="Copy the stream"),
+    ]
+
+    def __init__(self, title: str, received: Received) -> None:
+        super().__init__(classes="playground-page")
+        self._title_text = title
+        self._received = received
+        self._pieces = received.decoded()
+
+    def compose(self) -> ComposeResult:
+        """Lay out the stream."""
+        got = self._received
+        with Vertical(id="page") as box:
+            box.border_title = Content(f"{self._title_text} · as received")
+            kept = f" · {got.left_out:,} left out" if got.left_out else ""
+            status = f"HTTP {got.status} · " if got.status else ""
+            box.border_subtitle = f"{status}{len(got.reads):,} reads, {got.size:,} bytes on the wire{kept} · y copies"
+            yield StreamView(classes="raw")
+
+    def on_mount(self) -> None:
+        """Show the headers, then the reads."""
+        view = self.query_one(StreamView)
+        for name, value in self._received.headers:
+            view.feed("note", f"{name}: {value}\n")
+        for at_s, text in self._pieces:
+            view.feed("reasoning", f"\n── {at_s:.4f} s\n")
+            view.feed("text", text.rstrip("\n"))
+        view.fold(unfolded=True)
+        view.focus()
+        self.call_after_refresh(self._first)
+
+    def _first(self) -> None:
+        view = self.query_one(StreamView)
+        view.following = False
+        view.flush()
+        view.scroll_to(0, 0, animate=False, immediate=True)
+
+    def action_copy(self) -> None:
+        """Copy the stream."""
+        text = "".join(text for _, text in self._pieces)
+        self.app.copy_to_clipboard(text)
+        self.notify(f"Copied {len(text):,} characters.")
 
 
 class DiffPage(Page):

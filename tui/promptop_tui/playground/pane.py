@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from rich.cells import cell_len
 from textual import events
+from textual.app import SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import var
 
-from promptop import figures
+from promptop.errors import PromptopError
+from promptop.runs.checks import Checked
 from promptop.runs.comparison import ending
+from promptop.runs.notebook import KeptAnswer
+from promptop.runs.request import Message as ChatMessage
 from promptop.runs.request import RunRequest
 from promptop.runs.result import Progress, RunResult, State
-from promptop.safe import clean_line
+from promptop.safe import clean, clean_line
+from promptop_tui.editor.external import command, edit_in
+from promptop_tui.playground.borders import fit, live_figures, result_figures
 from promptop_tui.playground.details import details
-from promptop_tui.playground.overlay import DetailsPage
-from promptop_tui.playground.stream_view import StreamView
+from promptop_tui.playground.overlay import DetailsPage, RawPage
+from promptop_tui.playground.rendered import RenderedView
 
+Wish = Literal["go on", "markdown", "diff", "base", "rate"]
+MOST_STARS = 5
 MARKS: dict[State, str] = {"waiting": "…", "running": "▶", "done": "✓", "cancelled": "■", "failed": "✗"}
 """State in one cell: colour is not the only carrier."""
 
 
-class AnswerPane(StreamView):
+class AnswerPane(RenderedView):
     """Shows one call: running, done, cancelled or failed, as a CSS class of the same name."""
 
     HELP = """
@@ -35,32 +43,52 @@ class AnswerPane(StreamView):
     first, tokens in → out, cost. While it streams, `≈` marks figures counted from pieces instead of the server's usage.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "fold", "reasoning", id="playground.fold", tooltip="Fold or unfold the model's reasoning"),
-        Binding("y", "copy", "copy", id="playground.copy", tooltip="Copy the answer to the clipboard"),
-        Binding("enter", "details", "details", id="playground.details", tooltip="The request as sent, and its time"),
-        Binding("d", "diff", "diff", id="playground.diff", tooltip="How this answer differs from the first one"),
+        Binding("c", "ask('go on')", "Continue", id="playground.continue", tooltip="Answer it: type the next turn"),
+        Binding("enter", "details", "Details", id="playground.details", tooltip="The request as sent, and its time"),
+        Binding(
+            "m", "ask('markdown')", "Markdown", id="playground.markdown", tooltip="Answers as Markdown, or as text"
+        ),
+        Binding("d", "ask('diff')", "Diff", id="playground.diff", tooltip="How this answer differs from another one"),
+        Binding(
+            "a", "ask('base')", "Hold", id="playground.hold", tooltip="Hold others against this one (d)", show=False
+        ),
+        Binding("t", "fold", "Reasoning", id="playground.fold", tooltip="Fold or unfold the reasoning", show=False),
+        Binding("y", "copy", "Copy", id="playground.copy", tooltip="Copy the answer to the clipboard", show=False),
+        Binding("r", "raw", "Raw", id="playground.raw", tooltip="The stream as it came over the wire", show=False),
+        Binding("e", "external", "In $EDITOR", id="playground.external", tooltip="Open in $EDITOR", show=False),
+        *(
+            Binding(
+                str(stars),
+                f"rate({stars})",
+                f"Rate {stars}" if stars else "Unrate",
+                id=f"playground.rate{stars}",
+                tooltip=f"Rate this answer {stars} of {MOST_STARS}" if stars else "Take the rating back",
+                show=False,
+            )
+            for stars in range(MOST_STARS + 1)
+        ),
     ]
 
     state: var[State] = var[State]("waiting")
 
-    class DiffWanted(Message):
-        """The difference to another answer is asked for."""
+    @dataclass
+    class Asked(Message):
+        """Something is to be done with this answer that concerns others, too."""
 
-        def __init__(self, pane: AnswerPane) -> None:
-            super().__init__()
-            self.pane = pane
+        pane: AnswerPane
+        what: Wish
+        stars: int | None = None
 
         @property
         def control(self) -> AnswerPane:
             """The pane."""
             return self.pane
 
+    @dataclass
     class Chosen(Message):
         """The pane got the focus."""
 
-        def __init__(self, pane: AnswerPane) -> None:
-            super().__init__()
-            self.pane = pane
+        pane: AnswerPane
 
         @property
         def control(self) -> AnswerPane:
@@ -73,8 +101,25 @@ class AnswerPane(StreamView):
         self.request: RunRequest | None = None
         self.progress: Progress | None = None
         self.result: RunResult | None = None
+        self.conversation: Sequence[ChatMessage] = ()
+        """The messages that were asked, those too that were not sent of a long conversation."""
+        self.checked: Sequence[Checked] = ()
+        """What the checks say of the answer."""
+        self.check_counts: tuple[int, int] | None = None
+        """How many checks passed, of how many, in all calls that count."""
+        self.rating: int | None = None
+        self.rated_blind = False
+        self.blind = False
+        """Whether nothing may be shown that tells whose answer it is."""
+        self.is_base = False
+        """Whether other answers are held against this one."""
         self._shown_changes = 0
         self._turn = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer is complete."""
+        return self.result is not None
 
     def on_mount(self) -> None:
         """Show the name before anything runs."""
@@ -97,6 +142,7 @@ class AnswerPane(StreamView):
         self.clear()
         self._turn = turn
         self.request, self.result, self.progress = request, None, None
+        self.checked, self.check_counts, self.rating, self.rated_blind = (), None, None, False
         self._shown_changes = 0
         self.state = "waiting"
         self._show_title()
@@ -114,6 +160,8 @@ class AnswerPane(StreamView):
 
     def _show_changes(self, changes: Sequence[str]) -> None:
         """Say what was sent otherwise than asked for, once each."""
+        if self.blind:  # they name the model
+            return
         for change in changes[self._shown_changes :]:
             self.feed("note", f"[{change}]\n")
         self._shown_changes = max(self._shown_changes, len(changes))
@@ -122,9 +170,11 @@ class AnswerPane(StreamView):
         """Show the end of the call: the last token, the error if there is one, the final figures."""
         self.result = result
         self._show_changes(result.changes)
-        if result.cache_refusal:
+        if result.cache_refusal and not self.blind:
             self.feed("note", f"[the cache was not asked: {result.cache_refusal}]\n")
-        if result.error is not None and result.state == "failed":
+        if self.blind and result.state == "failed":
+            self.feed("error", "✗ failed; Enter says why when the names are shown")
+        elif result.error is not None and result.state == "failed":
             lead = "\n\n" if result.text or result.reasoning else ""
             self.feed("error", f"{lead}✗ {result.error.cause}")
             if result.error.remedy:
@@ -136,17 +186,64 @@ class AnswerPane(StreamView):
         self.state = result.state
         self._show_title()
         self.tick()
+        if self.wants_markdown:
+            self.show_markdown(True)
+
+    def show_past(self, request: RunRequest, answer: KeptAnswer) -> None:
+        """Show an answer of the history."""
+        self.begin(request)
+        self.conversation = request.messages
+        if answer.results:
+            result = answer.results[-1]
+            for kind, text in (("reasoning", result.reasoning), ("text", result.text)):
+                if text:
+                    self.feed(kind, text)
+            for name, arguments in result.tool_calls:
+                self.feed("tool", f"{name}({arguments}\n")
+            self.finish(result)
+        self.rating, self.rated_blind, self.check_counts = answer.rating, answer.blind, answer.checks
+        self._show_title()
+
+    def judge(self, each: Sequence[Sequence[Checked]]) -> None:
+        """Show what the checks say of each call that counts; in the border those of the last one."""
+        self.checked = each[-1] if each else ()
+        verdicts = [checked.passed for call in each for checked in call]
+        self.check_counts = (sum(verdicts), len(verdicts)) if verdicts else None
+        self._show_title()
+
+    def rate(self, stars: int | None, *, blind: bool) -> None:
+        """Show what the reader thinks of it."""
+        self.rating, self.rated_blind = stars, blind and stars is not None
+        self._show_title()
+
+    def hold(self, *, base: bool) -> None:
+        """Show whether others are held against this one."""
+        self.is_base = base
+        self._show_title()
+
+    def show_name(self, name: str, *, blind: bool) -> None:
+        """Call it otherwise; ``blind``: figures and ending, which may tell whose it is, are not shown either."""
+        self.title_text, self.blind = clean_line(name), blind
+        self._show_title()
+        self._show_figures()
 
     # The borders
 
     def _show_title(self) -> None:
-        ended = f" · {ending(self.result)}" if self.result is not None else ""
+        ended = f" · {ending(self.result)}" if self.result is not None and not self.blind else ""
         turn = f" · {self._turn}" if self._turn else ""
-        self.border_title = Content(f"{MARKS[self.state]} {self.title_text}{turn}{ended}")
+        passed = sum(each.passed for each in self.checked)
+        checks = f" {'✓' if passed == len(self.checked) else '✗'}{passed}/{len(self.checked)}" if self.checked else ""
+        stars = f" ★{self.rating}" if self.rating else ""
+        base = "◆ " if self.is_base else ""
+        self.border_title = Content(f"{MARKS[self.state]} {base}{self.title_text}{checks}{stars}{turn}{ended}")
 
     def _show_figures(self) -> None:
+        if self.blind:
+            self.border_subtitle = "rate it: 1 … 5" if self.finished and self.rating is None else ""
+            return
         width = self.outer_size.width - 6  # corners, a line and a blank on either side
-        below = len(self._rows) - self.scroll_offset.y - self.size.height
+        below = self.virtual_size.height - self.scroll_offset.y - self.size.height
         behind = f"↓{below} · " if not self.following and below > 0 else ""
         pieces = result_figures(self.result) if self.result is not None else live_figures(self.progress)
         self.border_subtitle = Content(behind + fit(pieces, width - cell_len(behind)))
@@ -164,16 +261,47 @@ class AnswerPane(StreamView):
         else:
             self.notify("This answer has no reasoning.")
 
+    def action_ask(self, what: Wish) -> None:
+        """Ask for what concerns other answers, too."""
+        self.post_message(self.Asked(self, what))
+
+    def action_rate(self, stars: int) -> None:
+        """Say what the answer is worth."""
+        if self.result is None or self.result.state != "done":
+            self.notify("Only a finished answer can be rated.", severity="warning")
+            return
+        self.post_message(self.Asked(self, "rate", stars or None))
+
     def action_details(self) -> None:
         """Show the call in full."""
-        if self.request is None or self.result is None:
+        if self.blind:
+            self.notify("Blind: rate the answers first, or press b.", severity="warning")
+        elif self.request is None or self.result is None:
             self.notify("The call is not over yet.", severity="warning")
-            return
-        self.app.push_screen(DetailsPage(self.title_text, details(self.request, self.result)))
+        else:
+            text = details(self.request, self.result, self.checked)
+            self.app.push_screen(DetailsPage(self.title_text, text))
 
-    def action_diff(self) -> None:
-        """Ask for the difference to the first answer."""
-        self.post_message(self.DiffWanted(self))
+    def action_raw(self) -> None:
+        """Show the stream as it came over the wire."""
+        if self.blind:
+            self.notify("Blind: rate the answers first, or press b.", severity="warning")
+        elif self.result is None or self.result.received is None:
+            why = "The call is not over yet." if self.result is None else "Nothing of this answer's stream was kept."
+            self.notify(why, severity="warning")
+        else:
+            self.app.push_screen(RawPage(self.title_text, self.result.received))
+
+    def action_external(self) -> None:
+        """Open the answer in the user's own editor; what is changed there is left there."""
+        if self.result is None or not self.result.text:
+            self.notify("There is no finished answer to open yet.", severity="warning")
+            return
+        try:
+            with self.app.suspend():
+                edit_in(command(), self.result.text)
+        except (PromptopError, SuspendNotSupported) as error:
+            self.notify(clean(str(error)), title="In $EDITOR", severity="error", markup=False)
 
     def action_copy(self) -> None:
         """Copy the answer as it came."""
@@ -190,74 +318,3 @@ def _why_empty(result: RunResult) -> str:
     if result.finish_reason == "content_filter":
         return "[no text: the provider's filter stopped it]"
     return f"[the answer is empty; finish reason: {clean_line(result.finish_reason or 'none', 40)}]"
-
-
-# Each figure in a long and a short form; a narrow border drops forms, then figures, from the end.
-Pieces = list[tuple[str, str]]
-
-
-def result_figures(result: RunResult) -> Pieces:
-    """Return the figures of a finished call, the most wanted first."""
-    usage = result.usage
-    about = "≈" if usage.source == "estimated" else ""
-    ttft, total = figures.seconds(result.ttft_s), figures.seconds(result.total_s)
-    pieces = [(f"TTFT {ttft}", ttft), (f"total {total}", total)]
-    if result.output_tps is not None:
-        shown = about + figures.rate(result.output_tps)
-        pieces.append((f"{shown} tok/s", f"{shown}/s"))
-    if usage.input_tokens is not None or usage.output_tokens is not None:
-        tokens = f"{about}{figures.count(usage.input_tokens)}→{figures.count(usage.output_tokens)}"
-        pieces.append((f"{tokens} tok", tokens))
-    if result.cache_hit:
-        pieces.insert(0, (f"{clean_line(result.cache_hit, 12)} hit", "hit"))
-    cost = cost_text(result)
-    pieces.append((cost, cost))
-    if len(result.attempts) > 1:
-        pieces.append((f"{len(result.attempts)} attempts", f"×{len(result.attempts)}"))
-    return pieces
-
-
-def live_figures(progress: Progress | None) -> Pieces:
-    """Return the figures of a call in progress: stamps from the transport, the rest from the pieces so far."""
-    if progress is None:
-        return []
-    if progress.retry_at is not None:
-        left = max(0.0, progress.retry_at - time.perf_counter())
-        text = f"attempt {progress.attempt + 1} in {left:.0f} s"
-        return [(f"{text}: {clean_line(progress.retry_cause, 60)}", text)]
-    ttft = progress.ttft_s
-    elapsed = progress.elapsed_s
-    shown = "…" if ttft is None else figures.seconds(ttft)
-    pieces = [(f"TTFT {shown}", shown)]
-    if elapsed is not None:
-        pieces.append((figures.seconds(elapsed), figures.seconds(elapsed)))
-    if ttft is not None and elapsed is not None and elapsed > ttft and progress.chunks > 1:
-        rate = figures.rate(progress.chunks / (elapsed - ttft))
-        pieces.append((f"≈{rate} tok/s", f"≈{rate}/s"))
-        pieces.append((f"≈{progress.chunks} tok", f"≈{progress.chunks}"))
-    if progress.attempt > 1:
-        pieces.append((f"attempt {progress.attempt}", f"×{progress.attempt}"))
-    return pieces
-
-
-def cost_text(result: RunResult) -> str:
-    """Return the cost with its kind: plain is reported or from the table, ``≈`` estimated, ``n/a`` unpriced."""
-    if result.cost_usd is None:
-        return "$ n/a"
-    about = "≈" if result.cost_status == "estimated" or result.usage.source == "estimated" else ""
-    return about + figures.usd(result.cost_usd)
-
-
-def fit(pieces: Pieces, width: int) -> str:
-    """Join figures so that they fit into ``width`` cells: all long, all short, all tight, or the first few tight."""
-    tight = [short.replace(" ", "") for _, short in pieces]
-    for text in (" · ".join(long for long, _ in pieces), " · ".join(short for _, short in pieces), "·".join(tight)):
-        if cell_len(text) <= width:
-            return text
-    text = ""
-    for piece in tight:
-        longer = f"{text}·{piece}" if text else piece
-        if cell_len(longer) > width:
-            break
-        text = longer
-    return text

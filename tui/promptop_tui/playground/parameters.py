@@ -2,142 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
-from rich.segment import Segment
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
-from textual.reactive import var
-from textual.strip import Strip
 from textual.widgets import Input, Label, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
 from promptop import models
-from promptop.errors import PromptopError, UsageError
-from promptop.runs.request import parse_stops, show_stops
+from promptop.errors import PromptopError
+from promptop.runs.conversation import OLDER, Older
+from promptop.runs.judging import check_lines
+from promptop.runs.matrix import read_format, read_overrides, read_tools
+from promptop.runs.request import show_stops
 from promptop.runs.targets import Target, offered, parse_target
 from promptop.safe import clean_line
 from promptop.settings import Settings
+from promptop_tui.playground.fields import AT_ONCE, FIELDS, REPEATS, ROUNDS, CacheSwitch, Choice, Opener, ParameterInput
+from promptop_tui.playground.models import ModelList
 
-
-def _whole(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
-def _between(low: float, high: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        value = float(text)
-        if not low <= value <= high:
-            raise ValueError
-        return value
-
-    return read
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One parameter: how it is read, and what is said when it cannot be."""
-
-    name: str
-    label: str
-    read: Callable[[str], Any]
-    wanted: str
-    tooltip: str
-
-
-FIELDS: tuple[Field, ...] = (
-    Field("max_tokens", "max_tokens", _whole, "a whole number ≥ 1", "Limit of output tokens; empty: the model's own"),
-    Field("temperature", "temperature", _between(0, 2), "a number from 0 to 2", "Empty: the model's default"),
-    Field("top_p", "top_p", _between(0, 1), "a number from 0 to 1", "Nucleus share; empty: the model's default"),
-    Field("stop", "stop", parse_stops, "", r"Up to 4, separated by | and with escapes: \n\n|END"),
-    Field("seed", "seed", int, "a whole number", "Asks for the same answer again, where the endpoint can"),
-)
-REPEATS = Field("repeats", "repeats", _whole, "a whole number ≥ 1", "Calls per model, interleaved after a warm-up")
-
-
-class ParameterInput(Input):
-    """The field of one parameter."""
-
-    def __init__(self, field: Field, value: str) -> None:
-        super().__init__(value, placeholder="default", compact=True, id=f"parameter-{field.name}")
-        self.field = field
-        self.tooltip = field.tooltip
-
-    def read(self) -> Any:
-        """Return the value, None if empty; raise :class:`UsageError` if it cannot be meant."""
-        text = self.value if self.field.name == "stop" else self.value.strip()
-        if not text:
-            return None
-        try:
-            return self.field.read(text)
-        except ValueError:
-            raise UsageError(
-                f"{self.field.name} cannot be {clean_line(text, 24)!r}.", f"Write {self.field.wanted}."
-            ) from None
-
-
-class CacheSwitch(Static, can_focus=True):
-    """Whether answers may come from the response cache, in words."""
-
-    HELP = """
-    On: an answer that the cache has comes from there, costs $0 and says so; what is sent is kept for the next time.
-    Only calls at temperature 0 are, unless the settings say otherwise (`any_temperature` in `[cache]`).
-    """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space,enter", "turn", "On/off", id="playground.cache", tooltip="Ask the response cache first, or not"),
-    ]
-
-    active: var[bool] = var(False)
-
-    class Turned(Message):
-        """It was switched."""
-
-    def __init__(self) -> None:
-        super().__init__("off", id="parameter-cache", markup=False)
-        self.tooltip = "Space: answer from the response cache where it can, and fill it"
-
-    def watch_active(self, active: bool) -> None:
-        """Show the state, and tell of it."""
-        self.update("on" if active else "off")
-        self.post_message(self.Turned())
-
-    def action_turn(self) -> None:
-        """Switch it."""
-        self.active = not self.active
-
-    def on_click(self) -> None:
-        """Switch it."""
-        self.action_turn()
-
-
-class ModelList(SelectionList[str]):
-    """Models to choose from; the box of one that is not chosen is empty, not merely darker."""
-
-    def render_line(self, y: int) -> Strip:
-        """Return one row, with the mark of a box that is not chosen blanked."""
-        strip = super().render_line(y)
-        number = self.scroll_offset.y + y
-        options = self.options
-        if number >= len(options):
-            return strip
-        option = options[number]
-        if isinstance(option, Selection) and option.value in self.selected:
-            return strip
-        left, mark, *rest = strip
-        return Strip([left, Segment(" " * len(mark.text), mark.style), *rest], strip.cell_length)
-
-    @property
-    def specs(self) -> list[str]:
-        """Every model of the list, as it is written."""
-        return [option.value for option in self.options if isinstance(option, Selection)]
+TEXTS = ("tools", "format", "overrides", "checks")
+"""Parts of a setup that are written on a page of their own."""
+_RUN_FIELDS = (REPEATS, AT_ONCE, ROUNDS)
+"""Fields of the run, not of a request."""
 
 
 class ParameterColumn(VerticalScroll, can_focus=False):
@@ -147,6 +37,9 @@ class ParameterColumn(VerticalScroll, can_focus=False):
     Choose models with space, or type one (`model` or `model@profile`) and press enter. An empty field is not sent.
     Stop sequences are separated by `|` and may hold escapes: `\n`, `\t`, `\xHH`, `\uHHHH`, `\|`, `\\`.
     `max_tokens` is sent in the field that the model takes; what a model refuses is left out, and the pane says so.
+
+    `prompts`, `options` and `checks` open pages: versions to be asked side by side; tools, response format and
+    parameters of one model alone; what every answer must be.
     """
 
     class Changed(Message):
@@ -158,6 +51,8 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         self._settings = settings
         self._price = price
         self._spent = ""
+        self.texts: dict[str, str] = dict.fromkeys(TEXTS, "")
+        """What is written on the pages of options and checks."""
 
     def compose(self) -> ComposeResult:
         """Lay out the list of models, the fields and the spend."""
@@ -174,20 +69,29 @@ class ParameterColumn(VerticalScroll, can_focus=False):
                 id="model-list",
             )
             yield Input(placeholder="+ model, enter", compact=True, id="model-new")
+        yield from self._widget("prompts", Opener("versions", "as typed", "Versions that are asked side by side"))
         for field in FIELDS:
-            yield from self._row(field, start.get(field.name, ""))
-        yield from self._row(REPEATS, "1")
-        with Horizontal(classes="parameter", id="row-cache"):
-            yield Label("cache")
-            yield CacheSwitch()
+            yield from self._row(field.name, field.label, ParameterInput(field, start.get(field.name, "")))
+        yield from self._widget("system", Choice("system", ("on", "off"), "Send messages of role system, or not"))
+        yield from self._widget("options", Opener("options", "none", "Tools, response format, one model's parameters"))
+        yield from self._row(REPEATS.name, REPEATS.label, ParameterInput(REPEATS, "1"))
+        yield from self._row(AT_ONCE.name, AT_ONCE.label, ParameterInput(AT_ONCE, ""))
+        yield from self._widget("cache", CacheSwitch())
+        yield from self._widget("checks", Opener("checks", "none", "What every answer must be"))
+        yield from self._row(ROUNDS.name, ROUNDS.label, ParameterInput(ROUNDS, ""))
+        yield from self._widget("older", Choice("older", OLDER, "What becomes of rounds before those that are kept"))
         yield Static(id="hint", markup=False)
-        yield self._price
-        yield Static(self._spent, id="spent", markup=False)
+        with Vertical(id="money"):
+            yield self._price
+            yield Static(self._spent, id="spent", markup=False)
 
-    def _row(self, field: Field, value: str) -> ComposeResult:
-        with Horizontal(classes="parameter", id=f"row-{field.name}"):
-            yield Label(field.label)
-            yield ParameterInput(field, value)
+    def _widget(self, name: str, widget: Static) -> ComposeResult:
+        yield from self._row(name, name, widget)
+
+    def _row(self, name: str, label: str, widget: Static | Input) -> ComposeResult:
+        with Horizontal(classes="parameter", id=f"row-{name}"):
+            yield Label(label)
+            yield widget
 
     def on_mount(self) -> None:
         """Name the box and judge what the settings gave."""
@@ -206,15 +110,44 @@ class ParameterColumn(VerticalScroll, can_focus=False):
     def values(self) -> dict[str, Any]:
         """Return the parameters that are set; raise :class:`UsageError` naming the first that cannot be meant."""
         read = {field.field.name: field.read() for field in self.query(ParameterInput) if field.field in FIELDS}
-        return {name: value for name, value in read.items() if value is not None}
+        found = {name: value for name, value in read.items() if value is not None}
+        tools, answer_format = read_tools(self.texts["tools"]), read_format(self.texts["format"])
+        extra = {"tools": tools or None, "response_format": answer_format}
+        found["extra"] = {name: value for name, value in extra.items() if value is not None}
+        return found
+
+    def overrides(self) -> dict[str, dict[str, Any]]:
+        """Return the parameters of one model alone; raise :class:`UsageError` where they cannot be meant."""
+        return read_overrides(self.texts["overrides"])
+
+    def checks(self) -> list[str]:
+        """Return what every answer must be."""
+        return check_lines(self.texts["checks"])
 
     def cached(self) -> bool:
         """Return whether answers may come from the cache: never where calls are repeated to be measured."""
         return self.query_one(CacheSwitch).active and self.repeats() == 1
 
+    def system(self) -> bool:
+        """Return whether messages of role system are sent."""
+        return self.query_one("#parameter-system", Choice).value == "on"
+
     def repeats(self) -> int:
         """Return how often each model is asked; raise :class:`UsageError` if that cannot be meant."""
-        return self.query_one("#parameter-repeats", ParameterInput).read() or 1
+        return self._number(REPEATS.name) or 1
+
+    def at_once(self, calls: int) -> int:
+        """Return how many of ``calls`` may be in flight: all, but repeated ones one after the other, unless typed."""
+        return self._number(AT_ONCE.name) or (calls if self.repeats() == 1 else 1)
+
+    def rounds(self) -> tuple[int | None, Older]:
+        """Return how many rounds of a conversation are sent (None: all), and what becomes of the older ones."""
+        older = self.query_one("#parameter-older", Choice).value
+        return self._number(ROUNDS.name), next(each for each in OLDER if each == older)
+
+    def _number(self, name: str) -> int | None:
+        found: int | None = self.query_one(f"#parameter-{name}", ParameterInput).read()
+        return found
 
     # Writing
 
@@ -227,6 +160,8 @@ class ParameterColumn(VerticalScroll, can_focus=False):
 
     def fill(self, parameters: Mapping[str, Any]) -> None:
         """Write parameters into their fields; fields that are not named become empty."""
+        import json
+
         for field in self.query(ParameterInput):
             if field.field not in FIELDS:
                 continue
@@ -236,6 +171,54 @@ class ParameterColumn(VerticalScroll, can_focus=False):
                 field.value = show_stops([str(stop) for stop in stops])
             else:
                 field.value = "" if value is None else str(value)
+        for name, key in (("tools", "tools"), ("format", "response_format")):
+            value = parameters.get(key)
+            self.texts[name] = json.dumps(value, ensure_ascii=False, indent=1) if value else ""
+        self.texts_changed()
+
+    def setup(self) -> dict[str, Any]:
+        """Return models and parameters as they were typed."""
+        found: dict[str, Any] = {"models": [target.spec for target in self.targets()]}
+        found |= {field.field.name: field.value for field in self.query(ParameterInput)}
+        found |= {name: self.query_one(f"#parameter-{name}", Choice).value for name in ("system", "cache", "older")}
+        return found | {name: text for name, text in self.texts.items() if text.strip()}
+
+    def restore(self, setup: Mapping[str, Any]) -> None:
+        """Write a setup into the fields; what it does not name becomes empty, models stay if it has none."""
+        self.choose([str(spec) for spec in setup.get("models") or ()])
+        for field in self.query(ParameterInput):
+            field.value = str(setup.get(field.field.name, "1" if field.field is REPEATS else ""))
+        for choice in (self.query_one(f"#parameter-{name}", Choice) for name in ("system", "cache", "older")):
+            wanted = setup.get(str(choice.id).removeprefix("parameter-"))
+            choice.value = wanted if wanted in choice.words else choice.words[0]
+        self.texts = {name: str(setup.get(name, "")) for name in TEXTS}
+        self.texts_changed()
+
+    def texts_changed(self) -> None:
+        """Say in a word each what is written on the pages."""
+        parts = []
+        try:
+            tools = len(read_tools(self.texts["tools"]))
+            answer_format = read_format(self.texts["format"])
+            parts += [f"{tools} tool{'s' * (tools != 1)}"] if tools else []
+            parts += [str(answer_format["type"]).removeprefix("json_")] if answer_format else []
+            models_named = len(self.overrides())
+            parts += [f"{models_named} model{'s' * (models_named != 1)}"] if models_named else []
+        except PromptopError:
+            parts = ["✗ see there"]
+        self.query_one("#open-options", Opener).update(" · ".join(parts) or "none")
+        checks = len(self.checks())
+        self.query_one("#open-checks", Opener).update(str(checks) if checks else "none")
+        self._judge()
+        self.post_message(self.Changed())
+
+    def show_versions(self, text: str) -> None:
+        """Say which versions are asked."""
+        self.query_one("#open-versions", Opener).update(clean_line(text))
+
+    def show_rounds(self, rounds: int) -> None:
+        """Show the fields of a conversation's rounds where there is one."""
+        self.set_class(rounds > 0, "-conversation")
 
     def show_spent(self, text: str) -> None:
         """Show what the session has spent."""
@@ -272,8 +255,8 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             self._judge()
             self.post_message(self.Changed())
 
-    @on(CacheSwitch.Turned)
-    def _cache_turned(self, event: CacheSwitch.Turned) -> None:
+    @on(Choice.Turned)
+    def _turned(self, event: Choice.Turned) -> None:
         event.stop()
         self._judge()
         self.post_message(self.Changed())
@@ -283,6 +266,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         said: list[str] = []
         targets = self.targets()
         known = [(target, models.find(target.model, target.profile.provider or None)) for target in targets]
+        run_fields = {field.name for field in _RUN_FIELDS}
         for field in self.query(ParameterInput):
             name = field.field.name
             try:
@@ -295,7 +279,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             refusing = [
                 target.model
                 for target, model in known
-                if name not in {"max_tokens", "repeats"} and model is not None and model.takes(name) is False
+                if name not in {"max_tokens", *run_fields} and model is not None and model.takes(name) is False
             ]
             self.query_one(f"#row-{name}").set_class(bool(refusing) and len(refusing) == len(targets), "-refused")
             if refusing and value is not None:

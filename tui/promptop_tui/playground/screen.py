@@ -7,34 +7,32 @@ messages, so that every widget is touched by its own handlers alone.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.message import Message
 from textual.timer import Timer
 
 from promptop.errors import PromptopError
-from promptop.prompts import compose as compose_prompt
-from promptop.prompts import parse
-from promptop.runs.comparison import verdicts
+from promptop.runs.comparison import intervals, verdicts
+from promptop.runs.notebook import KeptRun
 from promptop.runs.purse import Day, spent_on
 from promptop.runs.repeat import Job
-from promptop.runs.request import RunRequest
 from promptop.runs.result import RunResult
 from promptop.runs.runner import Runner
-from promptop.runs.targets import Target
 from promptop.safe import clean, clean_line
 from promptop_tui.context import AppContext
 from promptop_tui.editor.area import PromptArea
-from promptop_tui.messages import OpenInPlayground
 from promptop_tui.playground.conductor import Conductor, calls_of, runner_for
 from promptop_tui.playground.pane import AnswerPane
 from promptop_tui.playground.parameters import ParameterColumn
 from promptop_tui.playground.pricing import Plan, PriceLine
+from promptop_tui.playground.prompting import Asking
+from promptop_tui.playground.remembering import Remembering, kept_answers
 from promptop_tui.playground.stage import Stage
 
 FRAMES_PER_SECOND = 10
@@ -45,7 +43,7 @@ FLAT_HEIGHT = 16
 """Rows below which the answers get those of the comparison."""
 
 
-class PlaygroundPane(Horizontal):
+class PlaygroundPane(Remembering):
     """The tab."""
 
     HELP = """
@@ -64,6 +62,14 @@ class PlaygroundPane(Horizontal):
         Binding("f7", "zoom", "Zoom", id="playground.zoom", tooltip="One answer alone, or all", priority=True),
         Binding("f8", "parameters", "Params", id="playground.parameters", tooltip="Show or hide the parameters"),
         Binding("f9", "prompt", "Prompt", id="playground.prompt", tooltip="Edit the prompt in a large field, or go on"),
+        Binding("h", "history", "History", id="playground.history", tooltip="Runs before this one: open, ask again"),
+        Binding(
+            "v", "versions", "Versions", id="playground.versions", tooltip="Prompts asked side by side", show=False
+        ),
+        Binding("p", "presets", "Presets", id="playground.presets", tooltip="Save or take a setup", show=False),
+        Binding("o", "options", "Options", id="playground.options", tooltip="Tools, format, one model", show=False),
+        Binding("k", "checks", "Checks", id="playground.checks", tooltip="What every answer must be", show=False),
+        Binding("b", "blind", "Blind", id="playground.blind", tooltip="Rate answers without names", show=False),
         Binding("f11", "bench", "Bench", id="playground.bench", tooltip="Measure the prompt under load", show=False),
         Binding("f12", "batch", "Batch", id="playground.batch", tooltip="Send many prompts from a file", show=False),
     ]
@@ -80,6 +86,7 @@ class PlaygroundPane(Horizontal):
         """Repeated calls were compared, on a worker's thread."""
 
         lines: list[str]
+        intervals: list[dict[str, str]]
 
     @dataclass
     class DayRead(Message):
@@ -89,12 +96,13 @@ class PlaygroundPane(Horizontal):
 
     def __init__(self, context: AppContext, runner: Runner | None = None) -> None:
         """Build the tab; ``runner`` makes the calls if given, and is then closed by who gave it."""
-        super().__init__()
-        self._shared = context
+        super().__init__(context)
         self._owned = runner is None
         self._conductor = Conductor(runner or runner_for(context), context.purse)
         self._frames: Timer | None = None
-        self._given: tuple[str, list[dict[str, Any]]] | None = None
+        self._asking: Asking | None = None
+        self._order: list[int] = []
+        self._started_ms = 0
 
     def compose(self) -> ComposeResult:
         """Lay out the parameters beside everything else."""
@@ -109,15 +117,11 @@ class PlaygroundPane(Horizontal):
         self._read_day()
         self.call_after_refresh(self._conductor.runner.warm)
 
-    @property
-    def _stage(self) -> Stage:
-        return self.query_one(Stage)
-
     def on_resize(self, event: events.Resize) -> None:
         """Tell the sheet how much room there is."""
         self.set_class(event.size.width < TINY_WIDTH, "-tiny")
         self.set_class(event.size.height < FLAT_HEIGHT, "-flat")
-        self.call_after_refresh(self._stage.hold_focus)
+        self.call_after_refresh(self.stage.hold_focus)
 
     def on_show(self) -> None:
         """Other tabs may have spent something meanwhile."""
@@ -129,29 +133,6 @@ class PlaygroundPane(Horizontal):
         if self._owned:
             self._conductor.runner.close()
 
-    # The prompt
-
-    def open_prompt(self, message: OpenInPlayground) -> None:
-        """Take messages, models and parameters from another tab; nothing is sent yet."""
-        given = [dict(each) for each in message.messages]
-        text = compose_prompt(given)
-        area = self.query_one("#prompt", PromptArea)
-        area.load_text(text)
-        # Parts that are no text (images, tool calls) cannot be typed: while the text stands as it came, the messages
-        # are sent as they came.
-        self._given = (text, given)
-        area.border_title = f"prompt · {clean_line(message.source, 40)}" if message.source else "prompt"
-        column = self.query_one(ParameterColumn)
-        column.choose(list(message.models))
-        if message.parameters:
-            column.fill(message.parameters)
-
-    def _messages(self) -> list[dict[str, Any]]:
-        text = self.query_one("#prompt", PromptArea).text
-        if self._given is not None and self._given[0] == text:
-            return self._given[1]
-        return parse(text).openai()
-
     # The price
 
     @on(ParameterColumn.Changed)
@@ -161,48 +142,51 @@ class PlaygroundPane(Horizontal):
 
     def _plan(self) -> Plan | None:
         """Return what would be sent now; None if it cannot be meant, which is said when it is tried."""
+        self.column.show_rounds(self.rounds_typed())
         try:
-            return self._requests(), calls_of(self.query_one(ParameterColumn).repeats())
+            asking = self.asking()
+            whole = asking.whole(0) if asking.context is not None else ()
+            return Plan(asking.requests, calls_of(self.column.repeats()), asking.context, whole)
         except PromptopError:
             return None
 
     # Running
 
+    def running(self) -> bool:
+        """Say whether calls are in progress."""
+        return self._conductor.running
+
     async def action_run(self) -> None:
-        """Send the prompt to every chosen model."""
+        """Send the chosen versions of the prompt to every chosen model."""
         conductor = self._conductor
         if conductor.running:
             self.notify("Still running: Esc cancels.", severity="warning")
             return
         try:
-            requests = self._requests()
-            repeats = self.query_one(ParameterColumn).repeats()
-            conductor.purse.check(self._price.most(requests, calls_of(repeats)))
+            asking = self.asking()
+            repeats = self.column.repeats()
+            at_once = self.column.at_once(len(asking.requests))
+            conductor.purse.check(self._price.most(asking.requests, calls_of(repeats)))
         except PromptopError as error:
             self.notify(clean(str(error)), title="Not sent", severity="error", markup=False)
             return
-        panes = await self._stage.grid.show([clean_line(request.title) for request in requests])
-        self._stage.show_verdict([])
+        self.run_begins()
+        self._asking, self._started_ms = asking, int(self._shared.now() * 1000)
+        self._order = list(range(len(asking.requests)))
+        if self.stage.blind:
+            random.shuffle(self._order)
+        requests = [asking.requests[number] for number in self._order]
+        names = [clean_line(request.title) for request in requests]
+        panes = await self.stage.grid.show(names, letters=self.stage.blind)
+        self.stage.name_panes(panes, names)
+        self.stage.show_verdict([])
         self.remove_class("-judged")
-        # Once: all side by side. Repeated, to measure: one after the other, or they would compete for the same link.
-        conductor.begin(requests, panes, repeats, 1 if repeats > 1 else len(requests), self._done_elsewhere)
+        conductor.begin(requests, panes, repeats, at_once, self._done_elsewhere)
+        for pane, number in zip(panes, self._order, strict=True):
+            pane.conversation = asking.whole(number)
         self._table()
         if self._frames is not None:
             self._frames.resume()
-
-    def _requests(self) -> list[RunRequest]:
-        """Build the requests; raise :class:`PromptopError` with what is missing or wrong."""
-        column = self.query_one(ParameterColumn)
-        targets, values = column.targets(), column.values() | {"cache": column.cached()}
-        if not targets:
-            raise PromptopError("No model is chosen.", "Choose one in the list with space, or type its name there.")
-        messages = self._messages()
-        if not any(str(message.get("content") or "").strip() for message in messages):
-            raise PromptopError("The prompt is empty.", "Write one above, or open one from the editor (F2).")
-        return [self._request(target, messages, values) for target in targets]
-
-    def _request(self, target: Target, messages: list[dict[str, Any]], values: dict[str, Any]) -> RunRequest:
-        return RunRequest(profile=target.profile, model=target.model, messages=messages, label=target.spec, **values)
 
     def _done_elsewhere(self, job: Job, result: RunResult) -> None:
         """Runs on the runner's thread."""
@@ -221,18 +205,46 @@ class PlaygroundPane(Horizontal):
         self._read_day()
         if self._frames is not None:
             self._frames.pause()
-        if conductor.repeated and conductor.schedule is not None and len(conductor.asked) > 1:
-            kept = [list(results) for results in conductor.schedule.kept]
+        kept = [list(results) for results in conductor.schedule.kept] if conductor.schedule is not None else []
+        if conductor.repeated:
             self._judge([request.title for request in conductor.asked], kept)
+        self._keep_run(kept)
+
+    def _keep_run(self, groups: list[list[RunResult]]) -> None:
+        """Hand what came to the history and to the checks."""
+        asking, conductor = self._asking, self._conductor
+        if asking is None or conductor.schedule is None:
+            return
+        specs = [target.spec for target in asking.targets for _ in asking.versions]
+        self.run_is_over(
+            KeptRun(
+                started_ms=self._started_ms,
+                setup=asking.setup,
+                answers=kept_answers(
+                    conductor.asked,
+                    [specs[number] for number in self._order],
+                    [asking.version_of(number) for number in self._order],
+                    groups,
+                ),
+                versions=tuple(asking.versions),
+                text=asking.text,
+                source=self.desk.source,
+                digest=asking.digest,
+                repeats=conductor.schedule.repeats,
+                simulated=self._shared.simulated,
+            )
+        )
 
     @work(thread=True, exclusive=True, group="judge", description="compare repeated calls")
     def _judge(self, titles: list[str], kept: list[list[RunResult]]) -> None:
-        self.post_message(self.Judged(verdicts(titles, kept)))
+        self.post_message(self.Judged(verdicts(titles, kept), intervals(kept)))
 
     @on(Judged)
     def _judged(self, event: Judged) -> None:
-        self._stage.show_verdict(event.lines)
-        self.add_class("-judged")
+        self.stage.show_intervals(event.intervals)
+        if event.lines:
+            self.stage.show_verdict(event.lines)
+            self.add_class("-judged")
 
     def _frame(self) -> None:
         """Show what came, in all panes at once."""
@@ -246,14 +258,13 @@ class PlaygroundPane(Horizontal):
         if self._conductor.cancel():
             return
         if not isinstance(self.screen.focused, AnswerPane):
-            self._stage.look_at(self._stage.grid.current, focus=True)
+            self.stage.look_at(self.stage.grid.current, focus=True)
 
     def _show_spent(self) -> None:
         """Keep the sums in view: below the parameters, or in the prompt's border where these are hidden."""
         said = str(self._conductor.purse)
-        self.query_one(ParameterColumn).show_spent(said)
-        area = self.query_one("#prompt", PromptArea)
-        area.border_subtitle = said.replace("\n", " · ") if self.has_class("-parameters-toggled") else ""
+        self.column.show_spent(said)
+        self.area.border_subtitle = said.replace("\n", " · ") if self.has_class("-parameters-toggled") else ""
 
     @work(thread=True, exclusive=True, group="day", description="ask the log what today has cost")
     def _read_day(self) -> None:
@@ -274,19 +285,19 @@ class PlaygroundPane(Horizontal):
 
     def _table(self) -> None:
         conductor = self._conductor
-        self.set_class(bool(self._stage.grid.panes), "-answered")
+        self.set_class(bool(self.stage.grid.panes), "-answered")
         kept = conductor.schedule.kept if conductor.schedule is not None and conductor.repeated else None
-        self._stage.show_table(kept)
+        self.stage.show_table(kept)
 
     # Arrangement
 
     def action_next_pane(self) -> None:
         """Look at the next answer."""
-        self._stage.look_at_next()
+        self.stage.look_at_next()
 
     def action_zoom(self) -> None:
         """Show one answer alone, or as many as there is room for."""
-        grid = self._stage.grid
+        grid = self.stage.grid
         grid.zoomed = not grid.zoomed
         grid.lay_out()
 
@@ -294,14 +305,14 @@ class PlaygroundPane(Horizontal):
         """Show or hide the column of parameters."""
         self.toggle_class("-parameters-toggled")
         self._show_spent()
-        self.call_after_refresh(self._stage.hold_focus)
+        self.call_after_refresh(self.stage.hold_focus)
 
     def action_bench(self) -> None:
         """Measure the prompt under load."""
         from promptop_tui.playground.benching import BenchPage  # its imports are not needed to start
 
         try:
-            requests = [replace(request, cache=False, retries=0) for request in self._requests()]
+            requests = [replace(request, cache=False, retries=0) for request in self.asking().requests]
         except PromptopError as error:
             self.notify(clean(str(error)), title="Not measured", severity="error", markup=False)
             return
@@ -316,7 +327,7 @@ class PlaygroundPane(Horizontal):
         """Send many prompts from a file."""
         from promptop_tui.playground.batching import BatchPage  # its imports are not needed to start
 
-        targets = self.query_one(ParameterColumn).targets()
+        targets = self.column.targets()
         purse = self._conductor.purse
         text = self.query_one("#prompt", PromptArea).text
         page = BatchPage(self._shared, text, targets[0].spec if targets else "", purse.left_usd)
@@ -334,4 +345,4 @@ class PlaygroundPane(Horizontal):
         if self.has_class("-prompt-large"):
             self.query_one("#prompt").focus()
         else:
-            self.call_after_refresh(self._stage.hold_focus)
+            self.call_after_refresh(self.stage.hold_focus)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.message import Message
 from textual.widgets import DataTable, Static
 
 from promptop.runs.result import RunResult
+from promptop.runs.volume import Volume
 from promptop_tui.editor.area import PromptArea
 from promptop_tui.playground.grid import AnswerGrid
 from promptop_tui.playground.overlay import DiffPage
 from promptop_tui.playground.pane import AnswerPane
-from promptop_tui.playground.table import ComparisonTable
+from promptop_tui.playground.table import ComparisonTable, Shown
 
 EMPTY = """\
 Nothing has run yet.
@@ -30,8 +33,16 @@ class Welcome(Static, can_focus=True):
 class Stage(Vertical):
     """Holds the answers and does what concerns them alone: which one is looked at, how they compare."""
 
+    @dataclass
+    class Rated(Message):
+        """An answer was rated, or the names of blind answers are shown now."""
+
     def __init__(self) -> None:
         super().__init__(id="stage")
+        self.blind = False
+        """Whether answers of the next runs are shown in any order and without names until they are rated."""
+        self._shown = Shown()
+        self._markdown = False
 
     def compose(self) -> ComposeResult:
         """Lay out prompt, answers and comparison."""
@@ -97,20 +108,95 @@ class Stage(Vertical):
 
     def show_table(self, kept: Sequence[Sequence[RunResult]] | None) -> None:
         """Show the figures of all answers; of repeated calls those that were ``kept``."""
-        self.query_one(ComparisonTable).show(self.grid.panes, kept)
+        self._shown = replace(self._shown, panes=self.grid.panes, kept=kept, intervals=())
+        self.refresh_table()
+
+    def show_intervals(self, intervals: Sequence[dict[str, str]]) -> None:
+        """Show how sure the medians are."""
+        if len(intervals) == len(self._shown.panes):
+            self._shown = replace(self._shown, intervals=intervals)
+            self.refresh_table()
+
+    def show_volume(self, volume: Volume, calls_per_day: float | None) -> None:
+        """Show what the answers' costs come to at the volume of the log, or of this prompt where that is known."""
+        self._shown = replace(self._shown, volume=volume, calls_per_day=calls_per_day)
+        self.refresh_table()
+
+    def refresh_table(self) -> None:
+        """Show the table anew: something of the panes is another."""
+        if all(pane.is_attached for pane in self._shown.panes):
+            self.query_one(ComparisonTable).show(self._shown)
 
     def show_verdict(self, lines: Sequence[str]) -> None:
         """Say how repeated calls differ, below the table."""
         self.query_one("#verdict", Static).update("\n".join(lines))
 
-    @on(AnswerPane.DiffWanted)
-    def _diff_wanted(self, event: AnswerPane.DiffWanted) -> None:
-        """Compare an answer with the first one, and the first with the second."""
+    @on(AnswerPane.Asked)
+    def _asked(self, event: AnswerPane.Asked) -> None:
+        """Do what concerns the answers alone; going on with one is the tab's."""
+        if event.what == "go on":
+            return
+        event.stop()
+        if event.what == "diff":
+            self._diff(event.pane)
+        elif event.what == "base":
+            for pane in self.grid.panes:
+                pane.hold(base=pane is event.pane and not pane.is_base)
+        elif event.what == "markdown":
+            self._markdown = not self._markdown
+            self.dress(self.grid.panes)
+        else:
+            event.pane.rate(event.stars, blind=event.pane.blind)
+            self._reveal_if_rated()
+            self.refresh_table()
+            self.post_message(self.Rated())
+
+    def dress(self, panes: Sequence[AnswerPane]) -> None:
+        """Show answers as Markdown, or as text."""
+        for pane in panes:
+            pane.show_markdown(self._markdown)
+
+    def _diff(self, pane: AnswerPane) -> None:
+        """Compare an answer with the one that is held, else with the first one; the first with the second."""
         panes = self.grid.panes
-        other = panes[0] if event.pane is not panes[0] else panes[1] if len(panes) > 1 else None
-        if other is None or other.result is None or event.pane.result is None:
+        base = next((each for each in panes if each.is_base), panes[0])
+        other = base if base is not pane else next((each for each in panes if each is not pane), None)
+        if other is None or other.result is None or pane.result is None:
             self.notify("A difference needs two finished answers.", severity="warning")
             return
-        before, after = (other, event.pane) if other is panes[0] else (event.pane, other)
+        before, after = (pane, other) if pane is base else (other, pane)
         assert before.result is not None and after.result is not None
         self.app.push_screen(DiffPage(before.title_text, before.result.text, after.title_text, after.result.text))
+
+    # Blind
+
+    def name_panes(self, panes: Sequence[AnswerPane], names: Sequence[str]) -> None:
+        """Call the panes by their names, or by letters while they are to be rated blind."""
+        for number, (pane, name) in enumerate(zip(panes, names, strict=True)):
+            pane.show_name(f"answer {_letter(number)}" if self.blind else name, blind=self.blind)
+        self.set_class(self.blind, "-blind")
+
+    def turn_blind(self) -> bool:
+        """Show the next answers without names, or show the names now; return which."""
+        self.blind = not self.blind
+        if not self.blind:
+            self.reveal()
+        return self.blind
+
+    def _reveal_if_rated(self) -> None:
+        panes = self.grid.panes
+        if all(pane.rating or (pane.result is not None and pane.result.state != "done") for pane in panes):
+            self.reveal()
+
+    def reveal(self) -> None:
+        """Show the names of all answers."""
+        if not self.has_class("-blind"):
+            return
+        self.remove_class("-blind")
+        for pane in self.grid.panes:
+            pane.show_name(pane.request.title if pane.request is not None else pane.title_text, blind=False)
+        self.refresh_table()
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else str(number + 1)

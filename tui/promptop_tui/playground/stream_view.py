@@ -91,6 +91,17 @@ class StreamView(ScrollView, can_focus=True):
         return tuple(text for _, text in self._rows)
 
     @property
+    def texts(self) -> list[tuple[str, str]]:
+        """Kind and text of each block as it is shown; folded reasoning is its one line."""
+        found = []
+        for block in self._blocks:
+            if block.kind == "reasoning" and not self._unfolded:
+                found.append(("fold", _folded(block)))
+            else:
+                found.append((block.kind, "".join(block.parts)))
+        return found
+
+    @property
     def has_reasoning(self) -> bool:
         """Whether there is reasoning to fold or unfold."""
         return any(block.kind == "reasoning" for block in self._blocks)
@@ -126,7 +137,7 @@ class StreamView(ScrollView, can_focus=True):
         """Add the rows of ``text`` behind those of its block."""
         if block.kind == "reasoning" and not self._unfolded:
             del self._rows[block.rows_before :]
-            self._rows.append(("fold", f"▸ reasoning, {block.characters:,} characters"))
+            self._rows.append(("fold", _folded(block)))
             return
         width = self._wrap_width or 80
         first, *others = text.split("\n")
@@ -194,3 +205,7 @@ class StreamView(ScrollView, can_focus=True):
             return Strip.blank(width, self._style_of(""))
         kind, text = self._rows[row]
         return Strip([Segment(text, self._style_of(kind))]).adjust_cell_length(width, self._style_of(""))
+
+
+def _folded(block: _Block) -> str:
+    return f"▸ reasoning, {block.characters:,} characters"
