@@ -74,7 +74,7 @@ async def test_help_shows_what_the_focused_widgets_say_and_the_keys_that_work(ma
 async def test_the_palette_is_computed_from_the_present_state(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=(100, 30)) as pilot:
-        await wait_until(pilot, lambda: app.query("#pane-editor"))
+        await wait_until(pilot, lambda: app.query("#pane-editor") and app.focused is not None)
         names = [command.name for command in commands(app, app.screen)]
         assert all(": " in name for name in names)
         assert "tab: monitor" in names

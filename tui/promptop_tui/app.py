@@ -12,7 +12,7 @@ from pathlib import Path
 from time import time
 from typing import ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -92,6 +92,8 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         )
         self.tab = self._wanted = options.tab
         self._focus_of: dict[str, Widget] = {}
+        self._held_keys: list[events.Key | events.Paste] | None = None
+        """Keys that came while a tab was being shown; None while none is."""
         self._key_problems: set[str] = set()
         self._use_themes(self._themes)
         wanted = self.settings.theme
@@ -188,14 +190,34 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
 
     def show_tab(self, tab: str) -> None:
         """Show ``tab``, building its pane if this is the first time."""
+        self._hold_keys()
         self.run_worker(self._show(tab), group="tab", description=f"show {tab}", exit_on_error=True)
 
     @on(TabLabel.Chosen)
     def _on_tab_chosen(self, message: TabLabel.Chosen) -> None:
         self.show_tab(message.tab)
 
+    async def on_event(self, event: events.Event) -> None:
+        """Hold keys back while a tab is being shown: they are meant for it, not for the field that is left."""
+        if self._held_keys is not None and isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            self._held_keys.append(event)
+            return
+        await super().on_event(event)
+
+    def _hold_keys(self) -> None:
+        if self._held_keys is None:
+            self._held_keys = []
+
+    async def _arrived(self) -> None:
+        """Give the focus to the tab that is shown now, then the keys that were held for it."""
+        self._focus()
+        held, self._held_keys = self._held_keys or [], None
+        for key in held:  # one of them may ask for another tab: those behind it are then held again
+            await self.on_event(key)
+
     async def _show(self, tab: str) -> Widget:
         self._wanted = tab
+        self._hold_keys()
         switcher = self.query_one("#panes", ContentSwitcher)
         if self.focused is not None and self.screen is switcher.screen:
             self._focus_of[self.tab] = self.focused
@@ -212,7 +234,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         switcher.current = identifier
         self.tab = tab
         self.query_one(TabStrip).current = tab
-        self.call_after_refresh(self._focus)
+        self.call_after_refresh(self._arrived)
         return pane
 
     def _focus_changed(self, focused: Widget | None) -> None:
@@ -234,7 +256,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         for widget in candidates:
             shown = all(each.display for each in widget.ancestors_with_self if isinstance(each, Widget))
             if widget.focusable and shown:
-                widget.focus()
+                self.screen.set_focus(widget)  # at once: widget.focus() would let keys go by in between
                 return
 
     def _build(self, tab: str) -> Widget:

@@ -92,10 +92,19 @@ ROUNDS = Field(
 class ParameterInput(Input):
     """The field of one parameter."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # Priority: as an ordinary key it would be handled after keys typed behind it had reached this field.
+        Binding("enter", "next", "Next", id="playground.field", tooltip="Next field", priority=True, show=False),
+    ]
+
     def __init__(self, field: Field, value: str) -> None:
         super().__init__(value, placeholder=field.empty, compact=True, id=f"parameter-{field.name}")
         self.field = field
         self.tooltip = field.tooltip
+
+    def action_next(self) -> None:
+        """Go to the next field."""
+        self.screen.focus_next()
 
     def read(self) -> Any:
         """Return the value, None if empty; raise :class:`UsageError` if it cannot be meant."""

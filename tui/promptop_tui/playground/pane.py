@@ -41,6 +41,10 @@ class AnswerPane(RenderedView):
     The text of one model as it streams. The border tells its state (`▶` running, `✓` done, `■` cancelled,
     `✗` failed) and why it ended, and below its figures: time to first token, total time, tokens per second after the
     first, tokens in → out, cost. While it streams, `≈` marks figures counted from pieces instead of the server's usage.
+
+    `c` goes on from this answer: it joins the prompt, and the next turn is typed below it. `d` shows how it differs
+    from the first answer, or from the one that `a` holds (`◆`). `1` to `5` rate it, `0` takes that back. `m` shows
+    all answers as Markdown once they are complete, `r` the stream as it came, `e` opens the text in `$EDITOR`.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "ask('go on')", "Continue", id="playground.continue", tooltip="Answer it: type the next turn"),

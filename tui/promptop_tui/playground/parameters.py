@@ -238,12 +238,6 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             choices.add_option(Selection(clean_line(spec), spec))
         choices.select(spec)
 
-    @on(Input.Submitted)
-    def _next_field(self, event: Input.Submitted) -> None:
-        if isinstance(event.input, ParameterInput):
-            event.stop()
-            self.screen.focus_next()
-
     @on(SelectionList.SelectedChanged, "#model-list")
     def _models_changed(self) -> None:
         self._judge()

@@ -47,22 +47,42 @@ class PlaygroundPane(Remembering):
     """The tab."""
 
     HELP = """
-    Sends the prompt to every chosen model at once and shows the answers side by side as they stream. Time to first
-    token and total are stamped where bytes leave the socket, so that drawing delays no figure. Each attempt is a row
-    of the log: F4 shows it.
+    Sends every chosen version of the prompt to every chosen model at once and shows the answers side by side as they
+    stream. Time to first token and total are stamped where bytes leave the socket, so that drawing delays no figure.
+    Each attempt is a row of the log: F4 shows it.
 
-    `Esc` cancels what runs and keeps what came. The table below marks the best figure of each column with `*`. With
-    `repeats` above 1 the models are asked in interleaved order after a warm-up that is dropped; the table shows
-    medians, and below it stands how each model differs from the first, with 95 % intervals.
+    `Esc` cancels what runs and keeps what came; with nothing running it leaves the field that is typed in, so that
+    letters are keys again: `h` history, `p` presets, `v` versions, `o` options, `k` checks, `b` blind rating.
+
+    The table below marks the best figure of each column with `*`. With `repeats` above 1 the models are asked in
+    interleaved order after a warm-up that is dropped; the table shows medians, and below it stands how each model
+    differs from the first, with 95 % intervals.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5", "run", "Run", id="playground.run", tooltip="Send the prompt to the models", priority=True),
         Binding("escape", "cancel", "Cancel", id="playground.cancel", tooltip="Stop what runs; keep what came"),
         Binding("f6", "next_pane", "Next", id="playground.next", tooltip="Look at the next answer", priority=True),
-        Binding("f7", "zoom", "Zoom", id="playground.zoom", tooltip="One answer alone, or all", priority=True),
-        Binding("f8", "parameters", "Params", id="playground.parameters", tooltip="Show or hide the parameters"),
-        Binding("f9", "prompt", "Prompt", id="playground.prompt", tooltip="Edit the prompt in a large field, or go on"),
-        Binding("h", "history", "History", id="playground.history", tooltip="Runs before this one: open, ask again"),
+        Binding(
+            "f7", "zoom", "Zoom", id="playground.zoom", tooltip="One answer alone, or all", priority=True, show=False
+        ),
+        Binding(
+            "f8",
+            "parameters",
+            "Params",
+            id="playground.parameters",
+            tooltip="Show or hide the parameters",
+            priority=True,
+            show=False,
+        ),
+        Binding(
+            "f9",
+            "prompt",
+            "Prompt",
+            id="playground.prompt",
+            tooltip="Edit the prompt in a large field, or go on",
+            priority=True,
+        ),
+        Binding("h", "history", "History", id="playground.history", tooltip="Runs before: open, ask again", show=False),
         Binding(
             "v", "versions", "Versions", id="playground.versions", tooltip="Prompts asked side by side", show=False
         ),
@@ -115,6 +135,7 @@ class PlaygroundPane(Remembering):
         self._frames = self.set_interval(1 / FRAMES_PER_SECOND, self._frame, pause=True)
         self._show_spent()
         self._read_day()
+        self.area.focus()
         self.call_after_refresh(self._conductor.runner.warm)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -343,6 +364,9 @@ class PlaygroundPane(Remembering):
         """Give the prompt the stage, or give it back to the answers."""
         self.toggle_class("-prompt-large")
         if self.has_class("-prompt-large"):
-            self.query_one("#prompt").focus()
+            if self.area.is_on_screen:
+                self.screen.set_focus(self.area)  # at once: keys typed behind this one are meant for it
+            else:
+                self.area.focus()
         else:
             self.call_after_refresh(self.stage.hold_focus)

@@ -23,7 +23,10 @@ EMPTY = """\
 Nothing has run yet.
 
 F5 sends the prompt to the chosen models.
-F2 opens the editor; its playground key brings a prompt here."""
+F2 opens the editor; its playground key brings a prompt here.
+
+v versions · o options · k checks · b blind
+h history · p presets · F12 batch"""
 
 
 class Welcome(Static, can_focus=True):

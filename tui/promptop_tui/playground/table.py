@@ -188,9 +188,9 @@ class ComparisonTable(DataTable[Text]):
         self._shown = shown
         repeated = shown.kept is not None
         self.border_title = f"comparison · {'medians · ' if repeated else ''}{BEST} best"
-        self.border_subtitle = volume_line(shown)
         cursor = self.cursor_row
         layout = lay_out(shown, self.scrollable_content_region.width or self.app.size.width)
+        self.border_subtitle = volume_line(shown) if any(laid.column is MONTH for laid in layout.columns) else ""
         with self.prevent(DataTable.RowHighlighted):
             if layout.form == self._form:
                 self.clear()
