@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from promptop.cli import batch_provider
 from promptop.cli.calls import purse_of
 from promptop.cli.options import add_settings_arguments, settings_of
 from promptop.errors import UsageError
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-cache", action="store_true", help="ask the endpoint even where the answer is known")
     parser.add_argument("--dry-run", action="store_true", help="check the input and price it; send nothing")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
+    batch_provider.add_arguments(parser)
     add_settings_arguments(parser)
 
 
@@ -60,12 +62,19 @@ def run(args: argparse.Namespace) -> int:
     items = _items(args)
     most, unpriced = estimate(items)
     note = f"; {unpriced} of them unpriced" if unpriced else ""
-    print(f"{len(items):,} requests, at most ≈ ${most:.4f}{note}", file=sys.stderr)
+    at_provider = args.provider_batch or args.cancel or args.no_wait
+    ceiling = batch_provider.ceiling_line(items) if at_provider else f"at most ≈ ${most:.4f}"
+    print(f"{len(items):,} requests, {ceiling}{note}", file=sys.stderr)
     if args.dry_run:
         return 0
     purse = purse_of(settings)
     purse.check()
     cap_usd, whose = _cap(args.cap, purse)
+    if at_provider:
+        progress = _Progress()
+        return batch_provider.run_provider(
+            args, settings, items, cap_usd, whose, show=progress.show, end=progress.end, report=_report
+        )
     from promptop.cache import open_cache, policy_of, redis_url
     from promptop.runs.shared_limits import SharedLimits
 
@@ -178,7 +187,9 @@ def _line(tally: Tally) -> str:
     eta = f" · {tally.eta_s:.0f} s left" if tally.left and tally.eta_s is not None else ""
     failed = f" · ✗ {tally.failed}" if tally.failed else ""
     cached = f" · {tally.cached} from the cache" if tally.cached else ""
-    return f"{bar:░<20} {ended}/{tally.total}{failed}{cached} · ${tally.spent_usd:.4f}{eta}"
+    remote = f" · at the provider: {clean_line(tally.state, 60)}, {tally.remote} done" if tally.state else ""
+    spent = f"{'≈ ' * tally.estimated}${tally.spent_usd:.4f}"
+    return f"{bar:░<20} {ended}/{tally.total}{failed}{cached}{remote} · {spent}{eta}"
 
 
 def _report(tally: Tally, args: argparse.Namespace, written: int, interrupted: bool, cap: str) -> None:
@@ -193,15 +204,17 @@ def _report(tally: Tally, args: argparse.Namespace, written: int, interrupted: b
             "spent_usd": tally.spent_usd,
             "saved_usd": tally.saved_usd,
             "unpriced": tally.unpriced,
+            "cost_status": "estimated" if tally.estimated else "table",
             "waited_s": round(tally.waited_s, 3),
             "duration_s": round(time.monotonic() - tally.started_s, 3),
         }
         print(json.dumps(values))
     saved = f", saved ${tally.saved_usd:.4f}" if tally.saved_usd else ""
     waited = f", waited {tally.waited_s:.1f} s for the limits" if tally.waited_s >= 0.1 else ""
-    print(
-        f"{written} results in {clean_line(str(args.output))}; ${tally.spent_usd:.4f}{saved}{waited}", file=sys.stderr
-    )
+    spent = f"{'≈ ' * tally.estimated}${tally.spent_usd:.4f}"
+    if tally.estimated:
+        spent += " (half the table's price, which lists none for batches)"
+    print(f"{written} results in {clean_line(str(args.output))}; {spent}{saved}{waited}", file=sys.stderr)
     if tally.capped:
         print(f"{cap} was reached with {tally.left} to go.", file=sys.stderr)
     if tally.failed:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from promptop.demo import chat, embeddings, framing, messages, parse, profiles, refusals, responses
 from promptop.demo.answer import Answer, Composer, Question, prompt_tokens
+from promptop.demo.batches import Batches
 from promptop.demo.events import BadRequestError
 from promptop.demo.exchange import Exchange
 from promptop.demo.faults import FAULT_MODEL, FAULTS, Faults
@@ -57,6 +58,7 @@ class Handler:
         self._times: dict[str, int] = {}
         self._minutes: dict[str, deque[tuple[float, int]]] = {}
         self._loaded: set[str] = set()
+        self._batches = Batches(self._batched, speed)
 
     def add_routes(self, app: web.Application) -> None:
         """Register the paths, with and without ``/v1``."""
@@ -65,19 +67,26 @@ class Handler:
             app.router.add_post(f"{prefix}/responses", self._wrap(self._responses))
             app.router.add_post(f"{prefix}/messages", self._wrap(self._messages))
             app.router.add_post(f"{prefix}/embeddings", self._wrap(self._embeddings))
+            self._batches.add_routes(app, prefix, self._wrap)
             app.router.add_get(f"{prefix}/models", self._wrap(self._models))
             app.router.add_get(f"{prefix}/models/{{model:.+}}", self._wrap(self._models))
+        app.on_cleanup.append(self._close)
         app.router.add_get("/healthz", _health)
         app.router.add_get("/sim/requests", self._recorded)
         app.router.add_get("/sim/faults", _faults)
-        app.router.add_route("*", "/{path:.*}", self._wrap(_unknown))
+        app.router.add_route("*", "/{path:.*}", self._wrap(_unknown, plain=True))
 
-    def _wrap(self, reply: _Reply) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def _close(self, app: web.Application) -> None:
+        await self._batches.close()
+
+    def _wrap(self, reply: _Reply, *, plain: bool = False) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Return a handler that records and answers; ``plain``: a body is no JSON."""
+
         async def handle(request: web.Request) -> web.StreamResponse:
             raw = await request.read()
             record = self._new_record(request, raw)
             try:
-                return await self._handle(request, raw, record, reply)
+                return await self._handle(request, b"{}" if plain else raw, record, reply)
             except ConnectionError:
                 # Nobody is left to answer; aiohttp finds the closed transport and gives the request up.
                 return web.Response()
@@ -230,6 +239,17 @@ class Handler:
         self._meter(exchange, profile.name, tokens)
         await exchange.pause(profile.first_token_delay(self._composer.pace(), tokens))
         return await exchange.respond(200, json.dumps(shape, separators=(",", ":")).encode())
+
+    def _batched(self, path: str, body: _Body) -> dict[str, Any]:
+        """Return the answer to one line of a batch."""
+        if path.endswith("/embeddings"):
+            return embeddings.answer(body, _profile(body, "embedding"), Faults())[0]
+        profile = _profile(body)
+        chats = path.endswith("/chat/completions")
+        question = parse.chat(body, profile) if chats else parse.responses(body, profile)
+        prompt = prompt_tokens(question, profile.encoding)
+        answer = self._composer.compose(question, profile, Faults(), prompt)
+        return chat.complete(answer, question, Faults()) if chats else responses.complete(answer, question, Faults())
 
     async def _models(self, exchange: Exchange, body: _Body) -> web.StreamResponse:
         wanted = exchange.request.match_info.get("model")

@@ -52,6 +52,12 @@ class Tally:
     waited_s: float = 0.0
     """Seconds that requests waited for the limiter, together."""
     capped: bool = False
+    remote: int = 0
+    """Answered at the provider, in batches that have not been collected so far."""
+    state: str = ""
+    """What the provider says of its batches; empty where requests are sent one by one."""
+    estimated: bool = False
+    """Whether a cost is an estimate: half the table's price, where it lists none for batches."""
     started_s: float = field(default_factory=time.monotonic)
 
     @property
@@ -62,8 +68,9 @@ class Tally:
     @property
     def eta_s(self) -> float | None:
         """Seconds until the end at the present rate; None before the first."""
-        ended = self.done + self.failed
-        return (time.monotonic() - self.started_s) / ended * self.left if ended else None
+        ended = self.done + self.failed + self.remote - self.cached
+        left = max(0, self.left - self.remote)
+        return (time.monotonic() - self.started_s) / ended * left if ended > 0 else None
 
 
 class Batch:
@@ -145,7 +152,7 @@ class Batch:
 
     async def _work(self, client: httpx2.AsyncClient, waiting: Any) -> None:
         for item in waiting:
-            guess = _most_usd(item)
+            guess = most_usd(item)
             if self._cap is not None and self.tally.spent_usd + self._reserved + guess > self._cap:
                 self.tally.capped = True
                 return
@@ -251,6 +258,17 @@ def _failure(response: httpx2.Response) -> RunError | None:
     return RunError(str(status), f"HTTP {status}", status=status) if status >= 400 else None
 
 
+def result_of(item: Item, status: int, body: Any) -> dict[str, Any]:
+    """Return a line of output for an answer that is at hand."""
+    answered = {"status_code": status, "request_id": "", "body": body}
+    return {
+        "id": f"batch_req_{secrets.token_hex(12)}",
+        "custom_id": item.custom_id,
+        "response": answered,
+        "error": None,
+    }
+
+
 def _result(item: Item, response: Any, problem: tuple[str, str] | None, body: Any = None) -> dict[str, Any]:
     answered = None
     if response is not None:
@@ -311,7 +329,7 @@ def _text(value: Any) -> str:
     return "\n".join(map(_text, value)) if isinstance(value, list) else ""
 
 
-def _most_usd(item: Item) -> float:
+def most_usd(item: Item) -> float:
     """Return about the most that an item can cost: its input, and all the output that it may ask for."""
     from promptop import models
 
@@ -329,4 +347,4 @@ def estimate(items: Sequence[Item]) -> tuple[float, int]:
     from promptop import models
 
     unpriced = sum(models.price(str(item.body["model"]), input_tokens=1, output_tokens=1).usd is None for item in items)
-    return sum(map(_most_usd, items)), unpriced
+    return sum(map(most_usd, items)), unpriced
