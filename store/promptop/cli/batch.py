@@ -28,6 +28,8 @@ from promptop.runs.purse import Purse
 from promptop.safe import clean_line
 
 INTERRUPTED = 130
+LISTED = 5
+"""Failures that are named at the end; all of them are in the output."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,8 +113,9 @@ def run(args: argparse.Namespace) -> int:
             cache.close()
     tally = batch.tally
     finished = not interrupted and not tally.left and not tally.failed
+    failures = journal.failures(items, LISTED)
     journal.close(remove=finished)
-    _report(tally, args, written, interrupted, whose)
+    _report(tally, args, written, interrupted, whose, failures)
     return INTERRUPTED if interrupted else 0 if finished else 1
 
 
@@ -182,7 +185,7 @@ class _Progress:
 
 
 def _line(tally: Tally) -> str:
-    ended = tally.total - tally.left
+    ended = tally.total - tally.left + tally.remote
     bar = "█" * (ended * 20 // tally.total)
     eta = f" · {tally.eta_s:.0f} s left" if tally.left and tally.eta_s is not None else ""
     failed = f" · ✗ {tally.failed}" if tally.failed else ""
@@ -192,7 +195,9 @@ def _line(tally: Tally) -> str:
     return f"{bar:░<20} {ended}/{tally.total}{failed}{cached}{remote} · {spent}{eta}"
 
 
-def _report(tally: Tally, args: argparse.Namespace, written: int, interrupted: bool, cap: str) -> None:
+def _report(
+    tally: Tally, args: argparse.Namespace, written: int, interrupted: bool, cap: str, failures: list[str]
+) -> None:
     if args.json:
         values = {
             "total": tally.total,
@@ -218,6 +223,8 @@ def _report(tally: Tally, args: argparse.Namespace, written: int, interrupted: b
     if tally.capped:
         print(f"{cap} was reached with {tally.left} to go.", file=sys.stderr)
     if tally.failed:
+        for line in failures:
+            print(f"  ✗ {clean_line(line, 200)}", file=sys.stderr)
         print(f"{tally.failed} failed: field error of their lines says why.", file=sys.stderr)
     if interrupted or tally.left or tally.failed:
         print("The same command goes on from here and pays for nothing twice.", file=sys.stderr)

@@ -99,7 +99,7 @@ def run_provider(
         written = journal.write_output(items)
         interrupted = stop.is_set() and bool(state.parts)
         finished = not state.parts and not tally.left and not tally.failed and not args.cancel
-        report(tally, args, written, interrupted, whose)
+        report(tally, args, written, interrupted, whose, journal.failures(items, 5))
         _tell_parts(state, args.output)
         return INTERRUPTED if interrupted else 0 if finished else 1
     finally:

@@ -100,6 +100,14 @@ class Journal:
             self._file.seek(place[0])
             yield json.loads(self._file.readline())["result"]
 
+    def failures(self, items: Sequence[Item], most: int) -> list[str]:
+        """Return up to ``most`` lines that say which items failed, and why."""
+        said: list[str] = []
+        for result in self.results([item for item in items if not self._done.get(item.digest, (0, True))[1]][:most]):
+            error = (result or {}).get("error") or {}
+            said.append(f"{(result or {}).get('custom_id')}: {error.get('code')}: {error.get('message')}")
+        return said
+
     def write_output(self, items: Sequence[Item]) -> int:
         """Write the results that there are, in the items' order, to the output file at once; returns how many."""
         count = 0

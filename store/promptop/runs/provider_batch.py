@@ -186,8 +186,7 @@ class ProviderBatch:
         part.status = str(found.get("status", part.status))
         counts = found.get("request_counts") or {}
         part.counts = tuple(int(counts.get(name) or 0) for name in ("total", "completed", "failed"))
-        self.tally.remote = sum(each.counts[1] + each.counts[2] for each in self._state.parts)
-        self.tally.state = ", ".join(sorted({each.status for each in self._state.parts}))
+        self._count()
         if part.status not in ENDED:
             return
         answered = self._collect(part, found)
@@ -205,6 +204,11 @@ class ProviderBatch:
                 f"{len(missing):,} requests of the {part.status} batch have no answer; they can be sent again."
             )
         self._state.drop(part)
+        self._count()
+
+    def _count(self) -> None:
+        self.tally.remote = sum(each.counts[1] + each.counts[2] for each in self._state.parts)
+        self.tally.state = ", ".join(sorted({each.status for each in self._state.parts}))
 
     def _collect(self, part: Part, found: Mapping[str, Any]) -> set[str]:
         """Keep every answer and error of an ended batch; returns the custom ids that it had a line for."""

@@ -181,3 +181,27 @@ async def test_a_stopped_batch_goes_on_and_pays_for_nothing_twice(
         await pilot.press("escape")
         await until(pilot, lambda: "stopped" in app.state)
         assert len(endpoint.requests) == sent + 1
+
+
+async def test_the_provider_s_own_batch_is_sent_left_collected_and_its_failures_are_named(
+    opened: Callable[..., Alone], endpoint: SimulatedEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("promptop.runs.provider_batch.FIRST_POLL_S", 0.01)
+    source, out = requests(tmp_path / "in.jsonl", 4), tmp_path / "out.jsonl"
+    with source.open("a") as file:
+        failing = {"model": "sim-fault-500", "messages": [{"role": "user", "content": "x"}]}
+        file.write(json.dumps({"custom_id": "bad", "body": failing}) + "\n")
+    app = opened()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.fill(**{"in": str(source), "out": str(out), "provider": "maybe"})
+        await pilot.press("f5")
+        await until(pilot, lambda: "provider cannot be" in app.state)
+        app.fill(provider="yes")
+        await pilot.press("f5")
+        await until(pilot, lambda: "F5 sends" in app.state)
+        await pilot.press("f5")
+        await until(pilot, lambda: "5 results in" in app.state)
+        assert "✗ bad: 500" in app.state
+        assert sum(request.path == "/v1/batches" and request.method == "POST" for request in endpoint.requests) == 2
+        assert not any("/chat/completions" in request.path for request in endpoint.requests)
+    assert not (tmp_path / "out.jsonl.batches").exists()

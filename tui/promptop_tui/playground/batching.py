@@ -7,6 +7,7 @@ a second, and its end comes as a message. Answers are kept as they come, so that
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,17 +28,23 @@ from promptop.errors import PromptopError, UsageError
 from promptop.prompts import parse
 from promptop.runs.batch import Batch, Tally, estimate
 from promptop.runs.batch_input import Item, read_jsonl, read_table
+from promptop.runs.endpoints import base_url_of
 from promptop.runs.journal import Journal
 from promptop.runs.limiter import Limits
+from promptop.runs.provider_batch import batch_ceiling
+from promptop.runs.provider_state import State
 from promptop.runs.shared_limits import SharedLimits
 from promptop.runs.targets import Target, parse_target
-from promptop.safe import clean
+from promptop.safe import clean, clean_line
 from promptop_tui.context import AppContext
+from promptop_tui.playground import batch_provider
 
 APP = "promptop batch"
 """Name of the program in the log's rows."""
 LOOKS_PER_SECOND = 5
 BAR = 30
+LISTED = 5
+"""Failures that are named at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,8 @@ class Job:
     cap_usd: float | None
     most_usd: float
     unpriced: int
+    per_minute: int | None = None
+    at_provider: bool = False
 
 
 class BatchPage(ModalScreen[float]):
@@ -60,9 +69,12 @@ class BatchPage(ModalScreen[float]):
     `IN` is OpenAI's batch format (JSON lines), or a table (`.csv`) whose columns fill the `{{placeholders}}` of the
     playground's prompt. The first `F5` reads and prices it and sends nothing; the second one sends. `Esc` stops; the
     same batch then goes on where it was and pays for nothing twice. Answers that the cache has come from there.
+    With `yes` at provider the requests go as one batch of the provider's own: about half the price, within a day. It
+    goes on there when the page is closed: the same fields and `F5` twice collect it, `F8` stops it.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5", "run", "Check, send", id="batch.run", tooltip="Read and price IN; then send it", priority=True),
+        Binding("f8", "cancel", "Cancel there", id="batch.cancel", tooltip="Stop OUT's batches at the provider"),
         Binding("escape", "leave", "Stop, close", id="batch.leave", tooltip="Stop what runs, else close the page"),
     ]
 
@@ -90,6 +102,8 @@ class BatchPage(ModalScreen[float]):
             "out": "",
             "model": model,
             "at a time": "10",
+            "rpm": "",
+            "provider": "",
             "cap $": "" if cap_usd is None else f"{cap_usd:.4g}",
         }
         self._job: Job | None = None
@@ -103,8 +117,12 @@ class BatchPage(ModalScreen[float]):
         """Lay out the fields and the state."""
         with Vertical(id="page") as box:
             box.border_title = "batch"
-            box.border_subtitle = "F5 checks, then sends · Esc stops, then closes"
+            box.border_subtitle = "F5 checks, then sends · F8 cancels there · Esc stops, then closes"
             hints = {"in": "requests.jsonl, or a table.csv", "out": "answers.jsonl", "cap $": "no cap"}
+            hints |= {
+                "rpm": "requests a minute: no limit",
+                "provider": "yes: its batch API, half the price, within 24 h",
+            }
             for name, value in self._start.items():
                 with Horizontal(classes="batch-field"):
                     yield Label(name)
@@ -175,7 +193,13 @@ class BatchPage(ModalScreen[float]):
         else:
             items = read_jsonl(source, model=target.model)
         most, unpriced = estimate(items)
-        return Job(items, target, out, int(concurrency), cap, most, unpriced)
+        per_minute = int(_number(values["batch-rpm"], "rpm", 1)) if values["batch-rpm"] else None
+        at_provider = values["batch-provider"].lower() in ("yes", "y", "是")
+        if not at_provider and values["batch-provider"].lower() not in ("", "no", "n", "否"):
+            raise UsageError(f"provider cannot be {values['batch-provider']!r}.", "Write yes, or leave it empty.")
+        if at_provider:
+            most = batch_ceiling(items)
+        return Job(items, target, out, int(concurrency), cap, most, unpriced, per_minute, at_provider)
 
     @on(Checked)
     def _checked(self, event: Checked) -> None:
@@ -192,16 +216,53 @@ class BatchPage(ModalScreen[float]):
         )
 
     @work(thread=True, exclusive=True, group="batch", description="send a batch")
-    def _send(self, job: Job) -> None:
+    def _send(self, job: Job, *, cancelled: bool = False) -> None:
         try:
-            self.post_message(asyncio.run(self._until_the_end(job)))
+            if job.at_provider:
+                self.post_message(self._at_provider(job, cancelled))
+            else:
+                self.post_message(asyncio.run(self._until_the_end(job)))
         except PromptopError as error:
             self.post_message(self.Ended(f"✗ {error}"))
+
+    def _at_provider(self, job: Job, cancelled: bool) -> BatchPage.Ended:
+        """Send or take up the batch through the provider's own API, on this thread, and say how it ended."""
+        stop = threading.Event()
+        profile = job.target.profile
+        journal, state = Journal(job.out), State(job.out, base_url_of(profile))
+        self._stop = stop.set
+
+        def began(tally: Tally) -> None:
+            self._tally = tally
+
+        finished = False
+        try:
+            tally = batch_provider.send(
+                self._shared,
+                job.items,
+                profile,
+                journal,
+                state,
+                app=APP,
+                cap_usd=job.cap_usd,
+                stop=stop,
+                cancelled=cancelled,
+                began=began,
+            )
+            written, failures = journal.write_output(job.items), journal.failures(job.items, LISTED)
+            finished = not state.parts and not tally.left and not tally.failed
+        finally:
+            self._stop = None
+            journal.close(remove=finished)
+        text = _ending(tally, job, written, failures, stopped=False)
+        if state.parts:
+            text += "\nThe batch goes on at the provider: F5 waits for it again, F8 stops it."
+        return self.Ended(text, again=not finished)
 
     async def _until_the_end(self, job: Job) -> BatchPage.Ended:
         """Run the batch on this thread's loop, and say how it ended."""
         settings, profile = self._shared.settings, job.target.profile
-        limits = Limits(job.concurrency, None, None)
+        limits = Limits(job.concurrency, job.per_minute, None)
         redis = redis_url(settings.cache)
         journal = Journal(job.out)
         cache = open_cache(settings.cache, self._shared.log_path)
@@ -229,13 +290,13 @@ class BatchPage(ModalScreen[float]):
             await asyncio.wait([task])
             if not task.cancelled():
                 task.result()
-            written = journal.write_output(job.items)
+            written, failures = journal.write_output(job.items), journal.failures(job.items, LISTED)
             finished = not task.cancelled() and not tally.left and not tally.failed
         finally:
             self._stop = None
             cache.close()
             journal.close(remove=finished)
-        return self.Ended(_ending(tally, job, written, stopped=task.cancelled()), again=not finished)
+        return self.Ended(_ending(tally, job, written, failures, stopped=task.cancelled()), again=not finished)
 
     @on(Ended)
     def _ended(self, event: Ended) -> None:
@@ -253,6 +314,16 @@ class BatchPage(ModalScreen[float]):
     def _look(self) -> None:
         if self._tally is not None:
             self._say(line_of(self._tally))
+
+    def action_cancel(self) -> None:
+        """Ask the provider to stop the batches of OUT, and collect what they have answered."""
+        job = self._job
+        if self._busy or job is None or not job.at_provider:
+            self.notify("F8 stops a batch at the provider: check it with F5 first, with yes at provider.")
+            return
+        self._busy = True
+        self._tally = None
+        self._send(job, cancelled=True)
 
     def action_leave(self) -> None:
         """Stop what runs; with nothing running, close the page."""
@@ -274,7 +345,7 @@ def _number(text: str, name: str, least: float) -> float:
 
 def line_of(tally: Tally) -> str:
     """Return how far a batch is: bar, counts, cost, and the time that is left."""
-    ended = tally.total - tally.left
+    ended = tally.total - tally.left + tally.remote
     filled = ended * BAR // tally.total
     pieces = [f"{'█' * filled}{'░' * (BAR - filled)} {ended:,}/{tally.total:,}"]
     if tally.failed:
@@ -283,18 +354,27 @@ def line_of(tally: Tally) -> str:
         pieces.append(f"{tally.cached:,} from the cache, saved {figures.usd(tally.saved_usd)}")
     if tally.resumed:
         pieces.append(f"{tally.resumed:,} from an earlier run")
-    pieces.append(figures.usd(tally.spent_usd) + (f" + {tally.unpriced:,} unpriced" if tally.unpriced else ""))
+    if tally.state:
+        pieces.append(f"at the provider: {clean_line(tally.state, 40)}, {tally.remote:,} done")
+    pieces.append(
+        "≈ " * tally.estimated
+        + figures.usd(tally.spent_usd)
+        + (f" + {tally.unpriced:,} unpriced" if tally.unpriced else "")
+    )
     if tally.left and tally.eta_s is not None:
         pieces.append(f"{figures.seconds(tally.eta_s)} left")
     return " · ".join(pieces)
 
 
-def _ending(tally: Tally, job: Job, written: int, *, stopped: bool) -> str:
+def _ending(tally: Tally, job: Job, written: int, failures: list[str], *, stopped: bool) -> str:
     lines = [f"{written:,} results in {job.out}"]
     if stopped:
         lines.append("■ stopped; F5 goes on from here and pays for nothing twice")
     if tally.capped:
         lines.append(f"The cap of {figures.usd(job.cap_usd)} was reached with {tally.left:,} to go.")
     if tally.failed:
+        lines += [f"✗ {clean_line(line, 120)}" for line in failures]
         lines.append(f"{tally.failed:,} failed: field error of their lines says why; F5 tries them again.")
+    if tally.estimated:
+        lines.append("The cost is half the table's price, which lists none for batches.")
     return "\n".join(lines)
