@@ -88,14 +88,13 @@ def parse(text: str) -> Prompt:
     """
     front, body_start = _front_matter(text)
     model, parameters = _model(front)
-    sample = front.get("sample")
     return Prompt(
         messages=_messages(text, body_start),
         model=model,
         parameters=parameters,
         name=str(front.get("name") or ""),
         description=str(front.get("description") or ""),
-        sample={str(k): str(v) for k, v in sample.items()} if isinstance(sample, dict) else {},
+        sample=_sample(front),
         front=front,
         body_start=body_start,
     )
@@ -182,12 +181,37 @@ def _front_matter(text: str) -> tuple[dict[str, Any], int]:
     return {str(key): value for key, value in front.items()}, found.end()
 
 
-_RENAMED = {
-    "maxOutputTokens": "max_tokens",
-    "max_completion_tokens": "max_tokens",
-    "topP": "top_p",
-    "stopSequences": "stop",
+PROMPTY_OPTIONS = {
+    "max_tokens": "maxOutputTokens",
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "stop": "stopSequences",
+    "seed": "seed",
+    "frequency_penalty": "frequencyPenalty",
+    "presence_penalty": "presencePenalty",
+    "reasoning_effort": "reasoningEffort",
 }
+"""Parameters of the chat API → options of a model in Prompty 2."""
+_RENAMED = {**{theirs: ours for ours, theirs in PROMPTY_OPTIONS.items()}, "max_completion_tokens": "max_tokens"}
+
+
+def _sample(front: Mapping[str, Any]) -> dict[str, str]:
+    """Return sample values: of ``sample``, else the defaults of the ``inputs`` that Prompty 2 declares."""
+    sample = front.get("sample")
+    if isinstance(sample, dict):
+        return {str(key): str(value) for key, value in sample.items()}
+    inputs = front.get("inputs")
+    if isinstance(inputs, dict):  # the short form: name → default, or → the property
+        inputs = [{**(value if isinstance(value, dict) else {"default": value}), "name": name}
+                  for name, value in inputs.items()]  # fmt: skip
+    found = {}
+    for each in inputs if isinstance(inputs, list) else ():
+        if isinstance(each, dict) and "name" in each:
+            value = each.get("default", each.get("example"))
+            if isinstance(value, str | int | float):
+                found[str(each["name"])] = str(value)
+    return found
 
 
 def _model(front: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -206,4 +230,6 @@ def _model(front: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
                 parameters.update(model[key])
     if isinstance(front.get("parameters"), dict):
         parameters.update(front["parameters"])
+    if isinstance(parameters.get("additionalProperties"), dict):
+        parameters.update(parameters.pop("additionalProperties"))
     return name, {_RENAMED.get(str(key), str(key)): value for key, value in parameters.items()}

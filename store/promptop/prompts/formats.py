@@ -6,6 +6,7 @@ one of :data:`FORMATS`. A key never stands in an export: programs take it from `
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shlex
@@ -14,11 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptop.errors import PromptopError, UsageError
-from promptop.prompts.document import Prompt, compose
+from promptop.prompts.document import PROMPTY_OPTIONS, Prompt, compose
 from promptop.prompts.receipt import Receipt, stamped
 
 DEFAULT_MODEL = "gpt-4o-mini"
 DEFAULT_URL = "https://api.openai.com/v1"
+_NAMED = re.compile(r"\{\{\s*(?P<name>[^\W\d][\w.]*)\s*\}\}(?P<behind>[A-Za-z0-9_]?)")
 _REQUEST_KEYS = (
     "max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "seed", "n", "frequency_penalty",
     "presence_penalty", "response_format", "reasoning_effort",
@@ -118,15 +120,28 @@ def _markdown(prompt: Prompt) -> str:
 
 
 def _prompty(prompt: Prompt) -> str:
+    """Write a file of Prompty 2; :func:`~promptop.prompts.parse` reads those of Prompty 1 too."""
     front: dict[str, Any] = {"name": prompt.name or "prompt"}
     if prompt.description:
         front["description"] = prompt.description
-    configuration = {"type": "openai", "name": prompt.model or DEFAULT_MODEL}
-    front["model"] = {"api": "chat", "configuration": configuration}
-    if prompt.parameters:
-        front["model"]["parameters"] = dict(prompt.parameters)
-    if prompt.sample:
-        front["sample"] = dict(prompt.sample)
+    front["model"] = {"id": prompt.model or DEFAULT_MODEL, "provider": "openai", "apiType": "chat"}
+    options: dict[str, Any] = {}
+    for name, value in prompt.parameters.items():
+        if name == "stop":
+            options["stopSequences"] = [value] if isinstance(value, str) else value
+        elif name in PROMPTY_OPTIONS:
+            options[PROMPTY_OPTIONS[name]] = value
+        else:
+            options.setdefault("additionalProperties", {})[name] = value
+    if options:
+        front["model"]["options"] = options
+    if prompt.variables or prompt.sample:
+        names = dict.fromkeys([*prompt.variables, *prompt.sample])
+        front["inputs"] = [
+            {"name": name, "kind": "string", **({"default": prompt.sample[name]} if name in prompt.sample else {})}
+            for name in names
+        ]
+    front["template"] = {"format": {"kind": "jinja2"}, "parser": {"kind": "prompty"}}
     roles = "\n\n".join(
         f"{message.role}:\n" + compose([message]).removeprefix(f"{message.role}:\n").rstrip("\n")
         for message in prompt.messages
@@ -163,11 +178,24 @@ def _python(prompt: Prompt) -> str:
 
 
 def _promptfoo(prompt: Prompt) -> str:
-    messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
+    """Write a configuration of promptfoo, which renders texts by Nunjucks: dots in names are members of objects."""
+    messages = [
+        # Statements and comments of Nunjucks that stand in the text are text.
+        {"role": message.role, "content": re.sub(r"\{(?=[%#])", '{{ "{" }}', message.content)}
+        for message in prompt.messages
+    ]
     provider: dict[str, Any] = {"id": f"openai:chat:{prompt.model or DEFAULT_MODEL}"}
     if prompt.parameters:
         provider["config"] = dict(prompt.parameters)
-    tests: dict[str, Any] = {"vars": dict(prompt.sample)} if prompt.sample else {}
+    variables: dict[str, Any] = {}
+    for name, value in prompt.sample.items():
+        *path, last = name.split(".")
+        place = variables
+        for step in path:
+            inner = place.get(step)
+            place[step] = place = inner if isinstance(inner, dict) else {}
+        place[last] = value
+    tests: dict[str, Any] = {"vars": variables} if variables else {}
     return _yaml(
         {
             "description": prompt.name or "exported by promptop",
@@ -179,15 +207,27 @@ def _promptfoo(prompt: Prompt) -> str:
 
 
 def _llm(prompt: Prompt) -> str:
-    """Write a template of the llm command: one system and one prompt text, variables as ``$name``."""
+    """Write a template of the llm command: one system and one prompt text, variables as ``$name``.
+
+    Its variables are those of Python's ``string.Template``: ASCII names alone. Others are numbered: ``$var1`` …
+    """
     unsupported = [message.role for message in prompt.messages if message.role not in ("system", "developer", "user")]
     users = [message for message in prompt.messages if message.role == "user"]
     if unsupported or len(users) > 1:
         what = f"a message of the role {unsupported[0]}" if unsupported else "several user messages"
         raise PromptopError(f"An llm template cannot hold {what}.", "Export it as json, prompty or python.")
 
+    plain = {name for name in prompt.variables if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII)}
+    free = (name for number in itertools.count(1) if (name := f"var{number}") not in plain)
+    names = {name: name if name in plain else next(free) for name in prompt.variables}
+
+    def variable(found: re.Match[str]) -> str:
+        name, behind = names[found["name"]], found["behind"]
+        # Braces where a letter follows; without them llm can say which variable is missing.
+        return f"${{{name}}}{behind}" if behind else f"${name}"
+
     def variables(text: str) -> str:
-        return re.sub(r"\{\{\s*([^\W\d]\w*)\s*\}\}", r"$\1", text.replace("$", "$$"))
+        return _NAMED.sub(variable, text.replace("$", "$$"))
 
     systems = [message.content for message in prompt.messages if message.role in ("system", "developer")]
     template: dict[str, Any] = {"model": prompt.model or DEFAULT_MODEL}
@@ -198,7 +238,7 @@ def _llm(prompt: Prompt) -> str:
     if prompt.parameters:
         template["options"] = dict(prompt.parameters)
     if prompt.sample:
-        template["defaults"] = dict(prompt.sample)
+        template["defaults"] = {names.get(name, name): value for name, value in prompt.sample.items()}
     return _yaml(template)
 
 
