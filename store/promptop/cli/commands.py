@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("promptop.cli.compare", "send a prompt to several models and compare"),
     "prove": ("promptop.cli.prove", "whether a trimmed prompt gets the same answers, with its receipt"),
     "bench": ("promptop.cli.bench", "measure a prompt under load; baselines, objectives, gates"),
+    "claims": ("promptop.cli.claims", "test what is said to change latency, on this endpoint"),
     "probe": ("promptop.cli.probe", "rank endpoints by connect, TLS and first byte"),
     "batch": ("promptop.cli.batch", "send many prompts: limited, cached, resumable, under a cap"),
     "embed": ("promptop.cli.embed", "embed the lines of a file in as few requests as possible"),

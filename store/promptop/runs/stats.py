@@ -153,8 +153,13 @@ class Difference:
         }
 
 
-def difference(baseline: Sequence[RunResult], other: Sequence[RunResult], metric: Metric) -> Difference | None:
-    """Compare the medians of a figure; None where either side has no value."""
+def difference(
+    baseline: Sequence[RunResult], other: Sequence[RunResult], metric: Metric, confidence: float = 0.95
+) -> Difference | None:
+    """Compare the medians of a figure; None where either side has no value.
+
+    Where several differences are judged at once, ``confidence`` is raised, or one in twenty would be chance.
+    """
     left, right = values_of(baseline, metric), values_of(other, metric)
     before, after = summarise(left), summarise(right)
     if before is None or after is None:
@@ -163,5 +168,6 @@ def difference(baseline: Sequence[RunResult], other: Sequence[RunResult], metric
     if min(len(left), len(right)) >= FEWEST:
         rng = random.Random(len(left) * 1000 + len(right))
         gaps = sorted(b - a for a, b in zip(_medians(left, rng), _medians(right, rng), strict=True))
-        interval = (quantile(gaps, 0.025), quantile(gaps, 0.975))
+        beyond = (1 - confidence) / 2
+        interval = (quantile(gaps, beyond), quantile(gaps, 1 - beyond))
     return Difference(metric, before, after, after.p50 - before.p50, interval)

@@ -47,11 +47,12 @@ class BenchPage(MeasurePage[bool]):
     an open loop latency counts from when a call was due. The first calls of each step are warm-ups and are dropped.
 
     With the results below in focus: `n` looks at the next model or step, `f` at the next figure, `s` keeps the result
-    as the baseline that is named. The calls run in a process of their own.
+    as the baseline that is named, `l` opens the claim lab. The calls run in a process of their own.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "next_phase", "Next", id="bench.next", tooltip="Look at the next model or step"),
         Binding("f", "next_figure", "Figure", id="bench.figure", tooltip="Look at the next figure's distribution"),
+        Binding("l", "lab", "Claim lab", id="bench.lab", tooltip="Test what is said to change latency"),
         Binding("s", "save", "Save", id="bench.save", tooltip="Keep the result as the baseline of that name"),
     ]
     TITLE_TEXT = "benchmark"
@@ -244,6 +245,13 @@ class BenchPage(MeasurePage[bool]):
         self._figure = names[(names.index(self._figure) + 1) % len(names)]
         if self._phases and not self.running:
             self._show()
+
+    def action_lab(self) -> None:
+        """Open the claim lab over this page, for the first of its models."""
+        from promptop_tui.playground.lab import ClaimsPage
+
+        if not self.running:
+            self.app.push_screen(ClaimsPage(self.shared, self._requests[0]))
 
     def action_save(self) -> None:
         """Keep the result under the name in the field."""
