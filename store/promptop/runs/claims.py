@@ -16,7 +16,7 @@ from promptop import figures
 from promptop.errors import UsageError
 from promptop.runs.request import RunRequest, show_stops
 from promptop.runs.result import RunResult
-from promptop.runs.stats import FEWEST, METRICS, Difference, Metric, difference, quantile, values_of
+from promptop.runs.stats import FEWEST, INPUT, METRICS, Difference, Metric, difference, quantile, values_of
 from promptop.runs.trial import MOST_REPEATS, Arm, Trial
 from promptop.safe import clean_line
 
@@ -31,8 +31,13 @@ LONGER = 2000
 STOPS = ("\n", "。", ". ")
 ALPHA = 0.05
 _KNOWN = {metric.key: metric for metric in METRICS}
-INPUT = Metric("input_tokens", "input", lambda r: r.usage.input_tokens, figures.count, True, "fewer", "more")
-SEEN = Metric("seen_s", "first text", lambda r: r.ttft_s or r.total_s, figures.seconds, True, "earlier", "later")
+
+
+def _seen(result: RunResult) -> float | None:
+    return result.ttft_s if result.ttft_s is not None else result.total_s
+
+
+SEEN = Metric("seen_s", "first text", _seen, figures.seconds, True, "earlier", "later")
 """When something can be read: the first token of a stream, else the whole answer."""
 
 

@@ -18,7 +18,7 @@ from promptop.runs.checks import Check
 from promptop.runs.likeness import likeness
 from promptop.runs.request import RunRequest
 from promptop.runs.result import RunResult
-from promptop.runs.stats import FEWEST, METRICS, Metric, difference, summarise, values_of
+from promptop.runs.stats import FEWEST, INPUT, METRICS, Metric, difference, summarise, values_of
 from promptop.runs.trial import MOST_REPEATS, Arm, Trial
 
 APP = "promptop prove"
@@ -29,7 +29,6 @@ MARGIN = 0.1
 """ROUGE-L that answers may be less alike and still count as held."""
 LEVEL = 0.05
 """A check that passes less often is *worse* below this probability of chance (Fisher's exact test, one-sided)."""
-INPUT = Metric("input_tokens", "input", lambda r: r.usage.input_tokens, figures.count, True, "fewer", "more")
 _BY_KEY = {metric.key: metric for metric in (INPUT, *METRICS)}
 
 

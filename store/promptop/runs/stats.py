@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from promptop import figures
 from promptop.runs.result import RunResult
@@ -41,13 +42,16 @@ class Metric:
     more: str
 
 
+# Getters and not lambdas: a comparison that was made in another process comes over as a pickle.
 METRICS: tuple[Metric, ...] = (
-    Metric("ttft_s", "TTFT", lambda r: r.ttft_s, figures.seconds, True, "faster", "slower"),
-    Metric("total_s", "total", lambda r: r.total_s, figures.seconds, True, "faster", "slower"),
-    Metric("output_tps", "tok/s", lambda r: r.output_tps, figures.rate, False, "slower", "faster"),
-    Metric("output_tokens", "output", lambda r: r.usage.output_tokens, figures.count, True, "shorter", "longer"),
-    Metric("cost_usd", "cost", lambda r: r.cost_usd, figures.usd, True, "cheaper", "dearer"),
+    Metric("ttft_s", "TTFT", attrgetter("ttft_s"), figures.seconds, True, "faster", "slower"),
+    Metric("total_s", "total", attrgetter("total_s"), figures.seconds, True, "faster", "slower"),
+    Metric("output_tps", "tok/s", attrgetter("output_tps"), figures.rate, False, "slower", "faster"),
+    Metric("output_tokens", "output", attrgetter("usage.output_tokens"), figures.count, True, "shorter", "longer"),
+    Metric("cost_usd", "cost", attrgetter("cost_usd"), figures.usd, True, "cheaper", "dearer"),
 )
+INPUT = Metric("input_tokens", "input", attrgetter("usage.input_tokens"), figures.count, True, "fewer", "more")
+"""Not among :data:`METRICS`: the same prompt has the same tokens each time. For prompts that are held against others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from promptop_tui import theme
 from promptop_tui.context import AppContext
 from promptop_tui.playground import measuring
 from promptop_tui.playground.benching import BenchPage
+from promptop_tui.playground.lab import ClaimsPage
 from promptop_tui.playground.measuring import MeasurePage
 from promptop_tui.playground.proving import ProofPage
 from promptop_tui.widgets.chart import Chart
@@ -167,3 +168,22 @@ async def test_a_load_that_cannot_be_meant_is_told(context: Callable[..., AppCon
         for load, said in (("quick", "2/s,5/s (Poisson)"), ("log 1h app:web x10", "0 calls of other programs")):
             app.fill(load=load)
             await until(pilot, lambda said=said: said in app.text("#measure-state"))  # type: ignore[misc]
+
+
+async def test_the_claim_lab_is_priced_and_shows_what_it_found(context: Callable[..., AppContext]) -> None:
+    shared = context()
+    message = [{"role": "user", "content": "解释缓存。"}]
+    asked = RunRequest(profile=shared.settings.active_profile(), model="gpt-4o-mini", messages=message, max_tokens=5)
+    app = Alone(ClaimsPage(shared, asked))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "110 calls, at most" in app.text("#measure-state"))
+        app.fill(claims="stop, http2", rounds="5")
+        await until(pilot, lambda: "18 calls, at most" in app.text("#measure-state"))
+        await pilot.press("f5")
+        await until(pilot, lambda: app.text("#measure-state").startswith("done"))
+        await pilot.pause()
+        said = app.text("#claims-text")
+        assert "Does HTTP/2 change latency? not testable here" in said
+        assert "differences are judged at once" in said
+        await pilot.press("escape")
+    assert app.results == [True]
