@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import comb
 
-from promptop import figures
 from promptop.errors import UsageError
 from promptop.prompts import proof
 from promptop.prompts.proof import CHANGED, PROVEN, UNDECIDED, WORSE, CheckCount, Likeness, ModelProof, Proof, Shift

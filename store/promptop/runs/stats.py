@@ -51,7 +51,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("cost_usd", "cost", attrgetter("cost_usd"), figures.usd, True, "cheaper", "dearer"),
 )
 INPUT = Metric("input_tokens", "input", attrgetter("usage.input_tokens"), figures.count, True, "fewer", "more")
-"""Not among :data:`METRICS`: the same prompt has the same tokens each time. For prompts that are held against others."""
+"""Not among :data:`METRICS`, since the same prompt has the same tokens each time: for prompts held against others."""
 
 
 @dataclass(frozen=True, slots=True)
