@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from promptop.log.row import Row
 from promptop.runs.result import Attempt, RunError, RunResult, State, Usage
+from promptop.runs.stages import Stages
 
 _TIMES = ("ttfb_s", "ttft_s", "ttfo_s", "duration_s", "total_s", "gap_max_s", "stalls", "connect_s", "tls_s")
 _TEXTS = ("text", "reasoning", "tool_calls", "changes")
@@ -51,6 +52,29 @@ def read_result(shape: Mapping[str, Any]) -> RunResult:
         attempts=tuple(Attempt(number + 1, None) for number in range(int(shape.get("attempts") or 0))),
         changes=tuple(shape.get("changes") or ()),
         response_id=shape.get("response_id"),
-        row=Row(cache_level=level, saved_usd=shape.get("saved_usd")) if level else None,
+        queue_s=shape.get("queue_s"),
+        stages=Stages(
+            shape.get("pool_s"),
+            shape.get("dns_s"),
+            shape.get("sent_s"),
+            shape.get("http_version") or "",
+            (shape.get("bytes") or {}).get("sent_wire"),
+        ),
+        place=str(shape.get("place") or ""),
+        row=_row(shape, level),
         **times,
+    )
+
+
+def _row(shape: Mapping[str, Any], level: Any) -> Row | None:
+    """Return as much of the log's row as the shape holds; None where it holds nothing of it."""
+    sizes = shape.get("bytes") or {}
+    if not level and not any(sizes.values()):
+        return None
+    return Row(
+        cache_level=level,
+        saved_usd=shape.get("saved_usd"),
+        bytes_sent=sizes.get("sent"),
+        bytes_received=sizes.get("received_wire"),
+        bytes_decoded=sizes.get("received"),
     )

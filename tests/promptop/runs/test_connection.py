@@ -24,6 +24,7 @@ from promptop.log import StoredRow
 from promptop.runs import Endpoints, RunRequest, run
 from promptop.runs.connection import Connection, LookUp
 from promptop.runs.stages import Stages, current
+from promptop.runs.stored import figures_of, read_result
 from promptop.runs.waterfall import sizes as size_lines
 from promptop.runs.waterfall import waterfall
 from promptop.settings import Profile
@@ -107,6 +108,9 @@ async def test_a_request_is_compressed_only_where_its_profile_says_so(
     assert json.loads(endpoint.requests[-2].body)["messages"][0]["content"] == long
     sizes = packed.sizes()
     assert sizes["sent"] == plain.sizes()["sent"] == plain.sizes()["sent_wire"]
+    kept = read_result(figures_of(packed))  # as history keeps it
+    assert (kept.sizes(), kept.place, kept.stages.pool_s) == (sizes, packed.place, packed.stages.pool_s)
+    assert size_lines(kept) == size_lines(packed)
     assert sizes["sent"] and sizes["sent_wire"] and sizes["sent_wire"] < sizes["sent"] / 10
     assert f"{sizes['sent_wire']} on the wire (gzip" in size_lines(packed)[1].replace(",", "")
     assert "on the wire" not in size_lines(plain)[1]
