@@ -11,6 +11,8 @@ from promptop.demo.events import BadRequestError
 from promptop.demo.profiles import ModelProfile
 
 _MOST_STOPS = 4
+_UNSAMPLED = ("claude-opus-4-7", "claude-opus-5", "claude-sonnet-5", "claude-haiku-5")
+"""Models of Anthropic that take no sampling parameters."""
 
 
 def chat(body: Mapping[str, Any], profile: ModelProfile) -> Question:
@@ -79,6 +81,10 @@ def anthropic(body: Mapping[str, Any]) -> Question:
         raise BadRequestError("messages: Field required", "messages")
     if (limit := _whole(body, "max_tokens")) is None:
         raise BadRequestError("max_tokens: Field required", "max_tokens")
+    if str(body["model"]).startswith(_UNSAMPLED):
+        for name in ("temperature", "top_p", "top_k"):
+            if name in body:
+                raise BadRequestError(f"`{name}` is deprecated for this model.", name)
     system = [Message("system", _text(body["system"]))] if body.get("system") else []
     choice = _table(body.get("tool_choice"))
     kind = str(choice.get("type", "auto"))

@@ -141,6 +141,15 @@ _TAKES: tuple[tuple[re.Pattern[str], dict[str, bool]], ...] = tuple(
         (r"^gpt-5(?:$|-)", _REASONING),
         # From 5.1 on sampling parameters are taken at reasoning effort "none" only: unknown until the effort is known.
         (r"^gpt-(?:5\.|[6-9])", {"max_tokens": False, "max_completion_tokens": True, "reasoning_effort": True}),
+        # From Opus 4.7 on sampling is not to be set: "`temperature` is deprecated for this model".
+        (
+            r"claude-(?:opus-4[-.][7-9]|[a-z]+-[5-9])(?:$|\D)",
+            {
+                **dict.fromkeys(("max_tokens", "stop", "stream_options"), True),
+                **dict.fromkeys(("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty"), False),
+                **dict.fromkeys(("logprobs", "logit_bias"), False),
+            },
+        ),
         (
             r"claude",
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from promptop.demo import SimulatedEndpoint
 from promptop.log import StoredRow, Writer
 from promptop.runs import Delta, Endpoints, Progress, RunRequest, run
 from promptop.runs.answer import Answer, StreamFailedError
-from promptop.runs.body import body_of, find_model
+from promptop.runs.body import body_of, find_model, repair
 from promptop.runs.dialects import dialect_of, refusal
 from promptop.runs.dialects import messages as anthropic
 from promptop.runs.endpoints import Learned, base_url_of
@@ -132,6 +133,35 @@ def test_effort_becomes_thinking_as_the_model_takes_it(
     assert bool(changes) == bool(said)
 
 
+@pytest.mark.parametrize(
+    ("words", "gone"),
+    [
+        ("`temperature` is deprecated for this model.", "temperature"),
+        ("`temperature` and `top_p` cannot both be specified for this model. Please use only one.", "temperature"),
+        ("`temperature` may only be set to 1 when thinking is enabled.", "temperature"),
+        ("stop_sequences: Extra inputs are not permitted", "stop_sequences"),
+        ("max_tokens: 999999 > 64000, which is the maximum allowed number of output tokens", None),
+        ("messages: text content blocks must be non-empty", None),
+    ],
+)
+def test_anthropics_words_for_what_it_does_not_take(words: str, gone: str | None) -> None:
+    error = SimpleNamespace(
+        body={"type": "invalid_request_error", "message": words}, param=None, code=None, message=words
+    )
+    request = RunRequest(
+        profile=Profile(api="anthropic"),
+        model="claude-opus-4-1",
+        messages=TALK,
+        temperature=0.5,
+        top_p=0.5,
+        stop=("E",),
+    )
+    learned = Learned()
+    sent, _ = body_of(request, find_model(request), learned)
+    assert repair(sent, error, learned, request) == (gone is not None)
+    assert list(learned.dropped) == ([gone] if gone else [])
+
+
 def test_why_a_parameter_is_not_taken() -> None:
     chat, responses, native = (Profile(api=api) for api in ("chat", "responses", "anthropic"))
     assert "Responses" in refusal(responses, "gpt-4o", "stop")
@@ -180,6 +210,18 @@ async def test_a_call_brings_text_figures_and_a_row(
     assert first is not None and sent is not None and result.ttft_s is not None
     assert sent + result.ttft_s >= first
     assert result.response_id
+
+
+async def test_what_a_model_takes_is_left_out_beforehand_or_once_it_was_refused(
+    endpoints: Endpoints, endpoint: SimulatedEndpoint
+) -> None:
+    known = await run(native_ask(endpoint, "anthropic", "claude-sonnet-5-5", max_tokens=3, temperature=0.5), endpoints)
+    assert (known.state, len(known.attempts)) == ("done", 1)
+    assert known.changes == ("temperature not sent: claude-sonnet-5-5 does not take it",)
+    # The catalogue does not know this name; the endpoint does, and its words are Anthropic's.
+    asked = native_ask(endpoint, "anthropic", "sim-fault-400;param=top_k", max_tokens=3, extra={"top_k": 5})
+    learnt = await run(asked, endpoints)
+    assert [attempt.error.status if attempt.error else None for attempt in learnt.attempts] == [400, None]
 
 
 async def test_the_key_goes_into_anthropics_header(
@@ -246,7 +288,7 @@ async def test_a_refused_field_is_repaired_and_what_is_cut_is_no_success(
     assert cut.usage.source == "estimated" or api == "anthropic"
 
 
-@pytest.mark.parametrize(("api", "model"), [("responses", "gpt-4o-mini"), ("anthropic", "claude-sonnet-5-5")])
+@pytest.mark.parametrize(("api", "model"), [("responses", "gpt-4o-mini"), ("anthropic", "claude-haiku-4-5")])
 async def test_an_answer_comes_from_the_cache_as_it_came_from_the_model(
     endpoint: SimulatedEndpoint, log: Writer, api: str, model: str
 ) -> None:

@@ -32,7 +32,7 @@ BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh":
 """Tokens for thinking by effort, for models that take a budget."""
 _LEAST_BUDGET = 1024
 # From 4.6 on the model budgets its thinking itself, by effort; from Opus 4.7 on a budget is refused.
-_BUDGETED = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-(?:3|4(?:$|-[0-5](?:$|\D)|-20|@)))")
+_BUDGETED = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-(?:3|4(?:$|[-.][0-5](?:$|\D)|-20|@)))")
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
 
 
