@@ -15,6 +15,7 @@ from textual.widgets.selection_list import Selection
 from promptop import models
 from promptop.errors import PromptopError
 from promptop.runs.conversation import OLDER, Older
+from promptop.runs.dialects import MODEL_REFUSES, refusal
 from promptop.runs.judging import check_lines
 from promptop.runs.matrix import read_format, read_overrides, read_tools
 from promptop.runs.request import show_stops
@@ -259,7 +260,6 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         """Mark fields that cannot be read, and those that a chosen model does not take."""
         said: list[str] = []
         targets = self.targets()
-        known = [(target, models.find(target.model, target.profile.provider or None)) for target in targets]
         run_fields = {field.name for field in _RUN_FIELDS}
         for field in self.query(ParameterInput):
             name = field.field.name
@@ -270,14 +270,15 @@ class ParameterColumn(VerticalScroll, can_focus=False):
                 field.add_class("-bad")
                 said.append(str(error).replace("\n ", ""))
                 continue
-            refusing = [
-                target.model
-                for target, model in known
-                if name not in {"max_tokens", *run_fields} and model is not None and model.takes(name) is False
-            ]
-            self.query_one(f"#row-{name}").set_class(bool(refusing) and len(refusing) == len(targets), "-refused")
-            if refusing and value is not None:
-                said.append(f"{name}: not for {', '.join(map(clean_line, refusing))}")
+            refusing = {} if name in run_fields else _refusing(targets, name)
+            refused = bool(refusing) and sum(map(len, refusing.values())) == len(targets)
+            self.query_one(f"#row-{name}").set_class(refused, "-refused")
+            field.placeholder = "not taken" if refused else field.field.empty
+            reasons = [f"{', '.join(specs)}: {why}" for why, specs in refusing.items()]
+            field.tooltip = "\n".join([field.field.tooltip, *reasons])
+            for why, specs in refusing.items() if value is not None else ():
+                because = "" if why == MODEL_REFUSES else f" ({why})"
+                said.append(f"{name}: not for {', '.join(specs)}{because}")
         said += self._judged_cache()
         if not targets:
             said.append("Choose a model.")
@@ -294,3 +295,12 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             return ["cache: not with repeats, which are measured"]
         sampled = read["temperature"].strip("0.") != "" or not read["temperature"]
         return ["cache: only at temperature 0"] if sampled and not self._settings.cache.any_temperature else []
+
+
+def _refusing(targets: list[Target], name: str) -> dict[str, list[str]]:
+    """Return why a parameter is not taken → the models that do not take it, as they are written in the list."""
+    found: dict[str, list[str]] = {}
+    for target in targets:
+        if why := refusal(target.profile, target.model, name):
+            found.setdefault(why, []).append(clean_line(target.spec))
+    return found

@@ -79,6 +79,9 @@ DIALECTS: Mapping[str, Dialect] = {
 }
 
 
+MODEL_REFUSES = "the model does not take it"
+
+
 def dialect_of(profile: Profile) -> Dialect:
     """Return the API of a profile."""
     return DIALECTS[profile.api]
@@ -100,5 +103,5 @@ def refusal(profile: Profile, model: str, parameter: str) -> str:
         return ""  # the table speaks of OpenAI's field; here it becomes thinking
     known = models.find(model, profile.provider or None)
     if known is not None and known.takes(parameter) is False:
-        return "the model does not take it"
+        return MODEL_REFUSES
     return ""
