@@ -6,7 +6,6 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
 from pathlib import Path
 
 from promptop.alerts import Alert, Check, judge, parse_check, rules_of
@@ -15,7 +14,7 @@ from promptop.cli.options import log_files, settings_of
 from promptop.cli.reporting import Report
 from promptop.errors import PromptopError, UsageError
 from promptop.log import LogReader, Stats, parse_filter
-from promptop.log.moments import moment_ms
+from promptop.log.moments import local_days, moment_ms
 
 _BY = ("model", "app", "prompt", "provider", "host", "place", "operation", "error", "cache", "day")
 _FORMATS: dict[str, Callable[[Report], str]] = {
@@ -27,7 +26,6 @@ _FORMATS: dict[str, Callable[[Report], str]] = {
 }
 _NEWEST = 100
 _DAY_MS = 86_400_000
-_MAX_DAYS = 3_700
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -138,9 +136,8 @@ def read(log: LogReader, since_ms: int, until_ms: int, *, by: str, where: str = 
     simulated = any(row.simulated for row in log.latest(_NEWEST))
     if by == "day":
         total = log.window(since_ms, until_ms, by=(), where=chosen).total
-        days = [
-            (name, log.window(start, end, by=(), where=chosen).total) for name, start, end in _days(since_ms, until_ms)
-        ]
+        spans = local_days(since_ms, until_ms)
+        days = [(name, log.window(start, end, by=(), where=chosen).total) for name, start, end in spans]
         groups = [(name, stats) for name, stats in days if stats.n]
     else:
         window = log.window(since_ms, until_ms, by=(by,), where=chosen)
@@ -152,21 +149,6 @@ def read(log: LogReader, since_ms: int, until_ms: int, *, by: str, where: str = 
                 rest.merge(stats)
             groups = [*groups[:top], (f"(other {len(groups) - top})", rest)]
     return Report(since_ms, until_ms, total, tuple(groups), by, where.strip(), simulated)
-
-
-def _days(since_ms: int, until_ms: int) -> list[tuple[str, int, int]]:
-    """Return the local days of a window as (date, start, end), the first and the last cut to the window."""
-    day = datetime.fromtimestamp(since_ms / 1000).replace(hour=0, minute=0, second=0, microsecond=0)
-    out: list[tuple[str, int, int]] = []
-    while (start := round(day.timestamp() * 1000)) < until_ms:
-        if len(out) >= _MAX_DAYS:
-            raise UsageError("The window has more than ten years of days.", "Choose a later --since, or another --by.")
-        # By the calendar: days with a change of the clocks have 23 or 25 hours.
-        following = day + timedelta(days=1)
-        end = round(following.timestamp() * 1000)
-        out.append((f"{day:%Y-%m-%d}", max(start, since_ms), min(end, until_ms)))
-        day = following
-    return out
 
 
 def _judge(report: Report, checks: list[Check]) -> int:

@@ -7,7 +7,7 @@ quarters of an hour at both ends and the rows of less than a minute.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,13 @@ class RollupView:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._names: dict[int, tuple[str, str, str]] = {}
+        self._trace: Callable[[str], object] | None = None
+
+    def trace(self, tell: Callable[[str], object] | None) -> None:
+        """Tell each statement that is run, or no longer."""
+        self._trace = tell
+        if self._connection is not None:
+            self._connection.set_trace_callback(tell)
 
     def close(self) -> None:
         """Close the file."""
@@ -117,6 +124,8 @@ class RollupView:
             self._identity = found
         if self._connection is None and found is not None:
             self._connection = files.connect_for_reading(self._path)
+            if self._trace is not None:
+                self._connection.set_trace_callback(self._trace)
         connection = self._connection
         if connection is None or connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
             yield None

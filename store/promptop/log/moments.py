@@ -26,3 +26,24 @@ def moment_ms(text: str, now_ms: int) -> int:
         return round(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
     except (ValueError, OverflowError, OSError):
         raise UsageError(f"{text!r} is no moment.", "Write 24h, 7d, today, 2026-11-21 or 2026-11-21T09:30.") from None
+
+
+_MAX_DAYS = 3_700
+
+
+def local_days(since_ms: int, until_ms: int) -> list[tuple[str, int, int]]:
+    """Return the local days of a window as (date, start, end), the first and the last cut to the window.
+
+    Raises :class:`UsageError` for more than ten years.
+    """
+    day = datetime.fromtimestamp(since_ms / 1000).replace(hour=0, minute=0, second=0, microsecond=0)
+    out: list[tuple[str, int, int]] = []
+    while (start := round(day.timestamp() * 1000)) < until_ms:
+        if len(out) >= _MAX_DAYS:
+            raise UsageError("The window has more than ten years of days.", "Choose a later --since, or another --by.")
+        # By the calendar: days with a change of the clocks have 23 or 25 hours.
+        following = day + timedelta(days=1)
+        end = round(following.timestamp() * 1000)
+        out.append((f"{day:%Y-%m-%d}", max(start, since_ms), min(end, until_ms)))
+        day = following
+    return out

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import merge
 from itertools import islice
 from pathlib import Path
@@ -54,6 +54,12 @@ class LogReader:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def trace(self, tell: Callable[[str], object] | None) -> None:
+        """Tell each SQL statement that is run from now on, with its values; None ends that."""
+        with self._lock:
+            for source in self._sources:
+                source.trace(tell)
 
     def changed(self) -> bool:
         """Tell whether any log may hold something new since this was asked last (about 10 µs each)."""

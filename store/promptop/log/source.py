@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,14 @@ class Source:
         self._data_version = -1
         self._columns = ""
         self._rollups = RollupView(path)
+        self._trace: Callable[[str], object] | None = None
+
+    def trace(self, tell: Callable[[str], object] | None) -> None:
+        """Tell each statement that is run, on the rows and on the rollups, or no longer."""
+        self._trace = tell
+        self._rollups.trace(tell)
+        if self._connection is not None:
+            self._connection.set_trace_callback(tell)
 
     def open(self) -> None:
         """Open the log if there is one with a table; raise PromptopError if it cannot be read."""
@@ -72,6 +80,8 @@ class Source:
                 raise
             self._columns = ", ".join(name if name in present else f"NULL AS {name}" for name in COLUMNS)
             self._connection = connection
+            if self._trace is not None:
+                connection.set_trace_callback(self._trace)
 
     def close(self) -> None:
         if self._connection is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import SelectionList
 
-from promptop.log import LogReader, Stats, StoredRow, Writer
+from promptop.log import LogReader, Sketch, Stats, StoredRow, Writer
 from promptop.log.items import Finished
 from promptop_tui.messages import OpenInEditor
 from promptop_tui.monitor.breakdown import (
@@ -21,12 +21,15 @@ from promptop_tui.monitor.breakdown import (
     cells_of,
     filter_for,
     repeats_of,
+    shape_of,
     stable_of,
 )
 from promptop_tui.monitor.detail import DetailScreen
+from promptop_tui.monitor.errands import break_down
 from promptop_tui.monitor.money import MoneyScreen
+from promptop_tui.monitor.snapshot import SPANS, Query
 
-from .conftest import Host, row, screen_text, until, write
+from .conftest import NOW, Host, row, screen_text, until, write
 
 
 def test_repeats_are_calls_after_the_first_of_each_prompt() -> None:
@@ -60,7 +63,28 @@ def test_orders_and_cells() -> None:
     assert cells_of(busy, found.total)[-2:] == ("25 %", "–")
 
 
-@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_latencies_have_a_shape() -> None:
+    assert shape_of(Sketch()) == ""
+    assert shape_of(Sketch([0.01, 0.15, 1.2, 1.4, 500.0])) == "█  █    ▅"
+
+
+def test_days_are_local_newest_first_and_can_be_filtered_by(log_path: Path) -> None:
+    write(log_path, [row(200_000), row(100_000), row(90_000), row(5)])
+    query = Query(SPANS["7d"])
+    with LogReader(log_path) as log:
+        found = break_down(log, query, "day", int(NOW * 1000))
+        days = found.sorted_by("spend")
+        assert [(group.name, group.stats.n) for group in days] == [
+            ("2026-11-18", 1),
+            ("2026-11-17", 2),
+            ("2026-11-16", 1),
+        ]
+        assert found.sorted_by("calls")[0].name == "2026-11-17"
+        for group in days:
+            assert len(log.latest(9, where=filter_for("day", group.name))) == group.stats.n
+
+
+@pytest.mark.parametrize("dimension", [name for name in DIMENSIONS if name != "day"])
 def test_a_group_can_be_filtered_by(log_path: Path, dimension: str) -> None:
     evil = 'a "b" c:d, e*'
     tags = json.dumps({"env": 'pr"od', "n": 3})

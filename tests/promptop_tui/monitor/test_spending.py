@@ -19,8 +19,12 @@ def test_money_is_read_again_when_many_rows_came(log_path: Path) -> None:
     with running(log_path) as here:
         assert (found := here.must()).spend is not None
         assert found.spend.today.n == 1
+        write(log_path, (row(1) for _ in range(3)))
+        wait_until(lambda: (found := here.ask()) is not None and found.window is not None and found.window.total.n == 4)
+        here.reader._next_spend = 0.0  # what came is owed, although nothing more comes
+        wait_until(lambda: (found := here.ask()) is not None and found.spend is not None and found.spend.today.n == 4)
         here.reader._spend_rests = 0.0
-        write(log_path, (row(1) for _ in range(600)))
+        write(log_path, (row(1) for _ in range(597)))
         wait_until(lambda: (found := here.ask()) is not None and found.spend is not None and found.spend.today.n == 601)
 
 

@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from promptop import figures
 from promptop.safe import clean_line
 from promptop_tui.monitor.prefixes import characters_of, prefixes_of
-from promptop_tui.widgets.table import Cell, Column
+from promptop_tui.widgets.sparkline import spark
+from promptop_tui.widgets.table import Cell, Column, Tone
 
 if TYPE_CHECKING:
-    from promptop.log import Stats, StoredRow
+    from promptop.log import Sketch, Stats, StoredRow
 
-DIMENSIONS = ("model", "app", "prompt", "tags", "provider", "host", "hash")
-"""Dimensions of the log's windows that spend is shown by."""
+DIMENSIONS = ("model", "app", "prompt", "tags", "provider", "host", "hash", "day")
+"""What spend is shown by: dimensions of the log's windows, and the local day."""
 NONE = "(none)"
 
 COLUMNS: tuple[Column, ...] = (
-    Column("group", "", 16, grows=True),
+    Column("group", "", 16, most=44),
     Column("share", "of spend", 13, rank=1),
     Column("cost", "spend", 9, right=True),
     Column("n", "calls", 6, right=True),
     Column("each", "a call", 10, rank=3, right=True),
     Column("input", "in", 6, rank=4, right=True),
     Column("output", "out", 6, rank=5, right=True),
+    Column("size", "tok/call", 8, rank=10, right=True),
+    Column("p50", "p50", 8, rank=11, right=True),
     Column("p95", "p95", 8, rank=2, right=True),
+    Column("spread", "0.1…100 s", 9, rank=12),
     Column("failed", "failed", 7, rank=6, right=True),
     Column("hits", "hits", 6, rank=7, right=True),
     Column("repeats", "repeats", 7, rank=8, right=True),
     Column("stable", "prefix", 6, rank=9, right=True),
 )
 
+DAYS_FIRST = "spend"
+"""Order in which days come by date: the one at first."""
 SORTS: dict[str, Callable[[Group], float]] = {
     "spend": lambda group: group.stats.cost_usd,
     "calls": lambda group: group.stats.n,
@@ -67,7 +75,9 @@ class Breakdown:
     """Length of the window that the log covers, days."""
 
     def sorted_by(self, key: str) -> tuple[Group, ...]:
-        """Return the groups, largest first."""
+        """Return the groups, largest first; days from the newest on, unless another order is chosen."""
+        if self.dimension == "day" and key == DAYS_FIRST:
+            return tuple(sorted(self.groups, key=lambda group: group.name, reverse=True))
         return tuple(sorted(self.groups, key=lambda group: (-SORTS[key](group), group.name)))
 
 
@@ -95,6 +105,7 @@ _VALUES: dict[str, Callable[[StoredRow], str | None]] = {
     "provider": lambda row: row.provider_name,
     "host": lambda row: row.server_address,
     "hash": lambda row: row.prompt_hash,
+    "day": lambda row: f"{datetime.fromtimestamp((row.started_ms or 0) / 1000):%Y-%m-%d}",
 }
 _MOST = 0.9
 
@@ -124,6 +135,18 @@ def stable_of(rows: Iterable[StoredRow], dimension: str) -> dict[str, float]:
     return out
 
 
+_CELLS = 9
+
+
+def shape_of(latency: Sketch) -> str:
+    """Return how latencies are distributed: nine cells, a third of a decade each, from 0.1 to 100 seconds."""
+    counts = [0.0] * _CELLS
+    for value, count in latency.buckets():
+        place = math.floor((math.log10(max(value, 1e-6)) + 1) * 3)
+        counts[max(0, min(place, _CELLS - 1))] += count
+    return spark([count or None for count in counts], _CELLS) if latency.n else ""
+
+
 def cells_of(group: Group, total: Stats) -> tuple[Cell, ...]:
     """Return the cells of :data:`COLUMNS`."""
     stats = group.stats
@@ -132,6 +155,7 @@ def cells_of(group: Group, total: Stats) -> tuple[Cell, ...]:
     latency = stats.latency
     cost = "n/a" if stats.unpriced and not stats.cost_pico else figures.usd(stats.cost_usd)
     priced = stats.n - stats.unpriced
+    few: Tone = "muted" if latency.n < figures.FEW else ""
     return (
         clean_line(group.name, 60),
         (f"{figures.share(share):>6} {bar}", "accent"),
@@ -140,7 +164,10 @@ def cells_of(group: Group, total: Stats) -> tuple[Cell, ...]:
         figures.usd(stats.cost_usd / priced) if priced else figures.UNKNOWN,
         figures.count(stats.input_tokens),
         figures.count(stats.output_tokens),
-        (figures.seconds(latency.quantile(0.95)), "muted" if latency.n < figures.FEW else ""),
+        figures.count((stats.input_tokens + stats.output_tokens) / stats.n) if stats.n else figures.UNKNOWN,
+        (figures.seconds(latency.quantile(0.5)), few),
+        (figures.seconds(latency.quantile(0.95)), few),
+        (shape_of(latency), few),
         (figures.share(stats.error_rate), "bad" if stats.errors else ""),
         figures.share(stats.hit_ratio),
         figures.share(group.repeats),
@@ -150,6 +177,8 @@ def cells_of(group: Group, total: Stats) -> tuple[Cell, ...]:
 
 def filter_for(dimension: str, name: str) -> str | None:
     """Return the expression that shows a group's requests; None if there is none."""
+    if dimension == "day":
+        return f"time>={name} time<{date.fromisoformat(name) + timedelta(days=1)}"
     if dimension == "tags":
         try:
             tags = json.loads(name)

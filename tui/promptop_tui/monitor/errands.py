@@ -13,7 +13,7 @@ from promptop_tui.monitor.forensics import CHANGES, Finding, common_prefix, find
 from promptop_tui.monitor.snapshot import Query
 
 if TYPE_CHECKING:
-    from promptop.log import Filter, LogReader, StoredRow
+    from promptop.log import Filter, LogReader, Stats, StoredRow
     from promptop.log.bodies import StoredBody
     from promptop_tui.monitor.receipt import Line
 
@@ -81,6 +81,14 @@ class RankedRows:
     done: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An errand that failed."""
+
+    cause: str
+    remedy: str
+
+
 def compiled(text: str) -> Filter | None:
     """Return the filter of an expression; None for an empty one."""
     if not text:
@@ -102,15 +110,24 @@ def break_down(log: LogReader, query: Query, dimension: str, now_ms: int) -> Bre
 
     since, until = query.bounds_ms(now_ms)
     where = compiled(query.filter)
-    window = log.window(since, until, by=(dimension,), where=where)
+    window = log.window(since, until, by=() if dimension == "day" else (dimension,), where=where)
+    groups_found = window.groups if dimension != "day" else _by_day(log, since, until, where)
     repeats: dict[str, float] = {}
-    if dimension != "hash" and window.total.n <= HASHED:
+    if dimension not in ("hash", "day") and window.total.n <= HASHED:
         repeats = repeats_of(log.window(since, until, by=(dimension, "hash"), where=where).groups, JOIN)
     span = log.span()
     covered = min(until, now_ms) - max(since, span[0] if span else since)
     stable = stable_of(log.between(since, until, SAMPLED, where), dimension)
-    groups = tuple(Group(name, stats, repeats.get(name), stable.get(name)) for name, stats in window.groups.items())
+    groups = tuple(Group(name, stats, repeats.get(name), stable.get(name)) for name, stats in groups_found.items())
     return Breakdown(dimension, window.total, groups, max(covered, 60_000) / 86_400_000)
+
+
+def _by_day(log: LogReader, since_ms: int, until_ms: int, where: Filter | None) -> dict[str, Stats]:
+    from promptop.log.moments import local_days
+
+    days = local_days(since_ms, until_ms)
+    found = {name: log.window(start, end, by=(), where=where).total for name, start, end in days}
+    return {name: stats for name, stats in found.items() if stats.n}
 
 
 def find(log: LogReader, query: Query, kind: Literal["bursts", "misses"], now_ms: int, ttl_s: float = 0.0) -> Findings:

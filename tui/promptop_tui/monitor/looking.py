@@ -60,6 +60,7 @@ class Looking(Vertical, can_focus=True):
         Binding("o", "order", "Order", show=False, id="monitor.order", tooltip="by time, total, TTFT, cost, tokens"),
         Binding("O", "turn_round", "Reverse", show=False, id="monitor.reverse", tooltip="smallest first, or largest"),
         Binding("h", "columns", "Columns", show=False, id="monitor.columns", tooltip="choose the columns"),
+        Binding("i", "inspect", "Inspect", show=False, id="monitor.inspect", tooltip="SQL and time of each look"),
         Binding("escape", "back", "Back", show=False, id="monitor.back", tooltip="close filter, reading or zoom"),
         Binding("e", "hand_over('edit')", "Edit", id="monitor.edit", tooltip="open the prompt in the editor"),
         Binding(
@@ -89,6 +90,9 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     bar: reactive[int | None] = reactive(None)
     """Bar that is read on the histogram."""
     zoomed: reactive[bool] = reactive(False, toggle_class="-zoom")
+
+    inspected: reactive[bool] = reactive(False, toggle_class="-inspected")
+    """Whether the drawer is open that says what looks at the log cost."""
 
     def now_ms(self) -> int:
         """Return the wall clock, Unix milliseconds."""
@@ -132,6 +136,10 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     def action_zoom(self) -> None:
         """Give one chart the whole tab, or take it back."""
         self.zoomed = not self.zoomed
+
+    def action_inspect(self) -> None:
+        """Open the drawer that says what looks at the log cost, or close it."""
+        self.inspected = not self.inspected
 
     def action_log_scale(self) -> None:
         """Switch the latency axis between linear and logarithmic."""

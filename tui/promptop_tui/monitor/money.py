@@ -14,7 +14,16 @@ from textual.screen import ModalScreen
 from textual.widgets import Footer, Static
 
 from promptop import figures
-from promptop_tui.monitor.breakdown import COLUMNS, DIMENSIONS, SORTS, Breakdown, Group, cells_of, filter_for
+from promptop_tui.monitor.breakdown import (
+    COLUMNS,
+    DAYS_FIRST,
+    DIMENSIONS,
+    SORTS,
+    Breakdown,
+    Group,
+    cells_of,
+    filter_for,
+)
 from promptop_tui.widgets.table import Cell, VirtualTable
 
 
@@ -98,9 +107,8 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
         unpriced = f" · {figures.count(found.total.unpriced)} unpriced" if found and found.total.unpriced else ""
         label = " SIMULATED ·" if self._simulated else ""
         names = " ".join(f"[{name}]" if name == self.dimension else name for name in DIMENSIONS)
-        self.query_one("#money-title", Static).update(
-            f"{label} {self._period}{total}{unpriced} · largest {self.order} first"
-        )
+        first = "newest" if self.dimension == "day" and self.order == DAYS_FIRST else f"largest {self.order}"
+        self.query_one("#money-title", Static).update(f"{label} {self._period}{total}{unpriced} · {first} first")
         self.query_one("#money-by", Static).update(f" spend by {names}")
 
     def _cells(self, index: int) -> Sequence[Cell]:

@@ -12,7 +12,7 @@ from textual.widgets import Input, Static
 
 from promptop.alerts import Alert
 from promptop.errors import PromptopError
-from promptop.safe import clean_line
+from promptop.safe import clean, clean_line
 from promptop_tui.monitor.errands import RankedRows, RowFound
 from promptop_tui.monitor.handover import message_for
 from promptop_tui.monitor.reader import MonitorReader
@@ -26,7 +26,18 @@ if TYPE_CHECKING:
     from promptop_tui.monitor.bursts import Burst
     from promptop_tui.monitor.forensics import Finding
     from promptop_tui.monitor.money import Choice
-    from promptop_tui.monitor.snapshot import Query
+    from promptop_tui.monitor.snapshot import Query, Snapshot
+
+
+_EMPTY = """\
+No requests in {path} yet.
+
+F3     send one from the playground: it is logged
+F1     what this tab shows
+
+promptop watch -- CMD …            log the calls of a program
+promptop proxy --upstream URL      log the calls of any program, in any language
+promptop demo                      look at simulated traffic"""
 
 
 class Opening(Travelling):
@@ -232,3 +243,19 @@ class Opening(Travelling):
         back = datetime.fromtimestamp(found.reached_ms / 1000)
         reach = "of the whole window" if found.done else f"looked back to {back:%d %b %H:%M} …"
         self.status.order = f"{self._first_are} first, {reach}"
+
+    # What stands in place of figures
+
+    def _show_note(self, snapshot: Snapshot) -> None:
+        problem, empty = snapshot.state == "problem", snapshot.state == "empty"
+        self.set_class(problem or empty, "-note")
+        self.set_class(problem, "-problem")
+        self.call_after_refresh(self._keep_focus)
+        note = self.query_one("#monitor-note", Static)
+        if problem:
+            note.update(clean(f"{snapshot.cause}\n\n→ {snapshot.remedy}"))
+        elif empty:
+            note.update(clean(_EMPTY.format(path=self._shared.log_path)))
+
+    def _keep_focus(self) -> None:
+        raise NotImplementedError

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Literal
@@ -21,36 +21,27 @@ from promptop.log import files
 from promptop.log.stats import Stats
 from promptop_tui.monitor import errands
 from promptop_tui.monitor.breakdown import Breakdown
-from promptop_tui.monitor.errands import BUDGET_S, PAGE, Findings, OlderRows, RankedRows, RowFound, compiled
+from promptop_tui.monitor.errands import Findings, OlderRows, RankedRows, RowFound, Trouble, compiled
+from promptop_tui.monitor.inspecting import Inspection, Meter
 from promptop_tui.monitor.ordering import Ordering
 from promptop_tui.monitor.snapshot import Query, Snapshot
 from promptop_tui.monitor.spending import Spend, read_spend
+from promptop_tui.monitor.tail import Tail
 
 if TYPE_CHECKING:
-    from promptop.log import LogReader, StoredRow, Window
+    from promptop.log import LogReader, Window
     from promptop.log.folding import Folding
     from promptop_tui.monitor.sizes import TokenSizes
 
-FLOOD = 2_000
-"""With more new rows than this since the last look, only the newest page is read."""
 FEW_ENOUGH = 300_000
 """Rows of a window up to which a filter holds for its figures: rollups know no filter, and a row takes 5 µs."""
-HOLD_MS = 2_000
 _SHARE = 20
 _SPEND_S = 15.0
 _SPEND_ROWS = 500
 """Today and the month are read again after so many seconds, or so many new rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """An errand that failed."""
-
-    cause: str
-    remedy: str
-
-
-Answer = Snapshot | OlderRows | RankedRows | RowFound | Breakdown | Findings | Trouble
+Answer = Snapshot | Inspection | OlderRows | RankedRows | RowFound | Breakdown | Findings | Trouble
 
 
 class MonitorReader:
@@ -77,17 +68,18 @@ class MonitorReader:
         self._order_asked: tuple[Query, str, bool] | None = None
         # Below: owned by the thread.
         self._ordering: Ordering | None = None
+        self._meter = Meter()
         self._log: LogReader | None = None
         self._foldings: list[Folding] = []
         self._identities: list[tuple[int, int] | None] = [None] * len(self._paths)
         self._version = 0
         self._last = Snapshot()
-        self._mark: tuple[int, ...] | None = None
+        self._tail = Tail()
         self._stale = True
         self._next_window = 0.0
         self._next_spend = self._spend_rests = 0.0
         self._spent_rows = 0
-        self._held = False
+        self._owes_money = False
 
     # From any thread
 
@@ -142,6 +134,10 @@ class MonitorReader:
     def fetch_kept(self, filter_text: str, purpose: str, calls_per_day: float) -> None:
         """Want the latest row of a filter whose prompt was kept."""
         self._errand(lambda log: errands.fetch_kept(log, filter_text, purpose, calls_per_day))
+
+    def inspect(self, on: bool) -> None:
+        """Have each look told as an :class:`Inspection`, or no longer."""
+        self._meter.on = on
 
     def stop(self) -> None:
         """End :meth:`run` soon; it may be run again."""
@@ -203,7 +199,9 @@ class MonitorReader:
 
     def _look(self, query: Query) -> None:
         self.looks += 1
+        began = perf_counter()
         try:
+            self._meter.attend(self._log)
             snapshot = self._snapshot(query)
         except PromptopError as error:
             snapshot = self._problem(query, error.cause, error.remedy)
@@ -211,6 +209,9 @@ class MonitorReader:
             snapshot = self._problem(
                 query, f"{self._named} could not be read ({error}).", "It is tried again twice a second."
             )
+        if self._meter.on:
+            rows, took = len(snapshot.fresh) if snapshot else 0, perf_counter() - began
+            self._deliver(self._meter.taken(self._now(), took, news=snapshot is not None, rows=rows))
         if snapshot is None:
             self._idle = True
             return
@@ -220,7 +221,7 @@ class MonitorReader:
 
     def _problem(self, query: Query, cause: str, remedy: str) -> Snapshot | None:
         self._close()
-        self._mark = None
+        self._tail.mark = None
         if self._last.state == "problem" and self._last.cause == cause:
             return None
         return Snapshot(query=query, now_ms=self._now_ms(), state="problem", cause=cause, remedy=remedy, restart=True)
@@ -244,7 +245,7 @@ class MonitorReader:
         gone = [path for path, old, new in zip(self._paths, self._identities, found, strict=True) if old and not new]
         self._close()
         self._identities = found
-        self._mark = None
+        self._tail.mark = None
         remedy = "It is read again as soon as it is back; a running writer makes a new one with its next request."
         if not any(found):
             if gone:
@@ -277,15 +278,20 @@ class MonitorReader:
             if before.state in ("empty", "problem") and before.query == query:
                 return None
             return Snapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
-        changed = log.changed()
-        other_rows = self._shows_others(query, before.query, now_ms) or self._mark is None or self._fresh_start
+        with self._meter.step("changed"):
+            changed = log.changed()
+        other_rows = (
+            self._tail.shows_others(query, before.query, now_ms) or self._tail.mark is None or self._fresh_start
+        )
         self._fresh_start = False
         moved = (since, until) != (before.since_ms, before.until_ms) or query != before.query
-        self._stale = self._stale or changed or moved or before.state != "ok"
+        owed = self._owes_money and monotonic() >= self._next_spend
+        self._stale = self._stale or changed or moved or owed or before.state != "ok"
         if not (changed or other_rows or moved or self._stale):
             return None
-        rows, restart, older_from = self._rows(log, query, restart=other_rows)
-        if not any(self._mark or ()) and not rows and not query.rows_filter:
+        with self._meter.step("rows"):
+            rows, restart, older_from = self._tail.rows(log, query, restart=other_rows)
+        if not any(self._tail.mark or ()) and not rows and not query.rows_filter:
             if before.state == "empty" and before.query == query:
                 return None
             return Snapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
@@ -295,7 +301,8 @@ class MonitorReader:
         user_asked = query != before.query or before.window is None
         if self._stale and (user_asked or monotonic() >= self._next_window):
             window, previous, spend, unfiltered, reads = self._measure(log, since, until, now_ms, before, query)
-            sizes = self._sizes(log, since, until, query, unfiltered=unfiltered)
+            with self._meter.step("histogram"):
+                sizes = self._sizes(log, since, until, query, unfiltered=unfiltered)
             self._stale = False
         elif not (rows or restart):
             return None
@@ -327,26 +334,31 @@ class MonitorReader:
         where = compiled(query.filter)
         unfiltered = where is not None and log.window(since, until, by=()).total.n > FEW_ENOUGH
         where = None if unfiltered else where
-        window = log.window(since, until, step_ms=query.span.step_s * 1000, by=("model",), where=where)
-        for _, stats, _ in window.buckets:
-            # Sketches are decoded when they are first asked: here, and not on the UI thread (10 ms for a week).
-            stats.latency.quantile(0.5)
-            stats.ttft.quantile(0.5)
+        with self._meter.step("window"):
+            window = log.window(since, until, step_ms=query.span.step_s * 1000, by=("model",), where=where)
+        with self._meter.step("percentiles"):
+            for _, stats, _ in window.buckets:
+                # Sketches are decoded when they are first asked: here, and not on the UI thread (10 ms for a week).
+                stats.latency.quantile(0.5)
+                stats.ttft.quantile(0.5)
         reads = 1
         previous, spend = before.previous, before.spend
         if previous is None or since != before.since_ms or query != before.query:
-            previous = log.window(since - (until - since), since, by=(), where=where).total
+            with self._meter.step("before"):
+                previous = log.window(since - (until - since), since, by=(), where=where).total
             reads += 1
         took = perf_counter() - started
         self._next_window = monotonic() + took * _SHARE
-        rows, elapsed = sum(self._mark or ()), monotonic()
+        rows, elapsed = sum(self._tail.mark or ()), monotonic()
         grown = abs(rows - self._spent_rows) > _SPEND_ROWS and elapsed >= self._spend_rests
         if elapsed >= self._next_spend or grown:
             started = perf_counter()
-            spend = read_spend(log, now_ms)
+            with self._meter.step("money"):
+                spend = read_spend(log, now_ms)
             reads += 4
             self._spent_rows, self._spend_rests = rows, monotonic() + (perf_counter() - started) * _SHARE
             self._next_spend = max(self._spend_rests, elapsed + _SPEND_S)
+        self._owes_money = rows != self._spent_rows  # read when it may be, although nothing more comes
         return window, previous, spend, unfiltered, reads
 
     def _sizes(self, log: LogReader, since: int, until: int, query: Query, *, unfiltered: bool) -> TokenSizes | None:
@@ -359,40 +371,3 @@ class MonitorReader:
         found = sizes_of(log.tokens(since, until, COUNTED, where), COUNTED)
         self._next_window += (perf_counter() - started) * _SHARE
         return found
-
-    def _rows(
-        self, log: LogReader, query: Query, *, restart: bool
-    ) -> tuple[tuple[StoredRow, ...], bool, tuple[int, ...] | None]:
-        """Return new rows, oldest first, whether they replace those shown, and where older ones begin."""
-        newest = log.mark()
-        where = compiled(query.rows_filter)
-        before = self._mark
-        lost = before is None or any(new < old for new, old in zip(newest, before, strict=True))
-        if restart or before is None or lost or (query.tails and sum(newest) - sum(before) > FLOOD):
-            self._mark = newest
-            if query.tails:
-                page, place = log.back(PAGE, None, where, budget_s=BUDGET_S)
-                return tuple(reversed(page)), True, place
-            since, until = query.moment_ms or (0, (query.until_ms or 0) + 1)
-            rows = log.between(since, until, PAGE, where)
-            first = [last + 1 for last in log.at(until)]
-            for row in rows:
-                first[row.source] = min(first[row.source], row.id)
-            return tuple(reversed(rows)), True, tuple(first) if rows else None
-        if newest == before or not query.tails:
-            return (), False, None
-        fresh, self._mark = log.follow(before, FLOOD, where)
-        return tuple(fresh), False, None
-
-    def _shows_others(self, query: Query, before: Query, now_ms: int) -> bool:
-        """Say whether a query wants other rows than are shown, and not only the ones after them."""
-        if (query.rows_filter, query.moment_ms) != (before.rows_filter, before.moment_ms):
-            self._held = False
-            return True
-        if query.until_ms == before.until_ms:
-            return False
-        if before.tails and query.until_ms is not None and now_ms - query.until_ms < HOLD_MS:
-            self._held = True  # the tail stops where it is, and may go on from there
-            return False
-        resumed, self._held = self._held and query.tails, False
-        return not resumed

@@ -25,11 +25,12 @@ from promptop.safe import clean, clean_line
 from promptop_tui.messages import ShowInMonitor
 from promptop_tui.monitor.breakdown import Breakdown
 from promptop_tui.monitor.charts import KINDS
-from promptop_tui.monitor.errands import Findings, OlderRows, RankedRows, RowFound
+from promptop_tui.monitor.errands import Findings, OlderRows, RankedRows, RowFound, Trouble
 from promptop_tui.monitor.figures import figures_of
+from promptop_tui.monitor.inspecting import Inspection, InspectionDrawer
 from promptop_tui.monitor.looking import VIEWS
 from promptop_tui.monitor.opening import Opening
-from promptop_tui.monitor.reader import Answer, MonitorReader, Trouble
+from promptop_tui.monitor.reader import Answer, MonitorReader
 from promptop_tui.monitor.requests import RequestTable
 from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
 from promptop_tui.monitor.status import StatusLine
@@ -98,6 +99,7 @@ class MonitorPane(Opening):
                 for number in range(CHARTS):
                     yield Chart(id=f"chart-{number}")
             yield RequestTable()
+            yield InspectionDrawer()
 
     def on_mount(self) -> None:
         """Show empty tiles until the first snapshot comes."""
@@ -140,6 +142,7 @@ class MonitorPane(Opening):
         self._placed = not paths
         self.period, self.speed = None, 0
         self._reader = MonitorReader(self._paths, partial(self._deliver, self._paths), self._shared.now)
+        self._reader.inspect(self.inspected)
         self.shown = Snapshot()
         self.asked = replace(Query(self.asked.span), sizes=self.asked.sizes)
         self._say_logs()
@@ -209,6 +212,8 @@ class MonitorPane(Opening):
                 self.ask_for_order()
             elif answer.restart and self.table.hungry:
                 self._load_older()
+        elif isinstance(answer, Inspection):
+            self.query_one(InspectionDrawer).inspection = answer
         elif isinstance(answer, OlderRows):
             self._loading_older = False
             if answer.query.rows_filter == self.asked.rows_filter:
@@ -241,17 +246,6 @@ class MonitorPane(Opening):
         self.tiles.figures = figures_of(snapshot, self._settings)
         self._show_charts()
 
-    def _show_note(self, snapshot: Snapshot) -> None:
-        problem, empty = snapshot.state == "problem", snapshot.state == "empty"
-        self.set_class(problem or empty, "-note")
-        self.set_class(problem, "-problem")
-        self.call_after_refresh(self._keep_focus)
-        note = self.query_one("#monitor-note", Static)
-        if problem:
-            note.update(clean(f"{snapshot.cause}\n\n→ {snapshot.remedy}"))
-        elif empty:
-            note.update(clean(_EMPTY.format(path=self._shared.log_path)))
-
     def _show_charts(self) -> None:
         if not self.is_mounted:
             return
@@ -268,6 +262,10 @@ class MonitorPane(Opening):
             chart.plot = plot
             place = self.bar if plot.names else self.cursor
             chart.cursor = place if place is not None and place < plot.buckets else None
+
+    def watch_inspected(self, inspected: bool) -> None:
+        """Have looks measured while the drawer is open."""
+        self._reader.inspect(inspected)
 
     def watch_first_chart(self) -> None:
         """Show other charts."""
@@ -383,15 +381,5 @@ class MonitorPane(Opening):
 
         self.app.push_screen(ColumnsScreen(self.table.hidden), chosen)
 
-
-_EMPTY = """\
-No requests in {path} yet.
-
-F3     send one from the playground: it is logged
-F1     what this tab shows
-
-promptop watch -- CMD …            log the calls of a program
-promptop proxy --upstream URL      log the calls of any program, in any language
-promptop demo                      look at simulated traffic"""
 
 __all__ = ["SHEET", "MonitorPane"]
