@@ -3,7 +3,8 @@
 ``python tests/benchmarks/cache.py [rounds]`` prints p50 and p99 in milliseconds: a bare call over loopback to the
 simulated endpoint (in another process, without pauses), then hits in memory, in a real Redis-compatible server and on
 disk, each logged like any call. Below: how many upstream calls a hundred identical concurrent ones become, and what
-10,000 queued items of a batch hold. Absolute times are this machine's; a busy one widens p99 of every line alike.
+10,000 queued items of a batch hold. Absolute times are this machine's; a busy one widens p99 of every line alike. So
+the CPU time of the calling thread stands beside them: what the hit itself takes, without the waiting for a core.
 """
 
 from __future__ import annotations
@@ -77,27 +78,31 @@ def levels(base_url: str, folder: Path, rounds: int) -> None:
             watched = promptop.transport(asynchronous=False, family="httpx2", log=writer, cache=cache)
             clients[name] = stack.enter_context(httpx2.Client(transport=watched, timeout=60))
         taken: dict[str, list[float]] = {name: [] for name in clients}
+        busy: dict[str, list[float]] = {name: [] for name in clients}
         bodies = set()
         for number in range(rounds + WARM):
             for name, client in clients.items():
-                started = time.perf_counter()
+                started, used = time.perf_counter(), time.thread_time()
                 response = client.post(f"{base_url}/chat/completions", json=ASK)
-                spent = time.perf_counter() - started
+                spent, own = time.perf_counter() - started, time.thread_time() - used
                 assert response.status_code == 200
                 if name != "bare call":
                     bodies.add(response.content)
                 if number >= WARM:
                     taken[name].append(spent)
+                    busy[name].append(own)
         assert writer.flush(60)
         with LogReader(writer.path) as reader:
             levels = [row.cache_level for row in reader.latest(10 * rounds)]
         assert levels.count("miss") == len(caches), "every call but the first of each level must be a hit"
-    print(f"{'':12} {'n':>6} {'p50 ms':>9} {'p99 ms':>9} {'of a call':>10}")
+    print(f"{'':12} {'n':>6} {'p50 ms':>9} {'p99 ms':>9} {'of a call':>10}   CPU p50, p99 ms")
     call = quantile(sorted(taken["bare call"]), 0.5)
     for name, values in taken.items():
         values.sort()
         middle, high = quantile(values, 0.5), quantile(values, 0.99)
-        print(f"{name:12} {len(values):6} {middle:9.3f} {high:9.3f} {middle / call:9.0%}")
+        spent = sorted(busy[name])
+        own = f"{quantile(spent, 0.5):.3f}, {quantile(spent, 0.99):.3f}"
+        print(f"{name:12} {len(values):6} {middle:9.3f} {high:9.3f} {middle / call:9.0%}   {own}")
 
 
 async def stampede(folder: Path) -> None:

@@ -22,6 +22,7 @@ from promptop.cache.embedding import Embed
 from promptop.cache.entry import Entry
 from promptop.cache.key import Key
 from promptop.cache.level import Level, LevelStats
+from promptop.cache.memory import MemoryLevel
 from promptop.cache.remote import RedisLevel
 from promptop.cache.semantic import Match, Semantic
 
@@ -119,11 +120,19 @@ class Cache:
         self._flights: dict[str, Future[Hit | None]] = {}
         self._lock = threading.Lock()
         self._remote = next((level for level in self.levels if isinstance(level, RedisLevel)), None)
+        self._front = self.levels[0] if self.levels and isinstance(self.levels[0], MemoryLevel) else None
         self._instant = next((n for n, level in enumerate(self.levels) if level.name != "memory"), len(self.levels))
 
     def look(self, key: Key) -> Hit | None:
         """Return the nearest answer, copied into the levels above it; None if no level has one."""
         return self._look(key.digest, 0, len(self.levels))
+
+    def _at_hand(self, key: Key) -> Hit | None:
+        """Return a hit of the process's memory, without a part in a fetch, which takes a future and locks."""
+        if self._front is None:
+            return None
+        entry = self._front.peek(key.digest)
+        return None if entry is None else Hit(entry, self._front.name)
 
     def _look(self, digest: str, first: int, end: int) -> Hit | None:
         for depth in range(first, end):
@@ -190,6 +199,8 @@ class Cache:
 
         ``embed`` gives a prompt's vector where the semantic level has no model of its own.
         """
+        if (hit := self._at_hand(key)) is not None:
+            return hit
         for round_ in range(ROUNDS + 1):
             # Joined before it is looked for: else a fetch that ends in between would be made once more.
             lead = self.join(key, round_)
@@ -214,6 +225,8 @@ class Cache:
 
     async def abegin(self, key: Key, embed: AsyncEmbed | None = None) -> Hit | Lead:
         """Like :meth:`begin`, in an event loop: levels that wait for a disk or a socket are asked in a thread."""
+        if (hit := self._at_hand(key)) is not None:
+            return hit
         for round_ in range(ROUNDS + 1):
             lead = self.join(key, round_)
             if not lead.leads:

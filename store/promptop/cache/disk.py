@@ -19,6 +19,10 @@ from promptop.cache.level import LevelStats
 
 REST_S = 30.0
 """How long a file that failed is left alone, seconds."""
+USED_STEP_S = 60.0
+"""A use is noted once a minute: a hit is then a read, and waits for no other process's write."""
+RECOUNT = 64
+"""Entries kept between two countings of the file's bytes: counting reads an index, and other processes add too."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -27,6 +31,7 @@ CREATE TABLE IF NOT EXISTS entries (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires_s);
 CREATE INDEX IF NOT EXISTS entries_used ON entries (used_s);
+CREATE INDEX IF NOT EXISTS entries_bytes ON entries (bytes);
 CREATE TABLE IF NOT EXISTS tags (tag TEXT, digest TEXT, PRIMARY KEY (tag, digest)) WITHOUT ROWID;
 """
 
@@ -43,7 +48,7 @@ class DiskLevel:
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
         self._pid = os.getpid()
-        self._hits = self._misses = 0
+        self._hits = self._misses = self._puts = self._held = 0
         self._rest_until = 0.0
         self._state = "ok"
 
@@ -59,20 +64,23 @@ class DiskLevel:
         self._database, self._pid = database, os.getpid()
         return database
 
-    def _do(self, work: Callable[[sqlite3.Connection], Any], otherwise: Any) -> Any:
-        """Run ``work`` on the file; a failure rests the level and yields ``otherwise``."""
+    def _do(self, work: Callable[[sqlite3.Connection], Any], otherwise: Any, *, writes: bool = True) -> Any:
+        """Run ``work`` on the file, in one transaction if it ``writes``; a failure rests the level: ``otherwise``."""
         with self._lock:
             if time.monotonic() < self._rest_until:
                 return otherwise
             try:
                 database = self._open()
-                database.execute("BEGIN IMMEDIATE")
-                try:
+                if not writes:
                     result = work(database)
-                except BaseException:
-                    database.execute("ROLLBACK")
-                    raise
-                database.execute("COMMIT")
+                else:
+                    database.execute("BEGIN IMMEDIATE")
+                    try:
+                        result = work(database)
+                    except BaseException:
+                        database.execute("ROLLBACK")
+                        raise
+                    database.execute("COMMIT")
             except (sqlite3.Error, OSError) as error:
                 self._state = f"{self._path}: {error}"
                 self._rest_until = time.monotonic() + REST_S
@@ -87,15 +95,17 @@ class DiskLevel:
 
         def work(database: sqlite3.Connection) -> bytes | None:
             row = database.execute(
-                "SELECT entry FROM entries WHERE digest = ? AND (expires_s IS NULL OR expires_s > ?)", (digest, now)
+                "SELECT entry, used_s FROM entries WHERE digest = ? AND (expires_s IS NULL OR expires_s > ?)",
+                (digest, now),
             ).fetchone()
             if row is None:
                 return None
-            database.execute("UPDATE entries SET used_s = ? WHERE digest = ?", (now, digest))
+            if not 0 <= now - row[1] < USED_STEP_S:
+                database.execute("UPDATE entries SET used_s = ? WHERE digest = ?", (now, digest))
             data: bytes = row[0]
             return data
 
-        data = self._do(work, None)
+        data = self._do(work, None, writes=False)
         try:
             entry = unpack(data) if data is not None else None
         except BadEntryError:
@@ -124,9 +134,12 @@ class DiskLevel:
             )
             database.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
             database.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", [(tag, digest) for tag in entry.tags])
-            (held,) = database.execute("SELECT coalesce(sum(bytes), 0) FROM entries").fetchone()
-            if held > self._max_bytes:
-                self._make_room(database, held - self._max_bytes)
+            self._held += len(data)
+            self._puts += 1
+            if self._held > self._max_bytes or self._puts % RECOUNT == 1:
+                (self._held,) = database.execute("SELECT coalesce(sum(bytes), 0) FROM entries").fetchone()
+                if self._held > self._max_bytes:
+                    self._make_room(database, self._held - self._max_bytes)
 
         self._do(work, None)
 

@@ -32,13 +32,20 @@ class MemoryLevel:
 
     def get(self, digest: str) -> Entry | None:
         """Return the entry and mark it as used."""
+        entry = self.peek(digest)
+        if entry is None:
+            with self._lock:
+                self._misses += 1
+        return entry
+
+    def peek(self, digest: str) -> Entry | None:
+        """Like :meth:`get`, without counting a miss: who finds nothing here asks again."""
         with self._lock:
             entry = self._entries.get(digest)
             if entry is not None and entry.expired(self._clock()):
                 self._drop(digest)
                 entry = None
             if entry is None:
-                self._misses += 1
                 return None
             self._entries.move_to_end(digest)
             self._hits += 1

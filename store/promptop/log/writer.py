@@ -32,6 +32,8 @@ from promptop.log.row import COLUMNS, Row
 from promptop.log.store import Store
 
 _values = attrgetter(*COLUMNS)
+_PRESSING = 2_000
+"""Queued items from which the host is no longer let through between rows: it makes them faster than they are read."""
 _SHORTEST_RETRY_S, _LONGEST_RETRY_S = 0.25, 30.0
 _FAILURES = (sqlite3.Error, OSError, PromptopError)
 _logger = logging.getLogger("promptop.log")
@@ -255,6 +257,10 @@ class Writer:
                 finished: Finished | None = Finished(item)
             else:
                 finished = item if isinstance(item, Finished) else item.finish()
+                if self._queue.qsize() < _PRESSING:
+                    # Reading a stream for its row takes up to a millisecond of the interpreter, and a host that waits
+                    # for it gets it only after five. Letting go between rows took a cache hit's p99 from 5.8 to 1 ms.
+                    time.sleep(0)
             if finished is None:
                 return None
             started = finished.row.started_ms

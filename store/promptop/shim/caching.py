@@ -31,6 +31,8 @@ HEADER = "x-promptop-cache"
 """Header that tells the caller which level answered."""
 SCORE_HEADER = "x-promptop-cache-score"
 """Header that tells the caller how near the other wording is whose answer this is."""
+MOST_PIECES = 8
+"""Parts of a hit that is given at once, beside the first read."""
 LIMIT = 8 << 20
 """Largest answer that is kept, decoded bytes."""
 
@@ -188,6 +190,21 @@ def embedding_request(request: Any, model: str, text: str, httpx: Any) -> Any:
     )
 
 
+def pieces(entry: Entry) -> Iterator[bytes]:
+    """Yield an entry's body in a few parts, for a hit that is given at once: the first read alone, then the rest.
+
+    A part for each read would cost more than all else of a hit (0.2 of 0.33 ms for 90 reads).
+    """
+    marks = entry.marks
+    step = max(1, len(marks) // MOST_PIECES)
+    ends = [marks[0][0], *(marks[at][0] for at in range(step, len(marks), step))] if marks else []
+    start = 0
+    for end in (*ends, len(entry.body)):
+        if end > start:
+            yield entry.body[start:end]
+            start = end
+
+
 def slices(entry: Entry) -> Iterator[tuple[float, bytes]]:
     """Yield (seconds since the request, bytes) of each read of an entry's body as it was recorded."""
     start = 0
@@ -250,17 +267,22 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
             self._pace = pace
 
         def __iter__(self) -> Iterator[bytes]:
+            if self._pace == "instant":
+                yield from pieces(self._entry)
+                return
             started = time.perf_counter()
             for at, data in slices(self._entry):
-                if self._pace == "recorded":
-                    time.sleep(max(0.0, started + at - time.perf_counter()))
+                time.sleep(max(0.0, started + at - time.perf_counter()))
                 yield data
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
+            if self._pace == "instant":
+                for data in pieces(self._entry):
+                    yield data
+                return
             started = time.perf_counter()
             for at, data in slices(self._entry):
-                if self._pace == "recorded":
-                    await asyncio.sleep(max(0.0, started + at - time.perf_counter()))
+                await asyncio.sleep(max(0.0, started + at - time.perf_counter()))
                 yield data
 
     class CachingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):  # type: ignore[misc]  # as above

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from promptop.cache import Cache, DiskLevel, Entry, Key, Lead, MemoryLevel, RedisLevel, key_of
+from promptop.cache import Cache, DiskLevel, Entry, Hit, Key, Lead, MemoryLevel, RedisLevel, key_of
 
 from ..servers import Server, until
 
@@ -176,3 +178,36 @@ print(hit.entry.body.decode(), flush=True)
     answers = [process.communicate(timeout=60)[0].strip() for process in running]
     assert answers == ["answer"] * 4
     assert out.read_text() == "fetched\n"
+
+
+async def test_a_hit_in_memory_takes_no_thread_and_no_part_in_a_fetch(
+    entry: Entry, key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Cache([MemoryLevel(), DiskLevel(tmp_path / "c.db")])
+    cache.store(key, entry)
+
+    def never(*_: object) -> None:
+        raise AssertionError("a hop of threads costs more than the look")
+
+    monkeypatch.setattr("promptop.cache.cache.asyncio.to_thread", never)
+    monkeypatch.setattr(Cache, "join", never)
+    for hit in (await cache.abegin(key), cache.begin(key)):
+        assert isinstance(hit, Hit)
+        assert hit.level == "memory"
+    assert cache.stats()[0].hits == 2
+    cache.close()
+
+
+def test_a_hit_on_disk_writes_nothing_and_waits_for_no_writer(entry: Entry, tmp_path: Path) -> None:
+    now = 1000.0
+    level = DiskLevel(tmp_path / "c.db", clock=lambda: now)
+    level.put("d", entry)
+    with closing(sqlite3.connect(tmp_path / "c.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert level.get("d") == entry
+        other.execute("ROLLBACK")
+        now += 3600
+        assert level.get("d") == entry
+        (used,) = other.execute("SELECT used_s FROM entries").fetchone()
+    assert used == now, "a use is noted, once a minute"
+    level.close()
