@@ -6,13 +6,14 @@ message or saves no token.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from promptop.trim import phrases
 from promptop.trim.base import Proposal, Rule
+from promptop.trim.layout import JsonWhitespace, ListOverhead, MarkdownWeight, TableWeight
+from promptop.trim.restated import RestatedInstruction
 from promptop.trim.structure import DeadExamples, OldHistory, RepeatedBlock, Thousands, Units
 from promptop.trim.zones import Zones
 
@@ -178,43 +179,13 @@ def _repeated(zones: Zones, *, same_message: bool) -> Iterator[Proposal]:
             yield Proposal(before, behind, "")
 
 
-class JsonWhitespace(Rule):
-    id = "json-whitespace"
-    description = "blanks and line breaks in JSON that change no value"
-    severity = "check"
-    may_enter_zones = True
-    _block: ClassVar[re.Pattern[str]] = re.compile(
-        r"```json[ \t]*\n(?P<fenced>.*?)\n[ \t]*```", re.DOTALL | re.IGNORECASE
-    )
-    _outside_strings: ClassVar[re.Pattern[str]] = re.compile(r'("(?:[^"\\]|\\.)*")|\s+', re.DOTALL)
-
-    def find(self, zones: Zones) -> Iterator[Proposal]:
-        for found in self._block.finditer(zones.text, zones.body_start):
-            start, end = found.span("fenced")
-            before = zones.text[start:end]
-            try:
-                value = json.loads(before)
-            except ValueError:
-                continue  # not JSON, or JSON with holes to fill in
-            after = self._outside_strings.sub(lambda part: part[1] or "", before)
-            if after != before and json.loads(after) == value:
-                yield Proposal(start, end, after)
-
-
-class MarkdownWeight(_Pattern):
-    id = "markdown-weight"
-    description = "bold and italic marks around words"
-    severity = "check"
-    pattern = re.compile(r"(?<![*\w])(?P<mark>\*\*\*|\*\*|__)(?=\S)(?P<text>[^*_\n]{1,120}?)(?<=\S)(?P=mark)(?![*\w])")
-    replacement = r"\g<text>"
-
-
 RULES: tuple[Rule, ...] = (
     OldHistory(),
     DeadExamples(),
     RepeatedBlock(),
     RepeatedSentence(),
     RepeatedAcross(),
+    RestatedInstruction(),
     JsonWhitespace(),
     Preambles(),
     PoliteEnglish(),
@@ -223,6 +194,8 @@ RULES: tuple[Rule, ...] = (
     ShorterChinese(),
     Hedges(),
     MarkdownWeight(),
+    ListOverhead(),
+    TableWeight(),
     Thousands(),
     Units(),
     RuleLine(),

@@ -56,12 +56,16 @@ class OldHistory(Rule):
 
 
 class DeadExamples(Rule):
-    """Drop an exchange before the pending turn that an earlier one has shown: it teaches nothing."""
+    """Drop an exchange before the pending turn, or an example under a heading, that an earlier one has shown."""
 
     id = "dead-example"
     description = "a few-shot example that an earlier one has shown already"
     severity = "check"
     may_enter_zones = True
+    _heading: ClassVar[re.Pattern[str]] = re.compile(
+        r"(?im)^[ \t]*(?:#{1,6}[ \t]*|\*\*)?(?:examples?|示例|样例|例子?)[ \t]*[\d一二三四五六七八九十]+"
+        r"[ \t]*[:：.、)]?(?:\*\*)?[ \t]*"
+    )
 
     def find(self, zones: Zones) -> Iterator[Proposal]:
         starts = _starts(zones)
@@ -73,13 +77,33 @@ class DeadExamples(Rule):
             if shown in seen:
                 yield Proposal(starts[first], starts[last], "")
             seen.add(shown)
+        for message in zones.messages:
+            yield from self._headed(zones, *message)
+
+    def _headed(self, zones: Zones, start: int, end: int) -> Iterator[Proposal]:
+        """Find examples under headings ("Example 2:") whose text an earlier one of the message has."""
+        heads = list(self._heading.finditer(zones.text, start, end))
+        shown = set()
+        for head, following in zip(heads, [*heads[1:], None], strict=False):
+            stop = following.start() if following is not None else self._last(zones.text, head.end(), end)
+            said = " ".join(zones.text[head.end() : stop].split()).casefold()
+            if said in shown:
+                yield Proposal(head.start(), stop, "")
+            elif said:
+                shown.add(said)
+
+    @staticmethod
+    def _last(text: str, start: int, end: int) -> int:
+        """Return the end of the last example: an empty line ends it, as nothing else tells where it does."""
+        found = re.compile(r"\n[ \t]*\n").search(text, start + 1, end)
+        return found.end() if found else end
 
 
 class RepeatedBlock(Rule):
     """Put a reference in place of a block that an earlier message holds."""
 
     id = "repeated-block"
-    description = "a paragraph or code block that another message holds: a reference to it instead"
+    description = "a paragraph that another message holds, or a code block said before: a reference to it instead"
     severity = "check"
     may_enter_zones = True
 
@@ -91,9 +115,10 @@ class RepeatedBlock(Rule):
                 said = " ".join(text.split())
                 if sum(2 if ord(c) > 0x2E80 else 1 for c in said) < _LONG_BLOCK:
                     continue
+                # Paragraphs that one message says twice are sentences said twice, which have a rule of their own.
                 if said not in seen:
                     seen[said] = message
-                elif seen[said] != message:
+                elif seen[said] != message or (start, end) in zones.fences:
                     yield Proposal(start, end, _reference(said))
 
 

@@ -86,6 +86,13 @@ class Zones:
         """Tell whether a clause begins at ``at``: as a sentence, or after a comma."""
         return _CLAUSE_START.search(self.text[max(0, at - 24) : at]) is not None or at == 0
 
+    def role_at(self, at: int) -> str:
+        """Return the role of the message that holds ``at``; an empty string between messages."""
+        for role, (start, end) in zip(self.roles, self.messages, strict=True):
+            if start <= at < end:
+                return role
+        return ""
+
     def message_of(self, at: int) -> Span:
         """Return the message's span that holds ``at``; the empty span at ``at`` between messages."""
         return next(((start, end) for start, end in self.messages if start <= at < end), (at, at))

@@ -15,7 +15,10 @@ from promptop.trim import chosen, trim
 from promptop.trim.zones import Zones, negations
 
 ENCODING = "o200k_base"
-NAMES = ("old-history", "dead-example", "repeated-block", "thousands", "units")
+NAMES = (
+    "old-history", "dead-example", "repeated-block", "thousands", "units", "restated", "list-overhead", "table-weight",
+    "json-whitespace", "markdown-weight",
+)  # fmt: skip
 BLOCK = "Refunds are granted within 30 days of purchase if the item is unused, and never for digital goods or vouchers."
 ZH = (
     "退款政策：购买后三十天内未使用的商品可以退款，数字商品和礼品卡不可退款，"
@@ -61,7 +64,7 @@ def test_a_block_of_another_message_becomes_a_reference(block: str) -> None:
     assert "Can I?" in short
     assert run(short, "repeated-block") == short
     same = f"user:\n{block}\n\n{block}\n"
-    assert run(same, "repeated-block") == same
+    assert (run(same, "repeated-block") == same) == ("```" not in block)  # sentences have a rule of their own
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,67 @@ def test_numbers_and_units(text: str, short: str) -> None:
         assert run(text, "units", "thousands") == short
 
 
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        (
+            "Answer in JSON with the keys name and age. Be brief.\n"
+            "Remember: the answer must be JSON with keys name, age.",
+            "Answer in JSON with the keys name and age. Be brief.\n",
+        ),
+        (
+            "Never mention the price of a book. Remember to never mention prices of books!",
+            "Never mention the price of a book.",
+        ),
+        ("用简洁的中文回答顾客的问题。请务必记住，要用简洁的中文回答顾客的问题！", "用简洁的中文回答顾客的问题。"),
+        ("Answer in at most 30 words of plain text. Again: answer in at most 20 words of plain text.", ""),
+        ("Mention the price of the book. Never mention the price of the book.", ""),
+        ("Translate the title into English. Translate the body into English.", ""),
+        ("Output JSON. Output JSON.", ""),
+        ("Is the price of the book known? State whether the price of the book is known.", ""),
+        ("user:\nWhat is the price of tea?\n\nassistant:\nThe price of tea is known.\n\nuser:\nGive it.", ""),
+    ],
+)
+def test_an_instruction_given_again_in_other_words_goes(text: str, short: str) -> None:
+    assert run(text, "restated") == (short or text)
+
+
+def test_a_code_block_said_twice_in_a_message_and_examples_under_headings_go_once() -> None:
+    fence = f"```python\n{BLOCK}\n```"
+    assert run(f"{fence}\n\nThen:\n\n{fence}\n", "repeated-block").count(BLOCK) == 1
+    text = (
+        "Sort it.\n\nExample 1:\ncat → animal\n\nExample 2:\nrose → plant\n\n"
+        "Example 3:\nCat →  animal\n\nNow sort: oak\n"
+    )
+    assert run(text, "dead-example") == text.replace("Example 3:\nCat →  animal\n\n", "")
+    zh = "示例1：\n猫 → 动物\n示例2：\n猫 → 动物\n示例3：\n花 → 植物\n\n输入：树\n"
+    assert run(zh, "dead-example") == zh.replace("示例2：\n猫 → 动物\n", "")
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "short"),
+    [
+        ("list-overhead", "Rules:\n•   eins\n●  zwei\n-    drei\n", "Rules:\n- eins\n- zwei\n- drei\n"),
+        ("list-overhead", "```\n-   x\n\n-   y\n```\n", ""),
+        (
+            "table-weight",
+            "| name      | age   |\n|:----------|------:|\n| Lin Mei   | 30    |\n| `a   |  b` |  x |\n",
+            "| name | age |\n|:-|-:|\n| Lin Mei | 30 |\n| `a   |  b` | x |\n",
+        ),
+        (
+            "json-whitespace",
+            'Use\n{\n  "a": 1,\n  "b": ["x  y", 2]\n}\nand go.',
+            'Use\n{"a":1,"b":["x  y",2]}\nand go.',
+        ),
+        ("json-whitespace", "```\n[\n  1,\n  2\n]\n```", "```\n[1,2]\n```"),
+        ("json-whitespace", "f(\n{\n  hole\n}\n)", ""),
+    ],
+)
+def test_layout_costs_less(rule: str, text: str, short: str) -> None:
+    assert run(text, rule) == (short or text)
+    assert run(run(text, rule), rule) == run(text, rule)
+
+
 FRAGMENTS = st.sampled_from(
     [
         "system:\n",
@@ -104,6 +168,11 @@ FRAGMENTS = st.sampled_from(
         "`5 percent` ",
         "not ",
         "\n",
+        "- item one\n\n- item two\n",
+        "| a   | b |\n|-----|---|\n",
+        '{\n "x": 1\n}\n',
+        "Example 1:\ncat\n",
+        "Keep the answer in plain French text. Remember to answer in plain French text.\n",
     ]
 )
 

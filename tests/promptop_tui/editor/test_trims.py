@@ -39,6 +39,10 @@ async def test_what_is_offered_saves_exactly_what_it_says(editor: Open, tmp_path
             assert tokens(TEXT) - tokens(TEXT[: edit.start] + edit.after + TEXT[edit.end :]) == edit.tokens_saved > 0
         assert "a month for gpt-4o" in str(running.pane.trims.head.render())
         assert running.pane.area.selected_text == edits[0].before
+        await running.pilot.press("down")
+        one = str(running.pane.trims.one.render())
+        assert one.startswith(f"−{edits[1].tokens_saved} tokens, $")
+        assert one.endswith("a month · safe · politeness that a model does not need (please, could you, thanks)")
 
 
 async def test_one_is_taken_one_turned_down_and_undo_brings_it_back(editor: Open, tmp_path: Path) -> None:

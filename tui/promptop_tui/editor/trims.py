@@ -62,7 +62,9 @@ class TrimsPanel(Vertical):
     """A list of edits over one area."""
 
     HELP = """\
-Each line is one change that saves tokens: the line it is in, tokens saved, the rule, what is there and what would be.
+Each line is one change that saves tokens: the line it is in, tokens saved, the rule, what is there and what would be;
+above the list stands what all save in a month, and what the highlighted one does, at the calls a day of the models'
+panel: typed, or the log's where it knows the prompt.
 "?" marks rules that may change tone or emphasis: look before you take them. Code, quotes, addresses, variables, numbers
 and negations are left alone. Enter or a takes a change, x turns it down, s takes all safe ones in one step; undo
 (ctrl+z in the draft) brings each back. r lets a model of your endpoint shorten what was selected when this list was
@@ -78,6 +80,7 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
     ]
 
     head = query_one("#trims-head", Static)
+    one = query_one("#trims-one", Static)
     options = query_one("#trims-list", OptionList)
 
     @dataclass
@@ -122,6 +125,7 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
     def compose(self) -> ComposeResult:
         """Lay out sum and list."""
         yield Static(id="trims-head")
+        yield Static(id="trims-one", markup=False)
         yield OptionList(id="trims-list", markup=False, compact=True)
 
     def on_mount(self) -> None:
@@ -245,6 +249,7 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         saved = sum(edit.tokens_saved for edit in self._edits)
         safe = sum(edit.severity == "safe" for edit in self._edits)
         if not self._edits:
+            self.one.update("")
             self.head.update(Content.styled(self._note, "$foreground 60%"))
             return
         month = usd(self._target.usd_per_month(saved))
@@ -278,6 +283,16 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         if self._version == area.version and message.option_index < len(self._edits):
             edit = self._edits[message.option_index]
             area.selection = Selection(area.exact.location_at(edit.start), area.exact.location_at(edit.end))
+            self._describe(edit)
+
+    def _describe(self, edit: Edit) -> None:
+        """Say of one change what it is for and what it saves."""
+        from promptop.trim import RULES
+
+        rule = next((each for each in RULES if each.id == edit.rule), None)
+        month = usd(self._target.usd_per_month(edit.tokens_saved))
+        says = f"−{edit.tokens_saved} tokens, {month} a month · {edit.severity}"
+        self.one.update(f"{says} · {clean_line(rule.description)}" if rule is not None else says)
 
     # Taking
 
