@@ -84,12 +84,14 @@ async def embed(
     import httpx2
 
     import promptop
+    from promptop.runs.connection import Connection, proxy_for
     from promptop.tokens import encoding
 
     codec = encoding("cl100k_base")
     requests = pack([len(codec.encode_ordinary(text)) for text in texts])
     key = profile.api_key()
-    watched = promptop.transport(asynchronous=True, family="httpx2", cache=cache, **(transport or {}))
+    inner = Connection(profile, proxy_for(profile.base_url))
+    watched = promptop.transport(inner, asynchronous=True, family="httpx2", cache=cache, **(transport or {}))
     headers = {**profile.headers, **({"authorization": f"Bearer {key}"} if key else {})}
     vectors: list[list[float] | None] = [None] * len(texts)
     tally = {"tokens": 0, "usd": 0.0, "done": 0}

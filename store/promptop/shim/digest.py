@@ -48,6 +48,8 @@ class Digest:
         """Last usage object that was not null; Anthropic's two are merged."""
         self.anthropic = False
         """Whether the response is of Anthropic's own API."""
+        self.opening_usage = False
+        """Of Anthropic's two usage objects only the opening one came: its output tokens are not those of the answer."""
         self.error: tuple[str, str] | None = None
         """Code or type, and message, of an error object in the body or the stream."""
         self.timings: dict[str, float] = {}
@@ -275,6 +277,8 @@ class Digest:
             )
             if reason:
                 self._finish[0] = reason
+        if kind in ("message_start", "message_delta"):
+            self.opening_usage = kind == "message_start" or (self.opening_usage and not event.get("usage"))
         self._use(event)
         for field in ("choices", "candidates"):
             if field in event:

@@ -239,6 +239,10 @@ def _usage(row: Row, asked: request.Asked, digest: Digest, usage: Usage) -> None
         row.usage_cache_read_input_tokens = usage.cache_read
         row.usage_cache_write_input_tokens = usage.cache_write
         row.usage_reasoning_output_tokens = usage.reasoning
+        if digest.opening_usage and any(answer):
+            # The stream ended before its counts came: of the output there is our own count of what came.
+            row.usage_source = "estimated"
+            row.usage_output_tokens = max(usage.output_tokens or 0, row.estimate_output_tokens or 0)
     elif any(answer) or (row.error_type is None and row.operation_name == "embeddings" and given):
         # Nothing is charged for a call that failed before its first token; of any other the text was paid for.
         row.usage_source = "estimated"
