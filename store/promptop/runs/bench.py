@@ -108,6 +108,8 @@ class Measured:
     """The same by Little's law: arrival rate times the mean time, as the transport stamped it."""
     cost_usd: float | None = None
     unpriced: int = 0
+    output_tokens: int = 0
+    """Of the calls that went well."""
     values: dict[str, list[float]] = field(default_factory=dict)
     """Of the calls that went well, by name of the figure, sorted."""
 
@@ -122,13 +124,17 @@ class Measured:
         return self.calls - self.failed - self.cancelled
 
     def scalar(self, name: str) -> float | None:
-        """Return ``errors`` (a share), ``throughput`` or ``goodput`` (calls a second) or ``cost`` (USD a call)."""
+        """Return a number that is one of all calls; None where it is not known.
+
+        ``errors`` (a share), ``throughput`` or ``goodput`` (calls a second), ``tokens`` (output tokens a second of all
+        calls together), ``cost`` (USD a call).
+        """
         if name == "errors":
             ended = self.well + self.failed
             return self.failed / ended if ended else None
         if name == "cost":
             return self.cost_usd / self.well if self.cost_usd is not None and self.well else None
-        number = self.well if name == "throughput" else self.good
+        number = {"throughput": self.well, "goodput": self.good, "tokens": self.output_tokens or None}[name]
         return number / self.wall_s if number is not None and self.wall_s > 0 else None
 
     def statistic(self, name: str, of: str) -> float | None:
@@ -155,6 +161,8 @@ class Measured:
             "wall_s": self.wall_s,
             "throughput": self.scalar("throughput"),
             "goodput": self.scalar("goodput"),
+            "output_tokens": self.output_tokens,
+            "tokens": self.scalar("tokens"),
             "in_flight": self.in_flight,
             "in_flight_expected": self.in_flight_expected,
             "cost_usd": self.cost_usd,
@@ -336,6 +344,7 @@ class Bench:
                 found.failed += result.state == "failed"
                 found.cancelled += result.state == "cancelled"
                 continue
+            found.output_tokens += result.usage.output_tokens or 0
             figures = figures_of(sample, load)
             for name, value in figures.items():
                 if value is not None:

@@ -11,7 +11,7 @@ from promptop import figures
 from promptop.errors import UsageError
 from promptop.runs.bench import FIGURES, TIMES, Measured
 
-SCALARS = ("errors", "throughput", "goodput", "cost")
+SCALARS = ("errors", "throughput", "goodput", "tokens", "cost")
 _UNITS: dict[str, dict[str, float]] = {
     "time": {"ms": 0.001, "s": 1.0},
     "errors": {"%": 0.01},

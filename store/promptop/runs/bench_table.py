@@ -41,7 +41,8 @@ def remarks(phase: Measured, objectives: str) -> list[str]:
     cost = f"spent {figures.usd(phase.cost_usd)}" if phase.cost_usd is not None else "cost n/a"
     lines = [
         f"{ended}: {figures.rate(phase.scalar('throughput'))}/s, "
-        f"goodput {figures.rate(phase.scalar('goodput'))}/s ({objectives}: {phase.good}), {cost}",
+        f"goodput {figures.rate(phase.scalar('goodput'))}/s ({objectives}: {phase.good}), "
+        f"{figures.rate(phase.scalar('tokens'))} tokens/s, {cost}",
         f"under way on average {phase.in_flight:.2f}, by Little's law {phase.in_flight_expected:.2f}",
     ]
     if phase.in_flight > 0 and abs(phase.in_flight_expected / phase.in_flight - 1) > 0.1:
