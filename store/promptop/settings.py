@@ -20,6 +20,9 @@ from promptop.errors import PromptopError
 from promptop.records import Problem, RecordReader
 
 OPENAI_URL = "https://api.openai.com/v1"
+ANTHROPIC_URL = "https://api.anthropic.com"
+ANTHROPIC = "anthropic"
+"""Name of the profile that ``ANTHROPIC_API_KEY`` makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +292,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     """Read settings; mistakes are in ``problems`` of the result.
 
     ``path`` is :func:`config_path` if not given. ``OPENAI_API_KEY`` or ``OPENAI_BASE_URL`` in ``environ`` make a
-    profile ``env``, which is used at start unless the file chooses another.
+    profile ``env``, which is used at start unless the file chooses another; ``ANTHROPIC_API_KEY`` makes ``anthropic``.
     """
     environ = os.environ if environ is None else environ
     path = config_path() if path is None else path
@@ -310,19 +313,30 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         return _with_environment(Settings(path=path, problems=(problem,)), environ)
     reader = RecordReader(path, text, choices=_CHOICES, derived=("path", "problems"))
     settings: Settings = reader.read(Settings, table)
-    if settings.profile and settings.profile not in settings.profiles and settings.profile != "env":
+    from_environment = {"env", *([ANTHROPIC] if environ.get("ANTHROPIC_API_KEY") else [])}
+    if settings.profile and settings.profile not in {*settings.profiles, *from_environment}:
         names = ", ".join(settings.profiles) or "none"
         reader.note(("profile",), f"there is no profile {settings.profile!r}", f"Profiles in this file: {names}.")
     return _with_environment(replace(settings, path=path, problems=tuple(reader.problems)), environ)
 
 
 def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Settings:
-    if not (environ.get("OPENAI_API_KEY") or environ.get("OPENAI_BASE_URL")):
-        return settings
-    profile = Profile(
-        name="env",
-        base_url=environ.get("OPENAI_BASE_URL") or OPENAI_URL,
-        api_key_env="OPENAI_API_KEY" if environ.get("OPENAI_API_KEY") else "",
-    )
-    profiles = {**settings.profiles, "env": profile} if "env" not in settings.profiles else dict(settings.profiles)
-    return replace(settings, profiles=profiles, profile=settings.profile or "env")
+    """Return the settings with the profiles that the environment makes; one of the file of the same name stands."""
+    made: dict[str, Profile] = {}
+    if environ.get("OPENAI_API_KEY") or environ.get("OPENAI_BASE_URL"):
+        made["env"] = Profile(
+            name="env",
+            base_url=environ.get("OPENAI_BASE_URL") or OPENAI_URL,
+            api_key_env="OPENAI_API_KEY" if environ.get("OPENAI_API_KEY") else "",
+        )
+    if environ.get("ANTHROPIC_API_KEY"):
+        made[ANTHROPIC] = Profile(
+            name=ANTHROPIC,
+            base_url=environ.get("ANTHROPIC_BASE_URL") or ANTHROPIC_URL,
+            api_key_env="ANTHROPIC_API_KEY",
+            api="anthropic",
+        )
+    profiles = {**settings.profiles, **{name: each for name, each in made.items() if name not in settings.profiles}}
+    # Anthropic's is used at start only where there is nothing else: the file's first profile stands before it.
+    first = "env" if "env" in made else ""
+    return replace(settings, profiles=profiles, profile=settings.profile or first)

@@ -30,6 +30,18 @@ def test_environment_alone_makes_a_profile_and_never_holds_the_key(tmp_path: Pat
     assert "sk-planted" not in repr(found)
 
 
+def test_an_anthropic_key_alone_makes_a_profile_of_its_api_and_stands_back_otherwise(tmp_path: Path) -> None:
+    environ = {"ANTHROPIC_API_KEY": "sk-ant-planted"}
+    alone = settings.load(tmp_path / "none.toml", environ).active_profile()
+    assert (alone.name, alone.api, alone.base_url) == ("anthropic", "anthropic", "https://api.anthropic.com")
+    both = settings.load(tmp_path / "none.toml", {**environ, "OPENAI_API_KEY": "k"})
+    assert (both.active_profile().name, list(both.profiles)) == ("env", ["env", "anthropic"])
+    path = write(tmp_path, 'profile = "anthropic"\n[profiles.mine]\nmodels = ["m"]\n')
+    assert settings.load(path, environ).problems == ()
+    assert settings.load(path, environ).active_profile().name == "anthropic"
+    assert "no profile" in str(settings.load(path, {}).problems[0])
+
+
 def test_a_file_s_choice_stands_above_the_environment(tmp_path: Path) -> None:
     path = write(tmp_path, 'profile = "local"\n[profiles.local]\nbase_url = "http://127.0.0.1:1/v1"\nmodels = ["m"]\n')
     found = settings.load(path, {"OPENAI_API_KEY": "k"})

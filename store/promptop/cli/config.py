@@ -35,6 +35,11 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # api_key_command = "pass show deepseek"
 # models = ["deepseek-chat"]
 
+# Others that speak the same: OpenRouter https://openrouter.ai/api/v1, DashScope (通义千问)
+# https://dashscope.aliyuncs.com/compatible-mode/v1, Zhipu (智谱) https://open.bigmodel.cn/api/paas/v4,
+# Moonshot (月之暗面) https://api.moonshot.cn/v1, Gemini https://generativelanguage.googleapis.com/v1beta/openai,
+# Groq https://api.groq.com/openai/v1, xAI https://api.x.ai/v1, Ollama http://127.0.0.1:11434/v1
+
 # [profiles.claude]            # Anthropic's own API
 # base_url = "https://api.anthropic.com"
 # api = "anthropic"            # or "responses" for OpenAI's Responses API; "chat" where nothing is said

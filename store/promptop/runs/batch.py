@@ -195,7 +195,7 @@ class Batch:
         avoid: list[Place] = []
         for attempt in range(1, self._retries + 2):
             place = self.balancer.choose(avoid)
-            url = base_url_of(place.profile).removesuffix("/v1") + path
+            url = base_url_of(place.profile) + path.removeprefix("/v1")  # some versions are called otherwise
             tags = {"place": place.label} if self.balancer.several else None
             async with self._limiter(item).slot(_tokens(item), lane="batch") as slot:
                 with annotate(attempt=attempt, queue_s=slot.waited_s, tags=tags):

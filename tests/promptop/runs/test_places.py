@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from promptop.demo import SimulatedEndpoint
 from promptop.log import LogReader, StoredRow, Writer
@@ -179,6 +180,28 @@ async def test_a_key_that_is_refused_or_not_set_leaves_the_others(
     assert [attempt.error.type if attempt.error else None for attempt in results[0].attempts] == ["401", "key", None]
     assert results[1].place.endswith("$GOOD")
     assert "sk-" not in repr(results[0].to_json())
+
+
+async def test_a_batch_finds_an_endpoint_whose_version_has_another_name(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        body = await request.json()
+        return web.json_response({"choices": [{"message": {"content": body["model"]}}], "usage": {}})
+
+    app = web.Application()
+    app.add_routes([web.post("/api/paas/v4/chat/completions", answer)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"prompt": "你好"}')
+    items = read_jsonl(source, model="glm-5")
+    profile = Profile(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}/api/paas/v4/")
+    journal = Journal(tmp_path / "out.jsonl")
+    with Writer(tmp_path / "log.db") as writer:
+        tally = await Batch(items, profile, journal, transport={"log": writer}).run()
+    journal.close()
+    await runner.cleanup()
+    assert (tally.done, tally.failed) == (1, 0)
 
 
 async def test_a_batch_shares_out_its_requests_and_speaks_its_profiles_api(
