@@ -94,5 +94,5 @@ def change(now: float | None, before: float | None) -> str:
     if abs(moved) < 0.005:
         return "="
     if moved > 9.995:
-        return f"×{now / before:.0f}"
+        return f"×{now / before:.0f}" if now / before < 999.5 else ">×999"
     return f"{'+' if moved > 0 else '−'}{abs(moved) * 100:.0f} %"

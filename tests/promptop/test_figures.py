@@ -67,4 +67,5 @@ def test_change_needs_something_to_compare_with() -> None:
     assert figures.change(0.97, 1) == "−3 %"
     assert figures.change(1.001, 1) == "="
     assert figures.change(30, 1) == "×30"
+    assert figures.change(5000, 1) == ">×999"
     assert figures.change(None, 1) == figures.change(1, None) == figures.change(1, 0) == ""

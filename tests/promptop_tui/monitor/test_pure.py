@@ -41,7 +41,8 @@ def snapshot(total: Stats, *, previous: Stats | None = None, groups: dict[str, S
     buckets = ((SINCE, total, groups), (SINCE + 120_000, total, groups))
     window = Window(SINCE, UNTIL, total, buckets, groups)
     now_ms = int(NOW * 1000)
-    return Snapshot(1, HOUR, now_ms, SINCE, UNTIL, "ok", window=window, previous=previous, spend=MONEY)
+    money = {"spend": MONEY, "reach": (SINCE - 3_600_000, now_ms)}
+    return Snapshot(1, HOUR, now_ms, SINCE, UNTIL, "ok", window=window, previous=previous, **money)  # type: ignore[arg-type]
 
 
 def stored(**changes: object) -> StoredRow:
@@ -75,11 +76,18 @@ def test_tiles_say_value_target_samples_and_change() -> None:
     assert (tiles["today"].value, tiles["today"].verdict, tiles["today"].target) == ("$1.00", "missed", "≤$0.667")
     assert (tiles["today"].change, tiles["today"].note) == ("+100 %", "yesterday by now $0.500")
     assert (tiles["month"].value, tiles["month"].verdict, tiles["month"].change) == ("≈ $30.00", "missed", "+20 %")
-    assert tiles["month"].note == "so far $2.00"
+    assert tiles["month"].note == "this month so far $2.00"
     assert tiles["tokens"].value == rate(1000 / ((int(NOW * 1000) - SINCE) / 1000))
     assert tiles["errors"].value == "5.0 %"
     assert tiles["latency"].spark[1] is None  # no rows, no value
     assert tiles["rate"].spark[1] == 0.0  # no rows, no requests
+
+
+def test_nothing_is_compared_with_what_the_log_does_not_have() -> None:
+    whole = snapshot(Stats(n=40), previous=Stats(n=20))
+    assert by_key(figures_of(whole, MonitorSettings()))["rate"].change == "+100 %"
+    begun = replace(whole, reach=(SINCE - 600_000, UNTIL))
+    assert by_key(figures_of(begun, MonitorSettings()))["rate"].change == ""
 
 
 def test_what_a_filter_does_not_limit_says_so() -> None:

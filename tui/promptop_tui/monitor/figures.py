@@ -27,7 +27,7 @@ _NAMES = (
     ("errors", "errors", "err"),
     ("spend", "spend", "spend"),
     ("today", "today", "today"),
-    ("month", "month, projected", "month"),
+    ("month", "projected", "month"),
     ("rate", "requests/s", "req/s"),
     ("tokens", "tokens/s", "tok/s"),
 )
@@ -64,7 +64,7 @@ def figures_of(snapshot: Snapshot, settings: MonitorSettings) -> tuple[Figure, .
     window = snapshot.window
     if window is None:
         return tuple(Figure(key, title, short, figures.UNKNOWN) for key, title, short in _NAMES)
-    now, before = window.total, snapshot.previous
+    now, before = window.total, snapshot.comparable
     money = snapshot.spend
     return (
         _percentile(snapshot, window, "latency", settings.slo_latency_s),
@@ -94,7 +94,7 @@ def _judged(value: float | None, target: float, *, at_least: bool = False) -> Ve
 def _percentile(snapshot: Snapshot, window: Window, which: Literal["latency", "ttft"], target: float) -> Figure:
     sketch = getattr(window.total, which)
     value = sketch.quantile(0.95)
-    before = getattr(snapshot.previous, which).quantile(0.95) if snapshot.previous else None
+    before = getattr(snapshot.comparable, which).quantile(0.95) if snapshot.comparable else None
     return _tile(
         which,
         figures.seconds(value),
@@ -120,7 +120,7 @@ def _share(snapshot: Snapshot, key: str, value: Callable[[Stats], float | None],
         note=(levels or "no hits") if key == "cache" else f"of {figures.count(total.input_tokens)} input tokens",
         verdict=_judged(share, target, at_least=True),
         target=f"≥{target * 100:g}%" if target else "",
-        change=figures.change(share, value(snapshot.previous) if snapshot.previous else None),
+        change=figures.change(share, value(snapshot.comparable) if snapshot.comparable else None),
         few=samples < figures.FEW,
         spark=snapshot.series(value),
     )
@@ -182,7 +182,7 @@ def _month(spend: Spend | None, budget: float, *, filtered: bool) -> Figure:
         "month",
         rough + figures.usd(spend.projected),
         spend.month.n - spend.month.unpriced,
-        note=_whole(filtered) or f"so far {figures.usd(spend.month.cost_usd)}",
+        note=_whole(filtered) or f"this month so far {figures.usd(spend.month.cost_usd)}",
         verdict=_judged(spend.projected, budget),
         target=f"≤{figures.usd(budget)}" if budget else "",
         change=figures.change(spend.projected, spend.month_before),
@@ -192,7 +192,7 @@ def _month(spend: Spend | None, budget: float, *, filtered: bool) -> Figure:
 
 def _rate(snapshot: Snapshot, key: str, value: Callable[[Stats], float]) -> Figure:
     assert snapshot.window is not None
-    now, before = snapshot.window.total, snapshot.previous
+    now, before = snapshot.window.total, snapshot.comparable
     elapsed = max((min(snapshot.until_ms, snapshot.now_ms) - snapshot.since_ms) / 1000, 1.0)
     note = ""
     if key == "tokens":

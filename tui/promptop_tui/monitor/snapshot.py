@@ -109,6 +109,18 @@ class Snapshot:
     took_s: float = 0.0
     """Seconds that they took."""
 
+    @property
+    def comparable(self) -> Stats | None:
+        """The window before this one, if the log has nine tenths of it: else a change would be a fiction."""
+        span = self.query.span.seconds * 1000
+        covered = self.reach is not None and self.reach[0] <= self.since_ms - 0.9 * span
+        return self.previous if covered else None
+
+    @property
+    def ahead_ms(self) -> int:
+        """How far the latest row lies in the future; 0 if it does not."""
+        return max(self.reach[1] - self.now_ms, 0) if self.reach is not None else 0
+
     def series(
         self, value: Callable[[Stats], float | None], *, absent: float | None = None
     ) -> tuple[float | None, ...]:

@@ -73,7 +73,7 @@ def read_spend(log: LogReader, now_ms: int) -> Spend:
 
 
 def _cost(log: LogReader, since_ms: int, until_ms: int, first_ms: int | None) -> float | None:
-    if first_ms is None or first_ms > since_ms + 86_400_000:  # a log that began that day says too little of it
+    if first_ms is None or first_ms > since_ms + (until_ms - since_ms) / 10:  # a change would be a fiction
         return None
     return log.window(since_ms, until_ms, by=()).total.cost_usd
 

@@ -15,6 +15,9 @@ from promptop import figures
 from promptop.safe import clean_line
 from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
 
+_AHEAD_MS = 60_000
+"""Clocks of machines differ by less."""
+
 
 class StatusLine(Widget):
     """One line over the tiles; parts that do not fit are left out from the right."""
@@ -84,6 +87,9 @@ class StatusLine(Widget):
         if query.moment_ms:
             start, end = (datetime.fromtimestamp(ms / 1000) for ms in query.moment_ms)
             parts.append((f"  rows of {start:%d %b %H:%M:%S} to {end:%H:%M:%S}, esc: back", "chosen"))
+        if snapshot.ahead_ms > _AHEAD_MS and not self.replayed:
+            ahead = figures.seconds(snapshot.ahead_ms / 1000)
+            parts.append((f"  rows from the future, {ahead} ahead: a writer's clock", "paused"))
         if snapshot.state == "ok":
             parts.append((f"  read in {figures.seconds(snapshot.took_s)}", "note"))
         width = self.size.width
