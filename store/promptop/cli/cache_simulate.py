@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from promptop import figures
 from promptop.cache import policy_of
-from promptop.cache.simulation import History, Outcome, Variant, history, simulate
+from promptop.cache.simulation import History, Outcome, Variant, history, simulate, vectors
 from promptop.errors import UsageError
-from promptop.log import LogReader, parse_filter
+from promptop.log import LogReader, StoredRow, parse_filter
 from promptop.log.exports import rows_of
 from promptop.log.filters import seconds
 from promptop.log.moments import moment_ms
@@ -34,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", action="append", type=int, metavar="N", help="most entries; repeatable (default: no limit)"
     )
     parser.add_argument(
+        "--threshold",
+        action="append",
+        type=float,
+        metavar="T",
+        help="similarity from which another wording's answer is given, 0 … 1; repeatable (needs kept prompts)",
+    )
+    parser.add_argument(
         "--any-temperature", action="store_true", help="count sampled answers as cacheable too (default: settings)"
     )
     parser.add_argument("--json", action="store_true", help="for programs")
@@ -41,7 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Print what each variant would have done."""
-    variants = [Variant(_ttl(text), size) for text in args.ttl or _TTLS for size in _sizes(args.size)]
+    thresholds = _thresholds(args.threshold)
+    variants = [
+        Variant(_ttl(text), size, threshold)
+        for text in args.ttl or _TTLS
+        for size in _sizes(args.size)
+        for threshold in thresholds
+    ]
     policy = policy_of(settings.cache)
     if args.any_temperature:
         policy = replace(policy, any_temperature=True)
@@ -52,8 +67,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     since = moment_ms(args.since, now_ms) if args.since else 0
     until = moment_ms(args.until, now_ms) + (args.until == "now")
     with LogReader(path) as reader:
-        found = history(rows_of(reader, parse_filter(args.filter), since, until), policy)
-    outcomes = simulate(found.asked, variants)
+        body_of = _bodies(reader) if args.threshold else None
+        found = history(rows_of(reader, parse_filter(args.filter), since, until), policy, body_of)
+    known = _vectors(found) if args.threshold and found.asked else {}
+    outcomes = simulate(found.asked, variants, known)
     print(_json(found, outcomes) if args.json else _table(found, outcomes))
     return 0
 
@@ -70,6 +87,41 @@ def _ttl(text: str) -> float | None:
     return value
 
 
+def _thresholds(given: list[float] | None) -> list[float | None]:
+    for threshold in given or ():
+        if not 0 < threshold <= 1:
+            raise UsageError(f"--threshold {threshold} cannot be meant.", "Write a similarity above 0, at most 1.")
+    return [None, *given] if given else [None]
+
+
+def _bodies(reader: LogReader) -> Callable[[StoredRow], str | None]:
+    """Return what reads the request of a row, where the log has kept it."""
+    from promptop.log.bodies import read_body
+
+    def body_of(row: StoredRow) -> str | None:
+        body = read_body(reader.paths[row.source], row.id)
+        return body.request if body is not None else None
+
+    return body_of
+
+
+def _vectors(found: History) -> dict[str, bytes]:
+    """Return the vectors of the prompts that the log has kept, made here; raise for what is missing."""
+    from promptop.cache.embedding import LocalEmbedder
+
+    if not found.worded:
+        raise UsageError(
+            f"The log has kept the prompt of none of these {len(found.asked):,} calls, so that none can be compared.",
+            'Keep prompts from now on: bodies = "full" in [log], or --bodies full of proxy and watch.',
+        )
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\x1b[Kvectors: {done:,} of {total:,}", end="\n" * (done == total), file=sys.stderr, flush=True)
+
+    return vectors(found.asked, LocalEmbedder(), show)
+
+
 def _sizes(given: list[int] | None) -> list[int | None]:
     for size in given or ():
         if size < 1:
@@ -84,6 +136,7 @@ def _json(found: History, outcomes: list[Outcome]) -> str:
         "requests": len(asked) + found.refused.total(),
         "cacheable": len(asked),
         "exact_keys": found.exact,
+        "prompts": found.worded,
         "refused": dict(found.refused.most_common()),
         "cost_usd": found.spent_usd,
         "simulated": found.simulated,
@@ -91,6 +144,8 @@ def _json(found: History, outcomes: list[Outcome]) -> str:
             {
                 "ttl_s": outcome.variant.ttl_s,
                 "max_entries": outcome.variant.max_entries,
+                "threshold": outcome.variant.threshold,
+                "similar": outcome.similar,
                 "hits": outcome.hits,
                 "misses": outcome.asked - outcome.hits,
                 "ratio": outcome.ratio,
@@ -128,16 +183,28 @@ def _table(found: History, outcomes: list[Outcome]) -> str:
         return "\n".join(lines)
     if found.exact < len(asked):
         lines.append(f"{len(asked) - found.exact:,} are told apart by what is logged of them: an upper bound")
-    lines.append(f"{'ttl':>7} {'size':>9} {'hits':>9} {'ratio':>7} {'saved':>10} {'entries':>9}")
+    wordings = any(outcome.variant.threshold is not None for outcome in outcomes)
+    if wordings and found.worded < len(asked):
+        lines.append(f"{found.worded:,} have their prompt in the log and can be compared by meaning")
+    by_meaning = f" {'threshold':>9} {'similar':>8}" if wordings else ""
+    lines.append(f"{'ttl':>7} {'size':>9}{by_meaning} {'hits':>9} {'ratio':>7} {'saved':>10} {'entries':>9}")
     for outcome in outcomes:
         variant = outcome.variant
         size = "any" if variant.max_entries is None else f"{variant.max_entries:,}"
         unpriced = f"  ({outcome.unpriced:,} hits unpriced)" if outcome.unpriced else ""
         lines.append(
-            f"{_length(variant.ttl_s):>7} {size:>9} {outcome.hits:>9,} {figures.share(outcome.ratio):>7} "
-            f"{figures.usd(outcome.saved_usd):>10} {outcome.most_entries:>9,}{unpriced}"
+            f"{_length(variant.ttl_s):>7} {size:>9}{_meaning(outcome, wordings)} {outcome.hits:>9,} "
+            f"{figures.share(outcome.ratio):>7} {figures.usd(outcome.saved_usd):>10} "
+            f"{outcome.most_entries:>9,}{unpriced}"
         )
     return "\n".join(lines)
+
+
+def _meaning(outcome: Outcome, shown: bool) -> str:
+    if not shown:
+        return ""
+    threshold = outcome.variant.threshold
+    return f" {'off' if threshold is None else f'{threshold:g}':>9} {outcome.similar:>8,}"
 
 
 def _length(ttl_s: float | None) -> str:

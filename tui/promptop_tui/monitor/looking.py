@@ -55,6 +55,7 @@ class Looking(Vertical, can_focus=True):
         ),
         Binding("b", "bursts", "Bursts", show=False, id="monitor.bursts", tooltip="duplicates, and loops of calls"),
         Binding("f", "misses", "Cache", show=False, id="monitor.misses", tooltip="why caches did not answer"),
+        Binding("w", "what_if", "What-if", show=False, id="monitor.whatif", tooltip="what a cache would have saved"),
         Binding("y", "hand_over('curl')", "curl", show=False, id="monitor.curl", tooltip="copy the request as curl"),
         Binding("x", "mark", "Mark", show=False, id="monitor.mark", tooltip="mark a request; on another: compare them"),
         Binding("o", "order", "Order", show=False, id="monitor.order", tooltip="by time, total, TTFT, cost, tokens"),

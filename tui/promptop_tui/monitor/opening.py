@@ -182,6 +182,17 @@ class Opening(Travelling):
             moment = (finding.first_ms, finding.last_ms + 1)
             self.asked = replace(self.asked, moment_ms=moment, view="misses", view_terms=finding.filter)
 
+    def action_what_if(self) -> None:
+        """Show what caches of other TTLs, sizes and thresholds would have done."""
+        from promptop.cache import policy_of
+        from promptop_tui.monitor.whatif import WhatIfScreen
+
+        query, cache = self.asked, self._shared.settings.cache
+        since, until = query.bounds_ms(self.now_ms())
+        self.app.push_screen(
+            WhatIfScreen(self._period(query), self._paths, since, until, query.filter, policy_of(cache), cache.ttl_s)
+        )
+
     # The filter line
 
     def action_filter(self) -> None:

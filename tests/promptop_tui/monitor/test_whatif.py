@@ -1,0 +1,97 @@
+"""What a cache would have done: its charts as data, and the page over a log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.app import App
+from textual.widgets import Static
+
+from promptop.cache import Policy
+from promptop.cache.simulation import Outcome, Variant
+from promptop.log import Row, Writer
+from promptop_tui import theme
+from promptop_tui.monitor import whatif
+from promptop_tui.monitor.whatif import Answer, WhatIfScreen, name_of, plots_of, reading_of, variants_of
+from promptop_tui.widgets.chart import Chart
+
+HERE = Path(whatif.__file__).parent
+
+
+def test_bars_are_named_and_read_as_they_would_be_typed() -> None:
+    assert [name_of(variant, "TTL") for variant in variants_of("TTL", None)] == [
+        "1m",
+        "5m",
+        "15m",
+        "1h",
+        "6h",
+        "1d",
+        "none",
+    ]
+    assert [name_of(variant, "size") for variant in variants_of("size", 60.0)][-2:] == ["10,000", "any"]
+    assert [name_of(variant, "threshold") for variant in variants_of("threshold", None)][:2] == ["off", "0.97"]
+    assert {variant.ttl_s for variant in variants_of("size", 60.0)} == {60.0}
+    outcome = Outcome(Variant(None, None, 0.9), asked=1000, hits=250, similar=50, saved_usd=1.5, unpriced=2)
+    answer = Answer("threshold", Policy(), asked=1000, outcomes=(outcome,), simulated=True)
+    assert reading_of(answer, 0) == (
+        "threshold 0.9: 250 of 1,000 hit (25 %), 50 of them by meaning, $1.50 saved, at most 0 entries"
+    )
+    ratio, saved = plots_of(answer)
+    assert ratio.title.startswith("SIMULATED")
+    assert (ratio.series[0].values, ratio.unit) == ((0.25,), "share")
+    assert (saved.series[0].values, saved.unit, saved.note) == ((1.5,), "usd", "2 hits unpriced")
+    none = plots_of(Answer("TTL", Policy(), problem="no log"))
+    assert (none[0].has_data, none[0].empty) == (False, "no log")
+
+
+class Alone(App[None]):
+    """The page without the app below it."""
+
+    CSS_PATH = [HERE.parent / "app.tcss", HERE / "monitor.tcss"]  # noqa: RUF012
+
+    def __init__(self, page: WhatIfScreen) -> None:
+        self._defaults = theme.defaults()
+        super().__init__()
+        self.page = page
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return self._defaults
+
+    def on_mount(self) -> None:
+        self.push_screen(self.page)
+
+    def text(self, name: str) -> str:
+        return str(self.page.query_one(f"#whatif-{name}", Static).render())
+
+
+async def test_the_page_replays_reads_and_says_what_it_lacks(tmp_path: Path) -> None:
+    with Writer(tmp_path / "log.db") as writer:
+        for minute in (0, 2, 50):
+            for temperature in (0.0, 1.0):
+                row = Row(started_ms=minute * 60_000 + 1, operation_name="chat", prompt_hash=f"{temperature}")
+                row.request_model, row.request_temperature, row.cost_usd = "gpt-4o", temperature, 0.5
+                writer.put(row)
+        assert writer.flush(10)
+    app = Alone(WhatIfScreen("last 24h", [tmp_path / "log.db"], 0, 10**12, "", Policy(), 0))
+    async with app.run_test(size=(100, 24)) as pilot:
+
+        async def until(text: str, name: str = "about") -> None:
+            for _ in range(500):
+                if text in app.text(name):
+                    return
+                await pilot.pause(0.01)
+            raise AssertionError(f"{text!r} not in {app.text(name)!r}")
+
+        await until("3 calls could be asked")
+        assert "3 could not: 3 sampled" in app.text("about")
+        charts = list(app.page.query(Chart))
+        plot = charts[0].plot
+        assert plot is not None
+        assert plot.series[0].values == (0.0, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 2 / 3, 2 / 3)
+        await pilot.press("right", "right")
+        await until("TTL 5m: 1 of 3 hit (33 %), $0.500 saved", "reading")
+        await pilot.press("a")
+        await until("6 calls could be asked")
+        await pilot.press("shift+tab")
+        await until("kept no prompt")
+        assert "[threshold]" in app.text("title")
