@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", choices=_BY, default="model", help="what the lines are (default: model)")
     parser.add_argument("--top", type=int, default=0, metavar="N", help="only the N dearest groups")
     parser.add_argument("--filter", default="", metavar="TERMS", help="for example 'app:web status:error ttft>1s'")
-    parser.add_argument("--format", choices=(*_FORMATS, "html"), default="table", help="form (default: table)")
+    parser.add_argument(
+        "--format", choices=(*_FORMATS, "html", "prometheus"), default="table", help="form (default: table)"
+    )
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there, not to standard output")
     parser.add_argument(
@@ -85,6 +87,10 @@ def run(args: argparse.Namespace) -> int:
                 from promptop.cli.report_page import page
 
                 text = page(log, report)
+            elif args.format == "prometheus":
+                from promptop.cli.report_metrics import prometheus_text
+
+                text = prometheus_text(report)
             else:
                 text = _FORMATS[args.format](report)
             _put(text, args.output)
@@ -106,6 +112,8 @@ def _compare(args: argparse.Namespace, log: LogReader, until: int, now_ms: int) 
     """Print two windows of one length side by side, and return the one after: checks are held against it."""
     from promptop.cli import report_change
 
+    if args.format == "prometheus":
+        raise UsageError("A comparison has no form prometheus.", "Scrape one window, and compare where it is kept.")
     begins = moment_ms(args.after if args.after is not None else args.before, now_ms)
     ends = moment_ms(args.before if args.before is not None else args.after, now_ms)
     length = until - begins

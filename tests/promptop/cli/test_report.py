@@ -328,3 +328,18 @@ def test_an_export_is_reported_as_its_log_would_be(
     code, _, err = report(capsys, tmp_path / "noise.json")
     assert code == 1
     assert "holds no call" in err
+
+
+def test_prometheus_has_the_names_of_the_proxys_metrics(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = report(capsys, log, "--since", "1h", "--format", "prometheus")
+    assert code == 0
+    name = "gen_ai_client_operation_duration_seconds"
+    assert f'{name}_count{{gen_ai_request_model="gpt-4o-mini"}} 7' in out
+    assert f'{name}_bucket{{gen_ai_request_model="gpt-4o-mini",le="2.56"}} 3' in out  # 1, 2 and 2 s
+    assert 'promptop_cost_usd_total{gen_ai_request_model="猫 | <b>模型"} 1' in out
+    assert 'promptop_proxy_cache_total{gen_ai_request_model="gpt-4o-mini",level="memory"} 1' in out
+    helped = [line.split(" ")[2] for line in out.splitlines() if line.startswith("# TYPE")]
+    assert all(any(line.startswith(each) for line in out.splitlines()) for each in helped)
+    assert "promptop_proxy_calls_active" not in out  # what the log does not know
+    assert 'promptop_app="web"' in report(capsys, log, "--format", "prometheus", "--by", "app")[1]
+    assert report(capsys, log, "--before", "1h", "--format", "prometheus")[0] == 2

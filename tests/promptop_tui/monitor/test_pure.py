@@ -307,3 +307,12 @@ def test_bars_of_the_histogram_stand_side_by_side_and_name_their_range() -> None
     picture = draw(plot, 60, 10, 0)
     assert "█" in picture.text
     assert "▒" in picture.text
+
+
+def test_shares_of_models_are_of_each_moment_and_gaps_stay_gaps() -> None:
+    groups = {"a": Stats(n=30), "b": Stats(n=10)}
+    plot = next(kind for kind in KINDS if kind.key == "share").plot(
+        snapshot(Stats(n=40), groups=groups), MonitorSettings()
+    )
+    assert [layer.values[0] for layer in plot.series] == [0.75, 0.25]
+    assert [layer.values[1] for layer in plot.series] == [None, None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from promptop import figures
@@ -36,8 +36,6 @@ def _frame(snapshot: Snapshot, title: str) -> Plot:
 
 
 def _with(frame: Plot, **changes: object) -> Plot:
-    from dataclasses import replace
-
     return replace(frame, **changes)  # type: ignore[arg-type]
 
 
@@ -134,7 +132,16 @@ def _cumulative(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
 
 
 def _share(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
-    return _by_group(snapshot, "requests", lambda stats: stats.n, "count", "", "no requests in this window")
+    counts = _by_group(snapshot, "model share", lambda stats: stats.n, "share", "", "no requests in this window")
+    whole = snapshot.series(lambda stats: stats.n)
+    note = f"of {figures.count(snapshot.window.total.n)} requests" if snapshot.window else ""
+    return _with(counts, series=tuple(_part_of(layer, whole) for layer in counts.series), note=note)
+
+
+def _part_of(layer: Series, whole: tuple[float | None, ...]) -> Series:
+    """Return a layer as shares of the whole; a moment without requests has none."""
+    shares = tuple((value or 0.0) / all_ if all_ else None for value, all_ in zip(layer.values, whole, strict=True))
+    return replace(layer, values=shares)
 
 
 def _throughput(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
@@ -187,7 +194,7 @@ KINDS: tuple[ChartKind, ...] = (
     ChartKind("ttft", "time to first token", _ttft),
     ChartKind("throughput", "requests per second", _throughput),
     ChartKind("errors", "failures by kind", _errors),
-    ChartKind("share", "requests by model", _share),
+    ChartKind("share", "share of requests by model", _share),
     ChartKind("tokens", "tokens per second", _tokens),
     ChartKind("sizes", "tokens a request, histogram", histogram),
     ChartKind("cumulative", "spend, running total against the budget", _cumulative),

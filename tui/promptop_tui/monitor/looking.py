@@ -41,7 +41,7 @@ class Looking(Vertical, can_focus=True):
         Binding("c", "chart(1)", "Chart", id="monitor.chart", tooltip="show the next chart"),
         Binding("C", "chart(-1)", "Chart back", show=False, id="monitor.chart-back", tooltip="show the chart before"),
         Binding("z", "zoom", "Zoom", id="monitor.zoom", tooltip="one chart on the whole tab; again: back"),
-        Binding("l", "log_scale", "Log", show=False, id="monitor.log-scale", tooltip="logarithmic latency axis"),
+        Binding("l", "log_scale", "Log", show=False, id="monitor.log-scale", tooltip="logarithmic axis, of lines"),
         Binding("slash", "filter", "Filter", id="monitor.filter", tooltip="show only requests that match"),
         Binding("left", "cursor(-1)", "Read", show=False, id="monitor.cursor-left", tooltip="read values, earlier"),
         Binding("right", "cursor(1)", "Read", show=False, id="monitor.cursor-right", tooltip="read values, later"),
@@ -143,7 +143,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         self.inspected = not self.inspected
 
     def action_log_scale(self) -> None:
-        """Switch the latency axis between linear and logarithmic."""
+        """Switch the axis of lines between linear and logarithmic; layers, bars and shares begin at 0."""
         self.log_scale = not self.log_scale
 
     @property

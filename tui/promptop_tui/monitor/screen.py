@@ -257,7 +257,7 @@ class MonitorPane(Opening):
             if number >= count or self.shown.window is None:
                 continue
             plot = kinds[number].plot(self.shown, self._settings)
-            if self.log_scale and plot.unit == "seconds":
+            if self.log_scale and not plot.filled and plot.unit != "share":
                 plot = replace(plot, log=True)
             chart.plot = plot
             place = self.bar if plot.names else self.cursor
