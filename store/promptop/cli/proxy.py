@@ -18,6 +18,7 @@ from promptop.safe import clean_line
 
 if TYPE_CHECKING:
     from promptop.log.items import Bodies
+    from promptop.runs.limiter import Limits as Rates
     from promptop.settings import CacheSettings
     from promptop.shim.proxy.process import Options
     from promptop.shim.proxy.upstreams import Upstream
@@ -55,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache", action="store_true", help="answer repeated calls from the response cache ([cache] of the settings)"
     )
+    parser.add_argument("--concurrency", type=int, metavar="N", help="calls at a time for each upstream and model")
+    parser.add_argument("--rpm", type=int, metavar="N", help="requests a minute for each upstream and model")
+    parser.add_argument("--tpm", type=int, metavar="N", help="tokens a minute for each upstream and model")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help=f"access token (else ${TOKEN_VARIABLE})")
     parser.add_argument("--max-body", default="1g", metavar="SIZE", help="largest request body (1g)")
     parser.add_argument("--grace", type=float, default=30.0, metavar="S", help="seconds for calls to finish at the end")
@@ -99,6 +103,12 @@ def run(args: argparse.Namespace) -> int:
         print(
             f"  export OPENAI_BASE_URL={clean_line(base)}    log: {clean_line(str(options.log_path))}    Ctrl-C ends it"
         )
+        if options.rates is not None:
+            rates = options.rates
+            said = [f"{rates.concurrency} at a time"] * (rates.concurrency is not None)
+            said += [f"{rates.requests_per_minute} requests a minute"] * (rates.requests_per_minute is not None)
+            said += [f"{rates.tokens_per_minute} tokens a minute"] * (rates.tokens_per_minute is not None)
+            print(f"  each model of an upstream may be sent {', '.join(said)}; more wait, in turns")
         if options.cache is not None:
             print(f"  repeated calls are answered from the cache: {_levels(options.cache)}")
         sys.stdout.flush()
@@ -117,6 +127,12 @@ def options_of(args: argparse.Namespace) -> Options:
     host, port = listen_address(args.listen)
     if args.workers < 1:
         raise UsageError("--workers must be 1 or more.", "Leave it out for one process.")
+    rates = _rates(args)
+    if rates is not None and args.workers > 1 and not redis_url(settings.cache):
+        raise UsageError(
+            "Several workers keep limits together through Redis, and none is named.",
+            "Set redis in [cache], or leave --workers out.",
+        )
     if args.grace < 0:
         raise UsageError("--grace must not be negative.", "Give seconds.")
     return Options(
@@ -130,10 +146,25 @@ def options_of(args: argparse.Namespace) -> Options:
         app=args.app,
         include_usage=args.include_usage,
         cache=settings.cache if args.cache else None,
+        rates=rates,
+        rates_redis=redis_url(settings.cache) if rates is not None else "",
         limits=replace(Limits(), body_bytes=_size(args.max_body), grace_s=args.grace),
         workers=args.workers,
         loop=args.loop,
     )
+
+
+def _rates(args: argparse.Namespace) -> Rates | None:
+    """Return the limits that were asked for; None if there are none."""
+    for name in ("concurrency", "rpm", "tpm"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} {value} cannot be meant.", "Write a number above 0.")
+    if args.concurrency is args.rpm is args.tpm is None:
+        return None
+    from promptop.runs.limiter import Limits as Rates
+
+    return Rates(args.concurrency, args.rpm, args.tpm)
 
 
 def _levels(cache: CacheSettings) -> str:

@@ -37,6 +37,7 @@ _COUNTERS: dict[str, str] = {
     "promptop_calls_unpriced_total": "Calls with usage and no price.",
     "promptop_saved_usd_total": "Cost in USD that hits of the response cache saved.",
     "promptop_proxy_cache_total": "Calls that the response cache was asked for, by the level that answered, or miss.",
+    "promptop_proxy_waited_seconds_total": "Seconds that calls waited for the limits of requests, tokens or places.",
     "promptop_proxy_refused_total": "Requests that the proxy answered itself, by reason.",
     "promptop_proxy_replays_total": "Requests sent again because a kept connection had been closed.",
     "promptop_proxy_cut_total": "Calls that the proxy ended, by reason.",
@@ -46,6 +47,7 @@ _COUNTERS: dict[str, str] = {
 }
 _GAUGES: dict[str, str] = {
     "promptop_proxy_calls_active": "Calls in flight.",
+    "promptop_proxy_calls_queued": "Calls that wait for the limits.",
     "promptop_proxy_held_body_bytes": "Bytes of request bodies held.",
     "promptop_log_queued": "Rows that wait for the log's writer.",
 }

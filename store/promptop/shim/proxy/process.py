@@ -32,6 +32,8 @@ from promptop.shim.proxy.upstreams import Routes, Upstream
 
 if TYPE_CHECKING:
     from promptop.log.items import Bodies
+    from promptop.runs.limiter import Limits as Rates
+    from promptop.runs.limiter import Shared
     from promptop.settings import CacheSettings
     from promptop.shim.proxy.server import Proxy
 
@@ -62,6 +64,10 @@ class Options:
     cache: CacheSettings | None = None
     """The response cache, if calls are to be answered from one."""
     limits: Limits = field(default_factory=Limits)
+    rates: Rates | None = None
+    """Calls, requests and tokens a minute for each upstream and model; None holds nothing back."""
+    rates_redis: str = field(default="", repr=False)
+    """Address of the Redis server through which several processes keep ``rates`` together."""
     workers: int = 1
     loop: str = "auto"
     """``uvloop``, ``asyncio``, or ``auto``: uvloop where it is installed."""
@@ -137,9 +143,17 @@ def build(options: Options) -> Proxy:
 
         opened = open_cache(options.cache, writer.path, notice=_tell)
         cache = {"cache": opened, "cache_policy": policy_of(options.cache), "cache_pace": options.cache.pace}
+    shared: Callable[[str], Shared] | None = None
+    if options.rates is not None and options.rates_redis:
+        from promptop.runs.shared_limits import SharedLimits
+
+        rates, redis = options.rates, options.rates_redis
+        shared = lambda name: SharedLimits(redis, name, rates, notice=_tell)  # noqa: E731 - the limits of one name
     return Proxy(
         Routes(options.upstreams, options.allow),
         writer,
+        rates=options.rates,
+        shared_rates=shared,
         limits=options.limits,
         token=options.token,
         app=options.app,

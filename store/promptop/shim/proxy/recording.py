@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from time import sleep
+from time import perf_counter, sleep, time_ns
 from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict
@@ -153,7 +153,7 @@ class Recorder:
         )
         call.metrics, call.backlog, call.breathe = self.metrics, self._backlog, self._breathe
         call.note = note
-        call.compressed = None
+        call.compressed = call.waited_s = call.settle = None
         return call
 
     def _breathe(self) -> None:
@@ -166,7 +166,7 @@ class Recorder:
 class ProxiedCall(Call):
     """One attempt that went through the proxy."""
 
-    __slots__ = ("backlog", "breathe", "compressed", "compressed_bytes", "metrics")
+    __slots__ = ("backlog", "breathe", "compressed", "compressed_bytes", "metrics", "settle", "waited_s")
 
     metrics: Metrics
     backlog: Backlog
@@ -174,6 +174,14 @@ class ProxiedCall(Call):
     compressed: list[tuple[bytes, float]] | None
     """Reads of a compressed answer and their times, to be inflated later; None for an answer that is not."""
     compressed_bytes: int
+    waited_s: float | None
+    settle: Callable[[int], None] | None
+    """Takes the tokens that the server counted, on the writer's thread."""
+
+    def waits(self, waited_s: float, settle: Callable[[int], None]) -> None:
+        """Start the clock now: the call waited for a limiter until it could be sent, which is no latency of its."""
+        self.started_s, self.started_ms = perf_counter(), time_ns() // 1_000_000
+        self.waited_s, self.settle = waited_s, settle
 
     def answered(self, answer: Answer, now_s: float) -> Callable[[bytes, float], None]:
         """Note the answer's head and return what takes each of its reads."""
@@ -209,6 +217,11 @@ class ProxiedCall(Call):
                 count_fault("inflate", error)
             self.compressed = None
         done = super().finish()
+        if self.waited_s is not None:
+            done.row.queue_s = self.waited_s
+        counted = (done.row.usage_input_tokens or 0) + (done.row.usage_output_tokens or 0)
+        if self.settle is not None and counted:
+            self.settle(counted)
         self.metrics.observe(done.row)
         return done
 

@@ -28,6 +28,7 @@ from promptop.shim.proxy.watchdog import CLIENT, UPSTREAM, Call
 
 if TYPE_CHECKING:
     from promptop.shim.proxy.caching import ProxyCache
+    from promptop.shim.proxy.throttle import Throttle
 
 _ERROR_BYTES = 64 * 1024
 _VECTOR_BYTES = 1024 * 1024
@@ -72,8 +73,10 @@ class Relay:
         *,
         include_usage: bool = True,
         cache: ProxyCache | None = None,
+        throttle: Throttle | None = None,
     ) -> None:
         self._cache = cache
+        self._throttle = throttle
         self.held = 0
         """Bytes of request bodies that are held now."""
         self._recorder = recorder
@@ -232,14 +235,22 @@ class Relay:
         if isinstance(body, bytes):
             call.attempt.bytes_sent = len(body)
 
-        async def send() -> Answer:
+        attempt = call.attempt
+
+        async def unlimited() -> Answer:
+            call.waits_for(UPSTREAM)
             client = self._client(upstream)
             return await client.send(upstream, exchange.method, exchange.target, headers, body, Connected())
+
+        async def send() -> Answer:
+            if self._throttle is None:
+                return await unlimited()
+            return await self._throttle.send(attempt, exchange, unlimited)
 
         try:
             if self._cache is None:
                 return await send()
-            return await self._cache.answer(call.attempt, exchange, send, partial(self._aside, exchange, note))
+            return await self._cache.answer(attempt, exchange, send, partial(self._aside, exchange, note))
         except UpstreamError:
             if call.refused is not None:
                 raise call.refused from None

@@ -13,7 +13,7 @@ import hmac
 import json
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -33,8 +33,11 @@ from promptop.shim.proxy.watchdog import Call, watch
 if TYPE_CHECKING:
     from promptop.cache import Cache, Policy
     from promptop.log import Writer
+    from promptop.runs.limiter import Limits as Rates
+    from promptop.runs.limiter import Shared
     from promptop.shim.caching import Pace
     from promptop.shim.proxy.caching import ProxyCache
+    from promptop.shim.proxy.throttle import Throttle
 
 # aiohttp reports broken requests here, with bytes of them that may hold a key: nothing of it is shown or stored.
 _http_log = logging.getLogger("promptop.proxy.http")
@@ -60,10 +63,13 @@ class Proxy:
         cache: Cache | None = None,
         cache_policy: Policy | None = None,
         cache_pace: Pace = "instant",
+        rates: Rates | None = None,
+        shared_rates: Callable[[str], Shared] | None = None,
     ) -> None:
         """``token``, where given, is asked of every request; ``app`` and ``tags`` stand in rows without their own.
 
-        ``cache``, where given, answers what it may, and is closed with the proxy.
+        ``cache``, where given, answers what it may, and is closed with the proxy. ``rates`` hold for each upstream and
+        model; ``shared_rates`` yields those that several processes keep together.
         """
         self.routes = routes
         self.limits = limits or Limits()
@@ -77,7 +83,19 @@ class Proxy:
             from promptop.shim.proxy.caching import ProxyCache
 
             self._cache = ProxyCache(cache, cache_policy or Policy(), cache_pace, self.metrics)
-        self._relay = Relay(recorder, self.limits, self._client, include_usage=include_usage, cache=self._cache)
+        self._throttle: Throttle | None = None
+        if rates is not None:
+            from promptop.shim.proxy import throttle
+
+            self._throttle = throttle.Throttle(rates, self.metrics, shared_rates)
+        self._relay = Relay(
+            recorder,
+            self.limits,
+            self._client,
+            include_usage=include_usage,
+            cache=self._cache,
+            throttle=self._throttle,
+        )
         self._calls: set[Call] = set()
         self._clients: dict[Upstream, Client] = {}
         self._plain: Client | None = None
@@ -146,6 +164,7 @@ class Proxy:
         for name, value in (
             ("promptop_proxy_calls_active", self.active),
             ("promptop_proxy_held_body_bytes", self._relay.held),
+            ("promptop_proxy_calls_queued", self._throttle.queued if self._throttle is not None else 0),
             ("promptop_log_queued", log.queued),
             ("promptop_log_written_total", log.written),
             ("promptop_log_dropped_total", log.dropped),
