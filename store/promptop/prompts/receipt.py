@@ -93,6 +93,8 @@ def stamped(text: str, form: str, receipt: Receipt) -> str:
         return f"{_COMMENTED[form]}{receipt.line()}\n{text}"
     if form == "markdown":
         return f"<!-- {receipt.line().replace('--', '- -')} -->\n\n{text}"
-    if form == "prompty" and text.startswith("---\n"):
-        return f"---\ntrim: {json.dumps(receipt.as_dict(), ensure_ascii=False)}\n" + text[4:]
+    if form == "prompty" and text.startswith("---\n") and (end := text.find("\n---\n", 3)) > 0:
+        # As the last key, so that the prompt's own come first; Prompty 2 hands metadata on.
+        trim = json.dumps(receipt.as_dict(), ensure_ascii=False)
+        return f"{text[: end + 1]}metadata:\n  trim: {trim}{text[end:]}"
     return text

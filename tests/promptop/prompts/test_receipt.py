@@ -37,7 +37,7 @@ def test_a_proof_goes_with_the_receipt_into_each_form_that_has_a_place() -> None
     assert "# trimmed for gpt-4o" in export(PROMPT, "curl", proven) and "; proven by 10" in export(
         PROMPT, "curl", proven
     )
-    assert receipt_from(parse(export(PROMPT, "prompty", proven)).front["trim"]) == proven
+    assert receipt_from(parse(export(PROMPT, "prompty", proven)).front["metadata"]["trim"]) == proven
 
 
 def test_undone_changes_are_not_counted() -> None:
@@ -61,7 +61,7 @@ def test_each_form_still_reads_as_itself(form: str) -> None:
         assert yaml.safe_load(stamped) == yaml.safe_load(plain)
     elif form == "prompty":
         read = parse(stamped)
-        assert read.front["trim"] == RECEIPT.as_dict()
+        assert read.front["metadata"]["trim"] == RECEIPT.as_dict()
         assert [message.content for message in read.messages] == [message.content for message in PROMPT.messages]
     if form != "text" and plain != stamped and form != "prompty":
         assert RECEIPT.line() in stamped.splitlines()[0]

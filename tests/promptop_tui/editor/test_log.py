@@ -52,7 +52,9 @@ async def test_volume_lengths_and_limits_come_from_the_log(editor: Open, tmp_pat
         await running.until(lambda: "unknown: the log has no call of this prompt" in str(says.render()))
         assert panel.demand.calls_per_day == 205
         running.pane.open_text(OpenInEditor(known, "request 7"))
-        await running.until(lambda: panel.demand.calls_per_day == 20)
+        await running.until(lambda: panel.demand.calls_per_day == 20 and panel.demand.output_tokens == 44)
+        running.pane.open_text(OpenInEditor("Another that nobody called."))
+        await running.until(lambda: panel.demand.calls_per_day == 205 and panel.demand.output_tokens == 300)
 
 
 async def test_a_log_that_cannot_be_read_is_said(editor: Open, tmp_path: Path) -> None:

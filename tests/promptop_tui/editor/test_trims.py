@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
+from promptop.prompts.diff import diff
 from promptop.tokens import encoding
+from promptop_tui.editor.changes import render
 from promptop_tui.editor.trims import LONGEST, cut
 
 from .conftest import Open, Running
@@ -59,8 +62,10 @@ async def test_one_is_taken_one_turned_down_and_undo_brings_it_back(editor: Open
         for edit in running.pane.trims.edits:
             assert taken[edit.start : edit.end] == edit.before
         await running.until(lambda: running.pane.trims._version == running.pane.area.version)
+        assert running.pane.area.selected_text
         await running.pilot.press("escape")
         assert running.app.focused is running.pane.area
+        assert not running.pane.area.selected_text  # what is typed next replaces nothing
         assert not running.pane.trims.display
         await running.pilot.press("ctrl+z")
         assert running.text == TEXT
@@ -120,3 +125,17 @@ def test_lines_are_cut_by_cells() -> None:
     assert cut("abc", 3) == "abc"
     assert cut("汉字汉字", 5) == "汉字…"
     assert cut("abcdef", 4) == "abc…"
+
+
+def test_a_diff_is_folded_behind_its_sign_where_there_is_no_blank() -> None:
+    lines = diff("请你帮我总结下面这篇很长的文章", "总结下面这篇很长的文章 in plain English words")
+    drawn = render(lines, 31).plain.splitlines()
+    assert [cell_len(line) <= 31 for line in drawn] == [True] * len(drawn)
+    assert drawn == [
+        "   1     − 请你帮我总结下面这篇",
+        "           很长的文章",
+        "       1 + 总结下面这篇很长的文",
+        "           章 in plain English ",
+        "           words",
+    ]
+    assert render(lines).plain.count("\n") == 1

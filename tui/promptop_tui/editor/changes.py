@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -20,11 +22,16 @@ if TYPE_CHECKING:
 
 _LONGEST = 200_000
 _MOST_LINES = 2000
+_HEAD = 11
+"""Cells of the line numbers and the sign."""
 _STYLES = {"removed": ("− ", "$text-error"), "added": ("+ ", "$text-success"), "same": ("  ", "$foreground 60%")}
 
 
-def render(lines: Sequence[Line | Gap]) -> Content:
-    """Draw a diff: a sign and a colour for each line, changed words bold and underlined."""
+def render(lines: Sequence[Line | Gap], width: int = 0) -> Content:
+    """Draw a diff: a sign and a colour for each line, changed words bold and underlined.
+
+    With a ``width`` in cells lines are folded behind their sign: Textual folds at blanks alone, and Chinese has none.
+    """
     from promptop.prompts.diff import Gap
 
     drawn = []
@@ -39,10 +46,37 @@ def render(lines: Sequence[Line | Gap]) -> Content:
             for part in line.parts
         ]
         numbers = f"{line.before or '':>4}{line.after or '':>4} "
-        drawn.append(Content.assemble((numbers, "$foreground 60%"), (sign, style), *parts))
+        for at, row in enumerate(_folded(parts, width - _HEAD) if width > 2 * _HEAD else [parts]):
+            head = numbers if at == 0 else " " * len(numbers)
+            drawn.append(Content.assemble((head, "$foreground 60%"), (sign if at == 0 else "  ", style), *row))
     if len(lines) > _MOST_LINES:
         drawn.append(Content.styled(f"… {len(lines) - _MOST_LINES:,} lines more", "$foreground 60%"))
     return Content("\n").join(drawn)
+
+
+def _folded(parts: Sequence[tuple[str, str]], width: int) -> list[list[tuple[str, str]]]:
+    """Cut styled pieces into rows of at most ``width`` cells, at the last blank of a row if there is one."""
+    rows: list[list[tuple[str, str]]] = []
+    cells = [(character, style) for text, style in parts for character in text]
+    start = used = 0
+    blank = -1
+    for at, (character, _) in enumerate(cells):
+        wide = cell_len(character)
+        if used + wide > width and at > start:
+            cut = blank + 1 if blank >= start and cell_len(character) == 1 else at
+            rows.append(_joined(cells[start:cut]))
+            used = sum(cell_len(each) for each, _ in cells[cut:at])
+            start, blank = cut, -1
+        used += wide
+        if character == " ":
+            blank = at
+    rows.append(_joined(cells[start:]))
+    return rows
+
+
+def _joined(cells: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Join neighbours of one style."""
+    return [("".join(character for character, _ in group), style) for style, group in groupby(cells, lambda c: c[1])]
 
 
 class ChangesScreen(ModalScreen[bool]):
@@ -88,7 +122,8 @@ bold and underlined. r puts the baseline back; undo in the draft brings the pres
     def _compare(self) -> None:
         from promptop.prompts.diff import diff, folded
 
-        drawn = render(folded(diff(self._before, self._after)))
+        width = self.query_one("#changes-scroll").scrollable_content_region.width
+        drawn = render(folded(diff(self._before, self._after)), width)
         self.app.call_from_thread(self._show, drawn)
 
     def _show(self, drawn: Content) -> None:

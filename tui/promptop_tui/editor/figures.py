@@ -128,19 +128,24 @@ def receipt_of(figure: Figure, rules: Mapping[str, int], proof: Proof | None = N
         kind="exact" if figure.is_exact else "estimated",
         tokens_before=figure.baseline,
         tokens_after=figure.tokens,
-        usd_before=None if price is None else price * figure.baseline,
-        usd_after=None if price is None else price * figure.tokens,
+        usd_before=None if price is None else round(price * figure.baseline, 12),
+        usd_after=None if price is None else round(price * figure.tokens, 12),
         rules=rules,
         proof=proof,
     )
 
 
 def usd(amount: float | None) -> str:
-    """Write dollars with two significant digits below one cent: $0.00031, $0.012, $1.23, $12,345; n/a for None."""
+    """Write dollars with two significant digits below one cent, in nine cells at most up to $9,999,999; n/a for None.
+
+    $0.000031, $3.1e-06, $0.012, $1.23, $12,345.
+    """
     if amount is None:
         return "n/a"
     if amount == 0:
         return "$0"
+    if abs(amount) < 0.00001:
+        return f"${amount:.1e}"
     digits = max(2, 1 - math.floor(math.log10(abs(amount)))) if abs(amount) < 1000 else 0
     return f"${amount:,.{digits}f}"
 

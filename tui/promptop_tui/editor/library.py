@@ -205,7 +205,8 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         elif len(version.text) + len(before) > _LONGEST_COMPARED or not before:
             drawn = Content(clean(version.text[:_LONGEST_COMPARED]))
         else:
-            drawn = render(folded(diff(before, version.text), 1))
+            width = self.query_one("#library-preview").scrollable_content_region.width
+            drawn = render(folded(diff(before, version.text), 1), width)
         if held is not None:
             title = clean_line(f"{held.label} → {version.label}")
             drawn = Content(title + "\n").append(drawn)

@@ -70,6 +70,7 @@ class MeasuredPane(DraftPane):
         self._sections_timer: Timer | None = None
         self._sections: tuple[int, Outline] | None = None
         self._log_timer: Timer | None = None
+        self._has_volume = False
         self._known: Known | None = None
         self._log_says = LogState.UNREAD
 
@@ -86,6 +87,7 @@ class MeasuredPane(DraftPane):
         self._live.baseline_is_due()
         self._baseline_text = self.area.text
         self._known, self._log_says = None, LogState.UNREAD
+        self._has_volume = calls_per_day is not None
         self.panel.forget_typed()
         self.panel.take_known(calls_per_day=calls_per_day)
         if self._log_timer is not None:
@@ -122,12 +124,14 @@ class MeasuredPane(DraftPane):
         if message.text != self._baseline_text:
             return
         self._known, self._log_says = message.known, message.says
-        if message.known is not None:
+        if message.known is None and not self._has_volume:
+            self.panel.take_own()
+        elif message.known is not None:
             self.panel.take_known(
                 calls_per_day=message.known.calls_per_day if message.known.calls else None,
                 output_tokens=message.known.mean_output,
             )
-        if self._sections_timer is None:
+        if self._sections_timer is None and self._live.is_current:  # else the count that is on its way will do it
             self._sections_timer = self.set_timer(_SECTIONS_AFTER_S, self._count_sections)
 
     # Counts

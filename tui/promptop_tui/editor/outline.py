@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from promptop.trim.known import Known
 
 LONGEST = 200_000
-_RULER = 12
+_RULER = 10
 
 
 class LogState(Enum):
@@ -60,6 +60,8 @@ class Outline:
     """Whether the last text is the prompt with variables filled in."""
     log: tuple[str, ...] = ()
     """What the log says of the prompt's answers, and what follows for max_tokens and stop."""
+    is_known: bool = False
+    """Whether the log knows the prompt."""
 
 
 def outline(
@@ -111,6 +113,7 @@ def outline(
         variables=variables,
         is_filled=bool(filled),
         log=log_lines(prompt, known, says) if found else (),
+        is_known=known is not None,
     )
 
 
@@ -129,13 +132,18 @@ def told(found: Outline, tokens: Sequence[int], encoding: str, *, brief: bool) -
         ordered = {kind: by_kind[kind] for kind in KINDS if kind in by_kind}
         lines.append("by part  " + _totals(ordered))
         lines.append(ruler(tokens[behind + len(found.kinds)], found.prefix_line, found.volatile))
-    lines += found.log[:1] if brief else found.log
+    if not brief:
+        lines += found.log
+    elif found.is_known:
+        lines += found.log[:1]
     if found.warning:
         lines.append("! " + clean_line(found.warning))
     if found.complexity is not None:
         lines.append(advice(found.complexity, found.model))
     if found.variables:
         lines.append(f"{tokens[-1]:,} {encoding} {found.variables}" if found.is_filled else found.variables)
+    if brief and not found.is_known:  # little room: what is not known comes last
+        lines += found.log[:1]
     return lines
 
 

@@ -57,10 +57,10 @@ def _thousand(figure: Figure) -> Cell:
 
 
 _TOKENS = Column("tokens", 9, _tokens)
-_MARGIN = Column("±", 6, lambda figure: (margin(figure.error), "$foreground 60%"))
+_MARGIN = Column("±", 5, lambda figure: (margin(figure.error), "$foreground 60%"))
 _WINDOW = Column("window", 6, _window)
-_CALL = Column("$/call", 8, lambda figure: _money(figure.usd_per_call))
-_THOUSAND = Column("$/1k", 7, _thousand)
+_CALL = Column("$/call", 9, lambda figure: _money(figure.usd_per_call))
+_THOUSAND = Column("$/1k", 8, _thousand)
 _MONTH = Column("$/month", 9, lambda figure: _money(figure.usd_per_month))
 _CHANGE = Column("change", 6, _change)
 _ORDER = (_TOKENS, _MARGIN, _WINDOW, _CALL, _THOUSAND, _MONTH, _CHANGE)
@@ -177,6 +177,11 @@ the max_tokens and stop that would fit them."""
         self._figures: tuple[Figure, ...] = ()
         self._typed_names: set[str] = set()
         self._given: dict[str, str] = {}
+        self._own = {
+            "calls_per_day": _rounded(demand.calls_per_day),
+            "output_tokens": str(demand.output_tokens),
+        }
+        """What the settings say, or what was typed last: what holds for a prompt that the log does not know."""
 
     def compose(self) -> ComposeResult:
         """Lay out table, inputs and bar."""
@@ -224,6 +229,13 @@ the max_tokens and stop that would fit them."""
         """Take over what the log knows of the prompt; what the user typed for it stays."""
         calls = None if calls_per_day is None else _rounded(calls_per_day)
         tokens = None if output_tokens is None else str(round(output_tokens))
+        self._put(calls, tokens)
+
+    def take_own(self) -> None:
+        """Go back to what is expected of a prompt that the log does not know."""
+        self._put(self._own["calls_per_day"], self._own["output_tokens"])
+
+    def _put(self, calls: str | None, tokens: str | None) -> None:
         for name, value in (("calls_per_day", calls), ("output_tokens", tokens)):
             field = self.query_one(f"#{name}", Input)
             if value is not None and name not in self._typed_names and field.value != value:
@@ -250,6 +262,7 @@ the max_tokens and stop that would fit them."""
         name = str(message.input.id)
         if self._given.pop(name, None) != message.value:
             self._typed_names.add(name)
+            self._own[name] = message.value
         try:
             number = max(0.0, float(message.value or "0"))
         except ValueError:  # a lone sign: not a number yet

@@ -306,7 +306,7 @@ answers held; the receipt says so."""
         lines = diff(hunk.before.strip("\n"), hunk.after.strip("\n"))
         # Of a text that was nothing, or is nothing now, there is no line to show; numbers are those of the draft.
         kept = [replace(line, before=line.before and line.before + first, after=None) for line in lines if line.text]
-        drawn = render(kept)
+        drawn = render(kept, self.query_one("#rewrite-preview").scrollable_content_region.width)
         if flags:
             drawn = Content.assemble(("! " + ", ".join(flags) + "\n", "bold $text-warning"), drawn)
         self.query_one("#rewrite-text", Static).update(drawn)

@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.getters import query_one
 from textual.widgets import Static, TextArea
+from textual.widgets.text_area import Selection
 
 from promptop.errors import PromptopError
 from promptop.prompts import Prompt, parse
@@ -231,7 +232,13 @@ takes theirs (undo brings yours back)."""
     def _close_trims(self) -> None:
         self.trims.close()
         self.remove_class("-trimming")
-        self.area.focus()
+        # The list has selected the places of its changes: what is typed next must not replace the last of them.
+        area = self.area
+        if self._selected is not None and self._selected[2] == area.version:
+            area.selection = Selection(*(area.exact.location_at(at) for at in self._selected[:2]))
+        else:
+            area.selection = Selection.cursor(area.selection.end)
+        area.focus()
 
     @work(group="dialog", exclusive=True)
     async def action_changes(self) -> None:
