@@ -201,7 +201,7 @@ async def test_the_window_by_size_and_columns_by_choice(log_path: Path) -> None:
         assert len(table.feed.rows) < 300
         await pilot.press("o")
         assert table.order == "total"
-        await until(pilot, lambda: "largest total first, of the whole window" in screen_text(app))
+        await until(pilot, lambda: "largest total of 1h first" in screen_text(app))
         assert table.row_count == 400
         assert table.current is not None
         assert table.current.request_model == "m0"
@@ -213,7 +213,7 @@ async def test_the_window_by_size_and_columns_by_choice(log_path: Path) -> None:
         await pilot.press("home")
         assert table.current.request_model == "longest"
         await pilot.press("O")
-        await until(pilot, lambda: "smallest total first, of the whole window" in screen_text(app))
+        await until(pilot, lambda: "smallest total of 1h first" in screen_text(app))
         assert table.current.request_model == "m399"
         app.pane.asked = replace(app.pane.asked, filter="model:m10*")
         await until(pilot, lambda: table.row_count == 11)

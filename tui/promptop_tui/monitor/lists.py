@@ -15,7 +15,7 @@ from textual.widgets import Footer, Static
 from promptop import figures
 from promptop_tui.monitor import bookmarks, bursts, forensics
 from promptop_tui.monitor.errands import Findings
-from promptop_tui.widgets.table import Cell, Column, VirtualTable
+from promptop_tui.widgets.table import Cell, ChoiceTable, Column, VirtualTable
 
 
 class ListScreen(ModalScreen[Any]):
@@ -52,7 +52,7 @@ class ListScreen(ModalScreen[Any]):
     def compose(self) -> ComposeResult:
         """Lay out title and table."""
         yield Static(f" {self.NAME}, {self._period}", id="money-title", markup=False)
-        yield VirtualTable(self.TABLE, follows=False, id="money-table")
+        yield ChoiceTable(self.TABLE, follows=False, id="money-table")
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:

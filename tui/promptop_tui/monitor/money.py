@@ -24,7 +24,7 @@ from promptop_tui.monitor.breakdown import (
     cells_of,
     filter_for,
 )
-from promptop_tui.widgets.table import Cell, VirtualTable
+from promptop_tui.widgets.table import Cell, ChoiceTable, VirtualTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
         """Lay out title and table."""
         yield Static("", id="money-title", markup=False)
         yield Static("", id="money-by", markup=False)
-        yield VirtualTable(COLUMNS, follows=False, id="money-table")
+        yield ChoiceTable(COLUMNS, follows=False, id="money-table")
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:

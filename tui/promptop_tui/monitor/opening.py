@@ -120,6 +120,7 @@ class Opening(Travelling):
             self._marked = row
             self.notify(f"Request {name_of(row)} is marked: x on another one compares them.", markup=False)
         elif (marked.source, marked.id) != (row.source, row.id):
+            self.app.clear_notifications()  # the one that says how would cover the comparison
             self._reader.fetch_pair(marked.id, row.id, (marked.source, row.source))
         else:
             self.notify(f"Request {name_of(row)} is no longer marked.", markup=False)
@@ -238,7 +239,7 @@ class Opening(Travelling):
     def ask_for_order(self) -> None:
         """Have the window looked through for the rows that come first."""
         table = self.table
-        self.status.order = "" if table.order == "time" else f"{self._first_are} first, looking …"
+        self.status.order = "" if table.order == "time" else f"{self._first_are} first …"
         table.await_ranked()
         self._reader.order(self.asked, table.order, smallest=table.smallest)
 
@@ -252,8 +253,9 @@ class Opening(Travelling):
             return
         table.take_ranked(found.rows, found.since_ms)
         back = datetime.fromtimestamp(found.reached_ms / 1000)
-        reach = "of the whole window" if found.done else f"looked back to {back:%d %b %H:%M} …"
-        self.status.order = f"{self._first_are} first, {reach}"
+        window = "the moment" if found.query.moment_ms else found.query.span.name
+        reach = f" of {window} first" if found.done else f" first, looked back to {back:%d %b %H:%M} …"
+        self.status.order = self._first_are + reach
 
     # What stands in place of figures
 

@@ -69,7 +69,8 @@ class RequestTable(VirtualTable):
             else:
                 self._came.extend(snapshot.fresh)
                 self._merge(snapshot.fresh, snapshot.since_ms)
-        self.unseen = 0 if self.following else self.unseen + len(snapshot.fresh) * (not snapshot.restart)
+        counts = not (self.following or snapshot.restart or self.order != "time")
+        self.unseen = self.unseen + len(snapshot.fresh) if counts else 0
 
     def take_older(self, rows: Sequence[StoredRow], *, older_from: tuple[int, ...] | None) -> None:
         """Put a page of older rows in front."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -15,12 +15,14 @@ from promptop import figures
 from promptop.safe import clean_line
 from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
 
+_SHORTEST = 8
+"""Cells below which nothing is begun that does not fit."""
 _AHEAD_MS = 60_000
 """Clocks of machines differ by less."""
 
 
 class StatusLine(Widget):
-    """One line over the tiles; parts that do not fit are left out from the right."""
+    """One line over the tiles; what does not fit is cut on the right."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "status--live",
@@ -68,14 +70,10 @@ class StatusLine(Widget):
             parts.append((f"[{name}]" if chosen else name, "chosen" if chosen else "window"))
         if self.firing:
             parts.append((f"  ▲ {self.firing} alert{'s' if self.firing > 1 else ''}, a: which", "alert"))
-        if self.waiting:
-            parts.append((f"  +{figures.count(self.waiting)} new, end: follow", "live"))
-        if self.replayed:
-            parts.append((f"  replay of {self.replayed}, g: back", "chosen"))
-        if self.logs > 1:
-            parts.append((f"  {self.logs} logs", "note"))
         if self.simulated:
             parts += [("  ", "note"), (" SIMULATED ", "simulated")]
+        if self.replayed:
+            parts.append((f"  replay of {self.replayed}, g: back", "chosen"))
         if query.filter:
             parts.append((f"  / {clean_line(query.filter, 60)}", "chosen"))
             if snapshot.unfiltered:
@@ -87,6 +85,10 @@ class StatusLine(Widget):
         if query.moment_ms:
             start, end = (datetime.fromtimestamp(ms / 1000) for ms in query.moment_ms)
             parts.append((f"  rows of {start:%d %b %H:%M:%S} to {end:%H:%M:%S}, esc: back", "chosen"))
+        if self.waiting:
+            parts.append((f"  +{figures.count(self.waiting)} new, end: follow", "live"))
+        if self.logs > 1:
+            parts.append((f"  {self.logs} logs", "note"))
         if snapshot.ahead_ms > _AHEAD_MS and not self.replayed:
             ahead = figures.seconds(snapshot.ahead_ms / 1000)
             parts.append((f"  rows from the future, {ahead} ahead: a writer's clock", "paused"))
@@ -95,8 +97,9 @@ class StatusLine(Widget):
         width = self.size.width
         out: list[Segment] = []
         for text, name in parts:
-            if width < cell_len(text):
+            if width < min(cell_len(text), _SHORTEST):
                 break
-            width -= cell_len(text)
-            out.append(Segment(text, self.get_component_rich_style(f"status--{name}")))
+            shown = text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+            width -= cell_len(shown)
+            out.append(Segment(shown, self.get_component_rich_style(f"status--{name}")))
         return Strip(out).adjust_cell_length(self.size.width, self.rich_style)

@@ -166,6 +166,9 @@ def column_of(bucket: int, columns: int, buckets: int) -> int:
     return min(int((bucket + 0.5) * columns / max(buckets, 1)), columns - 1)
 
 
+_MOST_TICKS = 8
+
+
 def value_ticks(low: float, high: float, wanted: int) -> list[float]:
     """Return about ``wanted`` round values from ``low`` to ``high``: steps of 1, 2 or 5 times a power of ten."""
     if high <= low:
@@ -174,7 +177,10 @@ def value_ticks(low: float, high: float, wanted: int) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
-    return [index * step for index in range(first, int(high / step + 1e-9) + 1)]
+    ticks = [index * step for index in range(first, int(high / step + 1e-9) + 1)]
+    if len(ticks) < 2 and wanted < _MOST_TICKS:  # one label is no scale
+        return value_ticks(low, high, wanted + 1)
+    return ticks
 
 
 def tick_labels(ticks: list[float], unit: Unit) -> list[str]:

@@ -330,3 +330,11 @@ def _cell(text: str, room: int, right: bool) -> str:
     if cells > room:
         return set_cell_size(text, room - 1) + "…" if room > 1 else set_cell_size(text, room)
     return " " * (room - cells) + text if right else text + " " * (room - cells)
+
+
+class ChoiceTable(VirtualTable):
+    """A table on a page of its own: the footer names the key that opens a row."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "choose", "Open", id="table.choose", tooltip="open the row under the cursor"),
+    ]
