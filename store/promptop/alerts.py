@@ -8,7 +8,6 @@ that it still goes on. What is not known breaks no limit, and a percentile of fe
 from __future__ import annotations
 
 import json
-import os
 import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from promptop import figures
 from promptop.errors import UsageError
+from promptop.private import write_private
 
 if TYPE_CHECKING:
     from promptop.log import LogReader, Stats
@@ -278,8 +278,4 @@ def load(path: Path) -> dict[str, Alert]:
 
 def save(path: Path, alerts: Iterable[Alert]) -> None:
     """Write where the rules stand (0600), in one piece. Raises :class:`OSError`."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump([asdict(alert) for alert in alerts], file, ensure_ascii=False)
-    temporary.replace(path)
+    write_private(path, json.dumps([asdict(alert) for alert in alerts], ensure_ascii=False))

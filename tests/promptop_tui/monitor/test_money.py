@@ -12,6 +12,7 @@ from textual.widgets import SelectionList
 
 from promptop.log import LogReader, Sketch, Stats, StoredRow, Writer
 from promptop.log.items import Finished
+from promptop.settings import state_dir
 from promptop_tui.messages import OpenInEditor
 from promptop_tui.monitor.breakdown import (
     COLUMNS,
@@ -24,6 +25,7 @@ from promptop_tui.monitor.breakdown import (
     shape_of,
     stable_of,
 )
+from promptop_tui.monitor.columns import hidden_columns
 from promptop_tui.monitor.detail import DetailScreen
 from promptop_tui.monitor.errands import break_down
 from promptop_tui.monitor.money import MoneyScreen
@@ -234,6 +236,16 @@ async def test_the_window_by_size_and_columns_by_choice(log_path: Path) -> None:
         await pilot.pause()
         assert "TTFT" not in table.render_line(0).text
         assert "longest" in screen_text(app)
+    path = state_dir() / "columns.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert hidden_columns(path) == {"ttft"}
+    again = Host(log_path)
+    async with again.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: again.pane.table.hidden == {"ttft"})
+    path.write_text('["nonsense", "model", "cost"]')
+    assert hidden_columns(path) == {"cost"}
+    path.write_text("{")
+    assert hidden_columns(path) == frozenset()
 
 
 async def test_two_requests_are_compared_and_one_is_copied_as_curl(log_path: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from promptop.private import write_private
 from promptop.safe import clean_line
 from promptop_tui.monitor.snapshot import SPANS, Query
 from promptop_tui.widgets.table import Cell, Column
@@ -64,8 +64,4 @@ def load(path: Path) -> tuple[Bookmark, ...]:
 
 def save(path: Path, bookmarks: Iterable[Bookmark]) -> None:
     """Write the bookmarks (0600), in one piece. Raises :class:`OSError`."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump([asdict(each) for each in list(bookmarks)[:MOST]], file, ensure_ascii=False)
-    temporary.replace(path)
+    write_private(path, json.dumps([asdict(each) for each in list(bookmarks)[:MOST]], ensure_ascii=False))

@@ -1,8 +1,10 @@
-"""Chooses the columns of the table of requests."""
+"""Chooses the columns of the table of requests, and remembers them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,10 +14,26 @@ from textual.screen import ModalScreen
 from textual.widgets import Footer, SelectionList
 from textual.widgets.selection_list import Selection
 
+from promptop.private import write_private
 from promptop_tui.monitor.rows import COLUMNS
 
 _FIXED = ("time", "mark", "model", "status")
 _TITLES = {"tps": "tokens per second", "input": "input tokens", "output": "output tokens", "total": "duration"}
+
+
+def hidden_columns(path: Path) -> frozenset[str]:
+    """Return the keys of the columns that were hidden when they were last chosen; none if that is not known."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return frozenset()
+    known = {column.key for column in COLUMNS if column.key not in _FIXED}
+    return frozenset(key for key in found if key in known) if isinstance(found, list) else frozenset()
+
+
+def keep_hidden(path: Path, keys: Collection[str]) -> None:
+    """Remember which columns are hidden; raises :class:`OSError`."""
+    write_private(path, json.dumps(sorted(keys)))
 
 
 class ColumnsScreen(ModalScreen[frozenset[str]]):

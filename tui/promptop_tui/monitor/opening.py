@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 from promptop.alerts import Alert
 from promptop.errors import PromptopError
 from promptop.safe import clean, clean_line
+from promptop.settings import state_dir
 from promptop_tui.monitor.errands import RankedRows, RowFound
 from promptop_tui.monitor.handover import message_for
 from promptop_tui.monitor.reader import MonitorReader
@@ -223,7 +224,29 @@ class Opening(Travelling):
         self.filter_input.disabled = True  # or it would take the focus, and with it every key, while it is hidden
         self.table.focus()
 
-    # Another order than that of time
+    # Columns, and another order than that of time
+
+    def _use_columns(self) -> None:
+        from promptop_tui.monitor.columns import hidden_columns
+
+        if hidden := hidden_columns(state_dir() / "columns.json"):
+            self.table.hide(hidden)
+
+    def action_columns(self) -> None:
+        """Choose the columns; they are remembered."""
+        from promptop_tui.monitor.columns import ColumnsScreen, keep_hidden
+
+        def chosen(hidden: frozenset[str] | None) -> None:
+            if hidden is None or hidden == self.table.hidden:
+                return
+            self.table.hide(hidden)
+            path = state_dir() / "columns.json"
+            try:
+                keep_hidden(path, hidden)
+            except OSError as error:
+                self.tell(f"{path} cannot be written ({error.strerror}).", "The columns hold until you leave.")
+
+        self.app.push_screen(ColumnsScreen(self.table.hidden), chosen)
 
     def action_order(self) -> None:
         """Order the window's requests by the next figure."""

@@ -107,6 +107,7 @@ class MonitorPane(Opening):
         self.status.query_shown = self.asked
         self._say_logs()
         self._watch_alerts()
+        self._use_columns()
 
     def on_show(self) -> None:
         """Start to read."""
@@ -371,15 +372,6 @@ class MonitorPane(Opening):
         """Show the requests that a filter of another tab names."""
         self.asked = replace(self.asked, filter=message.filter)
         self.show_until(self.latest_ms)
-
-    def action_columns(self) -> None:
-        """Choose the columns."""
-        from promptop_tui.monitor.columns import ColumnsScreen
-
-        def chosen(hidden: frozenset[str] | None) -> None:
-            self.table.hide(hidden if hidden is not None else self.table.hidden)
-
-        self.app.push_screen(ColumnsScreen(self.table.hidden), chosen)
 
 
 __all__ = ["SHEET", "MonitorPane"]
