@@ -29,6 +29,8 @@ class OpenInPlayground(Message):
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Named as in the chat API; ``tools`` and ``response_format`` among them."""
     source: str = ""
+    server: str = ""
+    """``host:port`` that the models were asked at, where it is known."""
     versions: Sequence[tuple[str, str]] = ()
     """Label and text of prompts that may be asked beside this one."""
     calls_per_day: float | None = None

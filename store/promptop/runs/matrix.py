@@ -120,6 +120,22 @@ def _check(model: str, key: str, value: Any) -> None:
         )
 
 
+def write_override(model: str, values: Mapping[str, Any]) -> str:
+    """Return parameters of one model as :func:`read_overrides` takes them; empty if there are none."""
+    lines = [f"{_toml(name)} = {_toml(value)}" for name, value in values.items() if value is not None]
+    return "\n".join([f"[{_toml(model)}]", *lines, ""]) if lines else ""
+
+
+def _toml(value: Any) -> str:
+    """Return a JSON value in TOML, on one line: strings and numbers are written alike in both."""
+    if isinstance(value, dict):
+        pairs = (f"{_toml(str(key))} = {_toml(each)}" for key, each in value.items() if each is not None)
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(each) for each in value if each is not None) + "]"
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
 def _json(text: str, what: str, remedy: str) -> Any:
     if not text.strip():
         return None

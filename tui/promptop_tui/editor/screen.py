@@ -344,4 +344,6 @@ takes theirs (undo brings yours back)."""
         models = (prompt.model,) if prompt.model else ()
         parameters: Mapping[str, object] = prompt.parameters
         source = self._state.path or self._state.source or "draft"
-        self.post_message(OpenInPlayground(prompt.openai(), models, parameters, source))
+        before = self._baseline_text
+        versions = (("baseline", before),) if before.strip() and before != self.area.text else ()
+        self.post_message(OpenInPlayground(prompt.openai(), models, parameters, source, versions=versions))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from promptop.errors import PromptopError
+from promptop.runs.recall import parameters_of
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
 from promptop_tui.monitor.receipt import messages_of
 
 if TYPE_CHECKING:
     from promptop_tui.monitor.errands import RowFound
 
-_PARAMETERS = ("max_tokens", "temperature", "top_p", "seed")
+_PARAMETERS = ("max_tokens", "temperature", "top_p", "seed", "reasoning_effort")
 
 
 def message_for(found: RowFound) -> OpenInEditor | OpenInPlayground:
@@ -31,10 +33,15 @@ def message_for(found: RowFound) -> OpenInEditor | OpenInPlayground:
         from promptop.prompts import compose
 
         return OpenInEditor(compose(messages), source=source, calls_per_day=found.calls_per_day)
-    known = {name: getattr(row, f"request_{name}") for name in _PARAMETERS}
+    known = {name: value for name in _PARAMETERS if (value := getattr(row, f"request_{name}")) is not None}
+    if row.request_stop_sequences:
+        known["stop"] = json.loads(row.request_stop_sequences)
     return OpenInPlayground(
         messages,
         models=(row.request_model,) if row.request_model else (),
-        parameters={name: value for name, value in known.items() if value is not None},
+        # The body has more than the row: tools, the response format, whatever the program sent.
+        parameters=known | (parameters_of(found.body.request) if found.body and found.body.request else {}),
         source=source,
+        calls_per_day=found.calls_per_day,
+        server=f"{row.server_address}:{row.server_port}" if row.server_address and row.server_port else "",
     )

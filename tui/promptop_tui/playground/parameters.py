@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textual import on
@@ -17,7 +18,7 @@ from promptop.errors import PromptopError
 from promptop.runs.conversation import OLDER, Older
 from promptop.runs.dialects import MODEL_REFUSES, refusal
 from promptop.runs.judging import check_lines
-from promptop.runs.matrix import read_format, read_overrides, read_tools
+from promptop.runs.matrix import read_format, read_overrides, read_tools, write_override
 from promptop.runs.request import show_stops
 from promptop.runs.targets import Target, offered, parse_target
 from promptop.safe import clean_line
@@ -159,10 +160,11 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         for spec in specs:
             self._add(spec)
 
-    def fill(self, parameters: Mapping[str, Any]) -> None:
-        """Write parameters into their fields; fields that are not named become empty."""
-        import json
+    def fill(self, parameters: Mapping[str, Any], models_asked: Sequence[str] = ()) -> None:
+        """Write parameters into their fields; fields that are not named become empty.
 
+        What has no field is written as parameters of ``models_asked`` alone.
+        """
         for field in self.query(ParameterInput):
             if field.field not in FIELDS:
                 continue
@@ -175,6 +177,9 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         for name, key in (("tools", "tools"), ("format", "response_format")):
             value = parameters.get(key)
             self.texts[name] = json.dumps(value, ensure_ascii=False, indent=1) if value else ""
+        own = {field.name for field in FIELDS} | {"tools", "response_format"}
+        rest = {name: value for name, value in parameters.items() if name not in own}
+        self.texts["overrides"] = "\n".join(filter(None, (write_override(model, rest) for model in models_asked)))
         self.texts_changed()
 
     def setup(self) -> dict[str, Any]:

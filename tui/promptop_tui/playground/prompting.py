@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from promptop.runs.matrix import AS_TYPED, PromptVersion, requests_of
 from promptop.runs.request import Message, RunRequest
 from promptop.runs.targets import Target
 from promptop.safe import clean_line
+from promptop.settings import Settings
 from promptop_tui.context import AppContext
 from promptop_tui.editor.area import PromptArea
 from promptop_tui.messages import OpenInPlayground
@@ -73,9 +75,10 @@ class Prompting(Horizontal):
         self.desk.put(*(Shelved(label, text) for label, text in message.versions))
         self.desk.choose([AS_TYPED])
         self.calls_per_day = message.calls_per_day
-        self.column.choose(list(message.models))
+        models = [spec_at(model, message.server, self._shared.settings) for model in message.models]
+        self.column.choose(models)
         if message.parameters:
-            self.column.fill(message.parameters)
+            self.column.fill(message.parameters, models)
         self.show_desk()
 
     def put_text(self, text: str) -> None:
@@ -177,3 +180,13 @@ class Prompting(Horizontal):
             return max(0, len(rounds_of(self.desk.messages(self.area.text))) - 1)
         except PromptopError:
             return 0
+
+
+def spec_at(model: str, server: str, settings: Settings) -> str:
+    """Return a model as it is written in the list: with the profile of that server, if that is not the one in use."""
+    for name, profile in settings.profiles.items():
+        url = urllib.parse.urlsplit(profile.base_url)
+        port = url.port or {"http": 80, "https": 443}.get(url.scheme)
+        if server and server == f"{url.hostname}:{port}":
+            return model if profile is settings.active_profile() else f"{model}@{name}"
+    return model
