@@ -12,8 +12,8 @@ from pathlib import Path
 from time import time
 from typing import ClassVar
 
-from textual import events, on, work
-from textual.app import App, ComposeResult
+from textual import on, work
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.filter import LineFilter
@@ -31,6 +31,7 @@ from promptop_tui import clipboard, keys, messages, theme
 from promptop_tui.context import AppContext
 from promptop_tui.counting import Counting
 from promptop_tui.filters import ControlCharacters
+from promptop_tui.keyorder import OrderedKeys
 from promptop_tui.palette import PaletteProvider
 from promptop_tui.tabs import TABS, TabLabel, TabStrip
 
@@ -41,7 +42,7 @@ LEARN_FROM = 5_000
 """Newest rows that they are learned from: 0.25 s of CPU in a thread."""
 
 
-class PromptopApp(App[object]):
+class PromptopApp(OrderedKeys):
     """promptop, opened."""
 
     TITLE = "promptop"
@@ -92,8 +93,6 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         )
         self.tab = self._wanted = options.tab
         self._focus_of: dict[str, Widget] = {}
-        self._held_keys: list[events.Key | events.Paste] | None = None
-        """Keys that came while a tab was being shown; None while none is."""
         self._key_problems: set[str] = set()
         self._use_themes(self._themes)
         wanted = self.settings.theme
@@ -190,34 +189,21 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
 
     def show_tab(self, tab: str) -> None:
         """Show ``tab``, building its pane if this is the first time."""
-        self._hold_keys()
+        self.hold_keys()
         self.run_worker(self._show(tab), group="tab", description=f"show {tab}", exit_on_error=True)
 
     @on(TabLabel.Chosen)
     def _on_tab_chosen(self, message: TabLabel.Chosen) -> None:
         self.show_tab(message.tab)
 
-    async def on_event(self, event: events.Event) -> None:
-        """Hold keys back while a tab is being shown: they are meant for it, not for the field that is left."""
-        if self._held_keys is not None and isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
-            self._held_keys.append(event)
-            return
-        await super().on_event(event)
-
-    def _hold_keys(self) -> None:
-        if self._held_keys is None:
-            self._held_keys = []
-
     async def _arrived(self) -> None:
         """Give the focus to the tab that is shown now, then the keys that were held for it."""
         self._focus()
-        held, self._held_keys = self._held_keys or [], None
-        for key in held:  # one of them may ask for another tab: those behind it are then held again
-            await self.on_event(key)
+        await self.release_keys()
 
     async def _show(self, tab: str) -> Widget:
         self._wanted = tab
-        self._hold_keys()
+        self.hold_keys()
         switcher = self.query_one("#panes", ContentSwitcher)
         if self.focused is not None and self.screen is switcher.screen:
             self._focus_of[self.tab] = self.focused

@@ -244,7 +244,7 @@ class AnswerPane(RenderedView):
 
     def _show_figures(self) -> None:
         if self.blind:
-            self.border_subtitle = "rate it: 1 … 5" if self.finished and self.rating is None else ""
+            self.border_subtitle = "rate it: 1 to 5" if self.finished and self.rating is None else ""
             return
         width = self.outer_size.width - 6  # corners, a line and a blank on either side
         below = self.virtual_size.height - self.scroll_offset.y - self.size.height

@@ -33,7 +33,7 @@ from promptop_tui.playground.parameters import ParameterColumn
 from promptop_tui.playground.pricing import Plan, PriceLine
 from promptop_tui.playground.prompting import Asking
 from promptop_tui.playground.remembering import Remembering, kept_answers
-from promptop_tui.playground.stage import Stage
+from promptop_tui.playground.stage import Stage, Welcome
 
 FRAMES_PER_SECOND = 10
 """Panes are drawn this often while something streams; a reader sees no difference above it, a CPU does."""
@@ -200,6 +200,8 @@ class PlaygroundPane(Remembering):
         names = [clean_line(request.title) for request in requests]
         panes = await self.stage.grid.show(names, letters=self.stage.blind)
         self.stage.name_panes(panes, names)
+        if isinstance(self.screen.focused, Welcome):  # which is hidden now: the keys go on to work
+            self.screen.set_focus(panes[0])
         self.stage.show_verdict([])
         self.remove_class("-judged")
         conductor.begin(requests, panes, repeats, at_once, self._done_elsewhere)
@@ -278,8 +280,10 @@ class PlaygroundPane(Remembering):
         """Stop what runs; with nothing running, leave the field that is typed in."""
         if self._conductor.cancel():
             return
+        if self.has_class("-prompt-large"):
+            self.action_prompt()
         if not isinstance(self.screen.focused, AnswerPane):
-            self.stage.look_at(self.stage.grid.current, focus=True)
+            self.stage.leave_fields()
 
     def _show_spent(self) -> None:
         """Keep the sums in view: below the parameters, or in the prompt's border where these are hidden."""

@@ -85,6 +85,12 @@ class Stage(Vertical):
             inside = isinstance(self.screen.focused, AnswerPane)
             self.look_at((grid.current + 1) % len(grid.panes) if inside else grid.current, focus=True)
 
+    def leave_fields(self) -> None:
+        """Go to an answer, or to what is shown before there is one: letters are keys there."""
+        pane = self.grid.look_at(self.grid.current)
+        # At once: keys that are typed behind this one are no text any more.
+        self.screen.set_focus(pane or self.query_one(Welcome))
+
     def hold_focus(self) -> None:
         """Give the focus to something that is shown, if nothing has it: the keys of this tab work from inside it."""
         if self.screen.focused is None and self.is_on_screen:
