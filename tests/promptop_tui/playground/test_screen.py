@@ -2,144 +2,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
-from textual.app import App, ComposeResult
-from textual.pilot import Pilot
 from textual.widgets import Input, SelectionList
 
 from promptop.demo import SimulatedEndpoint
 from promptop.log import LogReader, writer_for
-from promptop.runs import Runner
-from promptop.settings import PlaygroundSettings, Profile, Settings
-from promptop_tui import theme
-from promptop_tui.context import AppContext
-from promptop_tui.counting import Counting
 from promptop_tui.editor.area import PromptArea
 from promptop_tui.messages import OpenInPlayground
-from promptop_tui.playground import screen
 from promptop_tui.playground.batching import BatchPage
-from promptop_tui.playground.grid import AnswerGrid
 from promptop_tui.playground.overlay import DetailsPage, DiffPage
-from promptop_tui.playground.pane import AnswerPane
 from promptop_tui.playground.parameters import CacheSwitch, ModelList, ParameterColumn
 from promptop_tui.playground.pricing import PriceLine
-from promptop_tui.playground.screen import PlaygroundPane
 from promptop_tui.playground.table import ComparisonTable
 
-HERE = Path(screen.__file__).parent
-
-
-class Alone(App[None]):
-    """The playground without the app around it."""
-
-    CSS_PATH = [HERE.parent / "app.tcss", HERE / "playground.tcss"]  # noqa: RUF012
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
-
-    def __init__(self, context: AppContext, runner: Runner | None) -> None:
-        self._defaults = theme.defaults()
-        super().__init__()
-        self.context = context
-        self.runner = runner
-        self.told: list[str] = []
-
-    def count(self) -> None:
-        """Give the playground a real counter, as the app does."""
-        self.counting = Counting(self)
-        self.context = replace(self.context, counting=self.counting)
-
-    counting: Counting | None = None
-
-    def on_mount(self) -> None:
-        if self.counting is not None:
-            self.counting.start()
-
-    def on_unmount(self) -> None:
-        if self.counting is not None:
-            self.counting.close()
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        return self._defaults
-
-    def compose(self) -> ComposeResult:
-        yield PlaygroundPane(self.context, self.runner)
-
-    def notify(self, message: str, **_: Any) -> None:
-        self.told.append(message)
-
-    @property
-    def pane(self) -> PlaygroundPane:
-        return self.query_one(PlaygroundPane)
-
-    @property
-    def answers(self) -> list[AnswerPane]:
-        return self.query_one(AnswerGrid).panes
-
-
-Open = Callable[..., Alone]
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[SimulatedEndpoint]:
-    with SimulatedEndpoint.in_thread(speed=0) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    """One process for most tests: starting it takes a second of a core."""
-    started = Runner(log=tmp_path_factory.mktemp("log") / "log.db", simulated=True)
-    started.warm()
-    yield started
-    started.close()
-
-
-@pytest.fixture
-def opened(endpoint: SimulatedEndpoint, tmp_path: Path, runner: Runner) -> Open:
-    def build(*models: str, cap: float = 1.0, own: bool = False) -> Alone:
-        profile = Profile(name="demo", base_url=endpoint.base_url, models=models)
-        settings = Settings(
-            profiles={"demo": profile},
-            playground=PlaygroundSettings(max_tokens=12, session_cap_usd=cap),
-        )
-        context = AppContext(
-            settings=settings,
-            log_path=tmp_path / "log.db",
-            draft_path=tmp_path / "draft",
-            counting=cast(Any, None),
-            simulated=True,
-        )
-        return Alone(context, None if own else runner)
-
-    return build
-
-
-async def until(pilot: Pilot[None], predicate: Callable[[], object], seconds: float = 20) -> None:
-    """Let the app work until the predicate holds."""
-    for _ in range(int(seconds / 0.02)):
-        if predicate():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError("it did not come to pass")
-
-
-def over(app: Alone) -> bool:
-    return bool(app.answers) and all(pane.result is not None for pane in app.answers)
-
-
-async def ask(
-    app: Alone, pilot: Pilot[None], text: str = "What is prompt engineering?", *, everyone: bool = True
-) -> None:
-    app.query_one("#prompt", PromptArea).load_text(text)
-    if everyone:
-        app.query_one(ModelList).select_all()
-    await pilot.pause()
-    await pilot.press("f5")
+from .conftest import Open, ask, over, until
 
 
 async def test_two_models_answer_side_by_side_and_are_compared(opened: Open) -> None:

@@ -15,10 +15,10 @@ MOST_IN_SESSION = 100
 class Keeper:
     """The history of the playground. Methods block: call them on a thread, from any number of them."""
 
-    def __init__(self, setting: Mode, notebook: Notebook | None = None) -> None:
+    def __init__(self, setting: Mode, notebook: Notebook) -> None:
         """``setting`` is what the settings say; the page of the history may raise metadata to full, and back."""
         self.setting = setting
-        self._book = notebook or Notebook()
+        self._book = notebook
         self._session: dict[int, KeptRun] = {}
         self._unkept = 0
         self._lock = threading.Lock()

@@ -119,6 +119,7 @@ class AnswerPane(RenderedView):
         """Whether other answers are held against this one."""
         self._shown_changes = 0
         self._turn = ""
+        self._text_was_kept = True
 
     @property
     def finished(self) -> bool:
@@ -144,7 +145,7 @@ class AnswerPane(RenderedView):
     def begin(self, request: RunRequest, turn: str = "") -> None:
         """Empty the pane for a new call; ``turn`` says which of several it is."""
         self.clear()
-        self._turn = turn
+        self._turn, self._text_was_kept = turn, True
         self.request, self.result, self.progress = request, None, None
         self.checked, self.check_counts, self.rating, self.rated_blind = (), None, None, False
         self._shown_changes = 0
@@ -186,16 +187,19 @@ class AnswerPane(RenderedView):
         elif result.state == "cancelled":
             self.feed("note", "\n■ cancelled; what came is kept")
         elif not result.text and not result.tool_calls:
-            self.feed("note", _why_empty(result))
+            self.feed(
+                "note", _why_empty(result) if self._text_was_kept else "[the answer was not kept; its figures are]"
+            )
         self.state = result.state
         self._show_title()
         self.tick()
         if self.wants_markdown:
             self.show_markdown(True)
 
-    def show_past(self, request: RunRequest, answer: KeptAnswer) -> None:
-        """Show an answer of the history."""
+    def show_past(self, request: RunRequest, answer: KeptAnswer, *, whole: bool) -> None:
+        """Show an answer of the history; ``whole``: its text was kept."""
         self.begin(request)
+        self._text_was_kept = whole
         self.conversation = request.messages
         if answer.results:
             result = answer.results[-1]

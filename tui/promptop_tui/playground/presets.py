@@ -39,12 +39,12 @@ class PresetsPage(ModalScreen["dict[str, Any] | None"]):
         presets: list[tuple[str, dict[str, Any]]]
         problem: str = ""
 
-    def __init__(self, setup: Mapping[str, Any], now_ms: int, notebook: Notebook | None = None) -> None:
+    def __init__(self, setup: Mapping[str, Any], now_ms: int, notebook: Notebook) -> None:
         """``setup`` is what would be saved."""
         super().__init__(classes="playground-page")
         self._setup = setup
         self._now_ms = now_ms
-        self._book = notebook or Notebook()
+        self._book = notebook
         self._presets: list[tuple[str, dict[str, Any]]] = []
         self._deleting = ""
 

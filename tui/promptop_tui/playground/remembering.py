@@ -13,7 +13,7 @@ from promptop.runs.checks import Checked
 from promptop.runs.conversation import shown
 from promptop.runs.judging import judge_apart
 from promptop.runs.matrix import AS_TYPED, PromptVersion
-from promptop.runs.notebook import KeptAnswer, KeptRun, Mode
+from promptop.runs.notebook import KeptAnswer, KeptRun, Mode, Notebook
 from promptop.runs.request import RunRequest
 from promptop.runs.result import RunResult
 from promptop.runs.targets import parse_target
@@ -57,7 +57,9 @@ class Remembering(Prompting):
 
     def __init__(self, context: AppContext) -> None:
         super().__init__(context)
-        self._keeper = Keeper(_MODES[context.settings.playground.history])
+        # What a demo keeps goes with it.
+        self._book = Notebook(context.log_path.with_name("playground.db") if context.simulated else None)
+        self._keeper = Keeper(_MODES[context.settings.playground.history], self._book)
         self._serial = 0
         """Counts runs, so that what comes late from a thread is not taken for another run's."""
         self._number = 0
@@ -183,7 +185,8 @@ class Remembering(Prompting):
         """Save, take and remove setups."""
         from promptop_tui.playground.presets import PresetsPage
 
-        self.app.push_screen(PresetsPage(self.column.setup(), int(self._shared.now() * 1000)), self._preset_taken)
+        page = PresetsPage(self.column.setup(), int(self._shared.now() * 1000), self._book)
+        self.app.push_screen(page, self._preset_taken)
 
     def _preset_taken(self, setup: dict[str, object] | None) -> None:
         if setup is not None:
@@ -228,7 +231,7 @@ class Remembering(Prompting):
         panes = await self.stage.grid.show([clean_line(answer.label) for answer in run.answers])
         for pane, answer in zip(panes, run.answers, strict=True):
             version = next((each for each in run.versions if each.label == answer.version), None)
-            pane.show_past(_request_of(answer, version, self._shared.settings), answer)
+            pane.show_past(_request_of(answer, version, self._shared.settings), answer, whole=run.whole)
         self._groups, self._number = [answer.results for answer in run.answers], run.id
         self.add_class("-answered")
         self.remove_class("-judged")

@@ -1,0 +1,182 @@
+"""What is thought of answers, and what is kept of them: checks, blind ratings, history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input, OptionList, Static
+
+from promptop.demo import SimulatedEndpoint
+from promptop.runs.notebook import KeptAnswer, KeptRun, Notebook
+from promptop.runs.result import RunResult
+from promptop_tui.editor.area import PromptArea
+from promptop_tui.playground.history import HistoryPage
+from promptop_tui.playground.keeping import Keeper
+from promptop_tui.playground.overlay import DiffPage, RawPage
+from promptop_tui.playground.stream_view import StreamView
+from promptop_tui.playground.table import ComparisonTable
+
+from .conftest import Alone, Open, ask, over, shows, until
+
+
+def heads(app: Alone) -> list[str]:
+    return [str(column.label).strip() for column in app.query_one(ComparisonTable).columns.values()]
+
+
+async def test_answers_are_held_against_checks_in_panes_and_table(opened: Open) -> None:
+    app = opened("gpt-4o-mini", "gpt-4o", python_checks=True)
+    async with app.run_test(size=(160, 48)) as pilot:
+        app.pane.column.texts["checks"] = "max-tokens:12\ncontains:绝无此字\npython:tokens == 12"
+        app.pane.column.texts_changed()
+        await ask(app, pilot)
+        await until(pilot, lambda: over(app) and all(pane.checked for pane in app.answers))
+        assert all("✗2/3" in str(pane.border_title) for pane in app.answers)
+        assert "checks" in heads(app)
+        assert app.answers[0].checked[1].why == "is not in the answer"
+        app.pane.column.texts["checks"] = "max-tokens:12"
+        app.pane.checks_changed()
+        await until(pilot, lambda: all("✓1/1" in str(pane.border_title) for pane in app.answers))
+
+
+async def test_blind_answers_have_no_names_until_all_are_rated(opened: Open) -> None:
+    app = opened("gpt-4o-mini", "gpt-4o", "refused-model")
+    async with app.run_test(size=(160, 48)) as pilot:
+        app.pane.action_blind()
+        app.query_one("#prompt", PromptArea).load_text("Which one are you?")
+        app.pane.column.choose(["gpt-4o-mini", "gpt-4o", "sim-fault-401"])
+        await pilot.press("f5")
+        await until(pilot, lambda: over(app))
+        await pilot.pause()
+        assert [pane.title_text for pane in app.answers] == ["answer A", "answer B", "answer C"]
+        shown = "".join(f"{pane.border_title} {pane.border_subtitle} {pane.rows}" for pane in app.answers)
+        assert "gpt" not in shown and "401" not in shown and "$" not in shown
+        assert not app.query_one(ComparisonTable).display
+        names = [pane.request.model for pane in app.answers if pane.request is not None]
+        rated = [pane for pane in app.answers if pane.state == "done"]
+        for stars, pane in zip("42", rated, strict=True):
+            pane.focus()
+            await pilot.press("enter")  # tells everything: not yet
+            await pilot.press(stars)
+        await until(pilot, lambda: [pane.title_text for pane in app.answers] == names)
+        assert app.query_one(ComparisonTable).display
+        assert "★" in heads(app)
+        book = Notebook(app.context.log_path.with_name("playground.db"))
+        await until(pilot, lambda: len(book.ratings()) == 2)
+        assert sorted((each.mean, each.n, each.blind) for each in book.ratings()) == [(2.0, 1, 1), (4.0, 1, 1)]
+
+
+async def test_any_two_answers_are_compared_and_the_stream_is_shown_as_it_came(opened: Open) -> None:
+    app = opened("gpt-4o-mini", "gpt-4o", "sim-fast")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ask(app, pilot, "# Title\n\nSay **it**.")
+        await until(pilot, lambda: over(app))
+        app.answers[1].focus()
+        await pilot.press("a")
+        assert "◆" in str(app.answers[1].border_title)
+        app.answers[2].focus()
+        await pilot.press("d")
+        await shows(app, pilot, DiffPage)
+        assert str(app.screen.query_one("#page").border_title) == "gpt-4o → sim-fast"
+        await pilot.press("escape")
+        await pilot.press("r")
+        await shows(app, pilot, RawPage)
+        await until(pilot, lambda: app.screen.query_one(StreamView).rows)
+        rows = app.screen.query_one(StreamView).rows
+        assert any(row.startswith("content-type: text/event-stream") for row in rows)
+        assert rows[-1] == "data: [DONE]"
+        assert "HTTP 200" in str(app.screen.query_one("#page").border_subtitle)
+        await pilot.press("escape")
+        await pilot.press("m")
+        await until(pilot, lambda: all(pane.rendered for pane in app.answers))
+        await pilot.press("m")
+        assert not any(pane.rendered for pane in app.answers)
+
+
+async def test_an_answer_opens_in_the_users_editor(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened("gpt-4o-mini")
+    left = tmp_path / "left"
+    editor = tmp_path / "editor"
+    editor.write_text(f'#!/bin/sh\ncat "$1" > {left}\n')
+    editor.chmod(0o700)
+    monkeypatch.setenv("VISUAL", str(editor))
+    async with app.run_test(size=(120, 40)) as pilot:
+        from contextlib import nullcontext
+
+        monkeypatch.setattr(app, "suspend", nullcontext)
+        await ask(app, pilot)
+        await until(pilot, lambda: over(app))
+        app.answers[0].action_external()
+        assert app.answers[0].result is not None
+        assert left.read_text() == app.answers[0].result.text
+
+
+async def test_a_run_is_found_opened_and_asked_again(opened: Open, endpoint: SimulatedEndpoint) -> None:
+    app = opened("gpt-4o-mini", "gpt-4o")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ask(app, pilot, "什么是缓存?")
+        await until(pilot, lambda: over(app))
+        text = app.answers[0].result.text if app.answers[0].result else ""
+        await ask(app, pilot, "Another question", everyone=False)
+        await until(pilot, lambda: over(app))
+        app.pane.action_history()
+        await shows(app, pilot, HistoryPage)
+        runs = app.screen.query_one(OptionList)
+        await until(pilot, lambda: runs.option_count == 2)
+        assert "as long as the app" in str(app.screen.query_one("#history-mode", Static).render())
+        app.screen.query_one("#history-search", Input).value = "缓存"
+        await until(pilot, lambda: runs.option_count == 1)
+        sent = len(endpoint.requests)
+        runs.action_select()
+        await until(pilot, lambda: not isinstance(app.screen, HistoryPage))
+        await until(pilot, lambda: app.answers and app.answers[0].result and app.answers[0].result.text == text)
+        assert app.query_one("#prompt", PromptArea).text == "什么是缓存?"
+        assert "".join(app.answers[0].rows).replace(" ", "") == text.replace("\n", "").replace(" ", "")
+        assert len(endpoint.requests) == sent
+        app.pane.action_history()
+        await shows(app, pilot, HistoryPage)
+        await until(pilot, lambda: app.screen.query_one(OptionList).option_count)
+        await pilot.press("down", "f5")
+        await until(pilot, lambda: len(endpoint.requests) == sent + 2 and over(app))
+        assert endpoint.requests[-1].json["messages"][0]["content"] == "什么是缓存?"
+
+
+def a_run(text: str, *, label: str = "gpt-4o") -> KeptRun:
+    result = RunResult(label, label, label, "一个回答", "done", cost_usd=0.1)
+    return KeptRun(1_000, {}, (KeptAnswer(label, label, "", (result,)),), text=text, digest="d" * 8)
+
+
+def test_what_is_kept_is_the_users_choice(tmp_path: Path) -> None:
+    book = Notebook(tmp_path / "playground.db")
+    keeper = Keeper("metadata", book)
+    first = keeper.keep(a_run("secret one"))
+    assert keeper.load(first).text == "secret one", "whole, as long as the app is open"
+    assert [run.id for run in keeper.find("secret")] == [first]
+    later = Keeper("metadata", book)
+    assert (later.load(first).text, later.find("secret")) == ("", [])
+    assert later.turn() == "full"
+    second = later.keep(a_run("secret two"))
+    keeper.note(first, [(5, True)], [(1, 2)])
+    again = Keeper("metadata", book)
+    assert again.load(second).text == "secret two"
+    assert [run.id for run in again.find("回答")] == [second]
+    assert (again.load(first).answers[0].rating, again.load(first).answers[0].checks) == (5, (1, 2))
+    assert again.ratings() == "gpt-4o: 5.0★ (n=1, 1 blind)  5★×1"
+    assert again.turn() == "metadata"
+    again.delete(second)
+    assert [run.id for run in again.find("")] == [first]
+
+
+def test_with_history_off_nothing_reaches_the_disk(tmp_path: Path) -> None:
+    book = Notebook(tmp_path / "playground.db")
+    keeper = Keeper("off", book)
+    number = keeper.keep(a_run("secret"))
+    keeper.note(number, [(3, False)], [])
+    assert number < 0
+    assert keeper.find("SECRET")[0].answers[0].rating == 3
+    assert keeper.turn() == "off"
+    keeper.delete(number)
+    assert keeper.find("") == []
+    assert not book.path.exists()
