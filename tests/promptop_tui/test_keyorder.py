@@ -47,7 +47,8 @@ async def test_a_field_that_goes_away_holds_up_no_key() -> None:
         type_at_once(app, "tab", "x")
         await app.query_one("#one").remove()
         type_at_once(app, "y")
-        await wait_until(pilot, lambda: app.query_one("#two", Input).value == "xy")
+        two, three = app.query_one("#two", Input), app.query_one("#three", TextArea)
+        await wait_until(pilot, lambda: two.value + three.text == "xy")
 
 
 async def test_keys_behind_the_key_of_a_tab_are_for_that_tab(make_app: MakeApp) -> None:
