@@ -1,6 +1,7 @@
 """Hold prompts to the tokens and dollars they had: compares files with prompts.lock, for CI.
 
-``--update`` writes the lock. Exit code: 1 if a prompt grew by more than the tolerance, is missing or not in the lock.
+``--update`` writes the lock. Exit code: 1 if a prompt grew by more than the tolerance in tokens or in input dollars
+(which it also does when the price table changes), is missing or not in the lock.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from promptop import models
-from promptop.cli.reading import prompt_text
+from promptop.cli.reading import LIBRARY, prompt_text
 from promptop.errors import PromptopError, UsageError
 from promptop.safe import clean_line
 
@@ -30,6 +31,7 @@ class Verdict:
     tokens: int | None
     locked: int | None
     usd: float | None
+    locked_usd: float | None = None
     failure: str = ""
     """Why it fails; empty if it does not."""
     note: str = ""
@@ -56,12 +58,14 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"There is no lock {args.lock}.", "promptop check --update FILE… writes one.")
     verdicts = [each for file in args.files or lock for each in _judge(file, lock.get(file), args.tolerance)]
     if args.json:
-        fields = ("file", "model", "tokens", "locked", "usd", "failure", "note")
+        fields = ("file", "model", "tokens", "locked", "usd", "locked_usd", "failure", "note")
         json.dump([{name: getattr(each, name) for name in fields} for each in verdicts], sys.stdout, indent=1)
         print()
     else:
         for each in verdicts:
             numbers = "" if each.tokens is None else f"{each.locked:,} → {each.tokens:,} tokens"
+            if each.usd is not None:
+                numbers += f", {models.usd_text(each.usd, 3)} a call"
             says = each.failure or each.note
             mark = "FAIL" if each.failure else "ok  "
             print("  ".join([mark, clean_line(each.file), clean_line(each.model), numbers, says]).rstrip())
@@ -117,19 +121,26 @@ def _judge(file: str, entry: dict[str, Any] | None, tolerance: float) -> list[Ve
     from promptop.prompts.draft import digest
 
     if entry is None:
-        return [Verdict(file, "", None, None, None, "is not in the lock; --update adds it")]
-    if not Path(file).exists():
-        return [Verdict(file, "", None, None, None, "is missing")]
-    text = prompt_text(file)
+        return [Verdict(file, "", None, None, None, failure="is not in the lock; --update adds it")]
+    if not file.startswith(LIBRARY) and not Path(file).exists():
+        return [Verdict(file, "", None, None, None, failure="is missing")]
+    try:
+        text = prompt_text(file)
+    except PromptopError as error:
+        return [Verdict(file, "", None, None, None, failure=f"cannot be read: {error.cause}")]
     same = digest(text) == entry["sha256"]
     out = []
     for name, figures in entry["models"].items():
         tokens, usd = _figures(text, name)
-        locked = int(figures["tokens"])
-        grew = tokens > locked * (1 + tolerance / 100)
-        failure = f"grew by {tokens - locked:,} tokens" if grew else ""
+        locked, locked_usd = int(figures["tokens"]), figures.get("input_usd")
+        most = 1 + tolerance / 100
+        failure = ""
+        if tokens > locked * most:
+            failure = f"grew by {tokens - locked:,} tokens"
+        elif usd is not None and locked_usd is not None and usd > locked_usd * most * (1 + 1e-9):
+            failure = f"costs {models.usd_text(usd - locked_usd, 3)} more a call: the price rose"
         note = "" if same else "changed; --update takes the new figures"
-        out.append(Verdict(file, name, tokens, locked, usd, failure, note))
+        out.append(Verdict(file, name, tokens, locked, usd, locked_usd, failure, note))
     return out
 
 

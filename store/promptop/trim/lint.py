@@ -109,15 +109,61 @@ def _present(pattern: re.Pattern[str], message: str) -> Callable[[str, Prompt], 
     return look
 
 
+_CONFLICTS = (
+    (_SHORT_WANTED, _LONG_WANTED),
+    (
+        _pattern(
+            r"\b(?:only (?:valid )?json|json only|(?:valid )?json and nothing else)\b"
+            r"|(?:只|仅)(?:输出|返回|回复)\s*json"
+        ),
+        _pattern(
+            r"\b(?:explain (?:your|the) (?:reasoning|answer|choice)|step[- ]by[- ]step|show your work)\b"
+            r"|解释(?:你的|一下)?(?:理由|原因|推理|思路)|逐步(?:思考|说明)|说明理由"
+        ),
+    ),
+    (
+        _pattern(r"\b(?:answer|respond|reply|write) (?:only )?in english\b|用英文(?:回答|回复|输出)"),
+        _pattern(r"\b(?:answer|respond|reply|write) (?:only )?in chinese\b|用中文(?:回答|回复|输出)"),
+    ),
+    (
+        _pattern(
+            r"\b(?:no|without|avoid|do not use|don't use) (?:bullet(?: point)?s?|lists?)\b"
+            r"|不要(?:用|使用)?(?:列表|分点|项目符号)"
+        ),
+        _pattern(
+            r"\bas (?:a )?(?:bulleted |numbered )?list\b|\bin bullet(?: point)?s\b"
+            r"|(?<!not )(?<!n't )\buse (?:a list|bullet(?: point)?s)\b"
+            r"|(?<!不要用)(?<!不要使用)(?<!不要)(?:分点|列表形式)"
+        ),
+    ),
+    (
+        _pattern(r"\b(?:formal(?:ly)?|professional tone)\b|正式(?:的)?(?:语气|风格)"),
+        _pattern(r"\b(?:casual(?:ly)?|informal(?:ly)?|slang|chatty)\b|口语化|随意的语气|轻松的语气"),
+    ),
+)
+"""Pairs of demands that exclude each other; each pattern stands for one of them."""
+_LIMIT = _pattern(
+    r"\b(?:at most|no more than|up to|within|fewer than|less than|maximum of|exactly) (?P<n>\d+) "
+    r"(?P<unit>words?|sentences?|paragraphs?|characters?|lines?|bullets?|items?)\b"
+    r"|(?:不超过|最多|控制在|至多)\s*(?P<zh_n>\d+)\s*个?(?P<zh_unit>字|句|段|条|行)"
+)
+
+
 def _conflicts(text: str, prompt: Prompt) -> Iterator[tuple[int, str]]:
     for part in prompt.messages:
         if part.role == "assistant":
             continue
-        short = _SHORT_WANTED.search(text, part.start, part.end)
-        long = _LONG_WANTED.search(text, part.start, part.end)
-        if short and long:
-            later = max(short, long, key=lambda found: found.start())
-            yield later.start(), f"{short[0]!r} and {long[0]!r} in one message: which of them?"
+        for one, other in _CONFLICTS:
+            first, second = one.search(text, part.start, part.end), other.search(text, part.start, part.end)
+            if first and second:
+                later = max(first, second, key=lambda found: found.start())
+                yield later.start(), f"{first[0]!r} and {second[0]!r} in one message: which of them?"
+        limits: dict[str, re.Match[str]] = {}
+        for found in _LIMIT.finditer(text, part.start, part.end):
+            unit = (found["unit"] or found["zh_unit"]).lower().rstrip("s")
+            before = limits.setdefault(unit, found)
+            if (before["n"] or before["zh_n"]) != (found["n"] or found["zh_n"]):
+                yield found.start(), f"{before[0]!r} and {found[0]!r} in one message: which of them?"
 
 
 def _open_code(text: str, prompt: Prompt) -> Iterator[tuple[int, str]]:
@@ -168,7 +214,8 @@ CHECKS: tuple[Check, ...] = (
           _present(_VAGUE, "{0!r} is vague: give a number")),
     Check("arithmetic", "hint", "arithmetic, counting or sorting, which code does better",
           _present(_ARITHMETIC, "{0!r}: models miscount; do it in code or with a tool")),
-    Check("conflict", "warning", "short and detailed answers asked for at once", _conflicts),
+    Check("conflict", "warning", "demands that exclude each other: short and detailed, two limits, two languages …",
+          _conflicts),
     Check("open-code", "hint", "code without a language or a limit", _open_code),
     Check("unmeasured-speed", "hint", "fast code is asked for without a figure", _unmeasured),
     Check("volatile-prefix", "warning", "a date, time or id before stable text spoils the provider's cache",

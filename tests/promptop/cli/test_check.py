@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from promptop.cli.main import main
+from promptop.prompts.library import Library
 from promptop.tokens import encoding
 
 
@@ -42,6 +43,28 @@ def test_growth_fails_and_shrinking_passes(folder: Path, capsys: pytest.CaptureF
         "gpt-4o",
         "gpt-4-turbo",
     }
+
+
+def test_a_price_that_rose_fails_and_prompts_of_the_library_are_held(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Library().save("tea", "Write a poem about tea.", now_ms=1)
+    assert main(["check", "--update", "lib:tea"]) == 0
+    assert main(["check"]) == 0
+    path = folder / "prompts.lock"
+    lock = json.loads(path.read_text())
+    lock["prompts"]["lib:tea"]["models"]["gpt-4o"]["input_usd"] /= 2
+    path.write_text(json.dumps(lock))
+    capsys.readouterr()
+    assert main(["check"]) == 1
+    assert "more a call: the price rose" in capsys.readouterr().out
+    assert main(["check", "--tolerance", "100"]) == 0
+    Library().save("tea", "Write a long poem about tea.", now_ms=2)
+    assert main(["check", "--tolerance", "5", "--json"]) == 1
+    Library().delete("tea")
+    capsys.readouterr()
+    assert main(["check"]) == 1
+    assert "There is no prompt 'tea'" in capsys.readouterr().out
 
 
 def test_what_is_missing_or_not_locked_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

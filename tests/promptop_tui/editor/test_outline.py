@@ -53,6 +53,7 @@ def test_a_short_beginning_says_how_much_is_missing() -> None:
     assert told(found, [4, 4], "o200k_base", brief=False) == [
         "by part  question 4",
         ruler(4, 1, ""),
+        "lint     no-length-limit 1, no-output-format 1",
         "task     0.00 simple",
     ]
     assert outline("---\na: [\n---\nx") is None

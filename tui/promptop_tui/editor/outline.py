@@ -20,9 +20,12 @@ from promptop_tui.editor.figures import bar
 if TYPE_CHECKING:
     from promptop.prompts import Prompt
     from promptop.trim.known import Known
+    from promptop.trim.lint import Finding
 
 LONGEST = 200_000
 _RULER = 10
+_REMARKS = 4
+_LINTED = 40_000
 
 
 class LogState(Enum):
@@ -60,6 +63,8 @@ class Outline:
     """Whether the last text is the prompt with variables filled in."""
     log: tuple[str, ...] = ()
     """What the log says of the prompt's answers, and what follows for max_tokens and stop."""
+    lint: str = ""
+    """Lint rules with the lines that they remark on, warnings first; empty if there is no remark."""
     is_known: bool = False
     """Whether the log knows the prompt."""
 
@@ -81,7 +86,8 @@ def outline(
 
     try:
         prompt = parse(text)
-        remarks = lint(text, ["volatile-prefix"])
+        # All rules take 1 ms for each 1,000 characters, in which keys wait: a long draft is left to the command.
+        remarks = lint(text) if len(text) <= _LINTED else lint(text, ["volatile-prefix"])
     except PromptopError:  # front matter that is being typed
         return None
     missing = [name for name in prompt.variables if name not in prompt.sample]
@@ -107,7 +113,8 @@ def outline(
         kinds=tuple(part.kind for part in found),
         prefix_line=text.count("\n", 0, prefix.end) + 1,
         volatile=prefix.volatile,
-        warning=f"line {remarks[0].line}: {remarks[0].message}" if remarks else "",
+        warning=next((f"line {r.line}: {r.message}" for r in remarks if r.rule == "volatile-prefix"), ""),
+        lint=_remarks(remarks) if found and len(text) <= _LINTED else "",
         complexity=complexity,
         model=recommended(complexity.tier, models, chosen) if complexity is not None else "",
         variables=variables,
@@ -138,6 +145,8 @@ def told(found: Outline, tokens: Sequence[int], encoding: str, *, brief: bool) -
         lines += found.log[:1]
     if found.warning:
         lines.append("! " + clean_line(found.warning))
+    if found.lint and not brief:
+        lines.append(f"lint     {found.lint}")
     if found.complexity is not None:
         lines.append(advice(found.complexity, found.model))
     if found.variables:
@@ -145,6 +154,14 @@ def told(found: Outline, tokens: Sequence[int], encoding: str, *, brief: bool) -
     if brief and not found.is_known:  # little room: what is not known comes last
         lines += found.log[:1]
     return lines
+
+
+def _remarks(remarks: Sequence[Finding]) -> str:
+    """Write rules and lines, warnings first: ``no-length-limit 1, vague-quantity 5 (hint)``."""
+    ordered = sorted(remarks, key=lambda remark: remark.level != "warning")
+    shown = [f"{each.rule} {each.line}" + (" (hint)" if each.level == "hint" else "") for each in ordered[:_REMARKS]]
+    more = f", +{len(ordered) - _REMARKS}" if len(ordered) > _REMARKS else ""
+    return ", ".join(shown) + more
 
 
 def log_lines(prompt: Prompt, known: Known | None, says: LogState) -> tuple[str, ...]:
