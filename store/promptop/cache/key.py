@@ -135,6 +135,7 @@ def _parted(endpoint: str, asked: Mapping[str, Any]) -> tuple[str, dict[str, Any
     return text, {**asked, name: [*before, rest]}
 
 
+_TOOLS = ("tools", "functions", "mcp_servers")
 _PROMPTS = ("messages", "input", "instructions", "system", "prompt")
 _CANONICAL: dict[str, Any] = {"sort_keys": True, "separators": (",", ":"), "ensure_ascii": False}
 
@@ -161,8 +162,11 @@ def _refusal(endpoint: str, body: Mapping[str, Any], policy: Policy) -> str:
         return "background: the answer is fetched later"
     if body.get("previous_response_id") or body.get("conversation"):
         return "the prompt depends on what the server remembers"
-    if body.get("tools") and not policy.tools:
-        return "tools: a repeated call may have side effects"
+    offered = next((name for name in _TOOLS if body.get(name)), "")
+    if offered and not policy.tools:
+        return f"{offered}: a repeated call may have side effects"
+    if body.get("web_search_options") is not None:
+        return "web_search_options: the answer is of the moment"
     temperature = body.get("temperature")
     if not policy.any_temperature and not (isinstance(temperature, int | float) and temperature == 0):
         return "temperature above 0: the answer is meant to vary"

@@ -53,6 +53,15 @@ def batch_price(names: Sequence[str], *, given: int, made: int, cached: int = 0)
     return plain.usd * HALF, "estimated"
 
 
+def batch_share(names: Sequence[str], *, given: int, made: int) -> float:
+    """Return what share of its usual price a call would cost in a provider's batch; half where no table says."""
+    from promptop import models
+
+    plain = models.price(list(names), input_tokens=given, output_tokens=made).usd
+    usd, _ = batch_price(names, given=given, made=made)
+    return usd / plain if usd is not None and plain else HALF
+
+
 def batch_ceiling(items: Iterable[Item]) -> float:
     """Return about the most that items can cost through the batch API, USD."""
     return sum(most_usd(item) * HALF for item in items)

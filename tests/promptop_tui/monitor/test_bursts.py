@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from promptop.log import StoredRow
-from promptop_tui.monitor.bursts import bursts_of
+from promptop_tui.monitor.bursts import advice_of, bursts_of
 from promptop_tui.monitor.lists import BurstScreen
 
 from .conftest import Host, row, screen_text, until, write
@@ -31,9 +33,33 @@ def test_one_prompt_again_and_again() -> None:
 def test_a_loop_of_different_prompts() -> None:
     rows = [stored(i * 0.5, prompt_hash=f"h{i}") for i in range(12)]
     found = bursts_of(rows)
-    assert [(burst.kind, burst.n, burst.avoidable_usd) for burst in found] == [("N+1", 12, None)]
+    assert [(burst.kind, burst.n, burst.avoidable_usd) for burst in found] == [("N+1", 12, 3.0)]
     assert bursts_of(rows[:9]) == ()
     assert bursts_of([stored(i * 2, prompt_hash=f"h{i}") for i in range(12)]) == ()
+
+
+def test_a_loop_is_priced_as_a_batch_and_embeddings_as_requests() -> None:
+    chats = [
+        stored(
+            i * 0.5,
+            prompt_hash=f"h{i}",
+            request_model="gpt-4o-mini",
+            usage_input_tokens=1_000_000,
+            usage_output_tokens=0,
+            cost_usd=0.15,
+        )
+        for i in range(10)
+    ]
+    (found,) = bursts_of(chats)
+    assert found.avoidable_usd == pytest.approx(0.75), "the table's batch price is half"
+    assert "≈ $0.75" in advice_of(found)
+    assert "--provider-batch" in advice_of(found)
+    vectors = [stored(i * 0.5, prompt_hash=f"h{i}", operation_name="embeddings") for i in range(30)]
+    (found,) = bursts_of(vectors)
+    assert (found.avoidable_usd, found.spare) == (None, 29)
+    assert "29 requests fewer" in advice_of(found)
+    (found,) = bursts_of([stored(i * 30) for i in range(4)])
+    assert advice_of(found) == "a cache: $1.50 of $2.00 saved"
 
 
 def test_a_fast_run_of_one_prompt_is_told_once() -> None:
@@ -52,10 +78,11 @@ async def test_bursts_are_listed_and_their_requests_shown(log_path: Path) -> Non
         await until(pilot, lambda: isinstance(app.screen, BurstScreen) and app.screen.found is not None)
         await pilot.pause()
         text = screen_text(app)
-        assert "2, avoidable $0.04, in 28 requests" in text
+        assert "2, avoidable $0.100, in 28 requests" in text
         assert "duplicates" in text
         assert "N+1" in text
-        await pilot.press("down", "enter")
+        assert "≈ $0.06 saved" in text, "the burst under the cursor is advised on"
+        await pilot.press("enter")
         await until(pilot, lambda: app.pane.shown.query.view == "burst")
         assert app.pane.table.row_count == 12
         assert {each.app for each in app.pane.table.feed.rows} == {"loop, er"}

@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from promptop import figures
+from promptop.runs.embedding import MAX_INPUTS
+from promptop.runs.provider_batch import batch_share
 from promptop.safe import clean_line
 from promptop_tui.monitor.breakdown import quoted
 from promptop_tui.widgets.table import Cell, Column
@@ -54,7 +56,12 @@ class Burst:
     """Prompt hash of duplicates; empty for an N+1."""
     cost_usd: float
     avoidable_usd: float | None
-    """Cost of all duplicates but the first; None where it is not known what a batch would cost."""
+    """Cost of all duplicates but the first; of a loop, what the provider's batch API would save of it (an estimate).
+
+    None where that is not known: without prices, and for embeddings, which one request takes at the same price.
+    """
+    spare: int = 0
+    """Requests that one call for all would spare: embeddings go in one."""
 
     @property
     def filter(self) -> str:
@@ -101,7 +108,7 @@ def _close(run: list[StoredRow], found: list[Burst]) -> None:
     if same and len(run) >= DUPLICATES:
         avoidable: float | None = sum(row.cost_usd or 0.0 for row in run[1:])
     elif not same and len(run) >= LOOP and span <= len(run) * _LOOP_GAP_MS and len(hashes) > len(run) // 2:
-        avoidable = None
+        avoidable = _batched_usd(run)
     else:
         return
     first = run[0]
@@ -116,9 +123,42 @@ def _close(run: list[StoredRow], found: list[Burst]) -> None:
         (first.prompt_hash or "") if same else "",
         sum(row.cost_usd or 0.0 for row in run),
         avoidable,
+        0 if same or first.operation_name != "embeddings" else len(run) - -(-len(run) // MAX_INPUTS),
     )
     if burst not in found:  # a run of one prompt is gathered by hash and by app
         found.append(burst)
+
+
+def _batched_usd(run: list[StoredRow]) -> float | None:
+    """Return what the provider's batch API would have saved of a loop of chats, USD; None if it is not known."""
+    if run[0].operation_name == "embeddings" or any(row.cost_usd is None for row in run):
+        return None
+    saved = 0.0
+    for row in run:
+        share = batch_share(
+            [row.response_model or "", row.request_model or ""],
+            given=row.usage_input_tokens or 0,
+            made=row.usage_output_tokens or 0,
+        )
+        saved += (row.cost_usd or 0.0) * (1 - share)
+    return saved
+
+
+def advice_of(burst: Burst) -> str:
+    """Say what would make a burst unnecessary, and what that saves."""
+    if burst.kind == "duplicates":
+        return f"a cache: {figures.usd(burst.avoidable_usd)} of {figures.usd(burst.cost_usd)} saved"
+    if burst.spare:
+        return f"one request for all: {burst.spare:,} requests fewer, at the same price"
+    if burst.avoidable_usd is None:
+        return "one batch instead of a loop: saving unknown, no price"
+    return f"one batch (promptop batch --provider-batch): ≈ {figures.usd(burst.avoidable_usd)} saved"
+
+
+def _avoidable(burst: Burst) -> str:
+    if burst.spare:
+        return f"−{burst.spare:,} calls"
+    return ("≈ " if burst.kind == "N+1" and burst.avoidable_usd is not None else "") + figures.usd(burst.avoidable_usd)
 
 
 def cells_of(burst: Burst) -> tuple[Cell, ...]:
@@ -132,5 +172,5 @@ def cells_of(burst: Burst) -> tuple[Cell, ...]:
         clean_line(burst.app, 20),
         clean_line(burst.prompt, 24),
         figures.usd(burst.cost_usd),
-        (figures.usd(burst.avoidable_usd), "accent"),
+        (_avoidable(burst), "accent"),
     )

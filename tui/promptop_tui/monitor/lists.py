@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Footer, Static
 
 from promptop import figures
+from promptop.safe import clean
 from promptop_tui.monitor import bookmarks, bursts, forensics
 from promptop_tui.monitor.errands import Findings
 from promptop_tui.widgets.table import Cell, ChoiceTable, Column, VirtualTable
@@ -44,6 +45,10 @@ class ListScreen(ModalScreen[Any]):
         """Return what the items come to."""
         raise NotImplementedError
 
+    def about(self, item: Any) -> str:
+        """Return a sentence about the item under the cursor; empty for none."""
+        return ""
+
     def title_of(self, found: Findings) -> str:
         """Return the title over what was found."""
         looked = f"{figures.count(found.rows)} requests" + (", the newest of the window" if found.cut else "")
@@ -52,6 +57,7 @@ class ListScreen(ModalScreen[Any]):
     def compose(self) -> ComposeResult:
         """Lay out title and table."""
         yield Static(f" {self.NAME}, {self._period}", id="money-title", markup=False)
+        yield Static("", id="money-by", markup=False)
         yield ChoiceTable(self.TABLE, follows=False, id="money-table")
         yield Footer(compact=True, show_command_palette=False)
 
@@ -68,6 +74,14 @@ class ListScreen(ModalScreen[Any]):
         self.query_one("#money-title", Static).update(self.title_of(found))
         self.table.empty = self.EMPTY
         self.table.set_rows(len(found.items), self._cells)
+        self._tell()
+
+    @on(VirtualTable.Moved)
+    def _tell(self) -> None:
+        items = self.found.items if self.found is not None else ()
+        row = self.table.cursor_row
+        text = self.about(items[row]) if row < len(items) else ""
+        self.query_one("#money-by", Static).update(clean(f" {text}"))
 
     def _cells(self, index: int) -> Sequence[Cell]:
         return self.cells(self.found.items[index]) if self.found and index < len(self.found.items) else ()
@@ -91,11 +105,17 @@ class BurstScreen(ListScreen):
     HELP = """\
 Calls that came in bursts. *Duplicates*: one prompt, three times or more, each within a minute of the one before, none
 answered by a cache; "avoidable" is the cost of all but the first. *N+1*: ten or more calls of one app, prompt and model
-with different texts, each within a second of the one before: one batched call could ask them all."""
+with different texts, each within a second of the one before: one batched call could ask them all. There "avoidable" is
+what the provider's batch API would have saved (≈, by its prices), and for embeddings the requests that one would spare.
+The line above says it of the burst under the cursor."""
 
     def cells(self, item: bursts.Burst) -> Sequence[Cell]:
         """Return the cells of a burst."""
         return bursts.cells_of(item)
+
+    def about(self, item: bursts.Burst) -> str:
+        """Return what would make a burst unnecessary, and what that saves."""
+        return bursts.advice_of(item)
 
     def summary(self, items: Sequence[bursts.Burst]) -> str:
         """Return their number and what could be saved."""
@@ -134,6 +154,10 @@ class BookmarkScreen(ListScreen):
     def cells(self, item: bookmarks.Bookmark) -> Sequence[Cell]:
         """Return the cells of a bookmark."""
         return bookmarks.cells_of(item)
+
+    def about(self, item: Any) -> str:
+        """Return a sentence about the item under the cursor; empty for none."""
+        return ""
 
     def title_of(self, found: Findings) -> str:
         """Return how many there are."""
