@@ -38,7 +38,9 @@ class Server:
     def __init__(self, folder: Path, *options: str) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._command = [str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(folder)]
+        self.binary = [str(get_binary_path())]
+        """The program, for servers of another kind."""
+        self._command = [*self.binary, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(folder)]
         self._command += ["--save", "", "--appendonly", "no", *options]
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -21,7 +21,7 @@ from promptop.cli.calls import purse_of
 from promptop.cli.options import add_settings_arguments, settings_of
 from promptop.errors import UsageError
 from promptop.runs.batch import Batch, Tally, estimate
-from promptop.runs.batch_input import Item, read_jsonl, read_table
+from promptop.runs.batch_input import Item, crossed, read_jsonl, read_table
 from promptop.runs.journal import Journal
 from promptop.runs.limiter import Limits
 from promptop.runs.purse import Purse
@@ -38,7 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "input", type=Path, metavar="IN", help="requests (JSONL), or with --prompt a table (CSV, JSONL)"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="answers, one JSON line each")
-    parser.add_argument("--prompt", type=Path, metavar="FILE", help="prompt whose {{columns}} are filled from IN")
+    parser.add_argument(
+        "--prompt",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="prompt whose {{columns}} are filled from IN; repeatable: each prompt with each row",
+    )
     parser.add_argument("-m", "--model", default="", help="model of requests that name none")
     parser.add_argument("--max-tokens", type=int, metavar="N", help="limit of output tokens, where none is set")
     parser.add_argument("--temperature", type=float, metavar="T", help="temperature, where none is set")
@@ -146,15 +152,17 @@ def _items(args: argparse.Namespace) -> list[Item]:
         defaults["max_tokens"] = args.max_tokens
     if args.temperature is not None:
         defaults["temperature"] = args.temperature
-    if args.prompt is None:
+    if not args.prompt:
         return read_jsonl(args.input, model=args.model, defaults=defaults)
     from promptop.prompts import parse
     from promptop.prompts.files import read_exact
 
-    text, _ = read_exact(args.prompt)
-    prompt = parse(text)
-    messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
-    return read_table(args.input, messages, model=args.model or prompt.model or "", defaults=defaults)
+    made: list[list[Item]] = []
+    for path in args.prompt:
+        prompt = parse(read_exact(path)[0])
+        messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
+        made.append(read_table(args.input, messages, model=args.model or prompt.model or "", defaults=defaults))
+    return made[0] if len(made) == 1 else crossed([path.stem for path in args.prompt], made)
 
 
 class _Progress:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,23 @@ def read_table(
         double = next(each for each in ids if ids.count(each) > 1)
         raise UsageError(f"{path}: id {double!r} stands there twice.", "Results are told apart by it.")
     return items
+
+
+def crossed(names: Sequence[str], filled: Sequence[Sequence[Item]]) -> list[Item]:
+    """Return the items of several prompts over one table, as ``NAME/ID``: row by row, each with every prompt.
+
+    Raises :class:`UsageError` for two prompts of one name.
+    """
+    double = next((name for at, name in enumerate(names) if name in names[:at]), None)
+    if double is not None:
+        raise UsageError(
+            f"Two prompts are called {double!r}.", "Results are told apart by it: rename one of the files."
+        )
+    rows = zip(*filled, strict=True)
+    named = [(name, item) for row in rows for name, item in zip(names, row, strict=True)]
+    return [
+        replace(item, index=index, custom_id=f"{name}/{item.custom_id}") for index, (name, item) in enumerate(named)
+    ]
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:

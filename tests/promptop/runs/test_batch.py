@@ -270,6 +270,24 @@ def test_a_prompt_is_filled_from_a_table_and_a_value_is_never_a_template(tmp_pat
     assert fill("{{a}}{{b}}", {"a": "{{b}}"}) == "{{b}}{{b}}"
 
 
+def test_several_prompts_are_filled_with_every_row(
+    endpoint: SimulatedEndpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.base_url)
+    table = tmp_path / "t.csv"
+    table.write_text("id,text\nx,你好\ny,two\n", encoding="utf-8")
+    for name, text in (("short", "Sum up: {{text}}"), ("long", "Explain {{text}}")):
+        (tmp_path / f"{name}.md").write_text(text, encoding="utf-8")
+    prompts = ["--prompt", str(tmp_path / "short.md"), "--prompt", str(tmp_path / "long.md")]
+    out = tmp_path / "out.jsonl"
+    command = ["batch", *prompts, str(table), "-o", str(out), "-m", "gpt-4o-mini", "--max-tokens", "4", "--no-cache"]
+    assert cli.main(command) == 0
+    assert [line["custom_id"] for line in lines(out)] == ["short/x", "long/x", "short/y", "long/y"]
+    assert chats(endpoint) == 4
+    assert cli.main([*command, "--prompt", str(tmp_path / "short.md")]) == 2
+    assert "Two prompts are called 'short'" in capsys.readouterr().err
+
+
 def test_the_command_prices_checks_and_reports(
     endpoint: SimulatedEndpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
