@@ -51,7 +51,7 @@ class Profile:
     endpoints: tuple[str, ...] = ()
     """Further base URLs that serve the same models; calls are shared out among them and ``base_url``."""
     api_key_envs: tuple[str, ...] = ()
-    """Further environment variables that hold a key; calls are shared out among all keys."""
+    """Further environment variables that hold a key; each key goes to each endpoint of the profile."""
     balance: str = "round-robin"
     """How calls are shared out: ``round-robin``, or ``least-latency`` by the time to the first token."""
     eject_s: float = 30.0
