@@ -152,6 +152,22 @@ def verdicts(titles: Sequence[str], groups: Sequence[Sequence[RunResult]]) -> li
         found = (difference(groups[0], group, metric) for metric in METRICS)
         said = "; ".join(each.verdict() for each in found if each is not None)
         lines.append(f"{clean_line(title, 40)} against {clean_line(titles[0], 40)}: {said or 'nothing to compare'}.")
+    return lines + shared_out(titles, groups)
+
+
+def shared_out(titles: Sequence[str], groups: Sequence[Sequence[RunResult]]) -> list[str]:
+    """Say of each group that had several endpoints or keys how many attempts each of these got, and how many failed."""
+    lines = []
+    for title, group in zip(titles, groups, strict=True):
+        tried: dict[str, list[bool]] = {}
+        for attempt in (attempt for result in group for attempt in result.attempts if attempt.place):
+            tried.setdefault(attempt.place, []).append(attempt.error is not None)
+        if tried:
+            said = (
+                f"{clean_line(place, 40)} {len(failed)}" + (f" ({sum(failed)} failed)" if any(failed) else "")
+                for place, failed in sorted(tried.items(), key=lambda each: -len(each[1]))
+            )
+            lines.append(f"{clean_line(title, 40)} went to {', '.join(said)}.")
     return lines
 
 

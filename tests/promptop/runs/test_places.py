@@ -15,6 +15,7 @@ from promptop.log import LogReader, StoredRow, Writer
 from promptop.runs import Endpoints, RunRequest, run
 from promptop.runs.batch import Batch
 from promptop.runs.batch_input import read_jsonl
+from promptop.runs.comparison import verdicts
 from promptop.runs.journal import Journal
 from promptop.runs.places import Balancer, places_of
 from promptop.runs.result import RunError
@@ -158,6 +159,8 @@ async def test_calls_go_on_elsewhere_when_an_endpoint_is_down(
     assert results[2].to_json()["place"] == f"127.0.0.1:{endpoint.port}"
     assert [(row.server_port, row.error_type) for row in rows()][:2] == [(9, "connect"), (endpoint.port, None)]
     assert "127.0.0.1:9" in str(rows()[0].tags)
+    (said,) = verdicts(["gpt"], [results])
+    assert said == f"gpt went to 127.0.0.1:{endpoint.port} 3, 127.0.0.1:9 1 (1 failed)."
     (balancer,) = endpoints.balancers()
     down, up = [place.to_json() for place in balancer.places]
     assert (down["sent"], down["failed"], up["sent"], up["failed"]) == (1, 1, 3, 0)
