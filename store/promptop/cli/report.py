@@ -44,7 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--before", metavar="WHEN", help="compare: a window that ends here, as long as the one after (no --since)"
     )
     parser.add_argument("--after", metavar="WHEN", help="compare: where the window after begins (default: --before)")
-    parser.add_argument("--by", choices=_BY, default="model", help="what the lines are (default: model)")
+    parser.add_argument(
+        "--by",
+        type=_grouping,
+        default="model",
+        metavar="WHAT",
+        help=f"lines: {', '.join(_BY)}, tag.KEY (default: model)",
+    )
     parser.add_argument("--top", type=int, default=0, metavar="N", help="only the N dearest groups")
     parser.add_argument("--filter", default="", metavar="TERMS", help="for example 'app:web status:error ttft>1s'")
     parser.add_argument(
@@ -60,6 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="exit 1 if it holds: 'p95_ttft>1s'; 'burn>14.4 over 1h,5m'; slo: any target of the settings is missed; "
         "alerts: any of its rules fires; repeatable",
     )
+
+
+def _grouping(text: str) -> str:
+    if text in _BY or (text.startswith("tag.") and len(text) > len("tag.")):
+        return text
+    raise argparse.ArgumentTypeError(f"choose from {', '.join(_BY)}, or tag.KEY")
 
 
 def run(args: argparse.Namespace) -> int:

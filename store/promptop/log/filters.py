@@ -140,7 +140,9 @@ class _Term:
             sign = found["sign"]
             if sign == "!=":
                 negated, sign = not negated, ":"
-            sql, values = self._field(found["name"].lower(), ":" if sign == "=" else sign, found["value"])
+            name = found["name"]
+            name = f"tag.{name[4:]}" if name.lower().startswith("tag.") else name.lower()  # keys of tags have a case
+            sql, values = self._field(name, ":" if sign == "=" else sign, found["value"])
         return (f"NOT ({sql})" if negated else f"({sql})"), values
 
     def _field(self, name: str, sign: str, raw: str) -> tuple[str, list[object]]:
@@ -148,8 +150,7 @@ class _Term:
             raise UsageError(f"{self.term!r} has no value.", f"Write for example {_example(name)}.")
         if name.startswith("tag."):
             self._only_colon(name, sign)
-            column = f"CAST(json_extract(CASE WHEN json_valid(tags) THEN tags END, {_quoted_path(name[4:])}) AS TEXT)"
-            return self._text((column,), raw)
+            return self._text((tag_sql(name[4:]),), raw)
         special: Callable[[str, str], tuple[str, list[object]]] | None = getattr(self, f"_{name}", None)
         if name in _SPECIAL and special is not None:
             return special(sign, raw)
@@ -301,6 +302,11 @@ def _unquoted(text: str) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def tag_sql(key: str) -> str:
+    """Return the SQL of one of the caller's tags, as text; NULL where a row has none of this key."""
+    return f"CAST(json_extract(CASE WHEN json_valid(tags) THEN tags END, {_quoted_path(key)}) AS TEXT)"
 
 
 def _quoted_path(name: str) -> str:

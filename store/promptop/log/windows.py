@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from promptop.errors import UsageError
-from promptop.log.filters import Filter
+from promptop.log.filters import Filter, tag_sql
 from promptop.log.stats import MODEL, NONE_GROUP, SELECTED, Stats, Window
 
 DIMENSIONS: dict[str, str] = {
@@ -65,14 +65,20 @@ def group_in(groups: dict[str, Stats], name: str) -> Stats:
     return found
 
 
+def dimension_sql(name: str) -> str:
+    """Return the SQL of a dimension, ``tag.KEY`` included; raises :class:`UsageError` for another."""
+    if name.startswith("tag.") and len(name) > len("tag."):
+        return f"coalesce({tag_sql(name[4:])}, '')"
+    if name not in DIMENSIONS:
+        raise UsageError(f"The log cannot be grouped by {name!r}.", f"Known: {', '.join(DIMENSIONS)}, tag.KEY.")
+    return DIMENSIONS[name]
+
+
 def group_sql(by: Sequence[str]) -> str:
     """Return the SQL that names the group of a row."""
-    for name in by:
-        if name not in DIMENSIONS:
-            raise UsageError(f"The log cannot be grouped by {name!r}.", f"Known: {', '.join(DIMENSIONS)}.")
     if not by:
         return "NULL"
-    parts = [f"coalesce(nullif({DIMENSIONS[name]}, ''), '{NONE_GROUP}')" for name in by]
+    parts = [f"coalesce(nullif({dimension_sql(name)}, ''), '{NONE_GROUP}')" for name in by]
     return f" || '{JOIN}' || ".join(parts)
 
 

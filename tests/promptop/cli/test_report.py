@@ -118,6 +118,18 @@ def test_groups(log: Path, capsys: pytest.CaptureFixture[str], by: str, first: s
     assert found["groups"][0]["group"] == first
 
 
+def test_one_of_the_callers_tags_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "tags.db"
+    with Writer(path) as writer:
+        for team in ("red", "red", "蓝", None):
+            writer.put(make_row(5, tags=json.dumps({"team": team}) if team else None))
+        assert writer.flush(10)
+    groups = json.loads(report(capsys, path, "--json", "--by", "tag.team")[1])["groups"]
+    assert {group["group"]: group["n"] for group in groups} == {"red": 2, "蓝": 1, "(none)": 1}
+    with pytest.raises(SystemExit):
+        report(capsys, path, "--by", "tag.")
+
+
 def test_days_are_local_and_add_up(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(report(capsys, log, "--json", "--by", "day", "--since", "10d")[1])
     assert sum(group["n"] for group in found["groups"]) == found["n"] == 12

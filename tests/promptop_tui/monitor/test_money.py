@@ -24,6 +24,8 @@ from promptop_tui.monitor.breakdown import (
     repeats_of,
     shape_of,
     stable_of,
+    tag_dimensions,
+    value_of,
 )
 from promptop_tui.monitor.columns import hidden_columns
 from promptop_tui.monitor.detail import DetailScreen
@@ -63,6 +65,20 @@ def test_orders_and_cells() -> None:
     assert cells["each"] == "$1.50"
     assert cells_of(unknown, found.total)[2] == "n/a"
     assert cells_of(busy, found.total)[-2:] == ("25 %", "–")
+
+
+def test_a_key_of_the_tags_is_a_way_to_group(log_path: Path) -> None:
+    tags = [{"Team": "网页", "env": "prod"}, {"Team": "网页"}, {"env": "prod", "n": 3}, {"odd key": 1}, None]
+    write(log_path, [row(5 + i, tags=json.dumps(each) if each else None) for i, each in enumerate(tags)])
+    with LogReader(log_path) as log:
+        by_tags = break_down(log, Query(), "tags", int(NOW * 1000))
+        assert set(tag_dimensions(by_tags.groups)) == {"tag.Team", "tag.env", "tag.n", "tag.odd key"}
+        found = break_down(log, Query(), "tag.Team", int(NOW * 1000))
+        assert {group.name: group.stats.n for group in found.groups} == {"网页": 2, "(none)": 3}
+        for group in found.groups:
+            assert len(log.latest(9, where=filter_for("tag.Team", group.name))) == group.stats.n
+    assert filter_for("tag.odd key", "1") is None
+    assert value_of(StoredRow(tags="{"), "tag.x") is None
 
 
 def test_latencies_have_a_shape() -> None:

@@ -108,6 +108,33 @@ _VALUES: dict[str, Callable[[StoredRow], str | None]] = {
     "day": lambda row: f"{datetime.fromtimestamp((row.started_ms or 0) / 1000):%Y-%m-%d}",
 }
 _MOST = 0.9
+TAG = "tag."
+_TAG_KEYS = 6
+
+
+def value_of(row: StoredRow, dimension: str) -> str | None:
+    """Return a row's value in a dimension, ``tag.KEY`` included."""
+    if not dimension.startswith(TAG):
+        return _VALUES[dimension](row)
+    value = _tags(row.tags or "").get(dimension.removeprefix(TAG))
+    return None if value is None else str(value)
+
+
+def _tags(text: str) -> dict[str, object]:
+    try:
+        tags = json.loads(text)
+    except ValueError:
+        return {}
+    return tags if isinstance(tags, dict) else {}
+
+
+def tag_dimensions(groups: Iterable[Group]) -> tuple[str, ...]:
+    """Return a dimension for each key of the tags that groups by tags have, the most called first, at most six."""
+    calls: Counter[str] = Counter()
+    for group in groups:
+        for key in _tags(group.name):
+            calls[key] += group.stats.n
+    return tuple(f"{TAG}{key}" for key, _ in calls.most_common(_TAG_KEYS))
 
 
 def stable_of(rows: Iterable[StoredRow], dimension: str) -> dict[str, float]:
@@ -122,7 +149,7 @@ def stable_of(rows: Iterable[StoredRow], dimension: str) -> dict[str, float]:
         prefixes = prefixes_of(row)
         if not prefixes:
             continue
-        group = _VALUES[dimension](row) or NONE
+        group = value_of(row, dimension) or NONE
         calls[group] += 1
         characters[group] += characters_of(row, prefixes)
         shared.setdefault(group, Counter()).update(prefixes)
@@ -187,6 +214,8 @@ def filter_for(dimension: str, name: str) -> str | None:
         if not isinstance(tags, dict) or not tags:
             return None
         return _joined(f"tag.{key}:{quoted(str(value))}" for key, value in tags.items())
+    if dimension.startswith(TAG) and any(letter in dimension for letter in ' :<>="'):
+        return None  # no key that an expression can name
     return f"{dimension}:none" if name == NONE else f"{dimension}:{quoted(name)}"
 
 

@@ -23,6 +23,7 @@ from promptop_tui.monitor.breakdown import (
     Group,
     cells_of,
     filter_for,
+    tag_dimensions,
 )
 from promptop_tui.widgets.table import Cell, ChoiceTable, VirtualTable
 
@@ -66,6 +67,7 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
         self._ask = ask
         self._simulated = simulated
         self._rows: tuple[Group, ...] = ()
+        self._dimensions = DIMENSIONS
 
     def compose(self) -> ComposeResult:
         """Lay out title and table."""
@@ -94,6 +96,9 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
     def watch_found(self, found: Breakdown | None) -> None:
         """Show what was found, unless it answers an older question."""
         if found is not None and found.dimension == self.dimension and self.is_mounted:
+            if found.dimension == "tags":  # each of their keys is a way to group
+                place = DIMENSIONS.index("tags") + 1
+                self._dimensions = (*DIMENSIONS[:place], *tag_dimensions(found.groups), *DIMENSIONS[place:])
             self._fill()
 
     def _fill(self) -> None:
@@ -106,7 +111,7 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
         total = f" · {figures.usd(found.total.cost_usd)}, {figures.count(found.total.n)} calls" if found else ""
         unpriced = f" · {figures.count(found.total.unpriced)} unpriced" if found and found.total.unpriced else ""
         label = " SIMULATED ·" if self._simulated else ""
-        names = " ".join(f"[{name}]" if name == self.dimension else name for name in DIMENSIONS)
+        names = " ".join(f"[{name}]" if name == self.dimension else name for name in self._dimensions)
         first = "newest" if self.dimension == "day" and self.order == DAYS_FIRST else f"largest {self.order}"
         self.query_one("#money-title", Static).update(f"{label} {self._period}{total}{unpriced} · {first} first")
         self.query_one("#money-by", Static).update(f" spend by {names}")
@@ -118,7 +123,8 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
 
     def action_turn(self, by: int) -> None:
         """Group by another dimension."""
-        self.dimension = DIMENSIONS[(DIMENSIONS.index(self.dimension) + by) % len(DIMENSIONS)]
+        names = self._dimensions
+        self.dimension = names[(names.index(self.dimension) + by) % len(names)]
 
     def action_sort(self) -> None:
         """Order by another figure."""
