@@ -18,13 +18,14 @@ from promptop.errors import PromptopError
 from promptop.runs import explain, stages
 from promptop.runs.answer import Answer
 from promptop.runs.body import body_of, find_model, repair
-from promptop.runs.dialects import dialect_of
+from promptop.runs.dialects import dialect_of, read_whole
 from promptop.runs.endpoints import Endpoints
 from promptop.runs.places import Place, blames_place
 from promptop.runs.received import Recorder
 from promptop.runs.request import RunRequest
 from promptop.runs.result import Attempt, Delta, Progress, RunError, RunResult, State, Usage
 from promptop.runs.stages import Stages
+from promptop.shim.dialects import loads
 
 if TYPE_CHECKING:
     from promptop.log.row import Row
@@ -182,11 +183,22 @@ class _Call:
                     async for event in stream:
                         if isinstance(event, dict):
                             self.dialect.read(event, self.answer)
+                self._take_whole()
         except Exception as error:  # noqa: BLE001 - a boundary: whatever a server provokes becomes a result
             return error
         finally:
             stages.current.reset(seen)
         return None
+
+    def _take_whole(self) -> None:
+        """Read an answer that came in one piece, and say so: then there is no first token to be timed."""
+        received = None if self.answer.begun else self.received.whole()
+        if received is None or received.left_out or not received.reads:
+            return
+        body = loads("".join(text for _, text in received.decoded()).strip())
+        if isinstance(body, dict):
+            read_whole(self.dialect, body, self.answer)
+            self.progress.changes.append("the answer came in one piece, though a stream was asked for")
 
     async def _explained(self, raised: BaseException | None) -> RunError | None:
         """Return the error of an attempt: of what was raised, or of a stream that ended early without saying so."""

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from promptop.demo import SimulatedEndpoint
 from promptop.log import StoredRow, Writer
@@ -304,6 +305,50 @@ async def test_an_answer_comes_from_the_cache_as_it_came_from_the_model(
     assert (second.text, second.finish_reason, second.usage.output_tokens) == (first.text, first.finish_reason, 8)
     assert (second.cost_usd, second.row.saved_usd if second.row else None) == (0, first.cost_usd)
     assert "temperature" in sampled.cache_refusal
+
+
+@pytest.mark.parametrize("api", ["chat", "responses", "anthropic"])
+async def test_an_answer_in_one_piece_is_read_and_said_to_be_one(endpoints: Endpoints, api: str) -> None:
+    """Some servers, and programs that stand before them, know no streams."""
+    answers: dict[str, Any] = {
+        "chat": {
+            "model": "m",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "好"}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 3, "completion_tokens": 1},
+        },
+        "responses": {
+            "object": "response",
+            "status": "completed",
+            "output": [{"type": "message", "content": [{"type": "output_text", "text": "好"}]}],
+            "usage": {"input_tokens": 3, "output_tokens": 1},
+        },
+        "anthropic": {
+            "type": "message",
+            "content": [{"type": "text", "text": "好"}],
+            "stop_reason": "end_turn",
+            "usage": {"input_tokens": 3, "output_tokens": 1},
+        },
+    }
+
+    async def answer(request: web.Request) -> web.Response:
+        refused = (await request.json())["model"] == "refused"
+        return web.json_response({"error": {"code": "busy", "message": "满了"}} if refused else answers[api])
+
+    app = web.Application()
+    app.add_routes([web.post("/v1{path:.*}", answer)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    profile = Profile(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}/v1", api=api)
+    result = await run(RunRequest(profile=profile, model="m", messages=TALK[:1] + TALK[-1:], max_tokens=5), endpoints)
+    refused = await run(RunRequest(profile=profile, model="refused", messages=TALK[-1:], max_tokens=5), endpoints)
+    await runner.cleanup()
+    assert refused.error is not None
+    assert (refused.error.type, "满了" in refused.error.cause) == ("busy", True)
+    assert (result.state, result.text, result.ttft_s) == ("done", "好", None)
+    assert result.finish_reason in {"stop", "completed", "end_turn"}
+    assert (result.usage.input_tokens, result.usage.output_tokens) == (3, 1)
+    assert result.changes[-1] == "the answer came in one piece, though a stream was asked for"
 
 
 def test_events_that_are_not_of_the_shape_are_survived() -> None:

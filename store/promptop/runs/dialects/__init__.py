@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from promptop.runs.answer import StreamFailedError
 from promptop.runs.dialects import chat, messages, responses
 
 if TYPE_CHECKING:
@@ -77,6 +78,31 @@ DIALECTS: Mapping[str, Dialect] = {
         frozenset({"model", "messages", "system", "stream", "max_tokens"}),
     ),
 }
+
+
+def read_whole(dialect: Dialect, body: dict[str, Any], answer: Answer) -> None:
+    """Take an answer that came in one piece although a stream was asked for: some servers know no streams.
+
+    Raises :class:`.answer.StreamFailedError` for an error object under HTTP 200.
+    """
+    from promptop.shim.dialects import body_pieces, dicts, string
+
+    if error := body.get("error"):
+        said = error if isinstance(error, dict) else {"message": str(error)}
+        code = string(said.get("code")) or string(said.get("type")) or "error"
+        raise StreamFailedError(code, string(said.get("message")) or "no reason given")
+    if dialect.name == "chat":
+        choices = [{**choice, "delta": choice.get("message")} for choice in dicts(body.get("choices"))]
+        dialect.read({**body, "choices": choices}, answer)
+        return
+    if dialect.name == "responses":
+        dialect.read({"type": f"response.{body.get('status', 'completed')}", "response": body}, answer)
+    else:
+        dialect.read({"type": "message_start", "message": body}, answer)
+        dialect.read({"type": "message_delta", "delta": {"stop_reason": body.get("stop_reason")}}, answer)
+    for piece in body_pieces(body):
+        if piece.kind in {"text", "reasoning", "refusal"}:
+            answer.add(piece.kind, piece.text)  # type: ignore[arg-type]  # narrowed by the line above
 
 
 MODEL_REFUSES = "the model does not take it"
