@@ -121,6 +121,8 @@ class CacheSettings:
     """Address of a Redis server shared by several processes, for example redis://127.0.0.1:6379/0."""
     redis_env: str = ""
     """Environment variable that holds the address instead, where it contains a password."""
+    redis_prefix: str = "promptop:"
+    """What our keys in that server begin with; another prefix is another cache, and other limits."""
     disk: bool = True
     """Keep answers in a file (mode 0600) beside the log as well."""
     disk_mb: int = 512

@@ -259,9 +259,10 @@ class Cache:
             lead.vector = await self.semantic.avector(key.text, embed)
         return await asyncio.to_thread(self._similar, key, lead.vector)
 
-    def fetch(self, key: Key, fetch: Callable[[], Entry | None]) -> Hit | None:
+    def fetch(self, key: Key, fetch: Callable[[], Entry | None], *, ttl_s: float | None = None) -> Hit | None:
         """Return the cached answer, or the one that ``fetch`` gets: one call for all who ask at the same time.
 
+        What is fetched is kept for ``ttl_s``, or for the cache's own time.
         None if ``fetch`` returned None: there was nothing to keep. What ``fetch`` raises reaches its own asker only.
         """
         begun = self.begin(key)
@@ -271,12 +272,14 @@ class Cache:
         try:
             entry = fetch()
             if entry is not None:
-                entry = self.store(key, entry, vector=begun.vector)
+                entry = self.store(key, entry, ttl_s=ttl_s, vector=begun.vector)
         finally:
             begun.done(entry)
         return None if entry is None else Hit(entry, "")
 
-    async def afetch(self, key: Key, fetch: Callable[[], Awaitable[Entry | None]]) -> Hit | None:
+    async def afetch(
+        self, key: Key, fetch: Callable[[], Awaitable[Entry | None]], *, ttl_s: float | None = None
+    ) -> Hit | None:
         """Like :meth:`fetch`, in an event loop."""
         begun = await self.abegin(key)
         if isinstance(begun, Hit):
@@ -285,7 +288,7 @@ class Cache:
         try:
             entry = await fetch()
             if entry is not None:
-                entry = await asyncio.to_thread(self.store, key, entry, vector=begun.vector)
+                entry = await asyncio.to_thread(self.store, key, entry, ttl_s=ttl_s, vector=begun.vector)
         finally:
             begun.done(entry)
         return None if entry is None else Hit(entry, "")

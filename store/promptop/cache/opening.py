@@ -49,7 +49,7 @@ def open_cache(
     if settings.memory_mb:
         levels.append(MemoryLevel(max_bytes=settings.memory_mb * MB))
     if url := redis_url(settings, environ):
-        levels.append(RedisLevel(url, notice=notice))
+        levels.append(RedisLevel(url, prefix=settings.redis_prefix, notice=notice))
     if settings.disk:
         levels.append(DiskLevel(disk_path(log), max_bytes=settings.disk_mb * MB))
     return Cache(levels, ttl_s=settings.ttl_s or None, semantic=_semantic(settings, log, notice, environ))
@@ -77,7 +77,7 @@ def _semantic(
         url = redis_url(settings, environ)
         if not url:
             raise PromptopError('[cache] semantic_keep is "redis", but no server is named.', "Set redis or redis_env.")
-        memory = VectorMemory(url, max_entries=settings.semantic_entries, notice=notice)
+        memory = VectorMemory(url, prefix=settings.redis_prefix, max_entries=settings.semantic_entries, notice=notice)
     elif settings.semantic_keep == "disk":
         memory = FileMemory(prompts_path(log), max_entries=settings.semantic_entries)
     else:

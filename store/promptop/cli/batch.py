@@ -100,7 +100,11 @@ def run(args: argparse.Namespace) -> int:
         profile,
         journal,
         limits=limits,
-        shared=(lambda model: SharedLimits(redis, f"{profile.base_url} {model}", limits, notice=notice))
+        shared=(
+            lambda model: SharedLimits(
+                redis, f"{profile.base_url} {model}", limits, prefix=settings.cache.redis_prefix, notice=notice
+            )
+        )
         if redis
         else None,
         cap_usd=cap_usd,

@@ -71,6 +71,7 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # redis = ""                   # redis://, rediss://, unix://, redis+cluster://, redis+sentinel://host:port/service
 # redis_env = ""               # variable that holds the address, where it contains a password
 # disk = true
+# redis_prefix = "promptop:"
 # disk_mb = 512
 # ttl_s = 86400.0
 # any_temperature = false      # keep sampled answers too

@@ -148,6 +148,7 @@ def options_of(args: argparse.Namespace) -> Options:
         cache=settings.cache if args.cache else None,
         rates=rates,
         rates_redis=redis_url(settings.cache) if rates is not None else "",
+        rates_prefix=settings.cache.redis_prefix,
         limits=replace(Limits(), body_bytes=_size(args.max_body), grace_s=args.grace),
         workers=args.workers,
         loop=args.loop,

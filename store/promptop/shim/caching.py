@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from functools import cache as memoize
 from importlib import import_module
@@ -23,7 +23,7 @@ from promptop.shim import embedding
 from promptop.shim.cache_fact import EXTENSION, CacheFact, fact_of
 from promptop.shim.dialects import loads
 from promptop.shim.inflate import Inflater, inflater
-from promptop.shim.note import set_apart
+from promptop.shim.note import current_note, set_apart
 from promptop.shim.stream import JSON_LIMIT, StreamReader
 from promptop.shim.usage import normalise
 
@@ -54,10 +54,15 @@ class Recording:
         "_marks",
         "_since",
         "_status",
+        "_tags",
         "over",
     )
 
-    def __init__(self, cache: Cache, key: Key, lead: Lead, response: Any, since: float) -> None:
+    def __init__(
+        self, cache: Cache, key: Key, lead: Lead, response: Any, since: float, tags: tuple[str, ...] = ()
+    ) -> None:
+        """``tags`` are what invalidation by tag names, ``name:value``."""
+        self._tags = tags
         self._cache = cache
         self._key = key
         self._lead = lead
@@ -128,6 +133,7 @@ class Recording:
             body=body,
             marks=tuple(self._marks) if stream else (),
             model=self._key.model,
+            tags=self._tags,
             input_tokens=usage.input_tokens if usage else None,
             output_tokens=usage.output_tokens if usage else None,
             cost_usd=_cost(digest.model, self._key.model, usage),
@@ -167,6 +173,14 @@ def key_for(request: Any, policy: Policy, httpx: Any) -> Key | None:
         return None
     url = request.url
     return key_of(f"{url.host}:{url.port or url.scheme}", url.path, body, policy)
+
+
+def tags_of(*tags: Mapping[str, object]) -> tuple[str, ...]:
+    """Return tags, merged from left to right, as an entry keeps them: ``name:value``."""
+    merged: dict[str, object] = {}
+    for mapping in tags:
+        merged.update(mapping)
+    return tuple(f"{name}:{value}" for name, value in merged.items())
 
 
 def told(fact: CacheFact) -> list[tuple[str, str]]:
@@ -295,8 +309,13 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
             policy: Policy | None = None,
             pace: Pace = "instant",
             aside: Any = None,
+            tags: Mapping[str, object] | None = None,
         ) -> None:
-            """``aside`` carries our own requests for embeddings: the inner transport, with a row for each."""
+            """``aside`` carries our own requests for embeddings: the inner transport, with a row for each.
+
+            Answers are kept under ``tags`` and those of the caller's note, for invalidation.
+            """
+            self._tags = dict(tags or {})
             self.inner = inner
             self._aside = aside or inner
             self._cache = cache
@@ -382,7 +401,9 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
             if response.status_code != 200:
                 lead.done(None)
                 return response
-            recording = Recording(self._cache, key, lead, response, since)
+            note = current_note()
+            tags = tags_of(self._tags, note.tags if note is not None else {})
+            recording = Recording(self._cache, key, lead, response, since, tags)
             if response.is_stream_consumed:  # made in memory (a mock): nothing will pass
                 recording.abandoned()
                 return response

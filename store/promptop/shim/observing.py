@@ -126,7 +126,7 @@ def _within(cache: Cache | None, policy: Policy | None, pace: Pace, labels: Labe
         policy = Policy(semantic=True)
 
     def within(inner: Any, family: str) -> Any:
-        return caching.classes(family)[0](inner, cache, policy, pace, classes(family)[0](inner, labels))
+        return caching.classes(family)[0](inner, cache, policy, pace, classes(family)[0](inner, labels), labels.tags)
 
     return within
 

@@ -55,6 +55,22 @@ def test_per_entry_ttl_stands_above_the_cache_s(entry: Entry, key: Key) -> None:
     assert cache.look(key) is None
 
 
+async def test_get_or_fetch_keeps_each_entry_for_its_own_time(entry: Entry, key: Key) -> None:
+    now = 100.0
+    cache = Cache([MemoryLevel(clock=lambda: now)], ttl_s=1000, clock=lambda: now)
+    made = 0
+
+    async def fetch() -> Entry:
+        nonlocal made
+        made += 1
+        return entry
+
+    for moment, fetched in ((100.0, 1), (104.9, 1), (105.0, 2)):
+        now = moment
+        assert await cache.afetch(key, fetch, ttl_s=5) is not None
+        assert made == fetched
+
+
 def test_a_hundred_threads_at_once_make_one_call(entry: Entry, key: Key) -> None:
     cache = Cache([MemoryLevel()])
     asked = 0

@@ -144,6 +144,17 @@ def test_what_must_not_be_kept_goes_to_the_server_each_time(
     assert [row.cache_level for row in rows(writer)] == [None, None]
 
 
+def test_answers_are_forgotten_by_the_tags_of_client_and_note(endpoint: SimulatedEndpoint, writer: Writer) -> None:
+    cache = Cache([MemoryLevel()])
+    with client(endpoint, writer, cache, tags={"team": "web"}) as sdk:
+        with annotate(tags={"job": 7}):
+            sdk.chat.completions.create(**asks("one"))
+        sdk.chat.completions.create(**asks("two"))
+    assert cache.remove(tag="job:7") == 1
+    assert cache.remove(tag="team:other") == 0
+    assert cache.remove(tag="team:web") == 1
+
+
 def test_sampled_answers_are_kept_where_it_is_asked_for(endpoint: SimulatedEndpoint, writer: Writer) -> None:
     cache = Cache([MemoryLevel()])
     with client(endpoint, writer, cache, cache_policy=Policy(any_temperature=True)) as sdk:

@@ -280,7 +280,13 @@ class BatchPage(ModalScreen[float]):
             },
             cache=cache,
             policy=policy_of(settings.cache),
-            shared=(lambda model: SharedLimits(redis, f"{profile.base_url} {model}", limits)) if redis else None,
+            shared=(
+                lambda model: SharedLimits(
+                    redis, f"{profile.base_url} {model}", limits, prefix=settings.cache.redis_prefix
+                )
+            )
+            if redis
+            else None,
         )
         self._tally = tally = batch.tally
         loop, task = asyncio.get_running_loop(), asyncio.create_task(batch.run())

@@ -19,7 +19,7 @@ from promptop.cache.cache import AsyncEmbed
 from promptop.shim import embedding
 from promptop.shim.boundary import count_fault
 from promptop.shim.cache_fact import CacheFact, fact_of
-from promptop.shim.caching import Pace, Recording, slices, told
+from promptop.shim.caching import Pace, Recording, slices, tags_of, told
 from promptop.shim.dialects import loads
 from promptop.shim.proxy.clients import Answer
 from promptop.shim.proxy.headers import is_signed
@@ -72,7 +72,8 @@ class ProxyCache:
         attempt.cache = CacheFact("miss", key.digest, words_key=words)
         since = perf_counter()
         try:
-            return _recorded(await send(), self._cache, key, begun, since)
+            tags = tags_of(attempt.labels.tags, attempt.note.tags if attempt.note is not None else {})
+            return _recorded(await send(), self._cache, key, begun, since, tags)
         except BaseException:
             begun.done(None)
             raise
@@ -154,13 +155,13 @@ class _Head:
         self.headers = {name.lower(): value.strip() for name, value in answer.headers}
 
 
-def _recorded(answer: Answer, cache: Cache, key: Key, lead: Lead, since: float) -> Answer:
+def _recorded(answer: Answer, cache: Cache, key: Key, lead: Lead, since: float, tags: tuple[str, ...]) -> Answer:
     """Return an answer whose reads are taken down, to be kept if it turns out to be whole."""
     if answer.status != 200:
         lead.done(None)
         return answer
     head = _Head(answer)
-    recording = Recording(cache, key, lead, head, since)
+    recording = Recording(cache, key, lead, head, since, tags)
     length = head.headers.get("content-length", "")
     # A client may leave as soon as it has every byte, before the upstream's end is seen here.
     left = int(length) if length.isdecimal() else -1

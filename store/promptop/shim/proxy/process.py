@@ -68,6 +68,7 @@ class Options:
     """Calls, requests and tokens a minute for each upstream and model; None holds nothing back."""
     rates_redis: str = field(default="", repr=False)
     """Address of the Redis server through which several processes keep ``rates`` together."""
+    rates_prefix: str = "promptop:"
     workers: int = 1
     loop: str = "auto"
     """``uvloop``, ``asyncio``, or ``auto``: uvloop where it is installed."""
@@ -147,8 +148,8 @@ def build(options: Options) -> Proxy:
     if options.rates is not None and options.rates_redis:
         from promptop.runs.shared_limits import SharedLimits
 
-        rates, redis = options.rates, options.rates_redis
-        shared = lambda name: SharedLimits(redis, name, rates, notice=_tell)  # noqa: E731 - the limits of one name
+        rates, redis, prefix = options.rates, options.rates_redis, options.rates_prefix
+        shared = lambda name: SharedLimits(redis, name, rates, prefix=prefix, notice=_tell)  # noqa: E731 - the limits of one name
     return Proxy(
         Routes(options.upstreams, options.allow),
         writer,
