@@ -20,11 +20,14 @@ CACHE_FLOOR = 1024
 
 VOLATILE = re.compile(
     r"\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2})?|\b\d{1,2}:\d{2}:\d{2}\b|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}\b"
-    r"|\d{4}年\d{1,2}月\d{1,2}日"
-    r"|\{\{\s*(?:date|time|now|today|timestamp|user_?id|session\w*|request_?id|uuid|日期|时间)\s*\}\}",
+    r"|\d{4}年\d{1,2}月\d{1,2}日|\b1[4-9]\d{8}\b|\b(?=[0-9a-f]*\d)[0-9a-f]{24,}\b"
+    r"|\b(?:request|session|conversation|trace|message|ticket|order|user)[ _-]?(?:id|no\.?|number)\s*[:=#]\s*\w+"
+    r"|(?:请求|会话|订单|用户|工单)(?:号|编号|ID)\s*[:：=#]\s*\w+"
+    r"|\b(?:turn|attempt|iteration|call|round|message)\s*#?\d+\s*(?:of|/)\s*\d+|第\s*\d+\s*[次轮回]"
+    r"|\{\{\s*(?:date|time|now|today|timestamp|counter|turn|\w*_id|user_?id|session\w*|request_?id|uuid|日期|时间|编号)\s*\}\}",
     re.IGNORECASE,
 )
-"""Text that is likely another one in the next call: dates, times, ids."""
+"""Text that is likely another one in the next call: dates, times, ids, counters."""
 
 _VARIABLE = re.compile(r"\{\{\s*[^\W\d][\w.]*\s*\}\}")
 _HEADING = r"^[ \t]*(?:#{1,6}[ \t]*|\*\*|【|<)?(?:"

@@ -1,8 +1,9 @@
 """What the request log knows of a prompt: how often it is called, how long its answers are, and what follows from it.
 
-A prompt is known by its name (column ``prompt_name``), else by its whole text (``prompt_hash``), else by the beginning
-that its calls share (``prefix_hashes``: the system message, or text before the first variable). Nothing is guessed: a
-prompt that is none of these is not known, and a figure without enough answers behind it is None.
+A prompt is known by its name (column ``prompt_name``), else by its whole text (``prompt_hash``) if that was sent five
+times or more, else by the beginning that its calls share (``prefix_hashes``: the system message, or text before the
+first variable). Nothing is guessed: a prompt that is none of these is not known, and a figure without enough answers
+behind it is None.
 """
 
 from __future__ import annotations
@@ -89,9 +90,16 @@ def look(log: LogReader, text: str, prompt: Prompt, name: str = "", *, now_ms: i
         return None
     identities = _identities(text, prompt, name or prompt.name)
     for since, days in _stretches(log, span[0], now_ms):
+        best: tuple[int, str, Filter] | None = None
         for how, where in identities:
-            if log.count(since, now_ms, where):
-                return _gathered(log, how, where, since, now_ms, days)
+            calls = log.count(since, now_ms, where)
+            if calls and (best is None or calls > best[0]):
+                best = calls, how, where
+            # A text that was sent a few times is one question of many to the prompt that its calls begin with.
+            if best is not None and (best[1] == "name" or best[0] >= FEW):
+                break
+        if best is not None:
+            return _gathered(log, best[1], best[2], since, now_ms, days)
     return None
 
 

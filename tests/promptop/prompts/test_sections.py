@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promptop.prompts import parse
-from promptop.prompts.sections import KINDS, sections, stable_prefix
+from promptop.prompts.sections import KINDS, VOLATILE, sections, stable_prefix
 
 CHAT = """\
 ---
@@ -74,3 +74,24 @@ def test_the_equal_beginning_ends_at_the_first_text_that_changes() -> None:
     text = "system:\nBe exact.\n\nuser:\nAlways the same.\n"
     prefix = stable_prefix(text, parse(text))
     assert (text[prefix.end :], prefix.volatile) == ("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "volatile"),
+    [
+        ("Today is 2026-11-01.", "2026-11-01"),
+        ("现在是2026年11月1日。", "2026年11月1日"),
+        ("Request id: a81f, answer it.", "Request id: a81f"),
+        ("订单号：8812，请回答。", "订单号：8812"),
+        ("This is turn 3 of 10.", "turn 3 of 10"),
+        ("这是第3轮。", "第3轮"),
+        ("At 1795957388 it began.", "1795957388"),
+        ("Trace 3f2504e04f8911d39a0c0305e82c3301 began.", "3f2504e04f8911d39a0c0305e82c3301"),
+        ("For {{order_id}} and {{turn}}.", "{{order_id}}"),
+        ("Use at most 30 words, 3 items, the order of the list and 1000000 rows.", ""),
+        ("回答不超过三句话，订单信息不要编造。", ""),
+    ],
+)
+def test_what_changes_from_call_to_call_is_found(text: str, volatile: str) -> None:
+    found = VOLATILE.search(text)
+    assert (found[0] if found else "") == volatile

@@ -48,13 +48,18 @@ def asked(log: LogReader, text: str, name: str = "") -> Known | None:
 
 def test_a_prompt_is_known_by_name_text_or_the_beginning_that_its_calls_share(tmp_path: Path) -> None:
     rows = [row(f"question {n}", ago=n / 20, prompt_name="books") for n in range(40)]
+    rows += [row("question 3", ago=1), row("question 7", ago=1)]
+    rows += [row("question 3", ago=1)] * 3
     with log_of(tmp_path / "log.db", rows) as log:
         whole = f"system:\n{SYSTEM}\n\nuser:\nquestion 3\n"
         found = [asked(log, TEMPLATE, "books"), asked(log, whole), asked(log, TEMPLATE)]
-        assert [(k.how, k.calls) for k in found if k is not None] == [("name", 40), ("text", 1), ("beginning", 40)]
+        assert [(k.how, k.calls) for k in found if k is not None] == [("name", 40), ("text", 5), ("beginning", 45)]
         assert asked(log, f"---\nname: books\n---\n{whole}").how == "name"  # type: ignore[union-attr]
-        filled = "---\nsample: {question: question 7}\n---\n" + TEMPLATE
+        filled = "---\nsample: {question: question 3}\n---\n" + TEMPLATE
         assert asked(log, filled).how == "text"  # type: ignore[union-attr]
+        rare = asked(log, whole.replace("question 3", "question 7"))  # sent twice: one question of many
+        assert rare is not None
+        assert (rare.how, rare.calls) == ("beginning", 45)
         for other in ("", "Another prompt.", TEMPLATE.replace("never", "always")):
             assert asked(log, other) is None
         short = "system:\nBe brief.\n\nuser:\n{{question}}\n"

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
+from promptop.prompts import parse
+from promptop.prompts.library import Library
+from promptop.prompts.receipt import receipt_from
 from promptop.settings import EditorSettings
 from promptop.tokens import encoding
 from promptop_tui.editor.drafting import _DRAFT_DELAY_S
@@ -365,9 +368,20 @@ async def test_the_whole_session_by_keys(editor: Open, tmp_path: Path) -> None:
         await running.until(lambda: "+ Answer in JSON. 总结文章。" in str(changes.render()))
         await running.pilot.press("escape", "f5")
         await running.until(lambda: any(isinstance(message, OpenInPlayground) for message in running.messages))
-        await running.pilot.press("ctrl+g")
+        await running.pilot.press("ctrl+l")
+        await running.until(lambda: running.app.screen.query("#library-find"))
+        await running.pilot.press(*"tea", "f9")
+        await running.until(lambda: "Saved as tea v1" in running.notices)
+        await running.pilot.press("escape", "ctrl+g")
         await running.until(lambda: running.app.screen.query("#export-text"))
-        await running.pilot.press("down", "down", "w")
+        await running.pilot.press("down", "down", "c")
+        copied = parse(running.app.clipboard)
+        receipt = Library().version("tea").receipt
+        assert receipt is not None
+        assert receipt.rules == {"polite-en": 1, "polite-zh": 2}
+        assert receipt_from(copied.front["metadata"]["trim"]) == receipt
+        assert [message.content for message in copied.messages] == ["Answer in JSON. 总结文章。", "{{article}}"]
+        await running.pilot.press("w")
         await running.until(lambda: running.app.screen.query("#path"))
         await running.pilot.press("enter")
         await running.until(lambda: (tmp_path / "p-export.prompty").exists())

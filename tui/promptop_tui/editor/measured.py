@@ -128,7 +128,8 @@ class MeasuredPane(DraftPane):
             self.panel.take_own()
         elif message.known is not None:
             self.panel.take_known(
-                calls_per_day=message.known.calls_per_day if message.known.calls else None,
+                # What the monitor said of the group that the request was picked from stands.
+                calls_per_day=message.known.calls_per_day if message.known.calls and not self._has_volume else None,
                 output_tokens=message.known.mean_output,
             )
         if self._sections_timer is None and self._live.is_current:  # else the count that is on its way will do it
