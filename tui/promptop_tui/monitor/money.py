@@ -67,7 +67,7 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
         self._ask = ask
         self._simulated = simulated
         self._rows: tuple[Group, ...] = ()
-        self._dimensions = DIMENSIONS
+        self._dimensions: tuple[str, ...] = DIMENSIONS
 
     def compose(self) -> ComposeResult:
         """Lay out title and table."""
