@@ -113,7 +113,7 @@ def waterfall(row: StoredRow) -> Iterator[Line]:
     for name, start, stop in marks:
         if start is None or stop is None or stop - start < 0.00005:
             continue
-        first = round(start / end * _BAR)
+        first = min(round(start / end * _BAR), _BAR - 1)
         length = max(round(stop / end * _BAR) - first, 1)
         bar = (" " * first + "█" * length)[:_BAR].ljust(_BAR)
         yield name, f"{figures.seconds(stop - start):>8}  {bar}  at {figures.seconds(stop)}", ""
