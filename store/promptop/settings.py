@@ -61,7 +61,7 @@ class Profile:
     keep_alive_s: float = 30.0
     """Seconds until an idle connection is closed; the SDK's own 5 make most interactive calls pay for TLS."""
     max_connections: int = 100
-    """Connections to an endpoint at most; further calls wait for one."""
+    """Connections to an endpoint at most; further calls wait for one. 0 is no limit."""
     http2: bool = True
     """Use HTTP/2 where the endpoint speaks it."""
     gzip_requests: bool = False

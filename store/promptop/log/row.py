@@ -64,7 +64,7 @@ class Row:
     attempt: int | None = column("INTEGER", "1 for the first try")
     # Timings, seconds from the start
     queue_s: float | None = column("REAL", "waited for the limiter before the start")
-    connect_s: float | None = column("REAL", "TCP connect, NULL on a reused connection")
+    connect_s: float | None = column("REAL", "name look-up and TCP connect, NULL on a reused connection")
     tls_s: float | None = column("REAL", "TLS handshake")
     ttfb_s: float | None = column("REAL", "response headers")
     response_time_to_first_chunk: float | None = column(
