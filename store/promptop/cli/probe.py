@@ -112,13 +112,23 @@ def _address(url: str) -> str:
     return f"{parts.scheme}://{place}{f':{port}' if port else ''}{parts.path}"
 
 
+_TIMES = (
+    ("DNS", "dns_s"),
+    ("connect", "connect_s"),
+    ("TLS", "tls_s"),
+    ("first byte", "first_byte_s"),
+    ("kept open", "kept_s"),
+)
+
+
 def table(found: Sequence[Probed]) -> list[str]:
-    """Return the ranking as lines of text, medians over n tries."""
-    rows = [["", "endpoint", "n", "DNS", "connect", "TLS", "first byte", "kept open", "answer"]]
-    for place, each in enumerate(found, 1):
-        values = each.to_json()
-        times = [figures.seconds(values[name]) for name in ("dns_s", "connect_s", "tls_s", "first_byte_s", "kept_s")]
-        answer = f"{values['status']} {values['http_version']}" if each.answered else "none"
+    """Return the ranking as lines of text, medians over n tries; a stage that no endpoint had has no column."""
+    values = [each.to_json() for each in found]
+    stages = [(title, key) for title, key in _TIMES if any(shape[key] is not None for shape in values)]
+    rows = [["", "endpoint", "n", *(title for title, _ in stages), "answer"]]
+    for place, (each, shape) in enumerate(zip(found, values, strict=True), 1):
+        times = [figures.seconds(shape[key]) for _, key in stages]
+        answer = f"{shape['status']} {shape['http_version']}" if each.answered else "none"
         rank = f"{place}." if each.answered else ""
         rows.append([rank, clean_line(each.name, 50), f"{len(each.answered)}/{len(each.tries)}", *times, answer])
-    return aligned(rows, left=(1, 8))
+    return aligned(rows, left=(1, 3 + len(stages)))
