@@ -5,7 +5,8 @@
 A simulated endpoint runs in a process of its own and notes when each event leaves its socket (``perf_counter`` is one
 clock for all processes of a Linux machine). The same calls are made three times: by the runner alone, under a
 playground that draws all panes, and, to show what is avoided, on an event loop that draws, too. Printed: how long after
-the server's send the first token was stamped, frames a second, CPU, and whether every token was shown.
+the server's send the first token was stamped, frames a second, CPU, how long a typed key waits until its letter stands
+in the prompt, and whether every token was shown, the last one too.
 """
 
 from __future__ import annotations
@@ -21,20 +22,25 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+from textual import events
 from textual.app import App, ComposeResult
 
 from promptop.runs import Endpoints, Progress, Runner, RunRequest, RunResult, run
+from promptop.runs.matrix import PromptVersion
+from promptop.runs.targets import Target
 from promptop.settings import Profile, Settings
 from promptop_tui import theme
 from promptop_tui.context import AppContext
+from promptop_tui.editor.area import PromptArea
 from promptop_tui.playground import screen
 from promptop_tui.playground.grid import AnswerGrid
+from promptop_tui.playground.prompting import Asking
 from promptop_tui.playground.screen import PlaygroundPane
 
 SERVER = """
 import json, sys
 from promptop.demo import SimulatedEndpoint
-with SimulatedEndpoint.in_thread(speed=1.0) as endpoint:
+with SimulatedEndpoint.in_thread(speed=0.9) as endpoint:  # its fast model then streams 200 tokens a second
     print(endpoint.base_url, flush=True)
     for _ in sys.stdin:
         firsts = {r.json["seed"]: r.first("content", "reasoning") for r in endpoint.requests if r.body}
@@ -134,7 +140,10 @@ async def under_a_screen(url: str, panes: int, seed: int, log: Path) -> tuple[di
         pane = app.query_one(PlaygroundPane)
         await asyncio.to_thread(warm, pane._conductor.runner, url)
         asked = requests(url, panes, seed)
-        pane.asking = lambda: asked  # type: ignore[method-assign]
+        version = PromptVersion("", asked[0].messages)
+        targets = [Target(request.profile, request.model, request.title) for request in asked]
+        asking = Asking(asked, [version], targets, None, "", "", {})
+        pane.asking = lambda: asking  # type: ignore[method-assign]
         frames = 0
         drawn = pane._frame
 
@@ -145,19 +154,51 @@ async def under_a_screen(url: str, panes: int, seed: int, log: Path) -> tuple[di
 
         pane._frames.stop()  # type: ignore[union-attr]
         pane._frames = pane.set_interval(1 / screen.FRAMES_PER_SECOND, frame, pause=True)
+        area = app.query_one("#prompt", PromptArea)
+        area.focus()
         wall, cpu = time.perf_counter(), time.process_time()
         await pilot.press("f5")
         answers = app.query_one(AnswerGrid)
+        typing = asyncio.create_task(typed(app, area))
         while not answers.panes or any(answer.result is None for answer in answers.panes):
             await asyncio.sleep(0.05)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        typing.cancel()
+        keys = sorted(KEYS)
+        KEYS.clear()
         stamps = {cast(Any, answer.request).seed: stamp(cast(Any, answer.progress)) for answer in answers.panes}
         tokens = sum(cast(RunResult, answer.result).usage.output_tokens or 0 for answer in answers.panes)
         shown = all(
             "".join("".join(answer.rows).split()) == "".join(cast(RunResult, answer.result).text.split())
             for answer in answers.panes
         )
-    return stamps, {"frames/s": frames / wall, "cpu": cpu / wall, "tokens/s": tokens / wall, "all shown": shown}
+        last = all(
+            answer.rows[-1].split()[-1] == cast(RunResult, answer.result).text.split()[-1] for answer in answers.panes
+        )
+    return stamps, {
+        "frames/s": frames / wall,
+        "cpu": cpu / wall,
+        "tokens/s": tokens / wall,
+        "key p50 ms": keys[len(keys) // 2],
+        "key p95 ms": keys[int(len(keys) * 0.95)],
+        "all shown": shown,
+        "last shown": last,
+    }
+
+
+KEYS: list[float] = []
+"""Milliseconds from a key's arrival until its letter stands in the text."""
+
+
+async def typed(app: App[None], area: PromptArea) -> None:
+    """Type a letter every 50 ms, as a fast hand does, and note how long each takes."""
+    while True:
+        before, start = len(area.text), time.perf_counter()
+        app.post_message(events.Key("x", "x"))
+        while len(area.text) == before:
+            await asyncio.sleep(0.0005)
+        KEYS.append((time.perf_counter() - start) * 1000)
+        await asyncio.sleep(0.05)
 
 
 async def on_the_screens_loop(url: str, panes: int, seed: int, log: Path) -> dict[int, float]:

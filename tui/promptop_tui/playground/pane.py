@@ -50,7 +50,12 @@ class AnswerPane(RenderedView):
         Binding("c", "ask('go on')", "Continue", id="playground.continue", tooltip="Answer it: type the next turn"),
         Binding("enter", "details", "Details", id="playground.details", tooltip="The request as sent, and its time"),
         Binding(
-            "m", "ask('markdown')", "Markdown", id="playground.markdown", tooltip="Answers as Markdown, or as text"
+            "m",
+            "ask('markdown')",
+            "Markdown",
+            id="playground.markdown",
+            tooltip="Answers as Markdown, or as text",
+            show=False,
         ),
         Binding("d", "ask('diff')", "Diff", id="playground.diff", tooltip="How this answer differs from another one"),
         Binding(

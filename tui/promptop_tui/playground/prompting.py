@@ -171,6 +171,7 @@ class Prompting(Horizontal):
         self.put_text(self.desk.go_on(event.pane.conversation, result))
         self.set_class(self.has_class("-tiny"), "-prompt-large")
         self.area.focus()
+        self.call_after_refresh(self.area.scroll_cursor_visible)
         if result.tool_calls:
             self.notify("Type each tool's result under its tool: line, then F5.")
 
