@@ -129,7 +129,13 @@ class HistoryPage(ModalScreen["Found | None"]):
             runs.highlighted = min(at, len(self._runs) - 1)
         else:
             self._say("Nothing of that kind." if event.search else "Nothing has run yet: F5 in the playground asks.")
-        self.query_one("#history-mode", Static).update(_KEPT[event.mode])
+        by_setting = event.mode == "full" == self._keeper.setting
+        said = (
+            'prompts and answers are kept on disk: history = "full" in the settings'
+            if by_setting
+            else _KEPT[event.mode]
+        )
+        self.query_one("#history-mode", Static).update(said)
 
     @on(Told)
     def _told(self, event: Told) -> None:

@@ -45,6 +45,10 @@ class Page(ModalScreen[None]):
 class DetailsPage(Page):
     """Everything known of one call."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "copy", "Copy", id="playground.copy_details", tooltip="Copy all of this, the request included"),
+    ]
+
     def __init__(self, title: str, text: str) -> None:
         super().__init__(title)
         self._text = text
@@ -52,6 +56,11 @@ class DetailsPage(Page):
     def first(self) -> str:
         """Return the text."""
         return self._text
+
+    def action_copy(self) -> None:
+        """Copy the text."""
+        self.app.copy_to_clipboard(self._text)
+        self.notify(f"Copied {len(self._text):,} characters.")
 
 
 class RawPage(ModalScreen[None]):

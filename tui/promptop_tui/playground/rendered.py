@@ -98,6 +98,8 @@ class RenderedView(StreamView):
         """Whether a finished text is shown as Markdown."""
         self._rendered: Sequence[Strip] | None = None
         self._asked = 0
+        self._styled: dict[str, Style] = {}
+        """The styles that the rows were made with."""
 
     @property
     def finished(self) -> bool:
@@ -128,9 +130,12 @@ class RenderedView(StreamView):
         if not self._wrap_width or not self.texts:
             return
         self._asked += 1
+        self._styled = self._styles()
+        self._make(self.texts, self._wrap_width, self._styled, self._asked)
+
+    def _styles(self) -> dict[str, Style]:
         kinds = [*PARTS, "reasoning", "fold", "refusal", "tool", "note", "error"]
-        styles = {kind: self.get_component_rich_style(f"stream--{kind}", partial=True) for kind in kinds}
-        self._make(self.texts, self._wrap_width, styles, self._asked)
+        return {kind: self.get_component_rich_style(f"stream--{kind}", partial=True) for kind in kinds}
 
     @work(thread=True, exclusive=True, group="markdown", description="render an answer's Markdown")
     def _make(self, blocks: Sequence[tuple[str, str]], width: int, styles: dict[str, Style], asked: int) -> None:
@@ -162,9 +167,9 @@ class RenderedView(StreamView):
         super()._grown(first_dirty)
 
     def notify_style_update(self) -> None:
-        """Render again: the theme or a class changed."""
+        """Render again where the theme changed; the focus changes the frame alone."""
         super().notify_style_update()
-        if self._rendered is not None:
+        if self._rendered is not None and self._styles() != self._styled:
             self._begin()
 
     def render_line(self, y: int) -> Strip:
