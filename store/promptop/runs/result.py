@@ -18,6 +18,12 @@ State = Literal["waiting", "running", "done", "cancelled", "failed"]
 Kind = Literal["text", "reasoning", "refusal", "tool"]
 
 
+LIMIT_REASONS = frozenset({"length", "max_tokens", "max_output_tokens"})
+"""Finish reasons of the three APIs for an answer that its limit of output tokens ended."""
+FILTER_REASONS = frozenset({"content_filter", "refusal"})
+"""Those for an answer that the provider withheld."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of the answer as it came: visible text, reasoning, a refusal, or a tool call's name and arguments."""
@@ -116,6 +122,11 @@ class RunResult:
         """The level of the response cache that answered; empty if the model did."""
         level = self.row.cache_level if self.row is not None else None
         return "" if level in (None, "miss") else str(level)
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the limit of output tokens ended the answer, in whatever word its API has for that."""
+        return self.finish_reason in LIMIT_REASONS
 
     @property
     def output_tps(self) -> float | None:

@@ -195,6 +195,7 @@ async def test_a_call_brings_text_figures_and_a_row(
     result = await run(asked, endpoints, on_delta=deltas.append, progress=progress)
     assert (result.state, result.error) == ("done", None)
     assert result.finish_reason == {"responses": "max_output_tokens", "anthropic": "max_tokens"}[api]
+    assert result.cut_short
     assert result.text == "".join(delta.text for delta in deltas) != ""
     assert (result.usage.source, result.usage.output_tokens) == ("reported", 20)
     assert result.usage.input_tokens

@@ -213,7 +213,11 @@ def _parameters(row: StoredRow) -> Iterator[Line]:
 
 def _answer(row: StoredRow) -> Iterator[Line]:
     if reasons := finish_reasons(row):
-        yield "finish", ", ".join(reasons), "warn" if {"length", "max_tokens"} & set(reasons) else ""
+        yield (
+            "finish",
+            ", ".join(reasons),
+            "warn" if {"length", "max_tokens", "max_output_tokens"} & set(reasons) else "",
+        )
     if row.cache_level:
         near = f", similarity {row.cache_score:.3f}" if row.cache_score is not None else ""
         yield "our cache", clean_line(row.cache_level, 40) + near, "good" if row.cache_level != "miss" else ""

@@ -119,7 +119,7 @@ def status_of(row: StoredRow) -> tuple[str, Tone]:
         if row.error_type in ("cancelled", "429") or row.http_response_status_code == 429:
             return clean_line(row.error_type, 20), "warn"
         return clean_line(row.error_type, 20), "bad"
-    if "length" in finish_reasons(row) or "max_tokens" in finish_reasons(row):
+    if not {"length", "max_tokens", "max_output_tokens"}.isdisjoint(finish_reasons(row)):
         return "length", "warn"
     return "ok", "good"
 

@@ -20,7 +20,7 @@ from promptop.runs.comparison import ending
 from promptop.runs.notebook import KeptAnswer
 from promptop.runs.request import Message as ChatMessage
 from promptop.runs.request import RunRequest
-from promptop.runs.result import Progress, RunResult, State
+from promptop.runs.result import FILTER_REASONS, Progress, RunResult, State
 from promptop.safe import clean, clean_line
 from promptop_tui.editor.external import command, edit_in
 from promptop_tui.playground.borders import fit, live_figures, result_figures
@@ -326,8 +326,8 @@ class AnswerPane(RenderedView):
 
 
 def _why_empty(result: RunResult) -> str:
-    if result.finish_reason == "length" and result.reasoning:
+    if result.cut_short and (result.reasoning or result.usage.reasoning_output_tokens):
         return "[no visible text: reasoning used up max_tokens]"
-    if result.finish_reason == "content_filter":
+    if result.finish_reason in FILTER_REASONS:
         return "[no text: the provider's filter stopped it]"
     return f"[the answer is empty; finish reason: {clean_line(result.finish_reason or 'none', 40)}]"
