@@ -37,7 +37,7 @@ async def test_volume_lengths_and_limits_come_from_the_log(editor: Open, tmp_pat
         running.pane.open_text(OpenInEditor(known, "request 7"))
         await running.until(lambda: panel.demand.calls_per_day == 20)
         await running.until(lambda: panel.demand.output_tokens == 44)
-        await running.until(lambda: "by text: 20 calls/day; answers p50 44 p99 49 tokens (n 80)" in str(says.render()))
+        await running.until(lambda: "by text: 20/day · answers p50 44 p99 49 tokens, n 80" in str(says.render()))
         assert "max_tokens 60: not set" in str(says.render())
         assert running.pane.trims._target.calls_per_day == 20
         panel.query_one("#calls_per_day").focus()

@@ -176,7 +176,7 @@ def log_lines(prompt: Prompt, known: Known | None, says: LogState) -> tuple[str,
     marks = [(name, known.percentile(share)) for name, share in (("p50", 0.5), ("p99", 0.99))]
     sizes = " ".join(f"{name} {tokens:,}" for name, tokens in marks if tokens is not None) or "n/a"
     n = len(known.lengths) + len(known.cut)
-    lines = [f"log      by {known.how}: {known.volume} calls/day; answers {sizes} tokens (n {n:,})"]
+    lines = [f"log      by {known.how}: {known.volume}/day · answers {sizes} tokens, n {n:,}"]
     limit = limit_advice(known, prompt.parameters.get("max_tokens"))
     if limit.tokens is None:
         lines.append(f"limit    {limit.reason}")

@@ -258,7 +258,8 @@ answers held; the receipt says so."""
         month = self._target.usd_per_month(before - after)
         saves = "n/a" if month is None else f"{'−' if month >= 0 else '+'}{shown.usd(abs(month))}"
         sign, style = ("−", "bold $text-success") if after <= before else ("+", "bold $text-error")
-        left = f"{len(self._offers)} of {changes} changes left" if len(self._offers) < changes else f"{changes} changes"
+        every = f"{changes} change" + ("s" if changes != 1 else "")
+        left = f"{len(self._offers)} of {every} left" if len(self._offers) < changes else every
         self._head(
             Content.assemble(
                 (f"{sign}{abs(before - after):,} tokens", style),
