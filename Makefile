@@ -35,7 +35,7 @@ unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -q
 
 # Measurements, as ratios in one run; each script says at its top what it prints. About ten minutes.
-BENCHMARKS := start tokens shim log_writes proxy editor_keys monitor_charts monitor_refresh playground_busy trim_corpus
+BENCHMARKS := start tokens shim log_writes proxy cache semantic editor_keys monitor_charts monitor_refresh playground_busy trim_corpus
 bench: $(VENV)/.dev
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 

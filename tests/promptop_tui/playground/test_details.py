@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from promptop.log import Row
 from promptop.runs import RunRequest, RunResult
 from promptop.runs.result import Attempt, RunError, Usage
 from promptop.runs.textdiff import diff
@@ -57,3 +58,13 @@ def test_a_call_that_never_was_sent() -> None:
 def test_differences_carry_signs_and_not_only_colour() -> None:
     assert rendered(diff("a [b] c", "a x c")).plain == "a [-[b]-]{+x+} c"
     assert "the same" in rendered(diff("a", "a")).plain
+
+
+def test_an_answer_to_another_wording_names_it_and_how_near_it_is() -> None:
+    row = Row(cache_level="semantic", cache_key="mine", cache_match="theirs", cache_score=0.937, saved_usd=0.25)
+    result = RunResult("m", "m", "m", "answer", "done", row=row, cost_usd=0.0, cache_prompt="写一个函数\x1b[31m")
+    text = details(REQUEST, result)
+    for part in ("semantic, saved $0.250", "0.937 to the prompt whose answer this is", "写一个函数", "theirs"):
+        assert part in text
+    assert "\x1b" not in text
+    assert "our cache" not in details(REQUEST, RunResult("m", "m", "m", "answer", "done", row=Row()))
