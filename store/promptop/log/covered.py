@@ -168,7 +168,9 @@ class RollupView:
                     add_rows(sums, rows, by, start, end, upto_id=mark, whole=False)
                 else:
                     self._add_steps(sums, connection, by, level, start, end)
-        lag = int(rows.execute("SELECT max(id) FROM requests").fetchone()[0] or 0) - mark
+        last = int(rows.execute("SELECT max(id) FROM requests").fetchone()[0] or 0)
+        sums.marks.append(last)
+        lag = last - mark
         if lag > 0:
             # By id this looks at every new row, by time at every row of the window.
             by_id = lag <= sums.total.n + 2_000

@@ -284,6 +284,29 @@ class LogReader:
                 source.add_to(sums, tuple(by), chosen)
         return sums.window()
 
+    def extend(
+        self,
+        window: Window,
+        *,
+        step_ms: int | None = None,
+        by: Sequence[str] = ("model",),
+        where: Filter | str | None = None,
+    ) -> Window | None:
+        """Return a window that :meth:`window` gave for the same question, with what came since; it stays as it was.
+
+        Costs what came, and not what the window has. None if a log was replaced or lost its newest rows: then the
+        question must be asked anew. Rows that were deleted since stay counted.
+        """
+        sums = Sums(window.since_ms, window.until_ms, step_ms)
+        chosen = _compiled(where)
+        with self._lock:
+            for source, mark in zip(self._sources, window.marks, strict=True):
+                source.add_newer(sums, tuple(by), chosen, mark)
+        newer = sums.window()
+        if any(new < old for new, old in zip(newer.marks, window.marks, strict=True)):
+            return None
+        return window.joined(newer)
+
 
 def _compiled(where: Filter | str | None) -> Filter:
     if where is None:

@@ -176,10 +176,32 @@ class Source:
         return Page(found, None)
 
     def add_to(self, sums: Sums, by: tuple[str, ...], where: Filter) -> None:
+        """Add a window, from rollups where they know it, else from its rows."""
         connection = self._ready()
         if connection is None:
+            sums.marks.append(0)
             return
         simple = not where and groups_by(by) and (not sums.step_ms or level_for(sums.step_ms) is not None)
         with self._explained():
             if not simple or not self._rollups.add_to(sums, connection, by):
-                add_rows(sums, connection, by, sums.since_ms, sums.until_ms, where=where)
+                self._add_rows(sums, connection, by, where)
+
+    def add_newer(self, sums: Sums, by: tuple[str, ...], where: Filter, mark: int) -> None:
+        """Add the rows of a window that have ids above ``mark``."""
+        connection = self._ready()
+        if connection is None:
+            sums.marks.append(0)
+            return
+        with self._explained():
+            self._add_rows(sums, connection, by, where, above_id=mark, by_id=True)
+
+    def _add_rows(
+        self, sums: Sums, connection: sqlite3.Connection, by: tuple[str, ...], where: Filter, **which: Any
+    ) -> None:
+        """Add rows, and note up to which id; both of one moment."""
+        connection.execute("BEGIN")
+        try:
+            sums.marks.append(int(connection.execute("SELECT max(id) FROM requests").fetchone()[0] or 0))
+            add_rows(sums, connection, by, sums.since_ms, sums.until_ms, where=where, **which)
+        finally:
+            connection.execute("COMMIT")

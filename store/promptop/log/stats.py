@@ -248,3 +248,31 @@ class Window:
     """(start, all, by group) of each step that has rows, in order; empty if no step was asked for."""
     groups: dict[str, Stats]
     """Value of the grouping → stats; several dimensions are joined by `` · ``."""
+    marks: tuple[int, ...] = field(default=(), compare=False)
+    """Highest id of each log whose rows are counted."""
+
+    def joined(self, newer: Window) -> Window:
+        """Return this window with the rows of another one of the same bounds added; neither is changed."""
+        buckets = {start: (stats, groups) for start, stats, groups in self.buckets}
+        for start, stats, groups in newer.buckets:
+            old_stats, old_groups = buckets.get(start, (Stats(), {}))
+            buckets[start] = (_sum(old_stats, stats), _sums(old_groups, groups))
+        return Window(
+            self.since_ms,
+            self.until_ms,
+            _sum(self.total, newer.total),
+            tuple((start, stats, groups) for start, (stats, groups) in sorted(buckets.items())),
+            _sums(self.groups, newer.groups),
+            newer.marks,
+        )
+
+
+def _sum(one: Stats, other: Stats) -> Stats:
+    out = Stats()
+    out.merge(one)
+    out.merge(other)
+    return out
+
+
+def _sums(groups: dict[str, Stats], newer: dict[str, Stats]) -> dict[str, Stats]:
+    return {**groups, **{name: _sum(groups.get(name, Stats()), stats) for name, stats in newer.items()}}

@@ -37,6 +37,8 @@ class Sums:
         self.total = Stats()
         self.groups: dict[str, Stats] = {}
         self.buckets: dict[int, tuple[Stats, dict[str, Stats]]] = {}
+        self.marks: list[int] = []
+        """Highest id of each log that was added."""
 
     def bucket(self, start_ms: int) -> tuple[Stats, dict[str, Stats]]:
         """Return the sums of the step that holds a moment."""
@@ -54,7 +56,7 @@ class Sums:
     def window(self) -> Window:
         """Return what was added up."""
         ordered = tuple((start, total, groups) for start, (total, groups) in sorted(self.buckets.items()))
-        return Window(self.since_ms, self.until_ms, self.total, ordered, self.groups)
+        return Window(self.since_ms, self.until_ms, self.total, ordered, self.groups, tuple(self.marks))
 
 
 def group_in(groups: dict[str, Stats], name: str) -> Stats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -249,6 +250,7 @@ def test_no_query_scans_the_rows(log: Path, monkeypatch: pytest.MonkeyPatch) -> 
             for where in (None, "app:web"):
                 reader.window(NOON - 50_000_000, NOON + 1, step_ms=step, where=where)
         reader.window(NOON - 50_000_000, NOON, by=("provider",))
+        reader.extend(replace(reader.window(NOON - 50_000_000, NOON), marks=(290,)), where="app:web")
     with Rollups(log) as rollups:
         rollups.catch_up()
     monkeypatch.undo()

@@ -21,7 +21,8 @@ from promptop.log import files
 from promptop.log.stats import Stats
 from promptop_tui.monitor import errands
 from promptop_tui.monitor.breakdown import Breakdown
-from promptop_tui.monitor.errands import Findings, OlderRows, RankedRows, RowFound, Trouble, compiled
+from promptop_tui.monitor.errands import Findings, OlderRows, RankedRows, RowFound, Trouble
+from promptop_tui.monitor.holding import HeldWindow, where_of
 from promptop_tui.monitor.inspecting import Inspection, Meter
 from promptop_tui.monitor.ordering import Ordering
 from promptop_tui.monitor.snapshot import Query, Snapshot
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from promptop.log.folding import Folding
     from promptop_tui.monitor.sizes import TokenSizes
 
-FEW_ENOUGH = 300_000
-"""Rows of a window up to which a filter holds for its figures: rollups know no filter, and a row takes 5 µs."""
 _SHARE = 20
 _SPEND_S = 15.0
 _SPEND_ROWS = 500
@@ -75,6 +74,7 @@ class MonitorReader:
         self._version = 0
         self._last = Snapshot()
         self._tail = Tail()
+        self._held = HeldWindow(self._meter)
         self._stale = True
         self._next_window = 0.0
         self._next_spend = self._spend_rests = 0.0
@@ -236,6 +236,7 @@ class MonitorReader:
         if self._log is not None:
             self._log.close()
             self._log = None
+        self._held.drop()
 
     def _open(self) -> LogReader | None:
         """Return the reader of the files that are there now; None, once said, if there is none."""
@@ -331,21 +332,18 @@ class MonitorReader:
         self, log: LogReader, since: int, until: int, now_ms: int, before: Snapshot, query: Query
     ) -> tuple[Window, Stats | None, Spend | None, bool, int]:
         started = perf_counter()
-        where = compiled(query.filter)
-        unfiltered = where is not None and log.window(since, until, by=()).total.n > FEW_ENOUGH
-        where = None if unfiltered else where
-        with self._meter.step("window"):
-            window = log.window(since, until, step_ms=query.span.step_s * 1000, by=("model",), where=where)
+        window, unfiltered = self._held.read(log, since, until, query)
         with self._meter.step("percentiles"):
-            for _, stats, _ in window.buckets:
-                # Sketches are decoded when they are first asked: here, and not on the UI thread (10 ms for a week).
+            for stats in (window.total, *(stats for _, stats, _ in window.buckets)):
+                # Sketches are decoded when they are first asked: here, and not on the UI thread (10 ms for a week),
+                # which from then on only looks at them while this thread adds up the next window.
                 stats.latency.quantile(0.5)
                 stats.ttft.quantile(0.5)
         reads = 1
         previous, spend = before.previous, before.spend
         if previous is None or since != before.since_ms or query != before.query:
             with self._meter.step("before"):
-                previous = log.window(since - (until - since), since, by=(), where=where).total
+                previous = log.window(since - (until - since), since, by=(), where=where_of(query, unfiltered)).total
             reads += 1
         took = perf_counter() - started
         self._next_window = monotonic() + took * _SHARE
@@ -367,7 +365,7 @@ class MonitorReader:
         from promptop_tui.monitor.sizes import COUNTED, sizes_of
 
         started = perf_counter()
-        where = None if unfiltered else compiled(query.filter)
+        where = where_of(query, unfiltered)
         found = sizes_of(log.tokens(since, until, COUNTED, where), COUNTED)
         self._next_window += (perf_counter() - started) * _SHARE
         return found
