@@ -9,7 +9,7 @@ from typing import Literal
 
 from promptop.errors import UsageError
 from promptop.prompts import Prompt, parse
-from promptop.prompts.sections import VOLATILE
+from promptop.prompts.sections import first_volatile
 
 Level = Literal["warning", "hint"]
 
@@ -188,7 +188,7 @@ def _volatile_prefix(text: str, prompt: Prompt) -> Iterator[tuple[int, str]]:
     if not prompt.messages:
         return
     first, last = prompt.messages[0].start, prompt.messages[-1].end
-    found = VOLATILE.search(text, first, last)
+    found = first_volatile(text, first, last)
     if found and last - found.end() >= _STABLE_AFTER:
         after = last - found.end()
         yield found.start(), f"{found[0]!r} changes from call to call and stands before {after:,} stable characters"

@@ -120,6 +120,7 @@ answers held; the receipt says so."""
         self._waiting: tuple[int, RewriteScreen.Compared] | None = None
         self._offers: list[_Offer] = []
         self._cost = ""
+        self._is_paid = False
         self._totals = 0, 0, 0
 
     def compose(self) -> ComposeResult:
@@ -198,6 +199,7 @@ answers held; the receipt says so."""
         result = message.result
         self._shared.purse.take(result)
         self.query_one(AskLine).show_price()
+        self._is_paid = result.cost_usd is not None or bool(result.text)
         self._cost = "cost n/a" if result.cost_usd is None else f"cost {shown.usd(result.cost_usd)}"
         self._compare(result)
 
@@ -220,7 +222,8 @@ answers held; the receipt says so."""
 
     @on(Failed)
     def _failed(self, message: Failed) -> None:
-        self._head(Content.styled(f"{clean_line(message.text)}  ({self._cost})", "$text-error"))
+        paid = f"  ({self._cost})" if self._is_paid else ""
+        self._head(Content.styled(clean_line(message.text) + paid, "$text-error"))
 
     @on(Compared)
     def _count_offers(self, message: Compared) -> None:
