@@ -7,7 +7,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -115,17 +115,27 @@ def read_text(file: str, given: str | None = None) -> str:
 
 
 def requests_for(
-    args: argparse.Namespace, settings: Settings, prompt: Prompt, specs: Sequence[str]
+    args: argparse.Namespace,
+    settings: Settings,
+    prompt: Prompt,
+    specs: Sequence[str],
+    others: Mapping[str, Prompt] | None = None,
 ) -> list[RunRequest]:
-    """Build one request per model; raise :class:`UsageError` for options that cannot be meant."""
+    """Build one request per model; raise :class:`UsageError` for options that cannot be meant.
+
+    With ``others`` (name → prompt) each model is asked with these versions, too; parameters are those of ``prompt``.
+    """
     values = dict(_variable(text) for text in args.var)
-    messages = prompt.openai(values)
-    if args.system is not None:
-        messages.insert(0, {"role": "system", "content": args.system})
+    named = {args.file: prompt, **others} if others else {AS_TYPED: prompt}
+    versions = []
+    for label, each in named.items():
+        messages = each.openai(values)
+        if args.system is not None:
+            messages.insert(0, {"role": "system", "content": args.system})
+        versions.append(PromptVersion(label, messages, each.name or None))
     parameters = {**parameters_of(args, prompt), "retries": max(0, args.retries), "cache": args.cache}
     targets = [parse_target(spec, settings) for spec in specs]
-    version = PromptVersion(AS_TYPED, messages, prompt.name or None)
-    return requests_of(targets, [version], parameters, overrides=overrides_of(args, targets))
+    return requests_of(targets, versions, parameters, overrides=overrides_of(args, targets))
 
 
 def _variable(text: str) -> tuple[str, str]:

@@ -54,6 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="M",
         help="model, or model@profile; once for each (default: the profile's)",
     )
+    parser.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="another version of the prompt (a file, or lib:NAME): each model is asked with each version",
+    )
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="ask each model N times, interleaved")
     parser.add_argument("--warm-up", type=int, default=1, metavar="N", help="rounds that are dropped (with --repeat)")
     parser.add_argument("--concurrency", type=int, default=1, metavar="N", help="calls at once (with --repeat)")
@@ -84,7 +91,8 @@ def run(args: argparse.Namespace) -> int:
     specs = args.model or list(settings.active_profile().models)
     if not specs:
         raise UsageError("No model was named.", 'Write -m MODEL for each, or models = ["…"] in the profile.')
-    requests = requests_for(args, settings, prompt, specs)
+    others = {file: read_prompt(argparse.Namespace(file=file, text=None)) for file in args.against}
+    requests = requests_for(args, settings, prompt, specs, others)
     if args.repeat < 1 or args.warm_up < 0 or args.concurrency < 1:
         raise UsageError("--repeat and --concurrency start at 1, --warm-up at 0.", "Leave them out for a single run.")
     if args.load and args.repeat == 1:

@@ -129,3 +129,19 @@ def test_a_failed_check_is_said_and_ends_with_1(url: str, tmp_path: Path, capsys
     assert "passed 3/3" in err
     assert "FAILED 0/3  json  gpt-4o: it is not JSON" in err
     assert main([*base, "--check", "is-good"]) == 2
+
+
+def test_versions_are_asked_of_every_model(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short, long = tmp_path / "short.md", tmp_path / "long.md"
+    short.write_text("缓存?", encoding="utf-8")
+    long.write_text("请详细解释一下什么是缓存,并举例说明。", encoding="utf-8")
+    base = ["compare", "--base-url", url, "--log", str(tmp_path / "log.db"), "--max-tokens", "4", "--json"]
+    checks = ["--check", "python:tokens == 4", "--allow-python"]
+    assert main([*base, "-m", "gpt-4o", "-m", "gpt-4o-mini", str(short), "--against", str(long), *checks]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [result["request_model"] for result in found] == ["gpt-4o", "gpt-4o", "gpt-4o-mini", "gpt-4o-mini"]
+    first, second = found[0]["usage"]["input_tokens"], found[1]["usage"]["input_tokens"]
+    assert first < second
+    assert all(result["checks"][0]["passed"] for result in found)
+    assert main([*base, "-m", "gpt-4o", str(short), *checks[:2]]) == 2
+    assert main([*base, "-m", "gpt-4o", str(short), "--against", str(tmp_path / "none.md")]) == 1

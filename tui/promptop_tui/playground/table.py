@@ -147,7 +147,7 @@ def lay_out(shown: Shown, width: int) -> _Layout:
             continue
         cells = [row[plain.index(column)] for row in rows]
         if column.key in wide:
-            spans = [f" {row[column.key]}" if column.key in row else "" for row in shown.intervals]
+            spans = [f" [{row[column.key]}]" if column.key in row else "" for row in shown.intervals]
             cells = [Cell(cell.text + span, cell.best) for cell, span in zip(cells, spans, strict=True)]
         laid.append(_Laid(column, cells, column.width + INTERVAL_WIDTH * (column.key in wide)))
     left += least
