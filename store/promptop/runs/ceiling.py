@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from promptop import figures, models
 from promptop.runs.body import find_model
+from promptop.runs.dialects.messages import DEFAULT_MAX_TOKENS
 from promptop.runs.request import Message, RunRequest
 
 PER_MESSAGE = 4
@@ -55,6 +56,8 @@ def ceiling(requests: Sequence[RunRequest], count: Callable[[str], int], calls_e
         tokens += given * calls_each
         model = find_model(request)
         limit = request.max_tokens or (model.max_output if model is not None else None)
+        if limit is None and request.profile.api == "anthropic":
+            limit = DEFAULT_MAX_TOKENS  # this API wants one, and it is what is sent
         price = models.price(
             request.model, input_tokens=given, output_tokens=limit, provider=request.profile.provider or None
         )

@@ -55,6 +55,10 @@ async def test_a_fresh_call_shows_each_step_and_the_next_one_that_it_had_none(
     assert first.stages.pool_s < first.stages.sent_s < first.ttfb_s
     assert first.stages.http_version == "HTTP/1.1"
     assert second.stages.dns_s is None and second.connect_s is None
+    (pool,) = [each._pool for each in endpoints._inner.values()]  # type: ignore[attr-defined]  # httpx2's own
+    assert len(pool.connections) == 1
+    await endpoints.aclose()
+    assert pool.connections == []
     digits = await run(ask(max_tokens=2), endpoints)
     assert digits.stages.dns_s is None
     assert digits.connect_s is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from promptop.log import StoredRow, Writer
 from promptop.runs import Delta, Endpoints, Progress, RunRequest, run
 from promptop.runs.answer import Answer, StreamFailedError
 from promptop.runs.body import body_of, find_model, repair
+from promptop.runs.ceiling import ceiling
 from promptop.runs.dialects import dialect_of, refusal
 from promptop.runs.dialects import messages as anthropic
 from promptop.runs.endpoints import Learned, base_url_of
@@ -172,6 +174,13 @@ def test_why_a_parameter_is_not_taken() -> None:
     assert refusal(native, "claude-sonnet-4-5", "reasoning_effort") == ""
 
 
+def test_the_ceiling_prices_the_limit_that_is_sent() -> None:
+    request = RunRequest(profile=Profile(api="anthropic"), model="claude-opus-5-5", messages=TALK)
+    sent, _ = body_of(request, find_model(request), Learned())
+    limited = ceiling([replace(request, max_tokens=sent["max_tokens"])], lambda _: 10)
+    assert ceiling([request], lambda _: 10).usd == limited.usd is not None
+
+
 def test_anthropics_address_with_and_without_its_version() -> None:
     for url in ("https://api.anthropic.com", "https://api.anthropic.com/", "https://api.anthropic.com/v1"):
         assert base_url_of(Profile(api="anthropic", base_url=url)) == "https://api.anthropic.com/v1"
@@ -284,11 +293,11 @@ async def test_a_refused_field_is_repaired_and_what_is_cut_is_no_success(
     result = await run(asked, endpoints)
     assert result.state == "done", result.error
     assert any("top_p not sent: the endpoint refused it" in change for change in result.changes)
-    cut = await run(native_ask(endpoint, api, "sim-fault-cut", max_tokens=50), endpoints)
+    cut = await run(native_ask(endpoint, api, "sim-fault-cut;after=20", max_tokens=200), endpoints)
     assert cut.error is not None and cut.error.type == "incomplete_stream"
     assert cut.text
     assert cut.usage.source == "estimated"
-    assert cut.usage.output_tokens and cut.usage.output_tokens > 1, "not the count that opens Anthropic's stream"
+    assert cut.usage.output_tokens and cut.usage.output_tokens > 3, "not the count that opens Anthropic's stream"
 
 
 @pytest.mark.parametrize(("api", "model"), [("responses", "gpt-4o-mini"), ("anthropic", "claude-haiku-4-5")])
