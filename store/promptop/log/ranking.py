@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,7 @@ class Ranking:
             if now >= deadline:
                 return
 
-    def result(self, log: LogReader) -> Ranked:
+    def result(self, log: LogReader, columns: Sequence[str] | None = None) -> Ranked:
         """Return the best rows so far; those that are gone meanwhile are left out."""
-        rows = log.rows_by_id([(source, -negative) for _, source, negative in self._best])
+        rows = log.rows_by_id([(source, -negative) for _, source, negative in self._best], columns=columns)
         return Ranked(tuple(rows), self._reached, self.done)

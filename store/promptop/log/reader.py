@@ -122,6 +122,7 @@ class LogReader:
         where: Filter | str | None = None,
         *,
         budget_s: float | None = None,
+        columns: Sequence[str] | None = None,
     ) -> tuple[list[StoredRow], tuple[int, ...] | None]:
         """Return up to ``limit`` rows before ``place``, newest first, and the place before them; None at the beginning.
 
@@ -132,7 +133,7 @@ class LogReader:
         chosen = _compiled(where)
         with self._lock:
             tops = [END] * len(self._sources) if place is None else [*place, *[0] * (len(self._sources) - len(place))]
-            pages = [s.page(limit, top, chosen, budget_s) for s, top in zip(self._sources, tops, strict=True)]
+            pages = [s.page(limit, top, chosen, budget_s, columns) for s, top in zip(self._sources, tops, strict=True)]
         rows = list(islice(merge(*(p.rows for p in pages), key=lambda r: -(r.started_ms or 0)), limit))
         taken = [[row.id for row in rows if row.source == number] for number in range(len(pages))]
         moved = []
@@ -157,7 +158,12 @@ class LogReader:
             return self._sources[0].after(row_id, limit, chosen)
 
     def follow(
-        self, mark: Sequence[int], limit: int, where: Filter | str | None = None
+        self,
+        mark: Sequence[int],
+        limit: int,
+        where: Filter | str | None = None,
+        *,
+        columns: Sequence[str] | None = None,
     ) -> tuple[list[StoredRow], tuple[int, ...]]:
         """Return up to ``limit`` rows of each log that are newer than ``mark``, oldest first, and the new mark."""
         chosen = _compiled(where)
@@ -166,15 +172,26 @@ class LogReader:
         with self._lock:
             for source, seen in zip(self._sources, mark, strict=True):
                 last = source.last_id()
-                found = source.after(seen, limit, chosen)
+                found = source.after(seen, limit, chosen, columns)
                 rows += found
                 moved.append(found[-1].id if len(found) == limit else max(last, seen))
         if len(self._sources) > 1:
             rows.sort(key=lambda r: (r.started_ms, r.id))
         return rows, tuple(moved)
 
-    def between(self, since_ms: int, until_ms: int, limit: int, where: Filter | str | None = None) -> list[StoredRow]:
-        """Return up to ``limit`` rows that started in [since, until), latest start first."""
+    def between(
+        self,
+        since_ms: int,
+        until_ms: int,
+        limit: int,
+        where: Filter | str | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> list[StoredRow]:
+        """Return up to ``limit`` rows that started in [since, until), latest start first.
+
+        Of ``columns`` alone where they are named, ``started_ms`` among them: the others are unknown then.
+        """
         chosen = _compiled(where)
         condition = "started_ms >= ? AND started_ms < ?" + (f" AND ({chosen.sql})" if chosen else "")
         values = (since_ms, until_ms, *chosen.parameters)
@@ -182,7 +199,9 @@ class LogReader:
             rows = [
                 row
                 for source in self._sources
-                for row in source.rows(condition, values, f"ORDER BY started_ms DESC, id DESC LIMIT {int(limit)}")
+                for row in source.rows(
+                    condition, values, f"ORDER BY started_ms DESC, id DESC LIMIT {int(limit)}", columns=columns
+                )
             ]
         rows.sort(key=lambda r: (r.started_ms, r.id), reverse=True)
         return rows[:limit]
@@ -220,7 +239,7 @@ class LogReader:
                 for amount, row_id in source.execute(sql, (since_ms, until_ms, *where.parameters))
             ]
 
-    def rows_by_id(self, places: Sequence[tuple[int, int]]) -> list[StoredRow]:
+    def rows_by_id(self, places: Sequence[tuple[int, int]], *, columns: Sequence[str] | None = None) -> list[StoredRow]:
         """Return the rows of (source, id), in that order; those that are gone are left out."""
         found: dict[tuple[int, int], StoredRow] = {}
         with self._lock:
@@ -228,7 +247,7 @@ class LogReader:
                 ids = [row_id for number, row_id in places if number == source.number]
                 for first in range(0, len(ids), 500):
                     chosen = ids[first : first + 500]
-                    for row in source.rows(f"id IN ({', '.join('?' * len(chosen))})", chosen):
+                    for row in source.rows(f"id IN ({', '.join('?' * len(chosen))})", chosen, columns=columns):
                         found[source.number, row.id] = row
         return [found[place] for place in places if place in found]
 

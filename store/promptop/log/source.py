@@ -50,7 +50,7 @@ class Source:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._data_version = -1
-        self._columns = ""
+        self._present: set[str] = set()
         self._rollups = RollupView(path)
         self._trace: Callable[[str], object] | None = None
 
@@ -78,7 +78,7 @@ class Source:
             except BaseException:
                 connection.close()
                 raise
-            self._columns = ", ".join(name if name in present else f"NULL AS {name}" for name in COLUMNS)
+            self._present = present
             self._connection = connection
             if self._trace is not None:
                 connection.set_trace_callback(self._trace)
@@ -139,23 +139,33 @@ class Source:
         found = self.execute("SELECT (SELECT min(started_ms) FROM requests), (SELECT max(started_ms) FROM requests)")
         return found[0] if found and found[0][0] is not None else None
 
-    def rows(self, condition: str, values: Sequence[Any], tail: str = "") -> list[StoredRow]:
+    def rows(
+        self, condition: str, values: Sequence[Any], tail: str = "", *, columns: Sequence[str] | None = None
+    ) -> list[StoredRow]:
+        """Return the rows of a condition; of ``columns`` alone where they are named: the others stay unknown."""
         if self._ready() is None:
             return []
-        sql = f"SELECT id, {self._columns} FROM requests WHERE {condition} {tail}"
-        names = ("id", *COLUMNS)
-        return [
-            StoredRow(source=self.number, **dict(zip(names, row, strict=True))) for row in self.execute(sql, values)
-        ]
+        names = COLUMNS if columns is None else columns
+        wanted = ", ".join(name if name in self._present else f"NULL AS {name}" for name in names)
+        sql = f"SELECT id, {wanted} FROM requests WHERE {condition} {tail}"
+        keys = ("id", *names)
+        return [StoredRow(source=self.number, **dict(zip(keys, row, strict=True))) for row in self.execute(sql, values)]
 
-    def after(self, row_id: int, limit: int, where: Filter) -> list[StoredRow]:
+    def after(self, row_id: int, limit: int, where: Filter, columns: Sequence[str] | None = None) -> list[StoredRow]:
         condition = "id > ?" + (f" AND ({where.sql})" if where else "")
-        return self.rows(condition, (row_id, *where.parameters), f"ORDER BY id LIMIT {int(limit)}")
+        return self.rows(condition, (row_id, *where.parameters), f"ORDER BY id LIMIT {int(limit)}", columns=columns)
 
-    def page(self, limit: int, before_id: int | None, where: Filter, budget_s: float | None) -> Page:
+    def page(
+        self,
+        limit: int,
+        before_id: int | None,
+        where: Filter,
+        budget_s: float | None,
+        columns: Sequence[str] | None = None,
+    ) -> Page:
         top = END if before_id is None else before_id
         if not where:
-            rows = self.rows("id < ?", (top,), f"ORDER BY id DESC LIMIT {int(limit)}")
+            rows = self.rows("id < ?", (top,), f"ORDER BY id DESC LIMIT {int(limit)}", columns=columns)
             return Page(rows, rows[-1].id if len(rows) == limit and rows else None)
         deadline = None if budget_s is None else time.monotonic() + budget_s
         top = min(top, self.last_id() + 1)
@@ -167,6 +177,7 @@ class Source:
                 f"id < ? AND id >= ? AND ({where.sql})",
                 (top, low, *where.parameters),
                 f"ORDER BY id DESC LIMIT {int(limit - len(found))}",
+                columns=columns,
             )
             if len(found) >= limit:
                 return Page(found, found[-1].id)

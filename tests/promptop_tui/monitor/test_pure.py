@@ -20,7 +20,8 @@ from promptop_tui.monitor.errands import RowFound
 from promptop_tui.monitor.figures import Figure, figures_of
 from promptop_tui.monitor.handover import message_for
 from promptop_tui.monitor.receipt import messages_of, receipt
-from promptop_tui.monitor.rows import CAP, COLUMNS, Feed, cells_of, clock, status_of
+from promptop_tui.monitor.requests import ORDERS
+from promptop_tui.monitor.rows import CAP, COLUMNS, READ, Feed, cells_of, clock, status_of
 from promptop_tui.monitor.sizes import BOUNDS, histogram, sizes_of
 from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
 from promptop_tui.monitor.spending import Spend, month_bounds, project
@@ -316,3 +317,12 @@ def test_shares_of_models_are_of_each_moment_and_gaps_stay_gaps() -> None:
     )
     assert [layer.values[0] for layer in plot.series] == [0.75, 0.25]
     assert [layer.values[1] for layer in plot.series] == [None, None]
+
+
+def test_the_table_reads_every_column_that_it_shows_or_orders_by() -> None:
+    """A row of those columns alone has the cells, and the place, of the whole row."""
+    for changes in ({}, {"error_type": "500"}, {"cache_level": "disk"}, {"usage_source": "estimated", "attempt": 2}):
+        whole = stored(simulated=1, prompt_name="摘要", server_address="a.example", **changes)
+        part = StoredRow(id=whole.id, source=whole.source, **{name: getattr(whole, name) for name in READ})
+        assert cells_of(part) == cells_of(whole)
+        assert [figure(part) for figure in ORDERS.values()] == [figure(whole) for figure in ORDERS.values()]

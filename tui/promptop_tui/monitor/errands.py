@@ -10,6 +10,7 @@ from promptop.safe import clean_line
 from promptop_tui.monitor.breakdown import Breakdown, Group, repeats_of, stable_of
 from promptop_tui.monitor.bursts import Burst, bursts_of
 from promptop_tui.monitor.forensics import CHANGES, Finding, common_prefix, findings_of
+from promptop_tui.monitor.rows import READ
 from promptop_tui.monitor.snapshot import Query
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def compiled(text: str) -> Filter | None:
 
 def older(log: LogReader, query: Query, place: tuple[int, ...]) -> OlderRows:
     """Return the page of rows before a place."""
-    rows, before = log.back(PAGE, place, compiled(query.rows_filter), budget_s=BUDGET_S)
+    rows, before = log.back(PAGE, place, compiled(query.rows_filter), budget_s=BUDGET_S, columns=READ)
     return OlderRows(query, tuple(reversed(rows)), before)
 
 

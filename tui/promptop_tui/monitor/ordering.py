@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from promptop_tui.monitor.errands import RankedRows, compiled
 from promptop_tui.monitor.requests import MOST
+from promptop_tui.monitor.rows import READ
 from promptop_tui.monitor.snapshot import Query
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Ordering:
         self.done = self._ranking.done
         if not self.done and monotonic() - self._told < _TELL_S:
             return None
-        found = self._ranking.result(log)
+        found = self._ranking.result(log, READ)
         self._told = monotonic()
         return RankedRows(
             self._query, self._figure, self._smallest, found.rows, self._since, found.since_ms, found.done

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptop_tui.monitor.errands import BUDGET_S, PAGE, compiled
+from promptop_tui.monitor.rows import READ
 from promptop_tui.monitor.snapshot import Query
 
 if TYPE_CHECKING:
@@ -34,17 +35,17 @@ class Tail:
         if restart or before is None or lost or (query.tails and sum(newest) - sum(before) > FLOOD):
             self.mark = newest
             if query.tails:
-                page, place = log.back(PAGE, None, where, budget_s=BUDGET_S)
+                page, place = log.back(PAGE, None, where, budget_s=BUDGET_S, columns=READ)
                 return tuple(reversed(page)), True, place
             since, until = query.moment_ms or (0, (query.until_ms or 0) + 1)
-            rows = log.between(since, until, PAGE, where)
+            rows = log.between(since, until, PAGE, where, columns=READ)
             first = [last + 1 for last in log.at(until)]
             for row in rows:
                 first[row.source] = min(first[row.source], row.id)
             return tuple(reversed(rows)), True, tuple(first) if rows else None
         if newest == before or not query.tails:
             return (), False, None
-        fresh, self.mark = log.follow(before, FLOOD, where)
+        fresh, self.mark = log.follow(before, FLOOD, where, columns=READ)
         return tuple(fresh), False, None
 
     def shows_others(self, query: Query, before: Query, now_ms: int) -> bool:
