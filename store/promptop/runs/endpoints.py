@@ -156,11 +156,15 @@ class Endpoints:
         )
         timeout = httpx2.Timeout(profile.timeout_s, connect=profile.connect_timeout_s)
         headers = headers_of(profile, key)
+        home = httpx2.URL(base_url_of(profile))
 
         async def authorize(request: httpx2.Request) -> None:
-            """Take out the key that the SDK insists on where the API wants none, or wants it elsewhere."""
+            """Take out a key that the SDK insists on and the API does not want, and one that a redirect takes abroad."""
             if "authorization" not in {name.lower() for name in headers}:
                 request.headers.pop("authorization", None)
+            url = request.url
+            if (url.scheme, url.host, url.port) != (home.scheme, home.host, home.port):
+                request.headers.pop("x-api-key", None)  # of Authorization httpx2 sees to that itself
 
         return AsyncOpenAI(
             api_key=key or "none",

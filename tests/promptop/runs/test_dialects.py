@@ -249,6 +249,34 @@ async def test_the_key_goes_into_anthropics_header(
     assert "authorization" not in headers
 
 
+@pytest.mark.parametrize("api", ["chat", "anthropic"])
+async def test_a_redirect_takes_no_key_to_another_host(
+    endpoints: Endpoints, endpoint: SimulatedEndpoint, monkeypatch: pytest.MonkeyPatch, api: str
+) -> None:
+    monkeypatch.setenv("SOME_KEY", "sk-not-a-real-one")
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        seen.append({name.lower() for name in request.headers})
+        raise web.HTTPTemporaryRedirect(endpoint.root_url.replace("127.0.0.1", "localhost") + request.path)
+
+    seen: list[set[str]] = []
+    app = web.Application()
+    app.add_routes([web.post("/v1{path:.*}", elsewhere)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    profile = Profile(name="moved", base_url=url, api=api, api_key_env="SOME_KEY")
+    result = await run(
+        RunRequest(profile=profile, model="claude-haiku-4-5", messages=TALK[-1:], max_tokens=3), endpoints
+    )
+    await runner.cleanup()
+    assert result.state == "done"
+    keys = {"authorization", "x-api-key"}
+    assert len(seen[0] & keys) == 1
+    assert not keys & {name.lower() for name in endpoint.requests[-1].headers}
+
+
 @pytest.mark.parametrize(("api", "model"), [("responses", "sim-reasoner"), ("anthropic", "sim-fault-reasoning")])
 async def test_reasoning_comes_before_the_text(
     endpoints: Endpoints, endpoint: SimulatedEndpoint, api: str, model: str
