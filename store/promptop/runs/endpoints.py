@@ -159,7 +159,7 @@ class Endpoints:
         home = httpx2.URL(base_url_of(profile))
 
         async def authorize(request: httpx2.Request) -> None:
-            """Take out a key that the SDK insists on and the API does not want, and one that a redirect takes abroad."""
+            """Take out a key that the SDK adds and the API does not want, and one that a redirect takes abroad."""
             if "authorization" not in {name.lower() for name in headers}:
                 request.headers.pop("authorization", None)
             url = request.url
