@@ -159,6 +159,8 @@ class EditorSettings:
     """Expected calls a day, where the log does not know better."""
     budget_tokens: int = 0
     """Token budget of a prompt; 0 shows no budget."""
+    keep_rounds: int = 6
+    """Rounds of a conversation before the pending turn that the trim rule old-history keeps."""
     tier_medium: float = 0.3
     """Complexity from which on a task is medium, 0 … 1 (docs/editor.md)."""
     tier_complex: float = 0.6

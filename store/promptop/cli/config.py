@@ -88,6 +88,7 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # output_tokens = 300
 # calls_per_day = 1000
 # budget_tokens = 0
+# keep_rounds = 6              # rounds of a conversation that the trims leave
 # tier_medium = 0.3            # complexity from which on a task is medium, complex, for experts
 # tier_complex = 0.6
 # tier_expert = 0.9

@@ -8,6 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from promptop.prompts.diff import diff
+from promptop.settings import EditorSettings
 from promptop.tokens import encoding
 from promptop_tui.editor.changes import render
 from promptop_tui.editor.trims import LONGEST, cut
@@ -111,6 +112,15 @@ async def test_in_a_small_terminal_the_trims_stand_in_for_the_models(
         assert running.pane.area.size.height > 2
         await running.pilot.press("f8")
         await running.until(lambda: running.pane.panel.display == (size == (80, 24)))
+
+
+async def test_history_is_kept_for_as_many_rounds_as_are_set(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text("".join(f"user:\nquestion {k}\n\nassistant:\nanswer {k}\n\n" for k in range(5)) + "user:\nnow\n")
+    async with editor(path, settings=EditorSettings(watch=("gpt-4o",), keep_rounds=3), counts=True) as running:
+        await opened(running)
+        old = [edit for edit in running.pane.trims.edits if edit.rule == "old-history"]
+        assert [edit.before.splitlines()[1] for edit in old] == ["question 0", "question 1"]
 
 
 async def test_a_huge_draft_is_left_to_the_command(editor: Open, tmp_path: Path) -> None:

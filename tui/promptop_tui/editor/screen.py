@@ -112,7 +112,7 @@ takes theirs (undo brings yours back)."""
                 yield Static(id="draft-status", markup=False)
             with Vertical(id="side"):
                 yield ModelsPanel(self._demand)
-                yield TrimsPanel(self.context.counting, lambda: self.area)
+                yield TrimsPanel(self.context.counting, lambda: self.area, self.context.settings.editor.keep_rounds)
 
     def on_mount(self) -> None:
         """Fetch draft and models away from the screen."""

@@ -110,8 +110,9 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         pieces: list[str]
         version: int
 
-    def __init__(self, counting: Counting, area: Callable[[], PromptArea]) -> None:
+    def __init__(self, counting: Counting, area: Callable[[], PromptArea], keep_rounds: int = 6) -> None:
         super().__init__(id="trims")
+        self._keep_rounds = keep_rounds
         self._counting = counting
         self._area = area
         self._target = Target()
@@ -186,9 +187,9 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
 
     @work(thread=True, exclusive=True, group="trims", description="run the trim rules")
     def _run_rules(self, text: str, version: int) -> None:
-        from promptop.trim import contexts, find
+        from promptop.trim import chosen, contexts, find
 
-        edits = find(text)[:_MOST]
+        edits = find(text, chosen(rounds=max(0, self._keep_rounds)))[:_MOST]
         pieces = [piece for edit in edits for piece in contexts(text, edit)]
         self.post_message(self.Found(edits, pieces, version))
 
