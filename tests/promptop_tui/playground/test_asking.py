@@ -74,9 +74,18 @@ async def test_options_go_into_the_request_and_presets_bring_them_back(
         assert str(app.query_one("#open-options", Opener).render()) == "1 tool · object · 1 model"
         app.query_one("#parameter-reasoning_effort", Input).value = "low"
         app.query_one("#parameter-system", Choice).action_turn()
+        app.query_one("#parameter-at_once", Input).value = "1"
         sent = len(endpoint.requests)
         await ask(app, pilot, "system:\nBe brief.\n\nuser:\nHi")
-        await until(pilot, lambda: over(app))
+        most = 0
+
+        def ended() -> bool:
+            nonlocal most
+            most = max(most, sum(pane.progress is not None and pane.result is None for pane in app.answers))
+            return over(app)
+
+        await until(pilot, ended)
+        assert most <= 1
         first, second = sorted(bodies(endpoint, sent), key=lambda body: str(body["model"]), reverse=True)
         assert first["tools"][0]["function"]["name"] == "look"
         assert first["response_format"] == {"type": "json_object"}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from textual.widgets import Input, OptionList, Static
 
 from promptop.demo import SimulatedEndpoint
+from promptop.prompts.library import Library
+from promptop.runs.matrix import PromptVersion
 from promptop.runs.notebook import KeptAnswer, KeptRun, Notebook
 from promptop.runs.result import RunResult
 from promptop_tui.editor.area import PromptArea
@@ -141,6 +144,35 @@ async def test_a_run_is_found_opened_and_asked_again(opened: Open, endpoint: Sim
         await pilot.press("down", "f5")
         await until(pilot, lambda: len(endpoint.requests) == sent + 2 and over(app))
         assert endpoint.requests[-1].json["messages"][0]["content"] == "什么是缓存?"
+
+
+async def test_a_run_whose_prompt_was_not_kept_is_not_asked_with_another_one(
+    opened: Open, endpoint: SimulatedEndpoint
+) -> None:
+    app = opened("gpt-4o-mini")
+    Library().save("问候", "你好", now_ms=1)
+    book = Notebook(app.context.log_path.with_name("playground.db"))
+    lost = a_run("gone for good", label="gpt-4o-mini")
+    book.add(lost, full=False)
+    book.add(replace(lost, versions=(PromptVersion("问候 v1", [], "问候", "1"),)), full=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.query_one("#prompt", PromptArea).load_text("Something else")
+        sent = len(endpoint.requests)
+        app.pane.action_history()
+        await shows(app, pilot, HistoryPage)
+        runs = app.screen.query_one(OptionList)
+        await until(pilot, lambda: runs.option_count == 2)
+        await pilot.press("down", "f5")
+        await until(pilot, lambda: any("not asked again" in text for text in app.told))
+        assert "its figures are" in "".join(app.answers[0].rows)
+        assert len(endpoint.requests) == sent
+        app.pane.action_history()
+        await shows(app, pilot, HistoryPage)
+        await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 2)
+        await pilot.press("f5")
+        await until(pilot, lambda: len(endpoint.requests) == sent + 1)
+        assert endpoint.requests[-1].json["messages"][0]["content"] == "你好", "the library has it"
+        await until(pilot, lambda: over(app))
 
 
 def a_run(text: str, *, label: str = "gpt-4o") -> KeptRun:

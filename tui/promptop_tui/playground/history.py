@@ -19,7 +19,9 @@ from promptop import figures
 from promptop.errors import PromptopError
 from promptop.runs.notebook import KeptRun, Mode
 from promptop.safe import clean, clean_line
+from promptop_tui.playground.desk import Shelved
 from promptop_tui.playground.keeping import Keeper
+from promptop_tui.playground.versions import from_library
 
 _EXCERPT = 300
 _KEPT: dict[Mode, str] = {
@@ -36,6 +38,8 @@ class Found:
     run: KeptRun
     again: bool
     """Ask it again, beside showing what was answered then."""
+    versions: Sequence[Shelved] = ()
+    """Versions of the library that it asked: these are there, whatever was kept of the run."""
 
 
 class HistoryPage(ModalScreen["Found | None"]):
@@ -166,7 +170,9 @@ class HistoryPage(ModalScreen["Found | None"]):
     @work(thread=True, exclusive=True, group="history-load", description="read a run")
     def _load(self, number: int, again: bool) -> None:
         try:
-            self.post_message(self.Loaded(Found(self._keeper.load(number), again)))
+            run = self._keeper.load(number)
+            versions = from_library([version.label for version in run.versions if version.label])
+            self.post_message(self.Loaded(Found(run, again, versions)))
         except PromptopError as error:
             self.post_message(self.Told(str(error), "problem"))
 

@@ -208,12 +208,16 @@ class Remembering(Prompting):
         if self.running():
             self.notify("Still running: Esc cancels.", severity="warning")
             return
-        await self._show_run(found.run)
-        if found.again:
+        self.desk.put(*found.versions)
+        complete = await self._show_run(found.run)
+        if not complete:
+            what = "It is not asked again." if found.again else "What is in the field stays."
+            self.notify(f"The prompt of this run was not kept. {what}", severity="warning")
+        elif found.again:
             await self.run_action("run")
 
-    async def _show_run(self, run: KeptRun) -> None:
-        """Put a run back: prompt, versions, models, parameters, and what was answered then."""
+    async def _show_run(self, run: KeptRun) -> bool:
+        """Put a run back, with what was answered; say whether all of its prompts are there."""
         self.run_begins()
         self.column.restore(run.setup)
         same = run.digest == self.digest()
@@ -224,9 +228,9 @@ class Remembering(Prompting):
             self.put_text(run.text)
             others = [each for each in run.versions if each.label not in {AS_TYPED, TYPED}]
             self.desk.put(*(_shelved(each) for each in others))
-        elif not same:
-            self.notify("The prompt of this run was not kept: the one in the field stays.", severity="warning")
-        self.desk.choose([AS_TYPED if each.label in {AS_TYPED, TYPED} else each.label for each in run.versions])
+        labels = [AS_TYPED if each.label == TYPED else each.label for each in run.versions] or [AS_TYPED]
+        complete = run.whole or all(label in self.desk.shelf if label else same for label in labels)
+        self.desk.choose(labels)
         self.show_desk()
         panes = await self.stage.grid.show([clean_line(answer.label) for answer in run.answers])
         for pane, answer in zip(panes, run.answers, strict=True):
@@ -240,6 +244,7 @@ class Remembering(Prompting):
         self.stage.show_table(self._groups if run.repeats > 1 else None)
         self.stage.look_at(0, focus=True)
         self.read_volume()
+        return complete
 
 
 def _shelved(version: PromptVersion) -> Shelved:

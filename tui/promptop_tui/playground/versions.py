@@ -178,3 +178,20 @@ def _library(search: str) -> list[Shelved]:
         if len(found) >= _MOST:
             break
     return found
+
+
+def from_library(labels: Sequence[str]) -> list[Shelved]:
+    """Return those of the labels (``greeting v3``) that the library still has; blocks."""
+    from promptop.prompts.library import Library
+
+    library = Library()
+    if not library.path.exists():
+        return []
+    names = dict.fromkeys(label.rpartition(" v")[0] for label in labels)
+    return [
+        Shelved(each.label, each.text, each.name, str(each.version))
+        for name in names
+        if name
+        for each in library.versions(name)
+        if each.label in labels
+    ]
