@@ -10,7 +10,7 @@ from pathlib import Path
 
 from promptop.alerts import Alert, Check, judge, parse_check, rules_of
 from promptop.cli import reporting
-from promptop.cli.options import log_files, settings_of
+from promptop.cli.options import has_exports, log_files, settings_of
 from promptop.cli.reporting import Report
 from promptop.errors import PromptopError, UsageError
 from promptop.log import LogReader, Stats, parse_filter
@@ -38,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="request log, folder or export; all are added up",
     )
-    parser.add_argument("--since", metavar="WHEN", help="24h before the end (default), 7d, today, 2026-11-21T09:30 …")
+    parser.add_argument(
+        "--since",
+        metavar="WHEN",
+        help="24h before the end (default; an export is reported whole), 7d, today, 2026-11-21T09:30 …",
+    )
     parser.add_argument("--until", default="now", metavar="WHEN", help="end of the window (default: now)")
     parser.add_argument(
         "--before", metavar="WHEN", help="compare: a window that ends here, as long as the one after (no --since)"
@@ -76,6 +80,7 @@ def _grouping(text: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; exit code 1 if a check of ``--fail-on`` holds."""
+    exported = has_exports(args.log or ())
     logs = log_files(args.log or ())
     args.log, args.endpoint = None, None
     settings = settings_of(args)
@@ -91,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
         if not path.exists():
             raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
     with LogReader(logs or settings.log_path()) as log:
+        if exported and args.since is None and args.until == "now" and (span := log.span()) is not None:
+            since, until = span[0], span[1] + 1  # an exported period is the window
         if args.before is not None or args.after is not None:
             report = _compare(args, log, until, now_ms)
         else:
