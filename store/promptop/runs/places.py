@@ -142,6 +142,8 @@ class Balancer:
                 place.latency_s = ttft_s if before is None else before + SMOOTHING * (ttft_s - before)
             return
         place.failed += 1
+        if error.type == "key":
+            place.sent -= 1  # nothing left: there was no key to send
         place.in_a_row += 1
         at_once = error.type in {"connect", "connect_timeout", "key", "insufficient_quota"}
         at_once = at_once or error.status in {401, 403, 429} or place.until_s is not None

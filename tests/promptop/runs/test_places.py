@@ -182,6 +182,8 @@ async def test_a_key_that_is_refused_or_not_set_leaves_the_others(
     assert [result.state for result in results] == ["done"] * 2
     assert [attempt.error.type if attempt.error else None for attempt in results[0].attempts] == ["401", "key", None]
     assert results[1].place.endswith("$GOOD")
+    counts = [(place.sent, place.failed) for balancer in endpoints.balancers() for place in balancer.places]
+    assert counts == [(1, 1), (0, 1), (2, 0)]  # without a key nothing was sent
     assert "sk-" not in repr(results[0].to_json())
 
 
