@@ -183,6 +183,11 @@ class ProxiedCall(Call):
         self.started_s, self.started_ms = perf_counter(), time_ns() // 1_000_000
         self.waited_s, self.settle = waited_s, settle
 
+    def waited(self, waited_s: float) -> None:
+        """Note how long a call waited that was not sent."""
+        if self.waited_s is None:
+            self.waited_s = waited_s
+
     def answered(self, answer: Answer, now_s: float) -> Callable[[bytes, float], None]:
         """Note the answer's head and return what takes each of its reads."""
         self.connect_s, self.connection_reused = answer.connected.connect_s, answer.connected.reused

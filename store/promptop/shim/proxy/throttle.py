@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from promptop.runs.limiter import Limiter, Limits, Shared
@@ -51,7 +52,10 @@ class Throttle:
         limiter = self._limiter(f"{exchange.upstream.host}:{exchange.upstream.port} {model}")
         body = exchange.body if isinstance(exchange.body, bytes) else b""
         lane = account_of(exchange.headers.items(), "")
+        since = perf_counter()
         async with AsyncExitStack() as stack:
+            # Until it is sent, all that a call does is wait: also one whose client leaves meanwhile.
+            stack.callback(lambda: attempt.waited(perf_counter() - since))
             slot = await stack.enter_async_context(limiter.slot(len(body) // _BYTES_A_TOKEN, lane=lane))
             if slot.waited_s > 0:
                 self._metrics.count("promptop_proxy_waited_seconds_total", slot.waited_s)

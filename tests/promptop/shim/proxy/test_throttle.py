@@ -70,7 +70,11 @@ def test_requests_a_minute_hold_back_and_hits_of_the_cache_do_not_wait(
     assert len(slow.requests) == 2, "the third waits for the window, and its client has left"
     other = {**ASK, "model": "gpt-4o-mini"}
     assert httpx2.post(f"{served.base_url}/chat/completions", json=other, timeout=60).status_code == 200
-    levels = [row.cache_level for row in served.rows(5)]
+    rows = served.rows(5)
+    left = next(row for row in rows if row.error_type == "cancelled")
+    assert left.queue_s is not None
+    assert left.queue_s > 0.2
+    levels = [row.cache_level for row in rows]
     assert levels.count("memory") == 1
 
 
