@@ -223,6 +223,7 @@ class Writer:
             if items:
                 self._write([done for one in items if (done := self._finish(one))])
             tending.note(len(items))
+            del item, items  # this thread may sleep for hours now, and would hold what it has written
             if marker is not None:
                 if marker.stop:
                     self._shut(tending)

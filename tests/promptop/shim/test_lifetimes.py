@@ -180,7 +180,7 @@ def test_nothing_is_held_after_the_row(url: str, log: Writer, rows: Rows) -> Non
             assert call.total_s is not None, "stamps stay"
     kept = [weakref.ref(call) for call in note.calls]
     del call, note
-    log.close()  # its thread remembers the last thing that it wrote
+    assert log.flush(10)
     gc.collect()
     assert [ref() for ref in kept] == [None, None]
     assert not [thing for thing in gc.get_objects() if type(thing) is Call]
