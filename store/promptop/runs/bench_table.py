@@ -24,14 +24,18 @@ _BINS = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
-def table(phase: Measured) -> list[str]:
-    """Return percentiles (inclusive interpolation) with the number of values that they are of."""
-    rows = [["", "n", *_STATISTICS]]
+def table(phase: Measured, width: int | None = None) -> list[str]:
+    """Return percentiles (inclusive interpolation) with the number of values that they are of.
+
+    In less than 80 cells ``min`` and ``mean`` are left out, which say least.
+    """
+    statistics = _STATISTICS if width is None or width >= 80 else _STATISTICS[2:]
+    rows = [["", "n", *statistics]]
     for of, name in NAMES.items():
         count = len(phase.values.get(of, ()))
         if count and (of != "ttfo" or phase.values["ttfo"] != phase.values["ttft"]):
             called = _OWN_WORK if of == "lag" and not phase.load.endswith("/s") else name
-            rows.append([called, str(count), *(shown(of, phase.statistic(each, of)) for each in _STATISTICS)])
+            rows.append([called, str(count), *(shown(of, phase.statistic(each, of)) for each in statistics)])
     return aligned(rows)
 
 

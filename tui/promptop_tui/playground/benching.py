@@ -163,7 +163,7 @@ class BenchPage(MeasurePage[bool]):
             name: sorted(value for each in step.latest if (value := each.get(name)) is not None) for name in FIGURES
         }
         self._draw(live, None)
-        lines = [f"{clean_line(step.phase)} · so far, the last {len(step.latest)} calls", *table(live)]
+        lines = [f"{clean_line(step.phase)} · so far, the last {len(step.latest)} calls", *table(live, self._width)]
         for phase in step.over:
             p50, p95 = (figures.seconds(phase["ttft"][name]) for name in ("p50", "p95"))
             rate = figures.rate(phase["throughput"])
@@ -194,7 +194,7 @@ class BenchPage(MeasurePage[bool]):
         place = f" ({self._phase % len(self._phases) + 1} of {len(self._phases)}, n)" if len(self._phases) > 1 else ""
         objectives = ", ".join(part.strip() for part in self.values()["slo"].split(",") if part.strip())
         parts: list[Content | str | tuple[str, str]] = [(f"{clean_line(phase.key)}{place}", "bold"), "\n"]
-        parts += [f"{line}\n" for line in [*table(phase), *remarks(phase, objectives)]]
+        parts += [f"{line}\n" for line in [*table(phase, self._width), *remarks(phase, objectives)]]
         if self._baseline is not None:
             name = clean_line(self._baseline.name)
             if before is None:
@@ -204,6 +204,11 @@ class BenchPage(MeasurePage[bool]):
                 parts += ["\n", *(f"{line}\n" for line in changes(phase, before, f"{name}{other}"))]
         parts += [f"\n✗ {clean(error)}" for error in errors[:3]]
         text.update(Content.assemble(*parts))
+
+    @property
+    def _width(self) -> int:
+        """Cells that a line of the page has."""
+        return self.query_one("#measure-body").content_size.width
 
     def _draw(self, phase: Measured, before: Measured | None) -> None:
         """Draw how the chosen figure is distributed, beside the baseline's where there is one."""

@@ -22,6 +22,7 @@ from promptop.runs.comparison import intervals, verdicts
 from promptop.runs.notebook import KeptRun
 from promptop.runs.purse import Day, spent_on
 from promptop.runs.repeat import Job
+from promptop.runs.request import RunRequest
 from promptop.runs.result import RunResult
 from promptop.runs.runner import Runner
 from promptop.safe import clean, clean_line
@@ -91,6 +92,7 @@ class PlaygroundPane(Remembering):
         Binding("k", "checks", "Checks", id="playground.checks", tooltip="What every answer must be", show=False),
         Binding("b", "blind", "Blind", id="playground.blind", tooltip="Rate answers without names", show=False),
         Binding("f11", "bench", "Bench", id="playground.bench", tooltip="Measure the prompt under load", show=False),
+        Binding("l", "lab", "Claim lab", id="playground.lab", tooltip="What changes latency here?", show=False),
         Binding("f12", "batch", "Batch", id="playground.batch", tooltip="Send many prompts from a file", show=False),
     ]
 
@@ -336,12 +338,23 @@ class PlaygroundPane(Remembering):
         """Measure the prompt under load."""
         from promptop_tui.playground.benching import BenchPage  # its imports are not needed to start
 
+        if requests := self._to_measure():
+            self.app.push_screen(BenchPage(self._shared, requests), self._measured)
+
+    def action_lab(self) -> None:
+        """Test what is said to change latency, with the first model."""
+        from promptop_tui.playground.lab import ClaimsPage
+
+        if requests := self._to_measure():
+            self.app.push_screen(ClaimsPage(self._shared, requests[0]), self._measured)
+
+    def _to_measure(self) -> list[RunRequest]:
+        """Return what would be sent, past the cache and tried once; say what is wrong and return none."""
         try:
-            requests = [replace(request, cache=False, retries=0) for request in self.asking().requests]
+            return [replace(request, cache=False, retries=0) for request in self.asking().requests]
         except PromptopError as error:
             self.notify(clean(str(error)), title="Not measured", severity="error", markup=False)
-            return
-        self.app.push_screen(BenchPage(self._shared, requests), self._measured)
+            return []
 
     def _measured(self, _: object) -> None:
         """Show what a page that measured has spent: it paid from the same purse."""
