@@ -260,6 +260,16 @@ def test_hand_over_takes_the_prompt_where_it_is_kept() -> None:
     assert isinstance(play, OpenInPlayground)
     assert play.parameters == {"temperature": 0.5}
     assert play.models == ("gpt-4o-mini",)
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
+    more = json.dumps(
+        json.loads(BODY) | {"tools": tools, "max_completion_tokens": 9, "response_format": {"type": "json_object"}}
+    )
+    asked = stored(request_stop_sequences='["END"]', server_address="127.0.0.1", server_port=8080)
+    play = message_for(RowFound(asked, "play", (), StoredBody("full", more, "hi", ()), calls_per_day=40.0))
+    assert isinstance(play, OpenInPlayground)
+    assert play.parameters["tools"] == tools
+    assert (play.parameters["max_tokens"], play.parameters["stop"]) == (9, ["END"])
+    assert (play.server, play.calls_per_day) == ("127.0.0.1:8080", 40.0)
     for kept, words in ((None, "no prompt"), (StoredBody("hash", None, None, ("ab",)), "only hashes")):
         with pytest.raises(PromptopError, match=words) as raised:
             message_for(RowFound(stored(), "edit", (), kept))

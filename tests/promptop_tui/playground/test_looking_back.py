@@ -190,12 +190,15 @@ def test_what_is_kept_is_the_users_choice(tmp_path: Path) -> None:
     assert (later.load(first).text, later.find("secret")) == ("", [])
     assert later.turn() == "full"
     second = later.keep(a_run("secret two"))
-    keeper.note(first, [(5, True)], [(1, 2)])
+    keeper.note(first, 2, [(5, True)], [(1, 2)])
+    keeper.note(first, 1, [(1, False)], [])  # a thread that came late
     again = Keeper("metadata", book)
     assert again.load(second).text == "secret two"
     assert [run.id for run in again.find("回答")] == [second]
     assert (again.load(first).answers[0].rating, again.load(first).answers[0].checks) == (5, (1, 2))
     assert again.ratings() == "gpt-4o: 5.0★ (n=1, 1 blind)  5★×1"
+    again.note(first, 1, [(None, False)], [])
+    assert again.ratings() == "", "taken back"
     assert again.turn() == "metadata"
     again.delete(second)
     assert [run.id for run in again.find("")] == [first]
@@ -205,7 +208,7 @@ def test_with_history_off_nothing_reaches_the_disk(tmp_path: Path) -> None:
     book = Notebook(tmp_path / "playground.db")
     keeper = Keeper("off", book)
     number = keeper.keep(a_run("secret"))
-    keeper.note(number, [(3, False)], [])
+    keeper.note(number, 1, [(3, False)], [])
     assert number < 0
     assert keeper.find("SECRET")[0].answers[0].rating == 3
     assert keeper.turn() == "off"

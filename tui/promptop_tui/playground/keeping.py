@@ -21,6 +21,7 @@ class Keeper:
         self._book = notebook
         self._session: dict[int, KeptRun] = {}
         self._unkept = 0
+        self._noted = 0
         self._lock = threading.Lock()
 
     def mode(self) -> Mode:
@@ -47,9 +48,21 @@ class Keeper:
                 del self._session[next(iter(self._session))]
             return number
 
-    def note(self, number: int, ratings: Sequence[tuple[int | None, bool]], checks: Sequence[tuple[int, int]]) -> None:
-        """Keep what was thought of the answers of a run: stars and whether blind, and checks passed of how many."""
+    def note(
+        self,
+        number: int,
+        note: int,
+        ratings: Sequence[tuple[int | None, bool]],
+        checks: Sequence[tuple[int, int]],
+    ) -> None:
+        """Keep what was thought of the answers of a run: stars and whether blind, and checks passed of how many.
+
+        A ``note`` with a lower number than one that was kept already comes late, and is nothing new.
+        """
         with self._lock:
+            if note < self._noted:
+                return
+            self._noted = note
             run = self._session.get(number)
             if run is not None:
                 answers = [_noted(each, at, ratings, checks) for at, each in enumerate(run.answers)]

@@ -65,6 +65,8 @@ class Remembering(Prompting):
         self._number = 0
         """The shown run's number in the history; 0 while it has none."""
         self._groups: Sequence[Sequence[RunResult]] = ()
+        self._notes = 0
+        """Counts what was noted of runs: threads may write it in another order."""
 
     def running(self) -> bool:
         """Say whether calls are in progress; a subclass knows."""
@@ -97,22 +99,26 @@ class Remembering(Prompting):
             self.notify(clean(event.problem), title="Not kept in the history", severity="warning", markup=False)
         elif event.serial == self._serial:
             self._number = event.number
-            self._note()
+            panes = self.stage.grid.panes
+            if any(pane.rating or pane.check_counts for pane in panes):  # they came before it was kept
+                self._note()
 
     @on(Stage.Rated)
     def _note(self) -> None:
         """Keep ratings and checks with the run."""
         panes = self.stage.grid.panes
         if self._number and len(panes) == len(self._groups):
+            self._notes += 1
             ratings = [(pane.rating, pane.rated_blind) for pane in panes]
             counts = [pane.check_counts for pane in panes]
-            if any(stars for stars, _ in ratings) or any(counts):
-                self._write_note(self._number, ratings, [each for each in counts if each is not None])
+            self._write_note(self._number, self._notes, ratings, [each for each in counts if each is not None])
 
     @work(thread=True, group="notebook", description="keep ratings and checks")
-    def _write_note(self, number: int, ratings: list[tuple[int | None, bool]], counts: list[tuple[int, int]]) -> None:
+    def _write_note(
+        self, number: int, note: int, ratings: list[tuple[int | None, bool]], counts: list[tuple[int, int]]
+    ) -> None:
         try:
-            self._keeper.note(number, ratings, counts if len(counts) == len(ratings) else [])
+            self._keeper.note(number, note, ratings, counts if len(counts) == len(ratings) else [])
         except PromptopError as error:
             self.post_message(self.Kept(0, 0, str(error)))
 
