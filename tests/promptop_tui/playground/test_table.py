@@ -27,7 +27,7 @@ def result(model: str, usd: float | None, ttft_s: float = 0.2) -> RunResult:
 
 
 def pane(answer: RunResult, checks: tuple[int, int] | None, rating: int | None) -> Any:
-    return SimpleNamespace(result=answer, check_counts=checks, rating=rating)
+    return SimpleNamespace(result=answer, check_counts=checks, rating=rating, title_text=answer.title)
 
 
 def shown(**changes: Any) -> Shown:

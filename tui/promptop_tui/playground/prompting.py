@@ -89,8 +89,8 @@ class Prompting(Horizontal):
 
     def show_desk(self) -> None:
         """Say where the prompt came from, and which versions are asked."""
-        source = self.desk.source
-        self.area.border_title = f"prompt · {clean_line(source, 40)}" if source else "prompt"
+        parts = ["prompt", clean_line(self.desk.source, 40), "blind" if self.stage.blind else ""]
+        self.area.border_title = " · ".join(part for part in parts if part)
         self.column.show_versions(str(self.desk))
 
     # The requests

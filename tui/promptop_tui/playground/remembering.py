@@ -184,6 +184,7 @@ class Remembering(Prompting):
             self.notify("Blind: the next answers come in any order and without names, until all are rated.")
         else:
             self.notify("Names are shown.")
+        self.show_desk()
 
     # Presets
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.widgets import DataTable
 
@@ -17,6 +18,8 @@ from promptop_tui.playground.pane import MARKS, AnswerPane
 
 NAME_WIDTH = (14, 28)
 """Cells of the model's name: at least and at most."""
+ROOMY = 70
+"""Cells from which on a name may take more than the least."""
 END_WIDTH = 18
 """Cells of the reason why a call ended; left out first."""
 INTERVAL_WIDTH = 16
@@ -124,6 +127,8 @@ def lay_out(shown: Shown, width: int) -> _Layout:
     extras = {column.key: (column, cells) for column, cells in extra_cells(shown)}
     everything = [*COLUMNS, *(column for column, _ in extras.values())]
     least, most = NAME_WIDTH
+    if width >= ROOMY:  # names first: rows that cannot be told apart say nothing
+        least = min(most, max((least, *(cell_len(pane.title_text) + 3 for pane in shown.panes))))
     left = width - least
     chosen: list[Column] = []
     for column in sorted(everything, key=lambda each: -each.wanted):
