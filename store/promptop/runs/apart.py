@@ -55,6 +55,7 @@ class Apart:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._closed = False
+        self._stopping = False
         self._thread = threading.Thread(
             target=self._main, args=((measurement, dict(options)),), name="apart", daemon=True
         )
@@ -62,12 +63,13 @@ class Apart:
 
     def stop(self) -> None:
         """Let it end now; the outcome holds what came."""
+        self._stopping = True  # before the process is there, it is told once it is
         with self._lock, contextlib.suppress(OSError, ValueError, AttributeError):
             wire.send(self._process.stdin, "stop")  # type: ignore[union-attr, arg-type]
 
     def close(self) -> None:
         """End it and wait for its process; no callback comes any more."""
-        self._closed = True
+        self._closed = self._stopping = True
         with self._lock, contextlib.suppress(OSError, AttributeError):
             self._process.stdin.close()  # type: ignore[union-attr]
         self._thread.join(CLOSE_S + 1)
@@ -85,12 +87,14 @@ class Apart:
             process_group=0,  # a Ctrl-C in the terminal is the screen's to handle
         ) as process:
             assert process.stdin is not None and process.stdout is not None
-            with self._lock:
-                self._process = process
             call: Callable[[Any], object] = self._failed
             ending: Any = "The process that measures has ended. Run again: it is started anew."
             with contextlib.suppress(EOFError, OSError, ValueError):
-                wire.send(process.stdin, task)
+                with self._lock:
+                    wire.send(process.stdin, task)
+                    self._process = process
+                    if self._stopping:
+                        wire.send(process.stdin, "stop")
                 while True:
                     kind, value = wire.receive(process.stdout)
                     if kind == "told":

@@ -69,6 +69,7 @@ class BenchRun:
         self._each_usd = list(each_usd)
         self._bench: Bench | None = None
         self._allowance: Allowance | None = None
+        self._stopped = False
         self._failed = 0
         self._phase = ""
         self._errors: dict[str, None] = {}
@@ -111,6 +112,7 @@ class BenchRun:
 
     def stop(self) -> Sequence[Progress]:
         """Begin no further call and cancel those under way; return them."""
+        self._stopped = True  # also before it has begun
         running = self._bench.stop() if self._bench is not None else ()
         for progress in running:
             progress.cancel()
@@ -124,6 +126,8 @@ class BenchRun:
         endpoints = Endpoints(**{"app": APP, **options})
         allowance = self._allowance = Allowance(self.cap_usd, self._each_usd)
         bench = self._bench = Bench(partial(self._call, endpoints), allowance=allowance)
+        if self._stopped:
+            bench.stop()
         phases: list[Measured] = []
         try:
             for load in self.loads:

@@ -172,6 +172,13 @@ async def test_a_whole_benchmark_tells_how_far_it_is(log: Writer, ask: Ask) -> N
     assert outcome.spent_usd == pytest.approx(step.spent_usd) and outcome.spent_usd > 0
 
 
+async def test_a_benchmark_that_is_stopped_before_it_begins_sends_nothing(log: Writer, ask: Ask) -> None:
+    never = BenchRun([ask(max_tokens=3)], [Load(3, 1)], [], [None])
+    never.stop()
+    outcome = await never.work({"log": log.path})
+    assert (outcome.phases, outcome.stopped, outcome.spent_usd) == ([], True, 0.0)
+
+
 def test_a_stopped_bench_keeps_what_came() -> None:
     async def main(clock: Callable[[], float]) -> None:
         bench = Bench(Server(clock, 1.0), clock=clock)

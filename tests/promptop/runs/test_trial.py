@@ -101,9 +101,21 @@ def test_a_trial_runs_in_a_process_of_its_own(endpoint: SimulatedEndpoint, tmp_p
     request = ask(max_tokens=3, retries=0)
     tried = trial([(request, request)], 5, lambda _: 0.001, 1.0)
     options = {"log": tmp_path / "log.db", "simulated": True}
+    stopped: list[Outcome] = []
+    ended = threading.Event()
+    early = Apart(
+        tried,
+        options,
+        on_told=print,
+        on_done=lambda o: (stopped.append(o), ended.set()),
+        on_failed=lambda _: ended.set(),
+    )
+    early.stop()  # before its process is there
     apart = Apart(tried, options, on_told=told.append, on_done=done, on_failed=lambda why: over.set())
-    assert over.wait(30)
+    assert ended.wait(30) and over.wait(30)
+    early.close()
     apart.close()
+    assert (stopped[0].stopped, stopped[0].kept) == (True, [[], []])
     ((before, after),) = paired(outcomes[0].kept)
     assert (len(before), len(after)) == (5, 5)
     assert outcomes[0].spent_usd > 0

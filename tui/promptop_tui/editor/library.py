@@ -162,7 +162,12 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         versions.clear_options()
         for version in found:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(version.saved_at_ms / 1000))
-            versions.add_option(f"v{version.version}  {when}  {len(version.text):,} chars  {clean_line(version.note)}")
+            proof = version.receipt.proof if version.receipt is not None else None
+            proven = (
+                f"  {'✓ ' if version.receipt and version.receipt.is_proven else ''}{proof.verdict}" if proof else ""
+            )
+            size = f"{len(version.text):,} chars"
+            versions.add_option(f"v{version.version}  {when}  {size}{proven}  {clean_line(version.note)}")
         if found:
             versions.highlighted = 0
 
