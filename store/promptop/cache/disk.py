@@ -1,24 +1,20 @@
 """Level 3: one SQLite file, for answers that outlive the process.
 
-A failure of the file (full, read-only, not a database) puts the level out of use for :data:`REST_S` and is shown by
-:meth:`DiskLevel.stats`; the call that met it goes on without a cache.
+A failure of the file (full, read-only, not a database) puts the level out of use for a while (:mod:`.resting`) and is
+shown by :meth:`DiskLevel.stats`; the call that met it goes on without a cache.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from promptop.cache.entry import BadEntryError, Entry, pack, unpack
 from promptop.cache.level import LevelStats
+from promptop.cache.resting import RestingFile
 
-REST_S = 30.0
-"""How long a file that failed is left alone, seconds."""
 USED_STEP_S = 60.0
 """A use is noted once a minute: a hit is then a read, and waits for no other process's write."""
 RECOUNT = 64
@@ -42,52 +38,10 @@ class DiskLevel:
     name = "disk"
 
     def __init__(self, path: Path, *, max_bytes: int = 512 << 20, clock: Callable[[], float] = time.time) -> None:
-        self._path = path
         self._max_bytes = max_bytes
         self._clock = clock
-        self._lock = threading.Lock()
-        self._database: sqlite3.Connection | None = None
-        self._pid = os.getpid()
+        self._file = RestingFile(path, _SCHEMA)
         self._hits = self._misses = self._puts = self._held = 0
-        self._rest_until = 0.0
-        self._state = "ok"
-
-    def _open(self) -> sqlite3.Connection:
-        if self._database is not None and self._pid == os.getpid():
-            return self._database
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-        database = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.executescript(_SCHEMA)
-        self._database, self._pid = database, os.getpid()
-        return database
-
-    def _do(self, work: Callable[[sqlite3.Connection], Any], otherwise: Any, *, writes: bool = True) -> Any:
-        """Run ``work`` on the file, in one transaction if it ``writes``; a failure rests the level: ``otherwise``."""
-        with self._lock:
-            if time.monotonic() < self._rest_until:
-                return otherwise
-            try:
-                database = self._open()
-                if not writes:
-                    result = work(database)
-                else:
-                    database.execute("BEGIN IMMEDIATE")
-                    try:
-                        result = work(database)
-                    except BaseException:
-                        database.execute("ROLLBACK")
-                        raise
-                    database.execute("COMMIT")
-            except (sqlite3.Error, OSError) as error:
-                self._state = f"{self._path}: {error}"
-                self._rest_until = time.monotonic() + REST_S
-                self._shut()
-                return otherwise
-            self._state = "ok"
-            return result
 
     def get(self, digest: str) -> Entry | None:
         """Return the entry and note its use."""
@@ -105,7 +59,7 @@ class DiskLevel:
             data: bytes = row[0]
             return data
 
-        data = self._do(work, None, writes=False)
+        data = self._file.do(work, None, writes=False)
         try:
             entry = unpack(data) if data is not None else None
         except BadEntryError:
@@ -141,7 +95,7 @@ class DiskLevel:
                 if self._held > self._max_bytes:
                     self._make_room(database, self._held - self._max_bytes)
 
-        self._do(work, None)
+        self._file.do(work, None)
 
     @staticmethod
     def _make_room(database: sqlite3.Connection, excess: int) -> None:
@@ -167,7 +121,7 @@ class DiskLevel:
             database.execute("DELETE FROM tags WHERE digest NOT IN (SELECT digest FROM entries)")
             return count
 
-        return int(self._do(work, 0))
+        return int(self._file.do(work, 0))
 
     def expire(self) -> int:
         """Forget what has expired."""
@@ -177,7 +131,7 @@ class DiskLevel:
             database.execute("DELETE FROM tags WHERE digest NOT IN (SELECT digest FROM entries)")
             return count
 
-        return int(self._do(work, 0))
+        return int(self._file.do(work, 0))
 
     def stats(self) -> LevelStats:
         """Return the counts, and why the level is out of use if it is."""
@@ -189,15 +143,9 @@ class DiskLevel:
             ).fetchone()
             return sums
 
-        total, expired, size = self._do(work, (0, 0, 0))
-        return LevelStats(self.name, total, total - expired, expired, size, self._hits, self._misses, self._state)
-
-    def _shut(self) -> None:
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        total, expired, size = self._file.do(work, (0, 0, 0))
+        return LevelStats(self.name, total, total - expired, expired, size, self._hits, self._misses, self._file.state)
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._shut()
+        self._file.close()
