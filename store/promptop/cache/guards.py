@@ -71,13 +71,25 @@ _NOT_NEGATIVE = re.compile(
     r"能不能|会不会|是不是|要不要|可不可以|好不好|有没有|行不行|对不对|不同|不过|不仅|不但|不断|不管|不论|不错|不如|差不多|对不起|"
     r"没关系|非常|无论|无线|区别|类别|性别|特别|别人|级别|识别|分别|告别|个别|别墅|未来|除非|非洲|无人机|不锈钢"
 )
-_OWNERS = (
-    ("mine", re.compile(r"\b(?:my|mine|our|ours)\b|我的|我们的|咱们的")),
-    ("yours", re.compile(r"\b(?:your|yours)\b|你的|你们的|您的")),
-    ("theirs", re.compile(r"\b(?:his|hers|her|their|theirs)\b|[他她它]的|[他她它]们的")),
+# Said to the model and not of anybody.
+_POLITE = re.compile(
+    r"\b(?:(?:can|could|would|will) you|(?:tell|show|give|help|let) (?:me|us)|i (?:want|need|would like) to|i'd like to"
+    r"|thank you)\b|请你|你能不能|你能|你可以|帮我|给我|告诉我|我想知道|我想|我要"
 )
-_DIRECTED = re.compile(r"\b(?:to|into|from|than|versus|before|after)\b|从|到|至|比|成(?!为)")
-
+_PERSONS = (
+    ("first", re.compile(r"\b(?:i|me|my|mine|we|us|our|ours|i'm|i'll)\b|我|咱")),
+    ("second", re.compile(r"\b(?:you|your|yours)\b|你|您")),
+    ("third", re.compile(r"\b(?:he|she|they|him|his|her|hers|them|their|theirs)\b|[他她它]")),
+)
+_PAST = re.compile(r"\b(?:did|was|were|had|used to)\b")
+_PRESENT = re.compile(r"\b(?:do|does|is|are|am|has|have)\b|\w's\b")
+_SHADES = (
+    re.compile(r"\b(?:will|shall|going to)\b(?! you)|'ll\b|将(?:会|要|来)"),
+    re.compile(r"\b(?:should|must|ought|have to|has to)\b|应该|必须|得"),
+)
+"""What is to come, and what one ought to do: another question than what is."""
+_MOVABLE = frozenset(("cause", "原因", "write", "写", "calculate", "计算"))
+"""Words that stand anywhere in a question without changing it."""
 
 # What a question asks for. "What" and "which" ask for anything and stand beside every other.
 _ASKS = (
@@ -226,8 +238,7 @@ def _has(text: str, words: frozenset[str]) -> bool:
 def _entity(one: str, other: str) -> bool:
     if _quoted(one) != _quoted(other) or _acronyms(one) != _acronyms(other):
         return True
-    mine, theirs = (frozenset(who for who, said in _OWNERS if said.search(plain(text))) for text in (one, other))
-    if mine and theirs and mine != theirs:
+    if _persons(one, other) or _tense(one, other):
         return True
     first, second = content(one), content(other)
     if not first and not second:
@@ -236,10 +247,28 @@ def _entity(one: str, other: str) -> bool:
     asked, wanted = _asked(one), _asked(other)
     if asked and wanted and asked.isdisjoint(wanted):
         return True
-    if first != second and not left and not right:
-        # The same words in another order: "from A to B" is not "from B to A".
-        return bool(_DIRECTED.search(plain(one)) or _DIRECTED.search(plain(other)))
-    return bool(left or right)
+    if left or right:
+        return True
+    # The same words in another order: "from A to B" is not "from B to A", nor "dog bites man" "man bites dog".
+    return [word for word in first if word not in _MOVABLE] != [word for word in second if word not in _MOVABLE]
+
+
+def _persons(one: str, other: str) -> bool:
+    """Whether the texts speak of different persons: mine and yours, his and theirs."""
+    told = [
+        frozenset(who for who, said in _PERSONS if said.search(_POLITE.sub(" ", plain(text)))) for text in (one, other)
+    ]
+    return bool(told[0] and told[1] and told[0] != told[1])
+
+
+def _tense(one: str, other: str) -> bool:
+    """Whether one text asks what was and the other what is, or only one what will be or ought to."""
+    first, second = (_POLITE.sub(" ", plain(text)) for text in (one, other))
+    if any(bool(shade.search(first)) != bool(shade.search(second)) for shade in _SHADES):
+        return True
+    past, present = bool(_PAST.search(first)), bool(_PRESENT.search(first))
+    was, now = bool(_PAST.search(second)), bool(_PRESENT.search(second))
+    return (past and not present and now and not was) or (was and not now and present and not past)
 
 
 def _acronyms(text: str) -> frozenset[str]:

@@ -63,17 +63,22 @@ remove delete
 
 # Said without asking for anything: politeness, articles, forms of "to be", question words that only open a sentence.
 _FILLER = """
-a an the is are was were be been am do does did doing of in on at for to by with from as and or that this these those it
-its it's there please thanks thank you your could can would will should shall may might i i'd i'll i'm me my we us our
-want like need know tell let how what what's where where's which who whose whom when why whether if so such hello hi
-help just really very kindly some any have has had get got way thing word out up about into explain describe clarify
-show give tell list name provide suggest recommend propose suggestion which city terms time long much many someone
-people there's
+a an the is are was were be been am do does did doing of in on at for to as and or that this these those it its it's
+there please thanks thank you your could can would will should shall may might i i'd i'll i'm me my we us our want need
+know tell let how what what's where where's which who whose whom when why whether if so such hello hi help just really
+very kindly some any have has had get got way thing about into explain describe clarify show give tell list name provide
+suggest recommend propose suggestion there's
 请问 请 帮我 帮忙 麻烦 谢谢 您 我想知道 我想 想知道 能不能 可以 可否 能否 给我 一下 一个 一首 一篇 一段 一封 一种 一些
-一只 下面 以下 这 那 的 了 吗 呢 吧 呀 啊 是 有 会 要 来 去 把 将 给 和 与 及 在 里 中 用 个 们 就 也 都 它 我 你 他 她
+一只 下面 以下 这 那 的 了 吗 呢 吧 呀 啊 是 有 会 要 来 把 将 给 和 与 及 在 里 中 用 个 就 也 都 我 你
 怎么回事 哪个城市 哪个 哪些 哪里 哪儿 哪 何处 谁 该 怎么办 怎么 如何 怎样 咋 什么 啥 多久 多长时间 多少时间 多少
 解释 说明 讲解 阐述 介绍 推荐 建议 列出 列举 为 话 需要 原理 发生 何时 什么时候 几点
 """
+
+# Phrases that say no more than "how long" or "please", whose words mean something elsewhere.
+_PHRASES = re.compile(
+    r"\bhow (?:long|much time|many|much)\b|\b(?:which|what) (?:city|person|year)\b|\bin (?=simple|plain)|\bterms\b"
+    r"|\b(?:i'd|i would|we'd|we would) like to\b"
+)
 
 _UNITS = """
 second seconds sec secs 秒 秒钟
@@ -126,6 +131,9 @@ volt volts
 _OPPOSITES = """
 on | off
 open | close closed shut
+in into | out
+to into | from
+for | against
 enable enabled | disable disabled
 increase raise grow | decrease reduce lower shrink
 ascending | descending
@@ -308,7 +316,7 @@ def content(text: str) -> list[str]:
             return f" \x00{len(words) - 1}\x00 "
         return " "
 
-    marked = _chinese().sub(cut, plain(text))
+    marked = _chinese().sub(cut, _PHRASES.sub(" ", plain(text)))
     out: list[str] = []
     for piece in re.findall(r"\x00\d+\x00|" + _LATIN.pattern, marked):
         if piece[0] == "\x00":

@@ -42,7 +42,7 @@ def judged(name: str) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]
     return asked, hits, wrong
 
 
-@pytest.mark.parametrize(("name", "least"), [("pairs.tsv", 0.8), ("pairs_later.tsv", 0.6)])
+@pytest.mark.parametrize(("name", "least"), [("pairs.tsv", 0.7), ("pairs_later.tsv", 0.55)])
 def test_the_labelled_pairs_hit_where_they_should_and_nowhere_else(name: str, least: float) -> None:
     asked, hits, wrong = judged(name)
     for language in ("en", "zh"):
