@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from heapq import merge
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from promptop.log.filters import Filter, parse_filter
 from promptop.log.source import END, Page, Source, StoredRow
@@ -186,24 +187,30 @@ class LogReader:
         limit: int,
         where: Filter | str | None = None,
         *,
+        before: tuple[int, int, int] | None = None,
         columns: Sequence[str] | None = None,
     ) -> list[StoredRow]:
         """Return up to ``limit`` rows that started in [since, until), latest start first.
 
-        Of ``columns`` alone where they are named, ``started_ms`` among them: the others are unknown then.
+        ``before`` is (start, id, source) of the last row of a page: the next page has what comes after it. Of
+        ``columns`` alone where they are named, ``started_ms`` among them: the others are unknown then.
         """
         chosen = _compiled(where)
         condition = "started_ms >= ? AND started_ms < ?" + (f" AND ({chosen.sql})" if chosen else "")
-        values = (since_ms, until_ms, *chosen.parameters)
+        if before is not None:
+            until_ms = min(until_ms, before[0] + 1)
+        rows: list[StoredRow] = []
         with self._lock:
-            rows = [
-                row
-                for source in self._sources
-                for row in source.rows(
-                    condition, values, f"ORDER BY started_ms DESC, id DESC LIMIT {int(limit)}", columns=columns
-                )
-            ]
-        rows.sort(key=lambda r: (r.started_ms, r.id), reverse=True)
+            for source in self._sources:
+                values: tuple[Any, ...] = (since_ms, until_ms, *chosen.parameters)
+                further = ""
+                if before is not None:
+                    # Of one moment the row of the higher id comes first, and of one id that of the later log.
+                    further = " AND (started_ms < ? OR +id < ?)"
+                    values += (before[0], before[1] + (source.number < before[2]))
+                tail = f"ORDER BY started_ms DESC, id DESC LIMIT {int(limit)}"
+                rows += source.rows(condition + further, values, tail, columns=columns)
+        rows.sort(key=lambda r: (r.started_ms, r.id, r.source), reverse=True)
         return rows[:limit]
 
     def stretch(

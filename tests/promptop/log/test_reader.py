@@ -246,6 +246,7 @@ def test_no_query_scans_the_rows(log: Path, monkeypatch: pytest.MonkeyPatch) -> 
         reader.rows_by_id([(0, 5), (0, 7)])
         reader.stretch(0, (NOON - 3_600_000, 5), NOON, 10, parse_filter("app:web"))
         reader.between(NOON - 3_600_000, NOON, 10, "app:web")
+        reader.between(NOON - 3_600_000, NOON, 10, before=(NOON - 1000, 5, 0))
         for step in (None, 60_000, 5_000):
             for where in (None, "app:web"):
                 reader.window(NOON - 50_000_000, NOON + 1, step_ms=step, where=where)
@@ -265,3 +266,18 @@ def test_no_query_scans_the_rows(log: Path, monkeypatch: pytest.MonkeyPatch) -> 
                     # min() and max() of an indexed column are answered from one end of the index.
                     assert detail.startswith("SEARCH requests"), (detail, statement)
     assert looked_at > 10
+
+
+def test_pages_of_a_stretch_of_several_logs_have_every_row_once(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.db" for name in "abc"]
+    for seed, path in enumerate(paths):
+        append(path, random_rows(80, seed=seed, spread_ms=40))  # many of one millisecond, with ids alike
+    with LogReader(paths) as log:
+        whole = log.between(NOON + 5, NOON + 35, 1000)
+        found = page = log.between(NOON + 5, NOON + 35, 7)
+        while page:
+            last = page[-1]
+            page = log.between(NOON + 5, NOON + 35, 7, before=(last.started_ms or 0, last.id, last.source))
+            found = [*found, *page]
+    assert len(whole) > 100
+    assert [(row.source, row.id) for row in found] == [(row.source, row.id) for row in whole]

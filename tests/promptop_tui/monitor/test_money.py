@@ -190,8 +190,9 @@ async def test_views_drill_and_scrub(log_path: Path) -> None:
         await pilot.press("escape")
         await until(pilot, lambda: pane.table.row_count == 109)
         await pilot.press("d")  # no moment is read yet: said, nothing else
-        await pilot.press("right", "left", "d")
+        await pilot.press("z", "right", "left", "d")
         await until(pilot, lambda: pane.shown.query.moment_ms is not None)
+        assert not pane.zoomed  # the rows would stand behind the chart
         start, end = pane.shown.query.moment_ms or (0, 0)
         assert end - start == 60_000
         assert pane.table.feed.rows
@@ -294,3 +295,20 @@ async def test_two_requests_are_compared_and_one_is_copied_as_curl(log_path: Pat
         assert "+300 %" in text
         await pilot.press("escape", "x", "x")
         assert app.pane._marked is None
+
+
+async def test_all_rows_of_a_moment_are_reached(log_path: Path) -> None:
+    """More than two pages of one moment, many of one millisecond; none before or after it."""
+    inside = [row(600.0 - (i // 9) / 1000, request_model=f"m{i}") for i in range(450)]
+    write(log_path, [row(700, request_model="before"), *inside, row(300, request_model="after")])
+    app = Host(log_path)
+    async with app.run_test(size=(100, 30)) as pilot:
+        pane = app.pane
+        await until(pilot, lambda: pane.shown.state == "ok")
+        pane.asked = replace(pane.asked, moment_ms=(int((NOW - 650) * 1000), int((NOW - 500) * 1000)))
+        await until(pilot, lambda: len(pane.table.feed.rows) == 200 and pane.shown.query.moment_ms is not None)
+        for count in (400, 450):
+            await pilot.press("home")
+            await until(pilot, lambda count=count: len(pane.table.feed.rows) == count)
+        assert pane.table.feed.older_from is None
+        assert {each.request_model for each in pane.table.feed.rows} == {f"m{i}" for i in range(450)}

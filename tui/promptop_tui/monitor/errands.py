@@ -39,7 +39,7 @@ class OlderRows:
     query: Query
     rows: tuple[StoredRow, ...]
     older_from: tuple[int, ...] | None
-    """Id in each log before which the search goes on; None at the beginning."""
+    """Id in each log before which the search goes on (of a held stretch, not used); None at the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,21 @@ def compiled(text: str) -> Filter | None:
     return parse_filter(text)
 
 
-def older(log: LogReader, query: Query, place: tuple[int, ...]) -> OlderRows:
-    """Return the page of rows before a place."""
-    rows, before = log.back(PAGE, place, compiled(query.rows_filter), budget_s=BUDGET_S, columns=READ)
-    return OlderRows(query, tuple(reversed(rows)), before)
+def stretch_of(query: Query) -> tuple[int, int]:
+    """Return the stretch of time whose rows a query shows that does not follow the newest, Unix milliseconds."""
+    return query.moment_ms or (0, (query.until_ms or 0) + 1)
+
+
+def older(
+    log: LogReader, query: Query, place: tuple[int, ...], oldest: tuple[int, int, int] | None = None
+) -> OlderRows:
+    """Return the page of rows before a place; of a held stretch of time, before (start, id, source) of its oldest."""
+    where = compiled(query.rows_filter)
+    if query.tails or oldest is None:
+        rows, before = log.back(PAGE, place, where, budget_s=BUDGET_S, columns=READ)
+        return OlderRows(query, tuple(reversed(rows)), before)
+    rows = log.between(*stretch_of(query), PAGE, where, before=oldest, columns=READ)
+    return OlderRows(query, tuple(reversed(rows)), place if len(rows) == PAGE else None)
 
 
 def break_down(log: LogReader, query: Query, dimension: str, now_ms: int) -> Breakdown:

@@ -27,7 +27,7 @@ _NAMES = (
     ("errors", "errors", "err"),
     ("spend", "spend", "spend"),
     ("today", "today", "today"),
-    ("month", "projected", "month"),
+    ("month", "projected month", "month"),
     ("rate", "requests/s", "req/s"),
     ("tokens", "tokens/s", "tok/s"),
 )

@@ -112,6 +112,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         """Show the requests of the moment, or of the bar, that is read on the chart."""
         if self._reads_bars and self.bar is not None:
             self._sizes_of_bar()
+            self.zoomed = False  # or they would stand behind the chart
             return
         if self.cursor is None or self.shown.window is None:
             self.tell("No moment is read on a chart.", "Choose one with ← and → or a click, then press d.")
@@ -119,6 +120,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         step = self.shown.query.span.step_s * 1000
         start = self.shown.since_ms + self.cursor * step
         self.asked = replace(self.asked, moment_ms=(start, start + step))
+        self.zoomed = False
 
     def action_view(self) -> None:
         """Show the next view of the requests: all, slow, failing, truncated, thought only."""

@@ -105,9 +105,9 @@ class MonitorReader:
             self._fresh_start = True
         self.ask(query)
 
-    def older(self, query: Query, place: tuple[int, ...]) -> None:
-        """Want the page of rows before ``place``, an id in each log."""
-        self._errand(lambda log: errands.older(log, query, place))
+    def older(self, query: Query, place: tuple[int, ...], oldest: tuple[int, int, int] | None = None) -> None:
+        """Want the page of rows before ``place``, an id in each log, or before the oldest of a held stretch."""
+        self._errand(lambda log: errands.older(log, query, place, oldest))
 
     def order(self, query: Query, figure: str, *, smallest: bool) -> None:
         """Want the window's rows in the order of a figure, slice by slice between looks; ``time`` ends a search."""

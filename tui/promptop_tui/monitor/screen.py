@@ -217,7 +217,7 @@ class MonitorPane(Opening):
             self.query_one(InspectionDrawer).inspection = answer
         elif isinstance(answer, OlderRows):
             self._loading_older = False
-            if answer.query.rows_filter == self.asked.rows_filter:
+            if _rows_of(answer.query) == _rows_of(self.asked):
                 self.table.take_older(answer.rows, older_from=answer.older_from)
                 if self.table.hungry:  # a filter that matches little: the search goes on while there is room
                     self._load_older()
@@ -310,12 +310,12 @@ class MonitorPane(Opening):
 
     @on(VirtualTable.NearTop)
     def _load_older(self) -> None:
-        oldest = self.table.feed.older_from
-        if self.table.order != "time" or self.asked.moment_ms is not None:
+        place, rows = self.table.feed.older_from, self.table.feed.rows
+        if self.table.order != "time" or place is None or self._loading_older:
             return
-        if oldest is not None and not self._loading_older:
-            self._loading_older = True
-            self._reader.older(self.asked, oldest)
+        self._loading_older = True
+        oldest = (rows[0].started_ms or 0, rows[0].id, rows[0].source) if rows else None
+        self._reader.older(self.asked, place, oldest)
 
     @on(VirtualTable.Moved)
     def _on_moved(self, message: VirtualTable.Moved) -> None:
@@ -372,6 +372,11 @@ class MonitorPane(Opening):
         """Show the requests that a filter of another tab names."""
         self.asked = replace(self.asked, filter=message.filter)
         self.show_until(self.latest_ms)
+
+
+def _rows_of(query: Query) -> tuple[str, int | None, tuple[int, int] | None]:
+    """Return what a query says of the rows."""
+    return query.rows_filter, query.until_ms, query.moment_ms
 
 
 __all__ = ["SHEET", "MonitorPane"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from promptop_tui.monitor.errands import BUDGET_S, PAGE, compiled
+from promptop_tui.monitor.errands import BUDGET_S, PAGE, compiled, stretch_of
 from promptop_tui.monitor.rows import READ
 from promptop_tui.monitor.snapshot import Query
 
@@ -37,12 +37,8 @@ class Tail:
             if query.tails:
                 page, place = log.back(PAGE, None, where, budget_s=BUDGET_S, columns=READ)
                 return tuple(reversed(page)), True, place
-            since, until = query.moment_ms or (0, (query.until_ms or 0) + 1)
-            rows = log.between(since, until, PAGE, where, columns=READ)
-            first = [last + 1 for last in log.at(until)]
-            for row in rows:
-                first[row.source] = min(first[row.source], row.id)
-            return tuple(reversed(rows)), True, tuple(first) if rows else None
+            rows = log.between(*stretch_of(query), PAGE, where, columns=READ)
+            return tuple(reversed(rows)), True, (0,) * len(log.paths) if len(rows) == PAGE else None
         if newest == before or not query.tails:
             return (), False, None
         fresh, self.mark = log.follow(before, FLOOD, where, columns=READ)

@@ -81,7 +81,9 @@ class Tiles(Widget):
                 parts.append((" " + spark(figure.spark, rest), "spark"))
         elif line == 0:
             verdict_text = f"{figure.sign} {figure.target}" if figure.verdict else figure.target
-            parts = [(figure.title, "title"), *_apart(figure.title, verdict_text, room), (verdict_text, verdict)]
+            fits = cell_len(figure.title) + cell_len(verdict_text) < room
+            title = figure.title if fits else figure.short
+            parts = [(title, "title"), *_apart(title, verdict_text, room), (verdict_text, verdict)]
         elif line == 1:
             left = f"{figure.value}  {figure.change}"
             parts = [
