@@ -205,3 +205,20 @@ async def test_the_provider_s_own_batch_is_sent_left_collected_and_its_failures_
         assert sum(request.path == "/v1/batches" and request.method == "POST" for request in endpoint.requests) == 2
         assert not any("/chat/completions" in request.path for request in endpoint.requests)
     assert not (tmp_path / "out.jsonl.batches").exists()
+
+
+async def test_an_empty_or_higher_cap_does_not_lift_that_of_session_and_day(
+    opened: Callable[..., Alone], endpoint: SimulatedEndpoint, tmp_path: Path
+) -> None:
+    app = opened(cap=0.000001)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for typed in ("", "100"):
+            app.fill(
+                **{"in": str(requests(tmp_path / "in.jsonl", 3)), "out": str(tmp_path / "out.jsonl"), "cap": typed}
+            )
+            await pilot.pause()
+            await pilot.press("f5")
+            await until(pilot, lambda: "The cap will stop it" in app.state)
+        await pilot.press("f5")
+        await until(pilot, lambda: "was reached with 3 to go" in app.state)
+    assert not endpoint.requests

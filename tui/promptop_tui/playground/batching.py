@@ -97,6 +97,7 @@ class BatchPage(ModalScreen[float]):
         super().__init__(classes="playground-page")
         self._shared = context
         self._prompt = prompt
+        self._left_usd = cap_usd
         self._start = {
             "in": "",
             "out": "",
@@ -181,7 +182,7 @@ class BatchPage(ModalScreen[float]):
         if not values["batch-in"] or not values["batch-out"]:
             raise UsageError("IN or OUT is missing.", "Name the file of requests and the file for answers.")
         concurrency = _number(values["batch-at"], "at a time", 1)
-        cap = _number(values["batch-cap"], "cap", 0) if values["batch-cap"] else None
+        cap = self._allowed(_number(values["batch-cap"], "cap", 0) if values["batch-cap"] else None)
         settings = self._shared.settings
         target = parse_target(values["batch-model"], settings)
         if source.suffix.lower() == ".csv":
@@ -200,6 +201,11 @@ class BatchPage(ModalScreen[float]):
         if at_provider:
             most = batch_ceiling(items)
         return Job(items, target, out, int(concurrency), cap, most, unpriced, per_minute, at_provider)
+
+    def _allowed(self, typed_usd: float | None) -> float | None:
+        """Return the lower of the cap that was typed and what session and day leave; None where there is no cap."""
+        left = None if self._left_usd is None else max(0.0, self._left_usd - self._spent_usd)
+        return min((usd for usd in (typed_usd, left) if usd is not None), default=None)
 
     @on(Checked)
     def _checked(self, event: Checked) -> None:
