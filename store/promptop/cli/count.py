@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptop import models
+from promptop.cli.reading import LIBRARY, from_library
 from promptop.errors import PromptopError, UsageError
 from promptop.safe import clean_line
 from promptop.tokens.counting import Count, encodings_for, for_model
@@ -103,6 +105,9 @@ def _count(path: str, encodings: Sequence[str]) -> FileCounts:
         if sys.stdin is None or sys.stdin.isatty():
             raise UsageError("There is nothing to count.", "Name a file, or pipe text: echo hello | promptop count")
         return count_stream(sys.stdin.buffer, "standard input", encodings)
+    if path.startswith(LIBRARY):
+        text = from_library(path.removeprefix(LIBRARY)).text
+        return count_stream(io.BytesIO(text.encode("utf-8", "surrogatepass")), clean_line(path), encodings)
     try:
         with open(path, "rb") as stream:  # noqa: PTH123 - the name as it was given, for messages and grep
             return count_stream(stream, clean_line(path), encodings)

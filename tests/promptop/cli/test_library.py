@@ -12,6 +12,7 @@ import pytest
 
 from promptop.cli.main import main
 from promptop.prompts.library import Library
+from promptop.tokens import encoding
 
 LONG, SHORT = "请你帮我总结下面的文章，非常感谢。\n", "总结下面的文章。\n"
 
@@ -33,6 +34,8 @@ def test_files_become_versions_that_other_commands_read(tmp_path: Path, capsys: 
     for line in (["library", "show", "总结"], ["trim", "lib:总结@2"], ["export", "lib:总结", "--to", "text"]):
         assert main(line) == 0
         assert capsys.readouterr().out == SHORT
+    assert main(["count", "--json", "-m", "gpt-4o", "lib:总结"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["tokens"] == len(encoding("o200k_base").encode_ordinary(SHORT))
     assert main(["library", "list", "#zh", "文章"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].startswith("总结  v2") and lines[2].endswith("#zh")
