@@ -265,8 +265,15 @@ class Relay:
         headers["Accept-Encoding"] = "identity"
         attempt = self._recorder.begin(upstream, "POST", target, headers, body, apart(note, embedding.TAGS))
         attempt.bytes_sent = len(body)
+        ours = Exchange(upstream, "POST", target, headers, body, body)
+
+        async def unlimited() -> Answer:
+            return await self._client(upstream).send(upstream, "POST", target, headers, body, Connected())
+
         try:
-            answer = await self._client(upstream).send(upstream, "POST", target, headers, body, Connected())
+            # It counts against the limits of its own model.
+            throttle = self._throttle
+            answer = await (unlimited() if throttle is None else throttle.send(attempt, ours, unlimited))
             feed = attempt.answered(answer, perf_counter())
             taken = bytearray(answer.at_hand())
             feed(bytes(taken), perf_counter())

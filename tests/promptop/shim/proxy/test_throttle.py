@@ -90,6 +90,17 @@ def test_the_server_s_word_is_obeyed(serve: Callable[..., Any]) -> None:
     assert (second.queue_s or 0) > 0.2
 
 
+def test_vectors_for_the_cache_keep_the_limits_of_their_model(serve: Callable[..., Any]) -> None:
+    cache = CacheSettings(disk=False, semantic="endpoint")
+    with SimulatedEndpoint.in_thread(speed=0) as endpoint:
+        served = serve(endpoint.base_url, rates=Rates(2, 100, None), cache=cache)
+        assert {ask(served, n, False) for n in range(3)} == {200}
+        rows = served.rows(6)
+    made = [row for row in rows if row.operation_name == "embeddings"]
+    assert len(made) == 3
+    assert all(row.queue_s is not None for row in made)
+
+
 @pytest.mark.parametrize("option", [["--rpm", "0"], ["--rpm", "5", "--workers", "2"]])
 def test_limits_that_cannot_be_meant_are_refused(
     option: list[str], private_folders: object, capsys: pytest.CaptureFixture[str]
