@@ -53,7 +53,8 @@ class PlaygroundPane(Remembering):
     Each attempt is a row of the log: F4 shows it.
 
     `Esc` cancels what runs and keeps what came; with nothing running it leaves the field that is typed in, so that
-    letters are keys again: `h` history, `p` presets, `v` versions, `o` options, `k` checks, `b` blind rating.
+    letters are keys again: `h` history, `p` presets, `v` versions, `o` options, `k` checks, `b` blind rating, `l` claim
+    lab. `F11` measures the prompt under load, `F12` sends many.
 
     The table below marks the best figure of each column with `*`. With `repeats` above 1 the models are asked in
     interleaved order after a warm-up that is dropped; the table shows medians, and below it stands how each model

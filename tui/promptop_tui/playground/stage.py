@@ -26,7 +26,8 @@ F5 sends the prompt to the chosen models.
 F2 opens the editor; its playground key brings a prompt here.
 
 v versions · o options · k checks · b blind
-h history · p presets · F12 batch"""
+h history · p presets · l claim lab
+F11 benchmark · F12 batch"""
 
 
 class Welcome(Static, can_focus=True):
