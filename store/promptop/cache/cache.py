@@ -320,9 +320,17 @@ class Cache:
 
     def remove(self, *, digest: str = "", prompt: str = "", model: str = "", tag: str = "") -> int:
         """Forget what matches in every level; returns how many entries went, counted once a level."""
-        if self.semantic is not None and not (digest or prompt or model or tag):
-            self.semantic.memory.clear()  # what else is removed is forgotten when it is met: its answer is gone
-        return sum(level.remove(digest=digest, prompt=prompt, model=model, tag=tag) for level in self.levels)
+        count = sum(level.remove(digest=digest, prompt=prompt, model=model, tag=tag) for level in self.levels)
+        if self.semantic is None:
+            return count
+        if not (digest or prompt or model or tag):
+            self.semantic.memory.clear()
+            return count
+        # A prompt is remembered in plain text: whoever has an answer forgotten means its prompt too.
+        for known in self.semantic.memory.digests():
+            if all(level.get(known) is None for level in self.levels):
+                self.semantic.memory.drop(known)
+        return count
 
     def expire(self) -> int:
         """Forget what has expired, in every level."""

@@ -78,6 +78,11 @@ class FileMemory(ProcessMemory):
         super().clear()
         self._file.do(lambda database: database.execute("DELETE FROM prompts"), None)
 
+    def digests(self) -> list[str]:
+        """Return the keys of the answers to all remembered prompts, those of other processes included."""
+        self._catch_up()
+        return super().digests()
+
     def stats(self) -> tuple[int, int, str]:
         """Return entries and bytes, those of other processes included, and the file's state."""
         self._catch_up()

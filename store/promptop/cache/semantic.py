@@ -65,6 +65,9 @@ class Memory(Protocol):
     def clear(self) -> None:
         """Forget everything."""
 
+    def digests(self) -> list[str]:
+        """Return the keys of the answers to all remembered prompts."""
+
     def stats(self) -> tuple[int, int, str]:
         """Return entries, bytes and the state: ok, or why it is out of use."""
 
@@ -175,6 +178,11 @@ class ProcessMemory:
         with self._lock:
             self._shelves.clear()
             self._used.clear()
+
+    def digests(self) -> list[str]:
+        """Return the keys of the answers to all remembered prompts."""
+        with self._lock:
+            return list(self._used)
 
     def stats(self) -> tuple[int, int, str]:
         """Return entries and bytes."""

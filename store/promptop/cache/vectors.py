@@ -100,8 +100,13 @@ class VectorMemory(ProcessMemory):
     def drop(self, digest: str) -> None:
         """Forget a prompt."""
         super().drop(digest)
-        names = [f"{self._prefix}{size}:{digest}" for size in self._indexes]
-        self._server.do(lambda client: [client.delete(name) for name in names], None)
+
+        def work(client: Any) -> None:
+            # By any length of vector: another process may have made its index.
+            for name in client.scan_iter(f"{self._prefix}*:{digest}", 1000):
+                client.delete(name)
+
+        self._server.do(work, None)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -112,6 +117,14 @@ class VectorMemory(ProcessMemory):
                 client.delete(name)
 
         self._server.do(work, None)
+
+    def digests(self) -> list[str]:
+        """Return the keys of the answers to all remembered prompts."""
+
+        def work(client: Any) -> list[str]:
+            return [_text(name).rpartition(":")[2] for name in client.scan_iter(f"{self._prefix}*", 1000)]
+
+        return [*super().digests(), *self._server.do(work, [])]
 
     def stats(self) -> tuple[int, int, str]:
         """Return entries and bytes, and whether the server or this process compares."""

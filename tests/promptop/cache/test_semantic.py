@@ -179,7 +179,15 @@ def test_matches_expire_are_bounded_and_go_with_their_answers(entry: Entry) -> N
 
     cache = made(now)
     put(cache, "how can I sort a list?", entry)
+    assert cache.remove(model="other") == 0
+    assert cache.stats()[-1].total == 1
     assert cache.remove(model="m") == 1
+    assert cache.stats()[-1].total == 0, "the prompt goes with its answer"
+    assert isinstance(cache.begin(asked("how do I sort a list")), Lead)
+
+    cache = made(now)
+    put(cache, "how can I sort a list?", entry)
+    cache.levels[0].remove()
     assert isinstance(cache.begin(asked("how do I sort a list")), Lead)
     assert cache.stats()[-1].total == 0, "forgotten when its answer was not there"
 
