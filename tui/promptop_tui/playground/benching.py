@@ -69,6 +69,7 @@ class BenchPage(MeasurePage[bool]):
         self._asked = digest(self._requests) if self._requests else ""
         self._figure, self._phase = "ttft", 0
         self._whole = False
+        self._least_s = 0.0
 
     def fields(self) -> list[Field]:
         """Return calls, load, objectives, baseline and cap."""
@@ -96,8 +97,9 @@ class BenchPage(MeasurePage[bool]):
         if self._phases:
             return
         titles = ", ".join(clean_line(request.title, 40) for request in self._requests)
+        least = f"\ntakes {figures.seconds(self._least_s)} at least" if self._least_s else ""
         known = f"\nbaselines: {', '.join(map(clean_line, self._names[:12]))}" if self._names else ""
-        self.query_one("#bench-text", Static).update(f"{titles}: the playground's prompt and parameters{known}")
+        self.query_one("#bench-text", Static).update(f"{titles}: the playground's prompt and parameters{least}{known}")
 
     def plan(self, values: Mapping[str, str]) -> Planned:
         """Build the loads, find the baseline, and price the calls."""
@@ -111,6 +113,7 @@ class BenchPage(MeasurePage[bool]):
         cap = number(values["cap"], "cap", 0, 1e6) if values["cap"] else None
         caps = [usd for usd in (cap, self.shared.purse.left_usd) if usd is not None]
         each = [most_usd(request) for request in self._requests]
+        self._least_s = len(self._requests) * sum(load.arrivals()[-1] for load in loads if load.is_open)
         bench = BenchRun(self._requests, loads, objectives, each, cap_usd=min(caps, default=None))
         most = bench.ceiling()
         if cap is not None and (most.usd or 0.0) > cap:
