@@ -76,7 +76,7 @@ async def test_two_versions_are_compared_and_a_prompt_is_renamed_and_removed(edi
         count = encoding("o200k_base").encode_ordinary
         before, after = len(count("black tea leaves")), len(count("green tea leaves"))
         await running.until(lambda: f"gpt-4o  ={before} → ={after} tokens" in str(figures.render()))
-        assert "a call" in str(figures.render())
+        assert "/call" in str(figures.render())
         await running.pilot.press("f7")
         screen.query_one("#library-find", Input).value = "coffee"
         await running.pilot.press("enter")

@@ -332,7 +332,7 @@ async def test_changes_since_the_baseline_are_shown_and_taken_back(editor: Open,
         assert "\x1b" not in str(lines.render())
         figures = str(running.app.screen.query_one("#changes-figures").render())
         before, after = (len(encoding("o200k_base").encode_ordinary(text)) for text in (path.read_text(), running.text))
-        assert f"gpt-4o  ={before} → ={after} tokens ({after - before:+}" in figures
+        assert f"gpt-4o  ={before} → ={after} tokens ({f'{after - before:+}'.replace('-', '−')})  " in figures
         await running.pilot.press("r")
         await running.until(lambda: running.text == path.read_text())
         await running.pilot.press("ctrl+z")

@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Static
 
 from promptop.safe import clean_line
@@ -25,6 +26,11 @@ _MOST_LINES = 2000
 _HEAD = 11
 """Cells of the line numbers and the sign."""
 _STYLES = {"removed": ("− ", "$text-error"), "added": ("+ ", "$text-success"), "same": ("  ", "$foreground 60%")}
+
+
+def room_in(scroll: Widget) -> int:
+    """Return the cells of a line in what scrolls, beside the bar that may come to stand there."""
+    return scroll.content_region.width - scroll.styles.scrollbar_size_vertical
 
 
 def render(lines: Sequence[Line | Gap], width: int = 0) -> Content:
@@ -116,13 +122,16 @@ bold and underlined. r puts the baseline back; undo in the draft brings the pres
         elif max(len(self._before), len(self._after)) > _LONGEST:
             self._show(Content(f"The texts are longer than {_LONGEST:,} characters: promptop diff compares files."))
         else:
-            self._compare()
+            self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        """Compare for the width that the lines have, which is known after the first layout."""
+        self._compare(room_in(self.query_one("#changes-scroll")))
 
     @work(thread=True, exclusive=True, group="changes", description="compare with the baseline")
-    def _compare(self) -> None:
+    def _compare(self, width: int) -> None:
         from promptop.prompts.diff import diff, folded
 
-        width = self.query_one("#changes-scroll").scrollable_content_region.width
         drawn = render(folded(diff(self._before, self._after)), width)
         self.app.call_from_thread(self._show, drawn)
 

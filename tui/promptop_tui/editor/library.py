@@ -201,7 +201,7 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
     @work(thread=True, exclusive=True, group="preview", description="compare a version with the draft")
     def _compare(self, version: Version) -> None:
         from promptop.prompts.diff import diff, folded
-        from promptop_tui.editor.changes import render
+        from promptop_tui.editor.changes import render, room_in
 
         held = self._held
         before = held.text if held is not None else self._draft
@@ -210,7 +210,7 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         elif len(version.text) + len(before) > _LONGEST_COMPARED or not before:
             drawn = Content(clean(version.text[:_LONGEST_COMPARED]))
         else:
-            width = self.query_one("#library-preview").scrollable_content_region.width
+            width = room_in(self.query_one("#library-preview"))
             drawn = render(folded(diff(before, version.text), 1), width)
         if held is not None:
             title = clean_line(f"{held.label} → {version.label}")

@@ -113,18 +113,16 @@ def summary(figure: Figure) -> str:
 
 
 def change_line(figure: Figure, demand: Demand) -> str:
-    """Return one model's change against the baseline in one line: tokens, percent, dollars a call and a month."""
+    """Return one model's change against the baseline in one line: tokens, dollars a call and a month."""
     sign = "=" if figure.is_exact else "≈"
-    delta = figure.tokens - (figure.baseline or 0)
+    delta = f"{figure.tokens - (figure.baseline or 0):+,}".replace("-", "−")
     change = figure.usd_change
     month = None if change is None else change * demand.calls_per_day * DAYS_A_MONTH
-    money = "n/a" if change is None else f"{_signed(change)} a call"
+    money = "n/a" if change is None else f"{_signed(change)}/call"
     if month:
-        money += f", {_signed(month)} a month"
-    numbers = (
-        f"{sign}{figure.baseline or 0:,} → {sign}{figure.tokens:,} tokens ({delta:+,}, {signed_percent(figure.change)})"
-    )
-    return f"{clean_line(figure.model)}  {numbers}  {money}"
+        money += f", {_signed(month)}/month"
+    tokens = f"{sign}{figure.baseline or 0:,} → {sign}{figure.tokens:,} tokens ({delta})"
+    return f"{clean_line(figure.model)}  {tokens}  {money}"
 
 
 def _signed(amount: float) -> str:

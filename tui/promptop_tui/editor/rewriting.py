@@ -26,7 +26,7 @@ from promptop.errors import PromptopError
 from promptop.safe import clean, clean_line
 from promptop_tui.counting import CountingFailed, SnippetsReady
 from promptop_tui.editor.asking import AskLine
-from promptop_tui.editor.changes import render
+from promptop_tui.editor.changes import render, room_in
 from promptop_tui.editor.trims import Target, cut
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ answers held; the receipt says so."""
         lines = diff(hunk.before.strip("\n"), hunk.after.strip("\n"))
         # Of a text that was nothing, or is nothing now, there is no line to show; numbers are those of the draft.
         kept = [replace(line, before=line.before and line.before + first, after=None) for line in lines if line.text]
-        drawn = render(kept, self.query_one("#rewrite-preview").scrollable_content_region.width)
+        drawn = render(kept, room_in(self.query_one("#rewrite-preview")))
         if flags:
             drawn = Content.assemble(("! " + ", ".join(flags) + "\n", "bold $text-warning"), drawn)
         self.query_one("#rewrite-text", Static).update(drawn)
