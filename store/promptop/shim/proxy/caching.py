@@ -19,8 +19,9 @@ from promptop.cache.cache import AsyncEmbed
 from promptop.shim import embedding
 from promptop.shim.boundary import count_fault
 from promptop.shim.cache_fact import CacheFact, fact_of
-from promptop.shim.caching import Pace, Recording, slices, tags_of, told
+from promptop.shim.caching import Pace, slices, tags_of, told
 from promptop.shim.dialects import loads
+from promptop.shim.keeping import Recording
 from promptop.shim.proxy.clients import Answer
 from promptop.shim.proxy.headers import is_signed
 from promptop.shim.proxy.metrics import Metrics

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -15,8 +15,7 @@ from multidict import CIMultiDict
 from promptop.shim import embedding
 from promptop.shim.boundary import count_fault
 from promptop.shim.dialects import loads
-from promptop.shim.extra_usage import UsageHider, is_streamed, names_stream_options, remember_refusal, with_usage
-from promptop.shim.inflate import inflater
+from promptop.shim.extra_usage import is_streamed, names_stream_options, remember_refusal, with_usage
 from promptop.shim.note import Note, apart
 from promptop.shim.proxy import replies
 from promptop.shim.proxy.clients import Answer, Body, Client, Connected, CutError, UpstreamError
@@ -24,6 +23,7 @@ from promptop.shim.proxy.headers import is_signed, returned
 from promptop.shim.proxy.limits import Limits
 from promptop.shim.proxy.recording import ProxiedCall, Recorder
 from promptop.shim.proxy.upstreams import RefusedError, Upstream
+from promptop.shim.proxy.view import StreamView
 from promptop.shim.proxy.watchdog import CLIENT, UPSTREAM, Call
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ class Relay:
             feed = attempt.answered(answer, perf_counter())
         except Exception as error:  # noqa: BLE001 - the boundary: the answer passes, its row is poorer
             count_fault("answer", error)
-        view = _View(response) if added and attempt.is_stream else None
+        view = StreamView(response) if added and attempt.is_stream else None
         await response.prepare(request)
         read, write = answer.read, response.write
         left = self._limits.event_stream_bytes if attempt.is_stream else self._limits.response_bytes
@@ -337,37 +337,6 @@ class Relay:
 
 def _forget(data: bytes, now_s: float) -> None:
     """Take a read of an answer that cannot be accounted for."""
-
-
-class _View:
-    """An event stream without the usage chunk that the client did not ask for."""
-
-    def __init__(self, response: web.StreamResponse) -> None:
-        """Change the response's head as the body will be changed."""
-        self._hider: UsageHider | None = UsageHider()
-        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        self._inflate = None
-        if encoding not in ("", "identity"):
-            # Sent although "identity" was asked for. Where it cannot be read here, the stream passes as it is.
-            self._inflate = inflater(encoding)
-            if self._inflate is None:
-                self._hider = None
-                return
-            del response.headers["Content-Encoding"]
-        response.headers.popall("Content-Length", None)
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield what may be passed on, in bounded pieces."""
-        if self._hider is None:
-            yield chunk
-            return
-        for piece in (chunk,) if self._inflate is None else self._inflate(chunk):
-            if shown := self._hider.feed(piece):
-                yield shown
-
-    def finish(self) -> bytes:
-        """Return what was held back when the stream ended."""
-        return b"" if self._hider is None else self._hider.finish()
 
 
 def _end(call: Call, how: Any, error: BaseException | str | None = None) -> None:
