@@ -319,6 +319,9 @@ async def test_a_hidden_tab_reads_nothing_and_goes_on_when_shown(hour: Path) -> 
         await pilot.pause(0.1)
         assert app.pane._reader.looks == looks
         app.pane.display = True
+        compositor = app.screen._compositor
+        compositor._full_map_invalidated = True  # as scrolling leaves it: who asks now keeps Show from being sent
+        assert app.pane in compositor.full_map
         await until(pilot, lambda: "meanwhile" in screen_text(app))
 
 

@@ -2,7 +2,8 @@
 
 Threads: a worker owns the log (:mod:`promptop_tui.monitor.reader`); a timer only asks it to look, and not before the
 last answer was shown; each chart has its picture drawn by a worker of its own. All state of the screen is changed here,
-on the UI thread. While the tab is hidden there is no timer and no reader.
+on the UI thread. While the tab is hidden there is no reader, and one timer that looks whether it still is: Textual
+sends no Show where something asked for the new layout before it was made.
 """
 
 from __future__ import annotations
@@ -108,6 +109,7 @@ class MonitorPane(Opening):
         self._say_logs()
         self._watch_alerts()
         self._use_columns()
+        self.set_interval(LOOK_S, self._tend)
 
     def on_show(self) -> None:
         """Start to read."""
@@ -117,6 +119,13 @@ class MonitorPane(Opening):
             )
             self._timer = self.set_interval(LOOK_S, self._look)
             self._reader.ask(self.asked)
+
+    def _tend(self) -> None:
+        """Begin or end reading where the event that says so did not come."""
+        if self.display and self._timer is None:
+            self.on_show()
+        elif not self.display and self._timer is not None:
+            self._rest()
 
     def on_hide(self) -> None:
         """Stop reading: a hidden monitor costs nothing."""
