@@ -19,7 +19,14 @@ from dataclasses import replace
 from typing import TypeVar
 
 from promptop import figures
-from promptop.cli.calls import INTERRUPTED, add_call_arguments, read_prompt, requests_for, settings_for
+from promptop.cli.calls import (
+    INTERRUPTED,
+    add_call_arguments,
+    read_prompt,
+    requests_for,
+    settings_for,
+    tell_unfilled,
+)
 from promptop.cli.measuring import make, price
 from promptop.errors import UsageError
 from promptop.log.moments import moment_ms
@@ -86,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     if not specs:
         raise UsageError("No model was named.", 'Write -m MODEL for each, or models = ["…"] in the profile.')
     requests = requests_for(args, settings, prompt, specs)
+    tell_unfilled(args, prompt)
     _check_baseline(rules, baseline, requests, loads)
     bench = BenchRun(requests, loads, objectives, [most_usd(request) for request in requests])
     bench.cap_usd = price(args, settings, bench.ceiling())

@@ -19,6 +19,7 @@ from promptop.cli.parameters import add_parameter_arguments, overrides_of, param
 from promptop.cli.reading import LIBRARY, from_library
 from promptop.errors import PromptopError, UsageError
 from promptop.prompts import Prompt, parse
+from promptop.prompts.document import fill, variables_of
 from promptop.runs import Endpoints
 from promptop.runs.ceiling import Ceiling, ceiling, text_of
 from promptop.runs.matrix import AS_TYPED, PromptVersion, requests_of
@@ -131,11 +132,25 @@ def requests_for(
     for label, each in named.items():
         messages = each.openai(values)
         if args.system is not None:
-            messages.insert(0, {"role": "system", "content": args.system})
+            messages.insert(0, {"role": "system", "content": fill(args.system, {**each.sample, **values})})
         versions.append(PromptVersion(label, messages, each.name or None))
     parameters = {**parameters_of(args, prompt), "retries": max(0, args.retries), "cache": args.cache}
     targets = [parse_target(spec, settings) for spec in specs]
     return requests_of(targets, versions, parameters, overrides=overrides_of(args, targets))
+
+
+def tell_unfilled(args: argparse.Namespace, *prompts: Prompt) -> None:
+    """Say once on stderr which ``{{variables}}`` have no value and are sent as they are written."""
+    values = dict(_variable(text) for text in args.var)
+    names = [name for prompt in prompts for name in prompt.unfilled(values)]
+    samples = {name for prompt in prompts for name in prompt.sample}
+    names += [name for name in variables_of([args.system or ""]) if name not in values and name not in samples]
+    if names and not args.quiet:
+        said = clean_line(", ".join(dict.fromkeys(names)), 200)
+        print(
+            f"note: unfilled: {said} (sent as written; --var NAME=VALUE or sample: in front matter fills them)",
+            file=sys.stderr,
+        )
 
 
 def _variable(text: str) -> tuple[str, str]:

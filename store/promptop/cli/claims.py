@@ -13,7 +13,14 @@ import argparse
 import json
 import sys
 
-from promptop.cli.calls import INTERRUPTED, add_call_arguments, read_prompt, requests_for, settings_for
+from promptop.cli.calls import (
+    INTERRUPTED,
+    add_call_arguments,
+    read_prompt,
+    requests_for,
+    settings_for,
+    tell_unfilled,
+)
 from promptop.cli.measuring import make, price
 from promptop.errors import UsageError
 from promptop.runs.claims import CLAIMS, NAMES, REPEATS, ClaimsRun
@@ -47,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if not spec:
         raise UsageError("No model was named.", 'Write -m MODEL, or models = ["…"] in the profile.')
     request = requests_for(args, settings, prompt, [spec])[0]
+    tell_unfilled(args, prompt)
     claims = ClaimsRun(request, args.claim, args.repeat, most_usd)
     claims.trial.cap_usd = price(args, settings, ceiling_of_trial(claims.trial))
     outcome = make(claims, args, settings)

@@ -30,6 +30,7 @@ from promptop.cli.calls import (
     requests_for,
     settings_for,
     tell_shares,
+    tell_unfilled,
 )
 from promptop.errors import UsageError
 from promptop.runs import Progress, RunRequest, RunResult
@@ -99,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--load needs --repeat.", "Loading is held against calls that find the model loaded.")
     if args.cache and args.repeat > 1:
         raise UsageError("--cache and --repeat exclude each other.", "A repeated call is measured; a hit is none.")
+    tell_unfilled(args, prompt, *others.values())
     priced = check_cost(args, settings, requests, args.repeat + args.warm_up if args.repeat > 1 else 1)
     if priced is not None and not args.quiet and not args.json:
         print(str(priced), file=sys.stderr)

@@ -15,7 +15,15 @@ import json
 import sys
 import time
 
-from promptop.cli.calls import INTERRUPTED, add_call_arguments, prompt_of, read_text, requests_for, settings_for
+from promptop.cli.calls import (
+    INTERRUPTED,
+    add_call_arguments,
+    prompt_of,
+    read_text,
+    requests_for,
+    settings_for,
+    tell_unfilled,
+)
 from promptop.cli.measuring import make, price
 from promptop.errors import UsageError
 from promptop.prompts import Prompt
@@ -64,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     if not specs:
         raise UsageError("No model was named.", 'Write -m MODEL for each, or models = ["…"] in the profile.')
     asked = [requests_for(args, settings, prompt, specs) for prompt in (before, after)]
+    tell_unfilled(args, before, after)
     pairs = list(zip(*asked, strict=True))
     if pairs[0][0].parameters() != pairs[0][1].parameters():
         print("The two prompts name other parameters: a difference may be theirs.", file=sys.stderr)

@@ -22,6 +22,7 @@ from promptop.cli.calls import (
     requests_for,
     settings_for,
     tell_shares,
+    tell_unfilled,
 )
 from promptop.errors import UsageError
 from promptop.runs import Delta, Progress, RunRequest, RunResult
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if not spec:
         raise UsageError("No model was named.", 'Write -m MODEL, or models = ["…"] in the profile.')
     request = requests_for(args, settings, prompt, [spec])[0]
+    tell_unfilled(args, prompt)
     check_cost(args, settings, [request])
     result = asyncio.run(_call(request, settings, quiet=args.json, silent=args.quiet))
     if args.json:

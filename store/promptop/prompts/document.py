@@ -69,7 +69,11 @@ class Prompt:
     @property
     def variables(self) -> tuple[str, ...]:
         """Names of the variables in order of their first appearance."""
-        return tuple(dict.fromkeys(found["name"] for m in self.messages for found in _VARIABLE.finditer(m.content)))
+        return variables_of(m.content for m in self.messages)
+
+    def unfilled(self, values: Mapping[str, str] | None = None) -> tuple[str, ...]:
+        """Names of the variables that neither ``values`` nor the sample values fill: they are sent as written."""
+        return tuple(name for name in self.variables if name not in self.sample and name not in (values or {}))
 
     def filled(self, values: Mapping[str, str] | None = None) -> tuple[Message, ...]:
         """Return the messages with variables replaced by ``values`` over the sample values; unknown ones stay."""
@@ -106,6 +110,11 @@ def compose(messages: Iterable[Message | Mapping[str, Any]]) -> str:
     if len(pairs) == 1 and pairs[0][0] == "user" and not _FRONT.match(pairs[0][1]) and not _MARKER.search(pairs[0][1]):
         return pairs[0][1]
     return "\n\n".join(f"{role}:\n{_NEEDS_ESCAPE.sub(_backslash, content)}" for role, content in pairs) + "\n"
+
+
+def variables_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the variables in texts, in order of their first appearance."""
+    return tuple(dict.fromkeys(found["name"] for text in texts for found in _VARIABLE.finditer(text)))
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Parameters of a request that was logged, under the names of the chat API, whatever API it was sent to."""
+"""Messages and parameters of a request that was logged, as the chat API has them, whatever API it was sent to."""
 
 from __future__ import annotations
 
@@ -71,3 +71,95 @@ def _chat_tool(tool: Any) -> Any:
         "type": "function",
         "function": {**function, "parameters": tool.get("parameters", tool.get("input_schema", {}))},
     }
+
+
+def messages_of(body: str | Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the messages of a request's body (Chat Completions, Responses, Anthropic); none if it has none.
+
+    Tool calls and their results become ``tool_calls`` and messages of role tool. Items that are the server's own
+    (reasoning, references, calls of hosted tools) have no place in the chat API and are left out.
+    """
+    if isinstance(body, str):
+        try:
+            body = json.loads(body)
+        except (ValueError, RecursionError):
+            return []
+    if not isinstance(body, dict):
+        return []
+    found: list[dict[str, Any]] = [
+        {"role": "system", "content": _parts(body[key])}
+        for key in ("system", "instructions")
+        if isinstance(body.get(key), str | list)
+    ]
+    given = body.get("messages", body.get("input"))
+    if isinstance(given, str):
+        return [*found, {"role": "user", "content": given}]
+    for item in given if isinstance(given, list) else ():
+        if not isinstance(item, dict):
+            continue
+        kind = item.get("type")
+        if kind in _CALLS:
+            _add_call(found, item.get("call_id"), item.get("name"), item.get(_CALLS[kind]))
+        elif kind in _OUTPUTS:
+            output = _parts(item.get("output"))
+            found.append({"role": "tool", "tool_call_id": str(item.get("call_id") or ""), "content": output})
+        elif "role" in item:
+            found += _turn(item)
+    return found
+
+
+_CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
+_OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
+
+
+def _add_call(found: list[dict[str, Any]], identifier: Any, name: Any, arguments: Any) -> None:
+    """Add a tool call to the assistant's message before it, which made it, else to one of its own."""
+    if not found or found[-1].get("role") != "assistant":
+        found.append({"role": "assistant", "content": None})
+    said = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
+    call = {"id": str(identifier or ""), "type": "function", "function": {"name": str(name or ""), "arguments": said}}
+    found[-1]["tool_calls"] = [*(found[-1].get("tool_calls") or ()), call]
+
+
+def _turn(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a message as the chat API has it; results of tools stand before what else a turn of the user says."""
+    message = {name: value for name, value in item.items() if name not in {"type", "id", "status"}}
+    content = message.get("content")
+    if not isinstance(content, list):
+        return [message]
+    parts = [part for part in content if isinstance(part, dict)]
+    uses = [part for part in parts if part.get("type") == "tool_use"]
+    results = [part for part in parts if part.get("type") == "tool_result"]
+    rest = _parts([part for part in content if part not in uses and part not in results])
+    made = [
+        {"role": "tool", "tool_call_id": str(part.get("tool_use_id") or ""), "content": _parts(part.get("content"))}
+        for part in results
+    ]
+    if rest or not results:
+        made.append({**message, "content": rest or (None if uses else rest)})
+    for part in uses:
+        _add_call(made, part.get("id"), part.get("name"), part.get("input"))
+    return made
+
+
+def _parts(content: Any) -> Any:
+    """Return content with texts and images under the chat API's names, other parts as they came; none is empty."""
+    if not isinstance(content, list):
+        return "" if content is None else content
+    return [_part(part) for part in content]
+
+
+def _part(part: Any) -> Any:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind in {"input_text", "output_text"}:
+        return {"type": "text", "text": part.get("text", "")}
+    if kind == "input_image" and isinstance(part.get("image_url"), str):
+        detail = {"detail": part["detail"]} if part.get("detail") else {}
+        return {"type": "image_url", "image_url": {"url": part["image_url"], **detail}}
+    source = part.get("source") if kind == "image" else None
+    if isinstance(source, dict) and source.get("type") == "url":
+        return {"type": "image_url", "image_url": {"url": source.get("url", "")}}
+    if isinstance(source, dict) and source.get("type") == "base64":
+        url = f"data:{source.get('media_type', '')};base64,{source.get('data', '')}"
+        return {"type": "image_url", "image_url": {"url": url}}
+    return part

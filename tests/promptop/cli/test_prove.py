@@ -51,9 +51,12 @@ def test_a_trimmed_prompt_is_proven_saved_and_exported(command: list[str], capsy
 
 
 def test_another_question_is_no_trim(command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "short.md").write_text("Name three rivers.", encoding="utf-8")
+    (tmp_path / "long.md").write_text(LONG + "{{语气}}", encoding="utf-8")
+    (tmp_path / "short.md").write_text("Name three rivers. {{语气}}", encoding="utf-8")
     assert main([*command, "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    assert err.count("unfilled: 语气 ") == 1
+    found = json.loads(out)
     proof = proof_from(found["receipt"]["proof"])
     assert found["verdict"] == proof.verdict == "changed"
     assert proof.models[0].likeness is not None and proof.models[0].likeness.across < 0.5

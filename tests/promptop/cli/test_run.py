@@ -100,6 +100,22 @@ def test_front_matter_gives_model_parameters_and_variables(
     assert (row.prompt_name, row.request_seed, row.request_messages) == ("greeting", 7, 2)
 
 
+def test_variables_without_a_value_are_named_once_on_stderr(
+    url: str, log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "---\nsample: {tone: dry}\n---\nsystem:\n{{tone}}\n\nuser:\n{{order_id}} {{消息}} {{topic}}\n"
+    given = ["--text", text, "--var", "topic=tea", "--system", "{{tone}} {{topic}} {{style}}"]
+    base = ["--base-url", url, "--log", str(log), "-m", "gpt-4o-mini", "--max-tokens", "4", *given]
+    assert main(["run", *base]) == 0
+    assert capsys.readouterr().err.startswith(
+        "note: unfilled: order_id, 消息, style (sent as written; --var NAME=VALUE"
+    )
+    assert main(["compare", "--no-answers", *base, "--var", "order_id=1", "--var", "消息=好", "--var", "style=x"]) == 0
+    assert "unfilled" not in capsys.readouterr().err
+    assert main(["run", "-q", *base]) == 0
+    assert "unfilled" not in capsys.readouterr().err
+
+
 def test_an_error_says_what_to_do_and_exits_with_1(url: str, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--base-url", url, "--log", str(log), "-m", "sim-fault-401", "--text", "hi"]) == 1
     out, err = capsys.readouterr()

@@ -19,7 +19,7 @@ from promptop_tui.monitor.charts import KINDS, LAYERS
 from promptop_tui.monitor.errands import RowFound
 from promptop_tui.monitor.figures import Figure, figures_of
 from promptop_tui.monitor.handover import message_for
-from promptop_tui.monitor.receipt import messages_of, receipt
+from promptop_tui.monitor.receipt import receipt
 from promptop_tui.monitor.requests import ORDERS
 from promptop_tui.monitor.rows import CAP, COLUMNS, READ, Feed, cells_of, clock, status_of
 from promptop_tui.monitor.sizes import BOUNDS, histogram, sizes_of
@@ -278,12 +278,16 @@ def test_hand_over_takes_the_prompt_where_it_is_kept() -> None:
         message_for(RowFound(None, "show"))
 
 
-def test_messages_of_other_dialects() -> None:
-    assert messages_of('{"instructions": "a", "input": "b"}') == [
-        {"role": "system", "content": "a"},
-        {"role": "user", "content": "b"},
-    ]
-    assert messages_of("[1]") == messages_of("nonsense") == []
+def test_a_request_with_tools_is_spelled_out_and_goes_to_the_editor_with_them() -> None:
+    call = {"type": "function_call", "call_id": "c1", "name": "look", "arguments": '{"q": "茶"}'}
+    result = {"type": "function_call_output", "call_id": "c1", "output": "绿茶"}
+    body = StoredBody("full", json.dumps({"input": [{"role": "user", "content": "?"}, call, result]}), None, ())
+    said = [value for name, value, _ in receipt(stored(), None, body) if name in {"assistant", "tool"}]
+    assert said == ['[calls look({"q": "茶"})]', "绿茶"]
+    edit = message_for(RowFound(stored(), "edit", (), body))
+    assert isinstance(edit, OpenInEditor)
+    assert "assistant:\n[calls look(" in edit.text
+    assert "tool:\n绿茶" in edit.text
 
 
 def test_the_histogram_counts_each_request_once_and_says_of_how_many_it_is() -> None:

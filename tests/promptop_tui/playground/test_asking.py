@@ -189,6 +189,19 @@ def test_the_desk_keeps_variants_and_falls_back_to_the_field() -> None:
     assert sent[-1]["content"] == "seen"
 
 
+def test_variables_without_a_value_are_named_where_they_are_asked() -> None:
+    desk = Desk()
+    text = "---\nsample: {tone: dry}\n---\nuser:\n{{tone}} {{order_id}}\n\nassistant:\n{{说明}}\n\nuser:\nWhy?"
+    assert desk.unfilled(text) == ("order_id", "说明")
+    desk.put(Shelved("greeting v1", "{{name}} {{order_id}}"), Shelved("other", "{{never}}"))
+    desk.choose([AS_TYPED, "greeting v1"])
+    assert desk.unfilled(text) == ("order_id", "说明", "name")
+    desk.choose([AS_TYPED])
+    assert desk.unfilled(
+        desk.take([{"role": "user", "content": "{{a}}"}, {"role": "assistant", "content": "{{b}}"}], "")
+    ) == ("a",)
+
+
 async def test_every_page_opens_and_closes_at_every_size(opened: Open, tmp_path: Path) -> None:
     app: Alone = opened("gpt-4o-mini")
     async with app.run_test(size=(40, 10)) as pilot:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from textual.widgets import Input, SelectionList
+from textual.widgets import Input, SelectionList, Static
 
 from promptop.demo import SimulatedEndpoint
 from promptop.log import LogReader, writer_for
@@ -151,10 +151,11 @@ async def test_a_run_is_priced_before_it_starts_and_the_cap_stops_it(opened: Ope
     async with app.run_test(size=(120, 40)) as pilot:
         price = app.query_one(PriceLine)
         app.query_one(ModelList).select_all()
-        app.query_one("#prompt", PromptArea).load_text("What is prompt engineering?")
+        app.query_one("#prompt", PromptArea).load_text("What is prompt engineering? {{话题}}")
         await until(pilot, lambda: price.ceiling is not None)
         assert price.ceiling is not None and price.ceiling.usd is not None
         assert "2 calls, at most $0.000" in str(price.render())
+        assert str(app.query_one("#unfilled", Static).render()) == "! unfilled: 话题"
         app.query_one("#parameter-max_tokens", Input).value = "5000"
         await until(pilot, lambda: price.ceiling is not None and (price.ceiling.usd or 0) > 0.05)
         sent = len(endpoint.requests)
@@ -167,6 +168,9 @@ async def test_a_run_is_priced_before_it_starts_and_the_cap_stops_it(opened: Ope
         await pilot.press("f5")
         await until(pilot, lambda: over(app))
         assert len(endpoint.requests) == sent + 2
+        assert ["{{话题}}" in told and "sample: {话题:" in told for told in app.told].count(True) == 1
+        app.query_one("#prompt", PromptArea).load_text("What is it?")
+        await until(pilot, lambda: not app.query_one("#unfilled").display)
 
 
 async def test_what_a_model_does_not_take_is_marked_before_it_is_sent(opened: Open) -> None:

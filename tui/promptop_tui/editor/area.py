@@ -362,7 +362,8 @@ class PromptArea(TextArea):
     def _render_placeholder(self, y: int, base: Style) -> Strip:
         lines = str(self.placeholder).split("\n")
         text = Text(lines[y] if y < len(lines) else "", end="", no_wrap=True)
-        text.stylize(self.get_component_rich_style("text-area--placeholder", partial=True))
+        # Mixed with the background, which the partial style is not: the colour is a share of the text's.
+        text.stylize(self.get_component_rich_style("text-area--placeholder"))
         if y == 0 and self._draw_cursor and self._theme.cursor_style:
             text.pad_right(1)
             text.stylize(self._theme.cursor_style, 0, 1)

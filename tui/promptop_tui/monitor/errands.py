@@ -159,14 +159,15 @@ def find(log: LogReader, query: Query, kind: Literal["bursts", "misses"], now_ms
 def _point_out(log: LogReader, finding: Finding) -> None:
     """Say exactly where a prompt began to differ from the one before it, where both are kept."""
     from promptop.log.bodies import read_body
-    from promptop_tui.monitor.receipt import messages_of, text_of
+    from promptop.runs.conversation import shown
+    from promptop.runs.recall import messages_of
 
     texts = []
     for row in finding.pair or ():
         body = read_body(log.paths[row.source], row.id)
         if body is None or not body.request:
             return
-        texts.append("\n".join(text_of(message.get("content")) for message in messages_of(body.request)))
+        texts.append("\n".join(shown(message) for message in messages_of(body.request)))
     place = common_prefix(*texts)
     word = clean_line(texts[0][place : place + 24].strip() or "the end", 24)
     finding.cause = f"{CHANGES} {place:,} on: “{word}”"

@@ -6,9 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from promptop.errors import PromptopError
-from promptop.runs.recall import parameters_of
+from promptop.runs.recall import messages_of, parameters_of
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
-from promptop_tui.monitor.receipt import messages_of
 
 if TYPE_CHECKING:
     from promptop_tui.monitor.errands import RowFound
@@ -31,8 +30,10 @@ def message_for(found: RowFound) -> OpenInEditor | OpenInPlayground:
     source = f"request {row.id}"
     if found.purpose == "edit":
         from promptop.prompts import compose
+        from promptop.runs.conversation import shown
 
-        return OpenInEditor(compose(messages), source=source, calls_per_day=found.calls_per_day)
+        text = compose([{"role": each.get("role", "user"), "content": shown(each)} for each in messages])
+        return OpenInEditor(text, source=source, calls_per_day=found.calls_per_day)
     known = {name: value for name in _PARAMETERS if (value := getattr(row, f"request_{name}")) is not None}
     if row.request_stop_sequences:
         known["stop"] = json.loads(row.request_stop_sequences)

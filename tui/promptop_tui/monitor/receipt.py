@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from promptop import figures
+from promptop.runs.recall import messages_of
 from promptop.safe import clean, clean_line
 from promptop_tui.monitor.rows import finish_reasons, output_rate, status_of
 
@@ -45,8 +45,10 @@ def _body(body: StoredBody | None) -> Iterator[Line]:
     if body.request is None:
         yield "messages", f"{len(body.hashes)}, by hash alone", "muted"
     else:
+        from promptop.runs.conversation import shown as shown_of
+
         for message in messages_of(body.request):
-            shown = clean(text_of(message.get("content")))[:_SHOWN]
+            shown = clean(shown_of(message))[:_SHOWN]
             yield clean_line(str(message.get("role")), 16), (part := shown.split("\n"))[0] or " ", ""
             yield from (("", line or " ", "") for line in part[1:])
     if body.response is not None:
@@ -231,40 +233,6 @@ def _answer(row: StoredRow) -> Iterator[Line]:
     for name, text in (("rate limits", row.rate_limits), ("server timings", row.server_timings)):
         if text:
             yield name, clean_line(text, 300), "muted"
-
-
-def messages_of(body: str) -> list[dict[str, object]]:
-    """Return the messages of a request body (OpenAI chat or responses, Anthropic); empty if it has none."""
-    try:
-        asked = json.loads(body)
-    except ValueError:
-        return []
-    if not isinstance(asked, dict):
-        return []
-    found: list[dict[str, object]] = [
-        {"role": "system", "content": asked[key]}
-        for key in ("system", "instructions")
-        if isinstance(asked.get(key), str)
-    ]
-    messages = asked.get("messages", asked.get("input"))
-    if isinstance(messages, str):
-        found.append({"role": "user", "content": messages})
-    elif isinstance(messages, list):
-        found += [message for message in messages if isinstance(message, dict) and "role" in message]
-    return found
-
-
-def text_of(content: object) -> str:
-    """Return the text of a message's content; parts that are not text are named in brackets."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(
-            str(part["text"]) if isinstance(part.get("text"), str) else f"[{part.get('type', 'part')}]"
-            for part in content
-            if isinstance(part, dict)
-        )
-    return "" if content is None else str(content)
 
 
 def alert_lines(alerts: Sequence[Alert]) -> tuple[Line, ...]:

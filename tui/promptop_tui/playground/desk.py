@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from promptop.errors import PromptopError
 from promptop.prompts import compose, parse
@@ -54,6 +54,20 @@ class Desk:
         """Return what the text in the field means."""
         typed = parse(text).openai()
         return merged(self._given, typed) if self._given else list(typed)
+
+    def unfilled(self, text: str) -> tuple[str, ...]:
+        """Return the variables without a value in what is asked: they are sent as written.
+
+        Braces in the answers of a conversation that came from elsewhere are what a model said, and no variables.
+        """
+        found: dict[str, None] = {}
+        for label in self.chosen:
+            prompt = parse(text if label == AS_TYPED else self.shelf[label].text)
+            if label == AS_TYPED and self._given:
+                said = tuple(each for each in prompt.messages if each.role not in {"assistant", "tool"})
+                prompt = replace(prompt, messages=said)
+            found |= dict.fromkeys(prompt.unfilled())
+        return tuple(found)
 
     # Versions
 

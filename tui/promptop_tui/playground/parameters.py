@@ -28,6 +28,8 @@ from promptop_tui.playground.models import ModelList
 
 TEXTS = ("tools", "format", "overrides", "checks")
 """Parts of a setup that are written on a page of their own."""
+MOST_NAMED = 6
+"""Variables without a value that are named; the others are counted."""
 _RUN_FIELDS = (REPEATS, AT_ONCE, ROUNDS)
 """Fields of the run, not of a request."""
 
@@ -85,6 +87,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         yield Static(id="hint", markup=False)
         with Vertical(id="money"):
             yield self._price
+            yield Static(id="unfilled", markup=False)
             yield Static(self._spent, id="spent", markup=False)
 
     def _widget(self, name: str, widget: Static) -> ComposeResult:
@@ -225,6 +228,12 @@ class ParameterColumn(VerticalScroll, can_focus=False):
     def show_rounds(self, rounds: int) -> None:
         """Show the fields of a conversation's rounds where there is one."""
         self.set_class(rounds > 0, "-conversation")
+
+    def show_unfilled(self, names: Sequence[str]) -> None:
+        """Name the variables that are sent as written, where there are any."""
+        more = f" +{len(names) - MOST_NAMED}" if len(names) > MOST_NAMED else ""
+        self.set_class(bool(names), "-unfilled")
+        self.query_one("#unfilled", Static).update(f"! unfilled: {', '.join(names[:MOST_NAMED])}{more}")
 
     def show_spent(self, text: str) -> None:
         """Show what the session has spent."""

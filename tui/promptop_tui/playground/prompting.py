@@ -64,6 +64,7 @@ class Prompting(Horizontal):
         super().__init__()
         self._shared = context
         self.desk = Desk()
+        self._told_unfilled: tuple[str, ...] = ()
         self.calls_per_day: float | None = None
         """Calls a day of the prompt in the field, where the log that it came from knows them."""
 
@@ -174,6 +175,28 @@ class Prompting(Horizontal):
         self.call_after_refresh(self.area.scroll_cursor_visible)
         if result.tool_calls:
             self.notify("Type each tool's result under its tool: line, then F5.")
+
+    def unfilled_typed(self) -> tuple[str, ...]:
+        """Return the variables without a value in what is asked; none while it cannot be read."""
+        try:
+            return self.desk.unfilled(self.area.text)
+        except PromptopError:
+            return ()
+
+    def tell_unfilled(self) -> None:
+        """Say, once for the same ones, which variables are sent as written, and how they get values."""
+        names = self.unfilled_typed()
+        if names and names != self._told_unfilled:
+            said = ", ".join(f"{{{{{name}}}}}" for name in names)
+            self.notify(
+                f"Sent as written: {clean_line(said, 120)}.\n"
+                f"Sample values fill them: begin the prompt with\n---\nsample: {{{names[0]}: VALUE}}\n---",
+                title="Variables without a value",
+                severity="warning",
+                timeout=10,
+                markup=False,
+            )
+        self._told_unfilled = names
 
     def rounds_typed(self) -> int:
         """Return how many rounds stand before the pending turn."""

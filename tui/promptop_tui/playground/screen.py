@@ -167,6 +167,7 @@ class PlaygroundPane(Remembering):
     def _plan(self) -> Plan | None:
         """Return what would be sent now; None if it cannot be meant, which is said when it is tried."""
         self.column.show_rounds(self.rounds_typed())
+        self.column.show_unfilled(self.unfilled_typed())
         try:
             asking = self.asking()
             whole = asking.whole(0) if asking.context is not None else ()
@@ -194,6 +195,7 @@ class PlaygroundPane(Remembering):
         except PromptopError as error:
             self.notify(clean(str(error)), title="Not sent", severity="error", markup=False)
             return
+        self.tell_unfilled()
         self.run_begins()
         self._asking, self._started_ms = asking, int(self._shared.now() * 1000)
         self._order = list(range(len(asking.requests)))
