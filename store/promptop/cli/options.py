@@ -63,11 +63,13 @@ def log_files(paths: Iterable[Path]) -> tuple[Path, ...]:
 
     Raises :class:`UsageError` for a folder without logs, :class:`PromptopError` for an export that holds no call.
     """
+    from promptop.log.replays import SUFFIXES, open_export
+
     found: dict[Path, None] = {}
     for path in paths:
+        if path.suffix.lower() in SUFFIXES and not path.exists():  # a log would be begun under that name
+            raise UsageError(f"There is no export {path}.", "promptop log export -o FILE writes one.")
         if has_exports([path]):
-            from promptop.log.replays import open_export
-
             found[open_export(path, settings_room.state_dir() / "replays")] = None
             continue
         if not path.is_dir():

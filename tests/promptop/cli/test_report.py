@@ -337,6 +337,8 @@ def test_an_export_is_reported_as_its_log_would_be(
     assert again["n"] == 12  # two of them are equal, and two calls
     assert {**again, "window": None} == {**whole, "window": None}
     assert json.loads(report(capsys, export, "--json")[1])["n"] == 12  # all of it, eight days as it has
+    assert report(capsys, tmp_path / "typo.jsonl")[0] == 2
+    assert not (tmp_path / "typo.jsonl").exists()
     (tmp_path / "noise.json").write_text("[]")
     code, _, err = report(capsys, tmp_path / "noise.json")
     assert code == 1
