@@ -30,7 +30,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("cost", "cost", 10, rank=1, right=True),
     Column("cache", "cache", 8, rank=5),
     Column("tps", "tok/s", 6, rank=7, right=True),
-    Column("app", "app", 12, rank=6, most=18),
+    Column("app", "app", 14, rank=6, most=18),
     Column("prompt", "prompt", 20, rank=8, most=28),
     Column("server", "server", 20, rank=9, most=30),
     Column("id", "id", 8, rank=10, right=True),
