@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from textual.widgets import Input, OptionList, Static
@@ -12,8 +15,13 @@ from promptop.demo import SimulatedEndpoint
 from promptop.prompts.library import Library
 from promptop.runs.matrix import PromptVersion
 from promptop.runs.notebook import KeptAnswer, KeptRun, Notebook
-from promptop.runs.result import RunResult
+from promptop.runs.purse import Purse
+from promptop.runs.request import RunRequest
+from promptop.runs.result import Delta, Progress, RunResult
+from promptop.settings import Profile
 from promptop_tui.editor.area import PromptArea
+from promptop_tui.messages import OpenInPlayground
+from promptop_tui.playground.conductor import Conductor
 from promptop_tui.playground.history import HistoryPage
 from promptop_tui.playground.keeping import Keeper
 from promptop_tui.playground.overlay import DiffPage, RawPage
@@ -216,3 +224,57 @@ def test_with_history_off_nothing_reaches_the_disk(tmp_path: Path) -> None:
     keeper.delete(number)
     assert keeper.find("") == []
     assert not book.path.exists()
+
+
+async def test_the_end_of_the_app_keeps_the_run_and_the_prompt_that_was_typed(opened: Open, tmp_path: Path) -> None:
+    app = opened("gpt-4o-mini", "sim-fault-endless")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ask(app, pilot, "说吧。")
+        await until(pilot, lambda: len(app.answers) == 2 and len("".join(app.answers[1].rows)) > 100)
+        await until(pilot, lambda: app.answers[0].result is not None)
+    (run,) = Notebook(tmp_path / "playground.db").find()
+    assert [answer.results[0].state for answer in run.answers] == ["done", "cancelled"]
+    assert run.answers[1].results[0].usage.output_tokens
+    draft = tmp_path / "playground.md"
+    assert draft.read_text(encoding="utf-8") == "说吧。"
+    assert draft.stat().st_mode & 0o777 == 0o600
+    again = opened("gpt-4o-mini")
+    async with again.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: again.pane.area.text == "说吧。")
+        again.pane.open_prompt(OpenInPlayground([{"role": "user", "content": "logged"}], source="request 7"))
+        await pilot.pause()
+    assert draft.read_text(encoding="utf-8") == "说吧。"  # what only came from the log is the log's to keep
+    third = opened("gpt-4o-mini")
+    async with third.run_test(size=(120, 40)) as pilot:
+        third.pane.open_prompt(OpenInPlayground([{"role": "user", "content": "logged"}], source="request 7"))
+        await until(pilot, lambda: third.pane.area.text == "logged")
+        await pilot.press("!")
+    assert draft.read_text(encoding="utf-8") == "logged!"
+    (kept,) = (tmp_path / "kept-drafts").iterdir()
+    assert kept.read_text(encoding="utf-8") == "说吧。"
+    off = opened("gpt-4o-mini", history="off")
+    async with off.run_test(size=(120, 40)) as pilot:
+        await pilot.press("x")
+    assert draft.read_text(encoding="utf-8") == "logged!"
+
+
+def test_calls_that_tell_nothing_in_time_are_kept_as_far_as_they_came() -> None:
+    class Silent:
+        def start(self, request: RunRequest, *, on_delta: Callable[[Delta], None], on_done: object) -> Progress:
+            on_delta(Delta("reasoning", "嗯"))
+            on_delta(Delta("text", "so "))
+            on_delta(Delta("text", "far"))
+            return Progress()
+
+        def cancel_all(self) -> int:
+            return 1
+
+    conductor = Conductor(cast(Any, Silent()), Purse(1.0, 0.0))
+    assert not conductor.end(0.0)
+    request = RunRequest(profile=Profile(name="p"), model="m", messages=[{"role": "user", "content": "?"}])
+    conductor.begin([request], [cast(Any, Mock())], 1, 1, lambda job, result: None)
+    assert conductor.end(0.01) and not conductor.running
+    assert conductor.schedule is not None
+    ((result,),) = conductor.schedule.kept
+    assert (result.state, result.text, result.reasoning) == ("cancelled", "so far", "嗯")
+    assert result.usage.output_tokens is None and result.cost_usd is None

@@ -7,14 +7,15 @@ the screen's own thread.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from promptop.runs.purse import Purse
 from promptop.runs.repeat import WARM_UPS, Job, Schedule
 from promptop.runs.request import RunRequest
-from promptop.runs.result import Delta, RunResult
+from promptop.runs.result import Delta, Progress, RunResult
 from promptop.runs.runner import Runner
 from promptop_tui.context import AppContext
 from promptop_tui.playground.pane import AnswerPane
@@ -42,6 +43,29 @@ def runner_for(context: AppContext) -> Runner:
     )
 
 
+@dataclass(slots=True)
+class _Flight:
+    """A call that was begun and whose result is not on its pane yet."""
+
+    request: RunRequest
+    progress: Progress | None = None
+    said: list[Delta] = field(default_factory=list)
+    result: RunResult | None = None
+
+    def so_far(self) -> RunResult:
+        """Return the result, else what came until now as that of a cancelled call; times it has none of are unknown."""
+        if self.result is not None:
+            return self.result
+        request = self.request
+        text, reasoning = (
+            "".join(each.text for each in self.said if each.kind == kind) for kind in ("text", "reasoning")
+        )
+        ttft_s = self.progress.ttft_s if self.progress is not None else None
+        return RunResult(
+            request.model, request.model, request.title, text, "cancelled", reasoning=reasoning, ttft_s=ttft_s
+        )
+
+
 class Conductor:
     """Begins calls in the order of a schedule while there is money for them."""
 
@@ -52,14 +76,21 @@ class Conductor:
         self.asked: list[RunRequest] = []
         """The requests of the run in progress, or of the last one."""
         self.schedule: Schedule | None = None
-        self.in_flight = 0
+        self._flights: dict[Job, _Flight] = {}
+        self._ended = threading.Condition()
+        """Told on the runner's thread when a flight has its result."""
         self._panes: Sequence[AnswerPane] = ()
         self._on_done: OnDone = lambda job, result: None
 
     @property
+    def in_flight(self) -> int:
+        """Calls that were begun and are not taken yet."""
+        return len(self._flights)
+
+    @property
     def running(self) -> bool:
         """Whether a call is in progress."""
-        return self.in_flight > 0
+        return bool(self._flights)
 
     @property
     def repeated(self) -> bool:
@@ -91,16 +122,23 @@ class Conductor:
         pane, request = self._panes[job.request], self.asked[job.request]
         turn = "" if schedule.repeats == 1 else "warm-up" if job.warm_up else f"{job.round + 1}/{schedule.repeats}"
         pane.begin(request, turn)
-        self.in_flight += 1
-        pane.progress = self.runner.start(
-            request, on_delta=partial(_hand_over, pane), on_done=partial(self._on_done, job)
+        self._flights[job] = flight = _Flight(request)
+        flight.progress = pane.progress = self.runner.start(
+            request, on_delta=partial(_hand_over, pane, flight.said), on_done=partial(self._landed, job, flight)
         )
         return True
+
+    def _landed(self, job: Job, flight: _Flight, result: RunResult) -> None:
+        """Runs on the runner's thread."""
+        with self._ended:
+            flight.result = result
+            self._ended.notify_all()
+        self._on_done(job, result)
 
     def take(self, job: Job, result: RunResult) -> None:
         """Keep what a call gave: on its pane, in the schedule, and in the purse."""
         assert self.schedule is not None, "a call belongs to a schedule"
-        self.in_flight -= 1
+        del self._flights[job]
         self._panes[job.request].finish(result)
         # Of many calls only the last one's bytes can be looked at, on its pane: the others' would be kept for nothing.
         self.schedule.done(job, replace(result, received=None) if self.repeated else result)
@@ -112,7 +150,24 @@ class Conductor:
             self.schedule.stop()
         return self.runner.cancel_all()
 
+    def end(self, longest_s: float) -> bool:
+        """Cancel what runs and take what it gave, waiting for it no longer than this; say whether anything ran.
 
-def _hand_over(pane: AnswerPane, delta: Delta) -> None:
+        No pane is touched and nobody is told: this is for the end of the app.
+        """
+        if not self._flights or self.schedule is None:
+            return False
+        self._on_done = lambda job, result: None
+        self.cancel()
+        with self._ended:
+            self._ended.wait_for(lambda: all(each.result for each in self._flights.values()), longest_s)
+        for job, flight in self._flights.items():
+            self.schedule.done(job, replace(flight.so_far(), received=None))
+        self._flights.clear()
+        return True
+
+
+def _hand_over(pane: AnswerPane, said: list[Delta], delta: Delta) -> None:
     """Runs on the runner's thread: puts a piece into the pane's inbox."""
+    said.append(delta)
     pane.feed(delta.kind, delta.text)

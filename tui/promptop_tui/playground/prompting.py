@@ -190,10 +190,9 @@ class Prompting(Horizontal):
             said = ", ".join(f"{{{{{name}}}}}" for name in names)
             self.notify(
                 f"Sent as written: {clean_line(said, 120)}.\n"
-                f"Sample values fill them: begin the prompt with\n---\nsample: {{{names[0]}: VALUE}}\n---",
+                f"sample: {{{names[0]}: …}} in front matter (between two lines of ---) fills it.",
                 title="Variables without a value",
                 severity="warning",
-                timeout=10,
                 markup=False,
             )
         self._told_unfilled = names

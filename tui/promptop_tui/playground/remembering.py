@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,14 +23,14 @@ from promptop.safe import clean, clean_line
 from promptop.settings import Settings
 from promptop_tui.context import AppContext
 from promptop_tui.playground.desk import TYPED, Shelved
+from promptop_tui.playground.drafting import Drafting
 from promptop_tui.playground.keeping import Keeper
-from promptop_tui.playground.prompting import Prompting
 from promptop_tui.playground.stage import Stage
 
 _MODES: dict[str, Mode] = {"full": "full", "metadata": "metadata", "off": "off"}
 
 
-class Remembering(Prompting):
+class Remembering(Drafting):
     """Keeps what came, judges it, and brings it back."""
 
     @dataclass
@@ -85,6 +86,19 @@ class Remembering(Prompting):
         self._keep(self._serial, run)
         self._check()
         self.read_volume()
+
+    def keep_at_exit(self, run: KeptRun) -> threading.Thread:
+        """Keep a run that the app's end cut short; return the thread that does so, as no worker is waited for then."""
+
+        def keep() -> None:
+            try:
+                self._keeper.keep(run)
+            except PromptopError as error:
+                self.log.error(f"the last run was not kept: {error.cause}")  # there is no screen any more
+
+        thread = threading.Thread(target=keep, name="promptop-last-run", daemon=True)
+        thread.start()
+        return thread
 
     @work(thread=True, group="notebook", description="keep a run")
     def _keep(self, serial: int, run: KeptRun) -> None:

@@ -38,6 +38,10 @@ from promptop_tui.playground.stage import Stage, Welcome
 
 FRAMES_PER_SECOND = 10
 """Panes are drawn this often while something streams; a reader sees no difference above it, a CPU does."""
+LAST_WORDS_S = 0.5
+"""Longest wait for the ends of calls that the end of the app cancels; they come in a few milliseconds."""
+LAST_RUN_S = 1.5
+"""Longest wait for the history then: the first write loads a library for a quarter of a second."""
 TINY_WIDTH = 60
 """Cells below which parameters, prompt and answers are shown one at a time."""
 FLAT_HEIGHT = 16
@@ -136,6 +140,7 @@ class PlaygroundPane(Remembering):
     def on_mount(self) -> None:
         """Prepare the frame timer; it rests until something runs."""
         self._frames = self.set_interval(1 / FRAMES_PER_SECOND, self._frame, pause=True)
+        self.begin_draft()
         self._show_spent()
         self._read_day()
         self.area.focus()
@@ -152,10 +157,14 @@ class PlaygroundPane(Remembering):
         self._show_spent()
 
     def on_unmount(self) -> None:
-        """Cancel what runs; end the process that makes the calls."""
-        self._conductor.cancel()
+        """Cancel what runs and keep what came of it; end the process that makes the calls."""
+        cut = self._conductor.end(LAST_WORDS_S)
+        keeping = self.keep_at_exit(run) if cut and (run := self._run_to_keep()) is not None else None
+        self.end_draft()
         if self._owned:
             self._conductor.runner.close()
+        if keeping is not None:
+            keeping.join(LAST_RUN_S)
 
     # The price
 
@@ -233,34 +242,33 @@ class PlaygroundPane(Remembering):
         self._read_day()
         if self._frames is not None:
             self._frames.pause()
-        kept = [list(results) for results in conductor.schedule.kept] if conductor.schedule is not None else []
-        if conductor.repeated:
-            self._judge([request.title for request in conductor.asked], kept)
-        self._keep_run(kept)
+        if conductor.repeated and conductor.schedule is not None:
+            titles = [request.title for request in conductor.asked]
+            self._judge(titles, [list(results) for results in conductor.schedule.kept])
+        if (run := self._run_to_keep()) is not None:
+            self.run_is_over(run)
 
-    def _keep_run(self, groups: list[list[RunResult]]) -> None:
-        """Hand what came to the history and to the checks."""
+    def _run_to_keep(self) -> KeptRun | None:
+        """Return what came of the last run, for the history and the checks."""
         asking, conductor = self._asking, self._conductor
         if asking is None or conductor.schedule is None:
-            return
+            return None
         specs = [target.spec for target in asking.targets for _ in asking.versions]
-        self.run_is_over(
-            KeptRun(
-                started_ms=self._started_ms,
-                setup=asking.setup,
-                answers=kept_answers(
-                    conductor.asked,
-                    [specs[number] for number in self._order],
-                    [asking.version_of(number) for number in self._order],
-                    groups,
-                ),
-                versions=tuple(asking.versions),
-                text=asking.text,
-                source=self.desk.source,
-                digest=asking.digest,
-                repeats=conductor.schedule.repeats,
-                simulated=self._shared.simulated,
-            )
+        return KeptRun(
+            started_ms=self._started_ms,
+            setup=asking.setup,
+            answers=kept_answers(
+                conductor.asked,
+                [specs[number] for number in self._order],
+                [asking.version_of(number) for number in self._order],
+                [list(results) for results in conductor.schedule.kept],
+            ),
+            versions=tuple(asking.versions),
+            text=asking.text,
+            source=self.desk.source,
+            digest=asking.digest,
+            repeats=conductor.schedule.repeats,
+            simulated=self._shared.simulated,
         )
 
     @work(thread=True, exclusive=True, group="judge", description="compare repeated calls")
@@ -370,8 +378,7 @@ class PlaygroundPane(Remembering):
 
         targets = self.column.targets()
         purse = self._conductor.purse
-        text = self.query_one("#prompt", PromptArea).text
-        page = BatchPage(self._shared, text, targets[0].spec if targets else "", purse.left_usd)
+        page = BatchPage(self._shared, self.area.text, targets[0].spec if targets else "", purse.left_usd)
         self.app.push_screen(page, self._batch_closed)
 
     def _batch_closed(self, spent_usd: float | None) -> None:
