@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -252,3 +254,11 @@ def test_the_first_paint_and_the_first_key_need_none_of_the_heavy_libraries(tmp_
         "redis",
     }
     assert loaded & heavy == set()
+
+
+async def test_a_signal_ends_the_app_like_its_own_key(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        app.end_with_signals()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await wait_until(pilot, lambda: app.return_code == 128 + signal.SIGTERM)

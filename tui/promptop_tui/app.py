@@ -7,6 +7,10 @@ pane does.
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import time
@@ -38,6 +42,8 @@ from promptop_tui.tabs import TABS, TabLabel, TabStrip
 _HERE = Path(__file__).parent
 LEARN_AFTER_S = 3.0
 """Seconds from the start until token factors are learned: after everything that a user waits for."""
+HUNG_UP_S = 5.0
+"""Seconds after the terminal went away until the process ends in any case."""
 LEARN_FROM = 5_000
 """Newest rows that they are learned from: 0.25 s of CPU in a thread."""
 
@@ -114,6 +120,8 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
 
     async def on_mount(self) -> None:
         """Show the first tab, then start what may come after the first paint."""
+        if not self.is_headless:
+            self.end_with_signals()
         await self._show(self.tab)
         if self.options.ask and self.tab == "playground":
             from promptop.prompts import parse
@@ -150,6 +158,19 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
                 self.log.warning(f"token factors were not learned: {error.cause}")
         for text, title in told if not get_current_worker().is_cancelled else ():
             self.call_from_thread(self.tell, text, title=title, severity="warning")
+
+    def end_with_signals(self) -> None:
+        """Make a connection that drops and a system that shuts down ends like any other: tabs keep what they hold."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled, number)
+
+    def _signalled(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            # Textual may wait without end for a terminal that is gone; by then the tabs have long kept what they hold.
+            last = threading.Timer(HUNG_UP_S, os._exit, (128 + number,))
+            last.daemon = True
+            last.start()
+        self.exit(return_code=128 + number)
 
     async def on_unmount(self) -> None:
         """End the counting process."""
