@@ -68,3 +68,10 @@ def test_an_answer_to_another_wording_names_it_and_how_near_it_is() -> None:
         assert part in text
     assert "\x1b" not in text
     assert "our cache" not in details(REQUEST, RunResult("m", "m", "m", "answer", "done", row=Row()))
+
+
+def test_what_the_first_of_repeated_calls_cost_is_told_with_its_n() -> None:
+    result = RunResult("m", "m", "m", "a", "done")
+    assert "First call" not in details(REQUEST, result)
+    assert "took 1.50 s longer than the median of the later ones (n=5)" in details(REQUEST, result, (), (1.5, 5))
+    assert "no longer than the median" in details(REQUEST, result, (), (0.0, 5))

@@ -271,6 +271,7 @@ async def test_repeats_are_interleaved_and_judged(opened: Open, endpoint: Simula
         assert str(table.get_row_at(0)[0]) == "✓ 5× gpt-4o-mini"
         assert "medians" in str(table.border_title)
         assert "5/5" in str(app.answers[0].border_title)
+        assert [pane.first_call and pane.first_call[1] for pane in app.answers] == [5, 5]
         verdict = str(app.query_one("#verdict").render())
         assert "gpt-4o against gpt-4o-mini" in verdict
         assert "dearer" in verdict

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from promptop.runs.local import first_call_s
 from promptop.runs.purse import Purse
 from promptop.runs.repeat import WARM_UPS, Job, Schedule
 from promptop.runs.request import RunRequest
@@ -143,6 +144,16 @@ class Conductor:
         # Of many calls only the last one's bytes can be looked at, on its pane: the others' would be kept for nothing.
         self.schedule.done(job, replace(result, received=None) if self.repeated else result)
         self.purse.take(result)
+
+    def tell_first(self) -> None:
+        """Tell each pane of a repeated run that is over what being the first cost its first call."""
+        schedule = self.schedule
+        if schedule is None or not self.repeated:
+            return
+        for pane, first, kept in zip(self._panes, schedule.first, schedule.kept, strict=True):
+            later = [result for result in kept if result is not first and result.state == "done" and result.ttft_s]
+            longer_s = first_call_s(first, later)
+            pane.first_call = None if longer_s is None else (longer_s, len(later))
 
     def cancel(self) -> int:
         """Make no further calls and stop those in progress; return how many there were."""

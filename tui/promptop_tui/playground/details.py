@@ -15,15 +15,33 @@ from promptop.runs.waterfall import sizes, waterfall
 from promptop.safe import clean, clean_line
 
 
-def details(request: RunRequest, result: RunResult, checked: Sequence[Checked] = ()) -> str:
-    """Return everything known of a call, safe to show."""
-    parts = [_head(request, result), _checks(checked)]
+def details(
+    request: RunRequest, result: RunResult, checked: Sequence[Checked] = (), first_call: tuple[float, int] | None = None
+) -> str:
+    """Return everything known of a call, safe to show.
+
+    ``first_call`` says of repeated calls by how many seconds the first one's TTFT exceeded the median of how many later
+    ones.
+    """
+    parts = [_head(request, result), _first_call(first_call), _checks(checked)]
     parts += ["\n".join(lines) for lines in (waterfall(result), sizes(result))]
     parts.append(_attempts(result))
     if result.changes:
         parts.append("Changed\n" + "\n".join(f"  {clean_line(change)}" for change in result.changes))
     parts.append("Request as sent\n" + body_text(result.request_body))
     return "\n\n".join(part for part in parts if part)
+
+
+def _first_call(found: tuple[float, int] | None) -> str:
+    """Say what being the first cost a call: with a local model mostly its loading."""
+    if found is None:
+        return ""
+    longer_s, later = found
+    took = f"{figures.seconds(longer_s)} longer than" if longer_s else "no longer than"
+    return (
+        f"First call\n  its first token took {took} the median of the later ones (n={later})\n"
+        "  loading a model that was not loaded is in it, and connecting and caches: an upper bound of each"
+    )
 
 
 def _checks(checked: Sequence[Checked]) -> str:

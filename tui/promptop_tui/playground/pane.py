@@ -116,6 +116,8 @@ class AnswerPane(RenderedView):
         """What the checks say of the answer."""
         self.check_counts: tuple[int, int] | None = None
         """How many checks passed, of how many, in all calls that count."""
+        self.first_call: tuple[float, int] | None = None
+        """Of repeated calls: seconds by which the first one's TTFT exceeded the median of how many later ones."""
         self.rating: int | None = None
         self.rated_blind = False
         self.blind = False
@@ -153,7 +155,7 @@ class AnswerPane(RenderedView):
         self._turn, self._text_was_kept = turn, True
         self.request, self.result, self.progress = request, None, None
         self.checked, self.check_counts, self.rating, self.rated_blind = (), None, None, False
-        self._shown_changes = 0
+        self._shown_changes, self.first_call = 0, None
         self.state = "waiting"
         self._show_title()
         self.border_subtitle = ""
@@ -292,7 +294,7 @@ class AnswerPane(RenderedView):
         elif self.request is None or self.result is None:
             self.notify("The call is not over yet.", severity="warning")
         else:
-            text = details(self.request, self.result, self.checked)
+            text = details(self.request, self.result, self.checked, self.first_call)
             self.app.push_screen(DetailsPage(self.title_text, text))
 
     def action_raw(self) -> None:

@@ -239,6 +239,7 @@ class PlaygroundPane(Remembering):
         self._table()
         if conductor.running:
             return
+        conductor.tell_first()
         self._read_day()
         if self._frames is not None:
             self._frames.pause()
