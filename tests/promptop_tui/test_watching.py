@@ -32,4 +32,4 @@ async def test_a_rule_that_fires_is_told_in_the_editor(
         await wait_until(pilot, lambda: app.query_one("#firing").display)
         assert app.tab == "editor"
         assert rung == [1]
-        assert any("n>5: it is 9" in each.message for each in app._notifications)
+        await wait_until(pilot, lambda: any("n>5: it is 9" in each.message for each in app._notifications))
