@@ -33,6 +33,10 @@ class OpenInPlayground(Message):
     """``host:port`` that the models were asked at, where it is known."""
     versions: Sequence[tuple[str, str]] = ()
     """Label and text of prompts that may be asked beside this one."""
+    prompt_name: str = ""
+    """The prompt's name in the library, by which the log knows its calls; empty if it is not from there."""
+    prompt_version: str = ""
+    """The library's number of exactly these messages; empty if they were changed since."""
     calls_per_day: float | None = None
     """The log's real volume of this prompt, where it is known."""
 

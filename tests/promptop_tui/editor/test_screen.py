@@ -188,6 +188,13 @@ async def test_the_playground_gets_messages_model_and_parameters(editor: Open) -
             {"role": "user", "content": "On tea"},
         ]
         assert (tuple(sent.models), dict(sent.parameters)) == (("gpt-4o",), {"max_tokens": 9})
+        assert (sent.prompt_name, sent.prompt_version) == ("", "")
+
+        running.pane.open_text(OpenInEditor("What of {{t}}?", "tea v2"))
+        for key, version in (("home", "2"), ("x", "")):
+            await running.pilot.press(key, "f5")
+            sent = [message for message in running.messages if isinstance(message, OpenInPlayground)][-1]
+            assert (sent.prompt_name, sent.prompt_version) == ("tea", version)
 
 
 async def test_bad_front_matter_and_an_empty_draft_are_told(editor: Open) -> None:

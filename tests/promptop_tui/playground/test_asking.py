@@ -156,6 +156,8 @@ async def test_a_logged_request_brings_its_parameters_tools_and_endpoint(opened:
         source="request 7",
         server=app.context.settings.profiles["demo"].base_url.split("/")[2],
         versions=[("baseline", "Hello there")],
+        prompt_name="greeting",
+        prompt_version="3",
     )
     async with app.run_test(size=(120, 40)) as pilot:
         app.pane.open_prompt(message)
@@ -163,8 +165,17 @@ async def test_a_logged_request_brings_its_parameters_tools_and_endpoint(opened:
         (request,) = app.pane.asking().requests
         assert (request.model, request.max_tokens, request.reasoning_effort) == ("gpt-4o", 9, "low")
         assert request.extra == {"tools": tools, "top_k": 3}
+        assert (request.prompt_name, request.prompt_version) == ("greeting", "3")
         app.pane.desk.choose([AS_TYPED, "baseline"])
-        assert [request.title for request in app.pane.asking().requests] == ["gpt-4o · as typed", "gpt-4o · baseline"]
+        asked = app.pane.asking().requests
+        assert [request.title for request in asked] == ["gpt-4o · as typed", "gpt-4o · baseline"]
+        assert [(request.prompt_name, request.prompt_version) for request in asked] == [
+            ("greeting", "3"),
+            ("greeting", None),
+        ]
+        app.pane.put_text("Hi!")
+        changed = app.pane.asking().requests[0]
+        assert (changed.prompt_name, changed.prompt_version) == ("greeting", None), "another text is no version"
 
 
 def test_the_desk_keeps_variants_and_falls_back_to_the_field() -> None:

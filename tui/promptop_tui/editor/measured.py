@@ -103,6 +103,12 @@ class MeasuredPane(DraftPane):
         """The prompt's name in the library; empty if it is not from there."""
         return self._state.source.rpartition(" v")[0] if not self._state.path else ""
 
+    @property
+    def version_of_prompt(self) -> str:
+        """The number of the draft's version in the library; empty if it was changed since it was taken from there."""
+        is_same = bool(self.name_of_prompt) and self.area.version == self._saved_version
+        return self._state.source.rpartition(" v")[2] if is_same else ""
+
     @work(thread=True, exclusive=True, group="log", description="ask the log about the prompt")
     def _look_in_log(self, text: str, name: str) -> None:
         """Find the prompt's calls: what is trimmed is paid by them, and their answers tell which limit would do."""

@@ -346,4 +346,14 @@ takes theirs (undo brings yours back)."""
         source = self._state.path or self._state.source or "draft"
         before = self._baseline_text
         versions = (("baseline", before),) if before.strip() and before != self.area.text else ()
-        self.post_message(OpenInPlayground(prompt.openai(), models, parameters, source, versions=versions))
+        self.post_message(
+            OpenInPlayground(
+                prompt.openai(),
+                models,
+                parameters,
+                source,
+                versions=versions,
+                prompt_name=self.name_of_prompt,
+                prompt_version=self.version_of_prompt,
+            )
+        )

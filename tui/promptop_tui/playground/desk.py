@@ -39,16 +39,26 @@ class Desk:
         self.chosen: list[str] = [AS_TYPED]
         """Labels of the versions that are asked, in their order."""
         self._given: list[Message] = []
+        self._known = Shelved(AS_TYPED, "")
+        """The text as it was taken, with the name and version that the library knows it by."""
 
     # The text in the field
 
-    def take(self, messages: Sequence[Message], source: str) -> str:
-        """Take messages from elsewhere and return the text that stands for them."""
+    def take(
+        self, messages: Sequence[Message], source: str, name: str | None = None, version: str | None = None
+    ) -> str:
+        """Take messages from elsewhere and return the text that stands for them.
+
+        ``name`` and ``version`` are the library's; the log knows the calls by them. A text that is changed keeps its
+        name and loses its version.
+        """
         # Parts that are no text (images, tool calls) cannot be typed: while a message stands as it came, it is sent
         # as it came.
         self._given = [dict(each) for each in messages]
         self.source = source
-        return compose([{"role": each.get("role", "user"), "content": shown(each)} for each in self._given])
+        text = compose([{"role": each.get("role", "user"), "content": shown(each)} for each in self._given])
+        self._known = Shelved(AS_TYPED, text, name, version)
+        return text
 
     def messages(self, text: str) -> list[Message]:
         """Return what the text in the field means."""
@@ -94,7 +104,9 @@ class Desk:
         found = []
         for label in self.chosen:
             if label == AS_TYPED:
-                found.append(PromptVersion(AS_TYPED if alone else TYPED, self.messages(text)))
+                known = self._known
+                number = known.version if text == known.text else None
+                found.append(PromptVersion(AS_TYPED if alone else TYPED, self.messages(text), known.name, number))
             else:
                 each = self.shelf[label]
                 found.append(PromptVersion(label, parse(each.text).openai(), each.name, each.version))
@@ -115,4 +127,5 @@ class Desk:
         self.chosen = [AS_TYPED]
         rounds = len(rounds_of(messages)) + 1
         name = result.request_model
-        return self.take(continued(messages, result.text, result.tool_calls), f"round {rounds} with {name}")
+        spoken = continued(messages, result.text, result.tool_calls)
+        return self.take(spoken, f"round {rounds} with {name}", self._known.name)

@@ -72,8 +72,9 @@ class Prompting(Horizontal):
 
     def open_prompt(self, message: OpenInPlayground) -> None:
         """Take messages, models and parameters from another tab; nothing is sent yet."""
-        self.put_text(self.desk.take(message.messages, message.source))
-        self.desk.put(*(Shelved(label, text) for label, text in message.versions))
+        name, version = message.prompt_name or None, message.prompt_version or None
+        self.put_text(self.desk.take(message.messages, message.source, name, version))
+        self.desk.put(*(Shelved(label, text, name) for label, text in message.versions))
         self.desk.choose([AS_TYPED])
         self.calls_per_day = message.calls_per_day
         models = [spec_at(model, message.server, self._shared.settings) for model in message.models]
