@@ -149,8 +149,12 @@ def verdicts(titles: Sequence[str], groups: Sequence[Sequence[RunResult]]) -> li
     """
     lines = []
     for title, group in zip(titles[1:], groups[1:], strict=True):
-        found = (difference(groups[0], group, metric) for metric in METRICS)
-        said = "; ".join(each.verdict() for each in found if each is not None)
+        found = [each for metric in METRICS if (each := difference(groups[0], group, metric)) is not None]
+        few = {each.too_few() for each in found if each.interval is None}
+        if len(few) == 1 and all(each.interval is None for each in found):
+            said = few.pop()  # once is enough
+        else:
+            said = "; ".join(each.verdict() for each in found)
         lines.append(f"{clean_line(title, 40)} against {clean_line(titles[0], 40)}: {said or 'nothing to compare'}.")
     return lines + shared_out(titles, groups)
 

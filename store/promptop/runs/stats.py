@@ -127,12 +127,15 @@ class Difference:
         """Whether the interval leaves out zero."""
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
+    def too_few(self) -> str:
+        """Say that an interval would be a guess, where there is none."""
+        return f"too few runs to tell (n={min(self.baseline.n, self.other.n)}, {FEWEST} are needed)"
+
     def verdict(self) -> str:
         """Return the comparison in words."""
         name = self.metric.name
         if self.interval is None:
-            few = min(self.baseline.n, self.other.n)
-            return f"{name}: too few runs to tell (n={few}, {FEWEST} are needed)"
+            return f"{name}: {self.too_few()}"
         low, high = sorted(abs(end) for end in self.interval)
         show = self.metric.show
         if high == 0:

@@ -112,4 +112,4 @@ def test_repeated_calls_are_compared_by_their_medians() -> None:
     assert [cell.text for cell in ttft] == ["200 ms", "300 ms", "10 ms", ""]
     assert [cell.best for cell in ttft] == [True, False, False, False]
     (line,) = verdicts(["a", "b"], [fast, slow])
-    assert line.startswith("b against a: TTFT: too few runs to tell")
+    assert line == "b against a: too few runs to tell (n=2, 5 are needed)."

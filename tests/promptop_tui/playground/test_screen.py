@@ -194,10 +194,17 @@ async def test_what_a_model_does_not_take_is_marked_before_it_is_sent(opened: Op
 async def test_a_typed_model_joins_the_list_chosen(opened: Open) -> None:
     app = opened("gpt-4o")
     async with app.run_test(size=(80, 24)) as pilot:
-        app.query_one("#model-new", Input).focus()
-        await pilot.press(*"my-model", "enter")
+        field = app.query_one("#model-new", Input)
+        app.screen.set_focus(field)
+        await pilot.press("a", "1", "enter")
+        field.value = "b2"
+        await field.action_submit()
+        field.insert_text_at_cursor("c")  # before the list was told
         await pilot.pause()
-        assert [target.model for target in app.query_one(ParameterColumn).targets()] == ["gpt-4o", "my-model"]
+        assert field.value == "c"
+        targets = app.query_one(ParameterColumn).targets()
+        assert [target.model for target in targets] == ["gpt-4o", "a1", "b2"]
+        assert app.query_one(ModelList).highlighted == 2
 
 
 async def test_at_80_columns_answers_are_shown_one_at_a_time(opened: Open) -> None:

@@ -77,7 +77,7 @@ class BenchPage(MeasurePage[bool]):
             Field("load", "load", "1,4", "1,4,16 · 2/s · log 1h app:web x10"),
             Field("calls", "calls", str(CALLS), "in each step"),
             Field("slo", "objectives", "ttft<1s", "ttft<1s, total<8s"),
-            Field("baseline", "baseline", "", "a name: compare, s saves"),
+            Field("baseline", "baseline", "", "name; s saves"),
             Field("cap", "cap $", "", "session and day"),
             Field("warm", "warm-up", "", "as many as at once"),
         ]

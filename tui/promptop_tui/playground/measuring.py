@@ -233,6 +233,7 @@ class MeasurePage(ModalScreen[Result], Generic[Result]):
         self._stopping = False
         self.began()
         self.add_class("-measuring")
+        self.query_one("#measure-body").focus()  # letters are keys from now on
         self.say("starting …")
         settings = self.shared.settings
         options = {

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from rich.segment import Segment
 from textual.strip import Strip
-from textual.widgets import SelectionList
+from textual.widgets import Input, SelectionList
 from textual.widgets.selection_list import Selection
+
+
+class ModelField(Input):
+    """Takes the name of one more model, and is empty for the next one before any key behind enter is handled."""
+
+    async def action_submit(self) -> None:
+        """Submit what was typed, and empty the field."""
+        await super().action_submit()
+        self.value = ""
 
 
 class ModelList(SelectionList[str]):

@@ -133,6 +133,11 @@ class AnswerPane(RenderedView):
         """Whether the answer is complete."""
         return self.result is not None
 
+    @property
+    def gave_nothing(self) -> bool:
+        """Whether the call failed before anything was said."""
+        return self.result is not None and self.result.state == "failed" and not self.result.text
+
     def on_mount(self) -> None:
         """Show the name before anything runs."""
         self._show_title()

@@ -24,7 +24,7 @@ from promptop.runs.targets import Target, offered, parse_target
 from promptop.safe import clean_line
 from promptop.settings import Settings
 from promptop_tui.playground.fields import AT_ONCE, FIELDS, REPEATS, ROUNDS, CacheSwitch, Choice, Opener, ParameterInput
-from promptop_tui.playground.models import ModelList
+from promptop_tui.playground.models import ModelField, ModelList
 
 TEXTS = ("tools", "format", "overrides", "checks")
 """Parts of a setup that are written on a page of their own."""
@@ -72,7 +72,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
                 compact=True,
                 id="model-list",
             )
-            yield Input(placeholder="+ model, enter", compact=True, id="model-new")
+            yield ModelField(placeholder="+ model, enter", compact=True, id="model-new")
         yield from self._widget("prompts", Opener("versions", "as typed", "Versions that are asked side by side"))
         for field in FIELDS:
             yield from self._row(field.name, field.label, ParameterInput(field, start.get(field.name, "")))
@@ -245,11 +245,12 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         event.stop()
         if event.value.strip():
             self._add(event.value.strip())
-            event.input.value = ""
+            choices = self.query_one(ModelList)
+            choices.highlighted = choices.specs.index(event.value.strip())  # and shown, however long the list is
 
     def _add(self, spec: str) -> None:
         choices = self.query_one(ModelList)
-        if spec not in self.query_one(ModelList).specs:
+        if spec not in choices.specs:
             choices.add_option(Selection(clean_line(spec), spec))
         choices.select(spec)
 

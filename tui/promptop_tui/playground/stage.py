@@ -174,6 +174,14 @@ class Stage(Vertical):
         if other is None or other.result is None or pane.result is None:
             self.notify("A difference needs two finished answers.", severity="warning")
             return
+        silent = next((each for each in (other, pane) if each.gave_nothing), None)
+        if silent is not None:
+            self.notify(
+                f"{silent.title_text} gave no answer. Press a on another one to compare with that.",
+                severity="warning",
+                markup=False,
+            )
+            return
         before, after = (pane, other) if pane is base else (other, pane)
         assert before.result is not None and after.result is not None
         self.app.push_screen(DiffPage(before.title_text, before.result.text, after.title_text, after.result.text))
