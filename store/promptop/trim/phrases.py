@@ -21,8 +21,8 @@ _THANKS_EN = (
 
 POLITE_EN: tuple[tuple[str, str], ...] = (
     (r"\b(?:could|can|would|will) you (?:please |kindly |be so kind as to |be able to )", ""),
-    (r"\bi(?: would|'d|’d) (?:really )?(?:like|love|want) (?:for )?you to ", ""),
-    (r"\bi (?:really )?(?:want|need) you to (?:please )?", ""),
+    (r"\bi(?: would|'d|’d) (?:really )?(?:like|love|want) (?:for )?you to (?:please |kindly )?", ""),
+    (r"\bi (?:really )?(?:want|need) you to (?:please |kindly )?", ""),
     (r"\bi(?: would|'d|’d) (?:really |greatly |very much )?appreciate it if you (?:could|would|can) (?:please )?", ""),
     (r"\bit would be (?:great|nice|helpful|good) if you (?:could|would|can) (?:please )?", ""),
     (r"\b(?:your (?:task|job|goal) is|you are (?:asked|required|expected)) to ", ""),

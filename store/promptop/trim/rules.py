@@ -187,11 +187,11 @@ RULES: tuple[Rule, ...] = (
     RepeatedAcross(),
     RestatedInstruction(),
     JsonWhitespace(),
-    Preambles(),
     PoliteEnglish(),
     PoliteChinese(),
     ShorterEnglish(),
     ShorterChinese(),
+    Preambles(),  # after the safe words at its edges, which it would hide from who takes the safe ones alone
     Hedges(),
     MarkdownWeight(),
     ListOverhead(),
