@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 SHEET = Path(__file__).with_name("editor.tcss")
 
 _NARROW = 112
+"""Cells below which the models stand under the draft."""
+_WIDE = 150
+"""Cells from which the models have room for their names and every column."""
 _LOW = 16
 
 _EMPTY = """\
@@ -144,6 +147,7 @@ takes theirs (undo brings yours back)."""
     def on_resize(self) -> None:
         """Choose the layout by the room there is."""
         self.set_class(self.size.width < _NARROW, "-narrow")
+        self.set_class(self.size.width >= _WIDE, "-wide")
         self.set_class(self.size.height < _LOW, "-short")
         self.area.show_tokens = self.size.width >= 50
         self.show_status()
