@@ -30,7 +30,7 @@ class Ceiling:
     def __str__(self) -> str:
         most = f"at most {figures.usd(self.usd)}" if self.usd is not None else "no known price"
         calls = "1 call" if self.calls == 1 else f"{self.calls} calls"
-        without = f" + {len(self.open)} without a price" if self.open and self.usd is not None else ""
+        without = f" + {len(self.open)} unknown" if self.open and self.usd is not None else ""
         return f"{calls}, {most}{without}"
 
 

@@ -162,7 +162,7 @@ async def test_a_whole_benchmark_tells_how_far_it_is(log: Writer, ask: Ask) -> N
     requests = [ask(max_tokens=3, label=name, retries=0) for name in ("a", "b")]
     run_all = BenchRun(requests, [Load(3, 1), Load(3, 2)], [parse_objective("ttft<60s")], [0.001, None])
     assert (run_all.size, run_all.snapshot().size) == (16, 16)
-    assert str(run_all.ceiling()) == "16 calls, at most $0.008 + 1 without a price"
+    assert str(run_all.ceiling()) == "16 calls, at most $0.008 + 1 unknown"
     outcome = await run_all.work({"log": log.path})
     assert [phase.key for phase in outcome.phases] == ["a, 1 at once", "b, 1 at once", "a, 2 at once", "b, 2 at once"]
     assert [phase.good for phase in outcome.phases] == [3] * 4

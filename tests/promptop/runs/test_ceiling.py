@@ -31,7 +31,7 @@ def test_what_has_no_price_is_named_and_not_taken_for_nothing() -> None:
     mixed = ceiling([request("gpt-4o", max_tokens=5), request("my-own", max_tokens=5)], lambda _: 10)
     assert mixed.usd is not None
     assert mixed.open == ("my-own",)
-    assert "1 without a price" in str(mixed)
+    assert "+ 1 unknown" in str(mixed)
     alone = ceiling([request("my-own", max_tokens=5)], lambda _: 10)
     assert alone.usd is None
     assert str(alone) == "1 call, no known price"

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from textual.color import Color
 from textual.widgets import Input, SelectionList, Static
 
 from promptop.demo import SimulatedEndpoint
@@ -191,7 +192,7 @@ async def test_what_a_model_does_not_take_is_marked_before_it_is_sent(opened: Op
         assert "temperature not sent" in "".join(app.answers[0].rows)
 
 
-async def test_a_typed_model_joins_the_list_chosen(opened: Open) -> None:
+async def test_a_typed_model_joins_the_list_chosen_and_an_empty_prompt_has_a_pale_hint(opened: Open) -> None:
     app = opened("gpt-4o")
     async with app.run_test(size=(80, 24)) as pilot:
         field = app.query_one("#model-new", Input)
@@ -202,6 +203,14 @@ async def test_a_typed_model_joins_the_list_chosen(opened: Open) -> None:
         field.insert_text_at_cursor("c")  # before the list was told
         await pilot.pause()
         assert field.value == "c"
+        area = app.pane.area
+        hint = next(each.style for each in area.render_line(0) if "prompt here" in each.text)
+        assert hint is not None and hint.color is not None
+        ground, typed, shown = (
+            each.brightness
+            for each in (area.background_colors[1], area.styles.color, Color.from_rich_color(hint.color))
+        )
+        assert abs(shown - ground) < 0.6 * abs(typed - ground)  # paler than what is typed
         targets = app.query_one(ParameterColumn).targets()
         assert [target.model for target in targets] == ["gpt-4o", "a1", "b2"]
         assert app.query_one(ModelList).highlighted == 2
