@@ -26,12 +26,12 @@ POLITE_EN: tuple[tuple[str, str], ...] = (
     (r"\bi(?: would|'d|’d) (?:really |greatly |very much )?appreciate it if you (?:could|would|can) (?:please )?", ""),
     (r"\bit would be (?:great|nice|helpful|good) if you (?:could|would|can) (?:please )?", ""),
     (r"\b(?:your (?:task|job|goal) is|you are (?:asked|required|expected)) to ", ""),
-    (r"\b(?:please )?(?:make sure|be sure|ensure) (?:that )?you (?=(?:always |only )?[a-z]+ )"
+    (r"\b(?:please[ \n])?(?:make sure|be sure|ensure) (?:that )?you (?=(?:always |only )?[a-z]+ )"
      r"(?!(?:are|have|had|can|could|will|were|understand|know|do|did)\b)", ""),
-    (r"\b(?:please )?(?:make sure|be sure) to ", ""),
-    (r"\b(?:please )?make sure (?:that )?(?=(?:the|all|your|each|every|it|there|any) )", "ensure "),
-    (r",? please(?=[.!?]|$)", ""),
-    (r"\b(?:please|kindly),? (?=[a-z])", ""),
+    (r"\b(?:please[ \n])?(?:make sure|be sure) to ", ""),
+    (r"\b(?:please[ \n])?make sure (?:that )?(?=(?:the|all|your|each|every|it|there|any) )", "ensure "),
+    (r",? please(?=[.!?]|$)(?!\n[a-z])", ""),
+    (r"\b(?:please|kindly),?[ \n](?=[a-z])", ""),
     (r"[ \t]*(?<=[.!?\s])" + _THANKS_EN + r"[.!]+", ""),
     (r"\bi hope (?:this|that) (?:helps|makes sense|is clear)[.!] ?", ""),
 )  # fmt: skip
@@ -94,7 +94,7 @@ SHORTER_EN: tuple[tuple[str, str], ...] = (
     (r"\bin the process of\b", "while"),
     (r"\b(?:it is|it's) (?:important|worth|crucial|essential) (?:to note |noting |to remember |to mention )that ", ""),
     (r"\bit should be noted that ", ""),
-    (r"\b(?:please )?(?:note|keep in mind|bear in mind|remember) that (?=[a-z])", ""),
+    (r"\b(?:please[ \n])?(?:note|keep in mind|bear in mind|remember) that (?=[a-z])", ""),
     (r"\bas (?:previously )?mentioned (?:above|before|earlier|previously),? ", ""),
     (r"\bneedless to say,? ", ""),
 )

@@ -32,6 +32,12 @@ def safe(text: str) -> str:
         ("I would like you to translate this text.", "Translate this text."),
         ("Read it, and please keep it short.", "Read it, and keep it short."),
         ("Keep it short, please.", "Keep it short."),
+        (
+            "We sell books. Please\nmake sure that you always answer.",
+            "We sell books. Always answer.",
+        ),  # a sentence over two lines
+        ("Be kind, please\n- one", "Be kind\n- one"),
+        ("I would like you to please answer.", "Answer."),
         ("Translate this. Thank you very much in advance!", "Translate this."),
         ("In order to answer, read the text.", "To answer, read the text."),
         ("Make sure that you cite sources.", "Cite sources."),
