@@ -61,7 +61,7 @@ def test_orders_and_cells() -> None:
     assert next(group.name for group in found.sorted_by("failed")) == "busy"
     cells = dict(zip((column.key for column in COLUMNS), cells_of(dear, found.total), strict=True))
     assert "\x1b" not in cells["group"]
-    assert cells["share"] == ("  75 % █████", "accent")
+    assert cells["share"] == ("  75 % ███", "accent"), "no wider than its column"
     assert cells["each"] == "$1.50"
     assert cells_of(unknown, found.total)[2] == "n/a"
     assert cells_of(busy, found.total)[-2:] == ("25 %", "–")

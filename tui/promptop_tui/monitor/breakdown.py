@@ -25,10 +25,10 @@ NONE = "(none)"
 
 COLUMNS: tuple[Column, ...] = (
     Column("group", "", 16, most=44),
-    Column("share", "of spend", 13, rank=1),
-    Column("cost", "spend", 9, right=True),
+    Column("share", "of spend", 11, rank=1),
+    Column("cost", "spend", 11, right=True),
     Column("n", "calls", 6, right=True),
-    Column("each", "a call", 10, rank=3, right=True),
+    Column("each", "a call", 11, rank=3, right=True),
     Column("input", "in", 6, rank=4, right=True),
     Column("output", "out", 6, rank=5, right=True),
     Column("size", "tok/call", 8, rank=10, right=True),
@@ -178,7 +178,7 @@ def cells_of(group: Group, total: Stats) -> tuple[Cell, ...]:
     """Return the cells of :data:`COLUMNS`."""
     stats = group.stats
     share = stats.cost_pico / total.cost_pico if total.cost_pico else None
-    bar = "█" * round((share or 0) * 7)
+    bar = "█" * round((share or 0) * 4)
     latency = stats.latency
     cost = "n/a" if stats.unpriced and not stats.cost_pico else figures.usd(stats.cost_usd)
     priced = stats.n - stats.unpriced
