@@ -118,6 +118,29 @@ def test_the_window_moves_with_the_clock(hour: Path) -> None:
         assert here.reader._last.window.total.n == 0
 
 
+def test_a_clock_that_jumps_far_and_back_shows_the_window_it_names_and_the_same_figures_after(hour: Path) -> None:
+    with running(hour) as here:
+
+        def settled() -> tuple[int, int]:
+            """Return the end of the window that is shown at the clock's time, and its number of calls."""
+            end = HOUR.bounds_ms(int(here.clock.time * 1000))[1]
+            found: list[Snapshot] = []
+            wait_until(lambda: (seen := here.ask()) is not None and (found.append(seen) or seen.until_ms == end))
+            assert found[-1].state == "ok"
+            assert found[-1].window is not None
+            return found[-1].until_ms, found[-1].window.total.n
+
+        right = settled()
+        assert right[1] > 0
+        for jump in (400 * 86_400, -400 * 86_400):  # a machine without a battery wakes up in another year
+            here.clock.time = NOW + jump
+            assert settled()[1] == 0
+            write(hour, [row(0)])
+            here.clock.time = NOW
+            right = right[0], right[1] + 1
+            assert settled() == right
+
+
 def test_every_span_is_whole_buckets(hour: Path) -> None:
     with running(hour) as here:
         for span in SPANS.values():
