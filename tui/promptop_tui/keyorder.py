@@ -40,6 +40,11 @@ class OrderedKeys(App[object]):
         else:
             await self._hand_on(event)
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether a widget is still to come, to which the app gives the focus then."""
+        return self._holding
+
     def hold_keys(self) -> None:
         """Hold keys back until :meth:`release_keys`: the widget that they are meant for is still to come."""
         self._holding = True

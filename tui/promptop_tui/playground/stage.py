@@ -14,6 +14,7 @@ from textual.widgets import DataTable, Static
 from promptop.runs.result import RunResult
 from promptop.runs.volume import Volume
 from promptop_tui.editor.area import PromptArea
+from promptop_tui.keyorder import OrderedKeys
 from promptop_tui.playground.grid import AnswerGrid
 from promptop_tui.playground.overlay import DiffPage
 from promptop_tui.playground.pane import AnswerPane
@@ -94,6 +95,8 @@ class Stage(Vertical):
 
     def hold_focus(self) -> None:
         """Give the focus to something that is shown, if nothing has it: the keys of this tab work from inside it."""
+        if isinstance(self.app, OrderedKeys) and self.app.is_holding:
+            return  # on the way to this tab: the app gives the focus back to who had it here
         if self.screen.focused is None and self.is_on_screen:
             pane = self.grid.look_at(self.grid.current)
             (pane or self.query_one(Welcome)).focus()
