@@ -172,17 +172,23 @@ def check_cost(
     if args.max_usd is None and (calls_each == 1 or args.quiet or args.json):
         return None
     found = ceiling_of(requests, calls_each)
-    if args.max_usd is not None and found.open:
+    hold_to(args.max_usd, found, "Lower --max-tokens, ask fewer models, or raise --max-usd.")
+    return found
+
+
+def hold_to(max_usd: float | None, most: Ceiling, remedy: str) -> None:
+    """Raise :class:`PromptopError` if calls may cost more than ``--max-usd``, or if that cannot be known."""
+    if max_usd is None:
+        return
+    if most.open:
         raise PromptopError(
-            f"There is no price or no limit for {', '.join(map(clean_line, found.open))}.",
+            f"There is no price or no limit for {', '.join(map(clean_line, most.open))}.",
             "Leave --max-usd out, give --max-tokens, or put the price into prices.toml.",
         )
-    if args.max_usd is not None and (found.usd or 0.0) > args.max_usd:
+    if (most.usd or 0.0) > max_usd:
         raise PromptopError(
-            f"This may cost {figures.usd(found.usd)}, and --max-usd is {figures.usd(args.max_usd)}: nothing was sent.",
-            "Lower --max-tokens, ask fewer models, or raise --max-usd.",
+            f"This may cost {figures.usd(most.usd)}, and --max-usd is {figures.usd(max_usd)}: nothing was sent.", remedy
         )
-    return found
 
 
 def purse_of(settings: Settings) -> Purse:

@@ -10,11 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from promptop import figures
-from promptop.cli.calls import cancelling, purse_of
-from promptop.errors import PromptopError
+from promptop.cli.calls import cancelling, hold_to, purse_of
 from promptop.runs.ceiling import Ceiling
 from promptop.runs.result import Progress
-from promptop.safe import clean_line
 from promptop.settings import Settings
 
 Outcome_co = TypeVar("Outcome_co", covariant=True)
@@ -28,16 +26,7 @@ def price(args: argparse.Namespace, settings: Settings, most: Ceiling) -> float 
     Raises :class:`PromptopError` if it may cost more than ``--max-usd`` or the day allows, or if ``--max-usd`` cannot
     be held because a price is not known.
     """
-    if args.max_usd is not None and most.open:
-        raise PromptopError(
-            f"There is no price or no limit for {', '.join(map(clean_line, most.open))}.",
-            "Leave --max-usd out, give --max-tokens, or put the price into prices.toml.",
-        )
-    if args.max_usd is not None and (most.usd or 0.0) > args.max_usd:
-        raise PromptopError(
-            f"This may cost {figures.usd(most.usd)}, and --max-usd is {figures.usd(args.max_usd)}: nothing was sent.",
-            "Lower --max-tokens or -n, ask fewer models, or raise --max-usd.",
-        )
+    hold_to(args.max_usd, most, "Lower --max-tokens or -n, ask fewer models, or raise --max-usd.")
     purse = purse_of(settings)
     purse.check(most)
     if not args.quiet and not args.json:
