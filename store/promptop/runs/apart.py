@@ -14,11 +14,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from promptop.errors import PromptopError
-from promptop.runs import wire
+from promptop.runs import child, wire
 
 LOOKS_PER_SECOND = 5
 CLOSE_S = 3.0
@@ -75,17 +74,7 @@ class Apart:
         self._thread.join(CLOSE_S + 1)
 
     def _main(self, task: tuple[Measurement, dict[str, Any]]) -> None:
-        root = str(Path(__file__).parents[2])
-        known = os.environ.get("PYTHONPATH")
-        with subprocess.Popen(
-            # -P: a file in the working directory must not stand in for a module of the standard library
-            [sys.executable, "-P", "-m", "promptop.runs.apart"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # the screen is drawn on stderr; failures come as frames
-            env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else root},
-            process_group=0,  # a Ctrl-C in the terminal is the screen's to handle
-        ) as process:
+        with child.start("promptop.runs.apart") as process:
             assert process.stdin is not None and process.stdout is not None
             call: Callable[[Any], object] = self._failed
             ending: Any = "The process that measures has ended. Run again: it is started anew."

@@ -11,10 +11,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from promptop.errors import PromptopError
+from promptop.runs import child
 from promptop.runs.checks import Checked, parse_check
 from promptop.runs.result import RunResult
 from promptop.runs.stored import figures_of, read_result, texts_of
@@ -43,16 +43,7 @@ def judge_apart(
         "python": python,
         "results": [figures_of(result) | texts_of(result) for result in results],
     }
-    root = str(Path(__file__).parents[2])
-    known = os.environ.get("PYTHONPATH")
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "promptop.runs.judging"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else root},
-        process_group=0,
-    ) as process:
+    with child.start("promptop.runs.judging") as process:
         try:
             said, _ = process.communicate(json.dumps(asked).encode(), limit_s)
         except subprocess.TimeoutExpired:

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promptop.runs import wire
+from promptop.runs import child, wire
 from promptop.runs.request import RunRequest
 from promptop.runs.result import Delta, Progress, RunError, RunResult, failed
 from promptop.settings import CacheSettings
@@ -112,17 +110,7 @@ class Runner:
         return self._outbox
 
     def _write(self, outbox: queue.SimpleQueue[tuple[Any, ...] | None]) -> None:
-        root = str(Path(__file__).parents[2])
-        known = os.environ.get("PYTHONPATH")
-        with subprocess.Popen(
-            # -P: a file in the working directory must not stand in for a module of the standard library
-            [sys.executable, "-P", "-m", "promptop.runs.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # the screen is drawn on stderr; failures come as results
-            env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else root},
-            process_group=0,  # a Ctrl-C in the terminal is the screen's to handle
-        ) as process:
+        with child.start("promptop.runs.worker") as process:
             assert process.stdin is not None
             reader = threading.Thread(target=self._read, args=(process, outbox), name="runs-reader", daemon=True)
             reader.start()
