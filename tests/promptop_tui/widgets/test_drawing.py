@@ -117,6 +117,9 @@ def test_spread_keeps_the_worst_and_repeats_the_few() -> None:
 
 def test_ticks_are_round() -> None:
     assert value_ticks(0, 0.31, 4) == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert value_ticks(0, 1, 4) == pytest.approx([0, 0.5, 1])
+    assert value_ticks(0, 1, 4, whole=True) == [0, 1], "no label stands twice on an axis of counts"
+    assert value_ticks(0, 9, 4, whole=True) == [0, 5]
     assert tick_labels([0, 0.1, 0.2], "usd") == ["$0.0", "$0.1", "$0.2"]
     assert tick_labels([0, 0.05, 0.1], "usd") == ["$0.00", "$0.05", "$0.10"]
     assert tick_labels([0, 0.2, 0.4], "seconds") == ["0 ms", "200 ms", "400 ms"]

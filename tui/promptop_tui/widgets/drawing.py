@@ -77,7 +77,7 @@ def _draw(plot: Plot, width: int, height: int, cursor: int | None) -> Picture:
     low, high = _limits(plot, known)
     scale = math.log10 if plot.log else float
     wanted = max((height - 2) // 3, 2)
-    ticks = log_ticks(low, high, wanted) if plot.log else value_ticks(low, high, wanted)
+    ticks = log_ticks(low, high, wanted) if plot.log else value_ticks(low, high, wanted, whole=plot.unit == "count")
     labels = [plot.format(tick) for tick in ticks] if plot.log else tick_labels(ticks, plot.unit)
     left = max(map(len, labels), default=0) + 1
     columns = max(width - left, 1)

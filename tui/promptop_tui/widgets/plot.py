@@ -169,17 +169,22 @@ def column_of(bucket: int, columns: int, buckets: int) -> int:
 _MOST_TICKS = 8
 
 
-def value_ticks(low: float, high: float, wanted: int) -> list[float]:
-    """Return about ``wanted`` round values from ``low`` to ``high``: steps of 1, 2 or 5 times a power of ten."""
+def value_ticks(low: float, high: float, wanted: int, *, whole: bool = False) -> list[float]:
+    """Return about ``wanted`` round values from ``low`` to ``high``: steps of 1, 2 or 5 times a power of ten.
+
+    ``whole``: what is counted has no halves, so that no step is below 1.
+    """
     if high <= low:
         return [low]
     raw = (high - low) / max(wanted, 1)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    if whole:
+        step = max(step, 1.0)
     first = math.ceil(low / step - 1e-9)
     ticks = [index * step for index in range(first, int(high / step + 1e-9) + 1)]
     if len(ticks) < 2 and wanted < _MOST_TICKS:  # one label is no scale
-        return value_ticks(low, high, wanted + 1)
+        return value_ticks(low, high, wanted + 1, whole=whole)
     return ticks
 
 
