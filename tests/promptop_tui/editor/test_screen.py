@@ -230,6 +230,18 @@ async def test_an_empty_draft_names_two_keys(editor: Open) -> None:
         assert "F5" in shown
 
 
+@pytest.mark.parametrize("size", [(112, 30), (40, 20)])
+async def test_what_an_empty_draft_says_is_not_cut(editor: Open, size: tuple[int, int]) -> None:
+    async with editor(size=size) as running:
+        area = running.pane.area
+
+        def said() -> str:
+            return " ".join(" ".join(area.render_line(y).text for y in range(area.size.height)).split())
+
+        await running.until(lambda: said().startswith("Write a prompt"))
+        await running.until(lambda: said().endswith("it is one user message."))
+
+
 async def test_a_draft_folder_that_cannot_be_written_is_told(editor: Open, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where the folder should be")
     async with editor() as running:

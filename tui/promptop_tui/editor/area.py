@@ -360,8 +360,9 @@ class PromptArea(TextArea):
         return strip.adjust_cell_length(width, fill).apply_style(base)
 
     def _render_placeholder(self, y: int, base: Style) -> Strip:
-        lines = str(self.placeholder).split("\n")
-        text = Text(lines[y] if y < len(lines) else "", end="", no_wrap=True)
+        room = self.scrollable_content_region.width - self.gutter_width - 1
+        lines = Text(str(self.placeholder)).wrap(self.app.console, max(room, 1))
+        text = lines[y] if y < len(lines) else Text()
         # Mixed with the background, which the partial style is not: the colour is a share of the text's.
         text.stylize(self.get_component_rich_style("text-area--placeholder"))
         if y == 0 and self._draw_cursor and self._theme.cursor_style:

@@ -43,8 +43,8 @@ _LOW = 16
 
 _EMPTY = """\
 Write a prompt here, press ctrl+o to open a file, or ctrl+b to begin with a template.
-Lines such as  system:  user:  assistant:  begin messages; without them it is one user message.
-F5 takes it to the playground, F1 explains this tab."""
+F5 takes it to the playground, F1 explains this tab.
+Lines such as  system:  user:  assistant:  begin messages; without them it is one user message."""
 
 
 class EditorPane(MeasuredPane):
