@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, BinaryIO, Protocol
 
 from promptop.errors import PromptopError
 from promptop.runs import child, wire
@@ -51,7 +51,8 @@ class Apart:
     ) -> None:
         """Start; exactly one of ``on_done`` (the outcome) and ``on_failed`` (why there is none) ends it."""
         self._told, self._done, self._failed = on_told, on_done, on_failed
-        self._process: subprocess.Popen[bytes] | None = None
+        self._stdin: IO[bytes] | None = None
+        """The way to the process, once it is there."""
         self._lock = threading.Lock()
         self._closed = False
         self._stopping = False
@@ -63,14 +64,16 @@ class Apart:
     def stop(self) -> None:
         """Let it end now; the outcome holds what came."""
         self._stopping = True  # before the process is there, it is told once it is
-        with self._lock, contextlib.suppress(OSError, ValueError, AttributeError):
-            wire.send(self._process.stdin, "stop")  # type: ignore[union-attr, arg-type]
+        with self._lock, contextlib.suppress(OSError, ValueError):  # it has ended: there is nothing to stop
+            if self._stdin is not None:
+                wire.send(self._stdin, "stop")
 
     def close(self) -> None:
         """End it and wait for its process; no callback comes any more."""
         self._closed = self._stopping = True
-        with self._lock, contextlib.suppress(OSError, AttributeError):
-            self._process.stdin.close()  # type: ignore[union-attr]
+        with self._lock, contextlib.suppress(OSError):
+            if self._stdin is not None:
+                self._stdin.close()
         self._thread.join(CLOSE_S + 1)
 
     def _main(self, task: tuple[Measurement, dict[str, Any]]) -> None:
@@ -81,7 +84,7 @@ class Apart:
             with contextlib.suppress(EOFError, OSError, ValueError):
                 with self._lock:
                     wire.send(process.stdin, task)
-                    self._process = process
+                    self._stdin = process.stdin
                     if self._stopping:
                         wire.send(process.stdin, "stop")
                 while True:
