@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import sys
 import termios
@@ -75,3 +76,18 @@ def test_the_demo_comes_alive_and_leaves_nothing(tmp_path: Path) -> None:
         os.close(main)
     assert not list(tmp_path.glob("promptop-demo-*"))
     assert "Traceback" not in terminal.text
+
+
+@pytest.mark.slow
+def test_a_terminal_that_goes_away_ends_the_demo_whoever_was_told(tmp_path: Path) -> None:
+    main, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "TERM": "xterm-256color"}
+    command = [sys.executable, "-m", "promptop_tui", "demo", "--hours", "0", "--no-traffic"]
+    # No process of the session has this terminal as its own, so that nobody is sent SIGHUP: as below make.
+    with started(command, stdin=other, stdout=other, stderr=other, env=environment, start_new_session=True) as process:
+        os.close(other)
+        Terminal(main).wait_for("SIMULATED")
+        os.close(main)
+        assert process.wait(30) == 128 + signal.SIGHUP
+    assert not list(tmp_path.glob("promptop-demo-*"))

@@ -8,10 +8,13 @@ pane does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import ClassVar
@@ -31,7 +34,7 @@ from promptop.alerts import Alert
 from promptop.cli.options import AppOptions
 from promptop.errors import PromptopError
 from promptop.safe import clean, clean_line
-from promptop_tui import clipboard, keys, messages, theme
+from promptop_tui import clipboard, hangup, keys, messages, theme
 from promptop_tui.context import AppContext
 from promptop_tui.counting import Counting
 from promptop_tui.filters import ControlCharacters
@@ -161,15 +164,21 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
 
     def end_with_signals(self) -> None:
         """Make a connection that drops and a system that shuts down ends like any other: tabs keep what they hold."""
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, self._signalled, number)
+            loop.add_signal_handler(number, self._signalled, number)
+        if sys.__stdin__ is not None and sys.__stdin__.isatty():
+            hangup.watch(sys.__stdin__.fileno(), partial(self._hung_up, loop))
+
+    def _hung_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End as with SIGHUP, in case it was told to another process; runs on a thread of its own."""
+        _end_in_time()  # here, not in the loop: the loop may be the one that waits for the terminal
+        with contextlib.suppress(RuntimeError):  # it is over already
+            loop.call_soon_threadsafe(self._signalled, signal.SIGHUP)
 
     def _signalled(self, number: int) -> None:
         if number == signal.SIGHUP:
-            # Textual may wait without end for a terminal that is gone; by then the tabs have long kept what they hold.
-            last = threading.Timer(HUNG_UP_S, os._exit, (128 + number,))
-            last.daemon = True
-            last.start()
+            _end_in_time()
         self.exit(return_code=128 + number)
 
     async def on_unmount(self) -> None:
@@ -363,6 +372,16 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
     def save_picture(self) -> None:
         """Save the screen as SVG in the present folder."""
         self.tell(self.save_screenshot(path=str(Path.cwd())), title="Screenshot saved")
+
+
+def _end_in_time() -> None:
+    """End the process soon: Textual may wait without end for a terminal that is gone.
+
+    By then the tabs have long kept what they hold.
+    """
+    last = threading.Timer(HUNG_UP_S, os._exit, (128 + signal.SIGHUP,))
+    last.daemon = True
+    last.start()
 
 
 def run(options: AppOptions) -> int:
