@@ -16,9 +16,9 @@ from pathlib import Path
 from textual.app import App
 from textual.pilot import Pilot
 
-from promptop.cli.options import AppOptions
-from promptop.demo import SimulatedEndpoint, fill
+from promptop.cli.shared.options import AppOptions
 from promptop.settings import EditorSettings, LogSettings, Profile, Settings
+from promptop.simulator import SimulatedEndpoint, fill
 from promptop_tui.app import PromptopApp
 from promptop_tui.playground.screen import PlaygroundPane
 
@@ -101,7 +101,7 @@ async def draw(folder: Path) -> None:
 
 async def choose(app: PromptopApp, pilot: Pilot[object]) -> None:
     """Choose every model of the playground's list."""
-    from promptop_tui.playground.parameters import ModelList
+    from promptop_tui.playground.views.parameters import ModelList
 
     app.query_one(ModelList).select_all()
     await pilot.pause()

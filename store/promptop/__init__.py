@@ -10,13 +10,17 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from promptop.shim import observe as observe
-    from promptop.shim import transport as transport
+    from promptop.capture.annotations import annotate as annotate
+    from promptop.capture.observe import observe as observe
+    from promptop.capture.observe import transport as transport
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "observe", "transport"]
-
-_HOMES = {"observe": "promptop.shim", "transport": "promptop.shim"}
+_HOMES = {
+    "annotate": "promptop.capture.annotations",
+    "observe": "promptop.capture.observe",
+    "transport": "promptop.capture.observe",
+}
+__all__ = ["__version__", "annotate", "observe", "transport"]
 
 
 def __getattr__(name: str) -> object:
@@ -24,3 +28,7 @@ def __getattr__(name: str) -> object:
     if home is None:
         raise AttributeError(f"module 'promptop' has no attribute {name!r}")
     return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

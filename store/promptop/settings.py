@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from promptop.errors import PromptopError
-from promptop.records import Problem, RecordReader
+from promptop.base.errors import PromptopError
+from promptop.base.toml_records import Problem, RecordReader
 
 OPENAI_URL = "https://api.openai.com/v1"
 ANTHROPIC_URL = "https://api.anthropic.com"

@@ -28,13 +28,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from promptop.runs import Endpoints, Progress, RunRequest, RunResult, run
-from promptop.runs.bench import Bench, Load
+from promptop.client.call import run
+from promptop.client.http.endpoints import Endpoints
+from promptop.client.request import RunRequest
+from promptop.client.result import Progress, RunResult
+from promptop.experiments.bench.load_generator import Bench, Load
 from promptop.settings import Profile
 
 SERVER = """
 import json, sys
-from promptop.demo import SimulatedEndpoint
+from promptop.simulator import SimulatedEndpoint
 with SimulatedEndpoint.in_thread(speed=float(sys.argv[1])) as endpoint:
     print(endpoint.base_url, flush=True)
     sys.stdin.readline()

@@ -25,17 +25,17 @@ import httpx2
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.promptop.servers import Server
+from tests.support.servers import Server
 
 import promptop
+from promptop.batch.input import read_jsonl
+from promptop.batch.journal import Journal
+from promptop.batch.runner import Batch, Tally
 from promptop.cache import Cache, DiskLevel, MemoryLevel, RedisLevel
-from promptop.demo import SimulatedEndpoint
+from promptop.limits.limiter import Limits
 from promptop.log import LogReader, Writer
-from promptop.runs.batch import Batch, Tally
-from promptop.runs.batch_input import read_jsonl
-from promptop.runs.journal import Journal
-from promptop.runs.limiter import Limits
 from promptop.settings import Profile
+from promptop.simulator import SimulatedEndpoint
 
 ASK: dict[str, Any] = {
     "model": "gpt-4o-mini",
@@ -46,7 +46,7 @@ ASK: dict[str, Any] = {
 }
 ELSEWHERE = """
 import sys
-from promptop.demo import SimulatedEndpoint
+from promptop.simulator import SimulatedEndpoint
 with SimulatedEndpoint.in_thread(speed=0, record=False) as endpoint:
     print(endpoint.base_url, flush=True)
     sys.stdin.read()

@@ -3,8 +3,8 @@
     python tests/benchmarks/demo_start.py [--runs 3]
 
 Run it from the repository's root. Prints seconds from the command to the word SIMULATED and to the first row of the
-log, then rows a second of ``promptop.demo.fill`` with and without bodies. Absolute times are the machine's; the demo is
-meant to be alive within five seconds.
+log, then rows a second of ``promptop.simulator.fill`` with and without bodies. Absolute times are the machine's; the
+demo is meant to be alive within five seconds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def start() -> tuple[float, float]:
 
 def fill_speed(bodies: bool) -> tuple[float, float]:
     """Return rows a second of wall clock and of processor time."""
-    from promptop.demo import fill
+    from promptop.simulator import fill
 
     with tempfile.TemporaryDirectory() as folder:
         wall, cpu = time.perf_counter(), time.process_time()

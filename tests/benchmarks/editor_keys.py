@@ -81,7 +81,7 @@ def child(path: Path, stock: bool) -> None:
 
         Stock().run()
         return
-    from promptop.cli.options import AppOptions
+    from promptop.cli.shared.options import AppOptions
     from promptop.settings import Settings
     from promptop_tui.app import run
 

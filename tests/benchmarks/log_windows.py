@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from promptop.log import LogReader, Stats, Window, files
-from promptop.log.rollups import Rollups
-from promptop.log.stats import SELECTED
+from promptop.log.read.stats import SELECTED
+from promptop.log.rollups.rollups import Rollups
 
 DAY = 86_400_000
 END = 1_795_262_430_000  # 2026-11-21T12:00:30Z: in the middle of a minute

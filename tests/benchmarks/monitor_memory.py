@@ -21,11 +21,11 @@ from monitor_refresh import NOW, Clock, one  # noqa: E402 (found beside this fil
 
 from promptop.log import Row, Writer  # noqa: E402
 from promptop.settings import MonitorSettings  # noqa: E402
-from promptop_tui.monitor.charts import KINDS  # noqa: E402
-from promptop_tui.monitor.figures import figures_of  # noqa: E402
-from promptop_tui.monitor.reader import Answer, MonitorReader  # noqa: E402
-from promptop_tui.monitor.rows import Feed, cells_of  # noqa: E402
-from promptop_tui.monitor.snapshot import SPANS, Query  # noqa: E402
+from promptop_tui.monitor.analysis.tile_figures import figures_of  # noqa: E402
+from promptop_tui.monitor.data.reader import Answer, MonitorReader  # noqa: E402
+from promptop_tui.monitor.data.snapshot import SPANS, Query  # noqa: E402
+from promptop_tui.monitor.views.charts import KINDS  # noqa: E402
+from promptop_tui.monitor.views.row_cells import Feed, cells_of  # noqa: E402
 
 
 def main() -> None:

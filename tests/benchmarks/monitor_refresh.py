@@ -23,8 +23,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 import log_windows  # noqa: E402 (found beside this file)
 
 from promptop.log import Row, Writer  # noqa: E402
-from promptop_tui.monitor.reader import Answer, MonitorReader  # noqa: E402
-from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot  # noqa: E402
+from promptop_tui.monitor.data.reader import Answer, MonitorReader  # noqa: E402
+from promptop_tui.monitor.data.snapshot import SPANS, Query, Snapshot  # noqa: E402
 
 NOW = log_windows.END / 1000
 

@@ -25,21 +25,25 @@ from typing import Any, cast
 from textual import events
 from textual.app import App, ComposeResult
 
-from promptop.runs import Endpoints, Progress, Runner, RunRequest, RunResult, run
-from promptop.runs.matrix import PromptVersion
-from promptop.runs.targets import Target
+from promptop.client.call import run
+from promptop.client.http.endpoints import Endpoints
+from promptop.client.request import RunRequest
+from promptop.client.result import Progress, RunResult
+from promptop.client.targets import Target
+from promptop.client.variants import PromptVersion
 from promptop.settings import Profile, Settings
-from promptop_tui import theme
+from promptop.workers.call_client import Runner
 from promptop_tui.context import AppContext
-from promptop_tui.editor.area import PromptArea
 from promptop_tui.playground import screen
-from promptop_tui.playground.grid import AnswerGrid
-from promptop_tui.playground.prompting import Asking
+from promptop_tui.playground.controllers.request_builder import RunPlan
 from promptop_tui.playground.screen import PlaygroundPane
+from promptop_tui.playground.views.answer_grid import AnswerGrid
+from promptop_tui.shell import theme
+from promptop_tui.widgets.prompt_area.area import PromptArea
 
 SERVER = """
 import json, sys
-from promptop.demo import SimulatedEndpoint
+from promptop.simulator import SimulatedEndpoint
 with SimulatedEndpoint.in_thread(speed=0.9) as endpoint:  # its fast model then streams 200 tokens a second
     print(endpoint.base_url, flush=True)
     for _ in sys.stdin:
@@ -142,7 +146,7 @@ async def under_a_screen(url: str, panes: int, seed: int, log: Path) -> tuple[di
         asked = requests(url, panes, seed)
         version = PromptVersion("", asked[0].messages)
         targets = [Target(request.profile, request.model, request.title) for request in asked]
-        asking = Asking(asked, [version], targets, None, "", "", {})
+        asking = RunPlan(asked, [version], targets, None, "", "", {})
         pane.asking = lambda: asking  # type: ignore[method-assign]
         frames = 0
         drawn = pane._frame

@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.promptop.cache.test_semantic import GUARDED, pairs
 
-from promptop.cache.embedding import LOCAL_THRESHOLD, LocalEmbedder
-from promptop.cache.guards import difference
-from promptop.cache.semantic import ProcessMemory, Remembered, packed
+from promptop.cache.semantic.embedding import LOCAL_THRESHOLD, LocalEmbedder
+from promptop.cache.semantic.guards import difference
+from promptop.cache.semantic.level import ProcessMemory, Remembered, packed
 
 
 def judge(name: str, model: LocalEmbedder) -> list[float]:

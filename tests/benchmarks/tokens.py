@@ -21,9 +21,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from promptop import models
-from promptop.tokens import TokenDocument, ranks
-from promptop.tokens.client import Counts, Reply, TokenClient
+from promptop.tokens import TokenDocument, vocabularies
 from promptop.tokens.counting import encodings_for
+from promptop.workers.token_client import Counts, Reply, TokenClient
 
 _HAN = (
     "的一是了我不人在他有这个上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去能对小多然于心学么之都好看起"
@@ -101,7 +101,7 @@ class Table:
 
 def edits(table: Table, name: str, seconds: float) -> None:
     """Measure edits against one encoding of the whole text."""
-    encode = ranks.encoder(name)
+    encode = vocabularies.encoder(name)
     medians = {}
     for size in (100_000, 1_000_000, 5_000_000):
         text = mixed(size)
@@ -153,7 +153,7 @@ def viewport(table: Table, name: str, seconds: float) -> None:
 def worker(table: Table, name: str) -> None:
     """Measure an edit's way to the worker process and back, and what watching twenty models adds to one."""
     text = mixed(1_000_000)
-    full = statistics.median(timed(lambda: ranks.encoder(name)(text)) for _ in range(5))
+    full = statistics.median(timed(lambda: vocabularies.encoder(name)(text)) for _ in range(5))
     twenty = [model.id for model in models.search("", "openai") if model.count_kind == "exact"][:16]
     twenty += ["claude-opus-5-5", "gemini-2.5-pro", "grok-4.7", "llama-3.1-70b"]
     found = {}
@@ -192,7 +192,7 @@ def main(arguments: Sequence[str]) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each kind of edit (default 2)")
-    parser.add_argument("--encoding", default="o200k_base", choices=ranks.names())
+    parser.add_argument("--encoding", default="o200k_base", choices=vocabularies.names())
     options = parser.parse_args(arguments)
     table = Table()
     print(f"{options.encoding:<58} {'measured':>24} {'ratio':>9}  {'bound':<10}")

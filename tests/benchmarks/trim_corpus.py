@@ -16,7 +16,7 @@ from pathlib import Path
 
 from promptop.tokens import encoding
 from promptop.trim import RULES, chosen, trim
-from promptop.trim.zones import Zones, negations
+from promptop.trim.protected_spans import Zones, negations
 
 CORPUS = Path(__file__).parents[1] / "promptop" / "trim" / "corpus.txt"
 ENCODING = "o200k_base"

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.promptop.demo.processes import started
+from tests.support.processes import started
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?<>=]*[a-zA-Z]|\x1b[()][A-Z0-9]|\x1b[=>78]|\x1b\][^\x07]*\x07")
 

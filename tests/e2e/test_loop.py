@@ -13,8 +13,8 @@ from tests.e2e.checks import check, new_rows
 
 import promptop
 from promptop.cli.main import main
-from promptop.demo import SimulatedEndpoint
 from promptop.log import writer_for
+from promptop.simulator import SimulatedEndpoint
 
 PROMPT = "system:\nAnswer briefly.\n\nuser:\n请用三句话解释潮汐.\n"
 

@@ -16,9 +16,9 @@ import httpx2
 import openai
 import pytest
 from tests.e2e.checks import check, last_id, new_rows
-from tests.promptop.demo.processes import started
+from tests.support.processes import started
 
-from promptop.demo import FAULTS, SimulatedEndpoint
+from promptop.simulator import FAULTS, SimulatedEndpoint
 
 ASK: dict[str, Any] = {
     "model": "gpt-4o-mini",

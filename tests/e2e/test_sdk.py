@@ -11,8 +11,8 @@ import pytest
 from tests.e2e.checks import check
 
 import promptop
-from promptop.demo import SimulatedEndpoint
 from promptop.log import LogReader, StoredRow, Writer
+from promptop.simulator import SimulatedEndpoint
 
 ASK: dict[str, Any] = {
     "model": "gpt-4o-mini",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from promptop import settings
-from promptop.errors import PromptopError
+from promptop.base.errors import PromptopError
 
 
 def write(tmp_path: Path, text: str) -> Path:

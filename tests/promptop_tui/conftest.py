@@ -13,10 +13,10 @@ import pytest
 import textual._wait
 from textual.pilot import Pilot
 
-from promptop.cli.options import AppOptions
+from promptop.cli.shared.options import AppOptions
 from promptop.settings import LogSettings, Settings
-from promptop_tui import clipboard
 from promptop_tui.app import PromptopApp
+from promptop_tui.services import clipboard
 
 # Textual's pilot polls for idle CPU in steps of 1/50 s; a tenth of it makes the suite three times as fast.
 textual._wait.SLEEP_GRANULARITY = 1 / 500

@@ -10,16 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.promptop_tui.conftest import MakeApp, wait_until
 from textual.widgets import Footer
 
 from promptop import settings as settings_room
 from promptop.settings import Problem, Profile, Settings
-from promptop_tui import messages, theme
+from promptop_tui import messages
 from promptop_tui.editor.screen import EditorPane
-from promptop_tui.help import HelpScreen
-from promptop_tui.palette import commands
-
-from .conftest import MakeApp, wait_until
+from promptop_tui.shell import theme
+from promptop_tui.shell.help import HelpDialog
+from promptop_tui.shell.palette import commands
 
 
 async def test_tabs_are_built_when_first_shown_and_keep_their_focus(make_app: MakeApp) -> None:
@@ -63,14 +63,14 @@ async def test_help_shows_what_the_focused_widgets_say_and_the_keys_that_work(ma
     async with app.run_test(size=(100, 40)) as pilot:
         await wait_until(pilot, lambda: app.query("#pane-editor"))
         await pilot.press("f1")
-        await wait_until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        await wait_until(pilot, lambda: isinstance(app.screen, HelpDialog))
         shown = "\n".join(str(each.render()) for each in app.screen.query("Static"))
         assert "promptop closes one loop" in shown
         assert "Editor" in shown
         assert "editor.save" in shown
         assert "app.quit" in shown
         await pilot.press("escape")
-        await wait_until(pilot, lambda: not isinstance(app.screen, HelpScreen))
+        await wait_until(pilot, lambda: not isinstance(app.screen, HelpDialog))
 
 
 async def test_the_palette_is_computed_from_the_present_state(make_app: MakeApp) -> None:
@@ -219,7 +219,7 @@ async def test_an_endpoint_that_refuses_is_an_error_in_the_pane_and_a_row_in_the
 FIRST_PAINT = """
 import asyncio, json, sys
 from pathlib import Path
-from promptop.cli.options import AppOptions
+from promptop.cli.shared.options import AppOptions
 from promptop.settings import Settings
 from promptop_tui.app import PromptopApp
 

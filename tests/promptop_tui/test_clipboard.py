@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tests.promptop_tui.conftest import MakeApp, wait_until
 
-from promptop.errors import PromptopError
-from promptop_tui import clipboard
-from promptop_tui.clipboard import Program, programs, put
-
-from .conftest import MakeApp, wait_until
+from promptop.base.errors import PromptopError
+from promptop_tui.services import clipboard
+from promptop_tui.services.clipboard import Program, programs, put
 
 ALL = ("tmux", "pbcopy", "wl-copy", "xclip", "xsel", "clip.exe")
 

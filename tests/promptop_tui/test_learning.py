@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.promptop_tui.conftest import MakeApp, wait_until
 
 from promptop.log import Row, Writer
 from promptop.tokens import estimate, factors, for_model
 from promptop_tui import app as app_module
-
-from .conftest import MakeApp, wait_until
 
 
 def fill(path: Path) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.promptop_tui.conftest import MakeApp, wait_until
 from textual.widgets import Input, Static
 
-from promptop.demo import SimulatedEndpoint
 from promptop.log import LogReader
 from promptop.prompts import parse
 from promptop.prompts.library import Library
 from promptop.prompts.receipt import receipt_from
 from promptop.settings import EditorSettings, Profile, Settings
+from promptop.simulator import SimulatedEndpoint
 from promptop_tui.editor.screen import EditorPane
-
-from .conftest import MakeApp, wait_until
 
 LONG = "system:\nCould you please answer in one sentence. 请你帮我解释提示工程，非常感谢。\n\nuser:\n什么是提示工程?\n"
 SHORT = "system:\nAnswer in one sentence. 解释提示工程。\n\nuser:\n什么是提示工程?\n"

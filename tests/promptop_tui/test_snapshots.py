@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.promptop_tui.conftest import wait_until
 from textual.pilot import Pilot
 
-from promptop.cli.options import AppOptions
-from promptop.demo import fill
-from promptop.runs.result import Delta, Progress, RunError, RunResult, Usage
+from promptop.cli.shared.options import AppOptions
+from promptop.client.result import Delta, Progress, RunError, RunResult, Usage
 from promptop.settings import EditorSettings, LogSettings, MonitorSettings, Profile, Settings
+from promptop.simulator import fill
 from promptop_tui import messages
 from promptop_tui.app import PromptopApp
-from promptop_tui.editor.area import PromptArea
-from promptop_tui.playground.parameters import ModelList, ParameterColumn
-
-from .conftest import wait_until
+from promptop_tui.playground.views.parameters import ModelList, ParameterColumn
+from promptop_tui.widgets.prompt_area.area import PromptArea
 
 NOW = 1_795_000_000.0
 SIZES = [(80, 24), (120, 40)]
@@ -101,8 +100,8 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], PromptopApp]:
     """Return what makes the app in a theme on a tab, with every source of variation fixed."""
-    monkeypatch.setattr("promptop_tui.playground.conductor.Runner", ScriptedRunner)
-    monkeypatch.setattr("promptop_tui.monitor.reader.perf_counter", lambda: 0.0)
+    monkeypatch.setattr("promptop_tui.playground.controllers.run_controller.Runner", ScriptedRunner)
+    monkeypatch.setattr("promptop_tui.monitor.data.reader.perf_counter", lambda: 0.0)
     prompt = tmp_path / "support.md"
     prompt.write_text(PROMPT, encoding="utf-8")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from textual.color import Color
 
-from promptop_tui import theme
+from promptop_tui.shell import theme
 
 BRAND_TEXT = (theme.shipped_dir() / f"{theme.BRAND}.toml").read_text(encoding="utf-8")
 

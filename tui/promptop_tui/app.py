@@ -30,17 +30,19 @@ from textual.widgets import ContentSwitcher, Footer
 from textual.worker import get_current_worker
 
 from promptop import settings as settings_room
-from promptop.alerts import Alert
-from promptop.cli.options import AppOptions
-from promptop.errors import PromptopError
-from promptop.safe import clean, clean_line
-from promptop_tui import clipboard, hangup, keys, messages, theme
+from promptop.alerts.rules import Alert
+from promptop.base.errors import PromptopError
+from promptop.base.sanitize import clean, clean_line
+from promptop.cli.shared.options import AppOptions
+from promptop_tui import messages
 from promptop_tui.context import AppContext
-from promptop_tui.counting import Counting
-from promptop_tui.filters import ControlCharacters
-from promptop_tui.keyorder import OrderedKeys
-from promptop_tui.palette import PaletteProvider
-from promptop_tui.tabs import TABS, TabLabel, TabStrip
+from promptop_tui.services import clipboard, terminal_hangup
+from promptop_tui.services.token_counts import Counting
+from promptop_tui.shell import keymap, theme
+from promptop_tui.shell.control_filter import ControlCharacters
+from promptop_tui.shell.ordered_keys import OrderedKeys
+from promptop_tui.shell.palette import PaletteProvider
+from promptop_tui.shell.tabs import TABS, TabLabel, TabStrip
 
 _HERE = Path(__file__).parent
 LEARN_AFTER_S = 3.0
@@ -116,7 +118,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
             yield TabStrip(f"{profile.name} {profile.base_url}", simulated=self.options.simulated)
             yield ContentSwitcher(id="panes")
             if self.settings.monitor.alerts:
-                from promptop_tui.watching import AlarmWatch
+                from promptop_tui.services.alert_watch import AlarmWatch
 
                 yield AlarmWatch(self.context)
             yield Footer(compact=True, show_command_palette=False)
@@ -168,7 +170,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._signalled, number)
         if sys.__stdin__ is not None and sys.__stdin__.isatty():
-            hangup.watch(sys.__stdin__.fileno(), partial(self._hung_up, loop))
+            terminal_hangup.watch(sys.__stdin__.fileno(), partial(self._hung_up, loop))
 
     def _hung_up(self, loop: asyncio.AbstractEventLoop) -> None:
         """End as with SIGHUP, in case it was told to another process; runs on a thread of its own."""
@@ -318,20 +320,20 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
 
     def action_help(self) -> None:
         """Open the help page for what is focused."""
-        from promptop_tui.help import HelpScreen
+        from promptop_tui.shell.help import HelpDialog
 
-        self.push_screen(HelpScreen(self.screen))
+        self.push_screen(HelpDialog(self.screen))
 
     def _apply_keys(self) -> None:
         if not self.settings.keys:
             return
         panes = self.query("#panes > *")
         nodes = [self, *panes, *(node for pane in panes for node in pane.walk_children())]
-        known = keys.binding_ids({kind for node in nodes for kind in type(node).mro() if hasattr(kind, "BINDINGS")})
+        known = keymap.binding_ids({kind for node in nodes for kind in type(node).mro() if hasattr(kind, "BINDINGS")})
         loaded = {"app", *(str(pane.id).removeprefix("pane-") for pane in panes)}
         unloaded = set(TABS) - loaded
         prefixes = {identifier.split(".")[0] for identifier in self.settings.keys} - unloaded
-        good, problems = keys.check(self.settings.keys, known, prefixes)
+        good, problems = keymap.check(self.settings.keys, known, prefixes)
         self.set_keymap(good)
         for problem in problems:
             if problem not in self._key_problems:

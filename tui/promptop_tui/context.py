@@ -10,9 +10,9 @@ from time import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from promptop.runs.purse import Purse
+    from promptop.budget.budget import Budget
     from promptop.settings import Settings
-    from promptop_tui.counting import Counting
+    from promptop_tui.services.token_counts import Counting
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class AppContext:
     """Wall clock, Unix seconds; tests inject their own."""
 
     @cached_property
-    def purse(self) -> Purse:
+    def purse(self) -> Budget:
         """What this session and today have spent: whatever tab makes calls pays from it."""
-        from promptop.runs.purse import Purse
+        from promptop.budget.budget import Budget
 
         playground = self.settings.playground
-        return Purse(playground.session_cap_usd, playground.daily_cap_usd)
+        return Budget(playground.session_cap_usd, playground.daily_cap_usd)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from promptop.cli import main as cli
 
 if TYPE_CHECKING:
-    from promptop.cli.options import AppOptions
+    from promptop.cli.shared.options import AppOptions
 
 
 def open_app(options: AppOptions) -> int:

@@ -1,14 +1,14 @@
 """The response cache: the key of a request, the levels that keep answers, and one fetch for many askers."""
 
 from promptop.cache.cache import Cache, Hit, Lead
-from promptop.cache.disk import DiskLevel
+from promptop.cache.disk_level import DiskLevel
 from promptop.cache.entry import Entry
+from promptop.cache.factory import open_cache, policy_of, redis_url
 from promptop.cache.key import Key, Policy, key_of
 from promptop.cache.level import Level, LevelStats
-from promptop.cache.memory import MemoryLevel
-from promptop.cache.opening import open_cache, policy_of, redis_url
-from promptop.cache.remote import RedisLevel
-from promptop.cache.semantic import Match, ProcessMemory, Semantic
+from promptop.cache.memory_level import MemoryLevel
+from promptop.cache.redis_level import RedisLevel
+from promptop.cache.semantic.level import Match, ProcessMemory, Semantic
 
 __all__ = [
     "Cache",

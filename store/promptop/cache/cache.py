@@ -18,13 +18,13 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
 from typing import Any
 
-from promptop.cache.embedding import Embed
 from promptop.cache.entry import Entry
 from promptop.cache.key import Key
 from promptop.cache.level import Level, LevelStats
-from promptop.cache.memory import MemoryLevel
-from promptop.cache.remote import RedisLevel
-from promptop.cache.semantic import Match, Semantic
+from promptop.cache.memory_level import MemoryLevel
+from promptop.cache.redis_level import RedisLevel
+from promptop.cache.semantic.embedding import Embed
+from promptop.cache.semantic.level import Match, Semantic
 
 AsyncEmbed = Callable[[str], Awaitable[Any]]
 """Returns the vector of a text when awaited; None where there is none to be had now."""

@@ -43,7 +43,7 @@ class Policy:
     normalize_whitespace: bool = False
     """Let prompts share a key that differ only in runs of white space."""
     semantic: bool = False
-    """Let prompts share an answer that ask the same in other words (:mod:`promptop.cache.semantic`)."""
+    """Let prompts share an answer that ask the same in other words (:mod:`promptop.cache.semantic.level`)."""
 
 
 @dataclass(frozen=True, slots=True)

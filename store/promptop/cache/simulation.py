@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeVar
 
-from promptop.cache.embedding import Embed
-from promptop.cache.guards import difference
 from promptop.cache.key import Policy, key_of
-from promptop.cache.semantic import ProcessMemory, Remembered, packed
+from promptop.cache.semantic.embedding import Embed
+from promptop.cache.semantic.guards import difference
+from promptop.cache.semantic.level import ProcessMemory, Remembered, packed
 from promptop.log.row import Row
 
 R = TypeVar("R", bound=Row)

@@ -1,34 +1,34 @@
 """The commands of ``promptop``: name → module and one line of help. A module is imported only when it is called.
 
 A command's module has ``add_arguments(parser)`` and ``run(args) -> int``, which returns the exit code. Failures are
-raised as :class:`promptop.errors.PromptopError`; the dispatcher prints cause and remedy and picks the exit code.
+raised as :class:`promptop.base.errors.PromptopError`; the dispatcher prints cause and remedy and picks the exit code.
 """
 
 from __future__ import annotations
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "count": ("promptop.cli.count", "tokens, share of the window and cost of files, offline"),
-    "cost": ("promptop.cli.cost", "what a call of so many tokens costs, by model"),
-    "trim": ("promptop.cli.trim", "say a prompt with fewer tokens, by rules"),
-    "lint": ("promptop.cli.lint", "what a prompt leaves open or asks that a model does badly"),
-    "check": ("promptop.cli.check", "hold prompts to the tokens of prompts.lock, for CI"),
-    "diff": ("promptop.cli.diff", "what changed between two prompts, in words, tokens and dollars"),
-    "library": ("promptop.cli.library", "named prompts and their versions: list, show, add, rename, remove"),
-    "export": ("promptop.cli.export", "a prompt as JSON, prompty, curl, Python and other forms"),
-    "models": ("promptop.cli.models", "the catalogue: prices, windows, tokenizers"),
-    "run": ("promptop.cli.run", "send a prompt to one model, streamed, with its timings"),
-    "compare": ("promptop.cli.compare", "send a prompt to several models and compare"),
-    "prove": ("promptop.cli.prove", "whether a trimmed prompt gets the same answers, with its receipt"),
-    "bench": ("promptop.cli.bench", "measure a prompt under load; baselines, objectives, gates"),
-    "claims": ("promptop.cli.claims", "test what is said to change latency, on this endpoint"),
-    "probe": ("promptop.cli.probe", "rank endpoints by connect, TLS and first byte"),
-    "batch": ("promptop.cli.batch", "send many prompts: limited, cached, resumable, under a cap"),
-    "embed": ("promptop.cli.embed", "embed the lines of a file in as few requests as possible"),
-    "proxy": ("promptop.cli.proxy", "log the calls of any program that speaks to an endpoint"),
-    "watch": ("promptop.cli.watch", "run a command with its calls logged"),
-    "log": ("promptop.cli.log", "where the request log is, and what to do with it"),
-    "cache": ("promptop.cli.cache", "what the response cache holds, and how to empty it"),
-    "report": ("promptop.cli.report", "latency, cache hits and spend of a window of the log"),
-    "demo": ("promptop.cli.demo", "the app against a simulated endpoint, no key needed"),
-    "config": ("promptop.cli.config", "where the settings are; show or create them"),
+    "count": ("promptop.cli.prompts.count", "tokens, share of the window and cost of files, offline"),
+    "cost": ("promptop.cli.prompts.cost", "what a call of so many tokens costs, by model"),
+    "trim": ("promptop.cli.prompts.trim", "say a prompt with fewer tokens, by rules"),
+    "lint": ("promptop.cli.prompts.lint", "what a prompt leaves open or asks that a model does badly"),
+    "check": ("promptop.cli.prompts.check", "hold prompts to the tokens of prompts.lock, for CI"),
+    "diff": ("promptop.cli.prompts.diff", "what changed between two prompts, in words, tokens and dollars"),
+    "library": ("promptop.cli.prompts.library", "named prompts and their versions: list, show, add, rename, remove"),
+    "export": ("promptop.cli.prompts.export", "a prompt as JSON, prompty, curl, Python and other forms"),
+    "models": ("promptop.cli.prompts.models", "the catalogue: prices, windows, tokenizers"),
+    "run": ("promptop.cli.calls.run", "send a prompt to one model, streamed, with its timings"),
+    "compare": ("promptop.cli.calls.compare", "send a prompt to several models and compare"),
+    "prove": ("promptop.cli.calls.prove", "whether a trimmed prompt gets the same answers, with its receipt"),
+    "bench": ("promptop.cli.calls.bench", "measure a prompt under load; baselines, objectives, gates"),
+    "claims": ("promptop.cli.calls.claims", "test what is said to change latency, on this endpoint"),
+    "probe": ("promptop.cli.calls.probe", "rank endpoints by connect, TLS and first byte"),
+    "batch": ("promptop.cli.calls.batch", "send many prompts: limited, cached, resumable, under a cap"),
+    "embed": ("promptop.cli.calls.embed", "embed the lines of a file in as few requests as possible"),
+    "proxy": ("promptop.cli.traffic.proxy", "log the calls of any program that speaks to an endpoint"),
+    "watch": ("promptop.cli.traffic.watch", "run a command with its calls logged"),
+    "log": ("promptop.cli.traffic.log", "where the request log is, and what to do with it"),
+    "cache": ("promptop.cli.traffic.cache", "what the response cache holds, and how to empty it"),
+    "report": ("promptop.cli.traffic.report", "latency, cache hits and spend of a window of the log"),
+    "demo": ("promptop.cli.app.demo", "the app against a simulated endpoint, no key needed"),
+    "config": ("promptop.cli.app.config", "where the settings are; show or create them"),
 }

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import promptop
+from promptop.base.errors import PromptopError, UsageError
 from promptop.cli.commands import COMMANDS
-from promptop.cli.options import AppOptions, OpenApp, add_settings_arguments, has_exports, log_files, settings_of
-from promptop.errors import PromptopError, UsageError
+from promptop.cli.shared.options import AppOptions, OpenApp, add_settings_arguments, has_exports, log_files, settings_of
 
 INTERRUPTED = 130
 

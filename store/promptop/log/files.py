@@ -7,7 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from promptop.errors import PromptopError
+from promptop.base.errors import PromptopError
 from promptop.log import schema
 
 BUSY_S = 5.0

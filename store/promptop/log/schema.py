@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import fields
 
-from promptop.errors import PromptopError
+from promptop.base.errors import PromptopError
 from promptop.log.row import Row
 
 APPLICATION_ID = 0x70746F70

@@ -16,7 +16,7 @@ Kind = Literal["exact", "estimated"]
 
 
 NEEDS_EXTRA: Final = frozenset(("llama3", "glm4", "phi4"))
-"""Encodings that the extra ``fast`` brings (:mod:`promptop.tokens.fast`)."""
+"""Encodings that the extra ``fast`` brings (:mod:`promptop.tokens.splintr`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from promptop.errors import PromptopError
+from promptop.base.errors import PromptopError
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 """Roles that a marker line may name."""

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from promptop import settings
-from promptop.errors import PromptopError
+from promptop.base.errors import PromptopError
 from promptop.prompts.files import Stamp, read_exact, write_atomic
 from promptop.prompts.formats import read
 

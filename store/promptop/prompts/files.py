@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptop.errors import PromptopError
+from promptop.base.errors import PromptopError
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from promptop.errors import PromptopError, UsageError
+from promptop.base.errors import PromptopError, UsageError
 from promptop.prompts.document import PROMPTY_OPTIONS, Prompt, compose
 from promptop.prompts.receipt import Receipt, stamped
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptop import settings
-from promptop.errors import PromptopError
+from promptop.base.errors import PromptopError
 from promptop.prompts.receipt import Receipt, receipt_from
 
 if TYPE_CHECKING:

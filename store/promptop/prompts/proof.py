@@ -1,7 +1,7 @@
 """What a proof run found: whether a shorter prompt got the same answers as the one it came from, with its figures.
 
 A proof is of two texts, known by their digests: for any other pair it says nothing. It is plain data that goes into a
-receipt, into the library and into exports; :mod:`promptop.runs.proof` makes it.
+receipt, into the library and into exports; :mod:`promptop.experiments.proof` makes it.
 """
 
 from __future__ import annotations

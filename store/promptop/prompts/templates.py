@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from promptop.errors import UsageError
+from promptop.base.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

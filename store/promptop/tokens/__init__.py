@@ -1,6 +1,6 @@
 """Tokens: exact counts offline, a document that recounts only what changed, estimates that say so.
 
-Nothing is loaded on import (PEP 562): ``scripts`` and ``client`` need the standard library alone, the tokenizer and its
+Nothing is loaded on import (PEP 562): ``scripts`` needs the standard library alone, the tokenizer and its
 ranks come with the first call of :func:`encoding`.
 """
 
@@ -10,21 +10,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from promptop.tokens.client import TokenClient as TokenClient
     from promptop.tokens.counting import Count as Count
     from promptop.tokens.counting import count as count
     from promptop.tokens.counting import for_model as for_model
     from promptop.tokens.document import TokenDocument as TokenDocument
-    from promptop.tokens.ranks import encoding as encoding
+    from promptop.tokens.vocabularies import encoding as encoding
 
-__all__ = ["Count", "TokenClient", "TokenDocument", "count", "encoding", "for_model"]
+__all__ = ["Count", "TokenDocument", "count", "encoding", "for_model"]
 
 _HOMES = {
     "Count": "promptop.tokens.counting",
-    "TokenClient": "promptop.tokens.client",
     "TokenDocument": "promptop.tokens.document",
     "count": "promptop.tokens.counting",
-    "encoding": "promptop.tokens.ranks",
+    "encoding": "promptop.tokens.vocabularies",
     "for_model": "promptop.tokens.counting",
 }
 

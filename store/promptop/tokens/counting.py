@@ -47,10 +47,10 @@ def encodings_for(names: Iterable[str]) -> tuple[str, ...]:
 
 def count(text: str, model: str) -> Count:
     """Count ``text`` as ordinary text (special tokens are text) for ``model``, in this process."""
-    from promptop.tokens import ranks
+    from promptop.tokens import vocabularies
 
     needed = encodings_for([model])
-    counts = {name: len(ranks.encoder(name)(text)) for name in needed}
+    counts = {name: len(vocabularies.encoder(name)(text)) for name in needed}
     return for_model(model, counts, chars_by_script(text))
 
 

@@ -1,9 +1,10 @@
 """A text whose token count is exact after every edit, at a cost that does not grow with the text.
 
-The text is held as chunks of about 512 characters that start at barriers (:mod:`promptop.tokens.barriers`, which says
-why the sum over chunks is the count of the text). An edit joins the chunks that it touches, adds a neighbour where it
-broke the barrier between them, and encodes the result again with the real tokenizer; nothing else changes. Chunks stand
-in blocks that know their sums, so finding a character, a line or the tokens before an offset takes O(√n) steps.
+The text is held as chunks of about 512 characters that start at barriers (:mod:`promptop.tokens.split_points`, which
+says why the sum over chunks is the count of the text). An edit joins the chunks that it touches, adds a neighbour
+where it broke the barrier between them, and encodes the result again with the real tokenizer; nothing else changes.
+Chunks stand in blocks that know their sums, so finding a character, a line or the tokens before an offset takes O(√n)
+steps.
 
 A 1 MB run without any barrier is one chunk, and an edit in it costs what encoding it costs (0.4 s): the app keeps its
 documents in the worker process for that reason.
@@ -17,8 +18,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
-from promptop.tokens import ranks
-from promptop.tokens.barriers import BARRIER, BARRIER_GPT2
+from promptop.tokens import vocabularies
+from promptop.tokens.split_points import BARRIER, BARRIER_GPT2
 
 TARGET = 512
 """Characters of a chunk: 256 to 1,024 measure alike; below, memory grows, above, edits."""
@@ -66,9 +67,9 @@ class TokenDocument:
         self, encoding_name: str, text: str = "", encode_long: Callable[[str], list[int]] | None = None
     ) -> None:
         """Hold ``text``; ``encode_long`` takes over for long chunks if it is given: the same ids, sooner."""
-        spec = ranks.vocabulary(encoding_name)
+        spec = vocabularies.vocabulary(encoding_name)
         self.encoding_name = encoding_name
-        self._encode = ranks.encoder(encoding_name)
+        self._encode = vocabularies.encoder(encoding_name)
         self._encode_long = encode_long or self._encode
         self._lengths: Sequence[int] | None = None
         self._nfc = spec.nfc
@@ -313,7 +314,7 @@ class TokenDocument:
         """Return the character in which each token of the chunk begins, and which of them begin inside a character."""
         if chunk.starts is None:
             if self._lengths is None:
-                self._lengths = ranks.token_lengths(self.encoding_name)
+                self._lengths = vocabularies.token_lengths(self.encoding_name)
             chunk.starts = token_starts(chunk.text, self._encode, self._lengths, self._nfc)
         return chunk.starts
 

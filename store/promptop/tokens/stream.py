@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from promptop.errors import PromptopError
-from promptop.tokens import fast, ranks, scripts
-from promptop.tokens.barriers import BARRIER, BARRIER_GPT2
+from promptop.base.errors import PromptopError
+from promptop.tokens import scripts, splintr, vocabularies
 from promptop.tokens.scripts import Chars
+from promptop.tokens.split_points import BARRIER, BARRIER_GPT2
 
 BLOCK = 1 << 20
 """Bytes of a read."""
@@ -35,8 +35,10 @@ def count_stream(stream: BinaryIO, name: str, encodings: Sequence[str]) -> FileC
     ``name`` is for messages. Raises :class:`PromptopError` for binary data, for text that is not UTF-8, and for a run
     of more than :data:`LONGEST_RUN` characters without a place to split.
     """
-    made: list[tuple[str, Callable[[str], list[int]]]] = [(encoding, ranks.encoder(encoding)) for encoding in encodings]
-    gpt2 = any(not ranks.vocabulary(encoding).newline_barrier for encoding in encodings)
+    made: list[tuple[str, Callable[[str], list[int]]]] = [
+        (encoding, vocabularies.encoder(encoding)) for encoding in encodings
+    ]
+    gpt2 = any(not vocabularies.vocabulary(encoding).newline_barrier for encoding in encodings)
     barrier = BARRIER_GPT2 if gpt2 else BARRIER
     counts = dict.fromkeys(encodings, 0)
     chars: Chars = (0, 0, 0, 0)
@@ -58,7 +60,7 @@ def count_stream(stream: BinaryIO, name: str, encodings: Sequence[str]) -> FileC
                 "Convert it first, for example: iconv -f GB18030 -t UTF-8 FILE",
             ) from None
         if not read and len(data) == BLOCK:  # its trial pays off from a megabyte on
-            made = [(encoding, fast.encoder(encoding)) for encoding in encodings]
+            made = [(encoding, splintr.encoder(encoding)) for encoding in encodings]
         read += len(data)
         cut = len(held)
         if data:

@@ -11,11 +11,11 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from promptop.errors import UsageError
-from promptop.trim.base import Rule, Severity
+from promptop.base.errors import UsageError
+from promptop.trim.protected_spans import Zones, negations
+from promptop.trim.rule import Rule, Severity
 from promptop.trim.rules import RULES
 from promptop.trim.structure import KEEP_ROUNDS, OldHistory
-from promptop.trim.zones import Zones, negations
 
 _PASSES = 6
 _CONTEXT = 160

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from promptop.errors import UsageError
+from promptop.base.errors import UsageError
 from promptop.prompts import Prompt, parse
 from promptop.prompts.sections import first_volatile
 

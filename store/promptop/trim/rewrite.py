@@ -14,14 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from promptop.errors import PromptopError
+from promptop.base.errors import PromptopError
+from promptop.client.request import RunRequest
+from promptop.client.result import RunResult
+from promptop.client.targets import Target
 from promptop.prompts import parse
 from promptop.prompts.receipt import REWRITE
-from promptop.runs.request import RunRequest
-from promptop.runs.result import RunResult
-from promptop.runs.targets import Target
-from promptop.trim.base import Severity
-from promptop.trim.zones import Zones, negations
+from promptop.trim.protected_spans import Zones, negations
+from promptop.trim.rule import Severity
 
 RULE = REWRITE
 """What a receipt calls it."""

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from promptop.trim import phrases
-from promptop.trim.base import Proposal, Rule
-from promptop.trim.layout import JsonWhitespace, ListOverhead, MarkdownWeight, TableWeight
-from promptop.trim.restated import RestatedInstruction
+from promptop.trim.markup_rules import JsonWhitespace, ListOverhead, MarkdownWeight, TableWeight
+from promptop.trim.protected_spans import Zones
+from promptop.trim.repeated_instructions import RestatedInstruction
+from promptop.trim.rule import Proposal, Rule
 from promptop.trim.structure import DeadExamples, OldHistory, RepeatedBlock, Thousands, Units
-from promptop.trim.zones import Zones
 
 
 class _Pattern(Rule):

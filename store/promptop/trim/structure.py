@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
-from promptop.trim.base import Proposal, Rule
-from promptop.trim.zones import Span, Zones
+from promptop.trim.protected_spans import Span, Zones
+from promptop.trim.rule import Proposal, Rule
 
 KEEP_ROUNDS = 6
 """Rounds of a conversation that are kept before the pending turn."""

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 import redis
+from tests.support.servers import Server, until
 
 from promptop.cache import Entry
-
-from ..servers import Server, until
 
 
 @pytest.fixture

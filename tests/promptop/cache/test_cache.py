@@ -11,10 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.servers import Server, until
 
 from promptop.cache import Cache, DiskLevel, Entry, Hit, Key, Lead, MemoryLevel, RedisLevel, key_of
-
-from ..servers import Server, until
 
 
 @pytest.fixture

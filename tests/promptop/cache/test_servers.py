@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from tests.support.servers import Server, free_port, until
 
 from promptop.cache import Entry, RedisLevel
-from promptop.cache.breaker import Breaker
-
-from ..servers import Server, free_port, until
+from promptop.cache.circuit_breaker import Breaker
 
 Serve = Callable[[socket.socket], None]
 

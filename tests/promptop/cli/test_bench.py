@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from promptop.cli.main import main
-from promptop.demo import SimulatedEndpoint
+from promptop.experiments.bench.load_generator import Measured
+from promptop.experiments.bench.report import picture, remarks
 from promptop.log import LogReader, writer_for
-from promptop.runs.bench import Measured
-from promptop.runs.bench_table import picture, remarks
+from promptop.simulator import SimulatedEndpoint
 
 
 @pytest.fixture(scope="module")

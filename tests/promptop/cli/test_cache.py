@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from promptop import settings
+from promptop.base.errors import PromptopError
 from promptop.cache import DiskLevel, Entry
-from promptop.cache.opening import disk_path, open_cache, policy_of
+from promptop.cache.factory import disk_path, open_cache, policy_of
 from promptop.cli import main as cli
-from promptop.errors import PromptopError
 from promptop.log import Row, Writer
 from promptop.settings import CacheSettings
 

@@ -11,8 +11,8 @@ import pytest
 
 import promptop
 from promptop.cli import main as cli
-from promptop.demo import SimulatedEndpoint
 from promptop.log import Row, Writer, writer_for
+from promptop.simulator import SimulatedEndpoint
 
 NOON = 1_763_726_400_000
 """2025-11-21T12:00:00Z."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from promptop.cli.main import main
-from promptop.demo import SimulatedEndpoint
+from promptop.simulator import SimulatedEndpoint
 
 
 def test_claims_are_priced_tested_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from promptop.cli.main import main
-from promptop.demo import SimulatedEndpoint
 from promptop.log import LogReader, writer_for
+from promptop.simulator import SimulatedEndpoint
 
 
 @pytest.fixture(scope="module")

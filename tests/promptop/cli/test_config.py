@@ -10,7 +10,7 @@ import pytest
 
 from promptop import settings
 from promptop.cli import main as cli
-from promptop.cli.config import TEMPLATE
+from promptop.cli.app.config import TEMPLATE
 
 
 def test_path_show_and_init_agree(private_folders: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from promptop.cli.main import main
-from promptop.tokens import ranks
+from promptop.tokens import vocabularies
 
 QUESTION = "解释什么是提示工程?"
 RUN = "import sys; from promptop.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -57,7 +57,7 @@ def test_the_text_of_a_file_is_counted_as_it_is(tmp_path: Path, capsys: pytest.C
         file = tmp_path / "t"
         file.write_bytes(text.encode())
         assert main(["count", str(file), "-m", "gpt-4o", "--json"]) == 0
-        assert json.loads(capsys.readouterr().out)[0]["tokens"] == len(ranks.encoder("o200k_base")(text))
+        assert json.loads(capsys.readouterr().out)[0]["tokens"] == len(vocabularies.encoder("o200k_base")(text))
 
 
 def test_a_folder_gives_a_tree_with_sums(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,7 +142,7 @@ def test_a_large_file_is_counted_in_constant_memory(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
     listed, _, peak = done.stdout.rpartition("]\n")
-    assert json.loads(listed + "]")[0]["tokens"] == 200_000 * len(ranks.encoder("o200k_base")(line))
+    assert json.loads(listed + "]")[0]["tokens"] == 200_000 * len(vocabularies.encoder("o200k_base")(line))
     # 112 MiB, of which the tokenizer takes 101; 160 with the extra fast. Encoding the whole text would add 110.
     assert int(peak) < 200 * 1024
 

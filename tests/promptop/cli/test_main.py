@@ -12,7 +12,7 @@ import pytest
 
 from promptop.cli import main as cli
 from promptop.cli.commands import COMMANDS
-from promptop.cli.options import AppOptions
+from promptop.cli.shared.options import AppOptions
 from promptop.log import Row, Writer
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from promptop.cli import main as cli
-from promptop.demo import SimulatedEndpoint
+from promptop.simulator import SimulatedEndpoint
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from promptop.cli.main import main
-from promptop.demo import SimulatedEndpoint
-from promptop.runs.probe import Probed, Try, ranked
+from promptop.client.http.probe import Probed, Try, ranked
+from promptop.simulator import SimulatedEndpoint
 
 NOBODY = "http://127.0.0.1:9/v1"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from promptop.cli.main import main
-from promptop.demo import SimulatedEndpoint
 from promptop.prompts.library import Library
 from promptop.prompts.proof import proof_from
+from promptop.simulator import SimulatedEndpoint
 
 LONG = "请你帮我总结提示工程的三个要点，非常感谢。\n"
 SHORT = "总结提示工程的三个要点。\n"

@@ -15,12 +15,12 @@ import httpx2
 import psutil
 import pytest
 
+from promptop.base.errors import UsageError
 from promptop.cli import main as cli
-from promptop.cli.proxy import listen_address
-from promptop.demo import SimulatedEndpoint
-from promptop.errors import UsageError
+from promptop.cli.traffic.proxy import listen_address
 from promptop.log import LogReader, StoredRow
-from promptop.shim.proxy.process import raise_descriptor_limit
+from promptop.proxy.server_process import raise_descriptor_limit
+from promptop.simulator import SimulatedEndpoint
 
 MAIN = "import sys; from promptop.cli.main import main; sys.exit(main())"
 ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from promptop.alerts import parse_check
+from promptop.alerts.rules import parse_check
+from promptop.base.errors import UsageError
 from promptop.cli.main import main
-from promptop.errors import UsageError
 from promptop.log import Row, Writer
 from promptop.settings import MonitorSettings
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from promptop.cli.main import main
-from promptop.demo import SimulatedEndpoint
 from promptop.log import LogReader, StoredRow, writer_for
+from promptop.simulator import SimulatedEndpoint
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from promptop.cli.main import main
-from promptop.demo import SimulatedEndpoint
 from promptop.log import LogReader, Row, Writer
+from promptop.simulator import SimulatedEndpoint
 from promptop.tokens import encoding
 
 TEXT = "Could you please summarise {{doc}} in 3 sentences? 请你帮我翻译，非常感谢。\n"

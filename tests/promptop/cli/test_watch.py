@@ -12,10 +12,10 @@ from time import monotonic, sleep
 import psutil
 import pytest
 
-from promptop.demo import SimulatedEndpoint
-from promptop.errors import UsageError
+from promptop.base.errors import UsageError
 from promptop.log import LogReader, StoredRow
-from promptop.shim.watch import ANTHROPIC, OPENAI, redirect
+from promptop.proxy.run_command import ANTHROPIC, OPENAI, redirect
+from promptop.simulator import SimulatedEndpoint
 
 MAIN = "import sys; from promptop.cli.main import main; sys.exit(main())"
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")

@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.promptop.log.rows import NOON, append, random_rows
 
 from promptop.log import LogReader
-from promptop.log.rollups import Rollups
-
-from .rows import NOON, append, random_rows
+from promptop.log.rollups.rollups import Rollups
 
 SINCE, STEP = NOON - 3_600_000, 60_000
 

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.promptop.log.rows import NOON, append, random_row
 
-from promptop.errors import UsageError
+from promptop.base.errors import UsageError
 from promptop.log import LogReader, Row, parse_filter
-from promptop.log.filters import FIELDS
-
-from .rows import NOON, append, random_row
+from promptop.log.read.filters import FIELDS
 
 
 def row(**values: object) -> Row:

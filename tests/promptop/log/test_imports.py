@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.promptop.log.rows import NOON, append, plain, random_rows
 
-from promptop.errors import PromptopError, UsageError
-from promptop.log import COLUMNS, Filter, LogReader, Row, exports
-from promptop.log.foreign import time_ms
-from promptop.log.imports import import_file
-
-from .rows import NOON, append, plain, random_rows
+from promptop.base.errors import PromptopError, UsageError
+from promptop.log import COLUMNS, Filter, LogReader, Row
+from promptop.log.transfer import exports
+from promptop.log.transfer.external_formats import time_ms
+from promptop.log.transfer.imports import import_file
 
 
 @pytest.fixture

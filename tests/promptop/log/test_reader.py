@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.promptop.log.rows import NOON, append, random_rows
 
-from promptop.errors import PromptopError
+from promptop.base.errors import PromptopError
 from promptop.log import LogReader, Row, files, parse_filter
-from promptop.log.rollups import Rollups
-
-from .rows import NOON, append, random_rows
+from promptop.log.rollups.rollups import Rollups
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def test_pages_follow_each_other_without_gap_or_repeat(log: Path) -> None:
 def test_a_filtered_page_stops_when_its_time_is_up_and_says_where_to_go_on(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("promptop.log.source._CHUNK", 10)
+    monkeypatch.setattr("promptop.log.read.log_file._CHUNK", 10)
     append(log, [Row(started_ms=NOON, app="rare" if n == 3 else "web") for n in range(100)])
     with LogReader(log) as reader:
         page = reader.page(5, where="app:rare", budget_s=0)

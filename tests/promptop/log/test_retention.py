@@ -10,15 +10,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.promptop.log.rows import NOON, append, random_rows
 
 from promptop import settings
 from promptop.log import Finished, LogReader, Row, Writer, files
-from promptop.log.bodies import read_body
-from promptop.log.retention import prune, used_bytes
-from promptop.log.rollups import Rollups
-from promptop.log.tending import Tending
-
-from .rows import NOON, append, random_rows
+from promptop.log.rollups.rollups import Rollups
+from promptop.log.write.bodies import read_body
+from promptop.log.write.maintenance import Tending
+from promptop.log.write.retention import prune, used_bytes
 
 DAY = 86_400_000
 

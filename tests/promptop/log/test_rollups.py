@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.promptop.log.rows import NOON, append, random_rows
 
 from promptop.log import LogReader, Row, Stats, Window, files
-from promptop.log.folding import Folding
-from promptop.log.rollups import Rollups
-from promptop.log.stats import SELECTED
-from promptop.log.sums import LEVELS_MS, STORED, kinds_at
-
-from .rows import NOON, append, random_rows
+from promptop.log.read.stats import SELECTED
+from promptop.log.rollups.background_rollup import Folding
+from promptop.log.rollups.keys import LEVELS_MS, STORED, kinds_at
+from promptop.log.rollups.rollups import Rollups
 
 DAY = 86_400_000
 
@@ -233,7 +232,7 @@ def test_a_process_of_its_own_folds_what_nobody_folds(log: Path, monkeypatch: py
     append(log, random_rows(300, seed=15))
     folding = Folding(log)
     assert not folding.start()  # not worth a process
-    monkeypatch.setattr("promptop.log.folding.WORTH_IT", 100)
+    monkeypatch.setattr("promptop.log.rollups.background_rollup.WORTH_IT", 100)
     with Rollups(log) as other:
         other.fold(10)
         assert not folding.start()  # another one is at it

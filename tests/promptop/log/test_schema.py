@@ -9,11 +9,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from tests.promptop.log.rows import NOON, append, random_rows
 
-from promptop.errors import PromptopError
+from promptop.base.errors import PromptopError
 from promptop.log import COLUMNS, LogReader, Row, Writer, files, schema
-
-from .rows import NOON, append, random_rows
 
 DOCS = Path(__file__).parents[3] / "docs" / "log.md"
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.promptop.log.rows import NOON, append, random_rows
 
-from promptop.log import Finished, LogReader, Row, Writer, files, process, store, writer_for
-
-from .rows import NOON, append, random_rows
+from promptop.log import Finished, LogReader, Row, Writer, files, writer_for
+from promptop.log.write import batch_store, lifecycle
 
 
 def until(predicate: Callable[[], object], seconds: float = 10.0) -> None:
@@ -259,14 +259,14 @@ def test_a_fault_of_ours_costs_a_batch_and_not_the_writer(
     log: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     faults = [ZeroDivisionError("ours"), None]
-    real = store.Store.insert
+    real = batch_store.Store.insert
 
-    def insert(self: store.Store, *arguments: Any) -> Any:
+    def insert(self: batch_store.Store, *arguments: Any) -> Any:
         if fault := faults.pop(0):
             raise fault
         return real(self, *arguments)
 
-    monkeypatch.setattr(store.Store, "insert", insert)
+    monkeypatch.setattr(batch_store.Store, "insert", insert)
     with caplog.at_level(logging.WARNING), Writer(log) as writer:
         writer.put(Row(app="lost"))
         assert writer.flush()
@@ -317,7 +317,7 @@ def test_one_writer_per_path(log: Path) -> None:
     first.close()
     assert writer_for(log) is not first
     assert writer_for().path.name == "log.db"
-    process.flush_all()
+    lifecycle.flush_all()
 
 
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -465,8 +465,8 @@ def test_the_writers_imports_are_the_standard_library() -> None:
         with tempfile.TemporaryDirectory() as folder, Writer(folder + "/log.db", bodies="full") as writer:
             writer.put(Finished(Row(request_model="gpt-4o", usage_input_tokens=5), b"{}", b"x"))
             writer.flush()
-            from promptop.log.tending import Tending
-            import promptop.log.rollups, promptop.log.retention
+            from promptop.log.write.maintenance import Tending
+            import promptop.log.rollups.rollups, promptop.log.write.retention
         ours = {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)
         foreign = {n for n in ours if not n.startswith(("_", "sitecustomize", "usercustomize"))}
         print(sorted(foreign))
@@ -476,7 +476,7 @@ def test_the_writers_imports_are_the_standard_library() -> None:
 
 
 def test_rollups_are_folded_while_the_writer_is_idle(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("promptop.log.tending.FOLD_EVERY_S", 0.05)
+    monkeypatch.setattr("promptop.log.write.maintenance.FOLD_EVERY_S", 0.05)
     with Writer(log) as writer:
         for row in random_rows(30, seed=2):
             writer.put(row)

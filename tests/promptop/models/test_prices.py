@@ -13,7 +13,7 @@ from genai_prices.data import providers
 from genai_prices.types import ModelPrice
 
 from promptop.log import Row
-from promptop.log.pricing import price_row
+from promptop.log.write.row_pricing import price_row
 from promptop.models import as_of, price, pricing, snapshot, usd_text
 
 ROOT = Path(__file__).parents[3]

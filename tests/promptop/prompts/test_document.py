@@ -14,11 +14,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptop.base.errors import PromptopError, UsageError
 from promptop.cli.main import main
-from promptop.demo import SimulatedEndpoint
-from promptop.errors import PromptopError, UsageError
 from promptop.prompts import compose, parse
 from promptop.prompts.formats import FORMATS, export, read
+from promptop.simulator import SimulatedEndpoint
 
 PROMPT = """\
 ---

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from promptop.errors import PromptopError
+from promptop.base.errors import PromptopError
 from promptop.prompts.draft import DraftState, DraftStore, digest, start
 from promptop.prompts.files import FileChangedError, Stamp, read_exact, save, write_atomic
 

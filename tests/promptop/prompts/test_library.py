@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from promptop.errors import PromptopError
+from promptop.base.errors import PromptopError
+from promptop.client.result import RunResult
+from promptop.experiments.proof import prove
 from promptop.prompts.library import Entry, Library, Version, library_path
 from promptop.prompts.receipt import Receipt
-from promptop.runs.proof import prove
-from promptop.runs.result import RunResult
 
 
 @pytest.fixture

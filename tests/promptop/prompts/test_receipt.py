@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from promptop.cli.main import main
+from promptop.client.result import RunResult
+from promptop.experiments.proof import prove
 from promptop.prompts import parse
 from promptop.prompts.formats import FORMATS, export
 from promptop.prompts.receipt import Receipt, applied, receipt_from
-from promptop.runs.proof import prove
-from promptop.runs.result import RunResult
 
 RECEIPT = Receipt("gpt-4o", "exact", 1200, 900, 0.003, 0.00225, {"polite-zh": 2, "shorter-en": 1})
 PROMPT = parse("system:\n简短回答。\n\nuser:\nWhat is {{topic}}?\n")

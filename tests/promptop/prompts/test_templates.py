@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from promptop.base.errors import UsageError
 from promptop.cli.main import main
-from promptop.errors import UsageError
 from promptop.prompts import parse
 from promptop.prompts.formats import FORMATS, export
 from promptop.prompts.templates import PERFORMANCE, PERFORMANCE_ZH, TEMPLATES, Template, template

@@ -8,8 +8,8 @@ import random
 import pytest
 from tests.promptop.tokens.material import CHINESE, CODE, ENGLISH, mixed, text
 
-from promptop.errors import PromptopError
-from promptop.tokens import count, encoding, estimate, for_model, ranks, stream
+from promptop.base.errors import PromptopError
+from promptop.tokens import count, encoding, estimate, for_model, stream, vocabularies
 from promptop.tokens.counting import Count, encodings_for
 from promptop.tokens.overhead import chat_tokens, overhead, tool_tokens
 from promptop.tokens.scripts import chars_by_script
@@ -29,7 +29,7 @@ def test_exact_counts_say_so() -> None:
 def test_estimates_say_so_and_carry_an_interval_where_one_was_measured() -> None:
     found = count(ENGLISH * 40, "claude-opus-5-5")
     assert (found.kind, found.interval) == ("estimated", None)
-    assert found.tokens == round(1.53 * len(ranks.encoder("o200k_base")(ENGLISH * 40)))
+    assert found.tokens == round(1.53 * len(vocabularies.encoder("o200k_base")(ENGLISH * 40)))
     assert str(found).startswith("≈ ")
     gemma = count(ENGLISH * 40, "gemma-3-27b-it")
     assert gemma.interval is not None
@@ -44,14 +44,14 @@ def test_the_factors_of_a_family_meet_its_tokenizer(name: str) -> None:
     """Where the tokenizer is here, an estimate from o200k lies near its count for each script and for mixtures."""
     family = estimate.family({"tekken": "mistral"}.get(name, name))
     for content in (ENGLISH * 20, CHINESE * 20, CODE * 20, mixed(20_000)):
-        base = len(ranks.encoder("o200k_base")(content))
+        base = len(vocabularies.encoder("o200k_base")(content))
         guess = estimate.apply(family.factors, base, chars_by_script(content))
-        assert guess == pytest.approx(len(ranks.encoder(name)(content)), rel=0.2)
+        assert guess == pytest.approx(len(vocabularies.encoder(name)(content)), rel=0.2)
 
 
 def test_without_a_tokenizer_characters_tell_about_how_many() -> None:
     for content in (ENGLISH * 20, CHINESE * 20, CODE * 20, mixed(20_000)):
-        exact = len(ranks.encoder("o200k_base")(content))
+        exact = len(vocabularies.encoder("o200k_base")(content))
         found = for_model("gpt-4o", {}, chars_by_script(content))
         assert found.kind == "estimated"
         assert found.tokens == pytest.approx(exact, rel=0.4)
@@ -180,7 +180,7 @@ def test_a_stream_counts_like_its_text(block: int, monkeypatch: pytest.MonkeyPat
         content = content.replace("\0", "")
     for names in (["o200k_base", "cl100k_base", "qwen"], ["r50k_base"]):
         found = stream.count_stream(io.BytesIO(content.encode()), "x", names)
-        assert found.counts == {name: len(ranks.encoder(name)(content)) for name in names}
+        assert found.counts == {name: len(vocabularies.encoder(name)(content)) for name in names}
         assert found.chars == chars_by_script(content)
 
 

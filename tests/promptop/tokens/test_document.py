@@ -9,17 +9,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.promptop.tokens.material import ATOMS, SURROGATES, mixed, text
 
-from promptop.tokens import TokenDocument, document, ranks
-from promptop.tokens.barriers import BARRIER, BARRIER_GPT2
+from promptop.tokens import TokenDocument, document, vocabularies
+from promptop.tokens.split_points import BARRIER, BARRIER_GPT2
 
-NAMES = ranks.names()
+NAMES = vocabularies.names()
 PROMISED = ("o200k_base", "cl100k_base")
 
 
 def reference_starts(content: str, name: str) -> list[int]:
     """Return the character in which each token of the whole text begins, from one encoding of all of it."""
-    vocabulary = ranks.vocabulary(name)
-    starts, _ = document.token_starts(content, ranks.encoder(name), ranks.token_lengths(name), vocabulary.nfc)
+    vocabulary = vocabularies.vocabulary(name)
+    starts, _ = document.token_starts(
+        content, vocabularies.encoder(name), vocabularies.token_lengths(name), vocabulary.nfc
+    )
     return list(starts)
 
 
@@ -42,7 +44,7 @@ def edits(source: random.Random, content: str) -> tuple[int, int, str]:
 
 def fuzz(name: str, rounds: int, seed: int) -> int:
     source = random.Random(seed)
-    encode = ranks.encoder(name)
+    encode = vocabularies.encoder(name)
     made = 0
     while made < rounds:
         content = text(source, source.choice((0, 3, 30, 120)), surrogates=True)
@@ -90,13 +92,13 @@ def test_any_sequence_of_edits_is_exact(
         end = min(len(content), start + int(size * len(content)))
         content = content[:start] + new + content[end:]
         held.replace(start, end, new)
-    assert held.count == len(ranks.encoder(name)(content))
+    assert held.count == len(vocabularies.encoder(name)(content))
     assert held.text == content
 
 
 @pytest.mark.parametrize("name", ["o200k_base", "cl100k_base", "deepseek", "tekken", "qwen"])
 def test_a_barrier_splits_the_count_of_any_text(name: str) -> None:
-    source, encode = random.Random(5), ranks.encoder(name)
+    source, encode = random.Random(5), vocabularies.encoder(name)
     checked = 0
     for _ in range(300):
         content = text(source, 40)
@@ -110,7 +112,7 @@ def test_a_barrier_splits_the_count_of_any_text(name: str) -> None:
 @pytest.mark.parametrize("character", ["a", "你", "\u0301", " ", "\n", "!", "/", "'", "🙂", "1", "\ud83d"])
 def test_very_long_runs_of_one_character(character: str) -> None:
     for name in PROMISED:
-        encode = ranks.encoder(name)
+        encode = vocabularies.encoder(name)
         content = character * 6000
         held = TokenDocument(name, content)
         for start, end, new in ((3000, 3000, "x"), (10, 4000, ""), (0, 0, character * 3000), (2500, 2501, "\n")):
@@ -121,7 +123,7 @@ def test_very_long_runs_of_one_character(character: str) -> None:
 def test_newlines_are_no_barriers_for_gpt2() -> None:
     assert BARRIER.search("\n\nx", 1) is not None
     assert BARRIER_GPT2.search("\n\nx", 1) is None
-    encode = ranks.encoder("r50k_base")
+    encode = vocabularies.encoder("r50k_base")
     assert len(encode("\n\n")) + len(encode("x")) != len(encode("\n\nx"))  # why they are none
 
 

@@ -34,7 +34,7 @@ def test_each_character_is_counted_once_wherever_it_stands() -> None:
 def test_scripts_and_client_load_no_tokenizer() -> None:
     code = (
         "import sys; before = set(sys.modules)\n"
-        "import promptop.tokens.scripts, promptop.tokens.client, promptop.models, promptop.models.pricing\n"
+        "import promptop.tokens.scripts, promptop.workers.token_client, promptop.models, promptop.models.pricing\n"
         "promptop.models.price('gpt-4o', input_tokens=1, output_tokens=1)\n"
         "loaded = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
         "print(sorted(loaded - set(sys.stdlib_module_names) - {'promptop', 'platformdirs'}))"

@@ -9,7 +9,7 @@ import pytest
 
 from promptop.tokens import encoding
 from promptop.trim import chosen, trim
-from promptop.trim.zones import Zones, negations
+from promptop.trim.protected_spans import Zones, negations
 
 SAFE = chosen(safe_only=True)
 PARTS = re.split(

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptop.errors import UsageError
+from promptop.base.errors import UsageError
 from promptop.tokens import encoding
 from promptop.trim import RULES, apply, chosen, contexts, find, trim
-from promptop.trim.zones import Zones, negations
+from promptop.trim.protected_spans import Zones, negations
 
 SAFE = chosen(safe_only=True)
 ENCODING = "o200k_base"

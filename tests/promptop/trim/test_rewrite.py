@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptop.errors import PromptopError
+from promptop.base.errors import PromptopError
+from promptop.client.result import RunError, RunResult
+from promptop.client.targets import Target
 from promptop.prompts import parse
-from promptop.runs.result import RunError, RunResult
-from promptop.runs.targets import Target
 from promptop.settings import Profile
 from promptop.trim.rewrite import Hunk, answer_of, hunks, request
 

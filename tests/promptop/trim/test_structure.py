@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from promptop.prompts import parse
 from promptop.tokens import encoding
 from promptop.trim import chosen, trim
-from promptop.trim.zones import Zones, negations
+from promptop.trim.protected_spans import Zones, negations
 
 ENCODING = "o200k_base"
 NAMES = (

@@ -14,10 +14,10 @@ from textual.message import Message
 from textual.pilot import Pilot
 
 from promptop.settings import EditorSettings, Settings
-from promptop_tui import theme
 from promptop_tui.context import AppContext
-from promptop_tui.counting import Counting
 from promptop_tui.editor.screen import SHEET, EditorPane
+from promptop_tui.services.token_counts import Counting
+from promptop_tui.shell import theme
 
 WATCHED = EditorSettings(watch=("gpt-4o", "gpt-4-turbo"))
 

@@ -10,9 +10,9 @@ import pytest
 from textual import on
 from textual.app import App, ComposeResult
 
-from promptop_tui.editor.area import PromptArea, short
-from promptop_tui.editor.document import ExactDocument
-from promptop_tui.editor.wrapping import BlockWrappedDocument, wrap_line
+from promptop_tui.widgets.prompt_area.area import PromptArea, short
+from promptop_tui.widgets.prompt_area.document import ExactDocument
+from promptop_tui.widgets.prompt_area.wrapping import BlockWrappedDocument, wrap_line
 
 FOREIGN = "a\r\nb\u2028c\u0085d\x0be\x0cf\rg\u2029h\x1ci\ufeffj\r\n"
 ALPHABET = "abc  de\tf日本，。🙂é\n\r\u2028 ́\u200d\ufe0f\x1b\x9b"

@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.promptop_tui.editor.conftest import Open
 
 from promptop import settings
-from promptop.errors import PromptopError
-from promptop_tui.editor.external import command, edit_in
-
-from .conftest import Open
+from promptop.base.errors import PromptopError
+from promptop_tui.services.external_editor import command, edit_in
 
 TEXT = "a\r\nb\u2028你好\n"
 

@@ -60,8 +60,8 @@ def names_used_by(kind: type, attribute: str) -> set[str]:
 
 @pytest.mark.parametrize("kind", [TextArea, DocumentNavigator])
 def test_the_wrapped_document_answers_all_that_is_asked_of_it(kind: type) -> None:
-    from promptop_tui.editor.document import ExactDocument
-    from promptop_tui.editor.wrapping import BlockWrappedDocument
+    from promptop_tui.widgets.prompt_area.document import ExactDocument
+    from promptop_tui.widgets.prompt_area.wrapping import BlockWrappedDocument
 
     wrapped = BlockWrappedDocument(ExactDocument("a"), 10, 4)
     asked = names_used_by(kind, "_?wrapped_document") - {"_offset_to_line_info"}  # read by _render_line, overridden
@@ -70,8 +70,8 @@ def test_the_wrapped_document_answers_all_that_is_asked_of_it(kind: type) -> Non
 
 
 def test_our_documents_override_every_method_that_keeps_state() -> None:
-    from promptop_tui.editor.document import ExactDocument
-    from promptop_tui.editor.wrapping import BlockWrappedDocument
+    from promptop_tui.widgets.prompt_area.document import ExactDocument
+    from promptop_tui.widgets.prompt_area.wrapping import BlockWrappedDocument
 
     stock = {name for name in vars(WrappedDocument) if not name.startswith("__")} | {"__init__"}
     assert not stock - set(vars(BlockWrappedDocument))

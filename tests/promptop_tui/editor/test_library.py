@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from tests.promptop_tui.editor.conftest import Open
 from textual.widgets import Input, OptionList
 
 from promptop.prompts.library import Library
 from promptop.tokens import encoding
-
-from .conftest import Open
 
 
 async def test_versions_are_saved_found_compared_and_taken(editor: Open) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from promptop.log import Row, Writer
-from promptop.shim.request import prompt_hash
-from promptop_tui.messages import OpenInEditor
+from tests.promptop_tui.editor.conftest import Open
 
-from .conftest import Open
+from promptop.capture.parse.request_parser import prompt_hash
+from promptop.log import Row, Writer
+from promptop_tui.messages import OpenInEditor
 
 NOW_MS = 1_800_000_000_000  # the clock of the fixture
 

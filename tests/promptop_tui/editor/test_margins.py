@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
+from tests.promptop_tui.editor.conftest import Open
+
 from promptop.settings import EditorSettings
 from promptop.tokens import factors
 from promptop.tokens.estimate import o200k_from_chars
-from promptop_tui.editor.figures import Figure, margin
-from promptop_tui.editor.live import load_catalogue
-from promptop_tui.editor.panel import columns_for, summary, table
-
-from .conftest import Open
+from promptop_tui.editor.controllers.count_state import load_catalogue
+from promptop_tui.editor.views.model_figures import Figure, margin
+from promptop_tui.editor.views.models_panel import columns_for, summary, table
 
 MODEL = "claude-opus-5-5"
 

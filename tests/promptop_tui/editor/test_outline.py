@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.promptop_tui.editor.conftest import Open
 
 from promptop.settings import EditorSettings
 from promptop.tokens import encoding
-from promptop_tui.editor.outline import outline, ruler, told
-
-from .conftest import Open
+from promptop_tui.editor.views.outline import outline, ruler, told
 
 RULES = "Answer each question with one sentence and cite the article. " * 130
 TEXT = f"system:\n{RULES}\nToday is 2026-03-01.\n{RULES}\n\nuser:\n文档：\n很长的资料。\n\n问题：\n是什么？\n"

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 from rich.style import Style
+from tests.promptop_tui.editor.conftest import Open
 
 from promptop.tokens import TokenDocument
-from promptop.tokens.client import Edges
-from promptop_tui.editor.document import EditSpan, ExactDocument
-from promptop_tui.editor.overlay import MERGED_CLASS, TOKEN_CLASSES, TokenOverlay, places
-
-from .conftest import Open
+from promptop.workers.token_client import Edges
+from promptop_tui.widgets.prompt_area.document import EditSpan, ExactDocument
+from promptop_tui.widgets.prompt_area.token_overlay import MERGED_CLASS, TOKEN_CLASSES, TokenOverlay, places
 
 TEXT = "system:\n你是一位编辑。\n\n\n    indented  code(x)\n🙂🙂 emoji \n\nthe end\n"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from promptop.prompts.library import Library
+from tests.promptop_tui.editor.conftest import Open
 
-from .conftest import Open
+from promptop.prompts.library import Library
 
 
 async def test_a_receipt_goes_with_version_and_export(editor: Open, tmp_path: Path) -> None:

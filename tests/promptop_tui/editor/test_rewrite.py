@@ -8,16 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from tests.promptop_tui.editor.conftest import Open, Running
 from textual.widgets import Input, OptionList
 
-from promptop.runs.request import RunRequest
-from promptop.runs.result import Delta, Progress, RunResult
-from promptop.runs.runner import Runner
+from promptop.client.request import RunRequest
+from promptop.client.result import Delta, Progress, RunResult
 from promptop.settings import EditorSettings, PlaygroundSettings, Profile, Settings
-from promptop_tui.editor.rewriting import RewriteScreen
+from promptop.workers.call_client import Runner
+from promptop_tui.editor.dialogs.rewrite import RewriteDialog
 from promptop_tui.editor.screen import EditorPane
-
-from .conftest import Open, Running
 
 TEXT = """\
 system:
@@ -75,10 +74,10 @@ async def opened(
         yield running, script
 
 
-async def asked(running: Running, script: Script) -> RewriteScreen:
+async def asked(running: Running, script: Script) -> RewriteDialog:
     await running.pilot.press("f8", "r")
-    await running.until(lambda: isinstance(running.app.screen, RewriteScreen))
-    screen = cast(RewriteScreen, running.app.screen)
+    await running.until(lambda: isinstance(running.app.screen, RewriteDialog))
+    screen = cast(RewriteDialog, running.app.screen)
     await running.until(lambda: "at most $" in str(screen.query_one("#rewrite-price").render()))
     await running.pilot.press("enter")
     await running.until(lambda: script.asked)
@@ -146,5 +145,5 @@ async def test_what_is_cancelled_or_too_dear_changes_nothing(editor: Open, tmp_p
         screen.query_one("#rewrite-model", Input).value = " "
         await running.until(lambda: "No model was named" in str(screen.query_one("#rewrite-price").render()))
         await running.pilot.press("escape")
-        await running.until(lambda: not isinstance(running.app.screen, RewriteScreen))
+        await running.until(lambda: not isinstance(running.app.screen, RewriteDialog))
         assert running.text == TEXT

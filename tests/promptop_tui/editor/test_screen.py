@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from tests.promptop_tui.editor.conftest import Open, Running
 from textual.widgets import Input
 
 from promptop.prompts import parse
@@ -13,10 +14,8 @@ from promptop.prompts.library import Library
 from promptop.prompts.receipt import receipt_from
 from promptop.settings import EditorSettings
 from promptop.tokens import encoding
-from promptop_tui.editor.drafting import _DRAFT_DELAY_S
+from promptop_tui.editor.controllers.draft import _DRAFT_DELAY_S
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
-
-from .conftest import Open, Running
 
 
 def draft_of(running: Running) -> Path:

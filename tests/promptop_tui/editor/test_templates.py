@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from promptop.prompts.templates import PERFORMANCE
+from tests.promptop_tui.editor.conftest import Open
 
-from .conftest import Open
+from promptop.prompts.templates import PERFORMANCE
 
 
 async def test_a_template_begins_a_draft_and_undo_brings_the_old_one(editor: Open) -> None:

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from tests.promptop_tui.editor.conftest import Open, Running
 
-from promptop.prompts.diff import diff
+from promptop.base.line_diff import diff
 from promptop.settings import EditorSettings
 from promptop.tokens import encoding
-from promptop_tui.editor.changes import render
-from promptop_tui.editor.trims import LONGEST, cut
-
-from .conftest import Open, Running
+from promptop_tui.editor.dialogs.diff_dialog import render
+from promptop_tui.editor.views.trims_panel import LONGEST, cut
 
 TEXT = """\
 You are a helpful assistant. Could you please write.

@@ -14,10 +14,10 @@ from textual.pilot import Pilot
 
 from promptop.log import Row, Writer
 from promptop.settings import MonitorSettings, Settings
-from promptop_tui import theme
 from promptop_tui.context import AppContext
 from promptop_tui.monitor.screen import SHEET, MonitorPane
-from promptop_tui.watching import AlarmWatch
+from promptop_tui.services.alert_watch import AlarmWatch
+from promptop_tui.shell import theme
 
 NOW = 1_795_000_000.0
 """Wall clock of these tests: 2026-11-18 12:26:40 UTC."""

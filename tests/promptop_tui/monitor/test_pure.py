@@ -7,28 +7,27 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+from tests.promptop_tui.monitor.conftest import NOW, row
 
-from promptop.errors import PromptopError
-from promptop.figures import rate
+from promptop.base.errors import PromptopError
+from promptop.base.units import rate
 from promptop.log import Sketch, Stats, StoredRow, Window
-from promptop.log.bodies import StoredBody
+from promptop.log.write.bodies import StoredBody
 from promptop.models import Model, Rates
 from promptop.settings import MonitorSettings
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
-from promptop_tui.monitor.charts import KINDS, LAYERS
-from promptop_tui.monitor.errands import RowFound
-from promptop_tui.monitor.figures import Figure, figures_of
-from promptop_tui.monitor.handover import message_for
-from promptop_tui.monitor.receipt import receipt
-from promptop_tui.monitor.requests import ORDERS
-from promptop_tui.monitor.rows import CAP, COLUMNS, READ, Feed, cells_of, clock, status_of
-from promptop_tui.monitor.sizes import BOUNDS, histogram, sizes_of
-from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
-from promptop_tui.monitor.spending import Spend, month_bounds, project
+from promptop_tui.monitor.analysis.request_report import receipt
+from promptop_tui.monitor.analysis.spending import Spend, month_bounds, project
+from promptop_tui.monitor.analysis.tile_figures import Figure, figures_of
+from promptop_tui.monitor.analysis.token_histogram import BOUNDS, histogram, sizes_of
+from promptop_tui.monitor.controllers.open_in import message_for
+from promptop_tui.monitor.data.queries import RowFound
+from promptop_tui.monitor.data.snapshot import SPANS, Query, Snapshot
+from promptop_tui.monitor.views.charts import KINDS, LAYERS
+from promptop_tui.monitor.views.request_table import ORDERS
+from promptop_tui.monitor.views.row_cells import CAP, COLUMNS, READ, Feed, cells_of, clock, status_of
 from promptop_tui.widgets.drawing import draw
 from promptop_tui.widgets.plot import bars
-
-from .conftest import NOW, row
 
 HOUR = Query(SPANS["1h"])
 SINCE, UNTIL = HOUR.bounds_ms(int(NOW * 1000))

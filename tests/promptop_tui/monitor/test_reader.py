@@ -18,13 +18,12 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
+from tests.promptop_tui.monitor.conftest import NOW, Clock, row, write
 
 from promptop.log import parse_filter
-from promptop_tui.monitor.errands import PAGE, OlderRows, RowFound
-from promptop_tui.monitor.reader import Answer, MonitorReader, Trouble
-from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
-
-from .conftest import NOW, Clock, row, write
+from promptop_tui.monitor.data.queries import PAGE, OlderRows, RowFound
+from promptop_tui.monitor.data.reader import Answer, MonitorReader, QueryFailed
+from promptop_tui.monitor.data.snapshot import SPANS, Query, Snapshot
 
 HOUR = Query(SPANS["1h"])
 
@@ -389,7 +388,7 @@ def test_one_of_several_logs_may_vanish_and_come_back(hour: Path, tmp_path: Path
         wait_until(lambda: here.reader.looks > looks and here.answers.qsize() == 2)
         trouble, found = here.answers.get_nowait(), here.answers.get_nowait()
         here.reader.taken()
-        assert isinstance(trouble, Trouble)
+        assert isinstance(trouble, QueryFailed)
         assert str(other) in trouble.cause
         assert isinstance(found, Snapshot)
         assert len(found.fresh) == 54

@@ -10,16 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, until, write
 
 from promptop.log import Writer
-from promptop.log.items import Finished
+from promptop.log.write.pending import Finished
 from promptop_tui.messages import OpenInEditor, OpenInPlayground, ShowInMonitor
-from promptop_tui.monitor.detail import DetailScreen
-from promptop_tui.monitor.errands import PAGE
+from promptop_tui.monitor.data.queries import PAGE
+from promptop_tui.monitor.dialogs.detail import DetailDialog
 from promptop_tui.monitor.screen import LOOK_S
 from promptop_tui.widgets.chart import Chart
-
-from .conftest import NOW, Host, row, screen_text, until, write
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
@@ -218,7 +217,7 @@ async def test_detail_is_clean_and_goes_on_to_other_tabs(log_path: Path) -> None
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: app.pane.shown.state == "ok")
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, DetailScreen))
+        await until(pilot, lambda: isinstance(app.screen, DetailDialog))
         await pilot.pause()
         text = screen_text(app)
         assert "Timings" in text
@@ -251,7 +250,7 @@ async def test_several_logs_are_shown_as_one(hour: Path, tmp_path: Path) -> None
         assert "2 logs" in text
         assert "elsewhere" in text
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, DetailScreen))
+        await until(pilot, lambda: isinstance(app.screen, DetailDialog))
         await pilot.pause()
         assert "request 1 of" in screen_text(app)
         await pilot.press("e")
@@ -259,7 +258,7 @@ async def test_several_logs_are_shown_as_one(hour: Path, tmp_path: Path) -> None
         assert isinstance(app.posted[0], OpenInEditor)
         assert "Hi" in app.posted[0].text
         await pilot.press("x", "up", "x")
-        await until(pilot, lambda: isinstance(app.screen, DetailScreen))
+        await until(pilot, lambda: isinstance(app.screen, DetailDialog))
         await pilot.pause()
         assert "requests 2:1 and" in screen_text(app)
 

@@ -6,12 +6,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from tests.promptop_tui.monitor.conftest import NOW, row, write
+from tests.promptop_tui.monitor.test_reader import running, wait_until
 
 from promptop.log import LogReader
-from promptop_tui.monitor.spending import read_spend
-
-from .conftest import NOW, row, write
-from .test_reader import running, wait_until
+from promptop_tui.monitor.analysis.spending import read_spend
 
 
 def test_money_is_read_again_when_many_rows_came(log_path: Path) -> None:

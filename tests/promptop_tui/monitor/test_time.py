@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, until, write
 from textual.widgets import Input
 
 from promptop.cli.main import main
 from promptop.log import LogReader
 from promptop.settings import state_dir
-from promptop_tui.monitor import bookmarks
-from promptop_tui.monitor.bookmarks import Bookmark
-from promptop_tui.monitor.going import GoScreen
-from promptop_tui.monitor.lists import BookmarkScreen
-
-from .conftest import NOW, Host, row, screen_text, until, write
+from promptop_tui.monitor.data import bookmarks
+from promptop_tui.monitor.data.bookmarks import Bookmark
+from promptop_tui.monitor.dialogs.finding_lists import BookmarkDialog
+from promptop_tui.monitor.dialogs.goto_dialog import GoDialog
 
 
 async def test_a_replay_runs_to_the_present_at_any_speed(log_path: Path) -> None:
@@ -57,7 +56,7 @@ async def test_a_moment_is_kept_and_found_again(hour: Path) -> None:
         await pilot.press("end")
         await until(pilot, lambda: pane.asked.until_ms is None)
         await pilot.press("j")
-        await until(pilot, lambda: isinstance(app.screen, BookmarkScreen))
+        await until(pilot, lambda: isinstance(app.screen, BookmarkDialog))
         await until(pilot, lambda: "bookmarks: 1" in screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: pane.shown.query == kept)
@@ -100,7 +99,7 @@ async def test_a_time_is_gone_to_by_name(hour: Path) -> None:
         pane = app.pane
         await until(pilot, lambda: pane.shown.state == "ok")
         await pilot.press("g")
-        await until(pilot, lambda: isinstance(app.screen, GoScreen))
+        await until(pilot, lambda: isinstance(app.screen, GoDialog))
         app.screen.query_one(Input).value = "soon"
         await pilot.press("enter")
         await until(pilot, lambda: "'soon' is no moment" in screen_text(app))
@@ -125,7 +124,7 @@ async def test_an_exported_period_is_replayed_and_the_log_is_back(
         assert pane.shown.window is not None
         assert pane.shown.window.total.n == 0
         await pilot.press("g")
-        await until(pilot, lambda: isinstance(app.screen, GoScreen))
+        await until(pilot, lambda: isinstance(app.screen, GoDialog))
         app.screen.query_one(Input).value = str(export)
         await pilot.press("enter")
         await until(pilot, lambda: "replay of 猫 export" in screen_text(app))
@@ -142,7 +141,7 @@ async def test_an_exported_period_is_replayed_and_the_log_is_back(
         pane.advance(1e6)
         assert (pane.speed, pane.asked.until_ms) == (0, pane.period[1] + 1)
         await pilot.press("g")
-        await until(pilot, lambda: isinstance(app.screen, GoScreen))
+        await until(pilot, lambda: isinstance(app.screen, GoDialog))
         await pilot.press("enter")
         await until(pilot, lambda: pane.period is None and pane.shown.state == "ok")
         assert pane.asked.until_ms is None

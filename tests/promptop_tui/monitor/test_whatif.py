@@ -10,12 +10,12 @@ from textual.widgets import Static
 from promptop.cache import Policy
 from promptop.cache.simulation import Outcome, Variant
 from promptop.log import Row, Writer
-from promptop_tui import theme
-from promptop_tui.monitor import whatif
-from promptop_tui.monitor.whatif import Answer, WhatIfScreen, name_of, plots_of, reading_of, variants_of
+from promptop_tui.monitor.dialogs import cache_what_if
+from promptop_tui.monitor.dialogs.cache_what_if import Answer, WhatIfDialog, name_of, plots_of, reading_of, variants_of
+from promptop_tui.shell import theme
 from promptop_tui.widgets.chart import Chart
 
-HERE = Path(whatif.__file__).parent
+HERE = Path(cache_what_if.__file__).parent
 
 
 def test_bars_are_named_and_read_as_they_would_be_typed() -> None:
@@ -49,7 +49,7 @@ class Alone(App[None]):
 
     CSS_PATH = [HERE.parent / "app.tcss", HERE / "monitor.tcss"]  # noqa: RUF012
 
-    def __init__(self, page: WhatIfScreen) -> None:
+    def __init__(self, page: WhatIfDialog) -> None:
         self._defaults = theme.defaults()
         super().__init__()
         self.page = page
@@ -72,7 +72,7 @@ async def test_the_page_replays_reads_and_says_what_it_lacks(tmp_path: Path) -> 
                 row.request_model, row.request_temperature, row.cost_usd = "gpt-4o", temperature, 0.5
                 writer.put(row)
         assert writer.flush(10)
-    app = Alone(WhatIfScreen("last 24h", [tmp_path / "log.db"], 0, 10**12, "", Policy(), 0))
+    app = Alone(WhatIfDialog("last 24h", [tmp_path / "log.db"], 0, 10**12, "", Policy(), 0))
     async with app.run_test(size=(100, 24)) as pilot:
 
         async def until(text: str, name: str = "about") -> None:

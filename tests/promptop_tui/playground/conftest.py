@@ -12,18 +12,18 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.screen import Screen
 
-from promptop.demo import SimulatedEndpoint
-from promptop.runs import Runner
 from promptop.settings import PlaygroundSettings, Profile, Settings
-from promptop_tui import theme
+from promptop.simulator import SimulatedEndpoint
+from promptop.workers.call_client import Runner
 from promptop_tui.context import AppContext
-from promptop_tui.counting import Counting
-from promptop_tui.editor.area import PromptArea
 from promptop_tui.playground import screen
-from promptop_tui.playground.grid import AnswerGrid
-from promptop_tui.playground.models import ModelList
-from promptop_tui.playground.pane import AnswerPane
 from promptop_tui.playground.screen import PlaygroundPane
+from promptop_tui.playground.views.answer_grid import AnswerGrid
+from promptop_tui.playground.views.answer_pane import AnswerPane
+from promptop_tui.playground.views.model_list import ModelList
+from promptop_tui.services.token_counts import Counting
+from promptop_tui.shell import theme
+from promptop_tui.widgets.prompt_area.area import PromptArea
 
 HERE = Path(screen.__file__).parent
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+from promptop.base.word_diff import diff
+from promptop.client.request import RunRequest
+from promptop.client.result import Attempt, RunError, RunResult, Usage
 from promptop.log import Row
-from promptop.runs import RunRequest, RunResult
-from promptop.runs.result import Attempt, RunError, Usage
-from promptop.runs.textdiff import diff
 from promptop.settings import Profile
-from promptop_tui.playground.details import details
-from promptop_tui.playground.overlay import rendered
+from promptop_tui.playground.dialogs.inspect_dialogs import rendered
+from promptop_tui.playground.views.call_details import details
 
 REQUEST = RunRequest(profile=Profile(base_url="http://here/v1"), model="m", messages=[])
 

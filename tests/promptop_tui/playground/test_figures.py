@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from promptop.runs import Progress, RunResult
-from promptop.runs.comparison import BEST, COLUMNS, columns_for, compare, compare_groups, verdicts
-from promptop.runs.result import Attempt, RunError, Usage
-from promptop_tui.playground.borders import fit, live_figures, result_figures
-from promptop_tui.playground.grid import fit_grid
+from promptop.client.result import Attempt, Progress, RunError, RunResult, Usage
+from promptop.experiments.comparison import BEST, COLUMNS, columns_for, compare, compare_groups, verdicts
+from promptop_tui.playground.views.answer_grid import fit_grid
+from promptop_tui.playground.views.pane_footer import fit, live_figures, result_figures
 
 
 def result(name: str = "m", **values: Any) -> RunResult:

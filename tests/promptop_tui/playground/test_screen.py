@@ -5,20 +5,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.promptop_tui.playground.conftest import Open, ask, over, until
 from textual.color import Color
 from textual.widgets import Input, SelectionList, Static
 
-from promptop.demo import SimulatedEndpoint
 from promptop.log import LogReader, writer_for
-from promptop_tui.editor.area import PromptArea
+from promptop.simulator import SimulatedEndpoint
 from promptop_tui.messages import OpenInPlayground
-from promptop_tui.playground.batching import BatchPage
-from promptop_tui.playground.overlay import DetailsPage, DiffPage
-from promptop_tui.playground.parameters import CacheSwitch, ModelList, ParameterColumn
-from promptop_tui.playground.pricing import PriceLine
-from promptop_tui.playground.table import ComparisonTable
-
-from .conftest import Open, ask, over, until
+from promptop_tui.playground.controllers.cost_estimate import PriceLine
+from promptop_tui.playground.dialogs.inspect_dialogs import DetailsDialog, DiffDialog
+from promptop_tui.playground.measure.batch_dialog import BatchDialog
+from promptop_tui.playground.views.comparison_table import ComparisonTable
+from promptop_tui.playground.views.parameters import CacheSwitch, ModelList, ParameterColumn
+from promptop_tui.widgets.prompt_area.area import PromptArea
 
 
 async def test_two_models_answer_side_by_side_and_are_compared(opened: Open) -> None:
@@ -261,7 +260,7 @@ async def test_controls_of_an_answer_are_pictured(opened: Open) -> None:
 
 def test_the_sdk_is_loaded_by_the_first_call_and_not_before() -> None:
     code = (
-        "import sys, promptop_tui.playground.screen as s; from promptop.runs import Runner; Runner();"
+        "import sys, promptop_tui.playground.screen as s; from promptop.workers.call_client import Runner; Runner();"
         "late = ('openai', 'httpx2', 'httpx', 'tiktoken', 'plotext', 'pydantic', 'numpy');"
         "print([m for m in late if m in sys.modules])"
     )
@@ -320,19 +319,19 @@ async def test_a_call_in_full_and_the_difference_of_two_answers(opened: Open) ->
         await until(pilot, lambda: over(app))
         app.answers[1].focus()
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, DetailsPage))
+        await until(pilot, lambda: isinstance(app.screen, DetailsDialog))
         text = str(app.screen.query_one("#page-text").render())
         assert '"model": "gpt-4o"' in text
         assert '"max_tokens": 80' in text
         assert "first token" in text
         await pilot.press("escape")
-        await until(pilot, lambda: not isinstance(app.screen, DetailsPage))
+        await until(pilot, lambda: not isinstance(app.screen, DetailsDialog))
         await pilot.press("d")
-        await until(pilot, lambda: isinstance(app.screen, DiffPage))
+        await until(pilot, lambda: isinstance(app.screen, DiffDialog))
         await until(pilot, lambda: "{+" in str(app.screen.query_one("#page-text").render()))
         assert "in common" in str(app.screen.query_one("#page").border_subtitle)
         await pilot.press("q")
-        await until(pilot, lambda: not isinstance(app.screen, DiffPage))
+        await until(pilot, lambda: not isinstance(app.screen, DiffDialog))
 
 
 async def test_a_hit_of_the_cache_says_its_level_and_costs_nothing(opened: Open, endpoint: SimulatedEndpoint) -> None:
@@ -383,7 +382,7 @@ async def test_a_batch_is_reached_by_a_key_and_counts_with_the_session(opened: O
     source.write_text('{"prompt": "x", "max_tokens": 4}\n')
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("f12")
-        await until(pilot, lambda: isinstance(app.screen, BatchPage))
+        await until(pilot, lambda: isinstance(app.screen, BatchDialog))
         page = app.screen
         assert page.query_one("#batch-model", Input).value == "gpt-4o-mini"
         assert page.query_one("#batch-cap", Input).value == "1"
@@ -393,6 +392,6 @@ async def test_a_batch_is_reached_by_a_key_and_counts_with_the_session(opened: O
             await pilot.press("f5")
             await until(pilot, lambda wanted=wanted: wanted in str(page.query_one("#batch-state").render()))
         await pilot.press("escape")
-        await until(pilot, lambda: not isinstance(app.screen, BatchPage))
+        await until(pilot, lambda: not isinstance(app.screen, BatchDialog))
         assert "spent $0.0000" in str(app.query_one("#spent").render())
     writer_for(app.context.log_path).close()

@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from promptop.runs.comparison import intervals
-from promptop.runs.result import RunResult, Usage
-from promptop.runs.volume import Volume
-from promptop_tui.playground.table import Shown, lay_out, volume_line
+from promptop.budget.traffic_volume import Volume
+from promptop.client.result import RunResult, Usage
+from promptop.experiments.comparison import intervals
+from promptop_tui.playground.views.comparison_table import Shown, lay_out, volume_line
 
 
 def result(model: str, usd: float | None, ttft_s: float = 0.2) -> RunResult:

@@ -11,7 +11,7 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from promptop_tui import theme
+from promptop_tui.shell import theme
 from promptop_tui.widgets import drawing
 from promptop_tui.widgets.chart import Chart
 from promptop_tui.widgets.plot import Plot, Series

@@ -15,23 +15,23 @@ from textual.getters import query_one
 from textual.widgets import Static, TextArea
 from textual.widgets.text_area import Selection
 
-from promptop.errors import PromptopError
+from promptop.base.errors import PromptopError
+from promptop.base.sanitize import clean, clean_line
 from promptop.prompts import Prompt, parse
 from promptop.prompts.proof import Proof
 from promptop.prompts.receipt import REWRITE, Receipt, applied
-from promptop.safe import clean, clean_line
 from promptop_tui.context import AppContext
-from promptop_tui.editor.area import PromptArea
-from promptop_tui.editor.figures import receipt_of
-from promptop_tui.editor.measured import MeasuredPane
-from promptop_tui.editor.panel import ModelsPanel, change_line, summary
-from promptop_tui.editor.proving import open_proof
-from promptop_tui.editor.trims import Target, TrimsPanel
+from promptop_tui.editor.controllers.counts import MeasuredPane
+from promptop_tui.editor.controllers.proof import open_proof
+from promptop_tui.editor.views.model_figures import receipt_of
+from promptop_tui.editor.views.models_panel import ModelsPanel, change_line, summary
+from promptop_tui.editor.views.trims_panel import Target, TrimsPanel
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
+from promptop_tui.widgets.prompt_area.area import PromptArea
 
 if TYPE_CHECKING:
-    from promptop.runs.runner import Runner
     from promptop.trim.rewrite import Hunk
+    from promptop.workers.call_client import Runner
 
 SHEET = Path(__file__).with_name("editor.tcss")
 
@@ -178,9 +178,9 @@ takes theirs (undo brings yours back)."""
     @on(TrimsPanel.RewriteWanted)
     def _rewrite(self) -> None:
         """Let a model shorten what was selected, or the draft behind its front matter."""
-        from promptop.runs.runner import Runner
-        from promptop.runs.targets import offered
-        from promptop_tui.editor.rewriting import Part, RewriteScreen
+        from promptop.client.targets import offered
+        from promptop.workers.call_client import Runner
+        from promptop_tui.editor.dialogs.rewrite import Part, RewriteDialog
 
         prompt = self._parsed()
         if prompt is None:
@@ -201,7 +201,7 @@ takes theirs (undo brings yours back)."""
         models = [target.spec for target in offered(self.context.settings)]
         model = models[0] if models and prompt.model not in models else prompt.model or self.trims.target.model
         part = Part(text[start:end], start, text.count("\n", 0, start) + 1, is_whole)
-        self.app.push_screen(RewriteScreen(self.context, self._runner, part, model, self.trims.target, self.take_hunk))
+        self.app.push_screen(RewriteDialog(self.context, self._runner, part, model, self.trims.target, self.take_hunk))
 
     def take_hunk(self, start: int, hunk: Hunk) -> bool:
         """Put one change of a rewrite into the draft, as one step of undo; False if the draft is another by now."""
@@ -247,20 +247,20 @@ takes theirs (undo brings yours back)."""
     @work(group="dialog", exclusive=True)
     async def action_changes(self) -> None:
         """Show what changed since the baseline."""
-        from promptop_tui.editor.changes import ChangesScreen
+        from promptop_tui.editor.dialogs.diff_dialog import ChangesDialog
 
         found = self.figures()
         said = "\n".join(change_line(figure, self._demand) for figure in found[:3] if figure.baseline is not None)
-        if await self.app.push_screen_wait(ChangesScreen(self._baseline_text, self.area.text, said)):
+        if await self.app.push_screen_wait(ChangesDialog(self._baseline_text, self.area.text, said)):
             self.area.edit_whole(self._baseline_text)
 
     @work(group="dialog", exclusive=True)
     async def action_library(self) -> None:
         """Open the library: take a version, or save the draft as one."""
-        from promptop_tui.editor.library import LibraryScreen
+        from promptop_tui.editor.dialogs.library import LibraryDialog
 
         receipt = self._receipt()
-        screen = LibraryScreen(
+        screen = LibraryDialog(
             self.area.text, self.name_of_prompt, self.context.now, receipt, self._state.path, self.yardstick()
         )
         version = await self.app.push_screen_wait(screen)
@@ -300,7 +300,7 @@ takes theirs (undo brings yours back)."""
         """Leave the screen to the user's own editor; what it saves is one step of undo."""
         from textual.app import SuspendNotSupported
 
-        from promptop_tui.editor.external import command, edit_in
+        from promptop_tui.services.external_editor import command, edit_in
 
         before = self.area.text
         try:
@@ -323,12 +323,12 @@ takes theirs (undo brings yours back)."""
     @work(group="dialog", exclusive=True)
     async def action_export(self) -> None:
         """Show the prompt in other forms, to copy or to write."""
-        from promptop_tui.editor.exports import ExportScreen
+        from promptop_tui.editor.dialogs.export import ExportDialog
 
         prompt = self._parsed()
         if prompt is None:
             return
-        chosen = await self.app.push_screen_wait(ExportScreen(prompt, self._receipt()))
+        chosen = await self.app.push_screen_wait(ExportDialog(prompt, self._receipt()))
         if chosen is None:
             return
         name, text, suffix = chosen

@@ -1,9 +1,9 @@
 """The Monitor tab.
 
-Threads: a worker owns the log (:mod:`promptop_tui.monitor.reader`); a timer only asks it to look, and not before the
-last answer was shown; each chart has its picture drawn by a worker of its own. All state of the screen is changed here,
-on the UI thread. While the tab is hidden there is no reader, and one timer that looks whether it still is: Textual
-sends no Show where something asked for the new layout before it was made.
+Threads: a worker owns the log (:mod:`promptop_tui.monitor.data.reader`); a timer only asks it to look, and not before
+the last answer was shown; each chart has its picture drawn by a worker of its own. All state of the screen is changed
+here, on the UI thread. While the tab is hidden there is no reader, and one timer that looks whether it still is:
+Textual sends no Show where something asked for the new layout before it was made.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
-from promptop.safe import clean, clean_line
+from promptop.base.sanitize import clean, clean_line
 from promptop_tui.messages import ShowInMonitor
-from promptop_tui.monitor.breakdown import Breakdown
-from promptop_tui.monitor.charts import KINDS
-from promptop_tui.monitor.errands import Findings, OlderRows, RankedRows, RowFound, Trouble
-from promptop_tui.monitor.figures import figures_of
-from promptop_tui.monitor.inspecting import Inspection, InspectionDrawer
-from promptop_tui.monitor.looking import VIEWS
-from promptop_tui.monitor.opening import Opening
-from promptop_tui.monitor.reader import Answer, MonitorReader
-from promptop_tui.monitor.requests import RequestTable
-from promptop_tui.monitor.snapshot import SPANS, Query, Snapshot
-from promptop_tui.monitor.status import StatusLine
-from promptop_tui.monitor.tiles import Tiles
+from promptop_tui.monitor.analysis.cost_breakdown import Breakdown
+from promptop_tui.monitor.analysis.tile_figures import figures_of
+from promptop_tui.monitor.controllers.navigation import Opening
+from promptop_tui.monitor.controllers.view_state import VIEWS
+from promptop_tui.monitor.data.queries import Findings, OlderRows, QueryFailed, RankedRows, RowFound
+from promptop_tui.monitor.data.query_stats import Inspection, InspectionDrawer
+from promptop_tui.monitor.data.reader import Answer, MonitorReader
+from promptop_tui.monitor.data.snapshot import SPANS, Query, Snapshot
+from promptop_tui.monitor.views.charts import KINDS
+from promptop_tui.monitor.views.request_table import RequestTable
+from promptop_tui.monitor.views.status_line import StatusLine
+from promptop_tui.monitor.views.tiles import Tiles
 from promptop_tui.widgets.chart import Chart
 from promptop_tui.widgets.table import VirtualTable
 
@@ -233,18 +233,18 @@ class MonitorPane(Opening):
         elif isinstance(answer, RankedRows):
             self._take_ranked(answer)
         elif isinstance(answer, Breakdown):
-            from promptop_tui.monitor.money import MoneyScreen
+            from promptop_tui.monitor.dialogs.cost_dialog import MoneyDialog
 
-            if isinstance(self.app.screen, MoneyScreen):
+            if isinstance(self.app.screen, MoneyDialog):
                 self.app.screen.found = answer
         elif isinstance(answer, Findings):
-            from promptop_tui.monitor.lists import BurstScreen, CacheScreen
+            from promptop_tui.monitor.dialogs.finding_lists import BurstDialog, CacheDialog
 
-            if isinstance(self.app.screen, BurstScreen if answer.kind == "bursts" else CacheScreen):
+            if isinstance(self.app.screen, BurstDialog if answer.kind == "bursts" else CacheDialog):
                 self.app.screen.found = answer
         elif isinstance(answer, RowFound):
             self._take_row(answer)
-        elif isinstance(answer, Trouble):
+        elif isinstance(answer, QueryFailed):
             self.tell(answer.cause, answer.remedy)
 
     def watch_shown(self, snapshot: Snapshot) -> None:

@@ -17,24 +17,24 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.timer import Timer
 
-from promptop.errors import PromptopError
-from promptop.runs.comparison import intervals, verdicts
-from promptop.runs.notebook import KeptRun
-from promptop.runs.purse import Day, spent_on
-from promptop.runs.repeat import Job
-from promptop.runs.request import RunRequest
-from promptop.runs.result import RunResult
-from promptop.runs.runner import Runner
-from promptop.safe import clean, clean_line
+from promptop.base.errors import PromptopError
+from promptop.base.sanitize import clean, clean_line
+from promptop.budget.budget import Day, spent_on
+from promptop.client.request import RunRequest
+from promptop.client.result import RunResult
+from promptop.experiments.comparison import intervals, verdicts
+from promptop.experiments.schedule import Job
+from promptop.history.run_history import KeptRun
+from promptop.workers.call_client import Runner
 from promptop_tui.context import AppContext
-from promptop_tui.editor.area import PromptArea
-from promptop_tui.playground.conductor import Conductor, calls_of, runner_for
-from promptop_tui.playground.pane import AnswerPane
-from promptop_tui.playground.parameters import ParameterColumn
-from promptop_tui.playground.pricing import Plan, PriceLine
-from promptop_tui.playground.prompting import Asking
-from promptop_tui.playground.remembering import Remembering, kept_answers
-from promptop_tui.playground.stage import Stage, Welcome
+from promptop_tui.playground.controllers.cost_estimate import Plan, PriceLine
+from promptop_tui.playground.controllers.history import Remembering, kept_answers
+from promptop_tui.playground.controllers.request_builder import RunPlan
+from promptop_tui.playground.controllers.run_controller import RunController, calls_of, runner_for
+from promptop_tui.playground.views.answer_pane import AnswerPane
+from promptop_tui.playground.views.parameters import ParameterColumn
+from promptop_tui.playground.views.results import Stage, Welcome
+from promptop_tui.widgets.prompt_area.area import PromptArea
 
 FRAMES_PER_SECOND = 10
 """Panes are drawn this often while something streams; a reader sees no difference above it, a CPU does."""
@@ -125,9 +125,9 @@ class PlaygroundPane(Remembering):
         """Build the tab; ``runner`` makes the calls if given, and is then closed by who gave it."""
         super().__init__(context)
         self._owned = runner is None
-        self._conductor = Conductor(runner or runner_for(context), context.purse)
+        self._conductor = RunController(runner or runner_for(context), context.purse)
         self._frames: Timer | None = None
-        self._asking: Asking | None = None
+        self._asking: RunPlan | None = None
         self._order: list[int] = []
         self._started_ms = 0
 
@@ -348,17 +348,17 @@ class PlaygroundPane(Remembering):
 
     def action_bench(self) -> None:
         """Measure the prompt under load."""
-        from promptop_tui.playground.benching import BenchPage  # its imports are not needed to start
+        from promptop_tui.playground.measure.bench_dialog import BenchDialog  # its imports are not needed to start
 
         if requests := self._to_measure():
-            self.app.push_screen(BenchPage(self._shared, requests), self._measured)
+            self.app.push_screen(BenchDialog(self._shared, requests), self._measured)
 
     def action_lab(self) -> None:
         """Test what is said to change latency, with the first model."""
-        from promptop_tui.playground.lab import ClaimsPage
+        from promptop_tui.playground.measure.claims_dialog import ClaimsDialog
 
         if requests := self._to_measure():
-            self.app.push_screen(ClaimsPage(self._shared, requests[0]), self._measured)
+            self.app.push_screen(ClaimsDialog(self._shared, requests[0]), self._measured)
 
     def _to_measure(self) -> list[RunRequest]:
         """Return what would be sent, past the cache and tried once; say what is wrong and return none."""
@@ -375,11 +375,11 @@ class PlaygroundPane(Remembering):
 
     def action_batch(self) -> None:
         """Send many prompts from a file."""
-        from promptop_tui.playground.batching import BatchPage  # its imports are not needed to start
+        from promptop_tui.playground.measure.batch_dialog import BatchDialog  # its imports are not needed to start
 
         targets = self.column.targets()
         purse = self._conductor.purse
-        page = BatchPage(self._shared, self.area.text, targets[0].spec if targets else "", purse.left_usd)
+        page = BatchDialog(self._shared, self.area.text, targets[0].spec if targets else "", purse.left_usd)
         self.app.push_screen(page, self._batch_closed)
 
     def _batch_closed(self, spent_usd: float | None) -> None:

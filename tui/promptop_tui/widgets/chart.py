@@ -18,7 +18,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from promptop.safe import clean_line
+from promptop.base.sanitize import clean_line
 from promptop_tui.widgets.plot import FILLS, ROLES, SYMBOLS, Picture, Plot, bucket_of, column_of
 
 if TYPE_CHECKING:

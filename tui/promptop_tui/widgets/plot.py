@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from promptop import figures
+from promptop.base import units
 
 Unit = Literal["seconds", "usd", "count", "share", "rate"]
 Mark = Literal["line", "blocks", "x", "o", "+", "*"]
 
 FORMATS: dict[Unit, Callable[[float | None], str]] = {
-    "seconds": figures.seconds,
-    "usd": figures.usd,
-    "count": figures.count,
-    "share": figures.share,
-    "rate": figures.rate,
+    "seconds": units.seconds,
+    "usd": units.usd,
+    "count": units.count,
+    "share": units.share,
+    "rate": units.rate,
 }
 SYMBOLS: dict[Mark, str] = {"line": "⠒", "blocks": "▀", "x": "x", "o": "o", "+": "+", "*": "*"}
 """How a line of this mark looks in the legend."""

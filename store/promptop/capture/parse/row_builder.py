@@ -1,0 +1,317 @@
+"""From a call that ended to its row: parsing, usage, characters, cost, and no credential in any column."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from promptop.capture.annotations import tags_json
+from promptop.capture.faults import count_fault
+from promptop.capture.include_usage import LARGEST_BODY
+from promptop.capture.parse import redact, request_parser
+from promptop.capture.parse.response_parser import Digest
+from promptop.log.row import Row
+from promptop.log.write.pending import Finished
+from promptop.providers.estimate import o200k_if_loaded, tokens
+from promptop.providers.events import loads, string
+from promptop.providers.usage import Usage, amount, normalise
+
+if TYPE_CHECKING:
+    from promptop.capture.call import Call
+
+_MESSAGE = 500
+"""Characters kept of an error's message."""
+_LONGEST, _LONGEST_JSON, _SHORT = 512, 8192, 400
+"""Characters kept of other text; a JSON text above its limit is left out, since half of one is none."""
+_MOST_LIMITS = 32
+_CHARS = "[%d,%d,%d,%d]"
+"""Characters by script as JSON, at a tenth of an encoder's cost."""
+_KEPT_HEADERS = ("retry-after", "x-ratelimit-", "anthropic-ratelimit-", "ratelimit-")
+_TIMING_HEADERS = {
+    "openai-processing-ms": "processing_s",
+    "x-envoy-upstream-service-time": "upstream_s",
+}
+_REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-goog-request-id")
+_OURS = frozenset(("prompt_hash", "prefix_hashes", "input_chars", "output_chars", "operation_name", "openai_api_type"))
+_TEXT_COLUMNS = tuple(f.name for f in fields(Row) if f.metadata["sql"] == "TEXT" and f.name not in _OURS)
+
+_JSON_COLUMNS = frozenset(f.name for f in fields(Row) if "JSON" in f.metadata["meaning"])
+
+
+def finished(call: Call) -> Finished:
+    """Return the row of a call that ended, with its bodies as far as the call's mode keeps any."""
+    secrets = redact.secrets_of(call.headers, call.query, call.userinfo)
+    row = Row(started_ms=call.started_ms, attempt=_attempt(call))
+    parsed = call.parsed
+    if parsed is None and call.body:
+        parsed = loads(call.body) if len(call.body) <= LARGEST_BODY else request_parser.at_the_ends(call.body)
+    asked = request_parser.read(parsed, call.path)
+    digest = call.reader.digest() if call.reader is not None else Digest()
+    _labels(row, call)
+    _asked(row, asked)
+    _answered(row, call, digest)
+    _timings(row, call, digest)
+    _error(row, call, digest)
+    usage = normalise(digest.usage, anthropic=digest.anthropic, provider=row.provider_name)
+    _usage(row, asked, digest, usage)
+    if not _from_cache(row, call):
+        _price(row, usage)
+    _scrub(row, secrets)
+    mode = call.labels.mode
+    if mode == "off":
+        return Finished(row, bodies=call.labels.bodies)
+    sent, received = call.body, _answer(digest)
+    if mode == "redacted":
+        sent = redact.body(sent, secrets) if sent is not None else None
+        received = redact.body(received, secrets) if received is not None else None
+    return Finished(row, sent, received, bodies=call.labels.bodies, redacted=mode == "redacted")
+
+
+def _scrub(row: Row, secrets: tuple[str, ...]) -> None:
+    """Take credentials out of every column of text that the caller or the server had a say in, then cut it to size.
+
+    In this order: the beginning of a key that is cut through would not be known for one.
+    """
+    texts = [(name, value) for name in _TEXT_COLUMNS if (value := getattr(row, name)) is not None]
+    joined = "\0".join(value for _, value in texts)
+    if len(joined) < _SHORT and joined.isascii() and redact.credentials(joined, secrets) == joined:
+        return  # all at once: nearly always there is nothing, and a pattern costs as much for ten texts as for one
+    for name, value in texts:
+        # Half a surrogate pair (a server may split one over two events) is no text to SQLite.
+        clean = redact.credentials(value, secrets).encode("utf-8", "replace").decode()
+        if name in _JSON_COLUMNS:
+            setattr(row, name, clean if len(clean) <= _LONGEST_JSON else None)
+        else:
+            setattr(row, name, clean[:_LONGEST])
+    if row.error_message is not None:
+        row.error_message = " ".join(row.error_message.split())[:_MESSAGE]
+
+
+def _labels(row: Row, call: Call) -> None:
+    note, labels = call.note, call.labels
+    row.app = (note.app if note else None) or labels.app
+    row.tags = tags_json(labels.tags, note.tags if note else None)
+    row.simulated = 1 if labels.simulated else None
+    if note is not None:
+        row.prompt_name, row.prompt_version = note.prompt_name, note.prompt_version
+        row.conversation_id, row.queue_s = note.conversation_id, note.queue_s
+    row.operation_name, row.openai_api_type = request_parser.operation(call.path)
+    row.server_address, row.server_port, row.url_path = call.host, call.port, call.path
+    row.provider_name = request_parser.provider(call.host, call.port, call.path)
+    row.bytes_sent = call.bytes_sent
+
+
+def _asked(row: Row, asked: request_parser.Asked) -> None:
+    row.request_model = asked.model
+    row.request_stream = None if asked.stream is None else int(asked.stream)
+    row.request_max_tokens = asked.max_tokens
+    row.request_temperature, row.request_top_p = asked.temperature, asked.top_p
+    row.request_stop_sequences = _json(asked.stop) if asked.stop else None
+    row.request_seed, row.request_choice_count = asked.seed, asked.choices
+    row.request_reasoning_effort = asked.effort
+    row.request_tools, row.request_messages = asked.tools, asked.messages
+    if asked.texts or asked.attached:
+        row.prompt_hash = request_parser.prompt_hash(asked.texts, asked.attached)
+        prefixes = request_parser.prefix_hashes(asked.texts)
+        row.prefix_hashes = _json(prefixes) if prefixes else None
+
+
+def _answered(row: Row, call: Call, digest: Digest) -> None:
+    row.http_response_status_code = call.status
+    row.response_model, row.response_id = digest.model or None, digest.id or None
+    row.response_service_tier = digest.service_tier or None
+    row.response_finish_reasons = _json(digest.finish_reasons) if digest.finish_reasons else None
+    limits: dict[str, str] = {}
+    for name, value in call.response_headers:
+        lower = name.lower()
+        if lower in _REQUEST_IDS:
+            row.request_id = row.request_id or value
+        elif lower.startswith(_KEPT_HEADERS) and len(limits) < _MOST_LIMITS:
+            limits[lower] = value
+        elif lower in _TIMING_HEADERS and (milliseconds := _number(value)) is not None:
+            digest.timings[_TIMING_HEADERS[lower]] = milliseconds / 1000
+    row.rate_limits = _json(limits) if limits else None
+    row.server_timings = _json(digest.timings) if digest.timings else None
+
+
+def _timings(row: Row, call: Call, digest: Digest) -> None:
+    reader = call.reader
+    row.connect_s, row.tls_s, row.ttfb_s = call.connect_s, call.tls_s, call.ttfb_s
+    row.connection_reused = None if call.connection_reused is None else int(call.connection_reused)
+    if reader is None:
+        return
+    row.total_s = reader.total_s
+    if call.status is None or call.lost:
+        return
+    row.bytes_received, row.bytes_decoded = reader.bytes_received, reader.bytes_decoded
+    if not reader.is_stream:
+        if 200 <= call.status < 300 and reader.how == "eof":
+            row.duration_s = reader.last_byte_s if reader.last_byte_s is not None else call.ttfb_s
+        return
+    row.response_time_to_first_chunk = digest.first_event_s
+    row.ttft_s, row.ttfo_s, row.duration_s = digest.ttft_s, digest.ttfo_s, digest.last_content_s
+    row.chunks = digest.content_events
+    row.gap_p50_s, row.gap_p95_s = digest.gap_quantile(0.5), digest.gap_quantile(0.95)
+    row.gap_max_s = digest.gap_max_s
+    if digest.content_events > 1:
+        row.stalls = digest.stalls
+
+
+def _error(row: Row, call: Call, digest: Digest) -> None:
+    """Name what went wrong; the first that applies: HTTP status, the server's own word, the way the response ended."""
+    reader = call.reader
+    message: str | None = None
+    if call.status is not None and call.status >= 400:
+        row.error_type = str(call.status)
+        if digest.error is not None:
+            code, text = digest.error
+            message = f"{code}: {text}" if code not in ("error", str(call.status)) else text
+        elif digest.raw:
+            message = digest.raw.decode("utf-8", "replace")
+        elif isinstance(digest.body, dict):
+            message = string(digest.body.get("message")) or _json(digest.body.get("detail", digest.body))
+    elif digest.error is not None:
+        row.error_type, message = digest.error
+    elif call.error is not None:
+        row.error_type, message = _of_exception(call.error, responded=call.status is not None), str(call.error)
+    elif reader is not None and reader.how is not None and not call.lost:
+        row.error_type = _of_end(reader.how, reader.is_stream, digest)
+        if row.error_type == "malformed_event":
+            message = "an event of the stream is no valid JSON"
+        elif digest.oversized:
+            message = "an event of the stream is too large to be read"
+    if call.retried:
+        message = f"{message or ''} (sent again without stream_options)".strip()
+    row.error_message = message or None
+
+
+def _of_end(how: str, stream: bool, digest: Digest) -> str | None:
+    if not stream:
+        return None if how == "eof" or digest.done else "cancelled"
+    if digest.complete:
+        return None
+    if digest.malformed:
+        return "malformed_event"
+    if how != "eof":
+        return "cancelled"
+    return "incomplete_stream" if digest.known or not digest.events else None
+
+
+def _of_exception(error: BaseException | str, *, responded: bool) -> str:
+    """Return ``error_type`` of an exception by its class's names, which httpx, httpx2 and aiohttp share."""
+    if isinstance(error, str):
+        return error
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"CancelledError", "KeyboardInterrupt", "GeneratorExit", "SystemExit"}:
+        return "cancelled"
+    if names & {"TimeoutException", "TimeoutError"}:
+        return "timeout"
+    if "ConnectError" in names or "ConnectionRefusedError" in names or "gaierror" in names:
+        return "connect"
+    if responded and names & {"TransportError", "OSError", "ClientError"}:
+        return "incomplete_stream"
+    return type(error).__name__
+
+
+def _usage(row: Row, asked: request_parser.Asked, digest: Digest, usage: Usage) -> None:
+    from promptop.tokens.scripts import chars_by_script
+
+    if row.operation_name is None:
+        return
+    model = row.response_model or row.request_model
+    given = "".join(text for _, text in asked.texts) + asked.extra
+    if given:
+        chars = chars_by_script(given)
+        row.input_chars = _CHARS % chars
+        row.input_o200k_tokens = o200k_if_loaded(given)
+        messages = (asked.messages or 0) if row.operation_name == "chat" else 0
+        row.estimate_input_tokens = tokens(model, chars, messages)
+    answer = digest.chars()
+    if any(answer):
+        row.output_chars = _CHARS % answer
+        row.estimate_output_tokens = tokens(model, answer)
+    if digest.usage is not None:
+        row.usage_raw = _json(digest.usage)
+    if usage:
+        row.usage_source = "reported"
+        row.usage_input_tokens, row.usage_output_tokens = usage.input_tokens, usage.output_tokens
+        row.usage_cache_read_input_tokens = usage.cache_read
+        row.usage_cache_write_input_tokens = usage.cache_write
+        row.usage_reasoning_output_tokens = usage.reasoning
+        if digest.opening_usage and any(answer):
+            # The stream ended before its counts came: of the output there is our own count of what came.
+            row.usage_source = "estimated"
+            row.usage_output_tokens = max(usage.output_tokens or 0, row.estimate_output_tokens or 0)
+    elif any(answer) or (row.error_type is None and row.operation_name == "embeddings" and given):
+        # Nothing is charged for a call that failed before its first token; of any other the text was paid for.
+        row.usage_source = "estimated"
+        row.usage_input_tokens = row.estimate_input_tokens
+        row.usage_output_tokens = row.estimate_output_tokens
+
+
+def _price(row: Row, usage: Usage) -> None:
+    """Take the cost that the server reports, else the price table's."""
+    if usage.cost_usd is not None:
+        row.cost_usd, row.cost_status = usage.cost_usd, "reported"
+        return
+    from promptop.log.write.row_pricing import price_row
+
+    try:
+        price_row(row)
+    except Exception as error:  # noqa: BLE001 - a fault in the table leaves the row unpriced, which is shown
+        count_fault("price", error)
+
+
+def _from_cache(row: Row, call: Call) -> bool:
+    """Note what our cache had to do with the call; return whether it answered: then the call cost nothing."""
+    fact = call.cache
+    if fact is None:
+        return False
+    row.cache_level, row.cache_key = fact.level, fact.key
+    row.cache_match, row.cache_score = fact.match or None, fact.score
+    if fact.words_key is not None:
+        try:
+            row.cache_words_key = fact.words_key() or None
+        except Exception as error:  # noqa: BLE001 - the boundary: the row goes without it
+            count_fault("cache", error)
+    if fact.level == "miss":
+        return False
+    row.cost_usd, row.cost_status, row.saved_usd = 0.0, "table", fact.saved_usd
+    return True
+
+
+def _answer(digest: Digest) -> bytes | None:
+    """Return the answer's body: a JSON body as it came, a stream's text put together, an error page's beginning."""
+    if digest.body is not None:
+        return _json(digest.body).encode("utf-8", "surrogatepass")
+    if digest.raw:
+        return digest.raw
+    said = {
+        "content": digest.text("text"),
+        "refusal": digest.text("refusal"),
+        "reasoning": digest.text("reasoning"),
+        "tool_calls": digest.text("tool"),
+    }
+    kept = {name: text for name, text in said.items() if text}
+    return _json({"role": "assistant", **kept}).encode("utf-8", "surrogatepass") if kept else None
+
+
+def _attempt(call: Call) -> int | None:
+    """Return the attempt: the caller's own count, else the one that the SDK sends."""
+    if call.note is not None and call.note.attempt is not None:
+        return call.note.attempt
+    for name, value in call.headers:
+        if name.lower() == "x-stainless-retry-count" and value.isdecimal() and len(value) < 6:
+            return int(value) + 1
+    return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return amount(float(text))
+    except ValueError:
+        return None
+
+
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -1,0 +1,204 @@
+"""Show where the settings file is, what it means now, or create one with every setting and its explanation."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from promptop import settings as room
+from promptop.base.errors import PromptopError
+from promptop.client.http.load_balancer import places_of
+
+TEMPLATE = """\
+# promptop: settings. Every line is optional; what is commented out shows the default.
+# Keys are never stored here: name the environment variable or the command that yields one.
+
+# profile = "openai"          # endpoint used at start
+# theme = "promptop-dark"     # a file in the themes folder beside this one, or one of the shipped themes
+
+[profiles.openai]
+base_url = "https://api.openai.com/v1"
+api_key_env = "OPENAI_API_KEY"
+models = ["gpt-4o-mini", "gpt-4o"]
+
+# [profiles.local]             # llama.cpp, vLLM, Ollama, LM Studio …
+# base_url = "http://127.0.0.1:8080/v1"
+# models = ["qwen2.5-7b-instruct"]
+
+# [profiles.deepseek]
+# base_url = "https://api.deepseek.com/v1"
+# api_key_command = "pass show deepseek"
+# models = ["deepseek-chat"]
+
+# Others that speak the same: OpenRouter https://openrouter.ai/api/v1, DashScope (通义千问)
+# https://dashscope.aliyuncs.com/compatible-mode/v1, Zhipu (智谱) https://open.bigmodel.cn/api/paas/v4,
+# Moonshot (月之暗面) https://api.moonshot.cn/v1, Gemini https://generativelanguage.googleapis.com/v1beta/openai,
+# Groq https://api.groq.com/openai/v1, xAI https://api.x.ai/v1, Ollama http://127.0.0.1:11434/v1
+
+# [profiles.claude]            # Anthropic's own API
+# base_url = "https://api.anthropic.com"
+# api = "anthropic"            # or "responses" for OpenAI's Responses API; "chat" where nothing is said
+# api_key_env = "ANTHROPIC_API_KEY"
+# models = ["claude-sonnet-5-5"]
+
+# [profiles.fleet]             # several endpoints and keys for the same models (docs/endpoints.md)
+# base_url = "http://10.0.0.5:8000/v1"
+# endpoints = ["http://10.0.0.6:8000/v1"]
+# api_key_env = "FLEET_KEY"
+# api_key_envs = ["FLEET_KEY_2"]
+# balance = "round-robin"      # or "least-latency"
+# eject_s = 30.0               # what failed gets no calls for so long, then twice as long …
+# keep_alive = 20              # idle connections kept for each endpoint, for keep_alive_s seconds
+# keep_alive_s = 30.0
+# max_connections = 100
+# timeout_s = 600.0            # without a byte; connect_timeout_s = 5.0
+# http2 = true
+# gzip_requests = false        # only for a server that takes compressed requests
+
+[log]
+# path = ""                    # empty: the data folder (promptop log path)
+# bodies = "off"               # prompts and answers: off, hash, redacted or full
+# keep_days = 90
+# max_mb = 2048
+
+[cache]                        # answers kept by promptop batch and, if you switch it on, the playground and the proxy
+# memory_mb = 64
+# redis = ""                   # redis://, rediss://, unix://, redis+cluster://, redis+sentinel://host:port/service
+# redis_env = ""               # variable that holds the address, where it contains a password
+# disk = true
+# redis_prefix = "promptop:"
+# disk_mb = 512
+# ttl_s = 86400.0
+# any_temperature = false      # keep sampled answers too
+# normalize_whitespace = false
+# pace = "instant"             # or recorded: hits stream as the answer once came
+# semantic = "off"             # or local, endpoint: answer what asks the same in other words
+# semantic_threshold = 0.0     # similarity that it takes; 0 is the model's own
+# semantic_model = "text-embedding-3-small"   # for "endpoint"
+# semantic_entries = 2000
+# semantic_keep = "memory"     # or disk (prompts in plain text), redis (vector search)
+
+[editor]
+# watch = ["gpt-4o-mini", "claude-sonnet-4-5"]   # models whose tokens and cost are shown
+# output_tokens = 300
+# calls_per_day = 1000
+# budget_tokens = 0
+# keep_rounds = 6              # rounds of a conversation that the trims leave
+# tier_medium = 0.3            # complexity from which on a task is medium, complex, for experts
+# tier_complex = 0.6
+# tier_expert = 0.9
+# tier_models = []             # models recommended for the four tiers, simplest first
+
+[playground]
+# max_tokens = 512
+# temperature = 1.0
+# history = "metadata"          # what is kept of runs: full (prompts and answers, too), metadata, off
+# python_checks = false         # allow checks that are Python expressions
+# session_cap_usd = 1.0
+# daily_cap_usd = 10.0          # of everything that promptop itself sends, commands included
+
+[monitor]
+# window = "1h"                # 5m, 1h, 24h, 7d, 30d
+# slo_latency_s = 10.0
+# slo_ttft_s = 1.0
+# slo_error_rate = 0.001
+# slo_cache_hits = 0.8
+# budget_usd_month = 0.0
+# alerts = []                  # ["p95_ttft>2s over 15m", "burn>14.4 over 1h,5m", "month_cost>$100"]
+# alert_command = ""           # for example "notify-send promptop"; a sentence is added as its last argument
+
+[keys]
+# "editor.send" = "f5"         # binding id = key; F1 in the app lists the ids
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-commands."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="path|show|init")
+    verbs.add_parser("path", help="print where the settings file is")
+    show = verbs.add_parser("show", help="print the settings in force and what is wrong with the file")
+    show.add_argument("--json", action="store_true", help="for programs")
+    init = verbs.add_parser("init", help="create the file, each setting explained")
+    init.add_argument("--force", action="store_true", help="replace a file that exists; the old one is kept as .bak")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one sub-command; ``show`` exits with 1 if the file has mistakes."""
+    path = room.config_path()
+    if args.verb == "path":
+        print(path)
+        return 0
+    return _init(path, args.force) if args.verb == "init" else _show(args.json)
+
+
+def _show(as_json: bool) -> int:
+    settings = room.load()
+    values: dict[str, Any] = asdict(settings)
+    for derived in ("path", "problems"):
+        values.pop(derived)
+    if as_json:
+        problems = [
+            {"path": str(p.path), "line": p.line, "cause": p.cause, "remedy": p.remedy} for p in settings.problems
+        ]
+        print(json.dumps({"path": str(room.config_path()), "settings": values, "problems": problems}, indent=2))
+        return 1 if problems else 0
+    print(f"# {settings.path or f'{room.config_path()} (not there: defaults and environment)'}")
+    active = settings.active_profile()
+    print(f"# endpoint in use: {active.name} {active.base_url}; {_key_state(active)}")
+    places = places_of(active)
+    for place in places if len(places) > 1 else ():
+        print(f"#   shared out ({active.balance}): {place.label}; {_key_state(place.profile)}")
+    print("\n".join(_toml(values, "")))
+    for problem in settings.problems:
+        print(problem, file=sys.stderr)
+    return 1 if settings.problems else 0
+
+
+def _key_state(profile: room.Profile) -> str:
+    if profile.api_key_command:
+        return "key from a command"
+    if profile.api_key_env:
+        state = "set" if os.environ.get(profile.api_key_env) else "not set"
+        return f"key from ${profile.api_key_env} ({state})"
+    return "no key"
+
+
+def _toml(table: dict[str, Any], prefix: str) -> list[str]:
+    lines = [
+        f"{_quoted(key)} = {json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)}"
+        for key, value in table.items()
+        if not isinstance(value, dict)
+    ]
+    for key, value in table.items():
+        if isinstance(value, dict) and value:
+            name = f"{prefix}{_quoted(key)}"
+            inner = _toml(value, name + ".")
+            plain = any(not isinstance(item, dict) for item in value.values())
+            lines += ["", f"[{name}]", *inner] if plain else inner
+    return lines
+
+
+def _quoted(key: str) -> str:
+    return key if key.replace("-", "").replace("_", "").isalnum() and key.isascii() else json.dumps(key)
+
+
+def _init(path: Path, force: bool) -> int:
+    if path.exists() and not force:
+        raise PromptopError(f"{path} exists already.", "Edit it, or use --force to replace it (the old one is kept).")
+    try:
+        room.private_dir(path.parent)
+        if path.exists():
+            path.replace(path.with_suffix(".toml.bak"))
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(TEMPLATE)
+    except OSError as error:
+        raise PromptopError(
+            f"{path} cannot be written ({error.strerror}).", "Check the folder's permissions."
+        ) from error
+    print(path)
+    return 0

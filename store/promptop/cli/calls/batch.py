@@ -1,0 +1,242 @@
+"""Send many prompts: OpenAI's batch format in and out, or a prompt file filled from a table.
+
+Answers are kept as they come in OUT.journal: after Ctrl-C, a kill or a failure the same command goes on where it was,
+and pays for nothing twice. The cache is asked first. Exit codes: 0 all answered, 1 some failed or the cap was reached,
+2 cannot be meant, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from promptop.base.errors import UsageError
+from promptop.base.sanitize import clean_line
+from promptop.batch.input import Item, crossed, read_jsonl, read_table
+from promptop.batch.journal import Journal
+from promptop.batch.runner import Batch, Tally, estimate
+from promptop.budget.budget import Budget
+from promptop.cli.shared import batch_provider
+from promptop.cli.shared.call_options import purse_of
+from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.limits.limiter import Limits
+
+INTERRUPTED = 130
+LISTED = 5
+"""Failures that are named at the end; all of them are in the output."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "input", type=Path, metavar="IN", help="requests (JSONL), or with --prompt a table (CSV, JSONL)"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="answers, one JSON line each")
+    parser.add_argument(
+        "--prompt",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="prompt whose {{columns}} are filled from IN; repeatable: each prompt with each row",
+    )
+    parser.add_argument("-m", "--model", default="", help="model of requests that name none")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="limit of output tokens, where none is set")
+    parser.add_argument("--temperature", type=float, metavar="T", help="temperature, where none is set")
+    parser.add_argument("--concurrency", type=int, default=10, metavar="N", help="requests at a time (default 10)")
+    parser.add_argument("--rpm", type=int, metavar="N", help="requests a minute at most")
+    parser.add_argument("--tpm", type=int, metavar="N", help="tokens a minute at most")
+    parser.add_argument("--cap", type=float, metavar="USD", help="start no request that could pass this sum")
+    parser.add_argument("--retries", type=int, default=2, metavar="N", help="further attempts of a request (default 2)")
+    parser.add_argument("--no-cache", action="store_true", help="ask the endpoint even where the answer is known")
+    parser.add_argument("--dry-run", action="store_true", help="check the input and price it; send nothing")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
+    batch_provider.add_arguments(parser)
+    add_settings_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the batch and return the exit code."""
+    for name in ("concurrency", "rpm", "tpm"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} {value} cannot be meant.", "Write a number above 0.")
+    settings = settings_of(args)
+    items = _items(args)
+    most, unpriced = estimate(items)
+    note = f"; {unpriced} of them unpriced" if unpriced else ""
+    at_provider = args.provider_batch or args.cancel or args.no_wait
+    ceiling = batch_provider.ceiling_line(items) if at_provider else f"at most ≈ ${most:.4f}"
+    print(f"{len(items):,} requests, {ceiling}{note}", file=sys.stderr)
+    if args.dry_run:
+        return 0
+    purse = purse_of(settings)
+    purse.check()
+    cap_usd, whose = _cap(args.cap, purse)
+    if at_provider:
+        progress = _Progress()
+        return batch_provider.run_provider(
+            args, settings, items, cap_usd, whose, show=progress.show, end=progress.end, report=_report
+        )
+    from promptop.cache import open_cache, policy_of, redis_url
+    from promptop.limits.redis_limiter import SharedLimits
+
+    def notice(text: str) -> None:
+        print(f"\n{text}", file=sys.stderr)
+
+    cache = None if args.no_cache else open_cache(settings.cache, settings.log_path(), notice=notice)
+    limits = Limits(args.concurrency, args.rpm, args.tpm)
+    profile = settings.active_profile()
+    redis = redis_url(settings.cache)
+    journal = Journal(args.output)
+    progress = _Progress()
+    batch = Batch(
+        items,
+        profile,
+        journal,
+        limits=limits,
+        shared=(
+            lambda model: SharedLimits(
+                redis, f"{profile.base_url} {model}", limits, prefix=settings.cache.redis_prefix, notice=notice
+            )
+        )
+        if redis
+        else None,
+        cap_usd=cap_usd,
+        retries=args.retries,
+        transport={"log": settings.log_path(), "app": "promptop batch", "bodies": settings.log.bodies},
+        cache=cache,
+        policy=policy_of(settings.cache) if cache is not None else None,
+        on_progress=progress.show,
+    )
+    try:
+        interrupted = not asyncio.run(_until_interrupted(batch))
+        progress.end()
+        written = journal.write_output(items)
+    finally:
+        if cache is not None:
+            cache.close()
+    tally = batch.tally
+    finished = not interrupted and not tally.left and not tally.failed
+    failures = journal.failures(items, LISTED)
+    journal.close(remove=finished)
+    _report(tally, args, written, interrupted, whose, failures)
+    return INTERRUPTED if interrupted else 0 if finished else 1
+
+
+def _cap(asked_usd: float | None, purse: Budget) -> tuple[float | None, str]:
+    """Return the lower of the cap that was asked for and what the day leaves, and its name."""
+    left = purse.left_usd
+    if left is None or (asked_usd is not None and asked_usd <= left):
+        return asked_usd, f"The cap of ${asked_usd or 0:g}"
+    return left, f"The cap of the day (${purse.daily_cap_usd:g})"
+
+
+async def _until_interrupted(batch: Batch) -> bool:
+    """Run the batch; a first Ctrl-C stops it in order. Returns whether it came to its end."""
+    task = asyncio.create_task(batch.run())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        return False
+    return True
+
+
+def _items(args: argparse.Namespace) -> list[Item]:
+    defaults: dict[str, Any] = {}
+    if args.max_tokens is not None:
+        defaults["max_tokens"] = args.max_tokens
+    if args.temperature is not None:
+        defaults["temperature"] = args.temperature
+    if not args.prompt:
+        return read_jsonl(args.input, model=args.model, defaults=defaults)
+    from promptop.prompts import parse
+    from promptop.prompts.files import read_exact
+
+    made: list[list[Item]] = []
+    for path in args.prompt:
+        prompt = parse(read_exact(path)[0])
+        messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
+        made.append(read_table(args.input, messages, model=args.model or prompt.model or "", defaults=defaults))
+    return made[0] if len(made) == 1 else crossed([path.stem for path in args.prompt], made)
+
+
+class _Progress:
+    """One line on a terminal, rewritten ten times a second at most; a line per tenth of the work elsewhere."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._last = 0.0
+        self._tenth = 0
+
+    def show(self, tally: Tally) -> None:
+        """Show how far it is."""
+        now = time.monotonic()
+        if self._terminal:
+            if now - self._last >= 0.1 or not tally.left:
+                self._last = now
+                print(f"\r\x1b[K{_line(tally)}", end="", file=sys.stderr, flush=True)
+            return
+        tenth = (tally.total - tally.left) * 10 // tally.total
+        if tenth > self._tenth:
+            self._tenth = tenth
+            print(_line(tally), file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave the line as it is."""
+        if self._terminal:
+            print(file=sys.stderr)
+
+
+def _line(tally: Tally) -> str:
+    ended = tally.total - tally.left + tally.remote
+    bar = "█" * (ended * 20 // tally.total)
+    eta = f" · {tally.eta_s:.0f} s left" if tally.left and tally.eta_s is not None else ""
+    failed = f" · ✗ {tally.failed}" if tally.failed else ""
+    cached = f" · {tally.cached} from the cache" if tally.cached else ""
+    remote = f" · at the provider: {clean_line(tally.state, 60)}, {tally.remote} done" if tally.state else ""
+    spent = f"{'≈ ' * tally.estimated}${tally.spent_usd:.4f}"
+    return f"{bar:░<20} {ended}/{tally.total}{failed}{cached}{remote} · {spent}{eta}"
+
+
+def _report(
+    tally: Tally, args: argparse.Namespace, written: int, interrupted: bool, cap: str, failures: list[str]
+) -> None:
+    if args.json:
+        values = {
+            "total": tally.total,
+            "answered": tally.done + tally.resumed,
+            "resumed": tally.resumed,
+            "failed": tally.failed,
+            "left": tally.left,
+            "cached": tally.cached,
+            "spent_usd": tally.spent_usd,
+            "saved_usd": tally.saved_usd,
+            "unpriced": tally.unpriced,
+            "cost_status": "estimated" if tally.estimated else "table",
+            "waited_s": round(tally.waited_s, 3),
+            "duration_s": round(time.monotonic() - tally.started_s, 3),
+        }
+        print(json.dumps(values))
+    saved = f", saved ${tally.saved_usd:.4f}" if tally.saved_usd else ""
+    waited = f", waited {tally.waited_s:.1f} s for the limits" if tally.waited_s >= 0.1 else ""
+    spent = f"{'≈ ' * tally.estimated}${tally.spent_usd:.4f}"
+    if tally.estimated:
+        spent += " (half the table's price, which lists none for batches)"
+    print(f"{written} results in {clean_line(str(args.output))}; {spent}{saved}{waited}", file=sys.stderr)
+    if tally.capped:
+        print(f"{cap} was reached with {tally.left} to go.", file=sys.stderr)
+    if tally.failed:
+        for line in failures:
+            print(f"  ✗ {clean_line(line, 200)}", file=sys.stderr)
+        print(f"{tally.failed} failed: field error of their lines says why.", file=sys.stderr)
+    if interrupted or tally.left or tally.failed:
+        print("The same command goes on from here and pays for nothing twice.", file=sys.stderr)

@@ -1,0 +1,82 @@
+"""Test what is said to make answers faster: temperature, max_tokens, stop, streaming, prompt, http2, connection.
+
+For each claim the prompt is asked both ways in turns, after a warm-up that is dropped; the difference has an interval
+and an effect size, and the verdict is said in plain words. The price is said before the first call.
+
+Exit codes: 0 judged, 1 no call was answered or the cap ended it, 2 cannot be meant, 130 cancelled with Ctrl-C (what
+came is judged).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from promptop.base.errors import UsageError
+from promptop.base.sanitize import clean, clean_line
+from promptop.budget.exact_estimate import most_usd
+from promptop.cli.shared.call_options import (
+    INTERRUPTED,
+    add_call_arguments,
+    read_prompt,
+    requests_for,
+    settings_for,
+    tell_unfilled,
+)
+from promptop.cli.shared.progress import make, price
+from promptop.experiments.interleaved import ceiling_of_trial
+from promptop.experiments.latency_claims import CLAIMS, NAMES, REPEATS, ClaimsRun
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("-m", "--model", metavar="M", help="model, or model@profile (default: the profile's first)")
+    parser.add_argument(
+        "-c", "--claim", action="append", default=[], metavar="NAME", help=f"one of {', '.join(NAMES)} (default: all)"
+    )
+    parser.add_argument("-n", "--repeat", type=int, default=REPEATS, metavar="N", help="rounds (default %(default)s)")
+    parser.add_argument("--list", action="store_true", help="print the claims; send nothing")
+    add_call_arguments(parser)
+    parser.set_defaults(retries=0)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Test and return the exit code."""
+    if args.list:
+        for claim in CLAIMS:
+            print(f"{claim.name:12} {claim.question}")
+        return 0
+    if args.cache:
+        raise UsageError("--cache and claims exclude each other.", "A hit says nothing of the endpoint.")
+    settings = settings_for(args)
+    prompt = read_prompt(args)
+    spec = args.model or prompt.model or next(iter(settings.active_profile().models), "")
+    if not spec:
+        raise UsageError("No model was named.", 'Write -m MODEL, or models = ["…"] in the profile.')
+    request = requests_for(args, settings, prompt, [spec])[0]
+    tell_unfilled(args, prompt)
+    claims = ClaimsRun(request, args.claim, args.repeat, most_usd)
+    claims.trial.cap_usd = price(args, settings, ceiling_of_trial(claims.trial))
+    outcome = make(claims, args, settings)
+    if args.json:
+        told = {
+            "model": request.model,
+            "claims": [each.to_json() for each in outcome.findings],
+            "errors": outcome.errors,
+        }
+        print(json.dumps(told, ensure_ascii=False, indent=2))
+    else:
+        for finding in outcome.findings:
+            for line in finding.sentences():
+                print(clean_line(line, 300))
+            print()
+        print(outcome.footnote())
+        sys.stdout.flush()
+        for error in outcome.errors[:5]:
+            print(f"error: {clean(error)}", file=sys.stderr)
+        if outcome.is_capped:
+            print("The cap ended it before its last round.", file=sys.stderr)
+    if outcome.stopped:
+        return INTERRUPTED
+    return 1 if outcome.is_capped or not outcome.answered else 0

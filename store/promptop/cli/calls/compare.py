@@ -1,0 +1,343 @@
+"""Send a prompt to several models at once: the answers on stdout, a table of figures on stderr, ``*`` marking the best.
+
+With --repeat N the models are asked N times in interleaved order after a warm-up round that is dropped; the table then
+holds medians with 95 % intervals, and each model is held against the first.
+
+Exit codes: 0 all answered, 1 some failed or a --check did, 2 cannot be meant, 130 cancelled with Ctrl-C (what
+came is kept).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import urllib.parse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from promptop.base import units
+from promptop.base.errors import UsageError
+from promptop.base.sanitize import clean, clean_line
+from promptop.base.text_columns import aligned
+from promptop.base.word_diff import diff, marked, similarity
+from promptop.cli.shared.call_options import (
+    INTERRUPTED,
+    add_call_arguments,
+    cancelling,
+    check_cost,
+    exit_code,
+    notes,
+    open_endpoints,
+    read_prompt,
+    requests_for,
+    settings_for,
+    tell_shares,
+    tell_unfilled,
+)
+from promptop.client.call import run as run_call
+from promptop.client.http.local_servers import first_call_s, is_private, load_s
+from promptop.client.request import RunRequest
+from promptop.client.result import Progress, RunResult
+from promptop.experiments.checks import Check, judge, parse_check
+from promptop.experiments.comparison import BEST, COLUMNS, compare, ending, repeated
+from promptop.experiments.schedule import Job, Schedule, work_through
+from promptop.experiments.stats import METRICS, difference, summarise, values_of
+from promptop.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "-m",
+        "--model",
+        action="append",
+        metavar="M",
+        help="model, or model@profile; once for each (default: the profile's)",
+    )
+    parser.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="another version of the prompt (a file, or lib:NAME): each model is asked with each version",
+    )
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="ask each model N times, interleaved")
+    parser.add_argument("--warm-up", type=int, default=1, metavar="N", help="rounds that are dropped (with --repeat)")
+    parser.add_argument("--concurrency", type=int, default=1, metavar="N", help="calls at once (with --repeat)")
+    parser.add_argument(
+        "--load", action="store_true", help="load local models anew first (Ollama, llama.cpp's router; with --repeat)"
+    )
+    parser.add_argument("--diff", action="store_true", help="answers after the first as [-gone-]{+new+} against it")
+    parser.add_argument(
+        "--check",
+        action="append",
+        default=[],
+        metavar="CHECK",
+        help="what each answer must be: contains:TEXT, lacks:TEXT, equals:TEXT, regex:PATTERN, json, json-schema:FILE, "
+        "max-tokens:N",
+    )
+    parser.add_argument(
+        "--allow-python", action="store_true", help="let checks be python:EXPRESSION (text, data, tokens)"
+    )
+    parser.add_argument("--no-answers", action="store_true", help="the table alone")
+    add_call_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the calls and return the exit code."""
+    checks = [parse_check(text, python=args.allow_python) for text in args.check]
+    settings = settings_for(args)
+    prompt = read_prompt(args)
+    specs = args.model or list(settings.active_profile().models)
+    if not specs:
+        raise UsageError("No model was named.", 'Write -m MODEL for each, or models = ["…"] in the profile.')
+    others = {file: read_prompt(argparse.Namespace(file=file, text=None)) for file in args.against}
+    requests = requests_for(args, settings, prompt, specs, others)
+    if args.repeat < 1 or args.warm_up < 0 or args.concurrency < 1:
+        raise UsageError("--repeat and --concurrency start at 1, --warm-up at 0.", "Leave them out for a single run.")
+    if args.load and args.repeat == 1:
+        raise UsageError("--load needs --repeat.", "Loading is held against calls that find the model loaded.")
+    if args.cache and args.repeat > 1:
+        raise UsageError("--cache and --repeat exclude each other.", "A repeated call is measured; a hit is none.")
+    tell_unfilled(args, prompt, *others.values())
+    priced = check_cost(args, settings, requests, args.repeat + args.warm_up if args.repeat > 1 else 1)
+    if priced is not None and not args.quiet and not args.json:
+        print(str(priced), file=sys.stderr)
+    if args.repeat > 1:
+        return _repeated(args, settings, requests, checks)
+    results = asyncio.run(
+        _calls(requests, settings, progress_shown=not args.json and sys.stderr.isatty(), quiet=args.quiet)
+    )
+    code = exit_code(results) or int(not all_pass(checks, results))
+    if args.json:
+        print(json.dumps([_with_checks(result, checks) for result in results], ensure_ascii=False, indent=2))
+        return code
+    if not args.no_answers:
+        for number, result in enumerate(results):
+            print(f"== {clean_line(result.title)} ==")
+            print(clean(_answer(results[0], result, differ=args.diff and number > 0)).rstrip("\n") + "\n")
+        sys.stdout.flush()
+    if not args.quiet:
+        for line in table(results):
+            print(line, file=sys.stderr)
+    _print_checks(checks, requests, [[result] for result in results])
+    for result in results:
+        for note in notes(result):
+            print(f"{clean_line(result.title)}: {clean(note)}", file=sys.stderr)
+    return code
+
+
+def all_pass(checks: Sequence[Check], results: Sequence[RunResult]) -> bool:
+    """Whether every answer passes every check."""
+    return all(check.judge(result).passed for check in checks for result in results)
+
+
+def _with_checks(result: RunResult, checks: Sequence[Check]) -> dict[str, object]:
+    found = result.to_json()
+    return found | {"checks": [checked.to_json() for checked in judge(checks, result)]} if checks else found
+
+
+def _print_checks(
+    checks: Sequence[Check], requests: Sequence[RunRequest], groups: Sequence[Sequence[RunResult]]
+) -> None:
+    """Say for each check and model how many answers pass, and why the first that does not fails."""
+    for check in checks:
+        for request, results in zip(requests, groups, strict=True):
+            found = [check.judge(result) for result in results]
+            passed = sum(checked.passed for checked in found)
+            why = next((f": {clean_line(checked.why, 120)}" for checked in found if not checked.passed), "")
+            word = "passed" if passed == len(found) else "FAILED"
+            share = f" {passed}/{len(found)}" if len(found) != 1 else ""
+            print(f"{word}{share}  {clean_line(check.text, 60)}  {clean_line(request.title)}{why}", file=sys.stderr)
+
+
+def _answer(first: RunResult, result: RunResult, *, differ: bool) -> str:
+    """Return an answer, or how it differs from the first one."""
+    if not differ:
+        return result.text
+    pieces = diff(first.text, result.text)
+    return f"{marked(pieces)}\n({units.share(similarity(pieces))} in common with {first.title})"
+
+
+def _repeated(
+    args: argparse.Namespace, settings: Settings, requests: Sequence[RunRequest], checks: Sequence[Check]
+) -> int:
+    schedule = Schedule(len(requests), args.repeat, warm_ups=args.warm_up)
+    shown = not args.json and sys.stderr.isatty()
+    loads = asyncio.run(_loads(requests)) if args.load else [None] * len(requests)
+    work = _work(schedule, requests, settings, args.concurrency, progress_shown=shown, quiet=args.quiet)
+    cancelled = asyncio.run(work)
+    kept = schedule.kept
+    loading = [
+        Loading(load, first_call_s(first, later))
+        for load, first, later in zip(loads, schedule.first, kept, strict=True)
+    ]
+    if args.json:
+        print(json.dumps(summary_json(requests, kept, checks, loading), ensure_ascii=False, indent=2))
+    else:
+        if not args.no_answers:
+            for request, results in zip(requests, kept, strict=True):
+                print(f"== {clean_line(request.title)} (1 of {len(results)}) ==")
+                print(clean(results[0].text if results else "").rstrip("\n") + "\n")
+            sys.stdout.flush()
+        if not args.quiet:
+            for line in repeated_table(requests, kept) + loading_lines(requests, loading):
+                print(line, file=sys.stderr)
+        _print_checks(checks, requests, kept)
+    everything = [result for results in kept for result in results]
+    if not args.json:
+        for error in dict.fromkeys(str(result.error) for result in everything if result.error is not None):
+            print(f"error: {clean(error)}", file=sys.stderr)
+    return INTERRUPTED if cancelled else exit_code(everything) or int(not all_pass(checks, everything))
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What the start of a model costs, seconds; None is unknown."""
+
+    load_s: float | None = None
+    """From unloaded to loaded, by the server's word or by the clock."""
+    first_call_s: float | None = None
+    """By how much the first call's TTFT exceeded the median of those that followed."""
+
+
+async def _loads(requests: Sequence[RunRequest]) -> list[float | None]:
+    """Load each model anew, one after the other, where its server can be told to."""
+    return [await load_s(request.profile, request.model) for request in requests]
+
+
+def loading_lines(requests: Sequence[RunRequest], loading: Sequence[Loading]) -> list[str]:
+    """Return a line for each model on this machine or network: what its start costs."""
+    lines = []
+    for request, found in zip(requests, loading, strict=True):
+        said = []
+        if found.load_s is not None:
+            said.append(f"load {units.seconds(found.load_s)}")
+        if found.first_call_s is not None:
+            said.append(f"first call ≈ {units.seconds(found.first_call_s)} above the median")
+        if said and is_private(urllib.parse.urlsplit(request.profile.base_url).hostname or ""):
+            lines.append(f"{clean_line(request.title, 40)}: {', '.join(said)}")
+    return lines
+
+
+async def _work(
+    schedule: Schedule,
+    requests: Sequence[RunRequest],
+    settings: Settings,
+    concurrency: int,
+    *,
+    progress_shown: bool,
+    quiet: bool,
+) -> bool:
+    """Work through a schedule; return whether Ctrl-C ended it early."""
+    endpoints = open_endpoints(settings, "promptop compare")
+    running: set[Progress] = set()
+    stopped = False
+
+    def stop() -> Sequence[Progress]:
+        nonlocal stopped
+        stopped = True
+        schedule.stop()
+        return tuple(running)
+
+    async def call(job: Job) -> RunResult:
+        progress = Progress()
+        running.add(progress)
+        try:
+            result = await run_call(requests[job.request], endpoints, progress=progress)
+        finally:
+            running.discard(progress)
+        if progress_shown:
+            print(f"\r{schedule.ended + 1}/{schedule.size} calls", end="", file=sys.stderr, flush=True)
+        return result
+
+    try:
+        with cancelling(stop):
+            await work_through(schedule, call, concurrency=concurrency)
+    finally:
+        if progress_shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        await endpoints.aclose()
+        tell_shares(endpoints, quiet=quiet)
+    return stopped
+
+
+def summary_json(
+    requests: Sequence[RunRequest],
+    kept: Sequence[Sequence[RunResult]],
+    checks: Sequence[Check] = (),
+    loading: Sequence[Loading] | None = None,
+) -> dict[str, object]:
+    """Return the shape of ``compare --repeat --json``."""
+    models = []
+    for request, results, start in zip(requests, kept, loading or [Loading()] * len(requests), strict=True):
+        well = [result for result in results if result.state == "done"]
+        measured: dict[str, object] = {}
+        for metric in METRICS:
+            summary = summarise(values_of(results, metric))
+            measured[metric.key] = summary.to_json() if summary else None
+        models.append(
+            {"request_model": request.model, "title": request.title, "n": len(well), "errors": len(results) - len(well)}
+            | measured
+            | asdict(start)
+        )
+    differences = [
+        {"baseline": requests[0].title, "title": request.title} | found.to_json()
+        for request, results in zip(requests[1:], kept[1:], strict=True)
+        for metric in METRICS
+        if (found := difference(kept[0], results, metric)) is not None
+    ]
+    runs = [_with_checks(result, checks) for results in kept for result in results]
+    return {"models": models, "differences": differences, "runs": runs}
+
+
+def repeated_table(requests: Sequence[RunRequest], kept: Sequence[Sequence[RunResult]]) -> list[str]:
+    """Return medians with intervals as lines of text, and under them how each model differs from the first."""
+    rows = [["model", "n", *(f"{metric.name} " for metric in METRICS)]]
+    for request, cells in zip(requests, repeated(kept), strict=True):
+        n, *others = cells
+        rows.append(
+            [clean_line(request.title, 40), n.text, *(cell.text + (BEST if cell.best else " ") for cell in others)]
+        )
+    lines = aligned(rows)
+    for request, results in zip(requests[1:], kept[1:], strict=True):
+        lines.append(f"{clean_line(request.title, 40)} against {clean_line(requests[0].title, 40)}:")
+        found = (difference(kept[0], results, metric) for metric in METRICS)
+        lines += [f"  {each.verdict()}" for each in found if each is not None]
+    return lines
+
+
+async def _calls(
+    requests: Sequence[RunRequest], settings: Settings, *, progress_shown: bool, quiet: bool
+) -> list[RunResult]:
+    endpoints = open_endpoints(settings, "promptop compare")
+    calls = [Progress() for _ in requests]
+    ended = 0
+
+    async def one(request: RunRequest, progress: Progress) -> RunResult:
+        nonlocal ended
+        result = await run_call(request, endpoints, progress=progress)
+        ended += 1
+        if progress_shown:
+            print(f"\r{ended}/{len(requests)} answered", end="", file=sys.stderr, flush=True)
+        return result
+
+    try:
+        with cancelling(lambda: calls):
+            return list(await asyncio.gather(*map(one, requests, calls)))
+    finally:
+        if progress_shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        await endpoints.aclose()
+        tell_shares(endpoints, quiet=quiet)
+
+
+def table(results: Sequence[RunResult]) -> list[str]:
+    """Return the comparison as lines of text."""
+    rows = [["model", *(f"{column.heading} " for column in COLUMNS), "end"]]
+    for result, cells in zip(results, compare(results), strict=True):
+        marked = [cell.text + (BEST if cell.best else " ") for cell in cells]
+        rows.append([clean_line(result.title, 40), *marked, ending(result)])
+    return aligned(rows, left=(0, len(rows[0]) - 1))

@@ -1,0 +1,99 @@
+"""Embed the lines of a file (or the field "text" of JSON lines), in as few requests as the endpoint allows."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from promptop.base.errors import PromptopError, UsageError
+from promptop.budget.estimate import CostEstimate
+from promptop.cli.shared.call_options import purse_of
+from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.client.embedding import embed, truncated
+from promptop.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("input", metavar="IN", help="text, one input a line; or JSONL with a field text; - is stdin")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="JSONL of vectors (default: stdout)")
+    parser.add_argument("-m", "--model", default="text-embedding-3-small", help="embedding model (default %(default)s)")
+    parser.add_argument("--dimensions", type=int, metavar="N", help="shorter vectors, where the model can")
+    parser.add_argument(
+        "--truncate", action="store_true", help="cut inputs above 8,192 tokens instead of refusing them"
+    )
+    add_settings_arguments(parser)
+
+
+def _check_day(settings: Settings, texts: list[str], model: str) -> None:
+    """Raise :class:`PromptopError` if the vectors may pass the cap of the day, at a token for each byte."""
+    from promptop import models
+
+    purse = purse_of(settings)
+    tokens = sum(len(text.encode("utf-8", "replace")) for text in texts)
+    usd = models.price(model, input_tokens=tokens, output_tokens=0).usd
+    purse.check(CostEstimate(1, tokens, usd, () if usd is not None else (model,)))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Embed and return the exit code."""
+    settings = settings_of(args)
+    texts = _texts(args.input)
+    if args.truncate:
+        texts = [truncated(text) for text in texts]
+
+    def progress(done: int, total: int) -> None:
+        if total > 1:
+            print(f"{done}/{total} requests", file=sys.stderr)
+
+    _check_day(settings, texts, args.model)
+    options = {"log": settings.log_path(), "app": "promptop embed", "bodies": settings.log.bodies}
+    work = embed(
+        texts,
+        args.model,
+        settings.active_profile(),
+        dimensions=args.dimensions,
+        transport=options,
+        on_progress=progress,
+    )
+    found = asyncio.run(work)
+    lines = (json.dumps({"index": index, "embedding": vector}) + "\n" for index, vector in enumerate(found.vectors))
+    if args.output is None:
+        sys.stdout.writelines(lines)
+    else:
+        try:
+            with args.output.open("w", encoding="utf-8") as file:
+                file.writelines(lines)
+        except OSError as error:
+            raise PromptopError(f"{args.output} cannot be written ({error.strerror}).", "Choose another -o.") from None
+    usd = "n/a" if found.usd is None else f"${found.usd:.6f}"
+    tokens = "n/a" if found.input_tokens is None else f"{found.input_tokens:,}"
+    print(f"{len(texts):,} vectors · {found.requests} requests · {tokens} tokens · {usd}", file=sys.stderr)
+    return 0
+
+
+def _texts(name: str) -> list[str]:
+    try:
+        raw = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise PromptopError(f"{name} cannot be read ({error.strerror}).", "Check the path.") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} is not UTF-8 (byte {error.start}).", "Save it as UTF-8.") from None
+    texts = []
+    for number, line in enumerate(raw.split("\n"), 1):
+        text = line.rstrip("\r")
+        if name.endswith(".jsonl") and text.strip():
+            try:
+                text = json.loads(text)["text"]
+            except (ValueError, KeyError, TypeError):
+                raise UsageError(f'{name}:{number}: expected {{"text": "…"}}.', "Write one object per line.") from None
+            if not isinstance(text, str):
+                raise UsageError(f"{name}:{number}: text is not a string.", "Write one object per line.")
+        if text.strip():
+            texts.append(text)
+    if not texts:
+        raise UsageError(f"{name} holds no text.", "Write one input per line.")
+    return texts

@@ -1,0 +1,104 @@
+"""Send a prompt to one model: the answer on stdout as it streams, its figures on stderr.
+
+Exit codes: 0 answered, 1 failed, 2 cannot be meant, 130 cancelled with Ctrl-C (what came is kept).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+
+from promptop.base.errors import UsageError
+from promptop.base.sanitize import clean
+from promptop.cli.shared.call_options import (
+    add_call_arguments,
+    cancelling,
+    check_cost,
+    exit_code,
+    figures_line,
+    notes,
+    open_endpoints,
+    read_prompt,
+    requests_for,
+    settings_for,
+    tell_shares,
+    tell_unfilled,
+)
+from promptop.client.call import run as run_call
+from promptop.client.request import RunRequest
+from promptop.client.result import Delta, Progress, RunResult
+from promptop.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "-m", "--model", metavar="M", help="model, or model@profile (default: the prompt's, the profile's)"
+    )
+    add_call_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the call and return the exit code."""
+    settings = settings_for(args)
+    prompt = read_prompt(args)
+    spec = args.model or prompt.model or next(iter(settings.active_profile().models), "")
+    if not spec:
+        raise UsageError("No model was named.", 'Write -m MODEL, or models = ["…"] in the profile.')
+    request = requests_for(args, settings, prompt, [spec])[0]
+    tell_unfilled(args, prompt)
+    check_cost(args, settings, [request])
+    result = asyncio.run(_call(request, settings, quiet=args.json, silent=args.quiet))
+    if args.json:
+        print(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
+    if not args.quiet and not args.json:
+        print(figures_line(result), file=sys.stderr)
+    if not args.json:
+        for note in notes(result):
+            print(clean(note), file=sys.stderr)
+    return exit_code([result])
+
+
+async def _call(request: RunRequest, settings: Settings, *, quiet: bool, silent: bool) -> RunResult:
+    endpoints = open_endpoints(settings, "promptop run")
+    progress = Progress()
+    answer = _Printer(progress)
+    try:
+        with cancelling(lambda: [progress]):
+            return await run_call(request, endpoints, on_delta=None if quiet else answer.show, progress=progress)
+    finally:
+        await endpoints.aclose()
+        answer.end()
+        tell_shares(endpoints, quiet=quiet or silent)
+
+
+class _Printer:
+    """Writes the answer to stdout as it comes; reasoning stays out of it."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._open_line = False
+        self._broken: BrokenPipeError | None = None
+
+    def show(self, delta: Delta) -> None:
+        """Write a piece and let it be seen at once; without a reader (``| head``) the call is cancelled."""
+        if delta.kind == "reasoning" or self._broken is not None:
+            return
+        text = clean(delta.text)
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            self._broken = error
+            self._progress.cancel()
+        self._open_line = not text.endswith("\n")
+
+    def end(self) -> None:
+        """End the last line; raise :class:`BrokenPipeError` if the reader went away."""
+        if self._broken is not None:
+            raise self._broken
+        if self._open_line:
+            sys.stdout.write("\n")
+            sys.stdout.flush()

@@ -1,0 +1,100 @@
+"""Say what a call of so many tokens costs, by model; a model without a price is n/a, never $0."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from promptop import models
+from promptop.base.errors import UsageError
+from promptop.base.sanitize import clean_line
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument(
+        "--in", dest="input", type=int, required=True, metavar="N", help="input tokens, cached included"
+    )
+    parser.add_argument("--out", dest="output", type=int, required=True, metavar="N", help="output tokens")
+    parser.add_argument(
+        "--cached", type=int, default=0, metavar="N", help="input tokens read from the provider's cache"
+    )
+    parser.add_argument("-m", "--model", action="append", default=[], metavar="MODEL", help="model; may be repeated")
+    parser.add_argument("--provider", metavar="NAME", help="who serves it: azure, openrouter, groq …")
+    parser.add_argument("--calls", type=int, default=1, metavar="N", help="so many such calls (default 1)")
+    parser.add_argument("--json", action="store_true", help="print a JSON list")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the cost of each model; exit code 0, also where a model is unpriced."""
+    for name, value in (
+        ("--in", args.input),
+        ("--out", args.output),
+        ("--cached", args.cached),
+        ("--calls", args.calls),
+    ):
+        if value < 0:
+            raise UsageError(f"{name} cannot be {value}.", "Give a number of tokens from 0 on.")
+    if args.cached > args.input:
+        raise UsageError(
+            f"--cached {args.cached} is more than --in {args.input}.", "Input tokens include those read from the cache."
+        )
+    names = tuple(dict.fromkeys(args.model)) or _watched()
+    prices = [
+        (
+            name,
+            models.price(
+                name,
+                input_tokens=args.input,
+                output_tokens=args.output,
+                cache_read=args.cached,
+                provider=args.provider,
+            ),
+        )
+        for name in names
+    ]
+    for name, price in prices:
+        near = models.suggest(name) if price.usd is None and models.find(name, args.provider) is None else ()
+        if near:
+            print(
+                f"promptop: {clean_line(name)} is not in the catalogue; did you mean {', '.join(near)}?",
+                file=sys.stderr,
+            )
+    if args.json:
+        fields = [
+            {
+                "model": name,
+                "usd": None if price.usd is None else _times(price.usd, args.calls),
+                "status": price.status,
+                "as_of": price.as_of,
+                "priced_as": price.model,
+            }
+            for name, price in prices
+        ]
+        json.dump(fields, sys.stdout, ensure_ascii=False, indent=1)
+        print()
+        return 0
+    rows = [
+        (models.usd_text(None if price.usd is None else _times(price.usd, args.calls)), price.status, clean_line(name))
+        for name, price in prices
+    ]
+    table = [("cost", "status", "model"), *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(2)]
+    for cost, status, name in table:
+        print(f"{cost:>{widths[0]}}  {status:<{widths[1]}}  {name}")
+    print(f"prices as of {models.as_of()}, USD")
+    return 0
+
+
+def _times(usd: float, calls: int) -> float:
+    """Multiply without the last digits of binary fractions."""
+    from decimal import Decimal
+
+    return float(Decimal(repr(usd)) * calls)
+
+
+def _watched() -> tuple[str, ...]:
+    from promptop.settings import load
+
+    return load().editor.watch or models.watch_list()

@@ -1,0 +1,142 @@
+"""The library of named prompts without the app: what is in it, a version's text, files taken into it.
+
+Other commands read a version as lib:NAME (the newest) or lib:NAME@2. Exit code: 0, 1 for what is not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from promptop.base.errors import PromptopError, UsageError
+from promptop.base.sanitize import clean, clean_line
+from promptop.cli.shared.prompt_input import from_library, prompt_text
+
+if TYPE_CHECKING:
+    from promptop.prompts.library import Entry, Version
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-commands."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|versions|add|rename|remove")
+    listed = verbs.add_parser("list", help="names, newest first; with words or #tags, those that have all of them")
+    listed.add_argument("words", nargs="*", metavar="WORD", help="part of name, tags or newest text; #TAG: a whole tag")
+    show = verbs.add_parser("show", help="print a version's text")
+    show.add_argument("name", metavar="NAME[@N]", help="prompt, and the number of its version (default: the newest)")
+    versions = verbs.add_parser("versions", help="what a prompt has been, newest first")
+    versions.add_argument("name", metavar="NAME", help="prompt")
+    add = verbs.add_parser("add", help="save files as versions of prompts named after them")
+    add.add_argument("files", nargs="+", metavar="FILE", help="prompts; - is standard input")
+    add.add_argument("--name", default="", help="name of the prompt, for a single file")
+    add.add_argument("--tag", action="append", default=[], metavar="TAG", help="tag to add; -TAG takes one away")
+    add.add_argument("--note", default="", metavar="TEXT", help="note of the version")
+    rename = verbs.add_parser("rename", help="give a prompt another name, with all its versions")
+    rename.add_argument("name", metavar="NAME", help="prompt")
+    rename.add_argument("new_name", metavar="NEW", help="its new name")
+    remove = verbs.add_parser("remove", help="remove a prompt with all its versions")
+    remove.add_argument("name", metavar="NAME", help="prompt")
+    for verb in (listed, versions, add):
+        verb.add_argument("--json", action="store_true", help="print a JSON list")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one sub-command."""
+    from promptop.prompts.library import Library
+
+    library = Library()
+    if args.verb == "list":
+        return _list(library.entries(" ".join(args.words)), as_json=args.json)
+    if args.verb == "show":
+        text = from_library(args.name).text
+        sys.stdout.write(clean(text) if sys.stdout.isatty() else text)
+        return 0
+    if args.verb == "add":
+        return _add(args)
+    library.version(args.name)  # or say that there is none
+    if args.verb == "versions":
+        told = [_told(version) for version in library.versions(args.name)]
+        if args.json:
+            _print_json(told)
+        for each in () if args.json else told:
+            notes = "  ".join(clean_line(str(each[key])) for key in ("note", "source") if each[key])
+            print(f"v{each['version']:<4} {each['saved_at']}  {each['chars']:>9,} chars  {notes}".rstrip())
+    elif args.verb == "rename":
+        library.rename(args.name, args.new_name)
+    else:
+        library.delete(args.name)
+    return 0
+
+
+def _list(entries: list[Entry], *, as_json: bool) -> int:
+    if as_json:
+        _print_json(
+            [
+                {"name": each.name, "version": each.versions, "saved_at": _when(each.saved_at_ms), "tags": each.tags}
+                for each in entries
+            ]
+        )
+        return 0
+    from promptop.base.text_table import text_table
+
+    rows = [
+        (clean_line(e.name), f"v{e.versions}", _when(e.saved_at_ms), " ".join(f"#{clean_line(tag)}" for tag in e.tags))
+        for e in entries
+    ]
+    for line in text_table(("name", "newest", "saved", "tags"), rows) if rows else ():
+        print(line)
+    return 0
+
+
+def _told(version: Version) -> dict[str, object]:
+    return {
+        "name": version.name,
+        "version": version.version,
+        "saved_at": _when(version.saved_at_ms),
+        "chars": len(version.text),
+        "note": version.note,
+        "source": version.source,
+        "receipt": version.receipt.as_dict() if version.receipt is not None else None,
+    }
+
+
+def _when(at_ms: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_ms / 1000))
+
+
+def _print_json(value: object) -> None:
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=1)
+    print()
+
+
+def _add(args: argparse.Namespace) -> int:
+    from promptop.prompts.formats import read
+    from promptop.prompts.library import Library
+
+    if args.name and len(args.files) > 1:
+        raise UsageError("One name cannot be that of several files.", "Leave --name out: they are named after files.")
+    if "-" in args.files and not args.name:
+        raise UsageError("Standard input has no name.", "Add --name NAME.")
+    told = []
+    for file in args.files:
+        text = read(prompt_text(file))
+        if not text.strip():
+            raise PromptopError(f"{file} is empty.", "Write a prompt into it.")
+        source = "" if file == "-" else str(Path(file).absolute())
+        version = Library().save(
+            args.name or Path(file).stem,
+            text,
+            now_ms=time.time_ns() // 1_000_000,
+            note=args.note,
+            tags=args.tag,
+            source=source,
+        )
+        told.append(_told(version))
+        if not args.json:
+            print(clean_line(version.label))
+    if args.json:
+        _print_json(told)
+    return 0

@@ -1,0 +1,131 @@
+"""Remarks about prompts: what they leave open, contradict, or ask that a model does badly.
+
+One line a remark: file:line, level, rule, message. Exit code: 0 without warnings, 1 with; hints alone are 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from promptop.base.sanitize import clean_line
+from promptop.cli.shared.prompt_input import LIBRARY, from_library, prompt_text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("files", nargs="*", default=["-"], metavar="FILE", help="prompts; - or none: standard input")
+    parser.add_argument("--select", default="", metavar="IDS", help="only these rules, with commas between them")
+    parser.add_argument("--rules", action="store_true", help="list the rules and stop")
+    parser.add_argument("--complexity", action="store_true", help="print how hard each task seems instead, with terms")
+    parser.add_argument(
+        "--advice", action="store_true", help="print the max_tokens and stop that the log's answers call for"
+    )
+    parser.add_argument("--log", metavar="FILE", help="request log, with --advice (default: promptop log path)")
+    parser.add_argument("--json", action="store_true", help="print a JSON list")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the remarks."""
+    from promptop.trim.lint import CHECKS, lint
+
+    if args.rules:
+        for check in CHECKS:
+            print(f"{check.id:18} {check.level:8} {check.description}")
+        return 0
+    if args.complexity:
+        return _complexity(args.files, as_json=args.json)
+    if args.advice:
+        return _advice(args.files, args.log, as_json=args.json)
+    selected = [name.strip() for name in args.select.split(",") if name.strip()]
+    found = [(file, finding) for file in args.files for finding in lint(prompt_text(file), selected)]
+    if args.json:
+        told = [
+            {"file": file, "line": f.line, "level": f.level, "rule": f.rule, "message": f.message} for file, f in found
+        ]
+        json.dump(told, sys.stdout, ensure_ascii=False, indent=1)
+        print()
+    else:
+        for file, finding in found:
+            print(f"{clean_line(file)}:{finding.line}: {finding.level} {finding.rule}: {clean_line(finding.message)}")
+    return 1 if any(finding.level == "warning" for _, finding in found) else 0
+
+
+def _complexity(files: list[str], *, as_json: bool) -> int:
+    """Print score, tier and terms of each file, and the model that is recommended for it."""
+    from promptop import models, settings
+    from promptop.prompts import parse
+    from promptop.prompts.complexity import read, recommended, score
+
+    chosen = settings.load().editor
+    watched = chosen.watch or models.watch_list()
+    told = []
+    for file in files:
+        text = prompt_text(file)
+        found = score(
+            read(text[parse(text).body_start :]), (chosen.tier_medium, chosen.tier_complex, chosen.tier_expert)
+        )
+        model = recommended(found.tier, watched, chosen.tier_models)
+        terms = {name: value for name, value, _ in found.terms}
+        told.append({"file": file, "score": found.score, "tier": found.tier, "terms": terms, "model": model})
+        if not as_json:
+            print(f"{clean_line(file)}: complexity {found} → {clean_line(model) or 'no priced model'}")
+    if as_json:
+        json.dump(told, sys.stdout, ensure_ascii=False, indent=1)
+        print()
+    return 0
+
+
+def _advice(files: list[str], log_path: str | None, *, as_json: bool) -> int:
+    """Print, for each file, what the log knows of it: calls a day, lengths of answers, the limit and stops that fit."""
+    import time
+    from pathlib import Path
+
+    from promptop import settings
+    from promptop.client.request import show_stops
+    from promptop.log import LogReader
+    from promptop.prompts import parse
+    from promptop.trim.log_insights import limit_advice, look, stop_advice
+
+    told = []
+    with LogReader(Path(log_path) if log_path else settings.load().log_path()) as log:
+        for file in files:
+            text = prompt_text(file)
+            prompt = parse(text)
+            name = from_library(file.removeprefix(LIBRARY)).name if file.startswith(LIBRARY) else ""
+            known = look(log, text, prompt, name, now_ms=time.time_ns() // 1_000_000)
+            limit, stops = limit_advice(known, prompt.parameters.get("max_tokens")), stop_advice(prompt, known)
+            told.append(
+                {
+                    "file": file,
+                    "known_by": known.how if known is not None else None,
+                    "calls_per_day": known.calls_per_day if known is not None else None,
+                    "n": len(known.lengths) + len(known.cut) if known is not None else 0,
+                    "cut": len(known.cut) if known is not None else None,
+                    "output_tokens": {
+                        f"p{p}": known.percentile(p / 100) if known is not None else None for p in (50, 95, 99)
+                    },
+                    "max_tokens": limit.tokens,
+                    "reason": limit.reason,
+                    "stop": [
+                        {"stop": s.stop, "answers_beyond": s.hits, "answers": s.answers, "tokens_per_call": s.tokens}
+                        for s in stops
+                    ],
+                }
+            )
+            if as_json:
+                continue
+            head = clean_line(file)
+            if known is not None:
+                sizes = " ".join(f"p{p} {known.percentile(p / 100) or 'n/a'}" for p in (50, 95, 99))
+                n = len(known.lengths) + len(known.cut)
+                print(f"{head}: known by {known.how}: {known.volume} calls a day; answers {sizes} tokens (n {n:,})")
+            print(f"{head}: max_tokens {limit.tokens if limit.tokens is not None else 'n/a'}: {limit.reason}")
+            for stop in stops:
+                saves = f"≈{stop.tokens:,.0f} tokens a call, {stop.hits} of {stop.answers} answers go on"
+                print(f"{head}: stop {show_stops([stop.stop])}: {saves if stop.tokens is not None else stop.reason}")
+    if as_json:
+        json.dump(told, sys.stdout, ensure_ascii=False, indent=1)
+        print()
+    return 0

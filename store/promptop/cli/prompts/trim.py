@@ -1,0 +1,194 @@
+"""Say the same with fewer tokens: rules in English and Chinese that leave code, quotes, numbers and variables alone.
+
+--rewrite then asks the model of -m at your endpoint to shorten what is left, and takes of its answer what loses no
+code, quote, address, variable, number or negation (with --all everything). Hold it against the original with promptop
+prove.
+
+Exit code: 0; with --check or --budget 1 if tokens could be saved or the budget is exceeded; 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from promptop import models
+from promptop.base.errors import UsageError
+from promptop.base.sanitize import clean_line
+from promptop.cli.shared.options import add_settings_arguments
+from promptop.cli.shared.prompt_input import LIBRARY, from_library, prompt_text
+
+if TYPE_CHECKING:
+    from promptop.cli.shared.rewriting import Rewritten
+    from promptop.prompts.receipt import Receipt
+    from promptop.trim import Trimmed
+    from promptop.trim.rewrite import Hunk
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="prompt; - or none: standard input")
+    parser.add_argument(
+        "-m", "--model", default="gpt-4o", metavar="MODEL", help="model whose tokens count, and that rewrites (gpt-4o)"
+    )
+    parser.add_argument("--all", action="store_true", help="apply rules of severity check too, not the safe ones alone")
+    parser.add_argument("--select", default="", metavar="IDS", help="only these rules, with commas between them")
+    parser.add_argument(
+        "--apply", action="store_true", help="write the result to the file, or as the next version of lib:NAME"
+    )
+    parser.add_argument("--diff", action="store_true", help="print the changes instead of the text")
+    parser.add_argument("--check", action="store_true", help="print nothing; exit 1 if tokens could be saved")
+    parser.add_argument("--budget", type=int, metavar="N", help="exit 1 if more than N tokens remain")
+    parser.add_argument("--rounds", type=int, default=6, metavar="K", help="rounds that old-history keeps (6)")
+    parser.add_argument("--rewrite", action="store_true", help="let the model shorten it further; this sends the text")
+    parser.add_argument(
+        "--max-usd", type=float, metavar="USD", help="do not ask the model if it may cost more than this"
+    )
+    parser.add_argument("--base-url", metavar="URL", help="endpoint of --rewrite, instead of a profile's")
+    add_settings_arguments(parser)
+    parser.add_argument("--rules", action="store_true", help="list the rules and stop")
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the trimmed text on standard output, its figures on standard error."""
+    from promptop.trim import RULES, chosen, trim
+
+    if args.rules:
+        for rule in RULES:
+            print(f"{rule.id:18} {rule.severity:6} {rule.description}")
+        return 0
+    selected = [name.strip() for name in args.select.split(",") if name.strip()]
+    rules = chosen(selected, safe_only=not (args.all or selected), rounds=max(0, args.rounds))
+    text = prompt_text(args.file)
+    model = models.find(args.model)
+    if model is None:
+        print(f"promptop: {clean_line(args.model)} is not in the catalogue: counted as o200k", file=sys.stderr)
+    encoding = model.encoding if model is not None else "o200k_base"
+    result = trim(text, encoding, rules)
+    rewritten = None
+    if args.rewrite:
+        from promptop.cli.shared.rewriting import StoppedError, rewrite
+
+        try:
+            rewritten = rewrite(args, result.text, everything=args.all)
+        except StoppedError as stopped:
+            return stopped.exit_code
+        result = replace(result, text=rewritten.text, tokens_after=_tokens(rewritten.text, encoding))
+    receipt = _receipt(args.model, result, rewritten.taken if rewritten is not None else 0)
+    saved = result.tokens_before - result.tokens_after
+    if args.apply:
+        if args.file == "-":
+            raise UsageError("There is no file to write to.", "Name one, or leave out --apply: the text is printed.")
+        if args.file.startswith(LIBRARY):
+            _save(args.file.removeprefix(LIBRARY), result, receipt)
+        else:
+            _write(Path(args.file), text, result.text)
+    if args.json:
+        fields = ("rule", "severity", "line", "start", "end", "before", "after", "tokens_saved")
+        edits = [{name: getattr(edit, name) for name in fields} for edit in result.edits]
+        told: dict[str, object] = {
+            "model": args.model,
+            "tokens_before": result.tokens_before,
+            "tokens_after": result.tokens_after,
+        }
+        told["receipt"] = receipt.as_dict()
+        if rewritten is not None:
+            told["rewrite"] = _rewrite_json(rewritten)
+        json.dump({**told, "text": result.text, "edits": edits}, sys.stdout, ensure_ascii=False, indent=1)
+        print()
+    elif args.diff:
+        for edit in result.edits:
+            before, after = clean_line(edit.before.replace("\n", "⏎")), clean_line(edit.after.replace("\n", "⏎"))
+            print(f"{edit.line:>5}  −{edit.tokens_saved:<3} {edit.rule:16} {before!r} → {after!r}")
+        for hunk, is_taken in rewritten.hunks if rewritten is not None else ():
+            before, after = clean_line(hunk.before.replace("\n", "⏎")), clean_line(hunk.after.replace("\n", "⏎"))
+            print(f"{hunk.line:>5}  {'' if is_taken else 'left':4} {'rewrite':16} {before!r} → {after!r}{_flags(hunk)}")
+    elif not (args.check or args.apply):
+        sys.stdout.write(result.text)
+    sign = "=" if model is not None and model.count_kind == "exact" else "≈"
+    percent = 100 * saved / result.tokens_before if result.tokens_before else 0.0
+    says = f"{sign}{result.tokens_before:,} → {sign}{result.tokens_after:,} tokens (−{percent:.1f} %)"
+    more = ""
+    if rewritten is not None:
+        left = len(rewritten.hunks) - rewritten.taken
+        more = f", {rewritten.taken} changes by the model" + (
+            f" ({left} left out: they lose or add something)" if left else ""
+        )
+    print(f"promptop: {says}, {len(result.edits)} edits{more}, for {clean_line(args.model)}", file=sys.stderr)
+    if args.budget is not None and result.tokens_after > args.budget:
+        print(f"promptop: {result.tokens_after - args.budget:,} tokens over the budget", file=sys.stderr)
+        return 1
+    return 1 if args.check and saved > 0 else 0
+
+
+def _tokens(text: str, encoding: str) -> int:
+    from promptop.tokens import TokenDocument
+
+    return TokenDocument(encoding, text).count
+
+
+def _flags(hunk: Hunk) -> str:
+    said = [f"loses {clean_line(each, 40)}" for each in hunk.lost] + [
+        f"adds {clean_line(each, 40)}" for each in hunk.added
+    ]
+    return f"  ! {', '.join(said)}" if said else ""
+
+
+def _rewrite_json(rewritten: Rewritten) -> dict[str, object]:
+    """Return what the model proposed; offsets are of the body behind the front matter, after the rules."""
+    fields = ("line", "start", "end", "before", "after", "lost", "added")
+    return {
+        "model": rewritten.result.model,
+        "cost_usd": rewritten.result.cost_usd,
+        "hunks": [
+            {**{name: getattr(hunk, name) for name in fields}, "taken": is_taken} for hunk, is_taken in rewritten.hunks
+        ],
+    }
+
+
+def _receipt(model: str, result: Trimmed, rewrites: int) -> Receipt:
+    """Return tokens and input dollars before and after, with the rules."""
+    from collections import Counter
+
+    from promptop.prompts.receipt import REWRITE, Receipt
+
+    found = models.find(model)
+    usd = [
+        models.price(model, input_tokens=tokens, output_tokens=0).usd
+        for tokens in (result.tokens_before, result.tokens_after)
+    ]
+    kind = "exact" if found is not None and found.count_kind == "exact" else "estimated"
+    rules = Counter(rule for edit in result.edits for rule in edit.rule.split("+"))
+    if rewrites:
+        rules[REWRITE] = rewrites
+    return Receipt(model, kind, result.tokens_before, result.tokens_after, usd[0], usd[1], dict(rules))
+
+
+def _save(name: str, result: Trimmed, receipt: Receipt) -> None:
+    """Save the result as the next version of the prompt that was read."""
+    from promptop.prompts.library import Library
+
+    version = from_library(name)
+    if result.text == version.text:
+        return
+    saved = Library().save(
+        version.name, result.text, now_ms=time.time_ns() // 1_000_000, note=receipt.line(), receipt=receipt
+    )
+    print(f"promptop: saved as {clean_line(saved.label)}", file=sys.stderr)
+
+
+def _write(path: Path, before: str, after: str) -> None:
+    """Replace the file, unless it was changed since it was read."""
+    from promptop.prompts.files import FileChangedError, read_exact, save
+
+    text, stamp = read_exact(path)
+    if text != before:
+        raise FileChangedError(f"{path} was changed while it was being trimmed.", "Run the command again.")
+    if after != before:
+        save(path, after, stamp)

@@ -1,0 +1,280 @@
+"""What ``run`` and ``compare`` share: the options of a call, the prompt, and figures for people."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from promptop.base import units
+from promptop.base.errors import PromptopError, UsageError
+from promptop.base.sanitize import clean_line
+from promptop.budget.budget import Budget, spent_on
+from promptop.budget.estimate import CostEstimate, ceiling
+from promptop.budget.exact_estimate import ceiling_of
+from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.cli.shared.parameters import add_parameter_arguments, overrides_of, parameters_of
+from promptop.cli.shared.prompt_input import LIBRARY, from_library
+from promptop.client.http.endpoints import Endpoints
+from promptop.client.request import RunRequest, text_of
+from promptop.client.result import Progress, RunResult
+from promptop.client.targets import parse_target
+from promptop.client.variants import AS_TYPED, PromptVersion, requests_of
+from promptop.prompts import Prompt, parse
+from promptop.prompts.document import fill, variables_of
+from promptop.settings import Settings
+
+INTERRUPTED = 130
+
+
+def add_call_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a call; those that are not given come from the prompt's front matter, or are not sent."""
+    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="prompt (default and -: standard input)")
+    parser.add_argument("--text", metavar="TEXT", help="the prompt itself, instead of a file")
+    parser.add_argument("--system", metavar="TEXT", help="system message to put before it")
+    parser.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="value of a {{variable}}")
+    add_parameter_arguments(parser)
+    parser.add_argument("--retries", type=int, default=2, metavar="N", help="after 429, 5xx, failed connections")
+    parser.add_argument("--base-url", metavar="URL", help="endpoint, instead of a profile's")
+    parser.add_argument("--max-usd", type=float, metavar="USD", help="send nothing if it may cost more than this")
+    parser.add_argument("--cache", action="store_true", help="ask the response cache first, and keep the answer")
+    parser.add_argument("--json", action="store_true", help="figures and text as JSON, nothing else on stdout")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no figures on stderr")
+    add_settings_arguments(parser)
+
+
+def settings_for(args: argparse.Namespace) -> Settings:
+    """Return the settings, with ``--base-url`` put into the profile in use."""
+    settings = settings_of(args)
+    if not args.base_url:
+        return settings
+    if not args.base_url.startswith(("http://", "https://")):
+        raise UsageError(f"{args.base_url!r} is no base URL.", "Write http(s)://HOST/v1.")
+    import os
+
+    active = settings.active_profile()
+    chosen = replace(active, name="--base-url", base_url=args.base_url, models=())
+    if chosen.api_key_env and not os.environ.get(chosen.api_key_env):
+        chosen = replace(chosen, api_key_env="")  # a local server needs no key
+    return replace(settings, profiles={**settings.profiles, chosen.name: chosen}, profile=chosen.name)
+
+
+def open_endpoints(settings: Settings, app: str) -> Endpoints:
+    """Return the endpoints of a command; a cache that fails is told on stderr once."""
+    return Endpoints(
+        log=settings.log_path(),
+        app=app,
+        bodies=settings.log.bodies,
+        cache=settings.cache,
+        notice=lambda text: print(clean_line(text), file=sys.stderr),
+    )
+
+
+def read_prompt(args: argparse.Namespace) -> Prompt:
+    """Return the prompt of a file, of standard input or of ``--text``.
+
+    Raises :class:`PromptopError` if there is none.
+    """
+    if args.text is None and args.file.startswith(LIBRARY):
+        version = from_library(args.file.removeprefix(LIBRARY))
+        # Its name in the log is the library's, so that the editor finds the calls again.
+        return replace(prompt_of(version.text), name=version.name)
+    return prompt_of(read_text(args.file, args.text))
+
+
+def prompt_of(text: str) -> Prompt:
+    """Return a text as a prompt; raise :class:`PromptopError` if nothing is in it."""
+    prompt = parse(text)
+    if not any(message.content.strip() for message in prompt.messages):
+        raise PromptopError("The prompt is empty.", "Write something into it.")
+    return prompt
+
+
+def read_text(file: str, given: str | None = None) -> str:
+    """Return the text that was given, else that of a file, ``-`` being standard input."""
+    if given is not None:
+        return given
+    if file == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UsageError("No prompt was given.", "Name a file, pipe a text in, or write --text 'TEXT'.")
+        return sys.stdin.buffer.read().decode("utf-8", "replace")
+    if file.startswith(LIBRARY):
+        return from_library(file.removeprefix(LIBRARY)).text
+    try:
+        return Path(file).read_bytes().decode("utf-8")
+    except OSError as error:
+        raise PromptopError(f"{file} cannot be read ({error.strerror}).", "Check its name.") from None
+    except UnicodeDecodeError:
+        raise PromptopError(f"{file} is not UTF-8.", "Save it as UTF-8.") from None
+
+
+def requests_for(
+    args: argparse.Namespace,
+    settings: Settings,
+    prompt: Prompt,
+    specs: Sequence[str],
+    others: Mapping[str, Prompt] | None = None,
+) -> list[RunRequest]:
+    """Build one request per model; raise :class:`UsageError` for options that cannot be meant.
+
+    With ``others`` (name → prompt) each model is asked with these versions, too; parameters are those of ``prompt``.
+    """
+    values = dict(_variable(text) for text in args.var)
+    named = {args.file: prompt, **others} if others else {AS_TYPED: prompt}
+    versions = []
+    for label, each in named.items():
+        messages = each.openai(values)
+        if args.system is not None:
+            messages.insert(0, {"role": "system", "content": fill(args.system, {**each.sample, **values})})
+        versions.append(PromptVersion(label, messages, each.name or None))
+    parameters = {**parameters_of(args, prompt), "retries": max(0, args.retries), "cache": args.cache}
+    targets = [parse_target(spec, settings) for spec in specs]
+    return requests_of(targets, versions, parameters, overrides=overrides_of(args, targets))
+
+
+def tell_unfilled(args: argparse.Namespace, *prompts: Prompt) -> None:
+    """Say once on stderr which ``{{variables}}`` have no value and are sent as they are written."""
+    values = dict(_variable(text) for text in args.var)
+    names = [name for prompt in prompts for name in prompt.unfilled(values)]
+    samples = {name for prompt in prompts for name in prompt.sample}
+    names += [name for name in variables_of([args.system or ""]) if name not in values and name not in samples]
+    if names and not args.quiet:
+        said = clean_line(", ".join(dict.fromkeys(names)), 200)
+        print(
+            f"note: unfilled: {said} (sent as written; --var NAME=VALUE or sample: in front matter fills them)",
+            file=sys.stderr,
+        )
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"--var {text!r} has no value.", "Write --var NAME=VALUE.")
+    return name, value
+
+
+def check_cost(
+    args: argparse.Namespace, settings: Settings, requests: Sequence[RunRequest], calls_each: int = 1
+) -> CostEstimate | None:
+    """Price the calls before they are made, where that is wanted: ``--max-usd``, or several calls for a person.
+
+    Raises :class:`PromptopError` if they may cost more than ``--max-usd``, or if that cannot be known, and if they may
+    pass the cap of the day.
+    """
+    check_day(settings, requests, calls_each)
+    if args.max_usd is None and (calls_each == 1 or args.quiet or args.json):
+        return None
+    found = ceiling_of(requests, calls_each)
+    hold_to(args.max_usd, found, "Lower --max-tokens, ask fewer models, or raise --max-usd.")
+    return found
+
+
+def hold_to(max_usd: float | None, most: CostEstimate, remedy: str) -> None:
+    """Raise :class:`PromptopError` if calls may cost more than ``--max-usd``, or if that cannot be known."""
+    if max_usd is None:
+        return
+    if most.open:
+        raise PromptopError(
+            f"There is no price or no limit for {', '.join(map(clean_line, most.open))}.",
+            "Leave --max-usd out, give --max-tokens, or put the price into prices.toml.",
+        )
+    if (most.usd or 0.0) > max_usd:
+        raise PromptopError(
+            f"This may cost {units.usd(most.usd)}, and --max-usd is {units.usd(max_usd)}: nothing was sent.", remedy
+        )
+
+
+def purse_of(settings: Settings) -> Budget:
+    """Return what today leaves to a command; empty of knowledge where the day has no cap, which spares a read."""
+    purse = Budget(0.0, settings.playground.daily_cap_usd)
+    if purse.daily_cap_usd:
+        purse.know(spent_on(settings.log_path(), time.time()))
+    return purse
+
+
+def check_day(settings: Settings, requests: Sequence[RunRequest], calls_each: int) -> None:
+    """Raise :class:`PromptopError` if the calls may pass the cap of the day.
+
+    They are counted only where a token for each byte, which no tokenizer exceeds, would pass it: loading one takes
+    longer than all else that a single call does.
+    """
+    purse = purse_of(settings)
+    purse.check()
+    if not purse.daily_cap_usd:
+        return
+    rough = [
+        ceiling([each], lambda _, each=each: len(text_of(each.messages).encode()), calls_each).usd  # type: ignore[misc]
+        for each in requests
+    ]
+    if purse.today_usd + sum(usd or 0.0 for usd in rough) > purse.daily_cap_usd:
+        purse.check(ceiling_of(requests, calls_each))
+
+
+@contextmanager
+def cancelling(calls: Callable[[], Sequence[Progress]]) -> Any:
+    """Let Ctrl-C cancel the calls, so that what came is kept; the second Ctrl-C ends the program at once."""
+    loop = asyncio.get_running_loop()
+
+    def cancel() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        for progress in calls():
+            progress.cancel()
+
+    loop.add_signal_handler(signal.SIGINT, cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+def exit_code(results: Sequence[RunResult]) -> int:
+    """Return 130 if a call was cancelled, 1 if one failed, 0 otherwise."""
+    states = {result.state for result in results}
+    return INTERRUPTED if "cancelled" in states else 1 if "failed" in states else 0
+
+
+def tell_shares(endpoints: Endpoints, *, quiet: bool) -> None:
+    """Say on stderr how calls were shared out among the endpoints and keys of each profile that has several."""
+    for line in endpoints.shares() if not quiet else ():
+        print(line, file=sys.stderr)
+
+
+def figures_line(result: RunResult) -> str:
+    """Return the figures of a call for people, in one line."""
+    usage = result.usage
+    about = "≈" if usage.source == "estimated" else ""
+    pieces = [
+        clean_line(result.title),
+        f"TTFT {units.seconds(result.ttft_s)}",
+        f"total {units.seconds(result.total_s)}",
+        f"{about}{units.rate(result.output_tps)} tok/s",
+        f"{about}{units.count(usage.input_tokens)} → {units.count(usage.output_tokens)} tokens",
+        "cost n/a" if result.cost_usd is None else f"{about}{units.usd(result.cost_usd)}",
+        clean_line(result.finish_reason or (result.error.type if result.error else "no finish reason"), 40),
+    ]
+    if result.cache_hit:
+        saved = result.row.saved_usd if result.row is not None else None
+        pieces.append(f"{result.cache_hit} hit" + (f", saved {units.usd(saved)}" if saved is not None else ""))
+    return " · ".join(pieces)
+
+
+def notes(result: RunResult) -> list[str]:
+    """Return what a reader must know beside the figures: changes, attempts, the error with its remedy."""
+    lines = [f"changed: {clean_line(change)}" for change in result.changes]
+    for attempt in result.attempts[:-1]:
+        if attempt.error is not None and (attempt.wait_s or attempt.place):
+            then = f"waited {attempt.wait_s:.1f} s" if attempt.wait_s else "went on elsewhere"
+            at = f" at {clean_line(attempt.place, 60)}" if attempt.place else ""
+            lines.append(f"attempt {attempt.number}{at}: {attempt.error.cause} ({then})")
+    if result.cache_refusal:
+        lines.append(f"the cache was not asked: {result.cache_refusal}")
+    if result.error is not None:
+        lines.append(f"error: {result.error}")
+    return lines

@@ -1,0 +1,104 @@
+"""What a command line means for the app, and the options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from promptop import settings as settings_room
+from promptop.base.errors import UsageError
+from promptop.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class AppOptions:
+    """How to open the app."""
+
+    settings: Settings
+    log_path: Path
+    more_logs: tuple[Path, ...] = ()
+    """Logs that the monitor reads beside the first."""
+    replay: tuple[Path, ...] = ()
+    """Logs that the monitor replays instead of them; calls are still written to ``log_path``."""
+    simulated: bool = False
+    """Endpoint and traffic are simulated; the app says so on every screen."""
+    open_path: Path | None = None
+    """File to open in the editor."""
+    ask: str = ""
+    """Prompt that the playground opens with, as a file would hold it."""
+    tab: str = "editor"
+    """Tab shown first: editor, playground or monitor."""
+    draft_path: Path | None = None
+    """Where the draft is saved; None: the state folder."""
+    profile_to: Path | None = None
+    """File for a cProfile of the app itself."""
+
+
+OpenApp = Callable[[AppOptions], int]
+"""Opens the app and returns its exit code; injected, because the core knows no screen."""
+
+
+def add_settings_arguments(parser: argparse.ArgumentParser, *, several_logs: bool = False) -> None:
+    """Add ``--config``, ``--endpoint`` and ``--log``, which every command that needs settings takes."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
+    parser.add_argument("--endpoint", metavar="NAME", help="profile of the settings to use")
+    if several_logs:
+        text = "request log, folder of logs or export (JSONL, CSV) to replay; repeatable; the first log is written"
+        parser.add_argument("--log", type=Path, action="append", metavar="FILE", help=text)
+    else:
+        parser.add_argument("--log", type=Path, metavar="FILE", help="request log (default: promptop log path)")
+
+
+def has_exports(paths: Iterable[Path]) -> bool:
+    """Tell whether any of ``--log`` is an exported file, which is looked at and not written to."""
+    from promptop.log.transfer.replays import is_export
+
+    return any(is_export(path) for path in paths)
+
+
+def log_files(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Return the logs of ``--log``, each once: files as they are, of a folder those in it, exports as private logs.
+
+    Raises :class:`UsageError` for a folder without logs, :class:`PromptopError` for an export that holds no call.
+    """
+    from promptop.log.transfer.replays import SUFFIXES, open_export
+
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.suffix.lower() in SUFFIXES and not path.exists():  # a log would be begun under that name
+            raise UsageError(f"There is no export {path}.", "promptop log export -o FILE writes one.")
+        if has_exports([path]):
+            found[open_export(path, settings_room.state_dir() / "replays")] = None
+            continue
+        if not path.is_dir():
+            found[path] = None
+            continue
+        from promptop.log.files import logs_in
+
+        try:
+            inside = logs_in(path)
+        except OSError as error:
+            raise UsageError(
+                f"The folder {path} cannot be read ({error.strerror}).", "Check its permissions."
+            ) from None
+        if not inside:
+            raise UsageError(f"There is no request log in the folder {path}.", "Name a file, or another folder.")
+        found.update(dict.fromkeys(inside))
+    return tuple(found)
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """Return the settings that the shared options choose; raise UsageError for a profile that does not exist."""
+    if args.config is not None and not args.config.exists():
+        raise UsageError(f"There is no settings file {args.config}.", "promptop config init creates one.")
+    found = settings_room.load(args.config)
+    if args.endpoint is not None:
+        if args.endpoint not in found.profiles:
+            names = ", ".join(found.profiles) or "none (promptop config init writes examples)"
+            raise UsageError(f"There is no profile {args.endpoint!r}.", f"Profiles: {names}.")
+        found = replace(found, profile=args.endpoint)
+    if args.log is not None:
+        found = replace(found, log=replace(found.log, path=str(args.log)))
+    return found

@@ -1,0 +1,87 @@
+"""The part of ``promptop trim --rewrite`` that asks a model: priced before, and only what loses nothing is taken."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from dataclasses import dataclass
+
+from promptop.base.sanitize import clean
+from promptop.cli.shared.call_options import (
+    INTERRUPTED,
+    cancelling,
+    check_cost,
+    figures_line,
+    notes,
+    open_endpoints,
+    settings_for,
+)
+from promptop.client.call import run as run_call
+from promptop.client.request import RunRequest
+from promptop.client.result import Progress, RunResult
+from promptop.client.targets import parse_target
+from promptop.prompts import parse
+from promptop.settings import Settings
+from promptop.trim.rewrite import Hunk, answer_of, hunks, request
+
+APP = "promptop trim"
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A text after a model's changes."""
+
+    text: str
+    hunks: tuple[tuple[Hunk, bool], ...]
+    """Each change, with its offsets in the text that the model was given, and whether it was taken."""
+    result: RunResult
+
+    @property
+    def taken(self) -> int:
+        """Number of changes that were taken."""
+        return sum(is_taken for _, is_taken in self.hunks)
+
+
+class StoppedError(Exception):
+    """The user stopped the call; the exit code is 130."""
+
+    exit_code = INTERRUPTED
+
+
+def rewrite(args: argparse.Namespace, text: str, *, everything: bool) -> Rewritten:
+    """Ask ``args.model`` to shorten ``text`` behind its front matter; take what is not flagged, or ``everything``.
+
+    Raises :class:`promptop.base.errors.PromptopError` for a call that may cost too much or did not end well, and
+    :class:`StoppedError` after Ctrl-C.
+    """
+    from promptop.tokens import count
+
+    settings = settings_for(args)
+    start = parse(text).body_start
+    body = text[start:]
+    target = parse_target(args.model, settings)
+    asked = request(target, body, count(body, target.model).tokens)
+    check_cost(args, settings, [asked])
+    result = asyncio.run(_call(asked, settings))
+    print(figures_line(result), file=sys.stderr)
+    for note in notes(result):
+        print(clean(note), file=sys.stderr)
+    if result.state == "cancelled":
+        raise StoppedError
+    found = [(hunk, everything or not hunk.is_flagged) for hunk in hunks(body, answer_of(result, body))]
+    written = body
+    for hunk, is_taken in reversed(found):
+        if is_taken:
+            written = written[: hunk.start] + hunk.after + written[hunk.end :]
+    return Rewritten(text[:start] + written, tuple(found), result)
+
+
+async def _call(asked: RunRequest, settings: Settings) -> RunResult:
+    endpoints = open_endpoints(settings, APP)
+    progress = Progress()
+    try:
+        with cancelling(lambda: [progress]):
+            return await run_call(asked, endpoints, progress=progress)
+    finally:
+        await endpoints.aclose()

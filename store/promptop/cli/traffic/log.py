@@ -1,0 +1,373 @@
+"""The request log: where it is, what is in it, and how to prune, back up, import, export and query it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import json
+import os
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from promptop.base import units
+from promptop.base.errors import PromptopError, UsageError
+from promptop.base.sanitize import clean_line
+from promptop.base.text_table import fitted, text_table
+from promptop.base.times import moment_ms
+from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.log import COLUMNS, LogReader, StoredRow, files, parse_filter
+from promptop.log.transfer.exports import write_jsonl
+from promptop.settings import Settings
+
+_POLL_S = 0.25
+_ALWAYS = 1 << 62
+_WIDE = 110
+"""Columns of a terminal in which a row of ``tail`` has its date and its app; the rest fits 80."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-commands."""
+    verbs = parser.add_subparsers(
+        dest="verb", required=True, metavar="path|status|tail|prune|backup|import|export|rebuild|query"
+    )
+
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=text, description=text)
+        add_settings_arguments(made)
+        return made
+
+    verb("path", "Print where the log is.")
+    status = verb("status", "Print what the log holds, its sizes, its rollups and what was lost.")
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.add_argument("--check", action="store_true", help="also have SQLite check the file (reads all of it)")
+    tail = verb("tail", "Print the latest rows, oldest first.")
+    tail.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="rows printed at first (default 20)")
+    tail.add_argument("-f", "--follow", action="store_true", help="go on with new rows as they are written")
+    tail.add_argument("filter", nargs="*", help="filter, for example: model:gpt-4o status:error 'ttft>1s'")
+    tail.add_argument("--json", action="store_true", help="one JSON object a line")
+    prune = verb("prune", "Delete rows and bodies by age and size; rollups stay.")
+    prune.add_argument("--older-than", metavar="AGE", help="for example 30d (default: [log] keep_days)")
+    prune.add_argument("--max-mb", type=float, metavar="MB", help="size of rows and bodies (default: [log] max_mb)")
+    prune.add_argument("--bodies", action="store_true", help="delete bodies only, by age")
+    prune.add_argument("--json", action="store_true", help="for programs")
+    backup = verb("backup", "Copy the log, and the bodies where they are kept, while it may be written to.")
+    backup.add_argument("file", type=Path, help="new file")
+    backup.add_argument("--force", action="store_true", help="replace a file that exists")
+    bring = verb("import", "Bring in rows: llm's logs.db, LiteLLM's spend logs (CSV, JSON), OpenAI objects (JSONL).")
+    bring.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    bring.add_argument("--json", action="store_true", help="for programs")
+    export = verb("export", "Write rows as JSON lines, CSV or Parquet.")
+    export.add_argument("filter", nargs="*", help="filter, for example: app:web 'cost>0.01'")
+    export.add_argument("-o", "--output", type=Path, metavar="FILE", help="file (default: standard output)")
+    export.add_argument("--format", choices=("jsonl", "csv", "parquet"), help="default: by FILE's ending, else jsonl")
+    export.add_argument("--since", metavar="WHEN", help="24h, today or 2026-11-21T09:30")
+    export.add_argument("--until", metavar="WHEN", help="the same; not included")
+    export.add_argument("--columns", metavar="A,B,…", help="columns (default: all)")
+    rebuild = verb("rebuild", "Compute the rollups anew from the rows.")
+    rebuild.add_argument("--json", action="store_true", help="for programs")
+    query = verb("query", "Run SQL on the log, read-only. Tables: requests, losses; views: readable, otel.")
+    query.add_argument("sql", help="for example: SELECT model, count(*), sum(usd) FROM readable GROUP BY 1")
+    query.add_argument("--format", choices=("table", "json", "csv"), default="table", help="default: table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one sub-command."""
+    settings = settings_of(args)
+    path = settings.log_path()
+    if args.verb == "path":
+        print(path)
+        return 0
+    verbs: dict[str, Callable[[argparse.Namespace, Settings, Path], int]] = {
+        "status": _status,
+        "tail": _tail,
+        "prune": _prune,
+        "backup": _backup,
+        "import": _import,
+        "export": _export,
+        "rebuild": _rebuild,
+        "query": _query,
+    }
+    return verbs[args.verb](args, settings, path)
+
+
+def _existing(path: Path) -> None:
+    if not path.is_file():
+        raise PromptopError(
+            f"There is no log at {path} yet.",
+            "It is created by the first call that is logged: promptop run, promptop proxy or promptop.observe(client).",
+        )
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise files.explain(path, error) from None
+
+
+# ── status ──
+
+
+def _status(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+    from promptop.log.read.status import status_of
+
+    _existing(path)
+    with _explained(path):
+        found = status_of(path, check=args.check)
+    found["keep_days"], found["max_mb"], found["bodies_mode"] = (
+        settings.log.keep_days,
+        settings.log.max_mb,
+        settings.log.bodies,
+    )
+    if args.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(f"{name:<11} {text}" for name, text in _status_lines(found)))
+    return 1 if found["problems"] else 0
+
+
+def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "log", f"{found['path']} (version {found['version']})"
+    rows = f"{found['rows']:,}" if found["rows_exact"] else f"≈ {found['rows']:,}"
+    yield "rows", rows + (f", {found['first']} … {found['last']}" if found["first"] else "")
+    sizes = {"rows": found["bytes"], "rollups": found["rollups_bytes"], "bodies": found["bodies_bytes"]}
+    yield "size", ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in sizes.items() if size)
+    limits = [
+        f"{found['keep_days']} days" if found["keep_days"] else "",
+        f"{found['max_mb']} MB" if found["max_mb"] else "",
+    ]
+    yield "kept", " or ".join(filter(None, limits)) or "everything"
+    yield "bodies", found["bodies_mode"] + (f", {found['bodies']:,} kept" if found["bodies"] else "")
+    lag = found["rollup_lag"]
+    yield "rollups", "none yet" if lag is None else f"{lag:,} rows behind" if lag else "up to date"
+    if not found["losses"]:
+        yield "lost", "nothing"
+    for loss in found["losses"]:
+        yield "lost", f"{loss['rows']:,} rows, {clean_line(loss['cause'])} (last {loss['last']})"
+    for problem in found["problems"]:
+        yield "problem", clean_line(problem)
+
+
+# ── tail, export, query ──
+
+
+def _tail(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+    where = parse_filter(" ".join(args.filter))
+    if not args.follow:
+        _existing(path)
+    if args.lines < 0:
+        raise UsageError("-n takes a number of rows, 0 or more.", "Write for example -n 50.")
+    with LogReader(path) as reader:
+        mark, generation = reader.mark(), reader.generation
+        for row in reversed(reader.latest(args.lines, where=where) if args.lines else []):
+            _print_row(row, args.json)
+        while args.follow:
+            sys.stdout.flush()
+            if not reader.changed():
+                time.sleep(_POLL_S)
+                continue
+            if reader.generation != generation:
+                generation, mark = reader.generation, (0,)
+            rows, mark = reader.follow(mark, 1_000, where)
+            for row in rows:
+                _print_row(row, args.json)
+    return 0
+
+
+def _print_row(row: StoredRow, as_json: bool) -> None:
+    if as_json:
+        write_jsonl([row], sys.stdout, ("id", *COLUMNS))
+        return
+    started = datetime.fromtimestamp((row.started_ms or 0) / 1000).astimezone()
+    model = row.request_model or row.response_model or "–"
+    outcome = row.error_type or (f"hit {row.cache_level}" if row.cache_level not in (None, "miss") else "ok")
+    rough = "≈" if row.usage_source == "estimated" else " "
+    # A row without tokens has no cost to know: a dash, and not n/a, which means tokens without a price.
+    cost = "n/a" if row.cost_status == "unpriced" else units.usd(row.cost_usd)
+    took = units.seconds(row.total_s if row.duration_s is None else row.duration_s)
+    wide = not sys.stdout.isatty() or shutil.get_terminal_size().columns >= _WIDE
+    cells = [f"{started:%m-%d %H:%M:%S}", fitted(clean_line(row.app or "–"), 12)] if wide else [f"{started:%H:%M:%S}"]
+    cells += [
+        fitted(clean_line(model), 26 if wide else 18),
+        fitted(clean_line(outcome), 14 if wide else 10),
+        f"{units.seconds(row.ttft_s):>7} {took:>7}",
+        f"{rough}{units.count(row.usage_input_tokens):>5} → {units.count(row.usage_output_tokens):<5}",
+        f"{cost:>9}",
+    ]
+    print(" ".join(cells))
+
+
+def _export(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+    from promptop.log.transfer import exports
+
+    _existing(path)
+    now_ms = time.time_ns() // 1_000_000
+    since = moment_ms(args.since, now_ms) if args.since else 0
+    until = moment_ms(args.until, now_ms) if args.until else _ALWAYS
+    columns = exports.chosen_columns(args.columns)
+    ending = args.output.suffix.lstrip(".").lower() if args.output else ""
+    form = args.format or (ending if ending in exports.FORMATS else "jsonl")
+    with LogReader(path) as reader:
+        rows = exports.rows_of(reader, parse_filter(" ".join(args.filter)), since, until)
+        if form == "parquet":
+            if args.output is None:
+                raise UsageError("Parquet is no text for standard output.", "Name a file: -o rows.parquet")
+            exports.require_parquet()
+            with _explained(args.output), _private(args.output):
+                count = exports.write_parquet(rows, args.output, columns)
+        else:
+            write = exports.write_csv if form == "csv" else exports.write_jsonl
+            if args.output is None:
+                write(rows, sys.stdout, columns)
+                return 0
+            with _explained(args.output), _private(args.output) as file:
+                count = write(rows, file, columns)
+    print(f"{count:,} rows → {args.output}", file=sys.stderr)
+    return 0
+
+
+@contextlib.contextmanager
+def _private(path: Path) -> Iterator[IO[str]]:
+    """Open a file for writing with mode 0600: rows name programs, hosts and errors."""
+    with os.fdopen(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8", newline=""
+    ) as file:
+        yield file
+
+
+def _query(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+    _existing(path)
+    LogReader(path).close()  # says clearly what is wrong with a file that is no log
+    with contextlib.closing(files.connect_for_reading(path)) as connection:
+        connection.execute("PRAGMA query_only = ON")
+        try:
+            cursor = connection.execute(args.sql)
+            names = [column[0] for column in cursor.description or ()]
+            _print_table(names, cursor, args.format)
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            text = str(error)
+            hint = 'promptop log query "SELECT name, sql FROM sqlite_master" shows tables and columns.'
+            if "readonly" in text:
+                text, hint = "the log is opened read-only here", "Rows are deleted by: promptop log prune"
+            raise UsageError(f"The query failed: {text}.", hint) from None
+    return 0
+
+
+def _print_table(names: list[str], rows: Iterator[Any] | sqlite3.Cursor, form: str) -> None:
+    if form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(rows)
+    elif form == "json":
+        found = [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    elif names:
+        cells = [["NULL" if cell is None else clean_line(str(_plain(cell)), 80) for cell in row] for row in rows]
+        print("\n".join(text_table(names, cells)))
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else value
+
+
+# ── what changes the log ──
+
+
+def _prune(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+    from promptop.base.times import seconds
+    from promptop.log.write.retention import prune
+
+    _existing(path)
+    keep_days = float(settings.log.keep_days)
+    if args.older_than:
+        try:
+            keep_days = seconds(args.older_than) / 86_400
+        except ValueError:
+            raise UsageError(f"{args.older_than!r} is no age.", "Write for example 30d or 12h.") from None
+        if keep_days <= 0:
+            raise UsageError("An age of 0 would delete everything.", "Delete the file instead: promptop log path")
+    size = args.max_mb if args.max_mb is not None else 0.0 if args.older_than else settings.log.max_mb
+    with _explained(path):
+        done = prune(path, keep_days=keep_days, max_bytes=round(size * 1e6), bodies_only=args.bodies)
+    if args.json:
+        print(json.dumps({"rows": done.rows, "bodies": done.bodies, "bytes_freed": done.bytes_freed}))
+    else:
+        print(f"{done.rows:,} rows and {done.bodies:,} bodies deleted, {done.bytes_freed / 1e6:.1f} MB freed")
+    if not done.complete:
+        raise PromptopError("Another process folds rows at this moment; nothing more was deleted.", "Try again.")
+    return 0
+
+
+def _backup(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+    _existing(path)
+    LogReader(path).close()
+    pairs = [(path, args.file)]
+    if files.bodies_path(path).exists():
+        pairs.append((files.bodies_path(path), files.bodies_path(args.file)))
+    for _, target in pairs:
+        if target.exists() and not args.force:
+            raise PromptopError(f"{target} exists already.", "Choose another name, or replace it with --force.")
+    for source, target in pairs:
+        # Written beside its place and then moved there: a backup that is cut short replaces nothing.
+        part = target.with_name(f"{target.name}.part")
+        with _explained(target):
+            part.unlink(missing_ok=True)
+            files.create_private(part)
+            with (
+                contextlib.closing(files.connect_for_reading(source)) as read,
+                contextlib.closing(sqlite3.connect(part)) as write,
+            ):
+                read.backup(write)
+                write.execute("PRAGMA journal_mode = DELETE").fetchone()
+            for suffix in ("-wal", "-shm"):
+                Path(f"{target}{suffix}").unlink(missing_ok=True)
+            part.replace(target)
+        print(target)
+    return 0
+
+
+def _import(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+    from promptop.log.transfer.imports import import_file
+
+    shown = []
+    for source in args.files:
+        done = import_file(path, source)
+        shown.append(
+            {"file": str(source), "kind": done.kind, "rows": done.rows, "known": done.known, "refused": done.causes}
+        )
+        if not args.json:
+            left = "".join(f"; {count:,} left out: {cause}" for cause, count in done.causes.items())
+            print(f"{source}: {done.kind}, {done.rows:,} rows, {done.known:,} known already{left}")
+    if args.json:
+        print(json.dumps(shown, indent=2))
+    return 0
+
+
+def _rebuild(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+    from promptop.log.rollups.rollups import Rollups
+
+    _existing(path)
+    LogReader(path).close()
+    alive = sys.stderr.isatty()
+
+    def progress(done: int, of: int) -> None:
+        if alive:
+            print(f"\r{done / max(of, 1):4.0%}", end="", file=sys.stderr, flush=True)
+
+    with _explained(path):
+        with contextlib.closing(files.open_log(path)):
+            pass  # an older log is migrated first
+        with Rollups(path) as rollups:
+            rows = rollups.rebuild(progress)
+    if alive:
+        print("\r", end="", file=sys.stderr)
+    print(json.dumps({"rows": rows}) if args.json else f"rollups rebuilt from {rows:,} rows")
+    return 0

@@ -1,0 +1,218 @@
+"""Log the calls of any program: a reverse proxy in front of an endpoint. Keys pass through and are never stored."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from promptop import settings as room
+from promptop.base.errors import PromptopError, UsageError
+from promptop.base.sanitize import clean_line
+from promptop.cache import redis_url
+from promptop.cli.shared.options import add_settings_arguments, settings_of
+
+if TYPE_CHECKING:
+    from promptop.limits.limiter import Limits as Rates
+    from promptop.log.write.pending import Bodies
+    from promptop.proxy.server_process import Options
+    from promptop.proxy.upstreams import Upstream
+    from promptop.settings import CacheSettings
+
+TOKEN_VARIABLE = "PROMPTOP_PROXY_TOKEN"
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the proxy."""
+    parser.add_argument(
+        "--upstream",
+        action="append",
+        default=[],
+        metavar="[NAME=]URL",
+        help="where requests go; with a name, those under /NAME/ (repeatable; default: the active profile's endpoint)",
+    )
+    parser.add_argument(
+        "--listen", default="127.0.0.1:8787", metavar="HOST:PORT", help="address to serve (127.0.0.1:8787)"
+    )
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="host that a request may name itself as /to/HOST/…; *.HOST for all below it (repeatable)",
+    )
+    parser.add_argument(
+        "--http2",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="offer HTTP/2 to this upstream ('default' for the one without a name; repeatable)",
+    )
+    parser.add_argument(
+        "--cache", action="store_true", help="answer repeated calls from the response cache ([cache] of the settings)"
+    )
+    parser.add_argument("--concurrency", type=int, metavar="N", help="calls at a time for each upstream and model")
+    parser.add_argument("--rpm", type=int, metavar="N", help="requests a minute for each upstream and model")
+    parser.add_argument("--tpm", type=int, metavar="N", help="tokens a minute for each upstream and model")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help=f"access token (else ${TOKEN_VARIABLE})")
+    parser.add_argument("--max-body", default="1g", metavar="SIZE", help="largest request body (1g)")
+    parser.add_argument("--grace", type=float, default=30.0, metavar="S", help="seconds for calls to finish at the end")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes on the one port (1)")
+    parser.add_argument(
+        "--loop", choices=("auto", "uvloop", "asyncio"), default="auto", help="event loop (uvloop where installed)"
+    )
+    add_log_arguments(parser)
+
+
+def add_log_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``proxy`` and ``watch`` share."""
+    add_settings_arguments(parser)
+    parser.add_argument(
+        "--bodies", choices=("off", "hash", "redacted", "full"), help="what is kept of prompts (settings)"
+    )
+    parser.add_argument("--app", metavar="NAME", help="name of the calling program in the log")
+    parser.add_argument(
+        "--no-include-usage",
+        dest="include_usage",
+        action="store_false",
+        help="do not ask streams for their usage on the program's behalf",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until a signal."""
+    try:
+        from promptop.proxy.server_process import serve
+    except ImportError as error:
+        raise PromptopError(f"The proxy needs {error.name}.", "pip install promptop") from None
+    options = options_of(args)
+
+    def ready(port: int) -> None:
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        here = f"http://{host}:{port}"
+        for upstream in options.upstreams:
+            prefix = f"/{upstream.name}" if upstream.name else ""
+            print(f"promptop proxy: {here}{prefix} → {clean_line(upstream.url)}")
+        first = options.upstreams[0]
+        base = here + (f"/{first.name}" if first.name else "") + first.base_path
+        print(
+            f"  export OPENAI_BASE_URL={clean_line(base)}    log: {clean_line(str(options.log_path))}    Ctrl-C ends it"
+        )
+        if options.rates is not None:
+            rates = options.rates
+            said = [f"{rates.concurrency} at a time"] * (rates.concurrency is not None)
+            said += [f"{rates.requests_per_minute} requests a minute"] * (rates.requests_per_minute is not None)
+            said += [f"{rates.tokens_per_minute} tokens a minute"] * (rates.tokens_per_minute is not None)
+            print(f"  each model of an upstream may be sent {', '.join(said)}; more wait, in turns")
+        if options.cache is not None:
+            print(f"  repeated calls are answered from the cache: {_levels(options.cache)}")
+        sys.stdout.flush()
+
+    return serve(options, ready)
+
+
+def options_of(args: argparse.Namespace) -> Options:
+    """Return what the command line and the settings say; raise :class:`UsageError` for what cannot be meant."""
+    from promptop.proxy.http.limits import Limits
+    from promptop.proxy.server_process import Options
+
+    settings = settings_of(args)
+    if args.cache:
+        redis_url(settings.cache)  # a variable that is not set is said before anything listens
+    host, port = listen_address(args.listen)
+    if args.workers < 1:
+        raise UsageError("--workers must be 1 or more.", "Leave it out for one process.")
+    rates = _rates(args)
+    if rates is not None and args.workers > 1 and not redis_url(settings.cache):
+        raise UsageError(
+            "Several workers keep limits together through Redis, and none is named.",
+            "Set redis in [cache], or leave --workers out.",
+        )
+    if args.grace < 0:
+        raise UsageError("--grace must not be negative.", "Give seconds.")
+    return Options(
+        upstreams=_upstreams(args.upstream, args.http2, settings),
+        host=host,
+        port=port,
+        allow=tuple(args.allow),
+        token=_token(args.token_file),
+        log_path=settings.log_path(),
+        bodies=bodies_of(args, settings),
+        app=args.app,
+        include_usage=args.include_usage,
+        cache=settings.cache if args.cache else None,
+        rates=rates,
+        rates_redis=redis_url(settings.cache) if rates is not None else "",
+        rates_prefix=settings.cache.redis_prefix,
+        limits=replace(Limits(), body_bytes=_size(args.max_body), grace_s=args.grace),
+        workers=args.workers,
+        loop=args.loop,
+    )
+
+
+def _rates(args: argparse.Namespace) -> Rates | None:
+    """Return the limits that were asked for; None if there are none."""
+    for name in ("concurrency", "rpm", "tpm"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} {value} cannot be meant.", "Write a number above 0.")
+    if args.concurrency is args.rpm is args.tpm is None:
+        return None
+    from promptop.limits.limiter import Limits as Rates
+
+    return Rates(args.concurrency, args.rpm, args.tpm)
+
+
+def _levels(cache: CacheSettings) -> str:
+    """Say where answers are kept, without the server's address, which may hold a password."""
+    kept = {"memory": cache.memory_mb, "Redis": cache.redis or cache.redis_env, "disk": cache.disk}
+    return ", ".join(name for name, used in kept.items() if used) or "no level is configured"
+
+
+def bodies_of(args: argparse.Namespace, settings: room.Settings) -> Bodies:
+    """Return what is kept of prompts: the command line's word, else the settings'."""
+    mode: Bodies = args.bodies or cast("Bodies", settings.log.bodies)
+    return mode
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """Read ``HOST:PORT``, ``[::1]:PORT``, ``:PORT`` or ``PORT``; no host means loopback."""
+    found = re.match(r"(?:\[([0-9a-fA-F:.%]+)\]:|([^:\[\]]*):)?(\d{1,5})\Z", text.strip())
+    if not found or int(found[3]) > 65535:
+        raise UsageError(f"{text!r} is no address to listen on.", "Write 127.0.0.1:8787, [::1]:8787 or 8787.")
+    return found[1] or found[2] or "127.0.0.1", int(found[3])
+
+
+def _upstreams(given: list[str], http2: list[str], settings: room.Settings) -> list[Upstream]:
+    from promptop.proxy.upstreams import parse
+
+    upstreams = [parse(text) for text in given] or [parse(settings.active_profile().base_url)]
+    names = {upstream.name or "default" for upstream in upstreams}
+    for name in http2:
+        if name not in names:
+            raise UsageError(f"--http2 names no upstream: {name!r}.", f"Upstreams here: {', '.join(sorted(names))}.")
+    return [replace(upstream, http2=(upstream.name or "default") in http2) for upstream in upstreams]
+
+
+def _token(file: Path | None) -> str | None:
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptopError(f"The token file cannot be read: {file}.", str(getattr(error, "strerror", error))) from None
+    if not token:
+        raise UsageError(f"The token file is empty: {file}.", "Put one line with the token into it.")
+    return token
+
+
+def _size(text: str) -> int:
+    found = re.match(r"(\d+)\s*([kmg]?)i?b?\Z", text.strip().lower())
+    if not found:
+        raise UsageError(f"{text!r} is no size.", "Write bytes, or 100m, or 2g.")
+    return int(found[1]) * _UNITS[found[2]]

@@ -1,0 +1,202 @@
+"""Latency, cache hits, failures and spend of a window of the request log."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from promptop.alerts.rules import Alert, Check, judge, parse_check, rules_of
+from promptop.base.errors import PromptopError, UsageError
+from promptop.base.times import local_days, moment_ms
+from promptop.cli.report_formats import report_text
+from promptop.cli.report_formats.report_text import Report
+from promptop.cli.shared.options import has_exports, log_files, settings_of
+from promptop.log import LogReader, Stats, parse_filter
+
+_BY = ("model", "app", "prompt", "provider", "host", "place", "operation", "error", "cache", "day")
+_FORMATS: dict[str, Callable[[Report], str]] = {
+    "table": report_text.table_text,
+    "json": report_text.json_text,
+    "csv": report_text.csv_text,
+    "md": report_text.markdown_text,
+    "line": report_text.line_text,
+}
+_NEWEST = 100
+_DAY_MS = 86_400_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
+    parser.add_argument(
+        "--log",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="request log, folder or export; all are added up",
+    )
+    parser.add_argument(
+        "--since",
+        metavar="WHEN",
+        help="24h before the end (default; an export is reported whole), 7d, today, 2026-11-21T09:30 …",
+    )
+    parser.add_argument("--until", default="now", metavar="WHEN", help="end of the window (default: now)")
+    parser.add_argument(
+        "--before", metavar="WHEN", help="compare: a window that ends here, as long as the one after (no --since)"
+    )
+    parser.add_argument("--after", metavar="WHEN", help="compare: where the window after begins (default: --before)")
+    parser.add_argument(
+        "--by",
+        type=_grouping,
+        default="model",
+        metavar="WHAT",
+        help=f"lines: {', '.join(_BY)}, tag.KEY (default: model)",
+    )
+    parser.add_argument("--top", type=int, default=0, metavar="N", help="only the N dearest groups")
+    parser.add_argument("--filter", default="", metavar="TERMS", help="for example 'app:web status:error ttft>1s'")
+    parser.add_argument(
+        "--format", choices=(*_FORMATS, "html", "prometheus"), default="table", help="form (default: table)"
+    )
+    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there, not to standard output")
+    parser.add_argument(
+        "--fail-on",
+        action="append",
+        default=[],
+        metavar="CHECK",
+        help="exit 1 if it holds: 'p95_ttft>1s'; 'burn>14.4 over 1h,5m'; slo: any target of the settings is missed; "
+        "alerts: any of its rules fires; repeatable",
+    )
+
+
+def _grouping(text: str) -> str:
+    if text in _BY or (text.startswith("tag.") and len(text) > len("tag.")):
+        return text
+    raise argparse.ArgumentTypeError(f"choose from {', '.join(_BY)}, or tag.KEY")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report; exit code 1 if a check of ``--fail-on`` holds."""
+    exported = has_exports(args.log or ())
+    logs = log_files(args.log or ())
+    args.log, args.endpoint = None, None
+    settings = settings_of(args)
+    rules = [rule for text in args.fail_on for rule in rules_of(text, settings.monitor)]
+    plain = [text for text in args.fail_on if not rules_of(text, settings.monitor)]
+    checks = [check for text in plain for check in parse_check(text, settings.monitor)]
+    now_ms = time.time_ns() // 1_000_000
+    until = moment_ms(args.until, now_ms) + (args.until == "now")  # not included, and a row may be of this millisecond
+    since = until - _DAY_MS if args.since is None else moment_ms(args.since, now_ms)
+    if since >= until:
+        raise UsageError(f"The window from {args.since} to {args.until} is empty.", "--since must be before --until.")
+    for path in logs:
+        if not path.exists():
+            raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
+    with LogReader(logs or settings.log_path()) as log:
+        if exported and args.since is None and args.until == "now" and (span := log.span()) is not None:
+            since, until = span[0], span[1] + 1  # an exported period is the window
+        if args.before is not None or args.after is not None:
+            report = _compare(args, log, until, now_ms)
+        else:
+            report = read(log, since, until, by=args.by, where=args.filter, top=args.top)
+            if args.format == "html":
+                from promptop.cli.report_formats.html import page
+
+                text = page(log, report)
+            elif args.format == "prometheus":
+                from promptop.cli.report_formats.prometheus import prometheus_text
+
+                text = prometheus_text(report)
+            else:
+                text = _FORMATS[args.format](report)
+            _put(text, args.output)
+        standing, _ = judge(rules, log, until - 1, settings.monitor, {})
+    return max(_judge(report, checks), _judge_rules(standing))
+
+
+def _put(text: str, output: Path | None) -> None:
+    if output is None:
+        print(text)
+        return
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise PromptopError(f"{output} cannot be written ({error.strerror}).", "Choose another file.") from None
+
+
+def _compare(args: argparse.Namespace, log: LogReader, until: int, now_ms: int) -> Report:
+    """Print two windows of one length side by side, and return the one after: checks are held against it."""
+    from promptop.cli.report_formats import comparison
+
+    if args.format == "prometheus":
+        raise UsageError("A comparison has no form prometheus.", "Scrape one window, and compare where it is kept.")
+    begins = moment_ms(args.after if args.after is not None else args.before, now_ms)
+    ends = moment_ms(args.before if args.before is not None else args.after, now_ms)
+    length = until - begins
+    if length <= 0 or ends > begins:
+        raise UsageError(
+            "There is nothing to compare.", "--before must not be later than --after, nor that than --until."
+        )
+    before = read(log, ends - length, ends, by=args.by, where=args.filter, top=args.top)
+    after = read(log, begins, until, by=args.by, where=args.filter, top=args.top)
+    if args.format == "html":
+        text = comparison.html_text(log, before, after)
+    else:
+        forms = {
+            "table": comparison.table_text,
+            "json": comparison.json_text,
+            "csv": comparison.csv_text,
+            "md": comparison.markdown_text,
+            "line": comparison.line_text,
+        }
+        text = forms[args.format](before, after)
+    _put(text, args.output)
+    return after
+
+
+def read(log: LogReader, since_ms: int, until_ms: int, *, by: str, where: str = "", top: int = 0) -> Report:
+    """Read a window of a log; ``top`` keeps so many groups and adds the others up as one."""
+    chosen = parse_filter(where) if where.strip() else None
+    simulated = any(row.simulated for row in log.latest(_NEWEST))
+    if by == "day":
+        total = log.window(since_ms, until_ms, by=(), where=chosen).total
+        spans = local_days(since_ms, until_ms)
+        days = [(name, log.window(start, end, by=(), where=chosen).total) for name, start, end in spans]
+        groups = [(name, stats) for name, stats in days if stats.n]
+    else:
+        window = log.window(since_ms, until_ms, by=(by,), where=chosen)
+        total = window.total
+        groups = sorted(window.groups.items(), key=lambda item: (-item[1].cost_pico, -item[1].n, item[0]))
+        if top and len(groups) > top:
+            rest = Stats()
+            for _, stats in groups[top:]:
+                rest.merge(stats)
+            groups = [*groups[:top], (f"(other {len(groups) - top})", rest)]
+    return Report(since_ms, until_ms, total, tuple(groups), by, where.strip(), simulated)
+
+
+def _judge(report: Report, checks: list[Check]) -> int:
+    failed = 0
+    for check in checks:
+        value = check.value(report.measured)
+        if value is None:
+            print(f"promptop report: {check.text}: not known in this window, not judged", file=sys.stderr)
+        elif check.holds(value):
+            failed += 1
+            print(f"promptop report: {check.text}: it is {value:.6g}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _judge_rules(standing: Iterable[Alert]) -> int:
+    """Say of each rule that fires, or whose figure is not known; 1 if any fires."""
+    failed = 0
+    for alert in standing:
+        if alert.value is None:
+            print(f"promptop report: {alert.rule}: not known, not judged", file=sys.stderr)
+        elif alert.firing:
+            failed = 1
+            print(f"promptop report: {alert.rule}: it is {alert.shown}", file=sys.stderr)
+    return failed

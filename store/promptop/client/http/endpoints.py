@@ -1,0 +1,249 @@
+"""One HTTP client per endpoint, kept open, so that the second call finds its connection waiting.
+
+An :class:`Endpoints` belongs to one event loop. It also remembers what each model refused, so that a parameter is
+repaired once and not at every call, and how calls were shared out among the places of a profile.
+
+The client is the ``openai`` SDK's for every API: it is an HTTP client with streams and typed errors. Anthropic's SDK
+would be a second one, two seconds to import, that adds nothing to what :mod:`.dialects` reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.parse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from promptop.base import units
+from promptop.base.sanitize import clean_line
+from promptop.client.apis import dialect_of
+from promptop.client.apis.messages import VERSION
+from promptop.client.http.load_balancer import Balancer
+from promptop.settings import CacheSettings, Profile, Settings
+
+if TYPE_CHECKING:
+    import httpx2
+    from openai import AsyncOpenAI
+
+    from promptop.cache import Cache
+    from promptop.log import Writer
+    from promptop.log.write.pending import Bodies
+
+
+@dataclass(slots=True)
+class Learned:
+    """What a model was found to refuse: fields that are left out, and fields sent under another name."""
+
+    dropped: dict[str, str] = field(default_factory=dict)
+    """Field → why, in the words shown beside the result."""
+    renamed: dict[str, str] = field(default_factory=dict)
+    """Field → name it is sent under."""
+
+
+class Endpoints:
+    """The clients of one event loop, one per endpoint; all of them log to the same file."""
+
+    def __init__(
+        self,
+        *,
+        log: Path | Writer | None = None,
+        app: str = "promptop",
+        tags: Mapping[str, str] | None = None,
+        bodies: str | None = None,
+        simulated: bool = False,
+        cache: CacheSettings | None = None,
+        notice: Callable[[str], None] | None = None,
+    ) -> None:
+        """Keep the options of the logging transport; nothing is opened or imported yet.
+
+        ``cache`` is used for requests that ask for it, and for no other; ``notice`` is told when its Redis fails.
+        """
+        self._log = log
+        self._app = app
+        self._tags = tags
+        self._bodies = bodies
+        self._simulated = simulated
+        self._cache_settings = cache
+        self._notice = notice
+        self._cache: Cache | None = None
+        self._inner: dict[Identity, httpx2.AsyncHTTPTransport] = {}
+        self._clients: dict[tuple[Identity, bool], AsyncOpenAI] = {}
+        self._balancers: dict[tuple[str, Identity], Balancer] = {}
+        self._keys: dict[str, str] = {}
+        self._learned: dict[tuple[str, str], Learned] = {}
+        self._lock = asyncio.Lock()
+
+    def learned(self, profile: Profile, model: str) -> Learned:
+        """Return what this model of this endpoint was found to refuse; callers add to it."""
+        return self._learned.setdefault((profile.base_url, model), Learned())
+
+    def balancer(self, profile: Profile) -> Balancer:
+        """Return what shares out the calls of a profile among its endpoints and keys."""
+        place = profile.name, _identity(profile)
+        if place not in self._balancers:
+            self._balancers[place] = Balancer(profile)
+        return self._balancers[place]
+
+    def balancers(self) -> list[Balancer]:
+        """Return those of the profiles that were called and have several places."""
+        return [each for each in self._balancers.values() if each.several]
+
+    def shares(self) -> list[str]:
+        """Say how calls were shared out among the endpoints and keys of each profile that has several, a line each."""
+        lines = []
+        for balancer in self.balancers():
+            for place in balancer.places:
+                failed = f", {place.failed} failed" if place.failed else ""
+                mean = f", TTFT {units.seconds(place.latency_s)}" if place.latency_s is not None else ""
+                why = f"; left out: {clean_line(place.why, 120)}" if place.why else ""
+                lines.append(f"{clean_line(place.label, 60)}: {place.sent} sent{failed}{mean}{why}")
+        return lines
+
+    async def client(self, profile: Profile, *, cached: bool = False) -> AsyncOpenAI:
+        """Return the client of a profile, one that asks the cache first if ``cached``; both share their connections.
+
+        Raises :class:`promptop.base.errors.PromptopError` if the profile's key or the cache's address cannot be had.
+        """
+        cached = cached and self._cache_settings is not None
+        place = _identity(profile), cached
+        async with self._lock:
+            known = self._clients.get(place)
+            if known is not None:
+                return known
+            # A key command may ask a password manager, and importing openai takes 0.8 to 1.1 s: neither may hold up
+            # the calls that are already streaming on this loop.
+            key = await asyncio.to_thread(profile.api_key)
+            made = await asyncio.to_thread(self._make, profile, key, cached)
+            self._clients[place] = made
+            self._keys[f"{profile.name} {profile.api_key_env}"] = key
+            return made
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the keys in use, so that they can be cut out of messages."""
+        return tuple(key for key in self._keys.values() if key)
+
+    def refusal(self, profile: Profile, body: Mapping[str, Any]) -> str:
+        """Say why the cache is not asked for a request with this body; empty if it is, or there is none."""
+        if self._cache_settings is None:
+            return ""
+        from promptop.cache import key_of, policy_of
+
+        key = key_of("", dialect_of(profile).path, body, policy_of(self._cache_settings))
+        return key.refusal if key is not None else ""
+
+    def _make(self, profile: Profile, key: str, cached: bool) -> AsyncOpenAI:
+        import httpx2
+        from openai import AsyncOpenAI
+
+        import promptop
+        from promptop.client.http.transport import Connection, proxy_for
+
+        place = _identity(profile)
+        if place not in self._inner:
+            self._inner[place] = Connection(profile, proxy_for(profile.base_url))
+        transport: httpx2.AsyncBaseTransport = promptop.transport(
+            self._inner[place],
+            asynchronous=True,
+            family="httpx2",
+            log=self._log,
+            app=self._app,
+            tags=self._tags,
+            bodies=cast("Bodies | None", self._bodies),
+            simulated=self._simulated,
+            **(self._caching() if cached else {}),
+        )
+        timeout = httpx2.Timeout(profile.timeout_s, connect=profile.connect_timeout_s)
+        headers = headers_of(profile, key)
+        home = httpx2.URL(base_url_of(profile))
+
+        async def authorize(request: httpx2.Request) -> None:
+            """Take out a key that the SDK adds and the API does not want, and one that a redirect takes abroad."""
+            if "authorization" not in {name.lower() for name in headers}:
+                request.headers.pop("authorization", None)
+            url = request.url
+            if (url.scheme, url.host, url.port) != (home.scheme, home.host, home.port):
+                request.headers.pop("x-api-key", None)  # of Authorization httpx2 sees to that itself
+
+        return AsyncOpenAI(
+            api_key=key or "none",
+            base_url=base_url_of(profile),
+            max_retries=0,
+            timeout=timeout,
+            default_headers=headers,
+            http_client=httpx2.AsyncClient(
+                transport=transport, timeout=timeout, follow_redirects=True, event_hooks={"request": [authorize]}
+            ),
+        )
+
+    def _caching(self) -> dict[str, Any]:
+        """Return the options of the transport that concern the cache, which is opened with the first of them."""
+        from promptop.cache import open_cache, policy_of
+
+        settings = self._cache_settings
+        assert settings is not None, "asked for a cache that there is not"
+        if self._cache is None:
+            log: Any = getattr(self._log, "path", self._log) or Settings().log_path()
+            self._cache = open_cache(settings, Path(log), notice=self._notice)
+        return {"cache": self._cache, "cache_policy": policy_of(settings), "cache_pace": settings.pace}
+
+    async def models(self, profile: Profile, *, timeout_s: float = 5.0) -> tuple[str, ...]:
+        """Return the ids that the endpoint lists at ``/models``; empty if it lists none or fails."""
+        import openai
+
+        try:
+            client = await self.client(profile)
+            page = await client.models.list(timeout=timeout_s)
+            return tuple(sorted(model.id for model in page.data or ()))
+        except (openai.OpenAIError, ValueError, AttributeError, TypeError):
+            # Asked only to make an error message more helpful; many servers have no such list, or one of another shape.
+            return ()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        clients = list(self._clients.values())
+        self._clients.clear()
+        self._inner.clear()
+        for client in clients:
+            await client.close()
+        if self._cache is not None:
+            await asyncio.to_thread(self._cache.close)
+            self._cache = None
+
+
+async def load_sdk() -> None:
+    """Import the SDK off the event loop, so that the first call need not wait for it."""
+
+    def load() -> None:
+        import httpx2  # noqa: F401
+        import openai.resources.chat.completions  # noqa: F401
+
+    await asyncio.to_thread(load)
+
+
+def headers_of(profile: Profile, key: str) -> dict[str, str]:
+    """Return the headers of each request: the profile's own, the key where its API wants it, the API's version."""
+    if profile.api == "anthropic":
+        native = {"anthropic-version": VERSION, **({"x-api-key": key} if key else {})}
+        return {**native, **profile.headers}
+    return {**profile.headers, **({"authorization": f"Bearer {key}"} if key else {})}
+
+
+def base_url_of(profile: Profile) -> str:
+    """Return the address that paths are put after: Anthropic's is written without its ``/v1`` as often as with it."""
+    url = profile.base_url.rstrip("/")
+    return f"{url}/v1" if profile.api == "anthropic" and not urllib.parse.urlsplit(url).path else url
+
+
+Identity = tuple[str, ...]
+"""What tells connections apart: an address with a key's source, and every option of the transport."""
+
+_OPTIONS = (
+    *("base_url", "endpoints", "api_key_command", "api_key_env", "api_key_envs", "api", "timeout_s"),
+    *("connect_timeout_s", "keep_alive", "keep_alive_s", "max_connections", "http2", "gzip_requests"),
+)
+
+
+def _identity(profile: Profile) -> Identity:
+    return (*(repr(getattr(profile, name)) for name in _OPTIONS), repr(sorted(profile.headers.items())))

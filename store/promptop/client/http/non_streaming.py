@@ -1,0 +1,108 @@
+"""One call that is answered in one piece, to hold a streamed one against: its text comes at once, at the end.
+
+No retries and no repairs, since a measurement counts each attempt. There is no first token: of its times it has
+response headers and total.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from promptop.base.errors import PromptopError
+from promptop.client import errors
+from promptop.client.apis import dialect_of
+from promptop.client.http.endpoints import Endpoints
+from promptop.client.request import RunRequest
+from promptop.client.request_body import whole_body
+from promptop.client.result import Attempt, Progress, RunError, RunResult, Usage, failed
+
+ROW_WAIT_S = 3.0
+"""Seconds to wait for the row that holds the figures: it is priced on the log's writer thread."""
+
+
+async def run_unstreamed(request: RunRequest, endpoints: Endpoints, *, progress: Progress | None = None) -> RunResult:
+    """Make the call and return its result; a call that fails or is cancelled is a result too."""
+    progress = progress or Progress()
+    task = asyncio.create_task(_call(request, endpoints, progress))
+    loop = asyncio.get_running_loop()
+    progress.attach(lambda: None if loop.is_closed() else loop.call_soon_threadsafe(task.cancel))
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        raise
+    result = failed(request, errors.cancelled()) if task.cancelled() else task.result()
+    progress.state = result.state
+    return result
+
+
+async def _call(request: RunRequest, endpoints: Endpoints, progress: Progress) -> RunResult:
+    from promptop.capture.annotations import annotate
+    from promptop.providers.events import body_pieces
+
+    balancer = endpoints.balancer(request.profile)
+    place = balancer.choose()
+    body = {**whole_body(request, endpoints.learned(request.profile, request.model)), "stream": False}
+    answer: Any = None
+    error: RunError | None = errors.cancelled()  # unless it comes to its end
+    progress.attempt, progress.state = 1, "running"
+    tags = {"place": place.label} if balancer.several else None
+    with annotate(attempt=1, prompt_name=request.prompt_name, prompt_version=request.prompt_version, tags=tags) as note:
+        progress.watch(note)
+        try:
+            client: Any = await endpoints.client(place.profile)
+            answer = await client.post(dialect_of(request.profile).path, cast_to=object, body=body)
+            error = None
+        except PromptopError as unavailable:
+            error = errors.explain(unavailable, request)
+        except Exception as raised:  # noqa: BLE001 - a boundary: whatever a server provokes becomes a result
+            error = errors.explain(raised, request, endpoints.secrets())
+        finally:
+            balancer.ended(place, error)
+    row = await note.row(ROW_WAIT_S) if note.calls else None
+    text = "".join(piece.text for piece in body_pieces(answer) if piece.kind in {"text", "refusal"})
+    return RunResult(
+        request.model,
+        (row.response_model if row is not None else None) or request.model,
+        request.title,
+        text,
+        "done" if error is None else "failed",
+        finish_reason=_finish_reason(answer),
+        place=place.label,
+        ttfb_s=row.ttfb_s if row is not None else None,
+        total_s=row.total_s if row is not None else None,
+        connect_s=row.connect_s if row is not None else None,
+        tls_s=row.tls_s if row is not None else None,
+        connection_reused=None if row is None or row.connection_reused is None else bool(row.connection_reused),
+        usage=Usage()
+        if row is None
+        else Usage(
+            row.usage_input_tokens,
+            row.usage_output_tokens,
+            row.usage_cache_read_input_tokens,
+            row.usage_reasoning_output_tokens,
+            row.usage_source,
+        ),
+        cost_usd=row.cost_usd if row is not None else None,
+        cost_status=row.cost_status if row is not None else None,
+        error=error,
+        attempts=(Attempt(1, error),),
+        request_body=body,
+        row=row,
+    )
+
+
+def _finish_reason(answer: Any) -> str | None:
+    """Return how an answer of any of the APIs ended."""
+    if not isinstance(answer, dict):
+        return None
+    choices = answer.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    details = answer.get("incomplete_details")
+    cut = details.get("reason") if isinstance(details, dict) else None
+    found = first.get("finish_reason") or answer.get("stop_reason") or cut or answer.get("status")
+    return found if isinstance(found, str) else None

@@ -1,0 +1,377 @@
+"""One call: its body to the upstream, the answer back, each read passed on as it comes and noted after that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from promptop.capture.annotations import Note, apart
+from promptop.capture.caching import embedding_request
+from promptop.capture.faults import count_fault
+from promptop.capture.include_usage import is_streamed, names_stream_options, remember_refusal, with_usage
+from promptop.providers.events import loads
+from promptop.proxy.calls import ProxiedCall, Recorder
+from promptop.proxy.http import responses
+from promptop.proxy.http.headers import is_signed, returned
+from promptop.proxy.http.http1 import Answer, Body, Client, Connected, CutError, UpstreamError
+from promptop.proxy.http.limits import Limits
+from promptop.proxy.http.timeouts import CLIENT, UPSTREAM, Call
+from promptop.proxy.http.usage_filter import StreamView
+from promptop.proxy.upstreams import RefusedError, Upstream
+
+if TYPE_CHECKING:
+    from promptop.proxy.cache import ProxyCache
+    from promptop.proxy.rate_limit import Throttle
+
+_ERROR_BYTES = 64 * 1024
+_VECTOR_BYTES = 1024 * 1024
+"""Bytes of the longest answer that is read as a vector."""
+
+
+class _TooLongError(Exception):
+    """An answer longer than the limit."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is sent to an upstream."""
+
+    upstream: Upstream
+    method: str
+    target: str
+    headers: CIMultiDict[str]
+    body: Body
+    given: bytes | None = None
+    """The body as the client sent it, where it is JSON and held."""
+    parsed: Any = None
+    """Its JSON, where it has been parsed."""
+    added: bool = False
+    """Whether ``include_usage`` stands in ``body`` and not in ``given``."""
+
+
+class _JoinedResponse(web.StreamResponse):
+    """Sends its head with the first bytes of its body: one packet less where those are at hand already."""
+
+    _send_headers_immediately = False
+
+
+class Relay:
+    """Carries calls between clients and upstreams within the limits."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        limits: Limits,
+        client: Callable[[Upstream], Client],
+        *,
+        include_usage: bool = True,
+        cache: ProxyCache | None = None,
+        throttle: Throttle | None = None,
+    ) -> None:
+        self._cache = cache
+        self._throttle = throttle
+        self.held = 0
+        """Bytes of request bodies that are held now."""
+        self._recorder = recorder
+        self._limits = limits
+        self._client = client
+        self._include_usage = include_usage
+
+    async def carry(self, request: web.BaseRequest, call: Call, exchange: Exchange, note: Note | None) -> Any:
+        """Carry one call and return its response; raise :class:`RefusedError` for a body that is not sent on."""
+        response: web.StreamResponse | None = None
+        try:
+            await self._read_body(request, call, exchange)
+            answer = await self._answer(call, exchange, note)
+            first = answer.at_hand()
+            kind = _JoinedResponse if first else web.StreamResponse
+            response = kind(status=answer.status, reason=answer.reason, headers=returned(answer.headers))
+            try:
+                await self._pass_on(request, call, response, answer, first, exchange.added)
+            finally:
+                await answer.close()
+            return response
+        except UpstreamError as failed:
+            _end(call, "error", failed)
+            return responses.bad_gateway(failed)
+        except RefusedError as refused:
+            _end(call, "error", refused.code)
+            raise
+        except CutError as error:
+            assert response is not None
+            _end(call, "error", error)
+            return responses.abort(request, response)
+        except _TooLongError:
+            assert response is not None
+            self._recorder.metrics.count("promptop_proxy_cut_total", reason="response_too_long")
+            _end(call, "error", "response_too_long")
+            return responses.abort(request, response)
+        except ConnectionError:
+            _end(call, "cancelled")  # the client went away while bytes were written to it
+            raise
+        except asyncio.CancelledError:
+            if call.cut is None:
+                _end(call, "cancelled")  # the client went away, or the proxy ends in a hurry
+                raise
+            _end(call, "error", TimeoutError(call.cut))
+            return responses.cut_off(request, call.cut, response)
+        finally:
+            _end(call, "error", "internal")
+            self.held -= call.held
+            call.held = 0
+
+    # ── towards the upstream ──
+
+    async def _read_body(self, request: web.BaseRequest, call: Call, exchange: Exchange) -> None:
+        """Read the whole body if it may be held, else leave an iterator over it."""
+        if not request.body_exists:
+            return
+        limits, length = self._limits, request.content_length
+        if length is not None and length > limits.body_bytes:
+            raise _too_large(limits.body_bytes)
+        if request.headers.get("Expect", "").strip().lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+        taken: list[bytes] = []
+        if length is None or length <= limits.held_body_bytes:
+            call.waits_for(CLIENT)
+            while self.held < limits.held_bytes and call.held <= limits.held_body_bytes:
+                chunk = await _next(request)
+                if not chunk:
+                    body = exchange.body = taken[0] if len(taken) == 1 else b"".join(taken)
+                    if "json" in request.headers.get("Content-Type", "json"):
+                        exchange.given = body
+                        try:
+                            self._ask_for_usage(exchange, body)
+                        except Exception as error:  # noqa: BLE001 - the boundary: the request goes out as it came
+                            count_fault("include_usage", error)
+                    return
+                taken.append(chunk)
+                call.since = perf_counter()
+                call.held += len(chunk)
+                self.held += len(chunk)
+        if length is not None:
+            exchange.headers["Content-Length"] = str(length)
+        exchange.body = self._rest(request, call, taken)
+
+    def _ask_for_usage(self, exchange: Exchange, body: bytes) -> None:
+        """Add ``include_usage`` where the client's stream would come without; the answer is then not compressed."""
+        if not self._include_usage or not is_streamed(body) or is_signed(exchange.headers):
+            return
+        exchange.parsed = loads(body)
+        upstream, path = exchange.upstream, exchange.target.partition("?")[0]
+        more = with_usage(upstream.host, upstream.port, path, body, exchange.parsed)
+        if more is not None:
+            exchange.body, exchange.added = more, True
+            if "Accept-Encoding" in exchange.headers:
+                exchange.headers["Accept-Encoding"] = "identity"
+
+    async def _rest(self, request: web.BaseRequest, call: Call, taken: list[bytes]) -> AsyncIterator[bytes]:
+        """Yield what was taken of a body and then the rest, as the client sends it."""
+        call.sent = 0
+        for chunk in taken:
+            call.sent += len(chunk)
+            yield chunk
+        taken.clear()
+        self.held -= call.held
+        call.held = 0
+        while True:
+            call.waits_for(CLIENT)
+            chunk = await _next(request)
+            call.waits_for(UPSTREAM)
+            if not chunk:
+                return
+            call.sent += len(chunk)
+            if call.sent > self._limits.body_bytes:
+                call.refused = _too_large(self._limits.body_bytes)
+                raise call.refused
+            yield chunk
+
+    async def _answer(self, call: Call, exchange: Exchange, note: Note | None) -> Answer:
+        """Send the request and return the answer.
+
+        Sent once more where a kept connection turned out to be closed before a byte of an answer, and where the
+        endpoint refuses the ``include_usage`` that was added.
+        """
+        try:
+            answer = await self._send(call, exchange, note)
+        except UpstreamError as failed:
+            if not failed.replayable or not (exchange.body is None or isinstance(exchange.body, bytes)):
+                raise
+            self._recorder.metrics.count("promptop_proxy_replays_total")
+            answer = await self._send(call, exchange, note)
+        if not exchange.added or answer.status not in (400, 422):
+            return answer
+        error = await _beginning(answer)
+        if not names_stream_options(answer.status, error):
+            return Answer(
+                answer.status, answer.reason, answer.headers, _after(error, answer), answer.close, answer.connected
+            )
+        await answer.close()
+        assert call.attempt is not None
+        call.attempt.retried = True
+        call.attempt.answered(answer, perf_counter())(error, perf_counter())
+        _end(call, "eof")
+        path = exchange.target.partition("?")[0]
+        remember_refusal(exchange.upstream.host, exchange.upstream.port, path)
+        exchange.body, exchange.added = exchange.given, False
+        return await self._send(call, exchange, note)
+
+    async def _send(self, call: Call, exchange: Exchange, note: Note | None) -> Answer:
+        """Send the request as one attempt."""
+        upstream, headers, body = exchange.upstream, exchange.headers, exchange.body
+        call.waits_for(UPSTREAM)
+        # An attempt that is replaced here met a closed connection; it was never at the server, and leaves no row.
+        call.attempt = self._recorder.begin(
+            upstream, exchange.method, exchange.target, headers, exchange.given, note, exchange.parsed
+        )
+        if isinstance(body, bytes):
+            call.attempt.bytes_sent = len(body)
+
+        attempt = call.attempt
+
+        async def unlimited() -> Answer:
+            call.waits_for(UPSTREAM)
+            client = self._client(upstream)
+            return await client.send(upstream, exchange.method, exchange.target, headers, body, Connected())
+
+        async def send() -> Answer:
+            if self._throttle is None:
+                return await unlimited()
+            return await self._throttle.send(attempt, exchange, unlimited)
+
+        try:
+            if self._cache is None:
+                return await send()
+            return await self._cache.answer(attempt, exchange, send, partial(self._aside, exchange, note))
+        except UpstreamError:
+            if call.refused is not None:
+                raise call.refused from None
+            raise
+
+    async def _aside(self, exchange: Exchange, note: Note | None, target: str, body: bytes) -> tuple[int, bytes]:
+        """Send a request of ours with a call's credentials, as an attempt with a row of its own."""
+        upstream, headers = exchange.upstream, exchange.headers.copy()
+        for name in embedding_request.NOT_OURS:
+            headers.popall(name, None)
+        headers["Content-Type"] = "application/json"
+        headers["Accept-Encoding"] = "identity"
+        attempt = self._recorder.begin(upstream, "POST", target, headers, body, apart(note, embedding_request.TAGS))
+        attempt.bytes_sent = len(body)
+        ours = Exchange(upstream, "POST", target, headers, body, body)
+
+        async def unlimited() -> Answer:
+            return await self._client(upstream).send(upstream, "POST", target, headers, body, Connected())
+
+        try:
+            # It counts against the limits of its own model.
+            throttle = self._throttle
+            answer = await (unlimited() if throttle is None else throttle.send(attempt, ours, unlimited))
+            feed = attempt.answered(answer, perf_counter())
+            taken = bytearray(answer.at_hand())
+            feed(bytes(taken), perf_counter())
+            try:
+                while len(taken) <= _VECTOR_BYTES and (chunk := await answer.read()):
+                    feed(chunk, perf_counter())
+                    taken += chunk
+            finally:
+                await answer.close()
+        except BaseException as error:
+            attempt.end("cancelled" if isinstance(error, asyncio.CancelledError) else "error", error)
+            raise
+        attempt.end("eof")
+        return answer.status, bytes(taken)
+
+    # ── towards the client ──
+
+    async def _pass_on(
+        self,
+        request: web.BaseRequest,
+        call: Call,
+        response: web.StreamResponse,
+        answer: Answer,
+        first: bytes,
+        added: bool,
+    ) -> None:
+        """Pass the answer's body on; a client that reads slowly slows the upstream down."""
+        attempt = call.attempt
+        assert attempt is not None
+        feed: Callable[[bytes, float], object] = _forget
+        try:
+            feed = attempt.answered(answer, perf_counter())
+        except Exception as error:  # noqa: BLE001 - the boundary: the answer passes, its row is poorer
+            count_fault("answer", error)
+        view = StreamView(response) if added and attempt.is_stream else None
+        await response.prepare(request)
+        read, write = answer.read, response.write
+        left = self._limits.event_stream_bytes if attempt.is_stream else self._limits.response_bytes
+        call.since = perf_counter()
+        while chunk := first or await read():
+            first = b""
+            now = call.since = perf_counter()
+            call.waits = CLIENT
+            if view is None:
+                await write(chunk)
+            else:
+                for part in view.feed(chunk):
+                    await write(part)
+            feed(chunk, now)
+            left -= len(chunk)
+            if left < 0:
+                raise _TooLongError
+            call.waits = UPSTREAM
+            call.since = perf_counter()
+        if view is not None and (rest := view.finish()):
+            await write(rest)
+        _end(call, "eof")
+        call.waits_for(CLIENT)
+        await response.write_eof()
+
+
+def _forget(data: bytes, now_s: float) -> None:
+    """Take a read of an answer that cannot be accounted for."""
+
+
+def _end(call: Call, how: Any, error: BaseException | str | None = None) -> None:
+    """End the attempt that runs, if one does; only the first end counts."""
+    attempt: ProxiedCall | None = call.attempt
+    if attempt is not None:
+        if call.sent is not None:
+            attempt.bytes_sent = call.sent
+        attempt.end(how, error)
+
+
+async def _next(request: web.BaseRequest) -> bytes:
+    try:
+        return await request.content.readany()
+    except web.RequestPayloadError:
+        raise RefusedError(400, "broken_body", "The request's body is not valid HTTP.") from None
+
+
+async def _beginning(answer: Answer) -> bytes:
+    """Return the body of a refusal, or the beginning of a long one."""
+    taken = b""
+    while len(taken) < _ERROR_BYTES and (chunk := await answer.read()):
+        taken += chunk
+    return taken
+
+
+def _after(first: bytes, answer: Answer) -> Callable[[], Any]:
+    """Return a ``read`` that gives what has been taken from an answer before the rest of it."""
+    taken = [first] if first else []
+
+    async def read() -> bytes:
+        return taken.pop() if taken else await answer.read()
+
+    return read
+
+
+def _too_large(limit: int) -> RefusedError:
+    return RefusedError(413, "body_too_large", f"The request's body is larger than {limit} bytes.", "See --max-body.")

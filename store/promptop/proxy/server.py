@@ -1,0 +1,248 @@
+"""The reverse proxy: every request is streamed to its upstream and back, and leaves one row in the log.
+
+Bytes are passed on as they come, undecoded, before anything is noted about them; each direction waits for the slower
+peer (at most :attr:`Limits.buffer_bytes` a few times per call is held). What a call was is worked out on the log's
+writer thread. A failure there, or here in the accounting, never reaches the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from promptop.proxy import metrics as exposition
+from promptop.proxy.calls import Recorder
+from promptop.proxy.http import responses
+from promptop.proxy.http.headers import TOKEN, forwarded, note_of
+from promptop.proxy.http.http1 import Client, Http1
+from promptop.proxy.http.http2 import Http2
+from promptop.proxy.http.limits import Limits
+from promptop.proxy.http.timeouts import Call, watch
+from promptop.proxy.metrics import Metrics, Snapshot
+from promptop.proxy.relay import Exchange, Relay
+from promptop.proxy.upstreams import RefusedError, Routes, Upstream
+
+if TYPE_CHECKING:
+    from promptop.cache import Cache, Policy
+    from promptop.capture.caching.transport import Pace
+    from promptop.limits.limiter import Limits as Rates
+    from promptop.limits.limiter import Shared
+    from promptop.log import Writer
+    from promptop.proxy.cache import ProxyCache
+    from promptop.proxy.rate_limit import Throttle
+
+# aiohttp reports broken requests here, with bytes of them that may hold a key: nothing of it is shown or stored.
+_http_log = logging.getLogger("promptop.proxy.http")
+_http_log.addHandler(logging.NullHandler())
+_http_log.propagate = False
+_logger = logging.getLogger("promptop.proxy")
+
+
+class Proxy:
+    """One process's proxy. ``start`` it on a bound socket inside a running loop; ``stop`` lets calls finish."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        writer: Writer,
+        *,
+        limits: Limits | None = None,
+        token: str | None = None,
+        app: str | None = None,
+        tags: Mapping[str, Any] | None = None,
+        simulated: bool = False,
+        include_usage: bool = True,
+        cache: Cache | None = None,
+        cache_policy: Policy | None = None,
+        cache_pace: Pace = "instant",
+        rates: Rates | None = None,
+        shared_rates: Callable[[str], Shared] | None = None,
+    ) -> None:
+        """``token``, where given, is asked of every request; ``app`` and ``tags`` stand in rows without their own.
+
+        ``cache``, where given, answers what it may, and is closed with the proxy. ``rates`` hold for each upstream and
+        model; ``shared_rates`` yields those that several processes keep together.
+        """
+        self.routes = routes
+        self.limits = limits or Limits()
+        self.metrics = Metrics()
+        self._writer = writer
+        self._token = token.encode() if token else None
+        recorder = Recorder(writer, self.metrics, app=app, tags=tags, simulated=simulated)
+        self._cache: ProxyCache | None = None
+        if cache is not None:
+            from promptop.cache import Policy
+            from promptop.proxy.cache import ProxyCache
+
+            self._cache = ProxyCache(cache, cache_policy or Policy(), cache_pace, self.metrics)
+        self._throttle: Throttle | None = None
+        if rates is not None:
+            from promptop.proxy import rate_limit
+
+            self._throttle = rate_limit.Throttle(rates, self.metrics, shared_rates)
+        self._relay = Relay(
+            recorder,
+            self.limits,
+            self._client,
+            include_usage=include_usage,
+            cache=self._cache,
+            throttle=self._throttle,
+        )
+        self._calls: set[Call] = set()
+        self._clients: dict[Upstream, Client] = {}
+        self._plain: Client | None = None
+        self._runner: web.ServerRunner | None = None
+        self._watchdog: asyncio.Task[None] | None = None
+        self._draining = False
+        self.port = 0
+
+    async def start(self, listening: socket.socket) -> None:
+        """Serve a bound socket until :meth:`stop`."""
+        limits = self.limits
+        self.port = listening.getsockname()[1]
+        self._plain = Http1(limits)
+        server = web.Server(
+            self._handle,
+            handler_cancellation=True,
+            auto_decompress=False,
+            access_log=None,
+            logger=_http_log,
+            keepalive_timeout=limits.keep_alive_s,
+            lingering_time=min(2.0, limits.client_idle_s),
+            read_bufsize=limits.buffer_bytes,
+            max_line_size=limits.header_bytes,
+            max_field_size=limits.header_bytes,
+            max_headers=limits.headers,
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=limits.grace_s)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listening, backlog=1024).start()
+        self._watchdog = asyncio.create_task(watch(self._calls, limits, self.metrics))
+
+    async def stop(self) -> None:
+        """Take no more connections, let running calls finish within the grace period, then close everything."""
+        self._draining = True
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watchdog
+        for client in (self._plain, *self._clients.values()):
+            if client is not None:
+                await client.close()
+        if self._cache is not None:
+            await self._cache.close()
+
+    def end_calls(self) -> None:
+        """End every call in flight now; their connections are cut."""
+        for call in list(self._calls):
+            if call.task is not None:
+                call.task.cancel()
+
+    def flush(self) -> None:
+        """Wait until the log has every row, a few seconds at most. Blocks: not for the loop's thread."""
+        self._writer.flush()
+
+    @property
+    def active(self) -> int:
+        """Calls in flight."""
+        return len(self._calls)
+
+    def snapshot(self) -> Snapshot:
+        """Return every figure of this process."""
+        figures = self.metrics.snapshot()
+        log = self._writer.stats
+        for name, value in (
+            ("promptop_proxy_calls_active", self.active),
+            ("promptop_proxy_held_body_bytes", self._relay.held),
+            ("promptop_proxy_calls_queued", self._throttle.queued if self._throttle is not None else 0),
+            ("promptop_log_queued", log.queued),
+            ("promptop_log_written_total", log.written),
+            ("promptop_log_dropped_total", log.dropped),
+            ("promptop_log_failed_total", log.failed),
+        ):
+            figures[name] = [((), [float(value)])]
+        return figures
+
+    async def exposition(self) -> str:
+        """Return the text of ``/metrics``; several workers replace this with the sum of theirs."""
+        return exposition.render(self.snapshot())
+
+    # ── one request ──
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._dispatch(request)
+        except RefusedError as refused:
+            self.metrics.count("promptop_proxy_refused_total", reason=refused.code)
+            return responses.refusal(refused, request)
+
+    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+        target = request.raw_path
+        headers, own = forwarded(request.raw_headers)
+        if target == "/healthz":
+            return self._health()
+        if self._token is not None:
+            target = self._admit(target, own)
+        if target == "/metrics":
+            return web.Response(text=await self.exposition(), headers={"Content-Type": exposition.CONTENT_TYPE})
+        if request.headers.get("Upgrade", "").strip().lower() == "websocket":
+            raise RefusedError(
+                501,
+                "websocket_not_supported",
+                "WebSockets (the Realtime API) are not carried.",
+                "Point that client at the endpoint itself.",
+            )
+        upstream, path = self.routes.resolve(target)
+        if len(self._calls) >= self.limits.calls:
+            raise RefusedError(
+                503, "too_many_calls", f"{self.limits.calls} calls are in flight already.", "Try again later."
+            )
+        if upstream.authorization is not None and "Authorization" not in headers:
+            headers["Authorization"] = upstream.authorization
+        call = Call(asyncio.current_task())
+        self._calls.add(call)
+        try:
+            exchange = Exchange(upstream, request.method, path, headers, None)
+            response: web.StreamResponse = await self._relay.carry(request, call, exchange, note_of(own))
+            return response
+        finally:
+            self._calls.discard(call)
+
+    def _admit(self, target: str, own: Mapping[str, str]) -> str:
+        """Check the access token, from its header or the path, and return the target without it."""
+        given = own.get(TOKEN, "")
+        if target.startswith("/token/"):
+            given, slash, rest = target[7:].partition("/")
+            target = slash + rest or "/"
+        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token or b""):
+            raise RefusedError(
+                401,
+                "access_token_required",
+                "This proxy asks for its access token.",
+                f"Send it as the header {TOKEN}, or put /token/TOKEN before the path of the base URL.",
+            )
+        return target
+
+    def _health(self) -> web.Response:
+        state = "draining" if self._draining else "ok"
+        return web.Response(
+            text=json.dumps({"status": state}), status=503 if self._draining else 200, headers=responses.JSON
+        )
+
+    def _client(self, upstream: Upstream) -> Client:
+        if not upstream.http2:
+            assert self._plain is not None
+            return self._plain
+        if upstream not in self._clients:
+            self._clients[upstream] = Http2(self.limits, upstream)
+        return self._clients[upstream]

@@ -1,0 +1,188 @@
+"""The process that makes the calls of a screen, so that drawing delays neither a token nor its stamp.
+
+In one process they would share the interpreter's lock: under eight streaming panes the first token was then stamped
+40 to 350 ms late, at the median, against the server's clock (tests/benchmarks/playground_busy.py), and loading the SDK
+would stop the screen for most of a second. Here only sockets, the SDK and the log share it.
+
+Frames in: ``("open", options)``, ``("start", id, request)``, ``("cancel", id)``. Frames out: lists of
+``("delta", id, kind, text)``, ``("progress", id, snapshot)`` and ``("done", id, result)``, sent together every 20 ms.
+It ends when its input does, after closing connections and flushing the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from typing import Any, BinaryIO
+
+from promptop.base import framing
+from promptop.client.call import run
+from promptop.client.http.endpoints import Endpoints, load_sdk
+from promptop.client.request import RunRequest
+from promptop.client.result import Delta, Progress, RunError, failed
+
+GATHER_S = 0.02
+"""Seconds that pieces are gathered before they are sent on: the screen draws a frame every 100 ms."""
+CLOSE_S = 2.0
+
+
+class Outbox:
+    """Sends gathered events on a thread of its own, so that a screen that reads late holds up no socket."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._events: list[tuple[Any, ...]] = []
+        self._running: dict[int, tuple[Progress, dict[str, Any]]] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="outbox", daemon=True)
+        self._thread.start()
+
+    def put(self, event: tuple[Any, ...]) -> None:
+        """Take an event; never blocks for longer than a list takes to grow."""
+        with self._lock:
+            self._events.append(event)
+        self._wake.set()
+
+    def follow(self, identity: int, progress: Progress) -> None:
+        """Send snapshots of a call's progress whenever it has changed, until :meth:`leave`."""
+        with self._lock:
+            self._running[identity] = (progress, {})
+        self._wake.set()
+
+    def leave(self, identity: int) -> None:
+        """Stop following a call."""
+        with self._lock:
+            self._running.pop(identity, None)
+
+    def close(self) -> None:
+        """Send what is left and end the thread."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(CLOSE_S)
+
+    def _main(self) -> None:
+        while not self._closing.is_set():
+            # While calls run their progress is looked at each time; otherwise this thread sleeps.
+            self._wake.wait(None if not self._running else GATHER_S)
+            self._wake.clear()
+            self._closing.wait(GATHER_S)
+            if not self._flush():
+                return
+        self._flush()
+
+    def _flush(self) -> bool:
+        with self._lock:
+            pieces, self._events = self._events, []
+            events: list[tuple[Any, ...]] = []
+            for identity, (progress, before) in self._running.items():
+                now = progress.snapshot()
+                if now != before:
+                    self._running[identity] = (progress, now)
+                    events.append(("progress", identity, now))
+        events += pieces
+        try:
+            if events:
+                framing.send(self._stream, events)
+        except (OSError, ValueError):  # the screen is gone, and the main loop sees it by its input
+            return False
+        return True
+
+
+async def _warm() -> None:
+    """Load what calls will need: the tokenizer first, whose ranks hold the interpreter's lock for 0.2 s.
+
+    A call needs the SDK before its clock starts, so that it cannot run into that. The tokenizer lets rows carry our own
+    count beside the server's, from which the factors of other models are learned.
+    """
+    from promptop.tokens import encoding
+
+    await asyncio.to_thread(encoding, "o200k_base")
+    await load_sdk()
+
+
+class Worker:
+    """Makes calls as frames ask for them."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._endpoints: Endpoints | None = None
+        self._calls: dict[int, Progress] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, frame: tuple[Any, ...]) -> None:
+        """Act on one frame, on the loop's thread."""
+        kind, *rest = frame
+        if kind == "open":
+            self._endpoints = Endpoints(**rest[0])
+            self._begin(_warm())
+        elif kind == "start":
+            self._begin(self._call(*rest))
+        elif kind == "cancel" and rest[0] in self._calls:
+            self._calls[rest[0]].cancel()
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _call(self, identity: int, request: RunRequest) -> None:
+        assert self._endpoints is not None, "opened before the first call"
+        progress = self._calls[identity] = Progress()
+        self._outbox.follow(identity, progress)
+
+        def on_delta(delta: Delta) -> None:
+            self._outbox.put(("delta", identity, delta.kind, delta.text))
+
+        try:
+            result = await run(request, self._endpoints, on_delta=on_delta, progress=progress)
+        except Exception as error:  # noqa: BLE001 - nobody awaits this task: a defect of ours must show in the pane
+            result = failed(request, RunError("internal", f"promptop failed: {error!r}", "Please report it."))
+        finally:
+            self._outbox.leave(identity)
+            del self._calls[identity]
+        self._outbox.put(("done", identity, result))
+
+    async def close(self) -> None:
+        """Cancel what runs and close the connections."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._endpoints is not None:
+            await self._endpoints.aclose()
+
+
+async def serve(inbox: BinaryIO, outbox: Outbox) -> None:
+    """Take frames until the input ends."""
+    loop = asyncio.get_running_loop()
+    worker = Worker(outbox)
+    over = asyncio.Event()
+
+    def read() -> None:
+        try:
+            while True:
+                loop.call_soon_threadsafe(worker.take, framing.receive(inbox))
+        except (EOFError, OSError):
+            loop.call_soon_threadsafe(over.set)
+
+    threading.Thread(target=read, name="inbox", daemon=True).start()
+    await over.wait()
+    await worker.close()
+
+
+def main() -> None:
+    """Serve on standard input and output; whatever else writes to standard output would break the frames."""
+    inbox = os.fdopen(os.dup(0), "rb")
+    stream = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    outbox = Outbox(stream)
+    asyncio.run(serve(inbox, outbox))
+    outbox.close()
+
+
+if __name__ == "__main__":
+    main()

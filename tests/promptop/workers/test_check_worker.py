@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from promptop.base.errors import UsageError
+from promptop.client.result import RunResult, Usage
+from promptop.experiments.checks import parse_check
+from promptop.workers.check_worker import check_lines, judge_apart
+
+
+def answer(text: str, tokens: int | None = 3) -> RunResult:
+    return RunResult("m", "m", "m", text, "done", finish_reason="stop", usage=Usage(1, tokens, source="reported"))
+
+
+def test_lines_are_checks() -> None:
+    assert check_lines("contains:好\n\n# not this\n  json \n") == ["contains:好", "json"]
+
+
+def test_every_answer_is_held_against_every_check() -> None:
+    found = judge_apart(["contains:好", "max-tokens:3"], [answer("你好"), answer("no", 4), answer("好", None)])
+    assert [[checked.passed for checked in each] for each in found] == [[True, True], [False, False], [True, False]]
+    assert found[1][1].why == "it has 4 tokens"
+    assert judge_apart(["json"], []) == []
+
+
+def test_a_pattern_without_end_takes_no_longer_than_is_allowed() -> None:
+    started = time.monotonic()
+    found = judge_apart(["contains:a", "regex:(a|aa)+$", "json"], [answer("a" * 60 + "b")], limit_s=1.5)
+    assert time.monotonic() - started < 10
+    assert [checked.passed for checked in found[0]] == [True, False, False]
+    assert "not judged" in found[0][1].why
+
+
+def test_python_is_off_unless_it_is_allowed() -> None:
+    with pytest.raises(UsageError, match="off"):
+        judge_apart(["python:True"], [])
+    with pytest.raises(UsageError, match="no expression"):
+        parse_check("python:1 +", python=True)
+    checks = ["python:len(text) < 9 and tokens == 3", "python:data['n'] > 1", "python:1 / 0", "python:print('x')"]
+    (found,) = judge_apart(checks, [answer('{"n": 2}')], python=True)
+    assert [checked.passed for checked in found] == [True, True, False, False]
+    assert found[2].why == "raised ZeroDivisionError: division by zero"
+    assert found[3].why == "is not true"
+
+
+def test_a_check_that_could_never_be_judged_is_refused() -> None:
+    with pytest.raises(UsageError, match="no check"):
+        judge_apart(["sounds-nice"], [answer("x")])

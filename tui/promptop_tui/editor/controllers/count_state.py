@@ -1,0 +1,187 @@
+"""The draft's counts while it is typed: what was asked of the worker, what it last said, and how old that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from promptop_tui.editor.views.model_figures import Figure, Reading, UsageAssumptions, figures, guess
+from promptop_tui.services.token_counts import Counting
+from promptop_tui.widgets.prompt_area.document import EditSpan
+
+if TYPE_CHECKING:
+    from textual.message_pump import MessagePump
+
+    from promptop.models import Model
+    from promptop.workers.token_client import Counts, Edges, Lines
+
+DOCUMENT = "editor"
+_BASE_ENCODING = "o200k_base"  # estimates of models without a public tokenizer start from it
+_LONG_INSERT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The watched models, looked up away from the screen."""
+
+    models: tuple[tuple[str, Model | None], ...]
+    as_of: str
+    needed: tuple[str, ...] = ()
+
+    @property
+    def encodings(self) -> tuple[str, ...]:
+        """Encodings that the figures need; the first is the one of the gutter."""
+        return self.needed or (_BASE_ENCODING,)
+
+
+def load_catalogue(watch: Sequence[str]) -> Catalogue:
+    """Look the watched models up; reads the price table, so it belongs on a thread (30 ms)."""
+    from promptop.models import as_of, find, watch_list
+    from promptop.tokens.counting import encodings_for
+
+    names = tuple(dict.fromkeys(watch)) or watch_list()
+    needed = dict.fromkeys([*encodings_for(names), _BASE_ENCODING])
+    return Catalogue(tuple((name, find(name)) for name in names), as_of(), tuple(needed))
+
+
+class LiveCounts:
+    """Follows one document in the worker. All of it runs on the app's own thread."""
+
+    def __init__(self, counting: Counting, owner: MessagePump) -> None:
+        self._counting = counting
+        self._owner = owner
+        self.catalogue: Catalogue | None = None
+        self._text: str | None = None
+        self._version = 0
+        self._reply: Counts | None = None
+        self._drift = 0.0
+        self._lines_asked: int | None = None
+        self._lines_wanted: tuple[int, int] | None = None
+        self._edges_asked: int | None = None
+        self._edges_wanted: tuple[int, int] | None = None
+        self.baseline: dict[str, int] = {}
+        self._baseline_is_due = False
+
+    # What happened
+
+    def set_catalogue(self, catalogue: Catalogue) -> None:
+        """Take over which models are watched; the document is opened with the next :meth:`opened`."""
+        self.catalogue = catalogue
+
+    def opened(self, text: str) -> None:
+        """Start over with a text; the first count of it becomes the baseline."""
+        self._reply = None
+        self._drift = self._guess(text)
+        self._lines_asked = self._lines_wanted = self._edges_asked = self._edges_wanted = None
+        self._baseline_is_due = True
+        if self.catalogue is not None:
+            self._version = self._counting.open(self._owner, DOCUMENT, text, self.catalogue.encodings)
+
+    def edited(self, spans: Sequence[EditSpan]) -> None:
+        """Tell the worker what changed."""
+        for span in spans:
+            self._drift += self._guess(span.inserted) - self._guess(span.replaced)
+            if self.catalogue is not None:
+                end = span.offset + len(span.replaced)
+                self._version = self._counting.edit(DOCUMENT, span.offset, end, span.inserted)
+
+    def counted(self, reply: Counts) -> None:
+        """Take over a count."""
+        if self._reply is None or reply.version >= self._reply.version:
+            self._reply = reply
+        if self.is_current:
+            self._drift = 0
+
+    def lines_came(self, reply: Lines) -> bool:
+        """Note an answer about lines; tell whether it is about the present text."""
+        if reply.id == self._lines_asked:
+            self._lines_asked = None
+        return reply.version == self._version
+
+    def edges_came(self, reply: Edges) -> bool:
+        """Note an answer about edges; tell whether it is about the present text."""
+        if reply.id == self._edges_asked:
+            self._edges_asked = None
+        return reply.version == self._version
+
+    def failed(self) -> None:
+        """Forget what was asked: no answer will come."""
+        self._lines_asked = self._edges_asked = None
+
+    # What is asked
+
+    def want_lines(self, first: int, last: int) -> None:
+        """Ask for the tokens of these lines, one question at a time; the newest that waits is asked next."""
+        self._lines_wanted = (first, last)
+        self.ask_waiting()
+
+    def want_edges(self, start: int, end: int) -> None:
+        """Ask for the token edges of these characters, in the same way."""
+        self._edges_wanted = (start, end)
+        self.ask_waiting()
+
+    def ask_waiting(self) -> None:
+        """Ask what waits, if nothing of its kind is being answered."""
+        if self._reply is None:
+            return
+        if self._lines_asked is None and self._lines_wanted is not None:
+            asked, self._lines_wanted = self._lines_wanted, None
+            self._lines_asked = self._counting.request_lines(DOCUMENT, self.encoding, *asked)
+        if self._edges_asked is None and self._edges_wanted is not None:
+            asked, self._edges_wanted = self._edges_wanted, None
+            self._edges_asked = self._counting.request_edges(DOCUMENT, self.encoding, *asked)
+
+    # What is known
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of gutter, edges and heat: the first watched model's."""
+        return self.catalogue.encodings[0] if self.catalogue is not None else _BASE_ENCODING
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the last count is of the present text."""
+        return self._reply is not None and self._reply.version == self._version
+
+    def tokens(self) -> int:
+        """Return the tokens of the text under :attr:`encoding`, guessed from the last count if it is older."""
+        reply = self._reply
+        known = reply.counts[self.encoding].tokens if reply is not None and self.encoding in reply.counts else 0
+        return max(0, round(known + self._drift))
+
+    def figures(self, demand: UsageAssumptions) -> tuple[Figure, ...]:
+        """Work out the panel's lines; none before the catalogue is there."""
+        if self.catalogue is None:
+            return ()
+        reply = self._reply
+        if reply is None:
+            guessed = max(0, round(self._drift))
+            counts = dict.fromkeys(self.catalogue.encodings, guessed)
+            reading = Reading(counts, (4 * guessed, 0, 0, 0), is_current=False)
+        else:
+            counts = {name: max(0, round(each.tokens + self._drift)) for name, each in reply.counts.items()}
+            exact = all(each.exact for each in reply.counts.values())
+            reading = Reading(counts, reply.chars, is_current=self.is_current and exact)
+        found = figures(self.catalogue.models, reading, demand, self.baseline)
+        if self._baseline_is_due and self.is_current:
+            self._baseline_is_due = False
+            self.set_baseline(found)
+            found = figures(self.catalogue.models, reading, demand, self.baseline)
+        return found
+
+    def baseline_is_due(self) -> None:
+        """Make the next count the baseline: another text begins."""
+        self._baseline_is_due = True
+
+    def set_baseline(self, found: Sequence[Figure]) -> None:
+        """Make these figures the baseline."""
+        self.baseline = {figure.model: figure.tokens for figure in found}
+
+    @staticmethod
+    def _guess(text: str) -> float:
+        if len(text) > _LONG_INSERT:
+            return len(text) / 4
+        from promptop.tokens.scripts import chars_by_script
+
+        return guess(chars_by_script(text)) if text else 0.0

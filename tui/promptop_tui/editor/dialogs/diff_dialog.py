@@ -1,0 +1,140 @@
+"""What changed since the baseline: lines and words, with what they mean in tokens and dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.cells import cell_len
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from promptop.base.sanitize import clean_line
+
+if TYPE_CHECKING:
+    from promptop.base.line_diff import Gap, Line
+
+_LONGEST = 200_000
+_MOST_LINES = 2000
+_HEAD = 11
+"""Cells of the line numbers and the sign."""
+_STYLES = {"removed": ("− ", "$text-error"), "added": ("+ ", "$text-success"), "same": ("  ", "$foreground 60%")}
+
+
+def room_in(scroll: Widget) -> int:
+    """Return the cells of a line in what scrolls, beside the bar that may come to stand there."""
+    return scroll.content_region.width - scroll.styles.scrollbar_size_vertical
+
+
+def render(lines: Sequence[Line | Gap], width: int = 0) -> Content:
+    """Draw a diff: a sign and a colour for each line, changed words bold and underlined.
+
+    With a ``width`` in cells lines are folded behind their sign: Textual folds at blanks alone, and Chinese has none.
+    """
+    from promptop.base.line_diff import Gap
+
+    drawn = []
+    for line in lines[:_MOST_LINES]:
+        if isinstance(line, Gap):
+            drawn.append(Content.styled(f"         … {line.count} lines", "$foreground 60%"))
+            continue
+        sign, style = _STYLES[line.kind]
+        whole = len(line.parts) == 1
+        parts = [
+            (clean_line(part.text), f"{style} bold underline" if part.is_changed and not whole else style)
+            for part in line.parts
+        ]
+        numbers = f"{line.before or '':>4}{line.after or '':>4} "
+        for at, row in enumerate(_folded(parts, width - _HEAD) if width > 2 * _HEAD else [parts]):
+            head = numbers if at == 0 else " " * len(numbers)
+            drawn.append(Content.assemble((head, "$foreground 60%"), (sign if at == 0 else "  ", style), *row))
+    if len(lines) > _MOST_LINES:
+        drawn.append(Content.styled(f"… {len(lines) - _MOST_LINES:,} lines more", "$foreground 60%"))
+    return Content("\n").join(drawn)
+
+
+def _folded(parts: Sequence[tuple[str, str]], width: int) -> list[list[tuple[str, str]]]:
+    """Cut styled pieces into rows of at most ``width`` cells, at the last blank of a row if there is one."""
+    rows: list[list[tuple[str, str]]] = []
+    cells = [(character, style) for text, style in parts for character in text]
+    start = used = 0
+    blank = -1
+    for at, (character, _) in enumerate(cells):
+        wide = cell_len(character)
+        if used + wide > width and at > start:
+            cut = blank + 1 if blank >= start and cell_len(character) == 1 else at
+            rows.append(_joined(cells[start:cut]))
+            used = sum(cell_len(each) for each, _ in cells[cut:at])
+            start, blank = cut, -1
+        used += wide
+        if character == " ":
+            blank = at
+    rows.append(_joined(cells[start:]))
+    return rows
+
+
+def _joined(cells: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Join neighbours of one style."""
+    return [("".join(character for character, _ in group), style) for style, group in groupby(cells, lambda c: c[1])]
+
+
+class ChangesDialog(ModalScreen[bool]):
+    """A diff over the app; returns True if the baseline is to come back."""
+
+    HELP = """\
+The baseline is the text as it was opened, or as it was when ctrl+t was pressed. Words that changed within a line are
+bold and underlined. r puts the baseline back; undo in the draft brings the present text again."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "r", "dismiss(True)", "Restore", id="changes.restore", tooltip="Put the baseline back (undo takes it back)"
+        ),
+        Binding("escape,q,ctrl+f", "dismiss(False)", "Back", id="changes.back", tooltip="Back to the draft"),
+    ]
+
+    def __init__(self, before: str, after: str, figures: str) -> None:
+        super().__init__()
+        self._before = before
+        self._after = after
+        self._figures = figures
+
+    def compose(self) -> ComposeResult:
+        """Lay out figures and lines."""
+        with Vertical(id="changes-box") as box:
+            box.border_title = "Changes since the baseline"
+            box.border_subtitle = "r restores the baseline, esc goes back"
+            yield Static(self._figures, id="changes-figures", markup=False)
+            with VerticalScroll(id="changes-scroll"):
+                yield Static("comparing …", id="changes-lines", markup=False)
+
+    def on_mount(self) -> None:
+        """Compare away from the screen."""
+        self.query_one("#changes-scroll").focus()
+        if self._before == self._after:
+            self._show(Content("Nothing has changed."))
+        elif max(len(self._before), len(self._after)) > _LONGEST:
+            self._show(Content(f"The texts are longer than {_LONGEST:,} characters: promptop diff compares files."))
+        else:
+            self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        """Compare for the width that the lines have, which is known after the first layout."""
+        self._compare(room_in(self.query_one("#changes-scroll")))
+
+    @work(thread=True, exclusive=True, group="changes", description="compare with the baseline")
+    def _compare(self, width: int) -> None:
+        from promptop.base.line_diff import diff, folded
+
+        drawn = render(folded(diff(self._before, self._after)), width)
+        self.app.call_from_thread(self._show, drawn)
+
+    def _show(self, drawn: Content) -> None:
+        if self.is_attached:
+            self.query_one("#changes-lines", Static).update(drawn)

@@ -1,0 +1,284 @@
+"""The models panel: what the draft is for each watched model, what is expected of the calls, the budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.getters import query_one
+from textual.message import Message
+from textual.widgets import Input, Label, Static
+
+from promptop.base.sanitize import clean, clean_line
+from promptop_tui.editor.views.model_figures import (
+    DAYS_A_MONTH,
+    Figure,
+    UsageAssumptions,
+    bar,
+    margin,
+    share,
+    signed_percent,
+    usd,
+)
+
+Cell = tuple[str, str]
+"""Text and style (a theme variable; no colour is named here)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the table."""
+
+    title: str
+    width: int
+    cell: Callable[[Figure], Cell]
+
+
+def _tokens(figure: Figure) -> Cell:
+    sign = "=" if figure.is_exact else "≈"
+    return f"{sign}{figure.tokens:,}", "bold" if figure.is_exact else "$foreground 60%"
+
+
+def _window(figure: Figure) -> Cell:
+    full = figure.window_share is not None and figure.window_share > 1
+    return share(figure.window_share), "$text-error bold" if full else ""
+
+
+def _money(amount: float | None) -> Cell:
+    return usd(amount), "$foreground 60%" if amount is None else "$cost"
+
+
+def _change(figure: Figure) -> Cell:
+    change = figure.change
+    style = "" if not change else "$text-success" if change < 0 else "$text-warning"
+    return signed_percent(change), style
+
+
+def _thousand(figure: Figure) -> Cell:
+    per_call = figure.usd_per_call
+    return _money(None if per_call is None else per_call * 1000)
+
+
+_TOKENS = Column("tokens", 9, _tokens)
+_MARGIN = Column("±", 5, lambda figure: (margin(figure.error), "$foreground 60%"))
+_WINDOW = Column("window", 6, _window)
+_CALL = Column("$/call", 9, lambda figure: _money(figure.usd_per_call))
+_THOUSAND = Column("$/1k", 8, _thousand)
+_MONTH = Column("$/month", 9, lambda figure: _money(figure.usd_per_month))
+_CHANGE = Column("change", 6, _change)
+_ORDER = (_TOKENS, _MARGIN, _WINDOW, _CALL, _THOUSAND, _MONTH, _CHANGE)
+_DROPPED_FIRST = (_MONTH, _THOUSAND, _CHANGE, _WINDOW, _MARGIN, _CALL)
+_NAME_WIDTH = 11
+
+
+def columns_for(width: int, *, margins: bool = False) -> tuple[Column, ...]:
+    """Return the columns that fit beside the model's name; the least needed leave first.
+
+    ``margins``: whether the error of an estimate is known for a model; without one there is no such column.
+    """
+    chosen = [column for column in _ORDER if margins or column is not _MARGIN]
+    for column in _DROPPED_FIRST:
+        if column not in chosen:
+            continue
+        if _NAME_WIDTH + sum(each.width + 1 for each in chosen) <= width:
+            break
+        chosen.remove(column)
+    return tuple(chosen)
+
+
+def table(figures: Sequence[Figure], width: int) -> Content:
+    """Draw the figures in ``width`` cells, one line a model under a line of titles."""
+    columns = columns_for(width, margins=any(figure.error for figure in figures))
+    name_width = max(4, width - sum(column.width + 1 for column in columns))
+    name_width = min(name_width, max((len(figure.model) for figure in figures), default=5) + 2)
+    lines = [
+        Content.assemble(
+            ("model".ljust(name_width), "$foreground 60%"),
+            *((f" {column.title:>{column.width}}", "$foreground 60%") for column in columns),
+        )
+    ]
+    for figure in figures:
+        name = clean_line(figure.model, name_width)
+        parts: list[str | Cell] = [name.ljust(name_width)]
+        for column in columns:
+            text, style = column.cell(figure)
+            parts.append((f" {text:>{column.width}}", style))
+        lines.append(Content.assemble(*parts))
+    return Content("\n").join(lines)
+
+
+def summary(figure: Figure) -> str:
+    """Return one model's figures in one line, for where there is no room for the table."""
+    sign = "=" if figure.is_exact else "≈"
+    off = f" {margin(figure.error)}" if figure.error else ""
+    parts = (f"{sign}{figure.tokens:,}{off} tokens", share(figure.window_share), usd(figure.usd_per_call))
+    return f"{clean_line(figure.model)} " + " · ".join(parts)
+
+
+def change_line(figure: Figure, demand: UsageAssumptions) -> str:
+    """Return one model's change against the baseline in one line: tokens, dollars a call and a month."""
+    sign = "=" if figure.is_exact else "≈"
+    delta = f"{figure.tokens - (figure.baseline or 0):+,}".replace("-", "−")
+    change = figure.usd_change
+    month = None if change is None else change * demand.calls_per_day * DAYS_A_MONTH
+    money = "n/a" if change is None else f"{_signed(change)}/call"
+    if month:
+        money += f", {_signed(month)}/month"
+    tokens = f"{sign}{figure.baseline or 0:,} → {sign}{figure.tokens:,} tokens ({delta})"
+    return f"{clean_line(figure.model)}  {tokens}  {money}"
+
+
+def _signed(amount: float) -> str:
+    return f"{'−' if amount < 0 else '+' if amount > 0 else '±'}{usd(abs(amount))}"
+
+
+def budget_line(used: int, is_exact: bool, budget: int, width: int) -> Content:
+    """Draw the budget as a bar with its numbers; what is over it is said in words too."""
+    sign = "=" if is_exact else "≈"
+    over = used - budget
+    says = f" {sign}{used:,} of {budget:,}" + (f", {over:,} over" if over > 0 else f", {-over:,} left")
+    style = "$latency-bad" if over > 0 else "$latency-warn" if used > 0.9 * budget else "$latency-good"
+    return Content.assemble((bar(used, budget, max(4, width - len(says))), style), says)
+
+
+def _rounded(calls: float) -> str:
+    """Write calls a day as they are shown in their field: 1240, 3.4, 0.14."""
+    return f"{calls:.2g}" if 0 < calls < 10 else str(round(calls))
+
+
+class ModelsPanel(Vertical):
+    """Shows figures that it is given; tells what the user expects of the calls."""
+
+    HELP = """\
+Figures of the draft for each watched model: "=" is counted exactly, "≈" is an estimate or a count that the text has
+just left behind; "±" is how far 90 of 100 such estimates are off, where that was measured. "window" is the share of the
+context window that the prompt and the expected output take. Costs come from the price table of the date above; n/a
+means that it has no price for the model. "change" is against the baseline (ctrl+t sets it). "out" are expected output
+tokens of a call. It and "calls/day" come from the request log where that knows the prompt, by its name, its text or the
+beginning that its calls share; what you type wins.
+
+Below: tokens by role and by part, and how much of the beginning is the same in each call. Providers keep it from 1,024
+tokens on: what changes (dates, ids, variables) belongs behind what stays. Then what the log says of the answers, and
+the max_tokens and stop that would fit them."""
+
+    inner = query_one("#figures", Static)
+    budget_bar = query_one("#budget-bar", Static)
+
+    @dataclass
+    class DemandChanged(Message):
+        """The user typed other expectations."""
+
+        demand: UsageAssumptions
+
+    BORDER_TITLE: ClassVar[str] = "models"
+
+    def __init__(self, demand: UsageAssumptions) -> None:
+        super().__init__(id="models")
+        self.demand = demand
+        self._figures: tuple[Figure, ...] = ()
+        self._typed_names: set[str] = set()
+        self._given: dict[str, str] = {}
+        self._own = {
+            "calls_per_day": _rounded(demand.calls_per_day),
+            "output_tokens": str(demand.output_tokens),
+        }
+        """What the settings say, or what was typed last: what holds for a prompt that the log does not know."""
+
+    def compose(self) -> ComposeResult:
+        """Lay out table, inputs and bar."""
+        with VerticalScroll(id="figures-scroll"):
+            yield Static(id="figures")
+        with Horizontal(id="demand"):
+            for name, label, value, tooltip in (
+                ("output_tokens", "out", self.demand.output_tokens, "Expected output tokens of a call"),
+                ("calls_per_day", "calls/day", _rounded(self.demand.calls_per_day), "Expected calls a day"),
+                ("budget_tokens", "budget", self.demand.budget_tokens, "Tokens that the prompt may have; 0: none"),
+            ):
+                yield Label(label)
+                kind: Literal["integer", "number"] = "number" if name == "calls_per_day" else "integer"
+                yield Input(str(value), id=name, type=kind, max_length=9, compact=True, tooltip=tooltip)
+        yield Static(id="budget-bar")
+        yield Static(id="sections", markup=False)
+
+    def on_mount(self) -> None:
+        """Draw what is known, which is little."""
+        self.show_sections("")
+        self._draw()
+
+    def show_sections(self, text: str) -> None:
+        """Say what the messages take, and the prompt with its variables filled; an empty text says nothing."""
+        lines = self.query_one("#sections", Static)
+        lines.display = bool(text)
+        lines.update(clean(text))
+
+    def on_resize(self) -> None:
+        """Draw for the new width."""
+        self._draw()
+
+    def show(self, figures: tuple[Figure, ...], as_of: str) -> None:
+        """Show these figures; ``as_of`` is the date of the price table."""
+        self.border_title = f"models · prices of {as_of}" if as_of else "models"
+        if figures != self._figures:
+            self._figures = figures
+            self._draw()
+
+    def forget_typed(self) -> None:
+        """Let the log speak again: what was typed was meant for another text."""
+        self._typed_names.clear()
+
+    def take_known(self, *, calls_per_day: float | None = None, output_tokens: float | None = None) -> None:
+        """Take over what the log knows of the prompt; what the user typed for it stays."""
+        calls = None if calls_per_day is None else _rounded(calls_per_day)
+        tokens = None if output_tokens is None else str(round(output_tokens))
+        self._put(calls, tokens)
+
+    def take_own(self) -> None:
+        """Go back to what is expected of a prompt that the log does not know."""
+        self._put(self._own["calls_per_day"], self._own["output_tokens"])
+
+    def _put(self, calls: str | None, tokens: str | None) -> None:
+        for name, value in (("calls_per_day", calls), ("output_tokens", tokens)):
+            field = self.query_one(f"#{name}", Input)
+            if value is not None and name not in self._typed_names and field.value != value:
+                self._given[name] = value
+                field.value = value
+
+    def _draw(self) -> None:
+        if not self.is_mounted:
+            return
+        width = self.inner.content_size.width or 40
+        if not self._figures:
+            self.inner.update(Content.styled("counting …", "$foreground 60%"))
+        else:
+            self.inner.update(table(self._figures, width))
+        budget = self.demand.budget_tokens
+        self.budget_bar.display = bool(budget and self._figures)
+        if self.budget_bar.display:
+            first = self._figures[0]
+            self.budget_bar.update(budget_line(first.tokens, first.is_exact, budget, width))
+
+    @on(Input.Changed)
+    def _typed(self, message: Input.Changed) -> None:
+        message.stop()
+        name = str(message.input.id)
+        if self._given.pop(name, None) != message.value:
+            self._typed_names.add(name)
+            self._own[name] = message.value
+        try:
+            number = max(0.0, float(message.value or "0"))
+        except ValueError:  # a lone sign: not a number yet
+            return
+        if not math.isfinite(number):
+            return
+        value: Any = number if name == "calls_per_day" else int(number)
+        demand = replace(self.demand, **{name: value})
+        if demand != self.demand:
+            self.demand = demand
+            self._draw()
+            self.post_message(self.DemandChanged(demand))

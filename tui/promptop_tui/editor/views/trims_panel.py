@@ -1,0 +1,359 @@
+"""The trims panel: what the rules would change, what each saves, taken or turned down one by one.
+
+Rules run on a thread and their savings are counted in the worker process; the panel shows only what saves tokens. It
+looks again a moment after each change of the draft while it is open, and does nothing while it is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.document._document import Selection
+from textual.getters import query_one
+from textual.message import Message
+from textual.timer import Timer
+from textual.widgets import OptionList, Static
+
+from promptop.base.sanitize import clean_line
+from promptop_tui.editor.views.model_figures import DAYS_A_MONTH, usd
+from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
+from promptop_tui.widgets.prompt_area.area import PromptArea
+
+if TYPE_CHECKING:
+    from promptop.trim import Edit
+    from promptop_tui.services.token_counts import Counting
+
+LONGEST = 300_000
+"""Characters of a draft above which the rules are left to ``promptop trim``: they would hold up the keys."""
+_MOST = 300
+_AFTER_CHANGE_S = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What savings are measured by: a model, its encoding, how often it is called."""
+
+    model: str = ""
+    encoding: str = "o200k_base"
+    calls_per_day: float = 0.0
+
+    def usd_per_month(self, tokens: int) -> float | None:
+        """Return what so many input tokens a call cost in 30 days; None if the model has no price."""
+        from promptop.models import price
+
+        per_call = price(self.model, input_tokens=tokens, output_tokens=0).usd
+        return None if per_call is None else per_call * self.calls_per_day * DAYS_A_MONTH
+
+
+def cut(text: str, cells: int) -> str:
+    """Cut a line to so many cells, with … if anything was cut."""
+    return text if cell_len(text) <= cells else set_cell_size(text, max(1, cells - 1)).rstrip() + "…"
+
+
+class TrimsPanel(Vertical):
+    """A list of edits over one area."""
+
+    HELP = """\
+Each line is one change that saves tokens: the line it is in, tokens saved, the rule, what is there and what would be;
+above the list stands what all save in a month, and what the highlighted one does, at the calls a day of the models'
+panel: typed, or the log's where it knows the prompt.
+"?" marks rules that may change tone or emphasis: look before you take them. Code, quotes, addresses, variables, numbers
+and negations are left alone. Enter or a takes a change, x turns it down, s takes all safe ones in one step; undo
+(ctrl+z in the draft) brings each back. r lets a model of your endpoint shorten what was selected when this list was
+opened, or the whole draft. p asks a model the baseline and the draft in turns: do the answers hold?"""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "take", "Take", id="trims.take", tooltip="Apply this change"),
+        Binding("x", "turn_down", "Turn down", id="trims.turn_down", tooltip="Do not offer this change again"),
+        Binding("s", "take_safe", "All safe", id="trims.take_safe", tooltip="Apply all safe changes in one step"),
+        Binding("r", "rewrite", "By a model", id="trims.rewrite", tooltip="Let a model shorten the selection or draft"),
+        Binding("p", "prove", "Prove", id="trims.prove", tooltip="Ask baseline and draft in turns: do answers hold?"),
+        Binding("escape", "close", "Back", id="trims.close", tooltip="Back to the draft"),
+    ]
+
+    head = query_one("#trims-head", Static)
+    one = query_one("#trims-one", Static)
+    options = query_one("#trims-list", OptionList)
+
+    @dataclass
+    class Closed(Message):
+        """The user wants the draft back."""
+
+    @dataclass
+    class ProofWanted(Message):
+        """The user wants to see whether the answers held."""
+
+    @dataclass
+    class RewriteWanted(Message):
+        """A model is to shorten the text."""
+
+    @dataclass
+    class Taken(Message):
+        """Changes were applied."""
+
+        changes: list[tuple[str, str]]
+        """Rule, and what it changed."""
+
+    @dataclass
+    class Found(Message):
+        """The rules have run over a version of the draft."""
+
+        edits: list[Edit]
+        pieces: list[str]
+        version: int
+
+    def __init__(self, counting: Counting, area: Callable[[], PromptArea], keep_rounds: int = 6) -> None:
+        super().__init__(id="trims")
+        self._keep_rounds = keep_rounds
+        self._counting = counting
+        self._area = area
+        self._target = Target()
+        self._edits: list[Edit] = []
+        self._version = -1
+        self._waiting: tuple[int, TrimsPanel.Found] | None = None
+        self._turned_down: set[tuple[str, str, str]] = set()
+        self._timer: Timer | None = None
+        self._note = "looking …"
+
+    def compose(self) -> ComposeResult:
+        """Lay out sum and list."""
+        yield Static(id="trims-head")
+        yield Static(id="trims-one", markup=False)
+        yield OptionList(id="trims-list", markup=False, compact=True)
+
+    def on_mount(self) -> None:
+        """Begin closed."""
+        self.display = False
+
+    def on_resize(self) -> None:
+        """Draw for the new width."""
+        self._draw()
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """What is offered now."""
+        return tuple(self._edits)
+
+    @property
+    def target(self) -> Target:
+        """What savings are measured by."""
+        return self._target
+
+    def set_target(self, target: Target) -> None:
+        """Measure savings by another model or volume."""
+        changed = target.encoding != self._target.encoding
+        self._target = target
+        if self.display:
+            self._look() if changed else self._draw()
+
+    def open(self) -> None:
+        """Show the panel and look at the draft."""
+        self.display = True
+        self._note = "looking …"
+        self._look()
+        self.options.focus()
+
+    def close(self) -> None:
+        """Hide the panel."""
+        self.display = False
+        self._edits = []
+        self._version = -1
+
+    def draft_changed(self) -> None:
+        """Look again when the keys have rested for a moment."""
+        if self.display:
+            if self._timer is not None:
+                self._timer.stop()
+            self._timer = self.set_timer(_AFTER_CHANGE_S, self._look)
+
+    # Looking
+
+    def _look(self) -> None:
+        self._timer = None
+        area = self._area()
+        if area.exact.length > LONGEST:
+            self._edits, self._note = [], f"the draft is longer than {LONGEST:,} characters: use promptop trim"
+            self._draw()
+        else:
+            self._run_rules(area.text, area.version)
+
+    @work(thread=True, exclusive=True, group="trims", description="run the trim rules")
+    def _run_rules(self, text: str, version: int) -> None:
+        from promptop.trim import chosen, contexts, find
+
+        edits = find(text, chosen(rounds=max(0, self._keep_rounds)))[:_MOST]
+        pieces = [piece for edit in edits for piece in contexts(text, edit)]
+        self.post_message(self.Found(edits, pieces, version))
+
+    @on(Found)
+    def _count_savings(self, message: Found) -> None:
+        message.stop()
+        if message.version != self._area().version or not self.display:
+            return
+        if not message.edits:
+            self._take_over([], message.version)
+            return
+        request = self._counting.request_counts(self, message.pieces, [self._target.encoding])
+        self._waiting = request, message
+
+    @on(SnippetsReady)
+    def _have_savings(self, message: SnippetsReady) -> None:
+        message.stop()
+        if self._waiting is None or message.reply.id != self._waiting[0]:
+            return
+        found, self._waiting = self._waiting[1], None
+        if found.version != self._area().version:
+            return
+        counts = message.reply.counts[self._target.encoding]
+        measured = (
+            replace(edit, tokens_saved=counts[2 * at] - counts[2 * at + 1]) for at, edit in enumerate(found.edits)
+        )
+        self._take_over(
+            [e for e in measured if e.tokens_saved > 0 and self._key(e) not in self._turned_down], found.version
+        )
+
+    @on(CountingFailed)
+    def _no_savings(self, message: CountingFailed) -> None:
+        message.stop()
+        self._waiting = None
+        self._note = "savings cannot be counted now"
+        self._draw()
+
+    def _take_over(self, edits: list[Edit], version: int) -> None:
+        self._edits, self._version = edits, version
+        self._note = "nothing to trim" if not edits else ""
+        self._draw()
+
+    @staticmethod
+    def _key(edit: Edit) -> tuple[str, str, str]:
+        return edit.rule, edit.before, edit.after
+
+    # Showing
+
+    def _draw(self) -> None:
+        if not self.display or not self.is_mounted:
+            return
+        at = self.options.highlighted or 0
+        width = max(20, self.options.content_size.width - 2)
+        self.options.clear_options()
+        self.options.add_options([self._line(edit, width) for edit in self._edits])
+        if self._edits:
+            self.options.highlighted = min(at, len(self._edits) - 1)
+        saved = sum(edit.tokens_saved for edit in self._edits)
+        safe = sum(edit.severity == "safe" for edit in self._edits)
+        if not self._edits:
+            self.one.update("")
+            self.head.update(Content.styled(self._note, "$foreground 60%"))
+            return
+        month = usd(self._target.usd_per_month(saved))
+        self.head.update(
+            Content.assemble(
+                (f"−{saved:,} tokens", "bold $text-success"),
+                f" in {len(self._edits)} trims ({safe} safe), ",
+                (month, "$cost"),
+                (f" a month for {clean_line(self._target.model)}", "$foreground 60%"),
+            )
+        )
+
+    def _line(self, edit: Edit, width: int) -> Content:
+        room = max(16, width - 18 - len(edit.rule))
+        after = clean_line(edit.after.replace("\n", "⏎"), max(8, room // 2)) or "(removed)"
+        before = cut(clean_line(edit.before.replace("\n", "⏎")), room - cell_len(after))
+        return Content.assemble(
+            (f"{edit.line:>4} ", "dim"),
+            (f"−{edit.tokens_saved:<3}", "bold"),
+            ("  " if edit.severity == "safe" else "? ", "bold"),
+            f"{before} → ",
+            (after, "bold"),
+            (f"  {edit.rule}", "dim"),
+        )
+
+    @on(OptionList.OptionHighlighted)
+    def _point(self, message: OptionList.OptionHighlighted) -> None:
+        """Select the place in the draft, so that it is seen in its sentence."""
+        message.stop()
+        area = self._area()
+        if self._version == area.version and message.option_index < len(self._edits):
+            edit = self._edits[message.option_index]
+            area.selection = Selection(area.exact.location_at(edit.start), area.exact.location_at(edit.end))
+            self._describe(edit)
+
+    def _describe(self, edit: Edit) -> None:
+        """Say of one change what it is for and what it saves."""
+        from promptop.trim import RULES
+
+        rule = next((each for each in RULES if each.id == edit.rule), None)
+        month = usd(self._target.usd_per_month(edit.tokens_saved))
+        says = f"−{edit.tokens_saved} tokens, {month} a month · {edit.severity}"
+        self.one.update(f"{says} · {clean_line(rule.description)}" if rule is not None else says)
+
+    # Taking
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, message: OptionList.OptionSelected) -> None:
+        message.stop()
+        self.action_take()
+
+    def _current(self) -> int | None:
+        at = self.options.highlighted
+        is_fresh = self._version == self._area().version
+        return at if is_fresh and at is not None and at < len(self._edits) else None
+
+    def action_take(self) -> None:
+        """Apply the highlighted change."""
+        at = self._current()
+        if at is None:
+            return
+        edit = self._edits.pop(at)
+        self._area().edit_at(edit.start, edit.end, edit.after)
+        self.post_message(self.Taken([(edit.rule, edit.before)]))
+        moved = len(edit.after) - (edit.end - edit.start)
+        self._edits[at:] = [replace(e, start=e.start + moved, end=e.end + moved) for e in self._edits[at:]]
+        self._version = self._area().version
+        self._note = "looking …"
+        self._draw()
+
+    def action_turn_down(self) -> None:
+        """Forget the highlighted change, and all like it."""
+        at = self._current()
+        if at is not None:
+            self._turned_down.add(self._key(self._edits[at]))
+            self._edits = [edit for edit in self._edits if self._key(edit) not in self._turned_down]
+            self._note = "nothing left to trim"
+            self._draw()
+
+    def action_take_safe(self) -> None:
+        """Apply all safe changes as one step of undo."""
+        from promptop.trim import apply
+
+        area = self._area()
+        safe = [edit for edit in self._edits if edit.severity == "safe"]
+        if not safe or self._version != area.version:
+            return
+        start, end = safe[0].start, safe[-1].end
+        part = area.text[start:end]
+        area.edit_at(start, end, apply(part, [replace(e, start=e.start - start, end=e.end - start) for e in safe]))
+        self.post_message(self.Taken([(edit.rule, edit.before) for edit in safe]))
+        self._edits = []
+        self._note = "looking …"
+        self._draw()
+
+    def action_prove(self) -> None:
+        """Have the draft proven."""
+        self.post_message(self.ProofWanted())
+
+    def action_rewrite(self) -> None:
+        """Ask for a rewrite by a model."""
+        self.post_message(self.RewriteWanted())
+
+    def action_close(self) -> None:
+        """Go back to the draft."""
+        self.post_message(self.Closed())

@@ -1,0 +1,176 @@
+"""Calls that come in bursts: the same prompt again and again, or one call for each of many things in a loop.
+
+*Duplicates* are calls of one model with one prompt hash, each within a minute of the one before, that reached the
+provider: what a cache or single-flight would have answered once. An *N+1* is ten or more calls of one app, prompt and
+model with different prompts, each within a second of the one before: what one batched call could have asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from promptop.base import units
+from promptop.base.sanitize import clean_line
+from promptop.batch.provider_runner import batch_share
+from promptop.client.embedding import MAX_INPUTS
+from promptop_tui.monitor.analysis.cost_breakdown import quoted
+from promptop_tui.widgets.table import Cell, Column
+
+if TYPE_CHECKING:
+    from promptop.log import StoredRow
+
+DUPLICATES, LOOP = 3, 10
+"""Calls from which a run counts."""
+_DUPLICATE_GAP_MS, _LOOP_GAP_MS = 60_000, 1_000
+
+_Key = TypeVar("_Key", bound=tuple[str, ...])
+
+COLUMNS: tuple[Column, ...] = (
+    Column("when", "from", 12),
+    Column("kind", "what", 10),
+    Column("n", "calls", 6, right=True),
+    Column("within", "within", 8, right=True),
+    Column("model", "model", 14, rank=1, grows=True),
+    Column("app", "app", 12, rank=3),
+    Column("prompt", "prompt", 16, rank=2),
+    Column("cost", "cost", 10, right=True),
+    Column("avoidable", "avoidable", 10, rank=1, right=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Calls that belong together."""
+
+    kind: Literal["duplicates", "N+1"]
+    first_ms: int
+    last_ms: int
+    n: int
+    model: str
+    app: str
+    prompt: str
+    hash: str
+    """Prompt hash of duplicates; empty for an N+1."""
+    cost_usd: float
+    avoidable_usd: float | None
+    """Cost of all duplicates but the first; of a loop, what the provider's batch API would save of it (an estimate).
+
+    None where that is not known: without prices, and for embeddings, which one request takes at the same price.
+    """
+    spare: int = 0
+    """Requests that one call for all would spare: embeddings go in one."""
+
+    @property
+    def filter(self) -> str:
+        """Expression for its rows, within its time."""
+        terms = [f"model:{quoted(self.model)}"] if self.model else []
+        if self.kind == "duplicates":
+            terms.append(f"hash:{quoted(self.hash)}")
+        else:
+            terms += [f"app:{quoted(self.app) if self.app else 'none'}"]
+            terms += [f"prompt:{quoted(self.prompt) if self.prompt else 'none'}"]
+        return " ".join(terms)
+
+
+def bursts_of(rows: Iterable[StoredRow]) -> tuple[Burst, ...]:
+    """Return the bursts among rows, given oldest first; the dearest first. Hits of a cache are left out."""
+    repeated: dict[tuple[str, str], list[StoredRow]] = {}
+    looped: dict[tuple[str, str, str], list[StoredRow]] = {}
+    found: list[Burst] = []
+    for row in rows:
+        if row.started_ms is None or (row.cache_level and row.cache_level != "miss"):
+            continue
+        model = row.request_model or ""
+        if row.prompt_hash:
+            _gather(repeated, (model, row.prompt_hash), row, _DUPLICATE_GAP_MS, found)
+        if row.app or row.prompt_name:
+            _gather(looped, (row.app or "", row.prompt_name or "", model), row, _LOOP_GAP_MS, found)
+    for run in (*repeated.values(), *looped.values()):
+        _close(run, found)
+    return tuple(sorted(found, key=lambda burst: (-(burst.avoidable_usd or 0.0), -burst.n, burst.first_ms)))
+
+
+def _gather(runs: dict[_Key, list[StoredRow]], key: _Key, row: StoredRow, gap_ms: int, found: list[Burst]) -> None:
+    run = runs.setdefault(key, [])
+    if run and (row.started_ms or 0) - (run[-1].started_ms or 0) > gap_ms:
+        _close(run, found)
+        run.clear()
+    run.append(row)
+
+
+def _close(run: list[StoredRow], found: list[Burst]) -> None:
+    hashes = {row.prompt_hash for row in run}
+    same = len(hashes) == 1 and None not in hashes
+    span = (run[-1].started_ms or 0) - (run[0].started_ms or 0) if run else 0
+    if same and len(run) >= DUPLICATES:
+        avoidable: float | None = sum(row.cost_usd or 0.0 for row in run[1:])
+    elif not same and len(run) >= LOOP and span <= len(run) * _LOOP_GAP_MS and len(hashes) > len(run) // 2:
+        avoidable = _batched_usd(run)
+    else:
+        return
+    first = run[0]
+    burst = Burst(
+        "duplicates" if same else "N+1",
+        first.started_ms or 0,
+        run[-1].started_ms or 0,
+        len(run),
+        first.request_model or "",
+        first.app or "",
+        first.prompt_name or "",
+        (first.prompt_hash or "") if same else "",
+        sum(row.cost_usd or 0.0 for row in run),
+        avoidable,
+        0 if same or first.operation_name != "embeddings" else len(run) - -(-len(run) // MAX_INPUTS),
+    )
+    if burst not in found:  # a run of one prompt is gathered by hash and by app
+        found.append(burst)
+
+
+def _batched_usd(run: list[StoredRow]) -> float | None:
+    """Return what the provider's batch API would have saved of a loop of chats, USD; None if it is not known."""
+    if run[0].operation_name == "embeddings" or any(row.cost_usd is None for row in run):
+        return None
+    saved = 0.0
+    for row in run:
+        share = batch_share(
+            [row.response_model or "", row.request_model or ""],
+            given=row.usage_input_tokens or 0,
+            made=row.usage_output_tokens or 0,
+        )
+        saved += (row.cost_usd or 0.0) * (1 - share)
+    return saved
+
+
+def advice_of(burst: Burst) -> str:
+    """Say what would make a burst unnecessary, and what that saves."""
+    if burst.kind == "duplicates":
+        return f"a cache: {units.usd(burst.avoidable_usd)} of {units.usd(burst.cost_usd)} saved"
+    if burst.spare:
+        return f"one request for all: {burst.spare:,} requests fewer, at the same price"
+    if burst.avoidable_usd is None:
+        return "one batch instead of a loop: saving unknown, no price"
+    return f"one batch (promptop batch --provider-batch): ≈ {units.usd(burst.avoidable_usd)} saved"
+
+
+def _avoidable(burst: Burst) -> str:
+    if burst.spare:
+        return f"−{burst.spare:,} calls"
+    return ("≈ " if burst.kind == "N+1" and burst.avoidable_usd is not None else "") + units.usd(burst.avoidable_usd)
+
+
+def cells_of(burst: Burst) -> tuple[Cell, ...]:
+    """Return the cells of :data:`COLUMNS`."""
+    return (
+        f"{datetime.fromtimestamp(burst.first_ms / 1000):%d %b %H:%M}",
+        (burst.kind, "warn"),
+        units.count(burst.n),
+        units.seconds((burst.last_ms - burst.first_ms) / 1000),
+        clean_line(burst.model, 40),
+        clean_line(burst.app, 20),
+        clean_line(burst.prompt, 24),
+        units.usd(burst.cost_usd),
+        (_avoidable(burst), "accent"),
+    )

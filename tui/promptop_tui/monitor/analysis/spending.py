@@ -1,0 +1,112 @@
+"""Money beyond the window: today, this month and where it is heading, against the same stretch before each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from promptop.log.read.stats import Stats
+
+if TYPE_CHECKING:
+    from promptop.log import LogReader
+
+_HOUR_MS, _STEP_MS = 3_600_000, 7_200_000
+"""Steps of today and of the month: both are made of the log's sums, and two hours fit every local day well enough."""
+
+Series = tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What was spent since local midnight and since the first of the month, whatever is filtered; USD."""
+
+    today: Stats = field(default_factory=Stats)
+    yesterday: float | None = None
+    """Up to the same time of the day; None if the log does not reach back that far."""
+    month: Stats = field(default_factory=Stats)
+    month_before: float | None = None
+    """All of it; None if the log does not reach back to its first day."""
+    projected: float | None = None
+    """Month so far, and as much an hour as since its first request until it ends; None in the first ten minutes."""
+    hours: Series = ()
+    """Of today, by hour; None for those to come."""
+    days: Series = ()
+    """Of the month, by local day; None for those to come."""
+    month_days: int = 30
+
+
+def read_spend(log: LogReader, now_ms: int) -> Spend:
+    """Read today and the month; from sums, so that it costs the same for any log."""
+    today, month, month_end = month_bounds(now_ms)
+    day = datetime.fromtimestamp(today / 1000)
+    yesterday = _ms(day - timedelta(days=1))
+    month_before, _ = _month_of(_ms(day.replace(day=1) - timedelta(days=1)))
+    span = log.span()
+    first = span[0] if span else None
+    by_hour = log.window(today, now_ms + 1, step_ms=_HOUR_MS, by=())
+    by_step = log.window(month, now_ms + 1, step_ms=_STEP_MS, by=())
+    spent = by_step.total.cost_usd
+    days = round((month_end - month) / 86_400_000)
+    return Spend(
+        today=by_hour.total,
+        yesterday=_cost(log, yesterday, now_ms - (today - yesterday) + 1, first),
+        month=by_step.total,
+        month_before=_cost(log, month_before, month, first),
+        projected=project(spent, first, now_ms),
+        hours=_series(
+            ((max(start - today, 0) // _HOUR_MS, stats.cost_usd) for start, stats, _ in by_hour.buckets),
+            (now_ms - today) // _HOUR_MS,
+            24,
+        ),
+        days=_series(
+            (
+                (datetime.fromtimestamp(max(start, month) / 1000).day - 1, stats.cost_usd)
+                for start, stats, _ in by_step.buckets
+            ),
+            day.day - 1,
+            days,
+        ),
+        month_days=days,
+    )
+
+
+def _cost(log: LogReader, since_ms: int, until_ms: int, first_ms: int | None) -> float | None:
+    if first_ms is None or first_ms > since_ms + (until_ms - since_ms) / 10:  # a change would be a fiction
+        return None
+    return log.window(since_ms, until_ms, by=()).total.cost_usd
+
+
+def _series(found: Iterable[tuple[int, float]], now: int, length: int) -> Series:
+    sums: dict[int, float] = {}
+    for place, amount in found:
+        sums[place] = sums.get(place, 0.0) + amount
+    return tuple(sums.get(place, 0.0) if place <= now else None for place in range(max(length, now + 1)))
+
+
+def month_bounds(now_ms: int) -> tuple[int, int, int]:
+    """Return the starts of the local day and month and the end of the month, Unix milliseconds."""
+    now = datetime.fromtimestamp(now_ms / 1000)
+    return _ms(now.replace(hour=0, minute=0, second=0, microsecond=0)), *_month_of(now_ms)
+
+
+def _month_of(moment_ms: int) -> tuple[int, int]:
+    moment = datetime.fromtimestamp(moment_ms / 1000)
+    first = moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return _ms(first), _ms(datetime(first.year + first.month // 12, first.month % 12 + 1, 1))
+
+
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def project(month_usd: float, first_ms: int | None, now_ms: int) -> float | None:
+    """Return what the month will have cost if spending goes on as since its first request; None if that is too new."""
+    _, start, end = month_bounds(now_ms)
+    if first_ms is None:
+        return None
+    elapsed = now_ms - max(start, first_ms)
+    if elapsed < 600_000:
+        return None
+    return month_usd + month_usd / elapsed * max(end - now_ms, 0)

@@ -1,0 +1,225 @@
+"""The ten figures at the top of the monitor: a pure function of the snapshot and the targets in the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from promptop.base import units
+
+if TYPE_CHECKING:
+    from promptop.log import Stats, Window
+    from promptop.settings import MonitorSettings
+    from promptop_tui.monitor.analysis.spending import Spend
+    from promptop_tui.monitor.data.snapshot import Snapshot
+
+Verdict = Literal["", "met", "missed"]
+SIGNS: dict[Verdict, str] = {"": " ", "met": "✓", "missed": "✗"}
+MONTH_S = 30.4375 * 86_400
+"""Seconds of a month on average: what a window's share of the budget is taken of."""
+
+_NAMES = (
+    ("latency", "p95 latency", "p95"),
+    ("ttft", "p95 TTFT", "TTFT"),
+    ("cache", "cache hits", "hits"),
+    ("cached", "provider-cached", "cached"),
+    ("errors", "errors", "err"),
+    ("spend", "spend", "spend"),
+    ("today", "today", "today"),
+    ("month", "projected month", "month"),
+    ("rate", "requests/s", "req/s"),
+    ("tokens", "tokens/s", "tok/s"),
+)
+_TITLES = {key: (title, short) for key, title, short in _NAMES}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One tile: a figure, of how many samples, how it moved and whether it meets its target."""
+
+    key: str
+    title: str
+    short: str
+    value: str
+    samples: str = ""
+    """``n=812``, with a mark where that is too few."""
+    note: str = ""
+    verdict: Verdict = ""
+    target: str = ""
+    change: str = ""
+    """Against the window before; for today and the month against the day and the month before."""
+    few: bool = False
+    """Too few samples to trust: shown greyed."""
+    spark: tuple[float | None, ...] = ()
+
+    @property
+    def sign(self) -> str:
+        """The verdict as one cell, for those who do not see its colour."""
+        return SIGNS[self.verdict]
+
+
+def figures_of(snapshot: Snapshot, settings: MonitorSettings) -> tuple[Figure, ...]:
+    """Return the tiles of a snapshot; without a window, all of them are unknown."""
+    window = snapshot.window
+    if window is None:
+        return tuple(Figure(key, title, short, units.UNKNOWN) for key, title, short in _NAMES)
+    now, before = window.total, snapshot.comparable
+    money = snapshot.spend
+    return (
+        _percentile(snapshot, window, "latency", settings.slo_latency_s),
+        _percentile(snapshot, window, "ttft", settings.slo_ttft_s),
+        _share(snapshot, "cache", lambda stats: stats.hit_ratio, now.lookups, settings.slo_cache_hits),
+        _share(snapshot, "cached", lambda stats: stats.cached_share, now.n, 0.0),
+        _errors(snapshot, now, before, settings.slo_error_rate),
+        _spend(snapshot, now, before, settings.budget_usd_month),
+        _today(money, settings.budget_usd_month, filtered=bool(snapshot.query.filter)),
+        _month(money, settings.budget_usd_month, filtered=bool(snapshot.query.filter)),
+        _rate(snapshot, "rate", lambda stats: stats.n),
+        _rate(snapshot, "tokens", lambda stats: stats.input_tokens + stats.output_tokens),
+    )
+
+
+def _tile(key: str, value: str, n: float, **parts: object) -> Figure:
+    few = bool(parts.get("few")) and n > 0
+    return Figure(key, *_TITLES[key], value, f"n={units.count(n)}{' few' if few else ''}", **parts)  # type: ignore[arg-type]
+
+
+def _judged(value: float | None, target: float, *, at_least: bool = False) -> Verdict:
+    if value is None or not target:
+        return ""
+    return "met" if (value >= target if at_least else value <= target) else "missed"
+
+
+def _percentile(snapshot: Snapshot, window: Window, which: Literal["latency", "ttft"], target: float) -> Figure:
+    sketch = getattr(window.total, which)
+    value = sketch.quantile(0.95)
+    before = getattr(snapshot.comparable, which).quantile(0.95) if snapshot.comparable else None
+    return _tile(
+        which,
+        units.seconds(value),
+        sketch.n,
+        note=f"p50 {units.seconds(sketch.quantile(0.5))}, p99 {units.seconds(sketch.quantile(0.99))}",
+        verdict=_judged(value, target),
+        target=f"≤{target:g}s" if target else "",
+        change=units.change(value, before),
+        few=sketch.n < units.FEW,
+        spark=snapshot.series(lambda stats: getattr(stats, which).quantile(0.95)),
+    )
+
+
+def _share(snapshot: Snapshot, key: str, value: Callable[[Stats], float | None], samples: int, target: float) -> Figure:
+    assert snapshot.window is not None
+    total = snapshot.window.total
+    share = value(total)
+    levels = " ".join(f"{level} {units.count(hits)}" for level, hits in total.hits_by_level.items())
+    return _tile(
+        key,
+        units.share(share),
+        samples,
+        note=(levels or "no hits") if key == "cache" else f"of {units.count(total.input_tokens)} input tokens",
+        verdict=_judged(share, target, at_least=True),
+        target=f"≥{target * 100:g}%" if target else "",
+        change=units.change(share, value(snapshot.comparable) if snapshot.comparable else None),
+        few=samples < units.FEW,
+        spark=snapshot.series(value),
+    )
+
+
+def spent(stats: Stats) -> str:
+    """Return the cost of a window for people: unknown where no row that cost something has a price."""
+    if stats.unpriced and not stats.cost_pico:
+        return units.UNKNOWN
+    return ("≈ " if stats.estimated else "") + units.usd(stats.cost_usd)
+
+
+def _unpriced(stats: Stats) -> str:
+    return f"{units.count(stats.unpriced)} unpriced" if stats.unpriced else ""
+
+
+def _spend(snapshot: Snapshot, now: Stats, before: Stats | None, budget: float) -> Figure:
+    share = budget * snapshot.query.span.seconds / MONTH_S
+    saved = f"saved {units.usd(now.saved_usd)}" if now.saved_pico else ""
+    return _tile(
+        "spend",
+        spent(now),
+        now.n - now.unpriced,
+        note=", ".join(filter(None, (_unpriced(now), saved))),
+        verdict=_judged(now.cost_usd, share),
+        target=f"≤{units.usd(share)}" if share else "",
+        change=units.change(now.cost_usd, before.cost_usd if before else None),
+        spark=snapshot.series(lambda stats: stats.cost_usd, absent=0.0),
+    )
+
+
+def _whole(filtered: bool) -> str:
+    """Say that a figure is of the whole log although a filter holds for those beside it."""
+    return "all, unfiltered" if filtered else ""
+
+
+def _today(spend: Spend | None, budget: float, *, filtered: bool) -> Figure:
+    if spend is None:
+        return Figure("today", *_TITLES["today"], units.UNKNOWN)
+    share = budget / spend.month_days
+    then = f"yesterday by now {units.usd(spend.yesterday)}" if spend.yesterday is not None else ""
+    return _tile(
+        "today",
+        spent(spend.today),
+        spend.today.n - spend.today.unpriced,
+        note=_whole(filtered) or then,
+        verdict=_judged(spend.today.cost_usd, share),
+        target=f"≤{units.usd(share)}" if share else "",
+        change=units.change(spend.today.cost_usd, spend.yesterday),
+        spark=spend.hours,
+    )
+
+
+def _month(spend: Spend | None, budget: float, *, filtered: bool) -> Figure:
+    if spend is None:
+        return Figure("month", *_TITLES["month"], units.UNKNOWN)
+    rough = "≈ " if spend.projected is not None else ""
+    return _tile(
+        "month",
+        rough + units.usd(spend.projected),
+        spend.month.n - spend.month.unpriced,
+        note=_whole(filtered) or f"this month so far {units.usd(spend.month.cost_usd)}",
+        verdict=_judged(spend.projected, budget),
+        target=f"≤{units.usd(budget)}" if budget else "",
+        change=units.change(spend.projected, spend.month_before),
+        spark=spend.days,
+    )
+
+
+def _rate(snapshot: Snapshot, key: str, value: Callable[[Stats], float]) -> Figure:
+    assert snapshot.window is not None
+    now, before = snapshot.window.total, snapshot.comparable
+    elapsed = max((min(snapshot.until_ms, snapshot.now_ms) - snapshot.since_ms) / 1000, 1.0)
+    note = ""
+    if key == "tokens":
+        note = f"in {units.rate(now.input_tokens / elapsed)}, out {units.rate(now.output_tokens / elapsed)}"
+    elif now.cancelled or now.rate_limited:
+        note = f"{units.count(now.cancelled)} cancelled, {units.count(now.rate_limited)} × 429"
+    return _tile(
+        key,
+        units.rate(value(now) / elapsed),
+        now.n,
+        note=note,
+        change=units.change(value(now), value(before) if before else None),
+        spark=snapshot.series(value, absent=0.0),
+    )
+
+
+def _errors(snapshot: Snapshot, now: Stats, before: Stats | None, target: float) -> Figure:
+    value = now.error_rate
+    limited = f", {units.count(now.rate_limited)} × 429" if now.rate_limited else ""
+    return _tile(
+        "errors",
+        units.share(value),
+        now.ok + now.errors,
+        note=f"{units.count(now.errors)} failed{limited}",
+        verdict=_judged(value, target),
+        target=f"≤{target * 100:g}%" if target else "",
+        change=units.change(value, before.error_rate if before else None),
+        few=now.ok + now.errors < units.FEW,
+        spark=snapshot.series(lambda stats: stats.errors, absent=0.0),
+    )

@@ -1,0 +1,373 @@
+"""Reads the log for the monitor, on one thread that owns the connection.
+
+The screen asks (:meth:`MonitorReader.ask`), the thread decides: questions that come while it reads become one, a look
+at an unchanged log costs one ``PRAGMA data_version``, and a window is read again at the earliest after twenty times the
+time that its last reading took, so that a slow disk costs at most 5 % of a core. Answers are immutable values.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Literal
+
+from promptop.base.errors import PromptopError
+from promptop.log import files
+from promptop.log.read.stats import Stats
+from promptop_tui.monitor.analysis.cost_breakdown import Breakdown
+from promptop_tui.monitor.analysis.spending import Spend, read_spend
+from promptop_tui.monitor.data import queries
+from promptop_tui.monitor.data.queries import Findings, OlderRows, QueryFailed, RankedRows, RowFound
+from promptop_tui.monitor.data.query_stats import Inspection, Meter
+from promptop_tui.monitor.data.ranked_search import Ordering
+from promptop_tui.monitor.data.snapshot import Query, Snapshot
+from promptop_tui.monitor.data.tail import Tail
+from promptop_tui.monitor.data.window_cache import HeldWindow, where_of
+
+if TYPE_CHECKING:
+    from promptop.log import LogReader, Window
+    from promptop.log.rollups.background_rollup import Folding
+    from promptop_tui.monitor.analysis.token_histogram import TokenSizes
+
+_SHARE = 20
+_SPEND_S = 15.0
+_SPEND_ROWS = 500
+"""Today and the month are read again after so many seconds, or so many new rows."""
+
+
+Answer = Snapshot | Inspection | OlderRows | RankedRows | RowFound | Breakdown | Findings | QueryFailed
+
+
+class MonitorReader:
+    """The reading side of the monitor. All methods but :meth:`run` may be called from any thread."""
+
+    def __init__(
+        self,
+        path: Path | Sequence[Path],
+        deliver: Callable[[Answer], object],
+        now: Callable[[], float],
+    ) -> None:
+        self._paths = (path,) if isinstance(path, Path) else tuple(path)
+        self._deliver = deliver
+        self._now = now
+        self._wake = threading.Event()
+        self._guard = threading.Lock()
+        self._asked: Query | None = None
+        self._errands: deque[Callable[[LogReader], Answer]] = deque()
+        self._stopped = False
+        self._idle = True
+        self._fresh_start = False
+        self.looks = 0
+        """Questions answered, those without news included."""
+        self._order_asked: tuple[Query, str, bool] | None = None
+        # Below: owned by the thread.
+        self._ordering: Ordering | None = None
+        self._meter = Meter()
+        self._log: LogReader | None = None
+        self._foldings: list[Folding] = []
+        self._identities: list[tuple[int, int] | None] = [None] * len(self._paths)
+        self._version = 0
+        self._last = Snapshot()
+        self._tail = Tail()
+        self._held = HeldWindow(self._meter)
+        self._stale = True
+        self._next_window = 0.0
+        self._next_spend = self._spend_rests = 0.0
+        self._spent_rows = 0
+        self._owes_money = False
+
+    # From any thread
+
+    @property
+    def idle(self) -> bool:
+        """Whether the last question has been answered and the answer was taken."""
+        return self._idle
+
+    def ask(self, query: Query) -> None:
+        """Want a snapshot for ``query``; a question that is not yet answered is replaced."""
+        with self._guard:
+            self._asked = query
+            self._idle = False
+        self._wake.set()
+
+    def taken(self) -> None:
+        """Say that the last snapshot has been shown."""
+        self._idle = True
+
+    def restart(self, query: Query) -> None:
+        """Want the newest page in place of all rows."""
+        with self._guard:
+            self._fresh_start = True
+        self.ask(query)
+
+    def older(self, query: Query, place: tuple[int, ...], oldest: tuple[int, int, int] | None = None) -> None:
+        """Want the page of rows before ``place``, an id in each log, or before the oldest of a held stretch."""
+        self._errand(lambda log: queries.older(log, query, place, oldest))
+
+    def order(self, query: Query, figure: str, *, smallest: bool) -> None:
+        """Want the window's rows in the order of a figure, slice by slice between looks; ``time`` ends a search."""
+        with self._guard:
+            self._order_asked = (query, figure, smallest)
+        self._wake.set()
+
+    def fetch(self, row_id: int, purpose: str = "show", source: int = 0) -> None:
+        """Want one row of one log with its bodies."""
+        self._errand(lambda log: queries.fetch(log, row_id, purpose, source))
+
+    def fetch_pair(self, row_id: int, other_id: int, sources: tuple[int, int] = (0, 0)) -> None:
+        """Want two rows, to be compared."""
+        self._errand(lambda log: queries.fetch_pair(log, row_id, other_id, sources))
+
+    def find(self, query: Query, kind: Literal["bursts", "misses"], ttl_s: float = 0.0) -> None:
+        """Want the bursts of the window, or why caches did not answer; ``ttl_s`` is how long ours keeps an answer."""
+        self._errand(lambda log: queries.find(log, query, kind, self._now_ms(), ttl_s))
+
+    def break_down(self, query: Query, dimension: str) -> None:
+        """Want the groups of the window in one dimension."""
+        self._errand(lambda log: queries.break_down(log, query, dimension, self._now_ms()))
+
+    def fetch_kept(self, filter_text: str, purpose: str, calls_per_day: float) -> None:
+        """Want the latest row of a filter whose prompt was kept."""
+        self._errand(lambda log: queries.fetch_kept(log, filter_text, purpose, calls_per_day))
+
+    def inspect(self, on: bool) -> None:
+        """Have each look told as an :class:`Inspection`, or no longer."""
+        self._meter.on = on
+
+    def stop(self) -> None:
+        """End :meth:`run` soon; it may be run again."""
+        self._stopped = True
+        self._wake.set()
+
+    def _errand(self, errand: Callable[[LogReader], Answer]) -> None:
+        with self._guard:
+            self._errands.append(errand)
+        self._wake.set()
+
+    # The thread
+
+    def run(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Answer until :meth:`stop`; called on the thread that owns the connection."""
+        self._stopped = False
+        try:
+            while not (self._stopped or cancelled()):
+                if not self._wake.wait(1.0):
+                    continue
+                self._wake.clear()
+                with self._guard:
+                    query, self._asked = self._asked, None
+                    errands, self._errands = self._errands, deque()
+                for errand in errands:
+                    self._answer(errand)
+                if query is not None and not self._stopped:
+                    self._look(query)
+                self._go_on_ordering()
+        finally:
+            self._close()
+            self._idle = True
+
+    def _answer(self, errand: Callable[[LogReader], Answer | None]) -> None:
+        try:
+            log = self._open()
+            if log is None:
+                raise PromptopError("There is no log any more.", "It is read again as soon as it is back.")
+            if (answer := errand(log)) is not None:
+                self._deliver(answer)
+        except PromptopError as error:
+            self._deliver(QueryFailed(error.cause, error.remedy))
+        except (sqlite3.Error, OSError) as error:
+            self._deliver(
+                QueryFailed(f"The log could not be read ({error}).", "It is tried again at the next refresh.")
+            )
+
+    def _go_on_ordering(self) -> None:
+        with self._guard:
+            asked, self._order_asked = self._order_asked, None
+        if asked is not None:
+            self._ordering = Ordering(*asked, self._now_ms()) if asked[1] != "time" else None
+        ordering = self._ordering
+        if ordering is None or self._stopped:
+            return
+        self._answer(ordering.go_on)
+        if ordering.done:
+            self._ordering = None
+        else:
+            self._wake.set()
+
+    def _look(self, query: Query) -> None:
+        self.looks += 1
+        began = perf_counter()
+        try:
+            self._meter.attend(self._log)
+            snapshot = self._snapshot(query)
+        except PromptopError as error:
+            snapshot = self._problem(query, error.cause, error.remedy)
+        except (sqlite3.Error, OSError) as error:
+            snapshot = self._problem(
+                query, f"{self._named} could not be read ({error}).", "It is tried again twice a second."
+            )
+        if self._meter.on:
+            rows, took = len(snapshot.fresh) if snapshot else 0, perf_counter() - began
+            self._deliver(self._meter.taken(self._now(), took, news=snapshot is not None, rows=rows))
+        if snapshot is None:
+            self._idle = True
+            return
+        self._version += 1
+        self._last = replace(snapshot, version=self._version, fresh=(), restart=False)
+        self._deliver(replace(snapshot, version=self._version))
+
+    def _problem(self, query: Query, cause: str, remedy: str) -> Snapshot | None:
+        self._close()
+        self._tail.mark = None
+        if self._last.state == "problem" and self._last.cause == cause:
+            return None
+        return Snapshot(query=query, now_ms=self._now_ms(), state="problem", cause=cause, remedy=remedy, restart=True)
+
+    def _now_ms(self) -> int:
+        return int(self._now() * 1000)
+
+    def _close(self) -> None:
+        for folding in self._foldings:
+            folding.close()
+        self._foldings = []
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+        self._held.drop()
+
+    def _open(self) -> LogReader | None:
+        """Return the reader of the files that are there now; None, once said, if there is none."""
+        found = [files.identity(path) for path in self._paths]
+        if self._log is not None and found == self._identities:
+            return self._log
+        gone = [path for path, old, new in zip(self._paths, self._identities, found, strict=True) if old and not new]
+        self._close()
+        self._identities = found
+        self._tail.mark = None
+        remedy = "It is read again as soon as it is back; a running writer makes a new one with its next request."
+        if not any(found):
+            if gone:
+                raise PromptopError(f"The log {gone[0]} is gone.", remedy)
+            return None
+        for path in gone:
+            self._deliver(QueryFailed(f"The log {path} is gone; the others are shown.", remedy))
+        from promptop.log import LogReader
+        from promptop.log.rollups.background_rollup import Folding
+
+        self._log = LogReader(self._paths)
+        for path in self._paths:
+            folding = Folding(path)
+            folding.start()  # a log that was imported or copied has nobody who keeps its rollups
+            self._foldings.append(folding)
+        self._next_window = self._next_spend = 0.0
+        return self._log
+
+    @property
+    def _named(self) -> str:
+        return ", ".join(map(str, self._paths))
+
+    def _snapshot(self, query: Query) -> Snapshot | None:
+        started = perf_counter()
+        before = self._last
+        log = self._open()
+        now_ms = self._now_ms()
+        since, until = query.bounds_ms(now_ms)
+        if log is None:
+            if before.state in ("empty", "problem") and before.query == query:
+                return None
+            return Snapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
+        with self._meter.step("changed"):
+            changed = log.changed()
+        other_rows = (
+            self._tail.shows_others(query, before.query, now_ms) or self._tail.mark is None or self._fresh_start
+        )
+        self._fresh_start = False
+        moved = (since, until) != (before.since_ms, before.until_ms) or query != before.query
+        owed = self._owes_money and monotonic() >= self._next_spend
+        self._stale = self._stale or changed or moved or owed or before.state != "ok"
+        if not (changed or other_rows or moved or self._stale):
+            return None
+        with self._meter.step("rows"):
+            rows, restart, older_from = self._tail.rows(log, query, restart=other_rows)
+        if not any(self._tail.mark or ()) and not rows and not query.rows_filter:
+            if before.state == "empty" and before.query == query:
+                return None
+            return Snapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
+        window, previous, spend, unfiltered = before.window, before.previous, before.spend, before.unfiltered
+        sizes = before.sizes
+        reads = 1
+        user_asked = query != before.query or before.window is None
+        if self._stale and (user_asked or monotonic() >= self._next_window):
+            window, previous, spend, unfiltered, reads = self._measure(log, since, until, now_ms, before, query)
+            with self._meter.step("histogram"):
+                sizes = self._sizes(log, since, until, query, unfiltered=unfiltered)
+            self._stale = False
+        elif not (rows or restart):
+            return None
+        else:
+            since, until = before.since_ms, before.until_ms
+        return Snapshot(
+            query=query,
+            now_ms=now_ms,
+            since_ms=since,
+            until_ms=until,
+            state="ok",
+            window=window,
+            previous=previous,
+            spend=spend,
+            reach=log.span(),
+            sizes=sizes,
+            fresh=rows,
+            restart=restart,
+            older_from=older_from,
+            unfiltered=unfiltered,
+            reads=reads,
+            took_s=perf_counter() - started,
+        )
+
+    def _measure(
+        self, log: LogReader, since: int, until: int, now_ms: int, before: Snapshot, query: Query
+    ) -> tuple[Window, Stats | None, Spend | None, bool, int]:
+        started = perf_counter()
+        window, unfiltered = self._held.read(log, since, until, query)
+        with self._meter.step("percentiles"):
+            for stats in (window.total, *(stats for _, stats, _ in window.buckets)):
+                # Sketches are decoded when they are first asked: here, and not on the UI thread (10 ms for a week),
+                # which from then on only looks at them while this thread adds up the next window.
+                stats.latency.quantile(0.5)
+                stats.ttft.quantile(0.5)
+        reads = 1
+        previous, spend = before.previous, before.spend
+        if previous is None or since != before.since_ms or query != before.query:
+            with self._meter.step("before"):
+                previous = log.window(since - (until - since), since, by=(), where=where_of(query, unfiltered)).total
+            reads += 1
+        took = perf_counter() - started
+        self._next_window = monotonic() + took * _SHARE
+        rows, elapsed = sum(self._tail.mark or ()), monotonic()
+        grown = abs(rows - self._spent_rows) > _SPEND_ROWS and elapsed >= self._spend_rests
+        if elapsed >= self._next_spend or grown:
+            started = perf_counter()
+            with self._meter.step("money"):
+                spend = read_spend(log, now_ms)
+            reads += 4
+            self._spent_rows, self._spend_rests = rows, monotonic() + (perf_counter() - started) * _SHARE
+            self._next_spend = max(self._spend_rests, elapsed + _SPEND_S)
+        self._owes_money = rows != self._spent_rows  # read when it may be, although nothing more comes
+        return window, previous, spend, unfiltered, reads
+
+    def _sizes(self, log: LogReader, since: int, until: int, query: Query, *, unfiltered: bool) -> TokenSizes | None:
+        if not query.sizes:
+            return None
+        from promptop_tui.monitor.analysis.token_histogram import COUNTED, sizes_of
+
+        started = perf_counter()
+        where = where_of(query, unfiltered)
+        found = sizes_of(log.tokens(since, until, COUNTED, where), COUNTED)
+        self._next_window += (perf_counter() - started) * _SHARE
+        return found

@@ -1,0 +1,105 @@
+"""The monitor's first line: live or paused, which window, which filter, what is simulated."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from promptop.base import units
+from promptop.base.sanitize import clean_line
+from promptop_tui.monitor.data.snapshot import SPANS, Query, Snapshot
+
+_SHORTEST = 8
+"""Cells below which nothing is begun that does not fit."""
+_AHEAD_MS = 60_000
+"""Clocks of machines differ by less."""
+
+
+class StatusLine(Widget):
+    """One line over the tiles; what does not fit is cut on the right."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "status--live",
+        "status--paused",
+        "status--window",
+        "status--chosen",
+        "status--simulated",
+        "status--note",
+        "status--alert",
+    }
+
+    query_shown: reactive[Query] = reactive(Query)
+    snapshot: reactive[Snapshot] = reactive(Snapshot)
+    simulated: reactive[bool] = reactive(False)
+    waiting: reactive[int] = reactive(0)
+    """Rows that came since the user scrolled away from the end of the table."""
+
+    speed: reactive[int] = reactive(0)
+    """Seconds of the log in a second of a replay; 0: none runs."""
+    firing: reactive[int] = reactive(0)
+    """Alerts that fire."""
+    logs: reactive[int] = reactive(1)
+    """Logs that are read as one."""
+    replayed: reactive[str] = reactive("")
+    """Name of the export that is replayed instead of the log."""
+    order: reactive[str] = reactive("")
+    """Order of the rows, in words; empty for that of time."""
+
+    def render_line(self, y: int) -> Strip:
+        """Return the line."""
+        query, snapshot = self.query_shown, self.snapshot
+        parts: list[tuple[str, str]] = []
+        if query.until_ms is None:
+            parts.append(("● live ", "live"))
+        else:
+            moment = datetime.fromtimestamp(query.until_ms / 1000)
+            far = snapshot.now_ms - query.until_ms > 43_200_000
+            sign = f"{'▶' if self.speed > 0 else '◀'} ×{abs(self.speed)}" if self.speed else "❚❚"
+            parts.append((f"{sign} until {moment:%d %b %H:%M}" if far else f"{sign} until {moment:%H:%M:%S}", "paused"))
+            then = "hold" if self.speed else "replay" if self.replayed else "live"
+            parts.append((f" space: {then} ", "note"))
+        for key, name in enumerate(SPANS, 1):
+            chosen = name == query.span.name
+            parts.append((f" {key} ", "note"))
+            parts.append((f"[{name}]" if chosen else name, "chosen" if chosen else "window"))
+        if self.firing:
+            parts.append((f"  ▲ {self.firing} alert{'s' if self.firing > 1 else ''}, a: which", "alert"))
+        if self.simulated:
+            parts += [("  ", "note"), (" SIMULATED ", "simulated")]
+        if self.replayed:
+            parts.append((f"  replay of {self.replayed}, g: back", "chosen"))
+        if query.filter:
+            parts.append((f"  / {clean_line(query.filter, 60)}", "chosen"))
+            if snapshot.unfiltered:
+                parts.append((" rows only: too many for the figures", "paused"))
+        if self.order:
+            parts.append((f"  {self.order}", "chosen"))
+        if query.view:
+            parts.append((f"  view: {query.view}", "chosen"))
+        if query.moment_ms:
+            start, end = (datetime.fromtimestamp(ms / 1000) for ms in query.moment_ms)
+            parts.append((f"  rows of {start:%d %b %H:%M:%S} to {end:%H:%M:%S}, esc: back", "chosen"))
+        if self.waiting:
+            parts.append((f"  +{units.count(self.waiting)} new, end: follow", "live"))
+        if self.logs > 1:
+            parts.append((f"  {self.logs} logs", "note"))
+        if snapshot.ahead_ms > _AHEAD_MS and not self.replayed:
+            ahead = units.seconds(snapshot.ahead_ms / 1000)
+            parts.append((f"  rows from the future, {ahead} ahead: a writer's clock", "paused"))
+        if snapshot.state == "ok":
+            parts.append((f"  read in {units.seconds(snapshot.took_s)}", "note"))
+        width = self.size.width
+        out: list[Segment] = []
+        for text, name in parts:
+            if width < min(cell_len(text), _SHORTEST):
+                break
+            shown = text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+            width -= cell_len(shown)
+            out.append(Segment(shown, self.get_component_rich_style(f"status--{name}")))
+        return Strip(out).adjust_cell_length(self.size.width, self.rich_style)

@@ -1,0 +1,131 @@
+"""What is asked: the text in the prompt's field, the versions beside it, and the conversation that it continues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from promptop.base.errors import PromptopError
+from promptop.base.sanitize import clean_line
+from promptop.client.conversation import continued, merged, rounds_of, shown
+from promptop.client.request import Message
+from promptop.client.result import RunResult
+from promptop.client.variants import AS_TYPED, PromptVersion
+from promptop.prompts import compose, parse
+
+TYPED = "as typed"
+"""What the version in the prompt's field is called where there are others."""
+_VARIANTS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedVersion:
+    """A version that can be asked: its text, and what the library calls it if it has it."""
+
+    label: str
+    text: str
+    name: str | None = None
+    version: str | None = None
+
+
+class PromptVersions:
+    """Keeps the versions and the messages that cannot be typed; the text itself is the field's."""
+
+    def __init__(self) -> None:
+        self.source = ""
+        """Where the text in the field came from, for people."""
+        self.shelf: dict[str, SavedVersion] = {}
+        """Versions that can be chosen, by their labels; the one in the field is none of them."""
+        self.chosen: list[str] = [AS_TYPED]
+        """Labels of the versions that are asked, in their order."""
+        self._given: list[Message] = []
+        self._known = SavedVersion(AS_TYPED, "")
+        """The text as it was taken, with the name and version that the library knows it by."""
+
+    # The text in the field
+
+    def take(
+        self, messages: Sequence[Message], source: str, name: str | None = None, version: str | None = None
+    ) -> str:
+        """Take messages from elsewhere and return the text that stands for them.
+
+        ``name`` and ``version`` are the library's; the log knows the calls by them. A text that is changed keeps its
+        name and loses its version.
+        """
+        # Parts that are no text (images, tool calls) cannot be typed: while a message stands as it came, it is sent
+        # as it came.
+        self._given = [dict(each) for each in messages]
+        self.source = source
+        text = compose([{"role": each.get("role", "user"), "content": shown(each)} for each in self._given])
+        self._known = SavedVersion(AS_TYPED, text, name, version)
+        return text
+
+    def messages(self, text: str) -> list[Message]:
+        """Return what the text in the field means."""
+        typed = parse(text).openai()
+        return merged(self._given, typed) if self._given else list(typed)
+
+    def unfilled(self, text: str) -> tuple[str, ...]:
+        """Return the variables without a value in what is asked: they are sent as written.
+
+        Braces in the answers of a conversation that came from elsewhere are what a model said, and no variables.
+        """
+        found: dict[str, None] = {}
+        for label in self.chosen:
+            prompt = parse(text if label == AS_TYPED else self.shelf[label].text)
+            if label == AS_TYPED and self._given:
+                said = tuple(each for each in prompt.messages if each.role not in {"assistant", "tool"})
+                prompt = replace(prompt, messages=said)
+            found |= dict.fromkeys(prompt.unfilled())
+        return tuple(found)
+
+    # Versions
+
+    def put(self, *versions: SavedVersion) -> None:
+        """Add versions to those that can be chosen; one of the same label is replaced."""
+        self.shelf |= {each.label: each for each in versions}
+
+    def keep(self, text: str) -> SavedVersion:
+        """Keep the text in the field as a variant, chosen, so that the field can hold another one."""
+        used = {label.removeprefix("variant ") for label in self.shelf}
+        name = next((each for each in _VARIANTS if each not in used), str(len(self.shelf) + 1))
+        kept = SavedVersion(f"variant {name}", text)
+        self.put(kept)
+        self.chosen.append(kept.label)
+        return kept
+
+    def choose(self, labels: Sequence[str]) -> None:
+        """Ask these versions; without any, the one in the field."""
+        self.chosen = [label for label in labels if label == AS_TYPED or label in self.shelf] or [AS_TYPED]
+
+    def versions(self, text: str) -> list[PromptVersion]:
+        """Return what is asked; raise :class:`PromptopError` for a version that says nothing."""
+        alone = len(self.chosen) == 1
+        found = []
+        for label in self.chosen:
+            if label == AS_TYPED:
+                known = self._known
+                number = known.version if text == known.text else None
+                found.append(PromptVersion(AS_TYPED if alone else TYPED, self.messages(text), known.name, number))
+            else:
+                each = self.shelf[label]
+                found.append(PromptVersion(label, parse(each.text).openai(), each.name, each.version))
+            if not any(shown(message).strip() for message in found[-1].messages):
+                what = f"The version {clean_line(label, 40)!r}" if label else "The prompt"
+                raise PromptopError(f"{what} is empty.", "Write one above, or open one from the editor (F2).")
+        return found
+
+    def __str__(self) -> str:
+        """Return the choice in a few words."""
+        first, *others = [label or TYPED for label in self.chosen]
+        return f"{first} + {len(others)}" if others else first
+
+    # The conversation
+
+    def go_on(self, messages: Sequence[Message], result: RunResult) -> str:
+        """Add an answer and a next turn to a conversation, and return its text; only that version is asked then."""
+        self.chosen = [AS_TYPED]
+        rounds = len(rounds_of(messages)) + 1
+        name = result.request_model
+        spoken = continued(messages, result.text, result.tool_calls)
+        return self.take(spoken, f"round {rounds} with {name}", self._known.name)

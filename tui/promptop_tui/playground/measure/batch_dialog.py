@@ -1,0 +1,390 @@
+"""Many prompts from a file, over the playground: what it may cost, how far it is, what it has cost.
+
+The batch runs on a thread with a loop of its own; that thread touches no widget. A timer looks at its tally five times
+a second, and its end comes as a message. Answers are kept as they come, so that a stopped batch goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.timer import Timer
+from textual.widgets import Input, Label, Static
+
+from promptop.base import units
+from promptop.base.errors import PromptopError, UsageError
+from promptop.base.sanitize import clean, clean_line
+from promptop.batch.input import Item, read_jsonl, read_table
+from promptop.batch.journal import Journal
+from promptop.batch.provider_runner import batch_ceiling
+from promptop.batch.provider_state import State
+from promptop.batch.runner import Batch, Tally, estimate
+from promptop.cache import open_cache, policy_of, redis_url
+from promptop.client.http.endpoints import base_url_of
+from promptop.client.targets import Target, parse_target
+from promptop.limits.limiter import Limits
+from promptop.limits.redis_limiter import SharedLimits
+from promptop.prompts import parse
+from promptop_tui.context import AppContext
+from promptop_tui.playground.measure import batch_provider
+
+APP = "promptop batch"
+"""Name of the program in the log's rows."""
+LOOKS_PER_SECOND = 5
+BAR = 30
+LISTED = 5
+"""Failures that are named at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A batch that was checked: it can be sent."""
+
+    items: list[Item]
+    target: Target
+    out: Path
+    concurrency: int
+    cap_usd: float | None
+    most_usd: float
+    unpriced: int
+    per_minute: int | None = None
+    at_provider: bool = False
+
+
+class BatchDialog(ModalScreen[float]):
+    """Asks for IN and OUT, prices, sends, and shows how far it is; its result is what was spent, USD."""
+
+    HELP = """
+    `IN` is OpenAI's batch format (JSON lines), or a table (`.csv`) whose columns fill the `{{placeholders}}` of the
+    playground's prompt. The first `F5` reads and prices it and sends nothing; the second one sends. `Esc` stops; the
+    same batch then goes on where it was and pays for nothing twice. Answers that the cache has come from there.
+    With `yes` at provider the requests go as one batch of the provider's own: about half the price, within a day. It
+    goes on there when the page is closed: the same fields and `F5` twice collect it, `F8` stops it.
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f5", "run", "Check, send", id="batch.run", tooltip="Read and price IN; then send it", priority=True),
+        Binding("f8", "cancel", "Cancel there", id="batch.cancel", tooltip="Stop OUT's batches at the provider"),
+        Binding("escape", "leave", "Stop, close", id="batch.leave", tooltip="Stop what runs, else close the page"),
+    ]
+
+    @dataclass
+    class Checked(Message):
+        """The input was read, on a thread."""
+
+        job: Job | None
+        problem: str = ""
+
+    @dataclass
+    class Ended(Message):
+        """The batch is over, on its thread; ``again``: something is left to be sent."""
+
+        text: str
+        again: bool = True
+
+    def __init__(self, context: AppContext, prompt: str, model: str, cap_usd: float | None) -> None:
+        """Take what the fields begin with; ``model`` as it is written in the playground's list."""
+        super().__init__(classes="playground-page")
+        self._shared = context
+        self._prompt = prompt
+        self._left_usd = cap_usd
+        self._start = {
+            "in": "",
+            "out": "",
+            "model": model,
+            "at a time": "10",
+            "rpm": "",
+            "provider": "",
+            "cap $": "" if cap_usd is None else f"{cap_usd:.4g}",
+        }
+        self._job: Job | None = None
+        self._tally: Tally | None = None
+        self._stop: Callable[[], object] | None = None
+        self._timer: Timer | None = None
+        self._busy = False
+        self._spent_usd = 0.0
+
+    def compose(self) -> ComposeResult:
+        """Lay out the fields and the state."""
+        with Vertical(id="page") as box:
+            box.border_title = "batch"
+            box.border_subtitle = "F5 checks, then sends · F8 cancels there · Esc stops, then closes"
+            hints = {"in": "requests.jsonl, or a table.csv", "out": "answers.jsonl", "cap $": "no cap"}
+            hints |= {
+                "rpm": "requests a minute: no limit",
+                "provider": "yes: its batch API, half the price, within 24 h",
+            }
+            for name, value in self._start.items():
+                with Horizontal(classes="batch-field"):
+                    yield Label(name)
+                    yield Input(value, placeholder=hints.get(name, ""), compact=True, id=f"batch-{name.split()[0]}")
+            yield Static(id="batch-state", markup=False)
+
+    def on_mount(self) -> None:
+        """Prepare the timer; it rests until the batch runs."""
+        self._timer = self.set_interval(1 / LOOKS_PER_SECOND, self._look, pause=True)
+
+    def on_unmount(self) -> None:
+        """Stop what runs: the journal has every answer that came."""
+        if self._stop is not None:
+            self._stop()
+
+    def _say(self, text: str) -> None:
+        self.query_one("#batch-state", Static).update(clean(text))
+
+    @on(Input.Changed)
+    def _changed(self) -> None:
+        if not self._busy:
+            self._job = None
+            self._say("")
+
+    @on(Input.Submitted)
+    def _next(self) -> None:
+        self.focus_next()
+
+    # Check, then send
+
+    def action_run(self) -> None:
+        """Read and price the input; or send what was priced."""
+        if self._busy:
+            self.notify("Still running: Esc stops it.", severity="warning")
+            return
+        self._busy = True
+        if self._job is not None:
+            self._tally = None
+            self._send(self._job)
+            if self._timer is not None:
+                self._timer.resume()
+            return
+        self._say("reading …")
+        self._check({field.id or "": field.value.strip() for field in self.query(Input)})
+
+    @work(thread=True, exclusive=True, group="batch", description="read a batch's input")
+    def _check(self, values: dict[str, str]) -> None:
+        try:
+            self.post_message(self.Checked(self._read(values)))
+        except PromptopError as error:
+            self.post_message(self.Checked(None, str(error)))
+
+    def _read(self, values: dict[str, str]) -> Job:
+        """Return the job that the fields mean; raise :class:`PromptopError` with what is wrong."""
+        source, out = (Path(values[name]).expanduser() for name in ("batch-in", "batch-out"))
+        if not values["batch-in"] or not values["batch-out"]:
+            raise UsageError("IN or OUT is missing.", "Name the file of requests and the file for answers.")
+        concurrency = _number(values["batch-at"], "at a time", 1)
+        cap = self._allowed(_number(values["batch-cap"], "cap", 0) if values["batch-cap"] else None)
+        settings = self._shared.settings
+        target = parse_target(values["batch-model"], settings)
+        if source.suffix.lower() == ".csv":
+            prompt = parse(self._prompt)
+            messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
+            if not any(str(message["content"]).strip() for message in messages):
+                raise UsageError("A table fills the playground's prompt, which is empty.", "Write it there first.")
+            items = read_table(source, messages, model=target.model)
+        else:
+            items = read_jsonl(source, model=target.model)
+        most, unpriced = estimate(items)
+        per_minute = int(_number(values["batch-rpm"], "rpm", 1)) if values["batch-rpm"] else None
+        at_provider = values["batch-provider"].lower() in ("yes", "y", "是")
+        if not at_provider and values["batch-provider"].lower() not in ("", "no", "n", "否"):
+            raise UsageError(f"provider cannot be {values['batch-provider']!r}.", "Write yes, or leave it empty.")
+        if at_provider:
+            most = batch_ceiling(items)
+        return Job(items, target, out, int(concurrency), cap, most, unpriced, per_minute, at_provider)
+
+    def _allowed(self, typed_usd: float | None) -> float | None:
+        """Return the lower of the cap that was typed and what session and day leave; None where there is no cap."""
+        left = None if self._left_usd is None else max(0.0, self._left_usd - self._spent_usd)
+        return min((usd for usd in (typed_usd, left) if usd is not None), default=None)
+
+    @on(Checked)
+    def _checked(self, event: Checked) -> None:
+        self._busy = False
+        self._job = job = event.job
+        if job is None:
+            self._say(f"✗ {event.problem}")
+            return
+        without = f"; {job.unpriced:,} of them without a price" if job.unpriced else ""
+        over = job.cap_usd is not None and job.most_usd > job.cap_usd
+        capped = "\nThe cap will stop it before the end if answers are as long as they may be." if over else ""
+        self._say(f"{len(job.items):,} requests, at most ≈ {units.usd(job.most_usd)}{without}. F5 sends them.{capped}")
+
+    @work(thread=True, exclusive=True, group="batch", description="send a batch")
+    def _send(self, job: Job, *, cancelled: bool = False) -> None:
+        try:
+            if job.at_provider:
+                self.post_message(self._at_provider(job, cancelled))
+            else:
+                self.post_message(asyncio.run(self._until_the_end(job)))
+        except PromptopError as error:
+            self.post_message(self.Ended(f"✗ {error}"))
+
+    def _at_provider(self, job: Job, cancelled: bool) -> BatchDialog.Ended:
+        """Send or take up the batch through the provider's own API, on this thread, and say how it ended."""
+        stop = threading.Event()
+        profile = job.target.profile
+        journal, state = Journal(job.out), State(job.out, base_url_of(profile))
+        self._stop = stop.set
+
+        def began(tally: Tally) -> None:
+            self._tally = tally
+
+        finished = False
+        try:
+            tally = batch_provider.send(
+                self._shared,
+                job.items,
+                profile,
+                journal,
+                state,
+                app=APP,
+                cap_usd=job.cap_usd,
+                stop=stop,
+                cancelled=cancelled,
+                began=began,
+            )
+            written, failures = journal.write_output(job.items), journal.failures(job.items, LISTED)
+            finished = not state.parts and not tally.left and not tally.failed
+        finally:
+            self._stop = None
+            journal.close(remove=finished)
+        text = _ending(tally, job, written, failures, stopped=False)
+        if state.parts:
+            text += "\nThe batch goes on at the provider: F5 waits for it again, F8 stops it."
+        return self.Ended(text, again=not finished)
+
+    async def _until_the_end(self, job: Job) -> BatchDialog.Ended:
+        """Run the batch on this thread's loop, and say how it ended."""
+        settings, profile = self._shared.settings, job.target.profile
+        limits = Limits(job.concurrency, job.per_minute, None)
+        redis = redis_url(settings.cache)
+        journal = Journal(job.out)
+        cache = open_cache(settings.cache, self._shared.log_path)
+        batch = Batch(
+            job.items,
+            profile,
+            journal,
+            limits=limits,
+            cap_usd=job.cap_usd,
+            transport={
+                "log": self._shared.log_path,
+                "app": APP,
+                "bodies": settings.log.bodies,
+                "simulated": self._shared.simulated,
+            },
+            cache=cache,
+            policy=policy_of(settings.cache),
+            shared=(
+                lambda model: SharedLimits(
+                    redis, f"{profile.base_url} {model}", limits, prefix=settings.cache.redis_prefix
+                )
+            )
+            if redis
+            else None,
+        )
+        self._tally = tally = batch.tally
+        loop, task = asyncio.get_running_loop(), asyncio.create_task(batch.run())
+        self._stop = lambda: None if loop.is_closed() else loop.call_soon_threadsafe(task.cancel)
+        finished = False
+        try:
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()
+            written, failures = journal.write_output(job.items), journal.failures(job.items, LISTED)
+            finished = not task.cancelled() and not tally.left and not tally.failed
+        finally:
+            self._stop = None
+            cache.close()
+            journal.close(remove=finished)
+        return self.Ended(_ending(tally, job, written, failures, stopped=task.cancelled()), again=not finished)
+
+    @on(Ended)
+    def _ended(self, event: Ended) -> None:
+        self._busy = False
+        if not event.again:
+            self._job = None
+        if self._timer is not None:
+            self._timer.pause()
+        lines = []
+        if self._tally is not None:
+            self._spent_usd += self._tally.spent_usd
+            lines.append(line_of(self._tally))
+        self._say("\n".join([*lines, event.text]))
+
+    def _look(self) -> None:
+        if self._tally is not None:
+            self._say(line_of(self._tally))
+
+    def action_cancel(self) -> None:
+        """Ask the provider to stop the batches of OUT, and collect what they have answered."""
+        job = self._job
+        if self._busy or job is None or not job.at_provider:
+            self.notify("F8 stops a batch at the provider: check it with F5 first, with yes at provider.")
+            return
+        self._busy = True
+        self._tally = None
+        self._send(job, cancelled=True)
+
+    def action_leave(self) -> None:
+        """Stop what runs; with nothing running, close the page."""
+        if self._stop is not None:
+            self._stop()
+        elif not self._busy:
+            self.dismiss(self._spent_usd)
+
+
+def _number(text: str, name: str, least: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not least <= value < float("inf"):
+        raise UsageError(f"{name} cannot be {text!r}.", f"Write a number from {least:g} up.")
+    return value
+
+
+def line_of(tally: Tally) -> str:
+    """Return how far a batch is: bar, counts, cost, and the time that is left."""
+    ended = tally.total - tally.left + tally.remote
+    filled = ended * BAR // tally.total
+    pieces = [f"{'█' * filled}{'░' * (BAR - filled)} {ended:,}/{tally.total:,}"]
+    if tally.failed:
+        pieces.append(f"✗ {tally.failed:,} failed")
+    if tally.cached:
+        pieces.append(f"{tally.cached:,} from the cache, saved {units.usd(tally.saved_usd)}")
+    if tally.resumed:
+        pieces.append(f"{tally.resumed:,} from an earlier run")
+    if tally.state:
+        pieces.append(f"at the provider: {clean_line(tally.state, 40)}, {tally.remote:,} done")
+    pieces.append(
+        "≈ " * tally.estimated
+        + units.usd(tally.spent_usd)
+        + (f" + {tally.unpriced:,} unpriced" if tally.unpriced else "")
+    )
+    if tally.left and tally.eta_s is not None:
+        pieces.append(f"{units.seconds(tally.eta_s)} left")
+    return " · ".join(pieces)
+
+
+def _ending(tally: Tally, job: Job, written: int, failures: list[str], *, stopped: bool) -> str:
+    lines = [f"{written:,} results in {job.out}"]
+    if stopped:
+        lines.append("■ stopped; F5 goes on from here and pays for nothing twice")
+    if tally.capped:
+        lines.append(f"The cap of {units.usd(job.cap_usd)} was reached with {tally.left:,} to go.")
+    if tally.failed:
+        lines += [f"✗ {clean_line(line, 120)}" for line in failures]
+        lines.append(f"{tally.failed:,} failed: field error of their lines says why; F5 tries them again.")
+    if tally.estimated:
+        lines.append("The cost is half the table's price, which lists none for batches.")
+    return "\n".join(lines)

@@ -1,0 +1,330 @@
+"""The column of parameters: which models are asked, and with what; mistakes are shown where they are typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
+from textual.widgets import Input, Label, SelectionList, Static
+from textual.widgets.selection_list import Selection
+
+from promptop import models
+from promptop.base.errors import PromptopError
+from promptop.base.sanitize import clean_line
+from promptop.client.apis import MODEL_REFUSES, refusal
+from promptop.client.conversation import OLDER, Older
+from promptop.client.request import show_stops
+from promptop.client.targets import Target, offered, parse_target
+from promptop.client.variants import read_format, read_overrides, read_tools, write_override
+from promptop.settings import Settings
+from promptop.workers.check_worker import check_lines
+from promptop_tui.playground.views.fields import (
+    AT_ONCE,
+    FIELDS,
+    REPEATS,
+    ROUNDS,
+    CacheSwitch,
+    Choice,
+    Opener,
+    ParameterInput,
+)
+from promptop_tui.playground.views.model_list import ModelField, ModelList
+
+TEXTS = ("tools", "format", "overrides", "checks")
+"""Parts of a setup that are written on a page of their own."""
+MOST_NAMED = 6
+"""Variables without a value that are named; the others are counted."""
+_RUN_FIELDS = (REPEATS, AT_ONCE, ROUNDS)
+"""Fields of the run, not of a request."""
+
+
+class ParameterColumn(VerticalScroll, can_focus=False):
+    """Models and parameters, and what the session has spent."""
+
+    HELP = r"""
+    Choose models with space, or type one (`model` or `model@profile`) and press enter. An empty field is not sent.
+    Stop sequences are separated by `|` and may hold escapes: `\n`, `\t`, `\xHH`, `\uHHHH`, `\|`, `\\`.
+    `max_tokens` is sent in the field that the model takes; what a model refuses is left out, and the pane says so.
+
+    `prompts`, `options` and `checks` open pages: versions to be asked side by side; tools, response format and
+    parameters of one model alone; what every answer must be.
+    """
+
+    class Changed(Message):
+        """Models or parameters are not what they were."""
+
+    def __init__(self, settings: Settings, price: Static) -> None:
+        """Build the column; ``price`` is shown above what the session has spent."""
+        super().__init__(id="parameters")
+        self._settings = settings
+        self._price = price
+        self._spent = ""
+        self.texts: dict[str, str] = dict.fromkeys(TEXTS, "")
+        """What is written on the pages of options and checks."""
+
+    def compose(self) -> ComposeResult:
+        """Lay out the list of models, the fields and the spend."""
+        playground = self._settings.playground
+        start = {"max_tokens": str(playground.max_tokens or ""), "temperature": f"{playground.temperature:g}"}
+        targets = offered(self._settings) or [parse_target(name, self._settings) for name in models.watch_list()]
+        with Vertical(id="models"):
+            yield ModelList(
+                *(
+                    Selection(clean_line(target.spec), target.spec, number == 0)
+                    for number, target in enumerate(targets)
+                ),
+                compact=True,
+                id="model-list",
+            )
+            yield ModelField(placeholder="+ model, enter", compact=True, id="model-new")
+        yield from self._widget("prompts", Opener("versions", "as typed", "Versions that are asked side by side"))
+        for field in FIELDS:
+            yield from self._row(field.name, field.label, ParameterInput(field, start.get(field.name, "")))
+        yield from self._widget("system", Choice("system", ("on", "off"), "Send messages of role system, or not"))
+        yield from self._widget("options", Opener("options", "none", "Tools, response format, one model's parameters"))
+        yield from self._row(REPEATS.name, REPEATS.label, ParameterInput(REPEATS, "1"))
+        yield from self._row(AT_ONCE.name, AT_ONCE.label, ParameterInput(AT_ONCE, ""))
+        yield from self._widget("cache", CacheSwitch())
+        yield from self._widget("checks", Opener("checks", "none", "What every answer must be"))
+        yield from self._row(ROUNDS.name, ROUNDS.label, ParameterInput(ROUNDS, ""))
+        yield from self._widget("older", Choice("older", OLDER, "What becomes of rounds before those that are kept"))
+        yield Static(id="hint", markup=False)
+        with Vertical(id="money"):
+            yield self._price
+            yield Static(id="unfilled", markup=False)
+            yield Static(self._spent, id="spent", markup=False)
+
+    def _widget(self, name: str, widget: Static) -> ComposeResult:
+        yield from self._row(name, name, widget)
+
+    def _row(self, name: str, label: str, widget: Static | Input) -> ComposeResult:
+        with Horizontal(classes="parameter", id=f"row-{name}"):
+            yield Label(label)
+            yield widget
+
+    def on_mount(self) -> None:
+        """Name the box and judge what the settings gave."""
+        self.query_one("#models").border_title = "models"
+        self._judge()
+
+    # Reading
+
+    def targets(self) -> list[Target]:
+        """Return the models that are chosen, in the order of the list."""
+        choices = self.query_one(ModelList)
+        chosen = set(choices.selected)
+        specs = [spec for spec in self.query_one(ModelList).specs if spec in chosen]
+        return [parse_target(spec, self._settings) for spec in specs]
+
+    def values(self) -> dict[str, Any]:
+        """Return the parameters that are set; raise :class:`UsageError` naming the first that cannot be meant."""
+        read = {field.field.name: field.read() for field in self.query(ParameterInput) if field.field in FIELDS}
+        found = {name: value for name, value in read.items() if value is not None}
+        tools, answer_format = read_tools(self.texts["tools"]), read_format(self.texts["format"])
+        extra = {"tools": tools or None, "response_format": answer_format}
+        found["extra"] = {name: value for name, value in extra.items() if value is not None}
+        return found
+
+    def overrides(self) -> dict[str, dict[str, Any]]:
+        """Return the parameters of one model alone; raise :class:`UsageError` where they cannot be meant."""
+        return read_overrides(self.texts["overrides"])
+
+    def checks(self) -> list[str]:
+        """Return what every answer must be."""
+        return check_lines(self.texts["checks"])
+
+    def cached(self) -> bool:
+        """Return whether answers may come from the cache: never where calls are repeated to be measured."""
+        return self.query_one(CacheSwitch).active and self.repeats() == 1
+
+    def system(self) -> bool:
+        """Return whether messages of role system are sent."""
+        return self.query_one("#parameter-system", Choice).value == "on"
+
+    def repeats(self) -> int:
+        """Return how often each model is asked; raise :class:`UsageError` if that cannot be meant."""
+        return self._number(REPEATS.name) or 1
+
+    def at_once(self, calls: int) -> int:
+        """Return how many of ``calls`` may be in flight: all, but repeated ones one after the other, unless typed."""
+        return self._number(AT_ONCE.name) or (calls if self.repeats() == 1 else 1)
+
+    def rounds(self) -> tuple[int | None, Older]:
+        """Return how many rounds of a conversation are sent (None: all), and what becomes of the older ones."""
+        older = self.query_one("#parameter-older", Choice).value
+        return self._number(ROUNDS.name), next(each for each in OLDER if each == older)
+
+    def _number(self, name: str) -> int | None:
+        found: int | None = self.query_one(f"#parameter-{name}", ParameterInput).read()
+        return found
+
+    # Writing
+
+    def choose(self, specs: list[str]) -> None:
+        """Choose exactly these models, adding those that the list does not have."""
+        if specs:
+            self.query_one(ModelList).deselect_all()
+        for spec in specs:
+            self._add(spec)
+
+    def fill(self, parameters: Mapping[str, Any], models_asked: Sequence[str] = ()) -> None:
+        """Write parameters into their fields; fields that are not named become empty.
+
+        What has no field is written as parameters of ``models_asked`` alone.
+        """
+        for field in self.query(ParameterInput):
+            if field.field not in FIELDS:
+                continue
+            value = parameters.get(field.field.name)
+            if field.field.name == "stop":
+                stops = [value] if isinstance(value, str) else list(value or ())
+                field.value = show_stops([str(stop) for stop in stops])
+            else:
+                field.value = "" if value is None else str(value)
+        for name, key in (("tools", "tools"), ("format", "response_format")):
+            value = parameters.get(key)
+            self.texts[name] = json.dumps(value, ensure_ascii=False, indent=1) if value else ""
+        own = {field.name for field in FIELDS} | {"tools", "response_format"}
+        rest = {name: value for name, value in parameters.items() if name not in own}
+        self.texts["overrides"] = "\n".join(filter(None, (write_override(model, rest) for model in models_asked)))
+        self.texts_changed()
+
+    def setup(self) -> dict[str, Any]:
+        """Return models and parameters as they were typed."""
+        found: dict[str, Any] = {"models": [target.spec for target in self.targets()]}
+        found |= {field.field.name: field.value for field in self.query(ParameterInput)}
+        found |= {name: self.query_one(f"#parameter-{name}", Choice).value for name in ("system", "cache", "older")}
+        return found | {name: text for name, text in self.texts.items() if text.strip()}
+
+    def restore(self, setup: Mapping[str, Any]) -> None:
+        """Write a setup into the fields; what it does not name becomes empty, models stay if it has none."""
+        self.choose([str(spec) for spec in setup.get("models") or ()])
+        for field in self.query(ParameterInput):
+            field.value = str(setup.get(field.field.name, "1" if field.field is REPEATS else ""))
+        for choice in (self.query_one(f"#parameter-{name}", Choice) for name in ("system", "cache", "older")):
+            wanted = setup.get(str(choice.id).removeprefix("parameter-"))
+            choice.value = wanted if wanted in choice.words else choice.words[0]
+        self.texts = {name: str(setup.get(name, "")) for name in TEXTS}
+        self.texts_changed()
+
+    def texts_changed(self) -> None:
+        """Say in a word each what is written on the pages."""
+        parts = []
+        try:
+            tools = len(read_tools(self.texts["tools"]))
+            answer_format = read_format(self.texts["format"])
+            parts += [f"{tools} tool{'s' * (tools != 1)}"] if tools else []
+            parts += [str(answer_format["type"]).removeprefix("json_")] if answer_format else []
+            models_named = len(self.overrides())
+            parts += [f"{models_named} model{'s' * (models_named != 1)}"] if models_named else []
+        except PromptopError:
+            parts = ["✗ see there"]
+        self.query_one("#open-options", Opener).update(" · ".join(parts) or "none")
+        checks = len(self.checks())
+        self.query_one("#open-checks", Opener).update(str(checks) if checks else "none")
+        self._judge()
+        self.post_message(self.Changed())
+
+    def show_versions(self, text: str) -> None:
+        """Say which versions are asked."""
+        self.query_one("#open-versions", Opener).update(clean_line(text))
+
+    def show_rounds(self, rounds: int) -> None:
+        """Show the fields of a conversation's rounds where there is one."""
+        self.set_class(rounds > 0, "-conversation")
+
+    def show_unfilled(self, names: Sequence[str]) -> None:
+        """Name the variables that are sent as written, where there are any."""
+        more = f" +{len(names) - MOST_NAMED}" if len(names) > MOST_NAMED else ""
+        self.set_class(bool(names), "-unfilled")
+        self.query_one("#unfilled", Static).update(f"! unfilled: {', '.join(names[:MOST_NAMED])}{more}")
+
+    def show_spent(self, text: str) -> None:
+        """Show what the session has spent."""
+        self._spent = text
+        self.query_one("#spent", Static).update(text)
+
+    @on(Input.Submitted, "#model-new")
+    def _add_typed(self, event: Input.Submitted) -> None:
+        event.stop()
+        if event.value.strip():
+            self._add(event.value.strip())
+            choices = self.query_one(ModelList)
+            choices.highlighted = choices.specs.index(event.value.strip())  # and shown, however long the list is
+
+    def _add(self, spec: str) -> None:
+        choices = self.query_one(ModelList)
+        if spec not in choices.specs:
+            choices.add_option(Selection(clean_line(spec), spec))
+        choices.select(spec)
+
+    @on(SelectionList.SelectedChanged, "#model-list")
+    def _models_changed(self) -> None:
+        self._judge()
+        self.post_message(self.Changed())
+
+    @on(Input.Changed)
+    def _field_changed(self, event: Input.Changed) -> None:
+        if isinstance(event.input, ParameterInput):
+            self._judge()
+            self.post_message(self.Changed())
+
+    @on(Choice.Turned)
+    def _turned(self, event: Choice.Turned) -> None:
+        event.stop()
+        self._judge()
+        self.post_message(self.Changed())
+
+    def _judge(self) -> None:
+        """Mark fields that cannot be read, and those that a chosen model does not take."""
+        said: list[str] = []
+        targets = self.targets()
+        run_fields = {field.name for field in _RUN_FIELDS}
+        for field in self.query(ParameterInput):
+            name = field.field.name
+            try:
+                value = field.read()
+                field.remove_class("-bad")
+            except PromptopError as error:
+                field.add_class("-bad")
+                said.append(str(error).replace("\n ", ""))
+                continue
+            refusing = {} if name in run_fields else _refusing(targets, name)
+            refused = bool(refusing) and sum(map(len, refusing.values())) == len(targets)
+            self.query_one(f"#row-{name}").set_class(refused, "-refused")
+            field.placeholder = "not taken" if refused else field.field.empty
+            reasons = [f"{', '.join(specs)}: {why}" for why, specs in refusing.items()]
+            field.tooltip = "\n".join([field.field.tooltip, *reasons])
+            for why, specs in refusing.items() if value is not None else ():
+                because = "" if why == MODEL_REFUSES else f" ({why})"
+                said.append(f"{name}: not for {', '.join(specs)}{because}")
+        said += self._judged_cache()
+        if not targets:
+            said.append("Choose a model.")
+        hint = self.query_one("#hint", Static)
+        hint.update("\n".join(said))
+        hint.display = bool(said)
+
+    def _judged_cache(self) -> list[str]:
+        """Say why the cache that is switched on will not be asked."""
+        if not self.query_one(CacheSwitch).active:
+            return []
+        read = {field.field.name: field.value.strip() for field in self.query(ParameterInput)}
+        if read["repeats"] not in {"", "1"}:
+            return ["cache: not with repeats, which are measured"]
+        sampled = read["temperature"].strip("0.") != "" or not read["temperature"]
+        return ["cache: only at temperature 0"] if sampled and not self._settings.cache.any_temperature else []
+
+
+def _refusing(targets: list[Target], name: str) -> dict[str, list[str]]:
+    """Return why a parameter is not taken → the models that do not take it, as they are written in the list."""
+    found: dict[str, list[str]] = {}
+    for target in targets:
+        if why := refusal(target.profile, target.model, name):
+            found.setdefault(why, []).append(clean_line(target.spec))
+    return found

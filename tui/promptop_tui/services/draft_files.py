@@ -1,0 +1,187 @@
+"""All file work of the editor, on one thread of its own: the draft while it is typed, saving, watching the file.
+
+The thread touches no widget: results leave it as messages. Only the newest draft waits; a slow disk makes drafts
+rarer, never the queue longer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from textual.message import Message
+
+from promptop.base.errors import PromptopError
+from promptop.prompts.draft import DraftState, DraftStore, Start, digest, start
+from promptop.prompts.files import FileChangedError, Stamp, read_exact, save
+
+
+class FileKeeper:
+    """Runs jobs one after another; each method returns at once."""
+
+    @dataclass
+    class Started(Message):
+        """The draft or file that the editor opens with."""
+
+        start: Start
+
+    @dataclass
+    class Opened(Message):
+        """A file was read."""
+
+        path: Path
+        text: str
+        stamp: Stamp
+        why: str
+
+    @dataclass
+    class Saved(Message):
+        """The text was written to a file."""
+
+        path: Path
+        stamp: Stamp
+        digest: str
+        version: int
+
+    @dataclass
+    class Conflict(Message):
+        """The file is another than the one that was read; nothing was written."""
+
+        path: Path
+        stamp: Stamp | None
+        cause: str
+        while_saving: bool
+
+    @dataclass
+    class DraftSaved(Message):
+        """The draft is on disk up to this version."""
+
+        version: int
+
+    @dataclass
+    class Failed(Message):
+        """A job failed; the text in the editor is untouched."""
+
+        cause: str
+        remedy: str
+        is_draft: bool = False
+
+    @dataclass
+    class Written(Message):
+        """A new file was written."""
+
+        path: Path
+
+    @dataclass
+    class Kept(Message):
+        """A text that was replaced lies here."""
+
+        path: Path
+
+    def __init__(self, draft_path: Path, post: Callable[[Message], object]) -> None:
+        self._draft_path = draft_path
+        self._post = post
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._store: DraftStore | None = None
+        self._lock = threading.Lock()
+        self._draft: tuple[list[str], DraftState, int] | None = None
+        self._thread = threading.Thread(target=self._run, name="promptop-draft", daemon=True)
+
+    def begin(self, open_path: Path | None, now: str) -> None:
+        """Start the thread; :class:`Started` follows."""
+        self._thread.start()
+        self._jobs.put(lambda: self._begin(open_path, now))
+
+    def close(self) -> None:
+        """Finish what waits, the newest draft included, and end the thread."""
+        if self._thread.is_alive():
+            self._jobs.put(None)
+            self._thread.join()
+
+    def put_draft(self, lines: list[str], state: DraftState, version: int) -> None:
+        """Save these lines as the draft; one that still waits is dropped for it."""
+        with self._lock:
+            waits = self._draft is not None
+            self._draft = (lines, state, version)
+        if not waits:
+            self._jobs.put(self._save_draft)
+
+    def open(self, path: Path, why: str) -> None:
+        """Read a file; :class:`Opened` or :class:`Failed` follows."""
+        self._jobs.put(lambda: self._open(path, why))
+
+    def save(self, path: Path, lines: list[str], expected: Stamp | None, version: int) -> None:
+        """Write a file; :class:`Saved`, :class:`Conflict` or :class:`Failed` follows."""
+        self._jobs.put(lambda: self._save(path, lines, expected, version))
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a file that does not exist yet; :class:`Written` or :class:`Failed` follows."""
+        self._jobs.put(lambda: self._write(path, text))
+
+    def check(self, path: Path, expected: Stamp | None) -> None:
+        """Look whether a file is still the one that was read; :class:`Conflict` follows if it is not."""
+        self._jobs.put(lambda: self._check(path, expected))
+
+    def keep(self, lines: list[str], now: str) -> None:
+        """Put a text aside; :class:`Kept` follows."""
+        self._jobs.put(lambda: self._keep(lines, now))
+
+    # On the thread
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except PromptopError as error:
+                self._post(self.Failed(error.cause, error.remedy, is_draft=job == self._save_draft))
+            except OSError as error:
+                self._post(self.Failed(f"The draft's folder failed: {error}.", "Check its permissions and room."))
+        if self._store is not None:
+            self._store.close()
+
+    def _begin(self, open_path: Path | None, now: str) -> None:
+        try:
+            self._store = DraftStore(self._draft_path)
+            found = start(self._store, open_path, now)
+        except (PromptopError, OSError):
+            self._post(self.Started(Start("", DraftState())))  # an editor that cannot save drafts is still one
+            raise
+        self._post(self.Started(found))
+
+    def _save_draft(self) -> None:
+        with self._lock:
+            draft, self._draft = self._draft, None
+        if draft is not None and self._store is not None:
+            lines, state, version = draft
+            self._store.save("\n".join(lines), state)
+            self._post(self.DraftSaved(version))
+
+    def _open(self, path: Path, why: str) -> None:
+        text, stamp = read_exact(path)
+        self._post(self.Opened(path, text, stamp, why))
+
+    def _save(self, path: Path, lines: list[str], expected: Stamp | None, version: int) -> None:
+        text = "\n".join(lines)
+        try:
+            stamp = save(path, text, expected)
+        except FileChangedError as error:
+            self._post(self.Conflict(path, Stamp.of(path), error.cause, while_saving=True))
+            return
+        self._post(self.Saved(path, stamp, digest(text), version))
+
+    def _write(self, path: Path, text: str) -> None:
+        save(path, text, None)
+        self._post(self.Written(path))
+
+    def _check(self, path: Path, expected: Stamp | None) -> None:
+        found = Stamp.of(path)
+        if found != expected:
+            what = "was removed" if found is None else "was changed by another program"
+            self._post(self.Conflict(path, found, f"{path} {what}.", while_saving=False))
+
+    def _keep(self, lines: list[str], now: str) -> None:
+        if self._store is not None:
+            self._post(self.Kept(self._store.keep("\n".join(lines), now)))
