@@ -25,8 +25,10 @@ def loaded(code: str, folder: Path) -> set[str]:
 
 
 def test_importing_promptop_and_the_shim_loads_nothing(tmp_path: Path) -> None:
-    code = "import promptop; from promptop import observe, transport; from promptop import annotate;"
+    code = (
+        "import promptop; from promptop import observe, transport; from promptop import annotate;"
         "from promptop.capture.parse.stream_reader import StreamReader"
+    )
     assert loaded(code, tmp_path) <= {"promptop", "sitecustomize", "usercustomize"}
 
 

@@ -15,7 +15,7 @@ from promptop_tui.monitor.dialogs.cache_what_if import Answer, WhatIfDialog, nam
 from promptop_tui.shell import theme
 from promptop_tui.widgets.chart import Chart
 
-HERE = Path(cache_what_if.__file__).parent
+HERE = Path(cache_what_if.__file__).parents[1]
 
 
 def test_bars_are_named_and_read_as_they_would_be_typed() -> None:

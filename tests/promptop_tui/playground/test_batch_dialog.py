@@ -20,7 +20,7 @@ from promptop_tui.playground.measure import batch_dialog
 from promptop_tui.playground.measure.batch_dialog import BatchDialog
 from promptop_tui.shell import theme
 
-HERE = Path(batch_dialog.__file__).parent
+HERE = Path(batch_dialog.__file__).parents[1]
 
 
 class Alone(App[None]):

@@ -28,7 +28,7 @@ from promptop_tui.playground.measure.proof_dialog import ProofDialog
 from promptop_tui.shell import theme
 from promptop_tui.widgets.chart import Chart
 
-HERE = Path(measure_dialog.__file__).parent
+HERE = Path(measure_dialog.__file__).parents[1]
 LONG, SHORT = "请你帮我总结提示工程的三个要点，非常感谢。", "总结提示工程的三个要点。"
 
 

@@ -49,8 +49,8 @@ class ThemeSet:
 
 def shipped_dir() -> Path:
     """Return the folder of the shipped themes: inside the wheel, or ``themes/`` of a checkout."""
-    inside = Path(__file__).parent / "themes"
-    return inside if inside.is_dir() else Path(__file__).parents[2] / "themes"
+    inside = Path(__file__).parents[1] / "themes"
+    return inside if inside.is_dir() else Path(__file__).parents[3] / "themes"
 
 
 def parse(text: str) -> Theme:
