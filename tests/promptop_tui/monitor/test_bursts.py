@@ -10,7 +10,7 @@ from tests.promptop_tui.monitor.conftest import Host, row, screen_text, until, w
 
 from promptop.log import StoredRow
 from promptop_tui.monitor.analysis.bursts import advice_of, bursts_of
-from promptop_tui.monitor.dialogs.finding_lists import BurstDialog
+from promptop_tui.monitor.dialogs.finding_lists import ListDialog
 
 
 def stored(started_s: float, **changes: Any) -> StoredRow:
@@ -74,7 +74,7 @@ async def test_bursts_are_listed_and_their_requests_shown(log_path: Path) -> Non
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: app.pane.shown.state == "ok")
         await pilot.press("b")
-        await until(pilot, lambda: isinstance(app.screen, BurstDialog) and app.screen.found is not None)
+        await until(pilot, lambda: isinstance(app.screen, ListDialog) and app.screen.found is not None)
         await pilot.pause()
         text = screen_text(app)
         assert "2, avoidable $0.100, in 28 requests" in text

@@ -16,7 +16,7 @@ from promptop_tui.monitor.analysis.cache_misses import common_prefix, findings_o
 from promptop_tui.monitor.data.prefixes import prefixes_of
 from promptop_tui.monitor.data.queries import find
 from promptop_tui.monitor.data.snapshot import Query
-from promptop_tui.monitor.dialogs.finding_lists import CacheDialog
+from promptop_tui.monitor.dialogs.finding_lists import ListDialog
 
 A, B = [[4096, "a1"], [8192, "a2"]], [[4096, "b1"], [8192, "b2"]]
 
@@ -158,7 +158,7 @@ async def test_causes_are_listed_and_lead_to_requests(log_path: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: app.pane.shown.state == "ok")
         await pilot.press("f")
-        await until(pilot, lambda: isinstance(app.screen, CacheDialog) and app.screen.found is not None)
+        await until(pilot, lambda: isinstance(app.screen, ListDialog) and app.screen.found is not None)
         await pilot.pause()
         text = screen_text(app)
         assert "within 5 minutes" in text

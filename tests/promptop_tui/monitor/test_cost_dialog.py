@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -192,10 +191,10 @@ async def test_views_drill_and_scrub(log_path: Path) -> None:
         await pilot.press("z")
         for _ in range(20):  # a chart is read once it is drawn, which a busy machine may take its time for
             await pilot.press("right", "left", "d")
-            if pane.asked.moment_ms is not None:
+            if pane.view.asked.moment_ms is not None:
                 break
         await until(pilot, lambda: pane.shown.query.moment_ms is not None)
-        assert not pane.zoomed  # the rows would stand behind the chart
+        assert not pane.view.state.zoomed  # the rows would stand behind the chart
         start, end = pane.shown.query.moment_ms or (0, 0)
         assert end - start == 60_000
         assert pane.table.feed.rows
@@ -237,9 +236,9 @@ async def test_the_window_by_size_and_columns_by_choice(log_path: Path) -> None:
         await pilot.press("O")
         await until(pilot, lambda: "smallest total of 1h first" in screen_text(app))
         assert table.current.request_model == "m399"
-        app.pane.asked = replace(app.pane.asked, filter="model:m10*")
+        app.pane.view.ask(filter="model:m10*")
         await until(pilot, lambda: table.row_count == 11)
-        app.pane.asked = replace(app.pane.asked, filter="")
+        app.pane.view.ask(filter="")
         await until(pilot, lambda: table.row_count == 401)
         for _ in range(4):
             await pilot.press("o")
@@ -297,7 +296,7 @@ async def test_two_requests_are_compared_and_one_is_copied_as_curl(log_path: Pat
         assert "≠ not the same" in text
         assert "+300 %" in text
         await pilot.press("escape", "x", "x")
-        assert app.pane._marked is None
+        assert app.pane.requests.marked is None
 
 
 async def test_all_rows_of_a_moment_are_reached(log_path: Path) -> None:
@@ -308,7 +307,7 @@ async def test_all_rows_of_a_moment_are_reached(log_path: Path) -> None:
     async with app.run_test(size=(100, 30)) as pilot:
         pane = app.pane
         await until(pilot, lambda: pane.shown.state == "ok")
-        pane.asked = replace(pane.asked, moment_ms=(int((NOW - 650) * 1000), int((NOW - 500) * 1000)))
+        pane.view.ask(moment_ms=(int((NOW - 650) * 1000), int((NOW - 500) * 1000)))
         await until(pilot, lambda: len(pane.table.feed.rows) == 200 and pane.shown.query.moment_ms is not None)
         for count in (400, 450):
             await pilot.press("home")

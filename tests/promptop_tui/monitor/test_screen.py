@@ -15,9 +15,9 @@ from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, unt
 from promptop.log import Writer
 from promptop.log.write.pending import Finished
 from promptop_tui.messages import OpenInEditor, OpenInPlayground, ShowInMonitor
+from promptop_tui.monitor.controllers.log_reading import LOOK_S
 from promptop_tui.monitor.data.queries import PAGE
 from promptop_tui.monitor.dialogs.detail import DetailDialog
-from promptop_tui.monitor.screen import LOOK_S
 from promptop_tui.widgets.chart import Chart
 
 
@@ -92,15 +92,15 @@ async def test_a_row_is_on_the_screen_after_the_next_look_and_looks_come_twice_a
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.pane.shown.state == "ok")
         assert LOOK_S <= 0.5
-        assert app.pane._timer is not None
-        assert app.pane._timer._interval == LOOK_S
-        app.pane._timer.pause()
-        await until(pilot, lambda: app.pane._reader.idle)
+        assert app.pane.reading.timer is not None
+        assert app.pane.reading.timer._interval == LOOK_S
+        app.pane.reading.timer.pause()
+        await until(pilot, lambda: app.pane.reading.reader.idle)
         write(log_path, [row(1, request_model="later")])
-        looks = app.pane._reader.looks
-        app.pane._look()
+        looks = app.pane.reading.reader.looks
+        app.pane.reading.look()
         await until(pilot, lambda: "later" in screen_text(app))
-        assert app.pane._reader.looks == looks + 1
+        assert app.pane.reading.reader.looks == looks + 1
 
 
 async def test_scrolling_away_counts_new_rows_and_end_resumes(log_path: Path) -> None:
@@ -145,9 +145,9 @@ async def test_windows_pause_and_live(hour: Path) -> None:
         await pilot.pause()
         assert "until" in screen_text(app)
         write(hour, [row(0, request_model="later")])
-        looks = app.pane._reader.looks
+        looks = app.pane.reading.reader.looks
         await pilot.pause(0.1)
-        assert app.pane._reader.looks <= looks + 1
+        assert app.pane.reading.reader.looks <= looks + 1
         assert "later" not in screen_text(app)
         await pilot.press("space")
         await until(pilot, lambda: "later" in screen_text(app))
@@ -164,7 +164,7 @@ async def test_charts_turn_zoom_and_read(hour: Path) -> None:
         assert chart.plot.log
         await pilot.press("right", "left", "left")
         await pilot.pause()
-        assert app.pane.cursor == 57
+        assert app.pane.view.state.cursor == 57
         assert "p95 1.2" in chart.render_line(0).text
         await until(pilot, lambda: chart.picture is not None and chart.column_of_cursor() is not None)
         assert await pilot.click(Chart, offset=(40, 3))
@@ -201,9 +201,9 @@ async def test_the_histogram_of_tokens_is_counted_while_it_is_shown(hour: Path) 
         await until(pilot, lambda: "in:768..1023" in app.pane.shown.query.rows_filter)
         assert len(app.pane.table.feed.rows) == 30
         await pilot.press("escape")
-        assert (app.pane.bar, app.pane.cursor) == (None, None)
+        assert (app.pane.view.state.bar, app.pane.view.state.cursor) == (None, None)
         await pilot.press("escape", "c")
-        assert app.pane.asked.view == ""
+        assert app.pane.view.asked.view == ""
         await until(pilot, lambda: app.pane.shown.sizes is None)
 
 
@@ -268,12 +268,12 @@ async def test_filter_is_typed_checked_and_cleared(hour: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: app.pane.shown.state == "ok")
         await pilot.press("slash")
-        app.pane.filter_input.value = "modle:x"
+        app.pane.filter_line.field.value = "modle:x"
         await pilot.press("enter")
         await pilot.pause()
         assert "model" in screen_text(app)
-        assert app.pane.has_class("-filter-wrong")
-        app.pane.filter_input.value = "model:qwen-plus"
+        assert app.pane.filter_line.has_class("-wrong")
+        app.pane.filter_line.field.value = "model:qwen-plus"
         await pilot.press("enter")
         await until(pilot, lambda: app.pane.shown.query.filter == "model:qwen-plus")
         assert app.pane.table.row_count == 24
@@ -313,10 +313,10 @@ async def test_a_hidden_tab_reads_nothing_and_goes_on_when_shown(hour: Path) -> 
         await until(pilot, lambda: app.pane.shown.state == "ok")
         app.pane.display = False
         await until(pilot, lambda: not any(w.group == "monitor-reader" and w.is_running for w in app.workers))
-        looks = app.pane._reader.looks
+        looks = app.pane.reading.reader.looks
         write(hour, [row(0, request_model="meanwhile")])
         await pilot.pause(0.1)
-        assert app.pane._reader.looks == looks
+        assert app.pane.reading.reader.looks == looks
         app.pane.display = True
         compositor = app.screen._compositor
         compositor._full_map_invalidated = True  # as scrolling leaves it: who asks now keeps Show from being sent
@@ -356,6 +356,6 @@ async def test_the_reader_ends_with_the_app(hour: Path) -> None:
     app = Host(hour)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.pane.shown.state == "ok")
-        reader = app.pane._reader
+        reader = app.pane.reading.reader
     assert reader._stopped
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("monitor")]

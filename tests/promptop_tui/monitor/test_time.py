@@ -13,7 +13,7 @@ from promptop.log import LogReader
 from promptop.settings import state_dir
 from promptop_tui.monitor.data import bookmarks
 from promptop_tui.monitor.data.bookmarks import Bookmark
-from promptop_tui.monitor.dialogs.finding_lists import BookmarkDialog
+from promptop_tui.monitor.dialogs.finding_lists import ListDialog
 from promptop_tui.monitor.dialogs.goto_dialog import GoDialog
 
 
@@ -24,24 +24,24 @@ async def test_a_replay_runs_to_the_present_at_any_speed(log_path: Path) -> None
         pane = app.pane
         await until(pilot, lambda: pane.shown.state == "ok")
         await pilot.press("r")
-        assert pane.speed == 1
-        assert pane.asked.until_ms is not None
-        start = pane.asked.until_ms
+        assert pane.time.speed == 1
+        assert pane.view.asked.until_ms is not None
+        start = pane.view.asked.until_ms
         assert start <= (NOW - 3600) * 1000 + 60_000  # it runs, as slow as the machine
         await pilot.press("r", "r", "r")
-        assert pane.speed == 600
+        assert pane.time.speed == 600
         assert "▶ ×600" in screen_text(app)
         await until(pilot, lambda: (pane.shown.query.until_ms or 0) > start + 60_000)
-        pane.advance(2.0)  # 20 minutes of the log
-        reached = pane.asked.until_ms or 0
-        await until(pilot, lambda: pane.shown.query.until_ms == pane.asked.until_ms)
-        assert all((each.started_ms or 0) <= (pane.asked.until_ms or 0) for each in pane.table.feed.rows)
+        pane.time.advance(2.0)  # 20 minutes of the log
+        reached = pane.view.asked.until_ms or 0
+        await until(pilot, lambda: pane.shown.query.until_ms == pane.view.asked.until_ms)
+        assert all((each.started_ms or 0) <= (pane.view.asked.until_ms or 0) for each in pane.table.feed.rows)
         await pilot.press("space")
-        assert pane.speed == 0
-        assert (pane.asked.until_ms or 0) >= reached  # held, not live
+        assert pane.time.speed == 0
+        assert (pane.view.asked.until_ms or 0) >= reached  # held, not live
         await pilot.press("r")
-        pane.advance(1e6)
-        assert (pane.speed, pane.asked.until_ms) == (0, None)
+        pane.time.advance(1e6)
+        assert (pane.time.speed, pane.view.asked.until_ms) == (0, None)
         await until(pilot, lambda: pane.table.current is not None and pane.table.current.request_model == "m299")
 
 
@@ -51,12 +51,12 @@ async def test_a_moment_is_kept_and_found_again(hour: Path) -> None:
         pane = app.pane
         await until(pilot, lambda: pane.shown.state == "ok")
         await pilot.press("[", "[", "k")
-        kept = pane.asked
+        kept = pane.view.asked
         assert kept.until_ms is not None
         await pilot.press("end")
-        await until(pilot, lambda: pane.asked.until_ms is None)
+        await until(pilot, lambda: pane.view.asked.until_ms is None)
         await pilot.press("j")
-        await until(pilot, lambda: isinstance(app.screen, BookmarkDialog))
+        await until(pilot, lambda: isinstance(app.screen, ListDialog))
         await until(pilot, lambda: "bookmarks: 1" in screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: pane.shown.query == kept)
@@ -83,14 +83,14 @@ async def test_a_replay_runs_back_to_where_the_log_begins(hour: Path) -> None:
         pane = app.pane
         await until(pilot, lambda: pane.shown.reach is not None)
         await pilot.press("R", "R")
-        assert pane.speed == -10
+        assert pane.time.speed == -10
         assert "◀ ×10" in screen_text(app)
-        pane.advance(60.0)
-        assert pane.asked.until_ms == pytest.approx((NOW - 600) * 1000, abs=60_000)
-        pane.advance(1e6)
-        assert (pane.speed, pane.asked.until_ms) == (0, pane.shown.reach and pane.shown.reach[0])
+        pane.time.advance(60.0)
+        assert pane.view.asked.until_ms == pytest.approx((NOW - 600) * 1000, abs=60_000)
+        pane.time.advance(1e6)
+        assert (pane.time.speed, pane.view.asked.until_ms) == (0, pane.shown.reach and pane.shown.reach[0])
         await pilot.press("}")
-        assert pane.asked.until_ms == (pane.shown.reach or (0,))[0] + 3_600_000
+        assert pane.view.asked.until_ms == (pane.shown.reach or (0,))[0] + 3_600_000
 
 
 async def test_a_time_is_gone_to_by_name(hour: Path) -> None:
@@ -105,7 +105,7 @@ async def test_a_time_is_gone_to_by_name(hour: Path) -> None:
         await until(pilot, lambda: "'soon' is no moment" in screen_text(app))
         app.screen.query_one(Input).value = "30m"
         await pilot.press("enter")
-        await until(pilot, lambda: pane.asked.until_ms == int((NOW - 1800) * 1000))
+        await until(pilot, lambda: pane.view.asked.until_ms == int((NOW - 1800) * 1000))
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
@@ -134,17 +134,17 @@ async def test_an_exported_period_is_replayed_and_the_log_is_back(
         kept = list((state_dir() / "replays").iterdir())
         assert [each.stat().st_mode & 0o777 for each in kept] == [0o700]
         await pilot.press("space")
-        assert pane.speed == 1
-        assert pane.period is not None
-        assert pane.asked.until_ms is not None
-        assert pane.asked.until_ms < pane.period[1]
-        pane.advance(1e6)
-        assert (pane.speed, pane.asked.until_ms) == (0, pane.period[1] + 1)
+        assert pane.time.speed == 1
+        assert pane.time.period is not None
+        assert pane.view.asked.until_ms is not None
+        assert pane.view.asked.until_ms < pane.time.period[1]
+        pane.time.advance(1e6)
+        assert (pane.time.speed, pane.view.asked.until_ms) == (0, pane.time.period[1] + 1)
         await pilot.press("g")
         await until(pilot, lambda: isinstance(app.screen, GoDialog))
         await pilot.press("enter")
-        await until(pilot, lambda: pane.period is None and pane.shown.state == "ok")
-        assert pane.asked.until_ms is None
+        await until(pilot, lambda: pane.time.period is None and pane.shown.state == "ok")
+        assert pane.view.asked.until_ms is None
         assert "replay of" not in screen_text(app)
     with LogReader(hour) as log:
         assert log.last_id() == before
@@ -156,6 +156,6 @@ async def test_a_file_that_is_no_export_is_said(hour: Path, tmp_path: Path) -> N
     app = Host(hour)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: app.pane.shown.state == "ok")
-        app.pane._go(noise)
+        app.pane.places.go(noise)
         await until(pilot, lambda: any("holds no call" in each.message for each in app._notifications))
-        assert app.pane.period is None
+        assert app.pane.time.period is None

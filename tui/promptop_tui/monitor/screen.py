@@ -1,4 +1,4 @@
-"""The Monitor tab.
+"""The Monitor tab: lays out the views, and hands keys, messages and answers to the controllers.
 
 Threads: a worker owns the log (:mod:`promptop_tui.monitor.data.reader`); a timer only asks it to look, and not before
 the last answer was shown; each chart has its picture drawn by a worker of its own. All state of the screen is changed
@@ -8,34 +8,36 @@ Textual sends no Show where something asked for the new layout before it was mad
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import getters, on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
-from textual.message import Message
-from textual.timer import Timer
-from textual.widgets import Input, Static
-from textual.worker import get_current_worker
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.reactive import reactive
 
-from promptop.base.sanitize import clean, clean_line
+from promptop.base.sanitize import clean
 from promptop_tui.messages import ShowInMonitor
-from promptop_tui.monitor.analysis.cost_breakdown import Breakdown
 from promptop_tui.monitor.analysis.tile_figures import figures_of
-from promptop_tui.monitor.controllers.navigation import Opening
-from promptop_tui.monitor.controllers.view_state import VIEWS
-from promptop_tui.monitor.data.queries import Findings, OlderRows, QueryFailed, RankedRows, RowFound
-from promptop_tui.monitor.data.query_stats import Inspection, InspectionDrawer
-from promptop_tui.monitor.data.reader import Answer, MonitorReader
+from promptop_tui.monitor.controllers.analyses import Analyses
+from promptop_tui.monitor.controllers.answers import Answers
+from promptop_tui.monitor.controllers.keys import BINDINGS
+from promptop_tui.monitor.controllers.log_reading import LOOK_S, LogReading
+from promptop_tui.monitor.controllers.places import Places
+from promptop_tui.monitor.controllers.request_actions import RequestActions
+from promptop_tui.monitor.controllers.time_controls import TimeControls
+from promptop_tui.monitor.controllers.view_state import View, ViewState
+from promptop_tui.monitor.data.query_stats import InspectionDrawer
 from promptop_tui.monitor.data.snapshot import SPANS, Query, Snapshot
-from promptop_tui.monitor.views.charts import KINDS
+from promptop_tui.monitor.views.chart_row import ChartRow
+from promptop_tui.monitor.views.filter_line import FilterLine
+from promptop_tui.monitor.views.log_note import LogNote
 from promptop_tui.monitor.views.request_table import RequestTable
 from promptop_tui.monitor.views.status_line import StatusLine
 from promptop_tui.monitor.views.tiles import Tiles
+from promptop_tui.services.alert_watch import AlarmWatch
 from promptop_tui.widgets.chart import Chart
 from promptop_tui.widgets.table import VirtualTable
 
@@ -45,42 +47,71 @@ if TYPE_CHECKING:
     from promptop_tui.context import AppContext
 
 SHEET = Path(__file__).with_name("monitor.tcss")
-LOOK_S = 0.4
-"""Seconds between two looks at the log."""
-CHARTS = 3
 
 
-class MonitorPane(Opening):
+class MonitorPane(Vertical, can_focus=True):
     """Tiles, charts and the tail of the request log."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
+    HELP = """\
+The monitor reads the request log while other programs write it. Percentiles leave out failed, cancelled and cached
+calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the settings is met. `S` marks simulated rows,
+`↻` repeated attempts, `≈` estimates.
+
+`1` … `5` choose the window, `←` `→` read a chart's values, `enter` opens a request, `end` follows the newest again."""
+
+    status = getters.query_one(StatusLine)
     tiles = getters.query_one(Tiles)
+    charts = getters.query_one(ChartRow)
+    table = getters.query_one(RequestTable)
+    filter_line = getters.query_one(FilterLine)
 
-    @dataclass
-    class Answered(Message):
-        """The reader's thread has an answer."""
-
-        pane: MonitorPane
-        answer: Answer
-        paths: tuple[Path, ...]
-        """The logs that were read."""
-
-        @property
-        def control(self) -> MonitorPane:
-            """The pane that asked."""
-            return self.pane
+    shown: reactive[Snapshot] = reactive(Snapshot)
+    """The last snapshot that arrived."""
 
     def __init__(self, context: AppContext) -> None:
         super().__init__()
         self._shared = context
         self._settings = context.settings.monitor
-        self.set_reactive(MonitorPane.asked, Query(SPANS.get(self._settings.window, SPANS["1h"])))
-        self._paths = context.replay or (context.log_path, *context.more_logs)
-        self._placed = not context.replay
-        self._reader = MonitorReader(self._paths, partial(self._deliver, self._paths), context.now)
-        self._timer: Timer | None = None
-        self._chart_count = 1
-        self._looked = monotonic()
-        self._loading_older = False
+        query = Query(SPANS.get(self._settings.window, SPANS["1h"]))
+        self.view = ViewState(query, shown=lambda: self.shown, changed=self._view_changed, tell=self.tell)
+        self.time = TimeControls(
+            self.view,
+            now_ms=lambda: int(context.now() * 1000),
+            shown=lambda: self.shown,
+            speed_changed=self._speed_changed,
+        )
+        self.reading = LogReading(self, context, self._look)
+        self.requests = RequestActions(
+            self, self.view, self.reading, table=lambda: self.table, status=lambda: self.status, tell=self.tell
+        )
+        self.places = Places(self, self.view, self.time, tell=self.tell)
+        self.analyses = Analyses(
+            self,
+            self.view,
+            self.reading,
+            context.settings.cache,
+            now_ms=self.time.now_ms,
+            status=lambda: self.status,
+        )
+        self.answers = Answers(
+            self,
+            self.reading,
+            self.requests,
+            self.analyses,
+            self.time,
+            simulated=context.simulated,
+            tell=self.tell,
+        )
+        self._commands = {
+            **self.view.commands,
+            **self.time.commands,
+            **self.requests.commands,
+            **self.places.commands,
+            **self.analyses.commands,
+            "filter": lambda: self.filter_line.edit(self.view.asked.filter),
+            "back": lambda: self.filter_line.close() if self.filter_line.open else self.view.back(),
+        }
 
     # Life
 
@@ -89,98 +120,35 @@ class MonitorPane(Opening):
         status = StatusLine()
         status.simulated = self._shared.simulated
         yield status
-        yield Input(
-            id="monitor-filter", placeholder="model:gpt-4o status:error ttft>1s app:web", compact=True, disabled=True
-        )
-        yield Static("", id="monitor-filter-error", markup=False)
-        yield Static("", id="monitor-note", markup=False)
+        yield FilterLine()
+        yield LogNote(self._shared.log_path)
         with Vertical(id="monitor-body"):
             yield Tiles()
-            with Horizontal(id="monitor-charts"):
-                for number in range(CHARTS):
-                    yield Chart(id=f"chart-{number}")
+            yield ChartRow()
             yield RequestTable()
             yield InspectionDrawer()
 
     def on_mount(self) -> None:
         """Show empty tiles until the first snapshot comes."""
         self.tiles.figures = figures_of(self.shown, self._settings)
-        self.status.query_shown = self.asked
-        self._say_logs()
-        self._watch_alerts()
-        self._use_columns()
-        self.set_interval(LOOK_S, self._tend)
+        self.status.query_shown = self.view.asked
+        self.status.show_logs(self.reading.paths, replayed=not self.reading.placed)
+        for watch in self.app.query(AlarmWatch):
+            self.watch(watch, "alerts", self.analyses.take_alerts)
+        self.requests.use_columns()
+        self.set_interval(LOOK_S, lambda: self.reading.run_if(self.display, self.view.asked))
 
     def on_show(self) -> None:
         """Start to read."""
-        if self._timer is None:
-            self.run_worker(
-                self._read, thread=True, exclusive=True, group="monitor-reader", description="read the request log"
-            )
-            self._timer = self.set_interval(LOOK_S, self._look)
-            self._reader.ask(self.asked)
-
-    def _tend(self) -> None:
-        """Begin or end reading where the event that says so did not come."""
-        if self.display and self._timer is None:
-            self.on_show()
-        elif not self.display and self._timer is not None:
-            self._rest()
+        self.reading.start(self.view.asked)
 
     def on_hide(self) -> None:
-        """Stop reading: a hidden monitor costs nothing."""
-        self._rest()
+        """Stop reading."""
+        self.reading.stop()
 
     def on_unmount(self) -> None:
         """Stop reading."""
-        self._rest()
-
-    def _rest(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer = None
-        self._reader.stop()
-
-    def _say_logs(self) -> None:
-        self.status.logs = len(self._paths)
-        self.status.replayed = clean_line(self._paths[0].stem, 30) if self.period or not self._placed else ""
-
-    def read_from(self, paths: tuple[Path, ...]) -> None:
-        """Show other logs, as a period to replay; none: the app's own log again, live."""
-        self._rest()
-        self._paths = paths or (self._shared.log_path, *self._shared.more_logs)
-        self._placed = not paths
-        self.period, self.speed = None, 0
-        self._reader = MonitorReader(self._paths, partial(self._deliver, self._paths), self._shared.now)
-        self._reader.inspect(self.inspected)
-        self.shown = Snapshot()
-        self.asked = replace(Query(self.asked.span), sizes=self.asked.sizes)
-        self._say_logs()
-        self.on_show()
-
-    def _read(self) -> None:
-        worker = get_current_worker()
-        self._reader.run(lambda: worker.is_cancelled)
-
-    def _deliver(self, paths: tuple[Path, ...], answer: Answer) -> None:
-        self.post_message(self.Answered(self, answer, paths))
-
-    def _look(self) -> None:
-        if not self._reader.idle:
-            return
-        now = monotonic()
-        gone, self._looked = now - self._looked, now
-        if self.speed:
-            self.advance(gone)  # asks by itself
-        elif self.asked.until_ms is None:
-            self._reader.ask(self.asked)
-
-    def watch_asked(self, asked: Query) -> None:
-        """Ask at once for what the user wants."""
-        self.status.query_shown = asked
-        self._reader.ask(asked)
-        if self.is_mounted and self.table.order != "time":
-            self.ask_for_order()
+        self.reading.stop()
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose what fits: everything, one chart and short tiles, or no chart at all."""
@@ -190,141 +158,103 @@ class MonitorPane(Opening):
         self.set_class(height < 16, "-tiny")
         self.tiles.lines = 1 if compact else 4 if width >= 130 and height >= 45 else 3
         self.tiles.most = 6 if height < 16 else 10
-        self._chart_count = 1 if width < 100 else 2 if width < 150 else 3
+        self.charts.room = 1 if width < 100 else 2 if width < 150 else 3
         self._show_charts()
+
+    # What is looked at
+
+    def action_do(self, command: str, *arguments: object) -> None:
+        """Run a command of a controller."""
+        self._commands[command](*arguments)
+
+    def show_filter(self, message: ShowInMonitor) -> None:
+        """Show the requests that a filter of another tab names."""
+        self.view.ask(filter=message.filter)
+        self.time.show_until(self.time.latest_ms)
+
+    def read_from(self, paths: tuple[Path, ...]) -> None:
+        """Show other logs, as a period to replay; none: the app's own log again, live."""
+        self.reading.read_from(paths)
+        self.time.follow_log()
+        self.reading.reader.inspect(self.view.state.inspected)
+        self.shown = Snapshot()
+        self.view.update(asked=replace(Query(self.view.asked.span), sizes=self.view.asked.sizes))
+        self.status.show_logs(self.reading.paths, replayed=bool(paths))
+        self.on_show()
+
+    def _view_changed(self, before: View, now: View) -> None:
+        """Show another state of what is looked at, and ask at once for what it lacks."""
+        if now.asked != before.asked:
+            self.status.query_shown = now.asked
+            self.reading.reader.ask(now.asked)
+            if self.table.order != "time":
+                self.requests.ask_for_order()
+        if now.inspected != before.inspected:
+            self.set_class(now.inspected, "-inspected")
+            self.reading.reader.inspect(now.inspected)
+        if replace(now, asked=before.asked, inspected=before.inspected) != before:
+            self.set_class(now.zoomed, "-zoom")
+            self._show_charts()
+        if now.zoomed != before.zoomed:
+            self.call_after_refresh(self._keep_focus)
+
+    def _speed_changed(self, speed: int) -> None:
+        """Say how fast a replay runs."""
+        self.reading.restart_clock()
+        self.status.speed = speed
+
+    def _look(self, seconds: float) -> None:
+        """Ask for what is new, or move a replay on by so many seconds, which asks by itself."""
+        if self.time.speed:
+            self.time.advance(seconds)
+        elif self.view.asked.until_ms is None:
+            self.reading.reader.ask(self.view.asked)
 
     # Answers
 
-    @on(Answered)
-    def _on_answered(self, message: Answered) -> None:
+    @on(LogReading.Answered)
+    def _on_answered(self, message: LogReading.Answered) -> None:
         message.stop()
-        if message.paths is not self._paths:
-            return  # of the logs that were read before
-        answer = message.answer
-        if isinstance(answer, Snapshot):
-            with self.app.batch_update():
-                if answer.restart:
-                    self._loading_older = False
-                self.table.take(answer)
-                limited = answer.query.rows_filter or answer.query.moment_ms
-                self.table.empty = "no request like this; esc: show all" if limited else ""
-                self.status.waiting = self.table.unseen
-                marked = any(row.simulated for row in answer.fresh)
-                kept = self.status.simulated and not answer.restart
-                self.status.simulated = self._shared.simulated or marked or kept
-                self.shown = answer
-            self._reader.taken()
-            if not self._placed and answer.reach is not None:
-                self._placed = True
-                self.cover(*answer.reach)
-                self._say_logs()
-            if answer.restart and self.table.order != "time":
-                self.ask_for_order()
-            elif answer.restart and self.table.hungry:
-                self._load_older()
-        elif isinstance(answer, Inspection):
-            self.query_one(InspectionDrawer).inspection = answer
-        elif isinstance(answer, OlderRows):
-            self._loading_older = False
-            if _rows_of(answer.query) == _rows_of(self.asked):
-                self.table.take_older(answer.rows, older_from=answer.older_from)
-                if self.table.hungry:  # a filter that matches little: the search goes on while there is room
-                    self._load_older()
-        elif isinstance(answer, RankedRows):
-            self._take_ranked(answer)
-        elif isinstance(answer, Breakdown):
-            from promptop_tui.monitor.dialogs.cost_dialog import MoneyDialog
-
-            if isinstance(self.app.screen, MoneyDialog):
-                self.app.screen.found = answer
-        elif isinstance(answer, Findings):
-            from promptop_tui.monitor.dialogs.finding_lists import BurstDialog, CacheDialog
-
-            if isinstance(self.app.screen, BurstDialog if answer.kind == "bursts" else CacheDialog):
-                self.app.screen.found = answer
-        elif isinstance(answer, RowFound):
-            self._take_row(answer)
-        elif isinstance(answer, QueryFailed):
-            self.tell(answer.cause, answer.remedy)
+        self.answers.take(message)
 
     def watch_shown(self, snapshot: Snapshot) -> None:
         """Fan a snapshot out."""
         if not self.is_mounted:
             return
         self.status.snapshot = snapshot
-        self._show_note(snapshot)
+        self.set_class(self.query_one(LogNote).show(snapshot), "-note")
+        self.set_class(snapshot.state == "problem", "-problem")
+        self.call_after_refresh(self._keep_focus)
         self.tiles.figures = figures_of(snapshot, self._settings)
         self._show_charts()
 
     def _show_charts(self) -> None:
         if not self.is_mounted:
             return
-        count = 1 if self.zoomed else self._chart_count
-        kinds = [KINDS[(self.first_chart + number) % len(KINDS)] for number in range(count)]
-        self.asked = replace(self.asked, sizes=any(kind.key == "sizes" for kind in kinds))
-        for number, chart in enumerate(self.query(Chart)):
-            chart.display = number < count
-            if number >= count or self.shown.window is None:
-                continue
-            plot = kinds[number].plot(self.shown, self._settings)
-            if self.log_scale and not plot.filled and plot.unit != "share":
-                plot = replace(plot, log=True)
-            chart.plot = plot
-            place = self.bar if plot.names else self.cursor
-            chart.cursor = place if place is not None and place < plot.buckets else None
-
-    def watch_inspected(self, inspected: bool) -> None:
-        """Have looks measured while the drawer is open."""
-        self._reader.inspect(inspected)
-
-    def watch_first_chart(self) -> None:
-        """Show other charts."""
-        self._show_charts()
-
-    def watch_speed(self, speed: int) -> None:
-        """Say how fast a replay runs."""
-        self._looked = monotonic()
-        if self.is_mounted:
-            self.status.speed = speed
-
-    def watch_log_scale(self) -> None:
-        """Show the other scale."""
-        self._show_charts()
-
-    def watch_zoomed(self) -> None:
-        """Show one chart, or several."""
-        self._show_charts()
-        self.call_after_refresh(self._keep_focus)
+        view = self.view.state
+        self.view.ask(sizes=any(kind.key == "sizes" for kind in self.charts.kinds(view)))
+        self.charts.show(self.shown, view, self._settings)
 
     def _keep_focus(self) -> None:
         """Hold the focus while the table is hidden: without it the tab would have no keys."""
         if self.app.screen is not self.screen or not self.is_on_screen:
             return
-        hidden = self.zoomed or self.has_class("-note")
+        hidden = self.view.state.zoomed or self.has_class("-note")
         focused = self.screen.focused
         if hidden and focused is None:
             self.focus()
         elif not hidden and focused is self:
             self.table.focus()
 
-    def watch_cursor(self) -> None:
-        """Read another moment."""
-        self._show_charts()
+    def tell(self, cause: str, remedy: str) -> None:
+        """Show a notice; its text may come from anywhere."""
+        self.notify(clean(f"{cause}\n→ {remedy}"), severity="warning", timeout=8, markup=False)
 
-    def watch_bar(self) -> None:
-        """Read another bar."""
-        self._show_charts()
-
-    # Rows
+    # Messages of the views
 
     @on(VirtualTable.NearTop)
-    def _load_older(self) -> None:
-        place, rows = self.table.feed.older_from, self.table.feed.rows
-        if self.table.order != "time" or place is None or self._loading_older:
-            return
-        self._loading_older = True
-        oldest = (rows[0].started_ms or 0, rows[0].id, rows[0].source) if rows else None
-        self._reader.older(self.asked, place, oldest)
+    def _on_near_top(self) -> None:
+        self.requests.load_older()
 
     @on(VirtualTable.Moved)
     def _on_moved(self, message: VirtualTable.Moved) -> None:
@@ -334,58 +264,35 @@ class MonitorPane(Opening):
 
     @on(VirtualTable.AtEnd)
     def _on_end(self) -> None:
-        self.speed = 0
-        if not self.asked.tails:
-            self.show_until(self.latest_ms)
+        self.time.speed = 0
+        if not self.view.asked.tails:
+            self.time.show_until(self.time.latest_ms)
         elif self.table.feed.waiting:
-            self._reader.restart(self.asked)
+            self.reading.reader.restart(self.view.asked)
 
     @on(VirtualTable.Chosen)
     def _on_chosen(self) -> None:
-        self._fetch("show")
-
-    def tell(self, cause: str, remedy: str) -> None:
-        """Show a notice; its text may come from anywhere."""
-        self.notify(clean(f"{cause}\n→ {remedy}"), severity="warning", timeout=8, markup=False)
-
-    # Keys
-
-    def now_ms(self) -> int:
-        """Return the wall clock, Unix milliseconds."""
-        return int(self._shared.now() * 1000)
+        self.requests.fetch("show")
 
     @on(Chart.Picked)
     def _on_picked(self, message: Chart.Picked) -> None:
-        if message.chart.plot is not None and message.chart.plot.names:  # a bar of sizes is no moment
-            self.bar = message.bucket
+        plot = message.chart.plot
+        self.view.pick(message.bucket, bar=plot is not None and bool(plot.names))  # a bar of sizes is no time
+
+    @on(FilterLine.Closed)
+    def _on_filter(self, message: FilterLine.Closed) -> None:
+        message.stop()
+        self.table.focus()
+        if message.text is not None:
+            self.view.ask(filter=message.text)
+
+    @on(Places.Opened)
+    def _on_opened(self, message: Places.Opened) -> None:
+        message.stop()
+        if message.error is not None:
+            self.tell(message.error.cause, message.error.remedy)
         else:
-            self.cursor = message.bucket
-
-    def action_back(self) -> None:
-        """Close what was opened last: filter line, reading, zoom, then the filter itself."""
-        if self.has_class("-filtering"):
-            self._close_filter()
-        elif self.cursor is not None or self.bar is not None:
-            self.cursor = self.bar = None
-        elif self.zoomed:
-            self.zoomed = False
-        elif self.asked.moment_ms is not None:
-            view, terms = ("", "") if self.asked.view not in VIEWS else (self.asked.view, self.asked.view_terms)
-            self.asked = replace(self.asked, moment_ms=None, view=view, view_terms=terms)
-        elif self.asked.view:
-            self.asked = replace(self.asked, view="", view_terms="")
-        elif self.asked.filter:
-            self.asked = replace(self.asked, filter="")
-
-    def show_filter(self, message: ShowInMonitor) -> None:
-        """Show the requests that a filter of another tab names."""
-        self.asked = replace(self.asked, filter=message.filter)
-        self.show_until(self.latest_ms)
-
-
-def _rows_of(query: Query) -> tuple[str, int | None, tuple[int, int] | None]:
-    """Return what a query says of the rows."""
-    return query.rows_filter, query.until_ms, query.moment_ms
+            self.read_from(message.paths)
 
 
 __all__ = ["SHEET", "MonitorPane"]

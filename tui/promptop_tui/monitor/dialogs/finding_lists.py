@@ -1,8 +1,9 @@
-"""Screens that list what was found in a window: bursts of calls, and why caches did not answer."""
+"""One dialog for lists of what was found: bursts of calls, why caches did not answer, bookmarks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from textual import getters, on
@@ -20,46 +21,91 @@ from promptop_tui.monitor.data.queries import Findings
 from promptop_tui.widgets.table import Cell, ChoiceTable, Column, VirtualTable
 
 
+@dataclass(frozen=True, slots=True)
+class FindingList:
+    """A kind of list: its columns and its words."""
+
+    name: str
+    empty: str
+    """Shown where nothing was found."""
+    columns: tuple[Column, ...]
+    cells: Callable[[Any], Sequence[Cell]]
+    help: str
+    summary: Callable[[Sequence[Any]], str] | None = None
+    """What the items come to, for the title; None: their number alone."""
+    about: Callable[[Any], str] | None = None
+    """A sentence about the item under the cursor."""
+
+
+def _bursts_in_words(items: Sequence[bursts.Burst]) -> str:
+    return f"{len(items)}, avoidable {units.usd(sum(each.avoidable_usd or 0.0 for each in items))},"
+
+
+def _misses_in_words(items: Sequence[cache_misses.Finding]) -> str:
+    lost = sum(each.lost_usd or 0.0 for each in items)
+    return f"{units.count(sum(each.n for each in items))}, ≈ {units.usd(lost)} lost,"
+
+
+BURSTS = FindingList(
+    "bursts",
+    "no bursts: no prompt three times within minutes, no loop of ten calls",
+    bursts.COLUMNS,
+    bursts.cells_of,
+    """\
+Calls that came in bursts. *Duplicates*: one prompt, three times or more, each within a minute of the one before, none
+answered by a cache; "avoidable" is the cost of all but the first. *N+1*: ten or more calls of one app, prompt and model
+with different texts, each within a second of the one before: one batched call could ask them all. There "avoidable" is
+what the provider's batch API would have saved (≈, by its prices), and for embeddings the requests that one would spare.
+The line above says it of the burst under the cursor.""",
+    _bursts_in_words,
+    bursts.advice_of,
+)
+"""Bursts of the window, the dearest first."""
+MISSES = FindingList(
+    "cache misses",
+    "no request that should have hit: hashes of prefixes and usage of caches may be unknown here",
+    cache_misses.COLUMNS,
+    cache_misses.cells_of,
+    """\
+Requests that a cache should have answered and did not, by cause. *provider*: the prompt's prefix was sent before, or
+would have been if the prompt began like the one before it; tokens and money are estimates at today's rates. *ours*: the
+same prompt was asked before; "lost" is what the repeats cost. `enter` shows the requests of that prompt.""",
+    _misses_in_words,
+)
+"""Why caches did not answer, the dearest cause first."""
+BOOKMARKS = FindingList(
+    "bookmarks",
+    "no bookmarks: k keeps the time that is looked at",
+    bookmarks.COLUMNS,
+    bookmarks.cells_of,
+    "Times that were kept with `k`. `enter` shows the window that ends there; `end` is live again.",
+)
+"""Bookmarks, newest first."""
+
+
 class ListDialog(ModalScreen[Any]):
     """A title and a table; returns the item that was chosen, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "close", "Back", id="list.close", tooltip="back to the monitor"),
     ]
-    NAME = ""
-    EMPTY = ""
-    TABLE: ClassVar[tuple[Column, ...]] = ()
 
     found: reactive[Findings | None] = reactive(None)
     table = getters.query_one(VirtualTable)
 
-    def __init__(self, period: str, ask: Callable[[], None]) -> None:
+    def __init__(self, kind: FindingList, period: str, ask: Callable[[], None]) -> None:
+        """List what ``ask`` has found, in ``period``; it comes as :attr:`found`."""
         super().__init__()
+        self.kind = kind
+        self.HELP = kind.help  # type: ignore[misc]  # one dialog for several kinds of list
         self._period = period
         self._ask = ask
 
-    def cells(self, item: Any) -> Sequence[Cell]:
-        """Return the cells of an item."""
-        raise NotImplementedError
-
-    def summary(self, items: Sequence[Any]) -> str:
-        """Return what the items come to."""
-        raise NotImplementedError
-
-    def about(self, item: Any) -> str:
-        """Return a sentence about the item under the cursor; empty for none."""
-        return ""
-
-    def title_of(self, found: Findings) -> str:
-        """Return the title over what was found."""
-        looked = f"{units.count(found.rows)} requests" + (", the newest of the window" if found.cut else "")
-        return f" {self.NAME}, {self._period}: {self.summary(found.items)} in {looked}"
-
     def compose(self) -> ComposeResult:
         """Lay out title and table."""
-        yield Static(f" {self.NAME}, {self._period}", id="money-title", markup=False)
+        yield Static(f" {self.kind.name}, {self._period}", id="money-title", markup=False)
         yield Static("", id="money-by", markup=False)
-        yield ChoiceTable(self.TABLE, follows=False, id="money-table")
+        yield ChoiceTable(self.kind.columns, follows=False, id="money-table")
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -72,20 +118,26 @@ class ListDialog(ModalScreen[Any]):
         """Show what was found."""
         if found is None or not self.is_mounted:
             return
-        self.query_one("#money-title", Static).update(self.title_of(found))
-        self.table.empty = self.EMPTY
+        self.query_one("#money-title", Static).update(self._title(found))
+        self.table.empty = self.kind.empty
         self.table.set_rows(len(found.items), self._cells)
         self._tell()
+
+    def _title(self, found: Findings) -> str:
+        if self.kind.summary is None:
+            return f" {self.kind.name}: {len(found.items)}"
+        looked = f"{units.count(found.rows)} requests" + (", the newest of the window" if found.cut else "")
+        return f" {self.kind.name}, {self._period}: {self.kind.summary(found.items)} in {looked}"
 
     @on(VirtualTable.Moved)
     def _tell(self) -> None:
         items = self.found.items if self.found is not None else ()
-        row = self.table.cursor_row
-        text = self.about(items[row]) if row < len(items) else ""
+        row, about = self.table.cursor_row, self.kind.about
+        text = about(items[row]) if about is not None and row < len(items) else ""
         self.query_one("#money-by", Static).update(clean(f" {text}"))
 
     def _cells(self, index: int) -> Sequence[Cell]:
-        return self.cells(self.found.items[index]) if self.found and index < len(self.found.items) else ()
+        return self.kind.cells(self.found.items[index]) if self.found and index < len(self.found.items) else ()
 
     @on(VirtualTable.Chosen)
     def _on_chosen(self, message: VirtualTable.Chosen) -> None:
@@ -95,75 +147,3 @@ class ListDialog(ModalScreen[Any]):
     def action_close(self) -> None:
         """Go back."""
         self.dismiss(None)
-
-
-class BurstDialog(ListDialog):
-    """Bursts of the window, the dearest first."""
-
-    NAME = "bursts"
-    EMPTY = "no bursts: no prompt three times within minutes, no loop of ten calls"
-    TABLE = bursts.COLUMNS
-    HELP = """\
-Calls that came in bursts. *Duplicates*: one prompt, three times or more, each within a minute of the one before, none
-answered by a cache; "avoidable" is the cost of all but the first. *N+1*: ten or more calls of one app, prompt and model
-with different texts, each within a second of the one before: one batched call could ask them all. There "avoidable" is
-what the provider's batch API would have saved (≈, by its prices), and for embeddings the requests that one would spare.
-The line above says it of the burst under the cursor."""
-
-    def cells(self, item: bursts.Burst) -> Sequence[Cell]:
-        """Return the cells of a burst."""
-        return bursts.cells_of(item)
-
-    def about(self, item: bursts.Burst) -> str:
-        """Return what would make a burst unnecessary, and what that saves."""
-        return bursts.advice_of(item)
-
-    def summary(self, items: Sequence[bursts.Burst]) -> str:
-        """Return their number and what could be saved."""
-        return f"{len(items)}, avoidable {units.usd(sum(each.avoidable_usd or 0.0 for each in items))},"
-
-
-class CacheDialog(ListDialog):
-    """Why caches did not answer, the dearest cause first."""
-
-    NAME = "cache misses"
-    EMPTY = "no request that should have hit: hashes of prefixes and usage of caches may be unknown here"
-    TABLE = cache_misses.COLUMNS
-    HELP = """\
-Requests that a cache should have answered and did not, by cause. *provider*: the prompt's prefix was sent before, or
-would have been if the prompt began like the one before it; tokens and money are estimates at today's rates. *ours*: the
-same prompt was asked before; "lost" is what the repeats cost. `enter` shows the requests of that prompt."""
-
-    def cells(self, item: cache_misses.Finding) -> Sequence[Cell]:
-        """Return the cells of a cause."""
-        return cache_misses.cells_of(item)
-
-    def summary(self, items: Sequence[cache_misses.Finding]) -> str:
-        """Return their number and what was lost."""
-        lost = sum(each.lost_usd or 0.0 for each in items)
-        return f"{units.count(sum(each.n for each in items))}, ≈ {units.usd(lost)} lost,"
-
-
-class BookmarkDialog(ListDialog):
-    """Bookmarks, newest first; returns the one to go to."""
-
-    NAME = "bookmarks"
-    EMPTY = "no bookmarks: k keeps the moment that is looked at"
-    TABLE = bookmarks.COLUMNS
-    HELP = "Moments that were kept with `k`. `enter` shows the window that ends there; `end` is live again."
-
-    def cells(self, item: bookmarks.Bookmark) -> Sequence[Cell]:
-        """Return the cells of a bookmark."""
-        return bookmarks.cells_of(item)
-
-    def about(self, item: Any) -> str:
-        """Return a sentence about the item under the cursor; empty for none."""
-        return ""
-
-    def title_of(self, found: Findings) -> str:
-        """Return how many there are."""
-        return f" {self.NAME}: {len(found.items)}"
-
-    def summary(self, items: Sequence[Any]) -> str:
-        """Return nothing: the title counts them."""
-        return ""

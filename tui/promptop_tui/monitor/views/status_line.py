@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
@@ -50,6 +52,11 @@ class StatusLine(Widget):
     """Name of the export that is replayed instead of the log."""
     order: reactive[str] = reactive("")
     """Order of the rows, in words; empty for that of time."""
+
+    def show_logs(self, paths: Sequence[Path], *, replayed: bool) -> None:
+        """Say how many logs are read, and which export is replayed instead of them."""
+        self.logs = len(paths)
+        self.replayed = clean_line(paths[0].stem, 30) if replayed else ""
 
     def render_line(self, y: int) -> Strip:
         """Return the line."""
