@@ -62,5 +62,5 @@ $(VENV)/.local: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@ $(VENV)/.app
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) install -c constraints.txt -e '.[dev,uvloop]'
+	$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.app

@@ -1,4 +1,4 @@
-"""The logging reverse proxy: ``promptop proxy`` and the private one of ``promptop watch``. Needs aiohttp."""
+"""The logging reverse proxy: ``promptop proxy`` and the private one of ``promptop watch``."""
 
 from __future__ import annotations
 

@@ -23,8 +23,9 @@ from promptop.capture.caching.transport import Pace, slices, tags_of, told
 from promptop.capture.faults import count_fault
 from promptop.capture.parse.redact import is_secret_name
 from promptop.providers.events import loads
+from promptop.proxy.http.answer import Answer
+from promptop.proxy.http.fields import Fields
 from promptop.proxy.http.headers import is_signed
-from promptop.proxy.http.http1 import Answer
 from promptop.proxy.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class ProxyCache:
             return None
         headers = exchange.headers
         if is_signed(headers) or any(
-            word in value.lower() for value in headers.getall("Cache-Control", ()) for word in ("no-cache", "no-store")
+            word in value.lower() for value in headers.all(b"cache-control") for word in (b"no-cache", b"no-store")
         ):
             return None
         parsed: Any = exchange.parsed if exchange.parsed is not None and body is exchange.given else loads(body)
@@ -99,7 +100,7 @@ class ProxyCache:
             return None
         upstream = exchange.upstream
         path, _, query = exchange.target.partition("?")
-        account = account_of(headers.items(), query)
+        account = account_of(headers, query)
         key = key_of(f"{upstream.host}:{upstream.port}", path, parsed, policy, account=account)
         return key if key is not None and key.cacheable else None
 
@@ -120,17 +121,18 @@ class ProxyCache:
 
     def _replayed(self, hit: Hit, fact: CacheFact) -> Answer:
         entry = hit.entry
-        fields = [*entry.headers, *told(fact)]
+        told_of = [(name.encode("latin-1"), value.encode("utf-8")) for name, value in (*entry.headers, *told(fact))]
+        fields = Fields(told_of)
         if not entry.marks:
-            fields.append(("Content-Length", str(len(entry.body))))
+            fields.add(b"Content-Length", b"%d" % len(entry.body))
         if self._pace == "recorded" and entry.marks:
-            return Answer(entry.status, "OK", fields, _Paced(entry).read, _nothing)
+            return Answer(entry.status, b"OK", fields, _Paced(entry).read, _nothing)
         pieces = _pieces(entry.body)
 
         async def read() -> bytes:
             return next(pieces, b"")
 
-        return Answer(entry.status, "OK", fields, read, _nothing, at_hand=lambda: next(pieces, b""))
+        return Answer(entry.status, b"OK", fields, read, _nothing, at_hand=lambda: next(pieces, b""))
 
     async def close(self) -> None:
         """Close the levels."""
@@ -155,7 +157,7 @@ class _Head:
 
     def __init__(self, answer: Answer) -> None:
         self.status_code = answer.status
-        self.headers = {name.lower(): value.strip() for name, value in answer.headers}
+        self.headers = {name.lower(): value.strip() for name, value in answer.fields}
 
 
 def _recorded(answer: Answer, cache: Cache, key: Key, lead: Lead, since: float, tags: tuple[str, ...]) -> Answer:

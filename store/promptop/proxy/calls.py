@@ -13,14 +13,13 @@ from collections.abc import Callable, Mapping
 from time import perf_counter, sleep, time_ns
 from typing import TYPE_CHECKING, Any
 
-from multidict import CIMultiDict
-
 from promptop.capture.annotations import Note
 from promptop.capture.call import Call, Labels, Sink
 from promptop.capture.faults import count_fault
 from promptop.capture.parse.response_parser import Digest
 from promptop.capture.parse.stream_reader import StreamReader
-from promptop.proxy.http.http1 import Answer
+from promptop.proxy.http.answer import Answer
+from promptop.proxy.http.fields import Fields
 from promptop.proxy.metrics import Metrics
 from promptop.proxy.upstreams import Upstream
 
@@ -133,7 +132,7 @@ class Recorder:
         upstream: Upstream,
         method: str,
         target: str,
-        headers: CIMultiDict[str],
+        headers: Fields,
         body: bytes | None,
         note: Note | None,
         parsed: Any = None,
@@ -147,7 +146,7 @@ class Recorder:
             port=upstream.port,
             path=path,
             query=query,
-            headers=list(headers.items()),
+            headers=headers.copy(),
             body=body,
             parsed=parsed,
         )
@@ -190,12 +189,20 @@ class ProxiedCall(Call):
 
     def answered(self, answer: Answer, now_s: float) -> Callable[[bytes, float], None]:
         """Note the answer's head and return what takes each of its reads."""
-        self.connect_s, self.connection_reused = answer.connected.connect_s, answer.connected.reused
-        self.responded(answer.status, answer.headers, now_s)
-        for name, value in answer.headers:
-            if name.lower() == "content-encoding" and value.strip().lower() not in ("", "identity"):
-                self.compressed, self.compressed_bytes = [], 0
-                return self._keep
+        connected = answer.connected
+        self.connect_s, self.tls_s, self.connection_reused = connected.connect_s, connected.tls_s, connected.reused
+        kind = encoding = b""
+        for name, value in answer.fields.raw:
+            lower = name.lower()
+            if lower == b"content-type":
+                kind = value
+            elif lower == b"content-encoding":
+                encoding = value.strip().lower()
+        content = (kind.decode("latin-1"), encoding.decode("latin-1"))
+        self.responded(answer.status, answer.fields, now_s, content=content)
+        if encoding not in (b"", b"identity"):
+            self.compressed, self.compressed_bytes = [], 0
+            return self._keep
         if self.is_stream:
             reader = _Reader(self.started_s, content_type="text/event-stream", hold=self.labels.hold)
             reader.sink, reader.backlog = self.labels.sink, self.backlog

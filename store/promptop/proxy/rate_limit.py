@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from promptop.limits.limiter import Limiter, Limits, Shared
 from promptop.providers.events import loads
 from promptop.proxy.cache import account_of
-from promptop.proxy.http.http1 import Answer
+from promptop.proxy.http.answer import Answer
 from promptop.proxy.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Throttle:
         model = _model(exchange)
         limiter = self._limiter(f"{exchange.upstream.host}:{exchange.upstream.port} {model}")
         body = exchange.body if isinstance(exchange.body, bytes) else b""
-        lane = account_of(exchange.headers.items(), "")
+        lane = account_of(exchange.headers, "")
         since = perf_counter()
         async with AsyncExitStack() as stack:
             # Until it is sent, all that a call does is wait: also one whose client leaves meanwhile.
@@ -67,7 +67,7 @@ class Throttle:
 
             attempt.waits(slot.waited_s, settle)
             answer = await send()
-            slot.heard(answer.status, {name.lower(): value for name, value in answer.headers})
+            slot.heard(answer.status, {name.lower(): value for name, value in answer.fields})
             held = stack.pop_all()
 
         async def close() -> None:

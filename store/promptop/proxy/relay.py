@@ -9,9 +9,6 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-from multidict import CIMultiDict
-
 from promptop.capture.annotations import Note, apart
 from promptop.capture.caching import embedding_request
 from promptop.capture.faults import count_fault
@@ -19,8 +16,10 @@ from promptop.capture.include_usage import is_streamed, names_stream_options, re
 from promptop.providers.events import loads
 from promptop.proxy.calls import ProxiedCall, Recorder
 from promptop.proxy.http import responses
+from promptop.proxy.http.answer import Answer, Body, Client, Connected, CutError, UpstreamError
+from promptop.proxy.http.client_connection import BrokenBodyError, Request
+from promptop.proxy.http.fields import Fields
 from promptop.proxy.http.headers import is_signed, returned
-from promptop.proxy.http.http1 import Answer, Body, Client, Connected, CutError, UpstreamError
 from promptop.proxy.http.limits import Limits
 from promptop.proxy.http.timeouts import CLIENT, UPSTREAM, Call
 from promptop.proxy.http.usage_filter import StreamView
@@ -46,7 +45,7 @@ class Exchange:
     upstream: Upstream
     method: str
     target: str
-    headers: CIMultiDict[str]
+    headers: Fields
     body: Body
     given: bytes | None = None
     """The body as the client sent it, where it is JSON and held."""
@@ -54,12 +53,6 @@ class Exchange:
     """Its JSON, where it has been parsed."""
     added: bool = False
     """Whether ``include_usage`` stands in ``body`` and not in ``given``."""
-
-
-class _JoinedResponse(web.StreamResponse):
-    """Sends its head with the first bytes of its body: one packet less where those are at hand already."""
-
-    _send_headers_immediately = False
 
 
 class Relay:
@@ -84,44 +77,36 @@ class Relay:
         self._client = client
         self._include_usage = include_usage
 
-    async def carry(self, request: web.BaseRequest, call: Call, exchange: Exchange, note: Note | None) -> Any:
-        """Carry one call and return its response; raise :class:`RefusedError` for a body that is not sent on."""
-        response: web.StreamResponse | None = None
+    async def carry(self, request: Request, call: Call, exchange: Exchange, note: Note | None) -> None:
+        """Carry one call and answer it; raise :class:`RefusedError` for a body that is not sent on."""
         try:
             await self._read_body(request, call, exchange)
             answer = await self._answer(call, exchange, note)
-            first = answer.at_hand()
-            kind = _JoinedResponse if first else web.StreamResponse
-            response = kind(status=answer.status, reason=answer.reason, headers=returned(answer.headers))
             try:
-                await self._pass_on(request, call, response, answer, first, exchange.added)
+                await self._pass_on(request, call, answer, exchange.added)
             finally:
                 await answer.close()
-            return response
         except UpstreamError as failed:
             _end(call, "error", failed)
-            return responses.bad_gateway(failed)
+            responses.bad_gateway(request, failed)
         except RefusedError as refused:
             _end(call, "error", refused.code)
             raise
         except CutError as error:
-            assert response is not None
             _end(call, "error", error)
-            return responses.abort(request, response)
+            request.cut()
         except _TooLongError:
-            assert response is not None
             self._recorder.metrics.count("promptop_proxy_cut_total", reason="response_too_long")
             _end(call, "error", "response_too_long")
-            return responses.abort(request, response)
-        except ConnectionError:
-            _end(call, "cancelled")  # the client went away while bytes were written to it
-            raise
+            request.cut()
         except asyncio.CancelledError:
             if call.cut is None:
                 _end(call, "cancelled")  # the client went away, or the proxy ends in a hurry
                 raise
+            if call.task is not None:
+                call.task.uncancel()
             _end(call, "error", TimeoutError(call.cut))
-            return responses.cut_off(request, call.cut, response)
+            responses.cut_off(request, call.cut)
         finally:
             _end(call, "error", "internal")
             self.held -= call.held
@@ -129,16 +114,14 @@ class Relay:
 
     # ── towards the upstream ──
 
-    async def _read_body(self, request: web.BaseRequest, call: Call, exchange: Exchange) -> None:
+    async def _read_body(self, request: Request, call: Call, exchange: Exchange) -> None:
         """Read the whole body if it may be held, else leave an iterator over it."""
-        if not request.body_exists:
+        if not request.has_body:
             return
-        limits, length = self._limits, request.content_length
+        limits, length = self._limits, request.length
         if length is not None and length > limits.body_bytes:
             raise _too_large(limits.body_bytes)
-        if request.headers.get("Expect", "").strip().lower() == "100-continue":
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0
+        request.go_on()
         taken: list[bytes] = []
         if length is None or length <= limits.held_body_bytes:
             call.waits_for(CLIENT)
@@ -146,7 +129,7 @@ class Relay:
                 chunk = await _next(request)
                 if not chunk:
                     body = exchange.body = taken[0] if len(taken) == 1 else b"".join(taken)
-                    if "json" in request.headers.get("Content-Type", "json"):
+                    if b"json" in exchange.headers.get(b"content-type", b"json"):
                         exchange.given = body
                         try:
                             self._ask_for_usage(exchange, body)
@@ -158,7 +141,7 @@ class Relay:
                 call.held += len(chunk)
                 self.held += len(chunk)
         if length is not None:
-            exchange.headers["Content-Length"] = str(length)
+            exchange.headers.set(b"Content-Length", b"%d" % length)
         exchange.body = self._rest(request, call, taken)
 
     def _ask_for_usage(self, exchange: Exchange, body: bytes) -> None:
@@ -170,10 +153,10 @@ class Relay:
         more = with_usage(upstream.host, upstream.port, path, body, exchange.parsed)
         if more is not None:
             exchange.body, exchange.added = more, True
-            if "Accept-Encoding" in exchange.headers:
-                exchange.headers["Accept-Encoding"] = "identity"
+            if b"accept-encoding" in exchange.headers:
+                exchange.headers.set(b"accept-encoding", b"identity")
 
-    async def _rest(self, request: web.BaseRequest, call: Call, taken: list[bytes]) -> AsyncIterator[bytes]:
+    async def _rest(self, request: Request, call: Call, taken: list[bytes]) -> AsyncIterator[bytes]:
         """Yield what was taken of a body and then the rest, as the client sends it."""
         call.sent = 0
         for chunk in taken:
@@ -212,7 +195,7 @@ class Relay:
         error = await _beginning(answer)
         if not names_stream_options(answer.status, error):
             return Answer(
-                answer.status, answer.reason, answer.headers, _after(error, answer), answer.close, answer.connected
+                answer.status, answer.reason, answer.fields, _after(error, answer), answer.close, answer.connected
             )
         await answer.close()
         assert call.attempt is not None
@@ -229,40 +212,47 @@ class Relay:
         upstream, headers, body = exchange.upstream, exchange.headers, exchange.body
         call.waits_for(UPSTREAM)
         # An attempt that is replaced here met a closed connection; it was never at the server, and leaves no row.
-        call.attempt = self._recorder.begin(
+        attempt = call.attempt = self._recorder.begin(
             upstream, exchange.method, exchange.target, headers, exchange.given, note, exchange.parsed
         )
         if isinstance(body, bytes):
-            call.attempt.bytes_sent = len(body)
+            attempt.bytes_sent = len(body)
+        client = self._client(upstream)
+        try:
+            if self._throttle is None and self._cache is None:
+                return await client.send(upstream, exchange.method, exchange.target, headers, body, Connected())
+            return await self._send_within(call, attempt, exchange, note, client)
+        except UpstreamError:
+            if call.refused is not None:
+                raise call.refused from None
+            raise
 
-        attempt = call.attempt
+    async def _send_within(
+        self, call: Call, attempt: ProxiedCall, exchange: Exchange, note: Note | None, client: Client
+    ) -> Answer:
+        """Send the request unless the cache has its answer, when its limits let it go."""
 
         async def unlimited() -> Answer:
             call.waits_for(UPSTREAM)
-            client = self._client(upstream)
-            return await client.send(upstream, exchange.method, exchange.target, headers, body, Connected())
+            return await client.send(
+                exchange.upstream, exchange.method, exchange.target, exchange.headers, exchange.body, Connected()
+            )
 
         async def send() -> Answer:
             if self._throttle is None:
                 return await unlimited()
             return await self._throttle.send(attempt, exchange, unlimited)
 
-        try:
-            if self._cache is None:
-                return await send()
-            return await self._cache.answer(attempt, exchange, send, partial(self._aside, exchange, note))
-        except UpstreamError:
-            if call.refused is not None:
-                raise call.refused from None
-            raise
+        if self._cache is None:
+            return await send()
+        return await self._cache.answer(attempt, exchange, send, partial(self._aside, exchange, note))
 
     async def _aside(self, exchange: Exchange, note: Note | None, target: str, body: bytes) -> tuple[int, bytes]:
         """Send a request of ours with a call's credentials, as an attempt with a row of its own."""
         upstream, headers = exchange.upstream, exchange.headers.copy()
-        for name in embedding_request.NOT_OURS:
-            headers.popall(name, None)
-        headers["Content-Type"] = "application/json"
-        headers["Accept-Encoding"] = "identity"
+        headers.remove(*(name.encode().lower() for name in embedding_request.NOT_OURS))
+        headers.set(b"Content-Type", b"application/json")
+        headers.set(b"Accept-Encoding", b"identity")
         attempt = self._recorder.begin(upstream, "POST", target, headers, body, apart(note, embedding_request.TAGS))
         attempt.bytes_sent = len(body)
         ours = Exchange(upstream, "POST", target, headers, body, body)
@@ -291,15 +281,7 @@ class Relay:
 
     # ── towards the client ──
 
-    async def _pass_on(
-        self,
-        request: web.BaseRequest,
-        call: Call,
-        response: web.StreamResponse,
-        answer: Answer,
-        first: bytes,
-        added: bool,
-    ) -> None:
+    async def _pass_on(self, request: Request, call: Call, answer: Answer, added: bool) -> None:
         """Pass the answer's body on; a client that reads slowly slows the upstream down."""
         attempt = call.attempt
         assert attempt is not None
@@ -308,31 +290,41 @@ class Relay:
             feed = attempt.answered(answer, perf_counter())
         except Exception as error:  # noqa: BLE001 - the boundary: the answer passes, its row is poorer
             count_fault("answer", error)
-        view = StreamView(response) if added and attempt.is_stream else None
-        await response.prepare(request)
-        read, write = answer.read, response.write
+        fields = returned(answer.fields.raw)
+        view = None
+        if added and attempt.is_stream:
+            view = StreamView(fields)
+            fields = view.fields
+        response = request.respond(answer.status, answer.reason, fields)
+        read, write, drain = answer.read, response.write, request.drain
         left = self._limits.event_stream_bytes if attempt.is_stream else self._limits.response_bytes
+        chunk = answer.at_hand()
+        if not chunk:
+            response.flush()
         call.since = perf_counter()
-        while chunk := first or await read():
-            first = b""
+        while chunk := chunk or await read():
             now = call.since = perf_counter()
             call.waits = CLIENT
             if view is None:
-                await write(chunk)
+                write(chunk)
+                await drain()
             else:
                 for part in view.feed(chunk):
-                    await write(part)
+                    write(part)
+                    await drain()
             feed(chunk, now)
             left -= len(chunk)
             if left < 0:
                 raise _TooLongError
             call.waits = UPSTREAM
             call.since = perf_counter()
+            chunk = answer.at_hand()
         if view is not None and (rest := view.finish()):
-            await write(rest)
+            write(rest)
+        response.end()
         _end(call, "eof")
         call.waits_for(CLIENT)
-        await response.write_eof()
+        await drain()
 
 
 def _forget(data: bytes, now_s: float) -> None:
@@ -348,10 +340,10 @@ def _end(call: Call, how: Any, error: BaseException | str | None = None) -> None
         attempt.end(how, error)
 
 
-async def _next(request: web.BaseRequest) -> bytes:
+async def _next(request: Request) -> bytes:
     try:
-        return await request.content.readany()
-    except web.RequestPayloadError:
+        return await request.read()
+    except BrokenBodyError:
         raise RefusedError(400, "broken_body", "The request's body is not valid HTTP.") from None
 
 

@@ -16,13 +16,13 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from promptop.proxy import metrics as exposition
 from promptop.proxy.calls import Recorder
 from promptop.proxy.http import responses
+from promptop.proxy.http.answer import Client
+from promptop.proxy.http.client_connection import ClientConnection, Front, Request
 from promptop.proxy.http.headers import TOKEN, forwarded, note_of
-from promptop.proxy.http.http1 import Client, Http1
+from promptop.proxy.http.http1 import Http1
 from promptop.proxy.http.http2 import Http2
 from promptop.proxy.http.limits import Limits
 from promptop.proxy.http.timeouts import Call, watch
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
     from promptop.proxy.cache import ProxyCache
     from promptop.proxy.rate_limit import Throttle
 
-# aiohttp reports broken requests here, with bytes of them that may hold a key: nothing of it is shown or stored.
-_http_log = logging.getLogger("promptop.proxy.http")
-_http_log.addHandler(logging.NullHandler())
-_http_log.propagate = False
 _logger = logging.getLogger("promptop.proxy")
 
 
@@ -98,40 +94,34 @@ class Proxy:
         )
         self._calls: set[Call] = set()
         self._clients: dict[Upstream, Client] = {}
-        self._plain: Client | None = None
-        self._runner: web.ServerRunner | None = None
+        self._plain: Http1 | None = None
+        self._front = Front(self.limits, self._handle, self._refused)
+        self._listening: asyncio.Server | None = None
         self._watchdog: asyncio.Task[None] | None = None
         self._draining = False
         self.port = 0
 
     async def start(self, listening: socket.socket) -> None:
         """Serve a bound socket until :meth:`stop`."""
-        limits = self.limits
         self.port = listening.getsockname()[1]
-        self._plain = Http1(limits)
-        server = web.Server(
-            self._handle,
-            handler_cancellation=True,
-            auto_decompress=False,
-            access_log=None,
-            logger=_http_log,
-            keepalive_timeout=limits.keep_alive_s,
-            lingering_time=min(2.0, limits.client_idle_s),
-            read_bufsize=limits.buffer_bytes,
-            max_line_size=limits.header_bytes,
-            max_field_size=limits.header_bytes,
-            max_headers=limits.headers,
+        self._plain = plain = Http1(self.limits)
+        front = self._front
+        self._listening = await asyncio.get_running_loop().create_server(
+            lambda: ClientConnection(front), sock=listening, backlog=1024
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=limits.grace_s)
-        await self._runner.setup()
-        await web.SockSite(self._runner, listening, backlog=1024).start()
-        self._watchdog = asyncio.create_task(watch(self._calls, limits, self.metrics))
+
+        def sweep() -> None:
+            front.sweep()
+            plain.sweep()
+
+        self._watchdog = asyncio.create_task(watch(self._calls, self.limits, self.metrics, sweep))
 
     async def stop(self) -> None:
         """Take no more connections, let running calls finish within the grace period, then close everything."""
         self._draining = True
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listening is not None:
+            self._listening.close()
+        await self._front.stop()
         if self._watchdog is not None:
             self._watchdog.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -179,23 +169,28 @@ class Proxy:
 
     # ── one request ──
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, request: Request) -> None:
         try:
-            return await self._dispatch(request)
+            await self._dispatch(request)
         except RefusedError as refused:
-            self.metrics.count("promptop_proxy_refused_total", reason=refused.code)
-            return responses.refusal(refused, request)
+            responses.send(request, refused.status, self._refused(request, refused))
 
-    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
-        target = request.raw_path
-        headers, own = forwarded(request.raw_headers)
+    def _refused(self, _: Request | None, refused: RefusedError) -> bytes:
+        self.metrics.count("promptop_proxy_refused_total", reason=refused.code)
+        return responses.refusal(refused)
+
+    async def _dispatch(self, request: Request) -> None:
+        target = request.target
+        headers, own = forwarded(request.fields.raw)
         if target == "/healthz":
-            return self._health()
+            self._health(request)
+            return
         if self._token is not None:
             target = self._admit(target, own)
         if target == "/metrics":
-            return web.Response(text=await self.exposition(), headers={"Content-Type": exposition.CONTENT_TYPE})
-        if request.headers.get("Upgrade", "").strip().lower() == "websocket":
+            responses.send(request, 200, (await self.exposition()).encode(), exposition.CONTENT_TYPE)
+            return
+        if request.websocket:
             raise RefusedError(
                 501,
                 "websocket_not_supported",
@@ -207,14 +202,13 @@ class Proxy:
             raise RefusedError(
                 503, "too_many_calls", f"{self.limits.calls} calls are in flight already.", "Try again later."
             )
-        if upstream.authorization is not None and "Authorization" not in headers:
-            headers["Authorization"] = upstream.authorization
+        if upstream.authorization is not None and b"authorization" not in headers:
+            headers.add(b"Authorization", upstream.authorization.encode("ascii"))
         call = Call(asyncio.current_task())
         self._calls.add(call)
         try:
             exchange = Exchange(upstream, request.method, path, headers, None)
-            response: web.StreamResponse = await self._relay.carry(request, call, exchange, note_of(own))
-            return response
+            await self._relay.carry(request, call, exchange, note_of(own))
         finally:
             self._calls.discard(call)
 
@@ -233,11 +227,9 @@ class Proxy:
             )
         return target
 
-    def _health(self) -> web.Response:
+    def _health(self, request: Request) -> None:
         state = "draining" if self._draining else "ok"
-        return web.Response(
-            text=json.dumps({"status": state}), status=503 if self._draining else 200, headers=responses.JSON
-        )
+        responses.send(request, 503 if self._draining else 200, json.dumps({"status": state}).encode())
 
     def _client(self, upstream: Upstream) -> Client:
         if not upstream.http2:

@@ -105,7 +105,7 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
         made: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
     except ImportError:
         if name == "uvloop":
-            raise UsageError("uvloop is not installed.", "pip install 'promptop[uvloop]', or --loop auto.") from None
+            raise UsageError("uvloop is not installed.", "pip install uvloop, or --loop auto.") from None
         return None
     return made
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from multidict import CIMultiDict
 
 from promptop.capture.parse.response_parser import Digest
 from promptop.log.write.pending import Finished
 from promptop.proxy import calls
 from promptop.proxy.calls import ProxiedCall, Recorder
-from promptop.proxy.http.http1 import Answer
+from promptop.proxy.http.answer import Answer
+from promptop.proxy.http.fields import Fields
 from promptop.proxy.metrics import Metrics
 from promptop.proxy.upstreams import parse
 
@@ -44,8 +44,8 @@ class Sink:
 def begun(sink: Any) -> tuple[ProxiedCall, Callable[[bytes, float], None]]:
     upstream = parse("https://api.openai.com", environ={})
     recorder = Recorder(sink, Metrics())
-    call = recorder.begin(upstream, "POST", "/v1/chat/completions?key=x", CIMultiDict(), b'{"stream":true}', None)
-    answer = Answer(200, "OK", [("Content-Type", "text/event-stream")], None, None)  # type: ignore[arg-type]
+    call = recorder.begin(upstream, "POST", "/v1/chat/completions?key=x", Fields(), b'{"stream":true}', None)
+    answer = Answer(200, b"OK", Fields([(b"Content-Type", b"text/event-stream")]), None, None)  # type: ignore[arg-type]
     return call, call.answered(answer, call.started_s + 0.1)
 
 

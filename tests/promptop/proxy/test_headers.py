@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from multidict import CIMultiDict
-
+from promptop.proxy.http.fields import Fields
 from promptop.proxy.http.headers import forwarded, is_signed, note_of, returned
 
 
@@ -22,18 +21,20 @@ def test_order_spelling_and_doubles_are_kept_and_hop_by_hop_fields_end() -> None
             (b"X-Promptop-App", b"mine"),
         ]
     )
-    assert list(headers.items()) == [("AUTHORIZATION", "Bearer k"), ("X-Twice", "1"), ("x-twice", "2")]
+    assert list(headers) == [("AUTHORIZATION", "Bearer k"), ("X-Twice", "1"), ("x-twice", "2")]
     assert own == {"x-promptop-app": "mine"}
 
 
 def test_a_client_cannot_strip_its_own_key_by_naming_it_in_connection() -> None:
     headers, _ = forwarded([(b"Connection", b"authorization"), (b"Authorization", b"Bearer k")])
-    assert headers["Authorization"] == "Bearer k"
+    assert headers.get(b"authorization") == b"Bearer k"
 
 
 def test_what_comes_back_keeps_cookies_apart() -> None:
-    fields = returned([("Set-Cookie", "a=1"), ("set-cookie", "b=2"), ("Keep-Alive", "timeout=5"), ("X-A", "é")])
-    assert list(fields.items()) == [("Set-Cookie", "a=1"), ("set-cookie", "b=2"), ("X-A", "é")]
+    fields = returned(
+        [(b"Set-Cookie", b"a=1"), (b"set-cookie", b"b=2"), (b"Keep-Alive", b"timeout=5"), (b"X-A", "é".encode())]
+    )
+    assert fields == [(b"Set-Cookie", b"a=1"), (b"set-cookie", b"b=2"), (b"X-A", "é".encode())]
 
 
 def test_notes_are_read_and_bounded() -> None:
@@ -55,6 +56,6 @@ def test_notes_are_read_and_bounded() -> None:
 
 
 def test_a_signed_body_is_known() -> None:
-    assert is_signed(CIMultiDict({"Authorization": "AWS4-HMAC-SHA256 Credential=x"}))
-    assert is_signed(CIMultiDict({"content-digest": "sha-256=:x:"}))
-    assert not is_signed(CIMultiDict({"Authorization": "Bearer x"}))
+    assert is_signed(Fields([(b"Authorization", b"AWS4-HMAC-SHA256 Credential=x")]))
+    assert is_signed(Fields([(b"content-digest", b"sha-256=:x:")]))
+    assert not is_signed(Fields([(b"Authorization", b"Bearer x")]))

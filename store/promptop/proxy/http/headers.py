@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-
-from multidict import CIMultiDict
 
 from promptop.capture.annotations import Note
+from promptop.proxy.http.fields import Fields, Raw
 
 HOP_BY_HOP = frozenset(
     {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
     }
 )
 """Fields that belong to one connection (RFC 9110, 7.6.1)."""
@@ -27,59 +25,63 @@ HOP_BY_HOP = frozenset(
 OWN = "x-promptop-"
 """Prefix of the fields that speak to the proxy and are not forwarded."""
 TOKEN = "x-promptop-token"
-_NOT_FORWARDED = HOP_BY_HOP | {"host", "content-length", "expect"}
+_OWN = OWN.encode()
+_NOT_FORWARDED = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 _NOT_RETURNED = HOP_BY_HOP
-_SIGNED = ("content-digest", "x-amz-content-sha256", "x-goog-content-sha256", "signature", "digest")
+_KEPT_THOUGH_NAMED = frozenset((b"close", b"keep-alive", b"content-type", b"authorization"))
+_SIGNED = (b"content-digest", b"x-amz-content-sha256", b"x-goog-content-sha256", b"signature", b"digest")
 MAX_NOTE = 256
 MAX_TAGS = 2048
 
 
-def _named(values: Iterable[str]) -> set[str]:
-    """Return the fields that ``Connection`` names as belonging to this hop."""
-    return {name.strip().lower() for value in values for name in value.split(",")}
+def _named(value: bytes) -> set[bytes]:
+    """Return the fields that a ``Connection`` names as belonging to this hop."""
+    return {name.strip().lower() for name in value.split(b",")}
 
 
-def forwarded(raw: Sequence[tuple[bytes, bytes]]) -> tuple[CIMultiDict[str], dict[str, str]]:
+def forwarded(raw: Raw) -> tuple[Fields, dict[str, str]]:
     """Return the fields to send on, in order and with their spelling, and the proxy's own by lower-case name."""
-    out: CIMultiDict[str] = CIMultiDict()
+    out: Raw = []
     own: dict[str, str] = {}
-    named: set[str] = set()
-    for raw_name, raw_value in raw:
-        name = raw_name.decode("utf-8", "surrogateescape")
-        value = raw_value.decode("utf-8", "surrogateescape")
-        lower = name.lower()
+    named: set[bytes] = set()
+    for field in raw:
+        lower = field[0].lower()
         if lower in _NOT_FORWARDED:
-            if lower == "connection":
-                named |= _named((value,))
+            if lower == b"connection":
+                named |= _named(field[1])
             continue
-        if lower.startswith(OWN):
-            own[lower] = value
+        if lower.startswith(_OWN):
+            own[lower.decode("ascii", "replace")] = field[1].decode("utf-8", "surrogateescape")
             continue
-        out.add(name, value)
-    for name in named - {"close", "keep-alive", "content-type", "authorization"}:
-        out.popall(name, None)
-    return out, own
+        out.append(field)
+    fields = Fields(out)
+    if named and (named := named - _KEPT_THOUGH_NAMED):
+        fields.remove(*named)
+    return fields, own
 
 
-def returned(fields: Sequence[tuple[str, str]]) -> CIMultiDict[str]:
+def returned(raw: Raw) -> Raw:
     """Return the response fields to pass back."""
-    out: CIMultiDict[str] = CIMultiDict()
-    named: set[str] = set()
-    for name, value in fields:
-        lower = name.lower()
+    out: Raw = []
+    named: set[bytes] = set()
+    for field in raw:
+        lower = field[0].lower()
         if lower in _NOT_RETURNED:
-            if lower == "connection":
-                named |= _named((value,))
+            if lower == b"connection":
+                named |= _named(field[1])
             continue
-        out.add(name, value)
-    for name in named:
-        out.popall(name, None)
+        out.append(field)
+    if named:
+        out = [field for field in out if field[0].lower() not in named]
     return out
 
 
-def is_signed(headers: CIMultiDict[str]) -> bool:
+def is_signed(headers: Fields) -> bool:
     """Say whether a changed body would break the request's signature."""
-    return any(name in headers for name in _SIGNED) or headers.get("Authorization", "").startswith("AWS4")
+    return any(
+        (lower := name.lower()) in _SIGNED or (lower == b"authorization" and value.startswith(b"AWS4"))
+        for name, value in headers.raw
+    )
 
 
 def note_of(own: dict[str, str]) -> Note | None:

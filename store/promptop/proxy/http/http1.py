@@ -1,126 +1,51 @@
-"""The proxy's way to an upstream over HTTP/1.1: aiohttp (HTTP/2, which it has not, is in ``http2.py``).
+"""The proxy's way to an upstream over HTTP/1.1: kept connections, TLS, and the HTTP proxies of the environment.
 
-Both clients give an :class:`Answer`: status, header fields and the body's bytes as they come from the wire, undecoded.
 Nothing is added to a request: no cookies of other clients, no redirects followed, no ``.netrc``, no default header.
+(HTTP/2 is in ``http2.py``.)
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+import base64
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from functools import partial
 from time import perf_counter
-from typing import Any, Protocol
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
-import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import HttpProcessingError
-from multidict import CIMultiDict
-from yarl import URL
+import aiohappyeyeballs
 
+from promptop.proxy.http.answer import (
+    Answer,
+    Body,
+    Connected,
+    ConnectError,
+    TLSError,
+    UpstreamError,
+    UpstreamTimeoutError,
+    plain,
+)
+from promptop.proxy.http.fields import Fields, safe
 from promptop.proxy.http.limits import Limits
-from promptop.proxy.upstreams import Upstream
+from promptop.proxy.http.upstream_connection import Incoming, UpstreamConnection
 
-Body = bytes | AsyncIterator[bytes] | None
+if TYPE_CHECKING:
+    from promptop.proxy.upstreams import Upstream
 
-_UNSENT = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
-"""What aiohttp would add; a proxy sends what its client sent."""
-_BODILESS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
-"""Methods that need no ``Content-Length: 0``."""
+KEPT_S = 60.0
+"""Seconds for which a connection without a call is kept."""
+_LOOKED_UP_S = 10.0
+"""Seconds for which the addresses of a host are remembered."""
+_MOST_HOSTS = 1024
+_HEAD_START_S = 0.25
+"""Seconds that one address family is given before the other is tried beside it (RFC 8305)."""
 _JOINED = 64 * 1024
 """Bytes of the largest body that is copied to go out in one piece with its head."""
-_MOST_PLACES = 1024
-
-
-@dataclass(slots=True)
-class Connected:
-    """What is known of the connection that a request went out on."""
-
-    reused: bool | None = None
-    connect_s: float | None = None
-    """Seconds for TCP and TLS together; None on a reused connection."""
-
-
-class UpstreamError(Exception):
-    """The upstream gave no usable answer; the text holds no address and no credentials."""
-
-    replayable = False
-    """No byte of an answer came, on a connection that had been kept from before."""
-
-
-class ConnectError(UpstreamError):
-    """No connection, or one that closed before an answer."""
-
-
-class UpstreamTimeoutError(UpstreamError, TimeoutError):
-    """No connection or no answer in time."""
-
-
-class TLSError(UpstreamError):
-    """The server's certificate or handshake was refused."""
-
-
-class ProtocolError(UpstreamError):
-    """The answer's head is not HTTP, or larger than the limits."""
-
-
-class CutError(OSError):
-    """The answer's body ended before its end."""
-
-
-@dataclass(slots=True)
-class Answer:
-    """An upstream's response whose body is still to be read."""
-
-    status: int
-    reason: str
-    headers: Sequence[tuple[str, str]]
-    read: Callable[[], Awaitable[bytes]]
-    """Next bytes of the body as they came, ``b""`` at its end; raises :class:`CutError`."""
-    close: Callable[[], Awaitable[None]]
-    """Give the connection up, or back if the body has been read; idempotent."""
-    connected: Connected = field(default_factory=Connected)
-    at_hand: Callable[[], bytes] = bytes
-    """Bytes of the body that have come already, perhaps none; taken without waiting."""
-
-
-class Client(Protocol):
-    """Sends requests to upstreams."""
-
-    async def send(
-        self, upstream: Upstream, method: str, target: str, headers: CIMultiDict[str], body: Body, note: Connected
-    ) -> Answer:
-        """Send one request and return when the answer's head is there; raise :class:`UpstreamError`."""
-
-    async def close(self) -> None:
-        """Close every connection."""
-
-
-_note: ContextVar[Connected | None] = ContextVar("connection", default=None)
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Notes whether a request got a new connection or a kept one."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._known: WeakSet[ResponseHandler] = WeakSet()
-
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
-    ) -> aiohttp.connector.Connection:
-        """Return a connection, as the base class does."""
-        started = perf_counter()
-        connection = await super().connect(req, traces, timeout)
-        note, protocol = _note.get(), connection.protocol
-        if note is not None and protocol is not None:
-            note.reused = protocol in self._known
-            if not note.reused:
-                note.connect_s = perf_counter() - started
-                self._known.add(protocol)
-        return connection
+_BODILESS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+"""Methods that need no ``Content-Length: 0``."""
 
 
 class Http1:
@@ -128,211 +53,236 @@ class Http1:
 
     def __init__(self, limits: Limits) -> None:
         """Must be called inside a running loop."""
-        common: dict[str, Any] = {
-            "cookie_jar": aiohttp.DummyCookieJar(),
-            "auto_decompress": False,
-            "skip_auto_headers": _UNSENT,
-            "read_bufsize": limits.buffer_bytes,
-            "max_line_size": limits.header_bytes,
-            "max_field_size": limits.header_bytes,
-            "max_headers": limits.headers,
-            "timeout": aiohttp.ClientTimeout(total=None, connect=limits.connect_s, sock_connect=limits.connect_s),
-        }
-        self._connector = _Connector(limit=0, keepalive_timeout=60)
-        self._kept = aiohttp.ClientSession(connector=self._connector, **common)
-        # A body that streams cannot be sent again, so it never meets a connection that the server is about to close.
-        self._fresh = aiohttp.ClientSession(connector=_Connector(limit=0, force_close=True), **common)
-        self._timeout: aiohttp.ClientTimeout = common["timeout"]
-        self._parsing = {
-            name: common[name]
-            for name in ("auto_decompress", "read_bufsize", "max_line_size", "max_field_size", "max_headers")
-        }
-        self._places: dict[str, aiohttp.ClientRequest] = {}
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._kept: dict[str, list[UpstreamConnection]] = {}
+        self._busy: set[UpstreamConnection] = set()
+        self._addresses: dict[tuple[str, int], tuple[float, Any]] = {}
+        self._tls: ssl.SSLContext | None = None
 
     async def send(
-        self, upstream: Upstream, method: str, target: str, headers: CIMultiDict[str], body: Body, note: Connected
+        self, upstream: Upstream, method: str, target: str, headers: Fields, body: Body, note: Connected
     ) -> Answer:
         """Send one request over HTTP/1.1."""
-        if upstream.via is None and (body is None or isinstance(body, bytes)):
-            return await self._send_whole(upstream, method, target, headers, body, note)
-        return await self._send_by_session(upstream, method, target, headers, body, note)
-
-    async def _send_whole(
-        self,
-        upstream: Upstream,
-        method: str,
-        target: str,
-        headers: CIMultiDict[str],
-        body: bytes | None,
-        note: Connected,
-    ) -> Answer:
-        """Send a request that is at hand straight over a connection of aiohttp's pool.
-
-        What aiohttp's session does besides (cookies, redirects, a task that writes the body, objects for request and
-        response) a proxy does not need, and it is a third of the processor time of a call.
-        """
-        head = _head(method, target, upstream, headers, body)
-        token = _note.set(note)
+        whole = body is None or isinstance(body, bytes)
+        absolute = upstream.via is not None and upstream.origin.startswith("http://")
+        head = _head(method, target, upstream, headers, body, absolute=absolute)
+        # A body that streams cannot be sent again, so it never meets a connection that the server is about to close.
+        connection = self._take(upstream) if whole else None
+        if connection is not None:
+            note.reused = True
+        else:
+            note.reused = False
+            connection = await self._connect(upstream, note)
+        self._busy.add(connection)
+        incoming = connection.begin(is_head=method == "HEAD")
+        sender: asyncio.Task[None] | None = None
         try:
-            connection = await self._connector.connect(self._place(upstream), [], self._timeout)
-        except TimeoutError:
-            raise UpstreamTimeoutError("no connection in time") from None
-        except aiohttp.ClientError as error:
-            raise _failure(error, note) from None
-        except (OSError, ValueError) as error:
-            raise ConnectError(_plain(error)) from None
-        finally:
-            _note.reset(token)
-        try:
-            protocol = connection.protocol
-            if protocol is None or protocol.transport is None:
-                raise aiohttp.ServerDisconnectedError
-            protocol.set_response_params(skip_payload=method == "HEAD", read_until_eof=True, **self._parsing)
-            transport = protocol.transport
-            if body and len(body) <= _JOINED:
-                transport.write(head + body)
+            if body is None or isinstance(body, bytes):
+                if body and len(body) <= _JOINED:
+                    connection.write(head + body)
+                else:
+                    connection.write(head)
+                    if body:
+                        connection.write(body)
+                connection.sent()
             else:
-                transport.write(head)
-                if body:
-                    transport.write(body)
-            while True:
-                message, content = await protocol.read()
-                if message.code >= 200 or message.code == 101:
-                    break
-        except BaseException as error:
-            connection.close()
-            if isinstance(error, HttpProcessingError):
-                raise ProtocolError("the server's answer is not valid HTTP, or its headers are too large") from None
-            if isinstance(error, aiohttp.ClientError):
-                raise _failure(error, note) from None
-            if isinstance(error, OSError):
-                raise ConnectError(_plain(error)) from None
+                chunked = b"content-length" not in headers
+                sender = asyncio.create_task(_send_body(connection, incoming, head, body, chunked=chunked))
+            await incoming.head
+        except BaseException:
+            if sender is not None:
+                sender.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await sender
+            connection.leave(incoming)
+            self._busy.discard(connection)
             raise
+        close = incoming.close if sender is None else partial(_close_both, incoming, sender)
+        tunnel = incoming if incoming.tunnel or incoming.status == 101 else None
+        return Answer(
+            incoming.status,
+            incoming.reason,
+            Fields(incoming.raw),
+            incoming.read,
+            close,
+            note,
+            incoming.at_hand,
+            tunnel,
+        )
 
-        def over() -> None:
-            # A server that answers before it has read the request may not read the rest as one.
-            if transport.get_write_buffer_size():
-                connection.close()
+    def _take(self, upstream: Upstream) -> UpstreamConnection | None:
+        kept = self._kept.get(upstream.origin)
+        while kept:
+            connection = kept.pop()
+            if not connection.closed:
+                return connection
+        return None
+
+    def _released(self, origin: str, connection: UpstreamConnection) -> None:
+        self._busy.discard(connection)
+        connection.idle_since = perf_counter()
+        self._kept.setdefault(origin, []).append(connection)
+
+    def sweep(self) -> None:
+        """Close connections that nobody has used for a while, and forget those that are closed."""
+        oldest = perf_counter() - KEPT_S
+        self._busy = {connection for connection in self._busy if not connection.closed}
+        for origin, kept in list(self._kept.items()):
+            left = []
+            for connection in kept:
+                if connection.closed:
+                    continue
+                if connection.idle_since < oldest:
+                    connection.close()
+                else:
+                    left.append(connection)
+            if left:
+                self._kept[origin] = left
             else:
-                connection.release()
-
-        content.on_eof(over)
-
-        async def close() -> None:
-            connection.close()  # does nothing once the body has been read, when it is back in the pool
-
-        return _answer(message.code, message.reason, message.raw_headers, content, close, note)
-
-    def _place(self, upstream: Upstream) -> aiohttp.ClientRequest:
-        """Return what tells aiohttp's pool where connections to an upstream go."""
-        place = self._places.get(upstream.origin)
-        if place is None:
-            place = aiohttp.ClientRequest("GET", URL(upstream.origin), loop=asyncio.get_running_loop())
-            if len(self._places) < _MOST_PLACES:
-                self._places[upstream.origin] = place
-        return place
-
-    async def _send_by_session(
-        self, upstream: Upstream, method: str, target: str, headers: CIMultiDict[str], body: Body, note: Connected
-    ) -> Answer:
-        session = self._fresh if body is not None and not isinstance(body, bytes) else self._kept
-        token = _note.set(note)
-        try:
-            response = await session.request(
-                method,
-                URL(upstream.origin + target, encoded=True),
-                headers=headers,
-                data=body,
-                allow_redirects=False,
-                proxy=upstream.via,
-            )
-        except aiohttp.ClientError as error:
-            raise _failure(error, note) from None
-        except TimeoutError:
-            raise UpstreamTimeoutError("no answer in time") from None
-        except (OSError, ValueError) as error:
-            raise ConnectError(_plain(error)) from None
-        finally:
-            _note.reset(token)
-
-        async def close() -> None:
-            # Closes the connection unless the body has been read to its end, when it is back in the pool already.
-            response.close()
-
-        return _answer(response.status, response.reason, response.raw_headers, response.content, close, note)
+                del self._kept[origin]
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._kept.close()
-        await self._fresh.close()
+        for connection in (*self._busy, *(one for kept in self._kept.values() for one in kept)):
+            connection.close()
+        self._kept.clear()
+        self._busy.clear()
+        await asyncio.sleep(0)
 
+    # ── a new connection ──
 
-def _answer(
-    status: int,
-    reason: str | None,
-    raw_headers: Sequence[tuple[bytes, bytes]],
-    content: aiohttp.StreamReader,
-    close: Callable[[], Awaitable[None]],
-    note: Connected,
-) -> Answer:
-    async def read() -> bytes:
+    async def _connect(self, upstream: Upstream, note: Connected) -> UpstreamConnection:
         try:
-            return await content.readany()
-        except (aiohttp.ClientError, OSError) as error:
-            raise CutError(type(error).__name__) from None
+            async with asyncio.timeout(self._limits.connect_s):
+                return await self._connected(upstream, note)
+        except TimeoutError:
+            raise UpstreamTimeoutError("no connection in time") from None
+        except ssl.SSLError:
+            raise TLSError("the server's certificate or TLS was refused") from None
+        except (OSError, ValueError) as error:
+            raise ConnectError(plain(error)) from None
 
-    def at_hand() -> bytes:
-        return b"" if content.exception() is not None else content.read_nowait()
+    async def _connected(self, upstream: Upstream, note: Connected) -> UpstreamConnection:
+        secure = upstream.origin.startswith("https://")
+        released = partial(self._released, upstream.origin)
+        made = partial(UpstreamConnection, self._limits, released)
+        started = perf_counter()
+        if upstream.via is None:
+            sock = await self._socket(upstream.host, upstream.port)
+            note.connect_s = perf_counter() - started
+            if not secure:
+                return (await self._loop.create_connection(made, sock=sock))[1]
+            started = perf_counter()
+            _, connection = await self._loop.create_connection(
+                made, sock=sock, ssl=self._context(), server_hostname=upstream.host
+            )
+            note.tls_s = perf_counter() - started
+            return connection
+        parts = urlsplit(upstream.via)
+        over_tls = parts.scheme == "https"
+        sock = await self._socket(parts.hostname or "", parts.port or (443 if over_tls else 80))
+        note.connect_s = perf_counter() - started
+        tls: dict[str, Any] = {"ssl": self._context(), "server_hostname": parts.hostname} if over_tls else {}
+        transport, connection = await self._loop.create_connection(made, sock=sock, **tls)
+        if not secure:
+            return connection
+        try:
+            await self._tunnelled(connection, upstream)
+            started = perf_counter()
+            inner = await self._loop.start_tls(transport, connection, self._context(), server_hostname=upstream.host)
+        except BaseException:
+            connection.close()
+            raise
+        if inner is None:
+            raise ConnectError("the connection was lost while TLS began")
+        connection.connection_made(inner)
+        note.tls_s = perf_counter() - started
+        return connection
 
-    fields = [(name.decode("utf-8", "replace"), text_of(value)) for name, value in raw_headers]
-    return Answer(status, reason or "", fields, read, close, note, at_hand)
+    async def _tunnelled(self, connection: UpstreamConnection, upstream: Upstream) -> None:
+        """Ask an HTTP proxy for a way to the upstream."""
+        authority = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
+        place = f"{authority}:{upstream.port}"
+        lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}", *_credentials(upstream.via)]
+        answer = await connection.ask("\r\n".join((*lines, "\r\n")).encode())
+        if not 200 <= answer < 300:
+            raise ConnectError(f"the HTTP proxy on the way answered {answer}")
+
+    async def _socket(self, host: str, port: int) -> Any:
+        found = self._addresses.get((host, port))
+        now = perf_counter()
+        if found is None or now - found[0] > _LOOKED_UP_S:
+            import socket
+
+            addresses = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            if len(self._addresses) >= _MOST_HOSTS:
+                self._addresses.clear()
+            found = self._addresses[host, port] = (now, addresses)
+        addresses = found[1]
+        delay = _HEAD_START_S if len(addresses) > 1 else None
+        return await aiohappyeyeballs.start_connection(
+            addresses, happy_eyeballs_delay=delay, interleave=1 if delay else None
+        )
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls
 
 
-def _head(method: str, target: str, upstream: Upstream, headers: CIMultiDict[str], body: bytes | None) -> bytes:
-    """Return the head of a request; raise :class:`ConnectError` for one that would be read as more than one."""
-    lines = [f"{method} {target.partition('#')[0]} HTTP/1.1", f"Host: {upstream.origin.partition('://')[2]}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    if body is not None or method not in _BODILESS:
-        lines.append(f"Content-Length: {len(body or b'')}")
-    text = "\r\n".join((*lines, "\r\n"))
-    if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1 or "\0" in text:
-        raise ConnectError("a header field that cannot be sent")
+async def _send_body(
+    connection: UpstreamConnection, incoming: Incoming, head: bytes, body: AsyncIterator[bytes], *, chunked: bool
+) -> None:
+    """Write a body that streams; where it breaks off, so does the connection."""
     try:
-        return text.encode("utf-8", "surrogateescape")
+        connection.write(head)
+        async for data in body:
+            if data:
+                connection.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+            await connection.drain()
+        if chunked:
+            connection.write(b"0\r\n\r\n")
+        connection.sent()
+    except Exception as error:  # noqa: BLE001 - told to whoever waits for the answer
+        failed = error if isinstance(error, UpstreamError) else ConnectError(type(error).__name__)
+        if not incoming.head.done():
+            incoming.fail(failed)
+            connection.leave(incoming)
+
+
+async def _close_both(incoming: Incoming, sender: asyncio.Task[None]) -> None:
+    await incoming.close()
+    sender.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await sender
+
+
+def _credentials(via: str | None) -> list[str]:
+    """Return the field that an HTTP proxy's user and password make."""
+    parts = urlsplit(via or "")
+    if not parts.username:
+        return []
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return ["Proxy-Authorization: Basic " + base64.b64encode(pair.encode()).decode("ascii")]
+
+
+def _head(method: str, target: str, upstream: Upstream, headers: Fields, body: Body, *, absolute: bool) -> bytes:
+    """Return the head of a request; raise :class:`ConnectError` for one that would be read as more than one."""
+    target = target.partition("#")[0]
+    line = f"{method} {upstream.origin if absolute else ''}{target} HTTP/1.1"
+    own = [f"Host: {upstream.origin.partition('://')[2]}"]
+    if absolute:
+        own += _credentials(upstream.via)
+    if body is None or isinstance(body, bytes):
+        if body is not None or method not in _BODILESS:
+            own.append(f"Content-Length: {len(body or b'')}")
+    elif b"content-length" not in headers:
+        own.append("Transfer-Encoding: chunked")
+    try:
+        start = "\r\n".join((line, *own)).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise ConnectError("a header field that cannot be sent") from None
-
-
-def _failure(error: aiohttp.ClientError, note: Connected) -> UpstreamError:
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        failed: UpstreamError = ConnectError("the server closed the connection without an answer")
-        # Else the message is the part of the head that came.
-        failed.replayable = bool(note.reused) and isinstance(error.message, str)
-        return failed
-    if isinstance(error, aiohttp.ServerTimeoutError):
-        return UpstreamTimeoutError("no connection in time" if note.reused is None else "no answer in time")
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-        return TLSError("the server's certificate or TLS was refused")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return ConnectError(_plain(error.os_error))
-    if isinstance(error, aiohttp.ClientOSError):
-        failed = ConnectError(_plain(error))
-        failed.replayable = bool(note.reused)
-        return failed
-    if isinstance(error, aiohttp.ClientResponseError):
-        return ProtocolError("the server's answer is not valid HTTP, or its headers are too large")
-    return ConnectError(type(error).__name__)
-
-
-def _plain(error: BaseException) -> str:
-    """Say what failed without the address, which may hold what should not be shown."""
-    reason = getattr(error, "strerror", None)
-    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
-
-
-def text_of(value: bytes) -> str:
-    """Return a header field's value: UTF-8, else Latin-1."""
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+    if start.count(b"\n") != len(own) or start.count(b"\r") != len(own) or b"\0" in start or not safe(headers.raw):
+        raise ConnectError("a header field that cannot be sent")
+    return b"".join((start, *(b"\r\n%b: %b" % field for field in headers.raw), b"\r\n\r\n"))

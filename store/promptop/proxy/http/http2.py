@@ -1,4 +1,4 @@
-"""The proxy's way to an upstream over HTTP/2: httpx2, since aiohttp has none."""
+"""The proxy's way to an upstream over HTTP/2: httpx2."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from multidict import CIMultiDict
-
-from promptop.proxy.http.http1 import Answer, Body, Connected, ConnectError, CutError, UpstreamTimeoutError, text_of
+from promptop.proxy.http.answer import Answer, Body, Connected, ConnectError, CutError, UpstreamTimeoutError
+from promptop.proxy.http.fields import Fields
 from promptop.proxy.http.limits import Limits
 from promptop.proxy.upstreams import Upstream
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Http2:
-    """HTTP/2 where the server speaks it, through httpx2: many calls on one connection, several times aiohttp's cost."""
+    """HTTP/2 where the server speaks it, through httpx2: many calls on one connection, each several times as dear."""
 
     def __init__(self, limits: Limits, upstream: Upstream) -> None:
         import httpx2
@@ -41,7 +40,7 @@ class Http2:
             del self._client.headers[name]
 
     async def send(
-        self, upstream: Upstream, method: str, target: str, headers: CIMultiDict[str], body: Body, note: Connected
+        self, upstream: Upstream, method: str, target: str, headers: Fields, body: Body, note: Connected
     ) -> Answer:
         """Send one request over HTTP/2."""
         httpx2 = self._httpx2
@@ -57,7 +56,7 @@ class Http2:
         request = self._client.build_request(
             method,
             upstream.origin + target,
-            headers=list(headers.items()),
+            headers=headers.raw,
             content=body,
             extensions={"trace": trace, "target": target.encode("utf-8", "surrogateescape")},
         )
@@ -82,8 +81,8 @@ class Http2:
                 await chunks.aclose()
                 await response.aclose()
 
-        fields = [(name.decode("latin-1"), text_of(value)) for name, value in response.headers.raw]
-        return Answer(response.status_code, response.reason_phrase, fields, read, close, note)
+        fields = Fields(list(response.headers.raw))
+        return Answer(response.status_code, response.reason_phrase.encode("latin-1"), fields, read, close, note)
 
     async def close(self) -> None:
         """Close every connection."""

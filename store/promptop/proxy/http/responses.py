@@ -1,56 +1,60 @@
-"""What the proxy answers itself: errors in the shape that the SDKs read, and an end that shows the answer is cut."""
+"""What the proxy answers itself: errors in the shape that the SDKs read."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 
-from aiohttp import web
-
-from promptop.proxy.http.http1 import UpstreamError
+from promptop.proxy.http.answer import UpstreamError
+from promptop.proxy.http.client_connection import Request
 from promptop.proxy.upstreams import RefusedError
 
-JSON = {"Content-Type": "application/json"}
+_REASONS = {
+    200: b"OK",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
+    404: b"Not Found",
+    413: b"Content Too Large",
+    431: b"Request Header Fields Too Large",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+}
 
 
-def refusal(refused: RefusedError, request: web.BaseRequest) -> web.Response:
-    """Return the answer to a request that is not sent on."""
-    message = f"promptop proxy: {refused.cause} {refused.remedy}".strip()
-    response = web.Response(text=_error(message, "promptop_proxy", refused.code), status=refused.status, headers=JSON)
-    if request.body_exists:
-        response.force_close()  # its body was not read to the end
-    return response
+def send(request: Request, status: int, body: bytes, content_type: str = "application/json") -> None:
+    """Answer a request with a body of our own; the connection closes if the request's body has not been read."""
+    fields = [(b"Content-Type", content_type.encode("ascii")), (b"Content-Length", b"%d" % len(body))]
+    response = request.respond(status, _REASONS.get(status, b""), fields, last=not request.complete)
+    if not request.is_head:
+        response.write(body)
+    response.end()
 
 
-def bad_gateway(failed: UpstreamError) -> web.Response:
-    """Return 502, or 504 for a timeout."""
+def refusal(refused: RefusedError) -> bytes:
+    """Return the body of the answer to a request that is not sent on."""
+    return error(f"promptop proxy: {refused.cause} {refused.remedy}".strip(), "promptop_proxy", refused.code)
+
+
+def bad_gateway(request: Request, failed: UpstreamError) -> None:
+    """Answer 502, or 504 for a timeout."""
     timeout = isinstance(failed, TimeoutError)
-    message = f"promptop proxy: the upstream failed: {failed}"
-    text = _error(message, "upstream_error", "timeout" if timeout else type(failed).__name__)
-    return web.Response(text=text, status=504 if timeout else 502, headers=JSON)
+    text = error(
+        f"promptop proxy: the upstream failed: {failed}",
+        "upstream_error",
+        "timeout" if timeout else type(failed).__name__,
+    )
+    send(request, 504 if timeout else 502, text)
 
 
-def abort(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
-    """Close the connection after what was written, without the mark of a regular end."""
-    response.force_close()
-    if request.transport is not None:
-        request.transport.close()
-    return response
+def cut_off(request: Request, reason: str) -> None:
+    """End a call that took too long: with 504, or where an answer has begun by dropping the connection."""
+    if request.response is not None:
+        request.cut(hard=True)  # unsent bytes would wait for a client that does not read
+        return
+    send(request, 504, error(f"promptop proxy: {reason}", "timeout", "timeout"))
 
 
-def cut_off(request: web.BaseRequest, reason: str, response: web.StreamResponse | None) -> web.StreamResponse:
-    """End a call that the watchdog has cancelled: with 504, or where an answer has begun by dropping the connection."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
-    if response is not None and response.prepared:
-        if request.transport is not None:
-            request.transport.abort()  # unsent bytes would wait for a client that does not read
-        return abort(request, response)
-    answer = web.Response(text=_error(f"promptop proxy: {reason}", "timeout", "timeout"), status=504, headers=JSON)
-    answer.force_close()
-    return answer
-
-
-def _error(message: str, kind: str, code: str) -> str:
-    return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
+def error(message: str, kind: str, code: str) -> bytes:
+    """Return an error as JSON."""
+    return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).encode()

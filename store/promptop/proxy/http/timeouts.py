@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import perf_counter
 from typing import Final
 
@@ -51,11 +52,16 @@ def overdue(call: Call, now: float, limits: Limits) -> str | None:
     return None
 
 
-async def watch(calls: set[Call], limits: Limits, metrics: Metrics) -> None:
-    """End overdue calls until cancelled; the shortest limit is met within a quarter of it, at most a second late."""
-    tick = min(1.0, min(limits.call_s, limits.upstream_idle_s, limits.client_idle_s) / 4)
+async def watch(calls: set[Call], limits: Limits, metrics: Metrics, sweep: Callable[[], None] = lambda: None) -> None:
+    """End overdue calls until cancelled, and ``sweep`` with every scan.
+
+    The shortest limit is met within a quarter of it, at most a second late.
+    """
+    shortest = min(limits.call_s, limits.upstream_idle_s, limits.client_idle_s, limits.keep_alive_s)
+    tick = min(1.0, shortest / 4)
     while True:
         await asyncio.sleep(tick)
+        sweep()
         now = perf_counter()
         for call in list(calls):
             if call.cut is None and (reason := overdue(call, now, limits)) is not None and call.task is not None:

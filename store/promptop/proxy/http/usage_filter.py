@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aiohttp import web
-
 from promptop.capture.include_usage import UsageHider
 from promptop.providers.decompress import inflater
+from promptop.proxy.http.fields import Raw
 
 
 class StreamView:
     """An event stream without the usage chunk that the client did not ask for."""
 
-    def __init__(self, response: web.StreamResponse) -> None:
-        """Change the response's head as the body will be changed."""
+    def __init__(self, fields: Raw) -> None:
+        """``fields`` are those of the answer's head; :attr:`fields` are what goes to the client instead."""
         self._hider: UsageHider | None = UsageHider()
-        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        encoding = next((value for name, value in fields if name.lower() == b"content-encoding"), b"identity")
+        kind = encoding.decode("latin-1").strip().lower()
         self._inflate = None
-        if encoding not in ("", "identity"):
+        dropped = {b"content-length"}
+        self.fields = fields
+        if kind not in ("", "identity"):
             # Sent although "identity" was asked for. Where it cannot be read here, the stream passes as it is.
-            self._inflate = inflater(encoding)
+            self._inflate = inflater(kind)
             if self._inflate is None:
                 self._hider = None
                 return
-            del response.headers["Content-Encoding"]
-        response.headers.popall("Content-Length", None)
+            dropped.add(b"content-encoding")
+        self.fields = [field for field in fields if field[0].lower() not in dropped]
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield what may be passed on, in bounded pieces."""
