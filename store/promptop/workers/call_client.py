@@ -1,30 +1,25 @@
-"""Calls for a screen, made in another process (:mod:`.worker`) and brought here by two threads.
+"""Calls for a screen, made in another process (:mod:`promptop.workers.call_worker`).
 
 ``on_delta`` and ``on_done`` are called on the reader's thread; a screen hands what they bring to its own. Nothing here
-blocks its caller: starting the process and writing to it happen on the writer's thread.
+blocks its caller: starting the process and writing to it happen on a thread of the link.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import queue
-import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promptop.base import framing, subprocesses
+from promptop.base.processes import Link
 from promptop.client.request import RunRequest
 from promptop.client.result import Delta, Progress, RunError, RunResult, failed
 from promptop.settings import CacheSettings
 
 OnDelta = Callable[[Delta], None]
 OnDone = Callable[[RunResult], None]
-CLOSE_S = 3.0
-"""Seconds that closing waits for the process: it closes connections and flushes the log."""
 GONE = RunError("worker", "The process that makes the calls has ended.", "Run again: it is started anew.")
 
 
@@ -59,23 +54,22 @@ class Runner:
         self._ids = itertools.count(1)
         self._running: dict[int, _Running] = {}
         self._lock = threading.Lock()
-        self._outbox: queue.SimpleQueue[tuple[Any, ...] | None] | None = None
-        self._threads: list[threading.Thread] = []
+        self._link: Link | None = None
         self._closed = False
 
     def warm(self) -> None:
         """Start the process and let it load the SDK (about a second), before the first call needs it."""
         with self._lock:
-            self._link()
+            self._open()
 
     def start(self, request: RunRequest, *, on_done: OnDone, on_delta: OnDelta | None = None) -> Progress:
         """Begin a call and return its progress at once; ``on_done`` gets the result."""
         identity, progress = next(self._ids), Progress()
         with self._lock:
             self._running[identity] = _Running(request, progress, on_done, on_delta)
-            outbox = self._link()
-            outbox.put(("start", identity, request))
-        progress.attach(lambda: outbox.put(("cancel", identity)))
+            link = self._open()
+            link.send(("start", identity, request))
+        progress.attach(lambda: link.send(("cancel", identity)))
         return progress
 
     def cancel_all(self) -> int:
@@ -91,52 +85,30 @@ class Runner:
         with self._lock:
             self._closed = True
             self._running.clear()
-            outbox, self._outbox = self._outbox, None
-        if outbox is not None:
-            outbox.put(None)
-        for thread in self._threads:
-            thread.join(CLOSE_S + 1)
+            link, self._link = self._link, None
+        if link is not None:
+            link.close()
 
-    # The process and its two threads
-
-    def _link(self) -> queue.SimpleQueue[tuple[Any, ...] | None]:
+    def _open(self) -> Link:
         """Return the way to the process, starting it if there is none; the lock is held."""
-        if self._outbox is None:
-            self._outbox = queue.SimpleQueue()
-            self._outbox.put(("open", self._options))
-            writer = threading.Thread(target=self._write, args=(self._outbox,), name="runs-writer", daemon=True)
-            self._threads = [thread for thread in self._threads if thread.is_alive()] + [writer]
-            writer.start()
-        return self._outbox
+        if self._link is None:
+            link = Link("promptop.workers.call_worker", on_frame=self._receive, on_end=lambda _: self._lost(link))
+            link.send(("open", self._options))
+            link.start()
+            self._link = link
+        return self._link
 
-    def _write(self, outbox: queue.SimpleQueue[tuple[Any, ...] | None]) -> None:
-        with subprocesses.start("promptop.workers.call_worker") as process:
-            assert process.stdin is not None
-            reader = threading.Thread(target=self._read, args=(process, outbox), name="runs-reader", daemon=True)
-            reader.start()
-            with contextlib.suppress(OSError, ValueError):  # the process is gone: the reader sees to it
-                while (frame := outbox.get()) is not None:
-                    framing.send(process.stdin, frame)
-            with contextlib.suppress(OSError):
-                process.stdin.close()
-            try:
-                process.wait(CLOSE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            reader.join(CLOSE_S)
+    def _receive(self, events: list[tuple[Any, ...]]) -> None:
+        for event in events:
+            self._take(*event)
 
-    def _read(self, process: subprocess.Popen[bytes], outbox: queue.SimpleQueue[tuple[Any, ...] | None]) -> None:
-        assert process.stdout is not None
-        with contextlib.suppress(EOFError, OSError):
-            while True:
-                for event in framing.receive(process.stdout):
-                    self._take(*event)
+    def _lost(self, link: Link) -> None:
+        """Fail the calls of a process that has ended; the next call starts another one."""
         with self._lock:
             lost = [] if self._closed else list(self._running.values())
-            if self._outbox is outbox:
+            if self._link is link:
                 self._running.clear()
-                self._outbox = None
-        outbox.put(None)
+                self._link = None
         for each in lost:
             each.progress.state = "failed"
             each.on_done(failed(each.request, GONE))

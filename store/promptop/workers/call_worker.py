@@ -12,12 +12,10 @@ It ends when its input does, after closing connections and flushing the log.
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import threading
 from typing import Any, BinaryIO
 
-from promptop.base import framing
+from promptop.base import processes
 from promptop.client.call import run
 from promptop.client.http.endpoints import Endpoints, load_sdk
 from promptop.client.request import RunRequest
@@ -86,7 +84,7 @@ class Outbox:
         events += pieces
         try:
             if events:
-                framing.send(self._stream, events)
+                processes.send(self._stream, events)
         except (OSError, ValueError):  # the screen is gone, and the main loop sees it by its input
             return False
         return True
@@ -164,7 +162,7 @@ async def serve(inbox: BinaryIO, outbox: Outbox) -> None:
     def read() -> None:
         try:
             while True:
-                loop.call_soon_threadsafe(worker.take, framing.receive(inbox))
+                loop.call_soon_threadsafe(worker.take, processes.receive(inbox))
         except (EOFError, OSError):
             loop.call_soon_threadsafe(over.set)
 
@@ -174,11 +172,8 @@ async def serve(inbox: BinaryIO, outbox: Outbox) -> None:
 
 
 def main() -> None:
-    """Serve on standard input and output; whatever else writes to standard output would break the frames."""
-    inbox = os.fdopen(os.dup(0), "rb")
-    stream = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
+    """Serve on standard input and output."""
+    inbox, stream = processes.open_channel()
     outbox = Outbox(stream)
     asyncio.run(serve(inbox, outbox))
     outbox.close()

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from promptop.base import subprocesses
+from promptop.base import processes
 from promptop.base.errors import PromptopError
 from promptop.client.result import RunResult
 from promptop.experiments.checks import Checked, parse_check
@@ -43,7 +43,7 @@ def judge_apart(
         "python": python,
         "results": [figures_of(result) | texts_of(result) for result in results],
     }
-    with subprocesses.start("promptop.workers.check_worker") as process:
+    with processes.launch("promptop.workers.check_worker") as process:
         try:
             said, _ = process.communicate(json.dumps(asked).encode(), limit_s)
         except subprocess.TimeoutExpired:

@@ -1,25 +1,17 @@
 """Counts from a worker process: the parent loads no tokenizer and is never held up by one.
 
-Loading ranks holds the interpreter's lock for 200 ms; in another process the screen does not feel it. Frames are
-eight bytes of length and a pickle, over the worker's own stdin and stdout, which nobody else can write to. A writer
-thread sends, so that no caller waits for a pipe; a reader thread hands replies over.
+Loading ranks holds the interpreter's lock for 200 ms; in another process the screen does not feel it.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
-import pickle
-import queue
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from promptop.base.processes import Link, RestartPolicy
 from promptop.tokens.scripts import Chars
 
 
@@ -87,9 +79,6 @@ class Failed:
 
 Reply = Counts | Lines | Edges | SnippetCounts | Failed
 
-_CALM_S = 30.0
-"""A worker that dies again sooner than this after a restart is not started a third time."""
-
 
 class _Mirror:
     """The text of a document in pieces, so that a restarted worker can be told it: an edit copies one piece."""
@@ -137,29 +126,27 @@ class TokenClient:
         self._unanswered: dict[int, tuple[Any, ...]] = {}
         self._ids = itertools.count(1)
         self._versions = itertools.count(1)
-        self._outbox: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._threads: list[threading.Thread] = []
-        self._restarted_s = -_CALM_S
-        self._closed = False
+        self._restarts = RestartPolicy()
+        self._link = self._new_link()
+        self._started = self._closed = False
 
     @property
     def alive(self) -> bool:
         """Whether the worker process runs."""
-        process = self._process
-        return process is not None and process.poll() is None
+        return self._link.alive
 
     @property
     def pid(self) -> int | None:
         """The worker's process id, or None before :meth:`start`."""
-        return self._process.pid if self._process is not None else None
+        return self._link.pid
 
     def start(self) -> None:
         """Start the worker process; calls made before it are kept until then."""
         with self._lock:
-            if self._process is not None or self._closed:
+            if self._started or self._closed:
                 return
-            self._launch()
+            self._started = True
+            self._link.start()
 
     def close(self) -> None:
         """Stop the worker and join the threads; safe to call twice. No reply comes after it returns."""
@@ -167,18 +154,8 @@ class TokenClient:
             if self._closed:
                 return
             self._closed = True
-            process, threads = self._process, list(self._threads)
-        if process is not None:
-            process.kill()  # it holds nothing that is not here too
-            self._outbox.put(None)
-        for thread in threads:
-            if thread is not threading.current_thread():
-                thread.join()
-        if process is not None:
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    _close_quietly(pipe)
+            link = self._link
+        link.kill()
 
     def __enter__(self) -> TokenClient:
         self.start()
@@ -192,7 +169,7 @@ class TokenClient:
         with self._lock:
             mirror = _Mirror(text, tuple(dict.fromkeys(encodings)), next(self._versions))
             self._docs[doc] = mirror
-            self._outbox.put(("open", doc, mirror.version, text, mirror.encodings))
+            self._link.send(("open", doc, mirror.version, text, mirror.encodings))
             return mirror.version
 
     def edit(self, doc: str, start: int, end: int, new: str) -> int:
@@ -205,14 +182,14 @@ class TokenClient:
             mirror = self._docs[doc]
             mirror.replace(start, end, new)
             mirror.version = next(self._versions)
-            self._outbox.put(("edit", doc, mirror.version, start, end, new))
+            self._link.send(("edit", doc, mirror.version, start, end, new))
             return mirror.version
 
     def close_doc(self, doc: str) -> None:
         """Forget a document."""
         with self._lock:
             if self._docs.pop(doc, None) is not None:
-                self._outbox.put(("close", doc))
+                self._link.send(("close", doc))
 
     def request_lines(self, doc: str, encoding: str, first: int, last: int) -> int:
         """Ask for tokens per line of the lines first … last, both included; return the request's id."""
@@ -231,94 +208,33 @@ class TokenClient:
             identity = next(self._ids)
             frame = (what, identity, *details)
             self._unanswered[identity] = frame
-            self._outbox.put(frame)
+            self._link.send(frame)
             return identity
 
-    # The process and its two threads
+    def _new_link(self) -> Link:
+        return Link("promptop.workers.token_worker", on_frame=self._receive, on_end=self._died)
 
-    def _launch(self) -> None:
-        root = str(Path(__file__).parents[2])
-        known = os.environ.get("PYTHONPATH")
-        environ = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else root}
-        process = subprocess.Popen(
-            # -P: a file in the working directory must not stand in for a module of the standard library
-            [sys.executable, "-P", "-m", "promptop.workers.token_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # the screen is drawn on stderr; failures come as replies
-            env=environ,
-        )
-        self._process = process
-        self._threads = [
-            threading.Thread(target=self._write, args=(process, self._outbox), name="token-writer", daemon=True),
-            threading.Thread(target=self._read, args=(process,), name="token-reader", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    @staticmethod
-    def _write(process: subprocess.Popen[bytes], outbox: queue.SimpleQueue[tuple[Any, ...] | None]) -> None:
-        assert process.stdin is not None
-        while (frame := outbox.get()) is not None:
-            data = pickle.dumps(frame, protocol=5)
-            try:
-                process.stdin.write(len(data).to_bytes(8, "big"))
-                process.stdin.write(data)
-                if outbox.empty():
-                    process.stdin.flush()
-            except (OSError, ValueError):  # the worker is gone: the reader sees it and sees to it
-                return
-
-    def _read(self, process: subprocess.Popen[bytes]) -> None:
-        stream = process.stdout
-        assert stream is not None
-        while True:
-            header = stream.read(8)
-            size = int.from_bytes(header, "big")
-            data = stream.read(size) if len(header) == 8 else b""
-            if len(header) < 8 or len(data) < size:
-                break
-            reply = pickle.loads(data)
-            with self._lock:
-                if self._closed:
-                    return
-                if isinstance(reply, Lines | Edges | SnippetCounts | Failed) and reply.id is not None:
-                    self._unanswered.pop(reply.id, None)
-            self._on_reply(reply)
-        self._died(process)
-
-    def _died(self, process: subprocess.Popen[bytes]) -> None:
-        """Report that the worker ended and start another one, unless it was the second in a short time."""
-        status = process.wait()
+    def _receive(self, reply: Reply) -> None:
         with self._lock:
             if self._closed:
                 return
-            old = self._outbox
-            old.put(None)
-            again = time.monotonic() - self._restarted_s > _CALM_S
+            if isinstance(reply, Lines | Edges | SnippetCounts | Failed) and reply.id is not None:
+                self._unanswered.pop(reply.id, None)
+        self._on_reply(reply)
+
+    def _died(self, status: int | None) -> None:
+        """Report that the worker ended and start another one, unless it was the second in a short time."""
+        with self._lock:
+            if self._closed:
+                return
+            again = status is not None and self._restarts.allows()
             if again:
-                self._restarted_s = time.monotonic()
-                self._outbox = queue.SimpleQueue()
+                self._link = self._new_link()
                 for doc, mirror in self._docs.items():
-                    self._outbox.put(("open", doc, mirror.version, mirror.text(), mirror.encodings))
+                    self._link.send(("open", doc, mirror.version, mirror.text(), mirror.encodings))
                 for frame in self._unanswered.values():
-                    self._outbox.put(frame)
-                writer = self._threads[0]
-        if again:
-            writer.join()
-            with self._lock:
-                if not self._closed:
-                    self._launch()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                _close_quietly(pipe)
-        cause = f"signal {-status}" if status < 0 else f"exit code {status}"
+                    self._link.send(frame)
+                self._link.start()
+        cause = "it could not be started" if status is None else f"exit code {status}"
+        cause = f"signal {-status}" if status is not None and status < 0 else cause
         self._on_reply(Failed(f"The token counter stopped ({cause}).", None, again))
-
-
-def _close_quietly(pipe: IO[bytes]) -> None:
-    """Close a pipe whose other end may be gone: what was buffered for it is lost with it."""
-    try:
-        pipe.close()
-    except OSError:
-        return

@@ -6,14 +6,11 @@ so a burst of keystrokes in a long chunk is counted once. Ends when stdin does.
 
 from __future__ import annotations
 
-import os
-import pickle
-import select
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+from promptop.base import processes
 from promptop.base.errors import PromptopError
 from promptop.tokens import scripts, splintr, vocabularies
 from promptop.tokens.document import TokenDocument
@@ -119,36 +116,12 @@ class _Worker:
         return Edges(identity, doc, held.version, encoding, first, last, edges)
 
 
-def frames(descriptor: int) -> Iterator[tuple[Any, ...] | None]:
-    """Yield each frame that arrives, and None whenever no more of them wait; end at the end of the stream."""
-    buffer = bytearray()
-    while True:
-        while len(buffer) >= 8 and len(buffer) >= 8 + (size := int.from_bytes(buffer[:8], "big")):
-            frame = pickle.loads(bytes(buffer[8 : 8 + size]))
-            del buffer[: 8 + size]
-            yield frame
-        if not buffer and not select.select([descriptor], [], [], 0)[0]:
-            yield None
-        data = os.read(descriptor, 1 << 20)
-        if not data:
-            return
-        buffer += data
-
-
 def main() -> int:
     """Serve stdin until it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl+c in the terminal is the app's to answer
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever prints must not end up among the replies
-
-    def send(reply: Any) -> None:
-        data = pickle.dumps(reply, protocol=5)
-        out.write(len(data).to_bytes(8, "big") + data)
-        out.flush()
-
-    worker = _Worker(send)
+    _, out = processes.open_channel()
+    worker = _Worker(lambda reply: processes.send(out, reply))
     try:
-        for frame in frames(0):
+        for frame in processes.waiting_frames():
             if frame is None:
                 worker.settle()
             else:

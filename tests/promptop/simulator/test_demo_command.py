@@ -15,10 +15,10 @@ import psutil
 import pytest
 from tests.support.processes import descendants, is_gone, started, until
 
+from promptop.base.processes import launch
 from promptop.cli import main as cli
 from promptop.cli.shared.options import AppOptions
 from promptop.log import LogReader
-from promptop.simulator.traffic.child_processes import start_child
 
 PROMPTOP = [sys.executable, "-m", "promptop_tui", "demo"]
 
@@ -131,8 +131,8 @@ def test_a_back_room_that_does_not_start_says_why(
     terminal: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "promptop.simulator.traffic.child_processes.start_child",
-        lambda module, arguments, **pipes: start_child("promptop.simulator.no_such_room", arguments, **pipes),
+        "promptop.base.processes.launch",
+        lambda module, arguments, **pipes: launch("promptop.simulator.no_such_room", arguments, **pipes),
     )
     assert cli.main(["demo"], open_app=lambda options: 0) == 1
     said = capsys.readouterr().err

@@ -109,9 +109,9 @@ REAL_QUESTION = "Answer in one short sentence: what is a prompt?"
 @contextlib.contextmanager
 def _real_models(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, Profile]]:
     """Start llama.cpp in a process of its own; yield a profile for each model."""
+    from promptop.base.processes import launch, stop
     from promptop.settings import Profile
     from promptop.simulator import local_model
-    from promptop.simulator.traffic.child_processes import start_child, stop_child
 
     local_model.check()
     files = local_model.chosen(args.gguf)
@@ -120,7 +120,7 @@ def _real_models(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, P
     trouble = folder / "llama.log"
     given = [word for file in files for word in ("--gguf", str(file))]
     with trouble.open("wb") as errors:
-        child = start_child(
+        child = launch(
             "promptop.simulator.local_model",
             [*given, "--port", str(args.port), "--folder", str(folder)],
             stdout=subprocess.PIPE,
@@ -143,7 +143,7 @@ def _real_models(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, P
             for name, each in zip(names, models, strict=True)
         }
     finally:
-        stop_child(child)
+        stop(child)
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -207,11 +207,11 @@ def _folder() -> Iterator[Path]:
 @contextlib.contextmanager
 def _back_room(args: argparse.Namespace, folder: Path, log_path: Path) -> Iterator[str]:
     """Start endpoint and traffic in a process of their own; yield the endpoint's address."""
-    from promptop.simulator.traffic.child_processes import start_child, stop_child
+    from promptop.base.processes import launch, stop
 
     trouble = folder / "trouble.log"
     with trouble.open("wb") as errors:
-        child = start_child(
+        child = launch(
             "promptop.simulator.traffic.host",
             [
                 *("--folder", str(folder), "--log", str(log_path), "--port", str(args.port), "--seed", str(args.seed)),
@@ -234,7 +234,7 @@ def _back_room(args: argparse.Namespace, folder: Path, log_path: Path) -> Iterat
     finally:
         with contextlib.suppress(OSError):  # the child removed its folder, which is what it does when it ends early
             said = trouble.read_text(encoding="utf-8", errors="replace").strip()
-        stop_child(child)
+        stop(child)
         if said:
             print(f"promptop demo: its traffic failed: {clean_line(said.splitlines()[-1], 200)}", file=sys.stderr)
 

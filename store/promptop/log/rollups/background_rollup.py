@@ -11,8 +11,10 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+from promptop.base import processes
 from promptop.base.errors import PromptopError
 from promptop.log import files
 from promptop.log.rollups.rollups import Rollups
@@ -39,11 +41,8 @@ class Folding:
             with Rollups(self._log, timeout_s=0.1) as rollups:
                 if rollups.lag() < WORTH_IT or rollups.busy():
                     return False
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "promptop.log.rollups.background_rollup", str(self._log)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+            self._child = processes.launch(
+                "promptop.log.rollups.background_rollup", [str(self._log)], stdout=subprocess.DEVNULL
             )
         except (sqlite3.Error, OSError, PromptopError):
             return False  # a medium that cannot be written: windows are read from rows
@@ -57,7 +56,7 @@ class Folding:
         """End the child; the portion it is at is not lost, for it is not yet counted."""
         if self._child is not None:
             self._child.terminate()
-            self._child.wait()
+            processes.stop(self._child)
             self._child = None
 
     def wait(self, timeout: float) -> None:
@@ -70,9 +69,10 @@ def main(log: Path) -> None:
     """Fold everything, with the least claim on the processor, and stop when the starting process is gone."""
     with contextlib.suppress(OSError):
         os.nice(10)
-    parent = os.getppid()
+    alone = threading.Event()
+    processes.ParentWatch(alone.set)
     with Rollups(log) as rollups:
-        while rollups.fold(_PORTION) == _PORTION and os.getppid() == parent:
+        while rollups.fold(_PORTION) == _PORTION and not alone.is_set():
             pass
 
 

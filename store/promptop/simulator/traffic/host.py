@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from promptop.base.errors import PromptopError
+from promptop.base.processes import until_parent_is_gone
 from promptop.simulator.server.server import SimulatedEndpoint
-from promptop.simulator.traffic.child_processes import until_parent_is_gone
 from promptop.simulator.traffic.live_traffic import RATE, LiveTraffic
 
 

@@ -1,7 +1,7 @@
 """Live simulated traffic: real HTTP requests through the real shim, from a process of its own.
 
 A process, because sixteen streams in a thread of the app would make its screen stutter. It lives exactly as long as
-whoever started it (:mod:`promptop.simulator.traffic.child_processes`).
+whoever started it (:mod:`promptop.base.processes`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import subprocess
 from types import TracebackType
 from typing import Self
 
-from promptop.simulator.traffic.child_processes import start_child, stop_child
+from promptop.base.processes import launch, stop
+
+_PATIENCE_S = 5.0
+"""The rows of sixteen streams are flushed before the process ends."""
 
 RATE = 0.6
 """Requests a second: about what the filled day ends with."""
@@ -45,13 +48,15 @@ class LiveTraffic:
 
     def start(self) -> None:
         """Start the process; returns at once."""
-        self.process = start_child("promptop.simulator.traffic.traffic", self._arguments)
+        self.process = launch(
+            "promptop.simulator.traffic.traffic", self._arguments, stdout=subprocess.DEVNULL, stderr=None
+        )
 
     def stop(self) -> None:
         """End the process, with the rows of its calls in the log."""
         process, self.process = self.process, None
         if process is not None:
-            stop_child(process)
+            stop(process, _PATIENCE_S)
 
     def __enter__(self) -> Self:
         self.start()

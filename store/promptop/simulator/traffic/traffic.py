@@ -15,13 +15,13 @@ from pathlib import Path
 import httpx2
 
 import promptop
+from promptop.base.processes import ParentWatch, until_parent_is_gone
 from promptop.cache import Cache, DiskLevel, MemoryLevel, Policy
 from promptop.capture.annotations import annotate
 from promptop.log import Finished, Pending, Writer
 from promptop.log.write.pending import Bodies
 from promptop.simulator.answers import profiles, text
 from promptop.simulator.traffic.backfill import draw_question, fill
-from promptop.simulator.traffic.child_processes import ParentWatch, until_parent_is_gone
 from promptop.simulator.traffic.scenarios import SCENES, Scene, pick
 
 _MOST_IN_FLIGHT = 16
