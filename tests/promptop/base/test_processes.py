@@ -11,14 +11,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.promptop.log.rows import append, random_rows
+from tests.support.servers import until
 
 from promptop.base import processes
 from promptop.base.processes import Link, RestartPolicy
 from promptop.log import Writer
 from promptop.log.rollups import background_rollup
 from promptop.log.rollups.background_rollup import Folding
-from tests.promptop.log.rows import append, random_rows
-from tests.support.servers import until
 
 
 def test_a_module_in_the_working_directory_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
