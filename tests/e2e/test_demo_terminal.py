@@ -82,7 +82,8 @@ def test_the_demo_comes_alive_and_leaves_nothing(tmp_path: Path) -> None:
 def test_a_terminal_that_goes_away_ends_the_demo_whoever_was_told(tmp_path: Path) -> None:
     main, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "TERM": "xterm-256color"}
+    # What a newcomer's shell holds, and nothing that makes Python flush each write.
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "TMPDIR": str(tmp_path), "TERM": "xterm-256color"}
     command = [sys.executable, "-m", "promptop_tui", "demo", "--hours", "0", "--no-traffic"]
     # No process of the session has this terminal as its own, so that nobody is sent SIGHUP: as below make.
     with started(command, stdin=other, stdout=other, stderr=other, env=environment, start_new_session=True) as process:

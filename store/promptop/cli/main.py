@@ -12,6 +12,7 @@ from pathlib import Path
 
 import promptop
 from promptop.base.errors import PromptopError, UsageError
+from promptop.base.sanitize import clean_line
 from promptop.cli.commands import COMMANDS
 from promptop.cli.shared.options import AppOptions, OpenApp, add_settings_arguments, has_exports, log_files, settings_of
 
@@ -19,7 +20,7 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> int:
-    """Run one command line and return its exit code: 0 done, 1 failed, 2 cannot be meant, 130 interrupted."""
+    """Run one command line and return its exit code: 0 done, 1 failed, 2 usage error, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return _run(arguments, open_app)
@@ -28,10 +29,28 @@ def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> 
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader (head, less) went away: not a failure. Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader (head, less) went away: not a failure
         return 0
+    except OSError as error:  # a full disk behind the output, a terminal that is gone: the machine's fault, not ours
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"promptop: {clean_line(where + (error.strerror or type(error).__name__))}", file=sys.stderr)
+        return 1
+    finally:
+        _drop_what_nobody_reads()
+
+
+def _drop_what_nobody_reads() -> None:
+    """Point an output that is gone (a pipe, a terminal) at nothing.
+
+    Python flushes once more at exit, and where that fails it ends with 120, whatever the exit code was to be.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except ValueError:  # closed already: nothing is flushed
+            continue
 
 
 def _run(arguments: list[str], open_app: OpenApp | None) -> int:
