@@ -169,6 +169,10 @@ class EditorSettings:
     """Complexity from which on a task is for experts."""
     tier_models: tuple[str, ...] = ()
     """Models recommended for the four tiers, simplest first; empty: by price among the watched ones."""
+    lint_off: tuple[str, ...] = ()
+    """Lint rules that are off, by id (promptop lint --rules)."""
+    trim_off: tuple[str, ...] = ()
+    """Trim rules that are off, by id (promptop trim --rules)."""
 
 
 @dataclass(frozen=True, slots=True)

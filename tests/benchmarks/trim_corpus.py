@@ -14,9 +14,10 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
+from promptop.prompts.structure import read_structure
 from promptop.tokens import encoding
 from promptop.trim import RULES, chosen, trim
-from promptop.trim.protected_spans import Zones, negations
+from promptop.trim.guards import negations
 
 CORPUS = Path(__file__).parents[1] / "promptop" / "trim" / "corpus.txt"
 ENCODING = "o200k_base"
@@ -30,8 +31,11 @@ def prompts() -> list[tuple[str, str]]:
 
 def harmed(before: str, after: str) -> bool:
     """Tell whether a protected zone or a negation was changed."""
-    zones, left = Zones(before), Zones(after)
-    kept = [before[a:b] for a, b in zones.protected] == [after[a:b] for a, b in left.protected]
+    spans = [
+        [each.text[span.start : span.end] for span in each.protected if span.reason != "a label"]
+        for each in (read_structure(before), read_structure(after))
+    ]
+    kept = spans[0] == spans[1]
     return not kept or negations(before) != negations(after)
 
 

@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from promptop.trim.engine import Edit as Edit
+    from promptop.trim.engine import Found as Found
+    from promptop.trim.engine import Skipped as Skipped
     from promptop.trim.engine import Trimmed as Trimmed
     from promptop.trim.engine import apply as apply
     from promptop.trim.engine import chosen as chosen
     from promptop.trim.engine import contexts as contexts
     from promptop.trim.engine import find as find
+    from promptop.trim.engine import look as look
+    from promptop.trim.engine import sentence_around as sentence_around
     from promptop.trim.engine import trim as trim
     from promptop.trim.rules import RULES as RULES
 
-__all__ = ["RULES", "Edit", "Trimmed", "apply", "chosen", "contexts", "find", "trim"]
+__all__ = [
+    "RULES", "Edit", "Found", "Skipped", "Trimmed", "apply", "chosen", "contexts", "find", "look",
+    "sentence_around", "trim",
+]  # fmt: skip
 
 _HOMES = {**dict.fromkeys(__all__, "promptop.trim.engine"), "RULES": "promptop.trim.rules"}
 

@@ -1,7 +1,7 @@
 """Shortening by a model: what it is asked, what of its answer can be taken, and what the answer lost.
 
 A rule knows what it does; a model does not. So its rewrite is cut into hunks, each of which can be taken alone, and
-each says which protected zones (code, quotes, addresses, variables, numbers) and which negations stand in one text and
+each says which protected spans (code, quotes, addresses, variables, numbers) and which negations stand in one text and
 not in the other. Severity is always *check*: only a proof run tells whether the answers held.
 """
 
@@ -20,8 +20,9 @@ from promptop.client.result import RunResult
 from promptop.client.targets import Target
 from promptop.prompts import parse
 from promptop.prompts.receipt import REWRITE
-from promptop.trim.protected_spans import Zones, negations
-from promptop.trim.rule import Severity
+from promptop.prompts.structure import Structure, read_structure
+from promptop.trim.guards import negations
+from promptop.trim.rules.rule import Severity
 
 RULE = REWRITE
 """What a receipt calls it."""
@@ -102,7 +103,7 @@ class Hunk:
     line: int
     """Line of its start in the text before, from 1."""
     lost: tuple[str, ...] = ()
-    """Protected zones and negations that stand in ``before`` and not in ``after``."""
+    """Protected spans and negations that stand in ``before`` and not in ``after``."""
     added: tuple[str, ...] = ()
     """Those that stand in ``after`` alone: a number or a restriction that nobody asked for."""
 
@@ -119,15 +120,18 @@ def hunks(before: str, after: str) -> tuple[Hunk, ...]:
     """
     old, new = _units(before), _units(after)
     old_at, new_at = _offsets(old), _offsets(new)
-    zones = Zones(before), Zones(after)
+    structures = read_structure(before), read_structure(after)
     found = []
     for a, b, c, d in _changes(old, new):
         start, end = old_at[a], old_at[b]
         first, last = new_at[c], new_at[d]
-        gone = _guarded(zones[0], start, end)
-        come = _guarded(zones[1], first, last)
+        gone = _guarded(structures[0], start, end)
+        come = _guarded(structures[1], first, last)
         lost = tuple((gone - come).elements())
-        if len(zones[0].roles) > 1 and _roles(before[:start] + after[first:last] + before[end:]) != zones[0].roles:
+        if (
+            len(structures[0].roles) > 1
+            and _roles(before[:start] + after[first:last] + before[end:]) != structures[0].roles
+        ):
             lost = (*lost, "the bounds of a message")
         line = before.count("\n", 0, start) + 1
         old_part, new_part = before[start:end], after[first:last]
@@ -200,8 +204,13 @@ def _likeness(one: str, other: str) -> float:
     return sum((words[0] & words[1]).values()) / min(sizes) if all(sizes) else 0.0
 
 
-def _guarded(zones: Zones, start: int, end: int) -> Counter[str]:
-    """Return the protected zones and negations inside [start, end)."""
+def _guarded(structure: Structure, start: int, end: int) -> Counter[str]:
+    """Return the protected spans and negations inside [start, end)."""
     # An address takes the full stop behind it along.
-    inside = [zones.text[a:b].strip().rstrip(".,;:!?") for a, b in zones.protected if start <= a < end]
-    return Counter([*inside, *negations(zones.text[start:end])])
+    text = structure.text
+    inside = [
+        text[each.start : each.end].strip().rstrip(".,;:!?")
+        for each in structure.protected
+        if start <= each.start < end
+    ]
+    return Counter([*inside, *negations(text[start:end])])

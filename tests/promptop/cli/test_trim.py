@@ -36,7 +36,7 @@ def test_the_text_goes_to_stdout_and_figures_to_stderr(file: Path, capsys: pytes
 def test_json_has_the_fields_that_programs_read(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trim", "--json", "-m", "gpt-4-turbo", str(file)]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert set(told) == {"model", "tokens_before", "tokens_after", "receipt", "text", "edits"}
+    assert set(told) == {"model", "tokens_before", "tokens_after", "receipt", "text", "edits", "skipped"}
     assert told["text"] == SHORT
     for edit in told["edits"]:
         assert TEXT[edit["start"] : edit["end"]] == edit["before"]
@@ -87,15 +87,20 @@ def lint_rules(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         ("Answer in one sentence.\nGive some examples.", [("vague-quantity", 2)]),
         ("Answer in 2 sentences.\nCalculate the total.", [("arithmetic", 2)]),
         ("Be concise, in 2 sentences,\nbut very detailed.", [("conflict", 2)]),
-        ("In at most 30 words.\nAnswer in at most 50 words.", [("no-output-format", 1), ("conflict", 2)]),
-        ("列出要点，不超过100字。\n总结不超过200字。", [("conflict", 2)]),
+        ("In at most 30 words.\nAnswer in at most 50 words.", [("conflict", 2)]),
+        ("回答不超过100字。\n回答不超过200字。", [("no-output-format", 1), ("conflict", 2)]),
+        ("列出要点，每点不超过100字。\n总结不超过200字。", []),  # two things, a limit for each
         ("Return 3 items, JSON only.\nExplain your reasoning.", [("conflict", 2)]),
         ("Answer in English, at most 3 sentences.\n请用中文回答。", [("conflict", 2)]),
         ("Use a formal tone, at most 3 sentences.\nBe casual.", [("conflict", 2)]),
         ("At most 5 lines. Do not use bullet points.\nWrite it as a list.", [("conflict", 2)]),
         ("At most 5 lines. Do not use bullet points in a formatted answer.", []),
         ("In 2 sentences. Write a program that sorts.", [("open-code", 1)]),
-        ("In 2 sentences. Write a Python program.", []),
+        ("In 2 sentences. Write a Python program.", [("open-code", 1)]),  # a language is no limit
+        ("In 2 sentences. Write a Python program of at most 30 lines.", []),
+        ("写一个Flask接口，返回用户列表。", [("open-code", 1)]),
+        ("写一个排序函数，计算每个用户的平均消费。", [("open-code", 1)]),  # sums in code are no arithmetic
+        ("用两句话回答：人工智能在计算机领域需求和约束。", []),  # words in other words
         ("system:\nToday is 2026-11-01. In 2 sentences.\n" + "stable " * 200, [("volatile-prefix", 2)]),
         ("---\nsample: {a: 1, b: 2}\n---\nIn 2 sentences: {{a}} {{c}}", [("variables", 1), ("variables", 4)]),
     ],

@@ -18,7 +18,7 @@ def test_placeholders_have_sample_values_and_lint_has_no_warning(each: Template)
     assert prompt.variables
     assert set(prompt.variables) == set(prompt.sample)
     assert all("{{" not in message.content for message in prompt.filled())
-    remarks = [remark for remark in lint(each.text) if remark.level == "warning"]
+    remarks = [remark for remark in lint(each.text) if remark.severity == "warning"]
     assert not remarks
     for form in FORMATS:
         if form.name != "llm" or "assistant:" not in each.text:

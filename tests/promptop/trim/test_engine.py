@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptop.base.errors import UsageError
+from promptop.prompts.structure import Structure, read_structure
 from promptop.tokens import encoding
 from promptop.trim import RULES, apply, chosen, contexts, find, trim
-from promptop.trim.protected_spans import Zones, negations
+from promptop.trim.guards import demands, negations
 
 SAFE = chosen(safe_only=True)
 ENCODING = "o200k_base"
@@ -19,6 +20,11 @@ ENCODING = "o200k_base"
 
 def tokens(text: str) -> int:
     return len(encoding(ENCODING).encode_ordinary(text))
+
+
+def protected(structure: Structure) -> list[str]:
+    """Return the protected spans; a sentence that got short may be read as a label."""
+    return [structure.text[each.start : each.end] for each in structure.protected if each.reason != "a label"]
 
 
 def safe(text: str) -> str:
@@ -82,7 +88,8 @@ def test_what_the_safe_rules_leave_alone(text: str) -> None:
 def test_check_rules_are_offered_but_are_not_safe() -> None:
     text = "You are a helpful assistant. Write very short answers in **bold** style."
     found = {edit.rule: edit.severity for edit in find(text)}
-    assert {"preamble", "hedge", "markdown-weight"} <= set(found)
+    assert {"preamble", "hedge"} <= set(found)  # bold marks are left unless they are asked for
+    assert {edit.rule for edit in find(text, chosen(["markdown-weight"]))} == {"markdown-weight"}
     assert set(found.values()) == {"check"}
     assert safe(text) == text
 
@@ -95,11 +102,10 @@ def test_json_loses_blanks_and_no_value() -> None:
 
 
 def test_repeated_sentences_go_once_and_labels_stay() -> None:
-    said = "Always answer in the language of the user."
-    text = f"system:\n{said} Be brief.\n- item\n- item\n{said}\n\nuser:\n{said}\n"
+    said = "Answer in the language of the user."
+    text = f"system:\n{said} Be brief. {said}\n\n- item\n- item\n- {said}\n\n# Later\n{said}\n\nuser:\n{said}\n"
     result = trim(text, ENCODING, SAFE)
-    assert result.text.count(said) == 2  # the other message keeps its own
-    assert result.text.count("- item") == 2
+    assert result.text == text.replace(f"Be brief. {said}", "Be brief.")  # items, sections, messages keep their own
     across = [edit for edit in find(text) if edit.rule == "repeated-across"]
     assert len(across) == 0 or all(edit.severity == "check" for edit in across)
 
@@ -140,13 +146,11 @@ FRAGMENTS = st.sampled_from([part for each in (_ENGLISH, _CHINESE, _OTHER) for p
 @given(st.lists(FRAGMENTS, max_size=24).map("".join))
 def test_safe_rules_hold_their_promises(text: str) -> None:
     result = trim(text, ENCODING, SAFE)
-    before, after = Zones(text), Zones(result.text)
-    kept = [text[start:end] for start, end in before.protected]
-    left = [result.text[start:end] for start, end in after.protected]
-    removed_whole = any("repeated-sentence" in edit.rule for edit in result.edits)
-    assert left == kept or (removed_whole and [zone for zone in kept if zone in left] == kept[: len(left)])
-    if not removed_whole:
-        assert negations(result.text) == negations(text)
+    before, after = read_structure(text), read_structure(result.text)
+    assert protected(after) == protected(before)
+    assert after.roles == before.roles
+    assert negations(result.text) == negations(text)
+    assert demands(result.text) == demands(text)
     assert tokens(result.text) <= tokens(text)
     assert trim(result.text, ENCODING, SAFE).text == result.text
 

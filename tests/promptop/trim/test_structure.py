@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptop.prompts import parse
+from promptop.prompts.structure import read_structure
 from promptop.tokens import encoding
 from promptop.trim import chosen, trim
-from promptop.trim.protected_spans import Zones, negations
+from promptop.trim.guards import negations
 
 ENCODING = "o200k_base"
 NAMES = (
@@ -96,7 +97,7 @@ def test_numbers_and_units(text: str, short: str) -> None:
         (
             "Answer in JSON with the keys name and age. Be brief.\n"
             "Remember: the answer must be JSON with keys name, age.",
-            "Answer in JSON with the keys name and age. Be brief.\n",
+            "Answer in JSON with the keys name and age. Be brief.",
         ),
         (
             "Never mention the price of a book. Remember to never mention prices of books!",
@@ -193,8 +194,10 @@ def test_never_more_tokens_settled_at_once_and_the_pending_turn_stays(text: str)
     assert ("tool" not in after) or "tool" in before
     units = trim(text, ENCODING, chosen(["units"])).text
     assert negations(units) == negations(text)
-    zones = Zones(text), Zones(units)
-    assert [units[a:b] for a, b in zones[1].protected] == [text[a:b] for a, b in zones[0].protected]
+    one, other = read_structure(text), read_structure(units)
+    assert [units[each.start : each.end] for each in other.protected] == [
+        text[each.start : each.end] for each in one.protected
+    ]
 
 
 def test_all_rules_settle_on_the_corpus() -> None:

@@ -1,6 +1,7 @@
 """Remarks about prompts: what they leave open, contradict, or ask that a model does badly.
 
-One line a remark: file:line, level, rule, message. Exit code: 0 without warnings, 1 with; hints alone are 0.
+One line a remark: file:line, severity, rule, message; --sentences adds the sentence that it is about. Exit code: 0
+without warnings, 1 with; hints alone are 0.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="*", default=["-"], metavar="FILE", help="prompts; - or none: standard input")
     parser.add_argument("--select", default="", metavar="IDS", help="only these rules, with commas between them")
     parser.add_argument("--rules", action="store_true", help="list the rules and stop")
+    parser.add_argument(
+        "--sentences", action="store_true", help="print below each remark the sentence that it is about"
+    )
     parser.add_argument("--complexity", action="store_true", help="print how hard each task seems instead, with terms")
     parser.add_argument(
         "--advice", action="store_true", help="print the max_tokens and stop that the log's answers call for"
@@ -28,28 +32,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the remarks."""
+    from promptop import settings
     from promptop.trim.lint import CHECKS, lint
 
     if args.rules:
         for check in CHECKS:
-            print(f"{check.id:18} {check.level:8} {check.description}")
+            print(f"{check.id:18} {check.severity:8} {check.description}")
         return 0
     if args.complexity:
         return _complexity(args.files, as_json=args.json)
     if args.advice:
         return _advice(args.files, args.log, as_json=args.json)
     selected = [name.strip() for name in args.select.split(",") if name.strip()]
-    found = [(file, finding) for file in args.files for finding in lint(prompt_text(file), selected)]
+    off = settings.load().editor.lint_off
+    found = [(file, finding) for file in args.files for finding in lint(prompt_text(file), selected, off=off)]
     if args.json:
-        told = [
-            {"file": file, "line": f.line, "level": f.level, "rule": f.rule, "message": f.message} for file, f in found
-        ]
+        fields = ("line", "column", "rule", "severity", "message", "sentence", "start", "end")
+        told = [{"file": file, **{name: getattr(finding, name) for name in fields}} for file, finding in found]
         json.dump(told, sys.stdout, ensure_ascii=False, indent=1)
         print()
     else:
         for file, finding in found:
-            print(f"{clean_line(file)}:{finding.line}: {finding.level} {finding.rule}: {clean_line(finding.message)}")
-    return 1 if any(finding.level == "warning" for _, finding in found) else 0
+            place = f"{clean_line(file)}:{finding.line}"
+            print(f"{place}: {finding.severity} {finding.rule}: {clean_line(finding.message)}")
+            if args.sentences and finding.sentence:
+                print(f"    {clean_line(finding.sentence)}")
+    return 1 if any(finding.severity == "warning" for _, finding in found) else 0
 
 
 def _complexity(files: list[str], *, as_json: bool) -> int:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptop import models
+from promptop import models, settings
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.cli.shared.options import add_settings_arguments
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--apply", action="store_true", help="write the result to the file, or as the next version of lib:NAME"
     )
     parser.add_argument("--diff", action="store_true", help="print the changes instead of the text")
+    parser.add_argument("--why", action="store_true", help="print the places that were left alone, and why, instead")
     parser.add_argument("--check", action="store_true", help="print nothing; exit 1 if tokens could be saved")
     parser.add_argument("--budget", type=int, metavar="N", help="exit 1 if more than N tokens remain")
     parser.add_argument("--rounds", type=int, default=6, metavar="K", help="rounds that old-history keeps (6)")
@@ -61,10 +62,13 @@ def run(args: argparse.Namespace) -> int:
 
     if args.rules:
         for rule in RULES:
-            print(f"{rule.id:18} {rule.severity:6} {rule.description}")
+            print(
+                f"{rule.id:18} {rule.severity:6} {rule.description}{' (only with --select)' if rule.on_request else ''}"
+            )
         return 0
     selected = [name.strip() for name in args.select.split(",") if name.strip()]
-    rules = chosen(selected, safe_only=not (args.all or selected), rounds=max(0, args.rounds))
+    off = () if selected else settings.load().editor.trim_off
+    rules = chosen(selected, safe_only=not (args.all or selected), rounds=max(0, args.rounds), off=off)
     text = prompt_text(args.file)
     model = models.find(args.model)
     if model is None:
@@ -100,8 +104,17 @@ def run(args: argparse.Namespace) -> int:
         told["receipt"] = receipt.as_dict()
         if rewritten is not None:
             told["rewrite"] = _rewrite_json(rewritten)
-        json.dump({**told, "text": result.text, "edits": edits}, sys.stdout, ensure_ascii=False, indent=1)
+        skipped = [
+            {"line": each.line, "reason": each.reason, "rule": each.rule, "text": each.text} for each in result.skipped
+        ]
+        json.dump(
+            {**told, "text": result.text, "edits": edits, "skipped": skipped}, sys.stdout, ensure_ascii=False, indent=1
+        )
         print()
+    elif args.why:
+        for each in result.skipped:
+            said = clean_line(each.text.replace("\n", "⏎"))
+            print(f"{each.line:>5}  {each.rule:18} {each.reason}{f': {said!r}' if said else ''}")
     elif args.diff:
         for edit in result.edits:
             before, after = clean_line(edit.before.replace("\n", "⏎")), clean_line(edit.after.replace("\n", "⏎"))
@@ -120,6 +133,8 @@ def run(args: argparse.Namespace) -> int:
         more = f", {rewritten.taken} changes by the model" + (
             f" ({left} left out: they lose or add something)" if left else ""
         )
+    if result.skipped:
+        more += f", {len(result.skipped)} places left (--why)"
     print(f"promptop: {says}, {len(result.edits)} edits{more}, for {clean_line(args.model)}", file=sys.stderr)
     if args.budget is not None and result.tokens_after > args.budget:
         print(f"promptop: {result.tokens_after - args.budget:,} tokens over the budget", file=sys.stderr)

@@ -158,8 +158,8 @@ def told(found: Outline, tokens: Sequence[int], encoding: str, *, brief: bool) -
 
 def _remarks(remarks: Sequence[Finding]) -> str:
     """Write rules and lines, warnings first: ``no-length-limit 1, vague-quantity 5 (hint)``."""
-    ordered = sorted(remarks, key=lambda remark: remark.level != "warning")
-    shown = [f"{each.rule} {each.line}" + (" (hint)" if each.level == "hint" else "") for each in ordered[:_REMARKS]]
+    ordered = sorted(remarks, key=lambda remark: remark.severity != "warning")
+    shown = [f"{each.rule} {each.line}" + (" (hint)" if each.severity == "hint" else "") for each in ordered[:_REMARKS]]
     more = f", +{len(ordered) - _REMARKS}" if len(ordered) > _REMARKS else ""
     return ", ".join(shown) + more
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from promptop.trim.protected_spans import Zones
+from promptop.prompts.structure import Span, Structure
 
 Severity = Literal["safe", "check"]
 
@@ -19,6 +19,8 @@ class Proposal:
     start: int
     end: int
     after: str
+    kept: tuple[Span, ...] = ()
+    """Spans inside that ``after`` repeats: what is protected may stand in them."""
 
 
 class Rule(ABC):
@@ -27,9 +29,11 @@ class Rule(ABC):
     id: ClassVar[str]
     description: ClassVar[str]
     severity: ClassVar[Severity]
-    may_enter_zones: ClassVar[bool] = False
-    """Whether the rule is about a protected zone itself, and knows what it does there."""
+    enters_protected: ClassVar[bool] = False
+    """Whether the rule is about protected spans themselves, and knows what it does there."""
+    on_request: ClassVar[bool] = False
+    """Whether the rule acts only where it is named: right for some prompts, noise for most."""
 
     @abstractmethod
-    def find(self, zones: Zones) -> Iterator[Proposal]:
+    def find(self, structure: Structure) -> Iterator[Proposal]:
         """Yield the places of a text, in order."""

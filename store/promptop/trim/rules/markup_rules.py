@@ -1,6 +1,7 @@
 """Rules about layout that costs tokens: JSON that is indented, lists and tables that are drawn for the eye, bold marks.
 
-All are of severity *check*: a model that is to copy a layout needs to see it.
+All are of severity *check*, and act only where they are named: a model that is to copy a layout needs to see it, and a
+list of fifty bold marks hides the proposals that are worth a look.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
-from promptop.trim.protected_spans import Span, Zones
-from promptop.trim.rule import Proposal, Rule
+from promptop.prompts.structure import Span, Structure
+from promptop.trim.rules.rule import Proposal, Rule
 
 
 class JsonWhitespace(Rule):
@@ -20,7 +21,8 @@ class JsonWhitespace(Rule):
     id = "json-whitespace"
     description = "blanks and line breaks in JSON that change no value"
     severity = "check"
-    may_enter_zones = True
+    on_request = True
+    enters_protected = True
     _fence: ClassVar[re.Pattern[str]] = re.compile(
         r"^[ \t]*```(?:json)?[ \t]*\n(?P<fenced>[ \t]*[\[{].*?)\n[ \t]*```", re.DOTALL | re.IGNORECASE | re.MULTILINE
     )
@@ -28,9 +30,9 @@ class JsonWhitespace(Rule):
     _outside_strings: ClassVar[re.Pattern[str]] = re.compile(r'("(?:[^"\\]|\\.)*")|\s+', re.DOTALL)
     _decoder: ClassVar[json.JSONDecoder] = json.JSONDecoder()
 
-    def find(self, zones: Zones) -> Iterator[Proposal]:
-        for start, end in self._places(zones):
-            before = zones.text[start:end]
+    def find(self, structure: Structure) -> Iterator[Proposal]:
+        for start, end in self._places(structure):
+            before = structure.text[start:end]
             try:
                 value = json.loads(before)
             except (ValueError, RecursionError):
@@ -39,16 +41,18 @@ class JsonWhitespace(Rule):
             if after != before and json.loads(after) == value:
                 yield Proposal(start, end, after)
 
-    def _places(self, zones: Zones) -> Iterator[Span]:
-        for found in self._fence.finditer(zones.text, zones.body_start):
+    def _places(self, structure: Structure) -> Iterator[Span]:
+        for found in self._fence.finditer(structure.text, structure.body_start):
             yield found.span("fenced")
-        behind = zones.body_start
-        for found in self._bare.finditer(zones.text, zones.body_start):
+        behind = structure.body_start
+        for found in self._bare.finditer(structure.text, structure.body_start):
             start = found.start("open")
-            if start < behind or any(a <= start < b for a, b in zones.fences):
+            if start < behind or any(
+                block.kind == "fence" and block.start <= start < block.end for block in structure.blocks
+            ):
                 continue
             try:
-                _, end = self._decoder.raw_decode(zones.text, start)
+                _, end = self._decoder.raw_decode(structure.text, start)
             except (ValueError, RecursionError):
                 continue
             behind = end
@@ -64,10 +68,11 @@ class ListOverhead(Rule):
     id = "list-overhead"
     description = "wide or unusual bullets: a dash and a blank say as much"
     severity = "check"
+    on_request = True
     _mark: ClassVar[re.Pattern[str]] = re.compile(r"(?m)^[ \t]*(?P<mark>[•●▪◦·]|[-*+](?=[ \t]{2,}))[ \t]*(?=\S)")
 
-    def find(self, zones: Zones) -> Iterator[Proposal]:
-        for found in self._mark.finditer(zones.text, zones.body_start):
+    def find(self, structure: Structure) -> Iterator[Proposal]:
+        for found in self._mark.finditer(structure.text, structure.body_start):
             yield Proposal(found.start("mark"), found.end(), "- ")
 
 
@@ -75,20 +80,30 @@ class TableWeight(Rule):
     """Write Markdown tables without the blanks that align their columns."""
 
     id = "table-weight"
+    enters_protected = True
     description = "blanks and dashes that only align the columns of a Markdown table"
     severity = "check"
+    on_request = True
     _rule: ClassVar[re.Pattern[str]] = re.compile(
         r"(?m)^[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)+\|?[ \t]*$"
     )
     _row: ClassVar[re.Pattern[str]] = re.compile(r"(?m)^[ \t]*\|[^\n]*\|[ \t]*$")
     _padding: ClassVar[re.Pattern[str]] = re.compile(r"(?<=\|) {2,}(?=\S)|(?<=\S) {2,}(?=\|)")
 
-    def find(self, zones: Zones) -> Iterator[Proposal]:
-        for found in self._rule.finditer(zones.text, zones.body_start):
-            yield Proposal(*found.span(), re.sub(r"-+", "-", re.sub(r"[ \t]", "", found[0])))
-        for row in self._row.finditer(zones.text, zones.body_start):
-            for found in self._padding.finditer(zones.text, row.start(), row.end()):
-                yield Proposal(*found.span(), " ")
+    _code: ClassVar[re.Pattern[str]] = re.compile(r"`+[^`\n]+`+")
+
+    def find(self, structure: Structure) -> Iterator[Proposal]:
+        text = structure.text
+        for block in structure.blocks:
+            if block.kind != "table":
+                continue
+            for found in self._rule.finditer(text, block.start, block.end):
+                yield Proposal(*found.span(), re.sub(r"-+", "-", re.sub(r"[ \t]", "", found[0])))
+            code = [found.span() for found in self._code.finditer(text, block.start, block.end)]
+            for row in self._row.finditer(text, block.start, block.end):
+                for found in self._padding.finditer(text, row.start(), row.end()):
+                    if not any(start < found.end() and found.start() < end for start, end in code):
+                        yield Proposal(*found.span(), " ")
 
 
 class MarkdownWeight(Rule):
@@ -97,10 +112,11 @@ class MarkdownWeight(Rule):
     id = "markdown-weight"
     description = "bold and italic marks around words"
     severity = "check"
+    on_request = True
     _bold: ClassVar[re.Pattern[str]] = re.compile(
         r"(?<![*\w])(?P<mark>\*\*\*|\*\*|__)(?=\S)(?P<text>[^*_\n]{1,120}?)(?<=\S)(?P=mark)(?![*\w])"
     )
 
-    def find(self, zones: Zones) -> Iterator[Proposal]:
-        for found in self._bold.finditer(zones.text, zones.body_start):
+    def find(self, structure: Structure) -> Iterator[Proposal]:
+        for found in self._bold.finditer(structure.text, structure.body_start):
             yield Proposal(*found.span(), found["text"])

@@ -9,30 +9,30 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
-from promptop.trim.protected_spans import Span, Zones
-from promptop.trim.rule import Proposal, Rule
+from promptop.prompts.structure import Span, Structure
+from promptop.trim.rules.rule import Proposal, Rule
 
 KEEP_ROUNDS = 6
 """Rounds of a conversation that are kept before the pending turn."""
 _LONG_BLOCK = 100
 
 
-def _starts(zones: Zones) -> list[int]:
+def _starts(structure: Structure) -> list[int]:
     """Return where each message begins, its marker line included; the last entry is the end of the text."""
     starts = []
-    at = zones.body_start
-    for start, end in zones.messages:
-        while at < start and zones.text[at] in "\r\n":
+    at = structure.body_start
+    for start, end in structure.messages:
+        while at < start and structure.text[at] in "\r\n":
             at += 1
         starts.append(at)
         at = end
-    return [*starts, len(zones.text)]
+    return [*starts, len(structure.text)]
 
 
-def _rounds(zones: Zones) -> list[tuple[int, int]]:
+def _rounds(structure: Structure) -> list[tuple[int, int]]:
     """Return rounds as [first, last) numbers of messages: a user message and all that answers it, tools included."""
-    users = [at for at, role in enumerate(zones.roles) if role == "user"]
-    return list(zip(users, [*users[1:], len(zones.roles)], strict=False)) if users else []
+    users = [at for at, role in enumerate(structure.roles) if role == "user"]
+    return list(zip(users, [*users[1:], len(structure.roles)], strict=False)) if users else []
 
 
 class OldHistory(Rule):
@@ -41,17 +41,17 @@ class OldHistory(Rule):
     id = "old-history"
     description = f"rounds of a conversation before the last {KEEP_ROUNDS} and the pending turn"
     severity = "check"
-    may_enter_zones = True
+    enters_protected = True
 
     def __init__(self, keep: int = KEEP_ROUNDS) -> None:
         self.keep = keep
 
-    def find(self, zones: Zones) -> Iterator[Proposal]:
-        starts = _starts(zones)
-        rounds = _rounds(zones)
+    def find(self, structure: Structure) -> Iterator[Proposal]:
+        starts = _starts(structure)
+        rounds = _rounds(structure)
         pending = 1  # the last round, whether it was answered or not
         for first, last in rounds[: max(0, len(rounds) - pending - self.keep)]:
-            if not {"system", "developer"} & set(zones.roles[first:last]):
+            if not {"system", "developer"} & set(structure.roles[first:last]):
                 yield Proposal(starts[first], starts[last], "")
 
 
@@ -61,32 +61,32 @@ class DeadExamples(Rule):
     id = "dead-example"
     description = "a few-shot example that an earlier one has shown already"
     severity = "check"
-    may_enter_zones = True
+    enters_protected = True
     _heading: ClassVar[re.Pattern[str]] = re.compile(
         r"(?im)^[ \t]*(?:#{1,6}[ \t]*|\*\*)?(?:examples?|示例|样例|例子?)[ \t]*[\d一二三四五六七八九十]+"
         r"[ \t]*[:：.、)]?(?:\*\*)?[ \t]*"
     )
 
-    def find(self, zones: Zones) -> Iterator[Proposal]:
-        starts = _starts(zones)
+    def find(self, structure: Structure) -> Iterator[Proposal]:
+        starts = _starts(structure)
         seen = set()
-        for first, last in _rounds(zones)[:-1]:
-            if zones.roles[first:last] != ("user", "assistant"):
+        for first, last in _rounds(structure)[:-1]:
+            if structure.roles[first:last] != ("user", "assistant"):
                 continue
-            shown = tuple(" ".join(zones.text[a:b].split()).casefold() for a, b in zones.messages[first:last])
+            shown = tuple(" ".join(structure.text[a:b].split()).casefold() for a, b in structure.messages[first:last])
             if shown in seen:
                 yield Proposal(starts[first], starts[last], "")
             seen.add(shown)
-        for message in zones.messages:
-            yield from self._headed(zones, *message)
+        for message in structure.messages:
+            yield from self._headed(structure, *message)
 
-    def _headed(self, zones: Zones, start: int, end: int) -> Iterator[Proposal]:
+    def _headed(self, structure: Structure, start: int, end: int) -> Iterator[Proposal]:
         """Find examples under headings ("Example 2:") whose text an earlier one of the message has."""
-        heads = list(self._heading.finditer(zones.text, start, end))
+        heads = list(self._heading.finditer(structure.text, start, end))
         shown = set()
         for head, following in zip(heads, [*heads[1:], None], strict=False):
-            stop = following.start() if following is not None else self._last(zones.text, head.end(), end)
-            said = " ".join(zones.text[head.end() : stop].split()).casefold()
+            stop = following.start() if following is not None else self._last(structure.text, head.end(), end)
+            said = " ".join(structure.text[head.end() : stop].split()).casefold()
             if said in shown:
                 yield Proposal(head.start(), stop, "")
             elif said:
@@ -105,33 +105,38 @@ class RepeatedBlock(Rule):
     id = "repeated-block"
     description = "a paragraph that another message holds, or a code block said before: a reference to it instead"
     severity = "check"
-    may_enter_zones = True
+    enters_protected = True
 
-    def find(self, zones: Zones) -> Iterator[Proposal]:
+    def find(self, structure: Structure) -> Iterator[Proposal]:
         seen: dict[str, Span] = {}
-        for message in zones.messages:
-            for start, end in _blocks(zones, message):
-                text = zones.text[start:end]
+        for message in structure.messages:
+            for start, end in _blocks(structure, message):
+                text = structure.text[start:end]
                 said = " ".join(text.split())
                 if sum(2 if ord(c) > 0x2E80 else 1 for c in said) < _LONG_BLOCK:
                     continue
                 # Paragraphs that one message says twice are sentences said twice, which have a rule of their own.
                 if said not in seen:
                     seen[said] = message
-                elif seen[said] != message or (start, end) in zones.fences:
+                elif seen[said] != message or (start, end) in _fences(structure):
                     yield Proposal(start, end, _reference(said))
 
 
-def _blocks(zones: Zones, message: Span) -> Iterator[Span]:
+def _blocks(structure: Structure, message: Span) -> Iterator[Span]:
     """Cut a message into fences, and into paragraphs between them."""
     at, end = message
-    fences = [span for span in zones.fences if at <= span[0] and span[1] <= end]
+    fences = [span for span in _fences(structure) if at <= span[0] and span[1] <= end]
     for start, stop in [*fences, (end, end)]:
-        for found in re.finditer(r"\S(?:[^\n]|\n(?![ \t]*\n))*", zones.text[at:start]):
+        for found in re.finditer(r"\S(?:[^\n]|\n(?![ \t]*\n))*", structure.text[at:start]):
             yield at + found.start(), at + found.start() + len(found[0].rstrip())
         if stop > start:
             yield start, stop
         at = stop
+
+
+def _fences(structure: Structure) -> list[Span]:
+    """Return the fences of a text."""
+    return [(block.start, block.end) for block in structure.blocks if block.kind == "fence"]
 
 
 def _reference(said: str) -> str:
@@ -149,12 +154,13 @@ class Thousands(Rule):
     id = "thousands"
     description = "commas in large numbers (not in code or quotes)"
     severity = "check"
-    may_enter_zones = True
+    enters_protected = True
+    on_request = True
     _number: ClassVar[re.Pattern[str]] = re.compile(r"(?<![\w.,$€¥£-])\d{1,3}(?:,\d{3})+(?![\w,.]*\d)")
 
-    def find(self, zones: Zones) -> Iterator[Proposal]:
-        numbers = set(zones.protected)
-        for found in self._number.finditer(zones.text, zones.body_start):
+    def find(self, structure: Structure) -> Iterator[Proposal]:
+        numbers = {(each.start, each.end) for each in structure.protected if each.reason == "a number"}
+        for found in self._number.finditer(structure.text, structure.body_start):
             if found.span() in numbers:  # a zone of its own, not a part of code, a quotation or an address
                 yield Proposal(*found.span(), found[0].replace(",", ""))
 
@@ -183,7 +189,8 @@ class Units(Rule):
         )
     )
 
-    def find(self, zones: Zones) -> Iterator[Proposal]:
-        for pattern, symbol in self._units:
-            for found in pattern.finditer(zones.text, zones.body_start):
-                yield Proposal(*found.span(), symbol)
+    def find(self, structure: Structure) -> Iterator[Proposal]:
+        for block in structure.prose:
+            for pattern, symbol in self._units:
+                for found in pattern.finditer(structure.text, block.start, block.end):
+                    yield Proposal(*found.span(), symbol)

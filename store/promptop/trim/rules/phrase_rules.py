@@ -1,0 +1,395 @@
+"""Rules that know phrases: where one may stand, and what stands for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from promptop.prompts.structure import Block, Structure, sentences_of
+from promptop.trim.rules import chinese, english
+from promptop.trim.rules.english import Phrase
+from promptop.trim.rules.rule import Proposal, Rule
+from promptop.trim.verbs import is_order
+
+_START = re.compile(
+    r"(?P<full>(?<=[.!?])[)\"”’*_]{0,3}[ \t\n]+|(?<=[。！？])[”」）]?[ \t\n]*)"
+    r"|(?P<half>(?<=[:;])[*_]{0,3}[ \t\n]+|(?<=[；：])[ \t\n]*)"
+    r"|(?P<comma>(?<=[，、])[ \t\n]*)|(?P<line>\n[ \t]*)"
+)
+_MARKS = re.compile(r"[*_(（]{0,3}")
+_CONNECTED = re.compile(
+    r"(?:However|Also|Then|Therefore|Finally|First|Second|Third|Next|Otherwise|Instead|Now|Lastly|So|But|And"
+    r"|Again|Here|Afterwards|After that|In that case), "
+    r"|(?:但是?|然后|最后|其次|另外|同时|所以|因此|如果没有)[，,]?"
+)
+_SPOKEN_BEFORE = re.compile(
+    r"(?:\b(?:say|says|saying|write|writing|type|typing|reply|word|words|phrase|message|like)"
+    r"|[说写道])[ ]?[:：,]?[ ]?\Z",
+    re.IGNORECASE,
+)
+
+
+def _compiled(phrase: Phrase) -> re.Pattern[str]:
+    pattern = re.sub(r"\[(?:\\.|[^\]\\])*\]| ", lambda part: r"[ \n]" if part[0] == " " else part[0], phrase.pattern)
+    is_word = (
+        phrase.place in ("any", "verb")
+        and re.match(r"\(?[A-Za-z(?:]", phrase.pattern)
+        and not phrase.pattern.startswith(("(?<", " ", ",?"))
+    )
+    is_ascii = phrase.pattern.isascii()
+    head = r"(?<![\w-])" if is_word and is_ascii else ""
+    ends_in_word = re.search(r"(?:[A-Za-z]|(?<!\))\))\Z", phrase.pattern) and not re.search(
+        r"\(\?[=!][^()]*(?:\([^()]*\)[^()]*)*\)\Z", phrase.pattern
+    )
+    tail = r"(?![\w-])" if is_ascii and ends_in_word and phrase.place == "any" else ""
+    return re.compile(f"{head}(?:{pattern}){tail}", re.IGNORECASE | re.MULTILINE)
+
+
+class Starts:
+    """Where sentences and clauses begin in a block of prose."""
+
+    def __init__(self, text: str, block: Block) -> None:
+        self.sentences: list[int] = []
+        self.clauses: list[int] = []
+        self.comma_clauses: list[int] = []
+        begins = [(block.start, "full")] + [
+            (found.end(), found.lastgroup or "") for found in _START.finditer(text, block.start, block.end)
+        ]
+        for begin, kind in begins:
+            if kind == "line" and not self._line_begins(text, begin):
+                continue
+            marked = _MARKS.match(text, begin, block.end)
+            at = marked.end() if marked else begin
+            if at >= block.end:
+                continue
+            places = [at]
+            connected = _CONNECTED.match(text, at, block.end)
+            if connected and connected.end() < block.end:
+                places.append(connected.end())
+            if kind in ("full", "line"):
+                self.sentences.append(at)
+            if kind == "comma":
+                self.comma_clauses += places
+            else:
+                self.clauses += places
+
+    @staticmethod
+    def _line_begins(text: str, at: int) -> bool:
+        """Tell whether a line inside a paragraph begins a sentence rather than going on with one."""
+        before = text[:at].rstrip() if at < 400 else text[at - 400 : at].rstrip()
+        return (
+            not before
+            or before[-1] in ".!?:;。！？：；，"
+            or text[at : at + 1].isupper()
+            or text[at : at + 1] > "\u2e80"
+        )
+
+
+class Phrases(Rule):
+    """Phrases from a table; what is removed where a sentence begins hands its capital on."""
+
+    phrases: ClassVar[tuple[Phrase, ...]]
+    is_chinese: ClassVar[bool] = False
+    _at_starts: ClassVar[tuple[tuple[re.Pattern[str], Phrase], ...]]
+    _anywhere: ClassVar[tuple[tuple[re.Pattern[str], Phrase], ...]]
+    _any_start: ClassVar[re.Pattern[str]]
+
+    def __init_subclass__(cls) -> None:
+        compiled = [(_compiled(phrase), phrase) for phrase in cls.phrases]
+        cls._at_starts = tuple(each for each in compiled if each[1].place not in ("any", "verb"))
+        cls._anywhere = tuple(each for each in compiled if each[1].place in ("any", "verb"))
+        joined = "|".join(re.sub(r"\?P<\w+>", "?:", pattern.pattern) for pattern, _ in cls._at_starts)
+        cls._any_start = re.compile(joined or r"(?!)", re.IGNORECASE | re.MULTILINE)
+
+    def find(self, structure: Structure) -> Iterator[Proposal]:
+        for block in structure.prose:
+            if block.language == ("en" if self.is_chinese else "zh") and not (
+                not self.is_chinese and re.search(r"[A-Za-z]{4}", structure.text[block.start : block.end])
+            ):
+                continue
+            yield from self._in_block(structure, block)
+
+    def _in_block(self, structure: Structure, block: Block) -> Iterator[Proposal]:
+        text = structure.text
+        starts = Starts(text, block)
+        clauses = sorted({*starts.clauses, *(starts.comma_clauses if self.is_chinese else ())})
+        sentence_starts = set(starts.sentences)
+        behind = block.start
+        for at in clauses:
+            if at < behind or not self._any_start.match(text, at, block.end):
+                continue
+            for pattern, phrase in self._at_starts:
+                found = pattern.match(text, at, block.end)
+                if found and found.end() > at and self._fits(structure, block, found, phrase, sentence_starts):
+                    yield self._proposal(structure, block, found, phrase, at in sentence_starts or at in starts.clauses)
+                    behind = found.end()
+                    break
+        all_starts = {*starts.clauses}
+        for pattern, phrase in self._anywhere:
+            for found in pattern.finditer(text, block.start, block.end):
+                if phrase.place == "verb" and not self._before_order(text, block, found):
+                    continue
+                yield self._proposal(structure, block, found, phrase, found.start() in all_starts)
+
+    def _fits(
+        self, structure: Structure, block: Block, found: re.Match[str], phrase: Phrase, sentence_starts: set[int]
+    ) -> bool:
+        text, end = structure.text, found.end()
+        if phrase.place == "order":
+            if end >= block.end:
+                return False
+            said = found[0].lower()
+            is_wish = "sure" in said and " you" in said
+            return is_order(text[end : min(block.end, end + 80)], states=not is_wish)
+        if phrase.place == "start":
+            return end < block.end and text[end] not in ".!?。！？\n:："
+        if phrase.place == "sentence":
+            return (
+                found.start() in sentence_starts
+                and (end >= block.end or text[end] in " \t\n" or text[end] > "\u2e80")
+                and structure.cover.first_in(found.start(), end) is None
+            )
+        if self.is_chinese and found[0].startswith("首先"):
+            return block.kind == "item" and found.start() == block.start
+        is_first = block.kind == "paragraph" and found.start() == block.start
+        return is_first and self._opens(structure, block)
+
+    @staticmethod
+    def _opens(structure: Structure, block: Block) -> bool:
+        """Tell whether a block is the first of its message or section."""
+        before = [each for each in structure.blocks if each.end <= block.start and each.message == block.message]
+        return not before or before[-1].kind in ("heading", "label", "tag", "separator")
+
+    @staticmethod
+    def _before_order(text: str, block: Block, found: re.Match[str]) -> bool:
+        """Tell whether an order follows a word such as please, or comes before " for me"."""
+        said = found[0].strip().lower()
+        if said.startswith("for "):
+            line = text.rfind("\n", block.start, found.start()) + 1
+            sentence = max(
+                [start for start, _ in sentences_of(text, max(block.start, line), found.start())], default=block.start
+            )
+            begun = re.sub(
+                r"^(?:please|kindly|(?:could|can|would|will) you(?: please)?|i(?: would|['’]d) like you to|i"
+                r" (?:want|need) you to) ",
+                "",
+                text[sentence : found.start()],
+                flags=re.IGNORECASE,
+            )
+            return is_order(begun) and not re.match(
+                r"(?:do|be|wait|ask|work|act|look|speak|pray|play|book|buy|reserve|decide)\b", begun, re.IGNORECASE
+            )
+        if _SPOKEN_BEFORE.search(text, max(0, found.start() - 12), found.start()):
+            return False
+        following = text[found.end() : min(block.end, found.end() + 80)]
+        return (
+            is_order(following)
+            or re.match(r"(?:never|always|only|note|be|ensure|let|make)\b", following, re.IGNORECASE) is not None
+        )
+
+    def _proposal(
+        self, structure: Structure, block: Block, found: re.Match[str], phrase: Phrase, begins: bool
+    ) -> Proposal:
+        text = structure.text
+        start, end = found.span()
+        after = found.expand(phrase.after)
+        kept = tuple(found.span(name) for name in found.groupdict() if f"\\g<{name}>" in phrase.after and found[name])
+        if phrase.place in ("sentence", "opening") and not after:
+            start, end = without_gap(text, block, start, end)
+            if phrase.place == "sentence":
+                return Proposal(start, end, "")
+        if text[found.start()].isupper() and begins:
+            following = text[end : end + 1]
+            if after:
+                after = after[0].upper() + after[1:]
+            elif following.isascii() and following.islower() and structure.cover.first_in(end, end + 1) is None:
+                end, after = end + 1, following.upper()
+        return Proposal(start, end, after, kept)
+
+
+def without_gap(text: str, block: Block, start: int, end: int) -> tuple[int, int]:
+    """Widen what is taken out so that no gap is left: the blanks behind it, or before it at the end of a line."""
+    behind = end
+    while behind < block.end and text[behind] in " \t":
+        behind += 1
+    if behind < block.end and text[behind] != "\n":
+        return start, behind
+    before = start
+    while before > block.start and text[before - 1] in " \t":
+        before -= 1
+    if before > block.start and text[before - 1] != "\n":
+        return before, behind
+    if behind < block.end:  # a line of its own inside a paragraph
+        return before, behind + 1
+    if before > block.start:
+        return before - 1, behind
+    if block.kind == "paragraph" and before == block.start:  # the whole paragraph: its line goes too
+        line = text.rfind("\n", 0, before) + 1
+        if not text[line:before].strip() and text[behind : behind + 1] == "\n":
+            return line, behind + 1
+    return before, behind
+
+
+class PoliteEnglish(Phrases):
+    id = "polite-en"
+    description = "politeness that a model does not need (please, could you, thanks)"
+    severity = "safe"
+    phrases = english.POLITE
+
+
+class PoliteChinese(Phrases):
+    id = "polite-zh"
+    description = "客套话：请你帮我、麻烦你、能否、非常感谢 …"
+    severity = "safe"
+    phrases = chinese.POLITE
+    is_chinese = True
+
+
+class FillerEnglish(Phrases):
+    id = "filler-en"
+    description = "words around an instruction: it is important to note that, as mentioned above, thanks, good luck"
+    severity = "safe"
+    phrases = english.FILLER
+
+
+class FillerChinese(Phrases):
+    id = "filler-zh"
+    description = "套话：需要注意的是、众所周知、相信你一定能做好 …"
+    severity = "safe"
+    phrases = chinese.FILLER
+    is_chinese = True
+
+
+class ShorterEnglish(Phrases):
+    id = "shorter-en"
+    description = "a long phrase for which there is a short word"
+    severity = "safe"
+    phrases = english.SHORTER
+
+
+class ShorterChinese(Phrases):
+    id = "shorter-zh"
+    description = "冗长说法：进行分析、总结一下、在…的情况下 …"
+    severity = "safe"
+    phrases = chinese.SHORTER
+    is_chinese = True
+
+
+class Hedges(Phrases):
+    id = "hedge"
+    description = "words that soften or strengthen without changing what is asked"
+    severity = "check"
+    phrases = english.HEDGES
+
+
+class HedgesChinese(Phrases):
+    id = "hedge-zh"
+    description = "语气词：我觉得、一般来说 …"
+    severity = "check"
+    phrases = chinese.HEDGES
+    is_chinese = True
+
+
+class Preambles(Phrases):
+    id = "preamble"
+    description = "role play without a role: You are a helpful assistant."
+    severity = "check"
+    phrases = english.PREAMBLES
+
+
+class PreamblesChinese(Phrases):
+    id = "preamble-zh"
+    description = "没有角色的角色设定：你是一个有用的助手。"
+    severity = "check"
+    phrases = chinese.PREAMBLES
+    is_chinese = True
+
+
+class Manner(Rule):
+    """``in a clear and concise manner`` → ``clearly and concisely``."""
+
+    id = "manner"
+    description = "in a … manner: the adverb says it"
+    severity = "safe"
+    _pattern: ClassVar[re.Pattern[str]] = re.compile(rf"\b{english.MANNER}", re.IGNORECASE)
+
+    def find(self, structure: Structure) -> Iterator[Proposal]:
+        for block in structure.prose:
+            for found in self._pattern.finditer(structure.text, block.start, block.end):
+                after = re.sub(
+                    r"[A-Za-z]+", lambda word: word[0] if word[0] == "and" else _adverb(word[0]), found["all"]
+                )
+                if found[0][0].isupper():
+                    after = after[0].upper() + after[1:]
+                yield Proposal(*found.span(), after)
+
+
+def _adverb(word: str) -> str:
+    return f"{word[:-2]}ly" if word.endswith("le") else f"{word}ly"
+
+
+class Topics(Rule):
+    """``In terms of language, answer in the language of the user``: the topic is named again, so it need not open."""
+
+    id = "topic-en"
+    description = "an opening that names what the sentence names again"
+    severity = "safe"
+    _topic: ClassVar[re.Pattern[str]] = re.compile(
+        r"(?:in terms of|when it comes to|with regards? to|in regards? to|as far as|regarding|as for|concerning"
+        r"|on the subject of|in the case of)"
+        r"[ ](?:the |your |its )?(?P<what>[\w-]+(?: [\w-]+){0,2})(?: (?:is|are) concerned)?,[ ]",
+        re.IGNORECASE,
+    )
+    _role: ClassVar[re.Pattern[str]] = re.compile(
+        r"(?:in your (?:role|capacity|position|function) as(?: an?| the)?|as(?: an?| the| our| my| your))"
+        r" (?P<what>[\w-]+(?: [\w-]+){0,3}),[ ](?P<you>you will )?",
+        re.IGNORECASE,
+    )
+
+    def find(self, structure: Structure) -> Iterator[Proposal]:
+        text = structure.text
+        for block in structure.prose:
+            for at in Starts(text, block).clauses:
+                found = self._topic.match(text, at, block.end)
+                if found is not None:
+                    end = next((stop for start, stop in sentences_of(text, at, block.end)), block.end)
+                    if not _named(found["what"], text[found.end() : end]):
+                        continue
+                else:
+                    found = self._role.match(text, at, block.end)
+                    if found is None or not self._is_role(structure, block, found):
+                        continue
+                yield _with_capital(structure, found.start(), found.end())
+
+    @staticmethod
+    def _is_role(structure: Structure, block: Block, found: re.Match[str]) -> bool:
+        text = structure.text
+        before = text[structure.messages[block.message][0] : found.start()]
+        is_named = _named(found["what"], before)
+        if found["you"] is None:
+            following = text[found.end() : found.end() + 80]
+            stem = re.escape(found["what"].rsplit(maxsplit=1)[-1].lower()[:6])
+            is_told = re.search(rf"\b(?:you|act as)\b.*\b{stem}", before, re.IGNORECASE | re.DOTALL) is not None
+            return (is_named or is_told) and is_order(following)
+        return is_named and is_order(text[found.end() : found.end() + 80])
+
+
+def _named(what: str, text: str) -> bool:
+    """Tell whether the last word of ``what`` stands in a text, in the singular or plural."""
+    stem = re.escape(what.rsplit(maxsplit=1)[-1].lower().rstrip("s"))
+    return re.search(rf"\b{stem}(?:s|es)?\b", text, re.IGNORECASE) is not None
+
+
+def _with_capital(structure: Structure, start: int, end: int) -> Proposal:
+    """Return the proposal that takes out the beginning of a sentence and hands on its capital."""
+    following = structure.text[end : end + 1]
+    if structure.text[start].isupper() and following.islower() and structure.cover.first_in(end, end + 1) is None:
+        return Proposal(start, end + 1, following.upper())
+    return Proposal(start, end, "")
+
+
+PHRASE_RULES: Sequence[type[Rule]] = (
+    FillerEnglish, FillerChinese, PoliteEnglish, PoliteChinese, Topics, Manner, ShorterEnglish, ShorterChinese,
+)  # fmt: skip
+"""The safe ones, in the order in which they are asked."""
