@@ -35,12 +35,12 @@ async def test_from_opening_to_a_proven_export_by_keys_alone(make_app: MakeApp, 
         async with app.run_test(size=(160, 48)) as pilot:
             await wait_until(pilot, lambda: app.query("#pane-editor"))
             editor = app.query_one(EditorPane)
-            await wait_until(pilot, lambda: editor.area.text == LONG and editor._live.baseline)
+            await wait_until(pilot, lambda: editor.area.text == LONG and editor.counts.live.baseline)
             await pilot.press("ctrl+t", "f8")
-            await wait_until(pilot, lambda: editor.trims.edits)
+            await wait_until(pilot, lambda: editor.trims_panel.edits)
             await pilot.press("s")
             assert editor.area.text == SHORT
-            await wait_until(pilot, lambda: not editor.trims.edits or editor._live.is_current)
+            await wait_until(pilot, lambda: not editor.trims_panel.edits or editor.counts.live.is_current)
 
             await pilot.press("p")
             await wait_until(pilot, lambda: "22 calls, at most $" in said("#measure-state"))
@@ -56,7 +56,7 @@ async def test_from_opening_to_a_proven_export_by_keys_alone(make_app: MakeApp, 
             await wait_until(pilot, lambda: app.screen.query("#library-find"))
             await pilot.press(*"tea", "f9")
             await wait_until(pilot, lambda: any(entry.name == "tea" for entry in Library().entries()))
-            await pilot.press("escape", "ctrl+g")
+            await pilot.press("escape", "alt+e")
             await wait_until(pilot, lambda: app.screen.query("#export-text"))
             await pilot.press("down", "down", "c")
             await wait_until(pilot, lambda: app.clipboard.startswith("---"))

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from promptop.base.errors import PromptopError
+from promptop.prompts import comments
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 """Roles that a marker line may name."""
@@ -142,17 +143,19 @@ def _plain(message: Mapping[str, Any]) -> str:
 
 
 def _messages(text: str, body_start: int) -> tuple[Message, ...]:
-    markers = list(_MARKER.finditer(text, body_start))
+    off = comments.spans(text, body_start)
+    markers = [each for each in _MARKER.finditer(text, body_start) if not any(a <= each.start() < b for a, b in off)]
     if not markers:
-        return (Message("user", text[body_start:], body_start, len(text)),)
+        return (Message("user", comments.without(text[body_start:]), body_start, len(text)),)
     found = []
     head_start, head_end = _trimmed(text, body_start, markers[0].start())
     if head_end > head_start:
-        found.append(Message("user", text[head_start:head_end], head_start, head_end))
+        head = comments.without(text[head_start:head_end])
+        found.append(Message("user", head, head_start, head_end))
     ends = [m.start() for m in markers[1:]] + [len(text)]
     for marker, end in zip(markers, ends, strict=True):
         start, stop = _trimmed(text, marker.end(), end)
-        content = _ESCAPED.sub("", text[start:stop])
+        content = _ESCAPED.sub("", comments.without(text[start:stop]).strip("\r\n"))
         found.append(Message(marker["role"].lower(), content, start, stop))
     return tuple(found)
 

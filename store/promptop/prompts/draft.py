@@ -62,6 +62,11 @@ class DraftStore:
         """The file that says where the draft belongs."""
         return self.path.with_name(self.path.name + ".state.json")
 
+    @property
+    def undo_path(self) -> Path:
+        """The file that holds the steps of undo which led to the draft."""
+        return self.path.with_name(self.path.name + ".undo.json")
+
     def load(self) -> Draft:
         """Return the draft; an empty one if there is none. Raises :class:`PromptopError` if it cannot be read."""
         if not self.path.exists():
@@ -94,7 +99,7 @@ class DraftStore:
 
         The newest 50 stay.
         """
-        folder = settings.private_dir(self.path.parent / "kept-drafts")
+        folder = settings.private_dir(_kept_folder(self.path))
         path = folder / f"{now}.md"
         number = 2
         while path.exists():
@@ -111,6 +116,32 @@ class DraftStore:
         if self._lock_descriptor >= 0:
             os.close(self._lock_descriptor)
             self._lock_descriptor = -1
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDraft:
+    """A text that gave way to another."""
+
+    path: Path
+    text: str
+    saved_at: float
+    """Unix seconds."""
+
+
+def kept_drafts(draft_path: Path) -> list[KeptDraft]:
+    """Return the drafts that were kept beside this one, newest first; those that cannot be read are left out."""
+    found = []
+    for path in _kept_folder(draft_path).glob("*.md"):
+        try:
+            text, stamp = read_exact(path)
+        except PromptopError:
+            continue
+        found.append(KeptDraft(path, text, stamp.mtime_ns / 1e9))
+    return sorted(found, key=lambda kept: (kept.saved_at, kept.path.name), reverse=True)
+
+
+def _kept_folder(draft_path: Path) -> Path:
+    return draft_path.parent / "kept-drafts"
 
 
 @dataclass(frozen=True, slots=True)

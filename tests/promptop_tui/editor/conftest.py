@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.pilot import Pilot
 
 from promptop.settings import EditorSettings, Settings
+from promptop.workers.call_client import Runner
 from promptop_tui.context import AppContext
 from promptop_tui.editor.screen import SHEET, EditorPane
 from promptop_tui.services.token_counts import Counting
@@ -25,13 +26,16 @@ WATCHED = EditorSettings(watch=("gpt-4o", "gpt-4-turbo"))
 class EditorApp(App[None]):
     CSS_PATH = SHEET
 
-    def __init__(self, folder: Path, open_path: Path | None, settings: EditorSettings, counts: bool) -> None:
+    def __init__(
+        self, folder: Path, open_path: Path | None, settings: Settings, counts: bool, runner: Runner | None
+    ) -> None:
         self._defaults = theme.defaults()
         super().__init__()
         self.counting = Counting(self)
         self.counts = counts
+        self.runner = runner
         self.context = AppContext(
-            settings=Settings(editor=settings),
+            settings=settings,
             log_path=folder / "log.db",
             draft_path=folder / "state" / "draft.md",
             counting=self.counting,
@@ -43,7 +47,7 @@ class EditorApp(App[None]):
         return self._defaults
 
     def compose(self) -> ComposeResult:
-        yield EditorPane(self.context)
+        yield EditorPane(self.context, self.runner)
 
     def on_mount(self) -> None:
         if self.counts:
@@ -85,7 +89,7 @@ class Running:
     def table(self) -> str:
         return str(self.pane.panel.inner.render())
 
-    async def until(self, predicate: Callable[[], object], limit_s: float = 30.0) -> None:
+    async def until(self, predicate: Callable[[], object], limit_s: float = 8.0) -> None:
         """Let the app run until ``predicate`` holds."""
         end = time.monotonic() + limit_s
         while not predicate():
@@ -101,6 +105,8 @@ class Open(Protocol):
         size: tuple[int, int] = (120, 40),
         settings: EditorSettings = ...,
         counts: bool = False,
+        everything: Settings | None = None,
+        runner: Runner | None = None,
     ) -> AbstractAsyncContextManager[Running]: ...
 
 
@@ -113,12 +119,14 @@ def editor(tmp_path: Path) -> Open:
         size: tuple[int, int] = (120, 40),
         settings: EditorSettings = WATCHED,
         counts: bool = False,
+        everything: Settings | None = None,
+        runner: Runner | None = None,
     ) -> AsyncIterator[Running]:
-        app = EditorApp(tmp_path, open_path, settings, counts)
+        app = EditorApp(tmp_path, open_path, everything or Settings(editor=settings), counts, runner)
         messages: list[Message] = []
         async with app.run_test(size=size, message_hook=messages.append) as pilot:
             running = Running(app, pilot, messages)
-            await running.until(lambda: app.pane._has_started)
+            await running.until(lambda: app.pane.draft.has_started)
             yield running
 
     return run

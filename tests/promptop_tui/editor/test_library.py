@@ -56,7 +56,7 @@ async def test_two_versions_are_compared_and_a_prompt_is_renamed_and_removed(edi
     library.save("tea", "black tea leaves", now_ms=2)
     library.save("coffee", "beans", now_ms=3)
     async with editor(counts=True) as running:
-        await running.until(lambda: running.pane._live.is_current)
+        await running.until(lambda: running.pane.counts.live.is_current)
         await running.pilot.press("ctrl+l")
         await running.until(lambda: running.app.screen.query("#library-names"))
         screen = running.app.screen

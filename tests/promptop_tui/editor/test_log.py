@@ -35,26 +35,26 @@ async def test_volume_lengths_and_limits_come_from_the_log(editor: Open, tmp_pat
         panel = running.pane.panel
         says = panel.query_one("#sections")
         running.pane.open_text(OpenInEditor(known, "request 7"))
-        await running.until(lambda: panel.demand.calls_per_day == 20)
-        await running.until(lambda: panel.demand.output_tokens == 44)
+        await running.until(lambda: panel.assumptions.calls_per_day == 20)
+        await running.until(lambda: panel.assumptions.output_tokens == 44)
         await running.until(lambda: "by text: 20/day · answers p50 44 p99 49 tokens, n 80" in str(says.render()))
         assert "max_tokens 60: not set" in str(says.render())
-        assert running.pane.trims._target.calls_per_day == 20
+        assert running.pane.trims_panel.target.calls_per_day == 20
         panel.query_one("#calls_per_day").focus()
         await running.pilot.press("end", "5")
-        assert panel.demand.calls_per_day == 205
-        running.pane._look_in_log(known, "")
+        assert panel.assumptions.calls_per_day == 205
+        running.pane.log_lookup.ask("")
         await running.pilot.pause()
         await running.app.workers.wait_for_complete()
         await running.pilot.pause()
-        assert panel.demand.calls_per_day == 205  # typed for this text
+        assert panel.assumptions.calls_per_day == 205  # typed for this text
         running.pane.open_text(OpenInEditor("Something that nobody called."))
         await running.until(lambda: "unknown: the log has no call of this prompt" in str(says.render()))
-        assert panel.demand.calls_per_day == 205
+        assert panel.assumptions.calls_per_day == 205
         running.pane.open_text(OpenInEditor(known, "request 7"))
-        await running.until(lambda: panel.demand.calls_per_day == 20 and panel.demand.output_tokens == 44)
+        await running.until(lambda: panel.assumptions.calls_per_day == 20 and panel.assumptions.output_tokens == 44)
         running.pane.open_text(OpenInEditor("Another that nobody called."))
-        await running.until(lambda: panel.demand.calls_per_day == 205 and panel.demand.output_tokens == 300)
+        await running.until(lambda: panel.assumptions.calls_per_day == 205 and panel.assumptions.output_tokens == 300)
 
 
 async def test_a_log_that_cannot_be_read_is_said(editor: Open, tmp_path: Path) -> None:

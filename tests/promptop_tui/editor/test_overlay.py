@@ -72,7 +72,7 @@ async def test_f6_and_f7_paint_the_visible_lines(editor: Open, tmp_path: Path) -
     path.write_text("first line of words\n" + "word\n" * 500 + "a long line of many many words at the end\n")
     async with editor(path, counts=True) as running:
         area = running.pane.area
-        await running.until(lambda: running.pane._live.is_current)
+        await running.until(lambda: running.pane.counts.live.is_current)
         await running.pilot.press("f6")
         await running.until(lambda: area.overlay._tokens)
         assert max(area.overlay._tokens) < 100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +15,6 @@ from promptop.client.result import Delta, Progress, RunResult
 from promptop.settings import EditorSettings, PlaygroundSettings, Profile, Settings
 from promptop.workers.call_client import Runner
 from promptop_tui.editor.dialogs.rewrite import RewriteDialog
-from promptop_tui.editor.screen import EditorPane
 
 TEXT = """\
 system:
@@ -60,17 +58,16 @@ async def opened(
     editor: Open, path: Path, *, cap: float = 1.0, text: str = TEXT
 ) -> AsyncIterator[tuple[Running, Script]]:
     path.write_text(text)
-    async with editor(path, counts=True, size=(110, 36)) as running:
-        script = Script()
-        pane: EditorPane = running.pane
-        pane._runner = pane._given_runner = cast(Runner, script)
-        settings = Settings(
-            profiles={"p": Profile(name="p", models=("gpt-4o-mini",))},
-            editor=EditorSettings(watch=("gpt-4o",)),
-            playground=PlaygroundSettings(session_cap_usd=cap),
-        )
-        pane.context = replace(pane.context, settings=settings)
-        await running.until(lambda: pane._live.is_current)
+    script = Script()
+    everything = Settings(
+        profiles={"p": Profile(name="p", models=("gpt-4o-mini",))},
+        editor=EditorSettings(watch=("gpt-4o",)),
+        playground=PlaygroundSettings(session_cap_usd=cap),
+    )
+    runner = cast(Runner, script)
+    async with editor(path, counts=True, size=(110, 36), everything=everything, runner=runner) as running:
+        pane = running.pane
+        await running.until(lambda: pane.counts.live.is_current)
         yield running, script
 
 
@@ -106,7 +103,7 @@ async def test_changes_are_taken_one_by_one_each_undone_and_in_the_receipt(edito
         await running.pilot.press("x")
         await running.until(lambda: "No change is left" in str(head.render()))
         await running.pilot.press("escape", "escape")
-        receipt = running.pane._receipt()
+        receipt = running.pane.trims.receipt()
         assert receipt is not None
         assert receipt.rules == {"rewrite": 3}
         assert receipt.line().endswith("; rewrite not proven")

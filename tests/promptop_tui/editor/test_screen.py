@@ -10,11 +10,13 @@ from tests.promptop_tui.editor.conftest import Open, Running
 from textual.widgets import Input
 
 from promptop.prompts import parse
+from promptop.prompts.draft import kept_drafts
 from promptop.prompts.library import Library
 from promptop.prompts.receipt import receipt_from
 from promptop.settings import EditorSettings
 from promptop.tokens import encoding
-from promptop_tui.editor.controllers.draft import _DRAFT_DELAY_S
+from promptop_tui.editor.controllers.draft import DRAFT_DELAY_S
+from promptop_tui.editor.dialogs.conflict import ConflictDialog
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
 
 
@@ -29,14 +31,15 @@ async def test_figures_follow_the_keys_exactly(editor: Open, tmp_path: Path) -> 
     async with editor(path, counts=True) as running:
         await running.until(lambda: "=" in running.table)
         await running.pilot.press("h", "i", "space", "backspace")
-        await running.until(lambda: running.pane._live.is_current and "=" in running.table)
+        await running.until(lambda: running.pane.counts.live.is_current and "=" in running.table)
         for model, name in (("gpt-4o", "o200k_base"), ("gpt-4-turbo", "cl100k_base")):
             tokens = len(encoding(name).encode_ordinary("hi" + text))
             line = next(line for line in running.table.splitlines() if line.startswith(model + " "))
             assert f"={tokens:,} " in line
         before = len(encoding("o200k_base").encode_ordinary(text))
         after = len(encoding("o200k_base").encode_ordinary("hi" + text))
-        assert f"+{100 * (after / before - 1):.1f}%" in running.table
+        change = f"+{100 * (after / before - 1):.1f}%"
+        await running.until(lambda: change in running.table)
         await running.until(lambda: len(running.pane.area.line_tokens) == 3)
         assert sum(running.pane.area.line_tokens.values()) == after
         await running.pilot.press("ctrl+t")
@@ -69,12 +72,12 @@ async def test_demand_and_budget_are_typed(editor: Open) -> None:
         line = running.table.splitlines()[1]
         running.pane.panel.query_one("#output_tokens").focus()
         await running.pilot.press("home", "9")
-        assert running.pane._demand.output_tokens == 9300
+        assert running.pane.counts.assumptions.output_tokens == 9300
         assert running.table.splitlines()[1] != line
 
 
 async def test_the_draft_is_on_disk_soon_and_comes_back(editor: Open) -> None:
-    assert _DRAFT_DELAY_S < 1  # what a kill may cost, less the write itself
+    assert DRAFT_DELAY_S < 1  # what a kill may cost, less the write itself
     async with editor() as running:
         path = draft_of(running)
         await running.pilot.press(*"hello", "enter", *"you")
@@ -104,7 +107,7 @@ async def test_a_change_from_outside_is_taken_if_nothing_is_lost(editor: Open, t
     path.write_text("one")
     async with editor(path) as running:
         path.write_text("one, changed outside")
-        running.pane._look_at_file()
+        running.pane.draft.look_at_file()
         await running.until(lambda: running.text == "one, changed outside")
         assert "reloaded" in running.notices
         await running.pilot.press("ctrl+z")
@@ -118,16 +121,26 @@ async def test_a_change_from_outside_is_never_overwritten_silently(editor: Open,
         await running.pilot.press("x")
         path.write_text("theirs!")
         await running.pilot.press("f9")
-        await running.until(lambda: "changed on disk" in running.status)
+        await running.until(lambda: isinstance(running.app.screen, ConflictDialog))
         assert path.read_text() == "theirs!"
+        lines = running.app.screen.query_one("#conflict-lines")
+        await running.until(lambda: "− theirs!" in str(lines.render()) and "+ xone" in str(lines.render()))
+        await running.pilot.press("escape")
+        assert "changed on disk: F9 asks" in running.status
         await running.pilot.press("f9")
+        await running.until(lambda: isinstance(running.app.screen, ConflictDialog))
+        await running.pilot.press("m")
         await running.until(lambda: "· saved" in running.status)
         assert path.read_text() == "xone"
+        await running.until(lambda: "The text of p.md is kept" in running.notices)
+        assert [kept.text for kept in kept_drafts(draft_of(running))] == ["theirs!"]
         path.write_text("theirs again")
         await running.pilot.press("y")
-        running.pane._look_at_file()
+        running.pane.draft.look_at_file()
         await running.until(lambda: "changed on disk" in running.status)
-        await running.pilot.press("ctrl+r")
+        await running.pilot.press("f9")
+        await running.until(lambda: isinstance(running.app.screen, ConflictDialog))
+        await running.pilot.press("t")
         await running.until(lambda: running.text == "theirs again")
         await running.pilot.press("ctrl+z")
         assert running.text == "xyone"
@@ -167,7 +180,7 @@ async def test_a_text_from_elsewhere_keeps_the_draft_and_undo_brings_it_back(edi
         running.pane.open_text(OpenInEditor("from the log\ud800", "request 7", calls_per_day=4321))
         await running.until(lambda: running.text == "from the log?")
         assert "request 7" in running.status
-        await running.until(lambda: running.pane._demand.calls_per_day == 4321)
+        await running.until(lambda: running.pane.counts.assumptions.calls_per_day == 4321)
         await running.until(lambda: "is kept as" in running.notices)
         kept = list((tmp_path / "state" / "kept-drafts").iterdir())
         assert [path.read_text() for path in kept] == ["mine"]
@@ -211,7 +224,7 @@ async def test_every_size_shows_the_text(editor: Open, size: tuple[int, int], tm
     path = tmp_path / "p.md"
     path.write_text("Short 你好 text.")
     async with editor(path, size=size, counts=size == (40, 10)) as running:
-        await running.until(lambda: running.pane._live.catalogue is not None)
+        await running.until(lambda: running.pane.counts.live.catalogue is not None)
         await running.until(lambda: "Short" in running.pane.area.render_line(0).text)
         assert running.pane.panel.display == (size[1] >= 16)
         if size == (40, 10):
@@ -225,7 +238,7 @@ async def test_every_size_shows_the_text(editor: Open, size: tuple[int, int], tm
 async def test_an_empty_draft_names_two_keys(editor: Open) -> None:
     async with editor() as running:
         shown = "\n".join(running.pane.area.render_line(y).text for y in range(4))
-        assert "ctrl+o" in shown
+        assert "Ctrl+O" in shown
         assert "F5" in shown
 
 
@@ -257,7 +270,7 @@ async def test_a_paste_of_a_megabyte_is_counted(editor: Open) -> None:
         text = "A line of prose that goes on for a while, 而且有汉字。\r" * 22_000
         running.pane.area.post_message(events.Paste(text))
         await running.until(lambda: running.pane.area.exact.length == len(text))
-        live = running.pane._live
+        live = running.pane.counts.live
         await running.until(lambda: live.is_current and live.tokens() > 200_000, limit_s=30)
         await running.pilot.press("ctrl+z")
         assert running.text == ""
@@ -272,7 +285,7 @@ async def test_a_text_that_comes_while_another_is_being_opened_is_counted_once(e
         running.pane.area.load_text("long " * 300)
         running.pane.open_text(OpenInEditor("short", "request 7"))
         tokens = len(encoding("o200k_base").encode_ordinary("short"))
-        await running.until(lambda: running.pane._live.is_current and f"={tokens} " in running.table)
+        await running.until(lambda: running.pane.counts.live.is_current and f"={tokens} " in running.table)
         assert running.text == "short"
 
 
@@ -283,7 +296,7 @@ async def test_chat_messages_in_json_are_opened_as_a_draft(editor: Open, tmp_pat
     async with editor(path) as running:
         assert running.text == "---\nmodel: gpt-4o\n---\nsystem:\nS\n\nuser:\nU\n"
         assert "request.json" in running.status
-        running.pane._keeper.open(path, "open")
+        running.pane.draft.open(path)
         await running.until(lambda: running.notices.count("holds chat messages") == 2)
         await running.pilot.press("f9")
         await running.until(lambda: running.app.screen.query("#path"))  # it has no file: the JSON is not overwritten
@@ -295,7 +308,7 @@ async def test_an_export_is_seen_copied_and_written(editor: Open, tmp_path: Path
     path = tmp_path / "p.md"
     path.write_text("system:\nBe \x1b brief.\n\nuser:\nHi\n")
     async with editor(path) as running:
-        await running.pilot.press("ctrl+g")
+        await running.pilot.press("alt+e")
         await running.until(lambda: running.app.screen.query("#export-text"))
         screen = running.app.screen
         shown = screen.query_one("#export-text")
@@ -336,13 +349,13 @@ async def test_changes_since_the_baseline_are_shown_and_taken_back(editor: Open,
     path = tmp_path / "p.md"
     path.write_text("Please write a poem.\nsame \x1b line\n")
     async with editor(path, counts=True) as running:
-        await running.until(lambda: running.pane._live.baseline)
-        live = running.pane._live
+        await running.until(lambda: running.pane.counts.live.baseline)
+        live = running.pane.counts.live
         version = live._version
         running.pane.area.edit_at(0, 8, "Re")
         # The edit reaches the counter as a message: until then the last count is of the present text, as it was.
         await running.until(lambda: live._version > version and live.is_current)
-        await running.pilot.press("ctrl+f")
+        await running.pilot.press("alt+c")
         await running.until(lambda: running.app.screen.query("#changes-lines"))
         lines = running.app.screen.query_one("#changes-lines")
         await running.until(lambda: "+ Rerite a poem." in str(lines.render()))
@@ -373,14 +386,14 @@ async def test_the_whole_session_by_keys(editor: Open, tmp_path: Path) -> None:
     path = tmp_path / "p.md"
     path.write_text("system:\nCould you please answer in JSON. 请你帮我总结文章，非常感谢。\n\nuser:\n{{article}}\n")
     async with editor(path, counts=True, size=(160, 48)) as running:
-        await running.until(lambda: running.pane._live.baseline)
+        await running.until(lambda: running.pane.counts.live.baseline)
         await running.pilot.press("ctrl+t", "f8")
-        await running.until(lambda: running.pane.trims.edits)
+        await running.until(lambda: running.pane.trims_panel.edits)
         await running.pilot.press("s", "escape")
         trimmed = "system:\nAnswer in JSON. 总结文章。\n\nuser:\n{{article}}\n"
         assert running.text == trimmed
-        await running.until(lambda: running.pane._live.is_current and "−" in running.table)
-        await running.pilot.press("ctrl+f")
+        await running.until(lambda: running.pane.counts.live.is_current and "−" in running.table)
+        await running.pilot.press("alt+c")
         await running.until(lambda: running.app.screen.query("#changes-lines"))
         changes = running.app.screen.query_one("#changes-lines")
         await running.until(lambda: "+ Answer in JSON. 总结文章。" in str(changes.render()))
@@ -390,7 +403,7 @@ async def test_the_whole_session_by_keys(editor: Open, tmp_path: Path) -> None:
         await running.until(lambda: running.app.screen.query("#library-find"))
         await running.pilot.press(*"tea", "f9")
         await running.until(lambda: "Saved as tea v1" in running.notices)
-        await running.pilot.press("escape", "ctrl+g")
+        await running.pilot.press("escape", "alt+e")
         await running.until(lambda: running.app.screen.query("#export-text"))
         await running.pilot.press("down", "down", "c")
         copied = parse(running.app.clipboard)

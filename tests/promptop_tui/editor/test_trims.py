@@ -26,9 +26,9 @@ def tokens(text: str) -> int:
 
 
 async def opened(running: Running) -> None:
-    await running.until(lambda: running.pane._live.is_current)
+    await running.until(lambda: running.pane.counts.live.is_current)
     await running.pilot.press("f8")
-    await running.until(lambda: running.pane.trims.edits)
+    await running.until(lambda: running.pane.trims_panel.edits)
 
 
 async def test_what_is_offered_saves_exactly_what_it_says(editor: Open, tmp_path: Path) -> None:
@@ -36,14 +36,14 @@ async def test_what_is_offered_saves_exactly_what_it_says(editor: Open, tmp_path
     path.write_text(TEXT)
     async with editor(path, counts=True) as running:
         await opened(running)
-        edits = running.pane.trims.edits
+        edits = running.pane.trims_panel.edits
         assert [edit.rule for edit in edits] == ["preamble", "polite-en", "polite-zh", "polite-zh", "shorter-en"]
         for edit in edits:
             assert tokens(TEXT) - tokens(TEXT[: edit.start] + edit.after + TEXT[edit.end :]) == edit.tokens_saved > 0
-        assert "a month for gpt-4o" in str(running.pane.trims.head.render())
+        assert "a month for gpt-4o" in str(running.pane.trims_panel.head.render())
         assert running.pane.area.selected_text == edits[0].before
         await running.pilot.press("down")
-        one = str(running.pane.trims.one.render())
+        one = str(running.pane.trims_panel.one.render())
         assert one.startswith(f"−{edits[1].tokens_saved} tokens, $")
         assert one.endswith("a month · safe · politeness that a model does not need (please, could you, thanks)")
 
@@ -54,24 +54,24 @@ async def test_one_is_taken_one_turned_down_and_undo_brings_it_back(editor: Open
     async with editor(path, counts=True) as running:
         await opened(running)
         await running.pilot.press("x")
-        assert "preamble" not in [edit.rule for edit in running.pane.trims.edits]
+        assert "preamble" not in [edit.rule for edit in running.pane.trims_panel.edits]
         assert running.text == TEXT
         await running.pilot.press("a")
         taken = TEXT.replace("Could you please w", "W")
         assert running.text == taken
-        for edit in running.pane.trims.edits:
+        for edit in running.pane.trims_panel.edits:
             assert taken[edit.start : edit.end] == edit.before
-        await running.until(lambda: running.pane.trims._version == running.pane.area.version)
+        await running.until(lambda: running.pane.trims_panel._version == running.pane.area.version)
         assert running.pane.area.selected_text
         await running.pilot.press("escape")
         assert running.app.focused is running.pane.area
         assert not running.pane.area.selected_text  # what is typed next replaces nothing
-        assert not running.pane.trims.display
+        assert not running.pane.trims_panel.display
         await running.pilot.press("ctrl+z")
         assert running.text == TEXT
         await running.pilot.press("f8")
-        await running.until(lambda: running.pane.trims.edits)
-        assert "preamble" not in [edit.rule for edit in running.pane.trims.edits]
+        await running.until(lambda: running.pane.trims_panel.edits)
+        assert "preamble" not in [edit.rule for edit in running.pane.trims_panel.edits]
 
 
 async def test_all_safe_ones_are_one_step(editor: Open, tmp_path: Path) -> None:
@@ -81,8 +81,8 @@ async def test_all_safe_ones_are_one_step(editor: Open, tmp_path: Path) -> None:
         await opened(running)
         await running.pilot.press("s")
         assert running.text == "You are a helpful assistant. Write.\n总结文章。\nDo it to `please  x`.\n"
-        await running.until(lambda: [edit.rule for edit in running.pane.trims.edits] == ["preamble"])
-        await running.until(lambda: running.pane._live.is_current)
+        await running.until(lambda: [edit.rule for edit in running.pane.trims_panel.edits] == ["preamble"])
+        await running.until(lambda: running.pane.counts.live.is_current)
         assert f"={tokens(running.text):,} " in running.table
         await running.pilot.press("f8", "ctrl+z")
         assert running.text == TEXT
@@ -91,11 +91,11 @@ async def test_all_safe_ones_are_one_step(editor: Open, tmp_path: Path) -> None:
 async def test_the_list_follows_the_draft_while_it_is_open(editor: Open) -> None:
     async with editor(counts=True) as running:
         await running.pilot.press(*"tea")
-        await running.until(lambda: running.pane._live.is_current)
+        await running.until(lambda: running.pane.counts.live.is_current)
         await running.pilot.press("f8")
-        await running.until(lambda: "nothing to trim" in str(running.pane.trims.head.render()))
+        await running.until(lambda: "nothing to trim" in str(running.pane.trims_panel.head.render()))
         running.pane.area.edit_whole("Write in order to help.")
-        await running.until(lambda: [edit.after for edit in running.pane.trims.edits] == ["to"])
+        await running.until(lambda: [edit.after for edit in running.pane.trims_panel.edits] == ["to"])
 
 
 @pytest.mark.parametrize("size", [(80, 24), (40, 10)])
@@ -106,7 +106,7 @@ async def test_in_a_small_terminal_the_trims_stand_in_for_the_models(
     path.write_text(TEXT)
     async with editor(path, size=size, counts=True) as running:
         await opened(running)
-        await running.until(lambda: running.pane.trims.size.height > 2)
+        await running.until(lambda: running.pane.trims_panel.size.height > 2)
         assert not running.pane.panel.display
         assert running.pane.area.size.height > 2
         await running.pilot.press("f8")
@@ -118,7 +118,7 @@ async def test_history_is_kept_for_as_many_rounds_as_are_set(editor: Open, tmp_p
     path.write_text("".join(f"user:\nquestion {k}\n\nassistant:\nanswer {k}\n\n" for k in range(5)) + "user:\nnow\n")
     async with editor(path, settings=EditorSettings(watch=("gpt-4o",), keep_rounds=3), counts=True) as running:
         await opened(running)
-        old = [edit for edit in running.pane.trims.edits if edit.rule == "old-history"]
+        old = [edit for edit in running.pane.trims_panel.edits if edit.rule == "old-history"]
         assert [edit.before.splitlines()[1] for edit in old] == ["question 0", "question 1"]
 
 
@@ -127,7 +127,7 @@ async def test_a_huge_draft_is_left_to_the_command(editor: Open, tmp_path: Path)
     path.write_text("Please write. " * (LONGEST // 14 + 1))
     async with editor(path) as running:
         await running.pilot.press("f8")
-        await running.until(lambda: "promptop trim" in str(running.pane.trims.head.render()))
+        await running.until(lambda: "promptop trim" in str(running.pane.trims_panel.head.render()))
 
 
 def test_lines_are_cut_by_cells() -> None:

@@ -6,8 +6,10 @@ rarer, never the queue longer.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,7 +18,16 @@ from textual.message import Message
 
 from promptop.base.errors import PromptopError
 from promptop.prompts.draft import DraftState, DraftStore, Start, digest, start
-from promptop.prompts.files import FileChangedError, Stamp, read_exact, save
+from promptop.prompts.files import FileChangedError, Stamp, read_exact, save, write_atomic
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    lines: list[str]
+    state: DraftState
+    version: int
+    newline: str
+    undo: tuple[object, object] | None
 
 
 class FileKeeper:
@@ -27,6 +38,8 @@ class FileKeeper:
         """The draft or file that the editor opens with."""
 
         start: Start
+        undo: tuple[object, object] | None = None
+        """Steps that undo and redo of the session before would take from this text, as they were handed over."""
 
     @dataclass
     class Opened(Message):
@@ -80,6 +93,7 @@ class FileKeeper:
         """A text that was replaced lies here."""
 
         path: Path
+        what: str
 
     def __init__(self, draft_path: Path, post: Callable[[Message], object]) -> None:
         self._draft_path = draft_path
@@ -87,7 +101,7 @@ class FileKeeper:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._store: DraftStore | None = None
         self._lock = threading.Lock()
-        self._draft: tuple[list[str], DraftState, int] | None = None
+        self._draft: _Draft | None = None
         self._thread = threading.Thread(target=self._run, name="promptop-draft", daemon=True)
 
     def begin(self, open_path: Path | None, now: str) -> None:
@@ -101,11 +115,23 @@ class FileKeeper:
             self._jobs.put(None)
             self._thread.join()
 
-    def put_draft(self, lines: list[str], state: DraftState, version: int) -> None:
-        """Save these lines as the draft; one that still waits is dropped for it."""
+    def put_draft(
+        self,
+        lines: list[str],
+        state: DraftState,
+        version: int,
+        *,
+        newline: str = "\n",
+        undo: tuple[object, object] | None = None,
+    ) -> None:
+        """Save these lines as the draft; one that still waits is dropped for it.
+
+        ``undo`` (steps of undo and redo that JSON can hold) comes back with :class:`Started` if the draft is
+        still this text then.
+        """
         with self._lock:
             waits = self._draft is not None
-            self._draft = (lines, state, version)
+            self._draft = _Draft(lines, state, version, newline, undo)
         if not waits:
             self._jobs.put(self._save_draft)
 
@@ -113,9 +139,9 @@ class FileKeeper:
         """Read a file; :class:`Opened` or :class:`Failed` follows."""
         self._jobs.put(lambda: self._open(path, why))
 
-    def save(self, path: Path, lines: list[str], expected: Stamp | None, version: int) -> None:
+    def save(self, path: Path, text: str, expected: Stamp | None, version: int) -> None:
         """Write a file; :class:`Saved`, :class:`Conflict` or :class:`Failed` follows."""
-        self._jobs.put(lambda: self._save(path, lines, expected, version))
+        self._jobs.put(lambda: self._save(path, text, expected, version))
 
     def write(self, path: Path, text: str) -> None:
         """Write a file that does not exist yet; :class:`Written` or :class:`Failed` follows."""
@@ -125,9 +151,9 @@ class FileKeeper:
         """Look whether a file is still the one that was read; :class:`Conflict` follows if it is not."""
         self._jobs.put(lambda: self._check(path, expected))
 
-    def keep(self, lines: list[str], now: str) -> None:
-        """Put a text aside; :class:`Kept` follows."""
-        self._jobs.put(lambda: self._keep(lines, now))
+    def keep(self, text: str, now: str, what: str = "The draft of before") -> None:
+        """Put a text aside; :class:`Kept` follows and says ``what`` it was."""
+        self._jobs.put(lambda: self._keep(text, now, what))
 
     # On the thread
 
@@ -149,22 +175,36 @@ class FileKeeper:
         except (PromptopError, OSError):
             self._post(self.Started(Start("", DraftState())))  # an editor that cannot save drafts is still one
             raise
-        self._post(self.Started(found))
+        self._post(self.Started(found, self._undo_of(found.text)))
+
+    def _undo_of(self, text: str) -> tuple[object, object] | None:
+        """Return the steps that were kept with exactly this draft; without them undo begins anew."""
+        if self._store is None:
+            return None
+        try:
+            found = json.loads(self._store.undo_path.read_text(encoding="utf-8"))
+            return (found["undo"], found["redo"]) if found["digest"] == digest(text) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _save_draft(self) -> None:
         with self._lock:
             draft, self._draft = self._draft, None
         if draft is not None and self._store is not None:
-            lines, state, version = draft
-            self._store.save("\n".join(lines), state)
-            self._post(self.DraftSaved(version))
+            text = draft.newline.join(draft.lines)
+            self._store.save(text, draft.state)
+            self._post(self.DraftSaved(draft.version))
+            if draft.undo is not None:
+                undo, redo = draft.undo
+                with suppress(PromptopError):  # what is lost is undo after a restart; the draft itself is there
+                    kept = json.dumps({"digest": digest(text), "undo": undo, "redo": redo})
+                    write_atomic(self._store.undo_path, kept, private=True)
 
     def _open(self, path: Path, why: str) -> None:
         text, stamp = read_exact(path)
         self._post(self.Opened(path, text, stamp, why))
 
-    def _save(self, path: Path, lines: list[str], expected: Stamp | None, version: int) -> None:
-        text = "\n".join(lines)
+    def _save(self, path: Path, text: str, expected: Stamp | None, version: int) -> None:
         try:
             stamp = save(path, text, expected)
         except FileChangedError as error:
@@ -182,6 +222,6 @@ class FileKeeper:
             what = "was removed" if found is None else "was changed by another program"
             self._post(self.Conflict(path, found, f"{path} {what}.", while_saving=False))
 
-    def _keep(self, lines: list[str], now: str) -> None:
+    def _keep(self, text: str, now: str, what: str) -> None:
         if self._store is not None:
-            self._post(self.Kept(self._store.keep("\n".join(lines), now)))
+            self._post(self.Kept(self._store.keep(text, now), what))

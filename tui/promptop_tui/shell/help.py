@@ -15,6 +15,8 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
+from promptop_tui.shell.key_names import with_keys
+
 
 def subjects(screen: Screen[object]) -> list[tuple[str, str]]:
     """Return (title, HELP) of the focused widget and what it lies in, innermost first."""
@@ -24,7 +26,7 @@ def subjects(screen: Screen[object]) -> list[tuple[str, str]]:
         text = getattr(node, "HELP", None)
         if text and all(text != known for _, known in out):
             name = "promptop" if node is screen.app else type(node).__name__.removesuffix("Pane")
-            out.append((name, _unwrapped(text)))
+            out.append((name, _unwrapped(with_keys(node, text))))
         node = node.parent
     return out
 

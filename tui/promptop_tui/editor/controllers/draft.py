@@ -1,14 +1,15 @@
-"""What the editor's pane knows of its text and where it lives: the draft on disk, the file, who changed it last."""
+"""The draft's text and where it lives: on disk while it is typed, its file, and who changed that file last."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from textual import on, work
-from textual.containers import Container
-from textual.getters import query_one
+from textual.message import Message
 from textual.timer import Timer
+from textual.widget import Widget
 
 from promptop.base.sanitize import clean, clean_line
 from promptop.prompts.draft import DraftState, digest
@@ -17,237 +18,292 @@ from promptop.prompts.formats import read
 from promptop_tui.context import AppContext
 from promptop_tui.messages import OpenInEditor
 from promptop_tui.services.draft_files import FileKeeper
+from promptop_tui.shell.key_names import key_name, with_keys
 from promptop_tui.widgets.prompt_area.area import PromptArea
+from promptop_tui.widgets.prompt_area.history import from_json
+from promptop_tui.widgets.prompt_area.line_ends import split_line_ends
 
-_DRAFT_DELAY_S = 0.4  # with the write itself, less than the one second of typing that may be lost
+DRAFT_DELAY_S = 0.4  # with the write itself, less than the one second of typing that may be lost
 _LOOK_EVERY_S = 2.0
 
 
-class DraftPane(Container):
-    """A pane around one :class:`PromptArea` whose text is never lost. What it shows is for the class below to say."""
+class DraftController:
+    """Keeps the text of one :class:`PromptArea`; all file work is done on the thread of :class:`FileKeeper`."""
 
-    area = query_one("#prompt", PromptArea)
-    _kept_area: PromptArea
-    """The same widget as ``area``: a pane's children are gone from its tree when it is unmounted with the app."""
+    def __init__(
+        self,
+        pane: Widget,
+        area: PromptArea,
+        context: AppContext,
+        *,
+        replaced: Callable[[float | None], object],
+        changed: Callable[[], object],
+    ) -> None:
+        """``pane`` lends timers, workers and notices.
 
-    def __init__(self, context: AppContext) -> None:
-        super().__init__()
-        self.context = context
-        self._keeper = FileKeeper(context.draft_path, self.post_message)
-        self._state = DraftState()
+        ``replaced`` is called when another text was put in, with its calls a day if they are known; ``changed`` when
+        something else is to be said of where the text is kept.
+        """
+        self._pane = pane
+        self._area = area
+        self._context = context
+        self._replaced = replaced
+        self._changed = changed
+        self._keeper = FileKeeper(context.draft_path, partial(pane.call_later, self._handle))
+        self.state = DraftState()
+        """Where the text belongs."""
         self._stamp: Stamp | None = None
-        self._conflict = ""
+        self.conflict = ""
+        """What another program did to the file; empty if nothing."""
+        self.newline = "\n"
+        """The file's line ends: the area holds plain line breaks, and files get these back."""
         self._saved_version = 0
         self._draft_version = 0
-        self._draft_timer: Timer | None = None
-        self._has_started = False
+        self._timer: Timer | None = None
+        self.has_started = False
+        """Whether the draft of last time, or the file that was asked for, is there."""
         self._waiting: OpenInEditor | None = None
 
-    # For the class below
-
-    def show_status(self) -> None:
-        """Show where the text stands."""
-
-    def text_replaced(self, calls_per_day: float | None) -> None:
-        """Another text was put in; ``calls_per_day`` if its volume is known."""
-
-    # The draft
-
-    def begin_draft(self) -> None:
+    def begin(self) -> None:
         """Fetch the draft of last time, or the file that was asked for."""
-        self._kept_area = self.area
-        self.area.read_only = True  # until it is here, a few milliseconds
-        self._keeper.begin(self.context.open_path, self._now())
-        self.set_interval(_LOOK_EVERY_S, self._look_at_file)
+        self._area.read_only = True  # until it is here, a few milliseconds
+        self._keeper.begin(self._context.open_path, self._now())
+        self._pane.set_interval(_LOOK_EVERY_S, self.look_at_file)
 
-    def end_draft(self) -> None:
+    def end(self) -> None:
         """Save what was typed last, and end the file thread."""
-        if self._has_started:
+        if self.has_started:
             self._save_draft()
         self._keeper.close()
 
-    def draft_changed(self) -> None:
+    def text_edited(self) -> None:
         """Save the draft in a moment."""
-        if self._draft_timer is None:
-            self._draft_timer = self.set_timer(_DRAFT_DELAY_S, self._save_draft)
+        if self._timer is None:
+            self._timer = self._pane.set_timer(DRAFT_DELAY_S, self._save_draft)
 
-    def _now(self) -> str:
-        return time.strftime("%Y%m%d-%H%M%S", time.localtime(self.context.now()))
+    # What is to be said
 
     @property
     def is_unsaved(self) -> bool:
         """Whether the text differs from its file; for a draft without one, whether there is any."""
-        return self.area.version != self._saved_version if self._state.path else bool(self.area.exact.length)
+        return self._area.version != self._saved_version if self.state.path else bool(self._area.exact.length)
 
     @property
     def kept(self) -> str:
         """What is to be said of where the text is kept."""
-        if self._conflict:
-            return "changed on disk: F9 overwrites, ctrl+r takes it"
-        if self._state.path and not self.is_unsaved:
-            return "saved"
-        return "unsaved, draft kept" if self._draft_version == self.area.version else "typing …"
+        if self.conflict:
+            return f"changed on disk: {key_name(self._pane, 'editor.save')} asks"
+        if self.state.path and not self.is_unsaved:
+            said = "saved"
+        else:
+            said = "unsaved, draft kept" if self._draft_version == self._area.version else "typing …"
+        return f"{said} · CRLF" if self.newline == "\r\n" else said
 
     @property
-    def title_of_text(self) -> str:
+    def title(self) -> str:
         """The name of the file, or where the text came from."""
-        return Path(self._state.path).name if self._state.path else self._state.source or "draft"
+        return Path(self.state.path).name if self.state.path else self.state.source or "draft"
 
-    def _save_draft(self) -> None:
-        if self._draft_timer is not None:
-            self._draft_timer.stop()
-            self._draft_timer = None
-        if self._has_started:
-            self._keeper.put_draft(list(self._kept_area.exact.lines), self._state, self._kept_area.version)
+    @property
+    def prompt_name(self) -> str:
+        """The prompt's name in the library; empty if it is not from there."""
+        return self.state.source.rpartition(" v")[0] if not self.state.path else ""
 
-    @on(FileKeeper.DraftSaved)
-    def _draft_saved(self, message: FileKeeper.DraftSaved) -> None:
-        self._draft_version = message.version
-        self.show_status()
+    @property
+    def prompt_version(self) -> str:
+        """The number of the draft's version in the library; empty if it was changed since it was taken from there."""
+        is_same = bool(self.prompt_name) and self._area.version == self._saved_version
+        return self.state.source.rpartition(" v")[2] if is_same else ""
 
-    @on(FileKeeper.Started)
-    def _start(self, message: FileKeeper.Started) -> None:
-        found = message.start
-        self._has_started = True
-        self._state, self._stamp = found.state, found.stamp
-        self.area.read_only = False
-        self.area.load_text(found.text)
-        self._saved_version = -1 if found.is_unsaved else self.area.version
-        self._conflict = found.state.path if found.file_changed else ""
-        self.text_replaced(None)
-        self.show_status()
-        for note in found.notes:
-            self.notify(clean(note), title="Draft", markup=False)
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            self.open_text(waiting)
+    # What the user wants
 
     def open_text(self, message: OpenInEditor) -> None:
         """Show a text as a new draft; the present one is kept, and undo brings it back."""
-        if not self._has_started:
+        if not self.has_started:
             self._waiting = message
             return
         text = message.text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate could not be saved
         self._replace(text, DraftState(source=message.source), None, message.calls_per_day)
 
-    def _replace(self, text: str, state: DraftState, stamp: Stamp | None, calls_per_day: float | None = None) -> None:
-        if self.is_unsaved:
-            self._keeper.keep(list(self.area.exact.lines), self._now())
-        self.area.edit_whole(text)
-        self.area.move_cursor((0, 0))
-        self._state, self._stamp, self._conflict = state, stamp, ""
-        self._saved_version = self.area.version
-        self.text_replaced(calls_per_day)
-        self.show_status()
-
-    @on(FileKeeper.Kept)
-    def _kept(self, message: FileKeeper.Kept) -> None:
-        self.notify(f"The draft of before is kept as {clean_line(str(message.path))}", title="Draft", markup=False)
-
-    @on(FileKeeper.Failed)
-    def _file_failed(self, message: FileKeeper.Failed) -> None:
-        title = "The draft is not being saved" if message.is_draft else "File"
-        self.notify(clean(f"{message.cause}\n{message.remedy}"), title=title, severity="error", markup=False)
-
-    # The file
-
-    def action_new(self) -> None:
+    def new(self) -> None:
         """Start an empty draft."""
         self._replace("", DraftState(), None)
 
-    @work(group="dialog", exclusive=True)
-    async def action_templates(self) -> None:
-        """Begin with a template; the present draft is kept."""
-        from promptop_tui.editor.dialogs.template_picker import TemplatesDialog
+    def open(self, path: Path) -> None:
+        """Open a file."""
+        self._keeper.open(path, "open")
 
-        chosen = await self.app.push_screen_wait(TemplatesDialog())
-        if chosen is not None:
-            self.open_text(OpenInEditor(chosen.text, chosen.name))
-
-    @work(group="dialog", exclusive=True)
-    async def action_open(self) -> None:
-        """Ask for a file and open it."""
-        path = await self._ask_path("Open", str(Path(self._state.path).parent) + "/" if self._state.path else "")
-        if path is not None:
-            self._keeper.open(path, "open")
-
-    async def _ask_path(self, title: str, value: str) -> Path | None:
-        from promptop_tui.editor.dialogs.path_prompt import PathDialog
-
-        return await self.app.push_screen_wait(PathDialog(title, value))
-
-    def action_reload(self) -> None:
+    def reload(self) -> None:
         """Take the file's text."""
-        if self._state.path:
-            self._keeper.open(Path(self._state.path), "reload")
+        if self.state.path:
+            self._keeper.open(Path(self.state.path), "reload")
         else:
-            self.notify("This draft has no file yet; F9 saves it to one.", markup=False)
+            self._notify(with_keys(self._pane, "This draft has no file yet; {editor.save} saves it to one."))
 
-    @on(FileKeeper.Opened)
-    def _file_opened(self, message: FileKeeper.Opened) -> None:
-        imported = read(message.text)
-        if imported != message.text:
-            said = f"{message.path.name} holds chat messages: they are a new draft, and the file stays as it is."
-            self.notify(clean_line(said), title="Opened", markup=False)
-            self._replace(imported, DraftState(source=message.path.name), None)
-            return
-        state = DraftState(path=str(message.path), digest=digest(message.text))
-        if message.why == "reload" and message.text == self.area.text:
-            self._state, self._stamp, self._conflict = state, message.stamp, ""
-            self._saved_version = self.area.version
-            self.show_status()
-            return
-        self._replace(message.text, state, message.stamp)
-
-    def action_save(self) -> None:
-        """Save to the file, or ask for one."""
-        if self._state.path:
-            self._save_to(Path(self._state.path))
+    def save(self) -> bool:
+        """Save to the file; False if there is none yet. If another program changed it, the user is asked first."""
+        if not self.state.path:
+            return False
+        if self.conflict and self._stamp is not None:
+            self._keeper.open(Path(self.state.path), "compare")
         else:
-            self.action_save_as()
+            self._save_to(Path(self.state.path))
+        return True
 
-    def _save_to(self, path: Path) -> None:
-        self._keeper.save(path, list(self.area.exact.lines), self._stamp, self.area.version)
-
-    @work(group="dialog", exclusive=True)
-    async def action_save_as(self) -> None:
-        """Ask for a file and save to it."""
-        path = await self._ask_path("Save as", self._state.path)
-        if path is None:
-            return
-        if str(path) != self._state.path:
-            self._state, self._stamp, self._conflict = DraftState(path=str(path)), None, ""
+    def save_as(self, path: Path) -> None:
+        """Save to another file, and belong to it from now on."""
+        if str(path) != self.state.path:
+            self.state, self._stamp, self.conflict = DraftState(path=str(path)), None, ""
             self._saved_version = -1
         self._save_to(path)
 
-    @on(FileKeeper.Saved)
-    def _file_saved(self, message: FileKeeper.Saved) -> None:
-        self._state = DraftState(path=str(message.path), digest=message.digest)
-        self._stamp, self._conflict, self._saved_version = message.stamp, "", message.version
+    def write(self, path: Path, text: str) -> None:
+        """Write a text to a file that does not exist yet."""
+        self._keeper.write(path, text)
+
+    def look_at_file(self) -> None:
+        """Ask whether another program changed the file."""
+        if self.has_started and self.state.path and self._stamp is not None and not self.conflict:
+            self._keeper.check(Path(self.state.path), self._stamp)
+
+    # The file thread's answers
+
+    def _handle(self, message: Message) -> None:
+        match message:
+            case FileKeeper.Started():
+                self._start(message)
+            case FileKeeper.DraftSaved():
+                self._draft_version = message.version
+                self._changed()
+            case FileKeeper.Opened():
+                self._opened(message)
+            case FileKeeper.Saved():
+                self._saved(message)
+            case FileKeeper.Conflict():
+                self._found_changed(message)
+            case FileKeeper.Kept():
+                where = clean_line(str(message.path))
+                self._notify(with_keys(self._pane, f"{message.what} is kept as {where}; {{editor.kept}} lists them."))
+            case FileKeeper.Written():
+                self._notify(clean_line(str(message.path)), title="Exported", timeout=3)
+            case FileKeeper.Failed():
+                title = "The draft is not being saved" if message.is_draft else "File"
+                said = clean(f"{message.cause}\n{message.remedy}")
+                self._pane.notify(said, title=title, severity="error", markup=False)
+
+    def _start(self, message: FileKeeper.Started) -> None:
+        found = message.start
+        self.has_started = True
+        self.state, self._stamp = found.state, found.stamp
+        self._area.read_only = False
+        self.newline, text = split_line_ends(found.text)
+        self._area.load_text(text)
+        if message.undo is not None:
+            self._area.restore_undo(from_json(message.undo[0]), from_json(message.undo[1]))
+        self._saved_version = -1 if found.is_unsaved else self._area.version
+        self.conflict = found.state.path if found.file_changed else ""
+        self._replaced(None)
+        self._changed()
+        for note in found.notes:
+            self._notify(clean(note))
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self.open_text(waiting)
+
+    def _replace(self, text: str, state: DraftState, stamp: Stamp | None, calls_per_day: float | None = None) -> None:
+        if self.is_unsaved:
+            self._keeper.keep(self._text(), self._now())
+        self._put(text)
+        self._area.move_cursor((0, 0))
+        self.state, self._stamp, self.conflict = state, stamp, ""
+        self._saved_version = self._area.version
+        self._replaced(calls_per_day)
+        self._changed()
+
+    def _put(self, text: str) -> None:
+        self.newline, text = split_line_ends(text)
+        self._area.edit_whole(text)
+
+    def _opened(self, message: FileKeeper.Opened) -> None:
+        if message.why == "compare":
+            self._ask_which(message)
+            return
+        imported = read(message.text)
+        if imported != message.text:
+            said = f"{message.path.name} holds chat messages: they are a new draft, and the file stays as it is."
+            self._notify(clean_line(said), title="Opened")
+            self._replace(imported, DraftState(source=message.path.name), None)
+            return
+        state = DraftState(path=str(message.path), digest=digest(message.text))
+        if message.why == "reload" and message.text == self._text():
+            self.state, self._stamp, self.conflict = state, message.stamp, ""
+            self._saved_version = self._area.version
+            self._changed()
+            return
+        self._replace(message.text, state, message.stamp)
+
+    def _saved(self, message: FileKeeper.Saved) -> None:
+        self.state = DraftState(path=str(message.path), digest=message.digest)
+        self._stamp, self.conflict, self._saved_version = message.stamp, "", message.version
         self._save_draft()
-        self.show_status()
-        self.notify(clean_line(str(message.path)), title="Saved", timeout=3, markup=False)
+        self._changed()
+        self._notify(clean_line(str(message.path)), title="Saved", timeout=3)
 
-    def _look_at_file(self) -> None:
-        if self._has_started and self._state.path and self._stamp is not None and not self._conflict:
-            self._keeper.check(Path(self._state.path), self._stamp)
-
-    @on(FileKeeper.Conflict)
-    def _file_conflict(self, message: FileKeeper.Conflict) -> None:
-        if str(message.path) != self._state.path:
+    def _found_changed(self, message: FileKeeper.Conflict) -> None:
+        if str(message.path) != self.state.path:
             return
         if not message.while_saving and not self.is_unsaved and message.stamp is not None:
             self._keeper.open(message.path, "reload")  # nothing of the user's is lost, and undo has the old text
-            self.notify(f"{clean_line(message.cause)} It was reloaded.", title="File", markup=False)
+            self._notify(f"{clean_line(message.cause)} It was reloaded.", title="File")
             return
-        self._conflict = message.cause
-        self._stamp = message.stamp  # the next save is the user's answer
-        self.show_status()
-        said = f"{message.cause}\nF9 overwrites it with your text, ctrl+r takes its text (undo brings yours back)."
-        self.notify(
-            clean(said), title="Not saved" if message.while_saving else "File", severity="warning", markup=False
-        )
+        self.conflict = message.cause
+        self._stamp = message.stamp
+        self._changed()
+        if message.while_saving and message.stamp is not None:
+            self._keeper.open(message.path, "compare")
+            return
+        what = "{editor.save} writes it again." if message.stamp is None else "{editor.save} shows both texts and asks."
+        said = with_keys(self._pane, f"{clean(message.cause)}\n{what}")
+        title = "Not saved" if message.while_saving else "File"
+        self._pane.notify(said, title=title, severity="warning", markup=False)
 
-    @on(FileKeeper.Written)
-    def _written(self, message: FileKeeper.Written) -> None:
-        self.notify(clean_line(str(message.path)), title="Exported", timeout=3, markup=False)
+    def _ask_which(self, theirs: FileKeeper.Opened) -> None:
+        from promptop_tui.editor.dialogs.conflict import ConflictDialog
+
+        mine = self._text()
+
+        def chosen(which: str | None) -> None:
+            self._stamp = theirs.stamp
+            if which == "mine":
+                self._keeper.keep(theirs.text, self._now(), f"The text of {theirs.path.name}")
+                self.conflict = ""
+                self._save_to(theirs.path)
+            elif which == "theirs":
+                state = DraftState(path=str(theirs.path), digest=digest(theirs.text))
+                self._replace(theirs.text, state, theirs.stamp)
+
+        self._pane.app.push_screen(ConflictDialog(theirs.path.name, mine, theirs.text), chosen)
+
+    # Writing
+
+    def _text(self) -> str:
+        """Return the text as a file has it."""
+        return self.newline.join(self._area.exact.lines)
+
+    def _save_draft(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        if self.has_started:
+            area = self._area
+            lines = list(area.exact.lines)
+            self._keeper.put_draft(lines, self.state, area.version, newline=self.newline, undo=area.undo_steps())
+
+    def _save_to(self, path: Path) -> None:
+        self._keeper.save(path, self._text(), self._stamp, self._area.version)
+
+    def _notify(self, text: str, *, title: str = "Draft", timeout: float | None = None) -> None:
+        self._pane.notify(text, title=title, timeout=timeout, markup=False)
+
+    def _now(self) -> str:
+        return time.strftime("%Y%m%d-%H%M%S", time.localtime(self._context.now()))

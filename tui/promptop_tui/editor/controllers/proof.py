@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from textual.widget import Widget
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
+from promptop_tui.context import AppContext
+from promptop_tui.shell.key_names import with_keys
 
 if TYPE_CHECKING:
     from promptop.prompts.proof import Proof
-    from promptop_tui.editor.screen import EditorPane
 
 
-def open_proof(pane: EditorPane, before: str, after: str, keep: Callable[[Proof], object]) -> None:
+def open_proof(
+    pane: Widget,
+    context: AppContext,
+    watched: Sequence[str],
+    before: str,
+    after: str,
+    keep: Callable[[Proof], object],
+) -> None:
     """Open the page over the editor; ``keep`` is given its proof, if one was run."""
     from promptop_tui.playground.measure.proof_dialog import ProofDialog  # its imports are not needed to start
 
-    watched = [figure.model for figure in pane.figures()]
     try:
-        page = ProofDialog(pane.context, before, after, watched)
+        page = ProofDialog(context, before, after, list(watched))
     except PromptopError as error:
         pane.notify(clean(str(error)), title="Prove", severity="error", markup=False)
         return
@@ -27,10 +36,7 @@ def open_proof(pane: EditorPane, before: str, after: str, keep: Callable[[Proof]
     def closed(proof: Proof | None) -> None:
         if proof is not None:
             keep(proof)
-            pane.notify(
-                f"{proof.verdict}: the receipt has it. ctrl+l keeps it with a version, ctrl+g exports it.",
-                title="Prove",
-                markup=False,
-            )
+            ways = with_keys(pane, "{editor.library} keeps it with a version, {editor.export} exports it.")
+            pane.notify(f"{proof.verdict}: the receipt has it. {ways}", title="Prove", markup=False)
 
     pane.app.push_screen(page, closed)

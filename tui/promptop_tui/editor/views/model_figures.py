@@ -46,6 +46,8 @@ class Figure:
 
     error: float | None = None
     """Half the measured interval of an estimate relative to the count (0.016 is ±1.6%); None where none is known."""
+    is_estimate: bool = False
+    """Whether the model's tokenizer is not known; a count that the text has left behind is none."""
     usd_per_token: float | None = None
     """Price of one more input token of a call; None if unpriced."""
 
@@ -101,6 +103,7 @@ def figures(
                 usd_per_month=None if usd is None else usd * demand.calls_per_day * DAYS_A_MONTH,
                 baseline=baseline.get(name),
                 error=count.error if count.kind == "estimated" else None,
+                is_estimate=count.kind == "estimated",
                 usd_per_token=(usd - without) / count.tokens
                 if usd is not None and without is not None and count.tokens
                 else None,

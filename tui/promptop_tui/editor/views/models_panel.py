@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
+from rich.cells import cell_len, set_cell_size
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -36,7 +37,6 @@ class Column:
     """One column of the table."""
 
     title: str
-    width: int
     cell: Callable[[Figure], Cell]
 
 
@@ -65,50 +65,55 @@ def _thousand(figure: Figure) -> Cell:
     return _money(None if per_call is None else per_call * 1000)
 
 
-_TOKENS = Column("tokens", 9, _tokens)
-_MARGIN = Column("±", 5, lambda figure: (margin(figure.error), "$foreground 60%"))
-_WINDOW = Column("window", 6, _window)
-_CALL = Column("$/call", 9, lambda figure: _money(figure.usd_per_call))
-_THOUSAND = Column("$/1k", 8, _thousand)
-_MONTH = Column("$/month", 9, lambda figure: _money(figure.usd_per_month))
-_CHANGE = Column("change", 6, _change)
+def _margin(figure: Figure) -> Cell:
+    return (margin(figure.error) or "±?") if figure.is_estimate else "", "$foreground 60%"
+
+
+_TOKENS = Column("tokens", _tokens)
+_MARGIN = Column("±", _margin)
+_WINDOW = Column("window", _window)
+_CALL = Column("$/call", lambda figure: _money(figure.usd_per_call))
+_THOUSAND = Column("$/1k", _thousand)
+_MONTH = Column("$/month", lambda figure: _money(figure.usd_per_month))
+_CHANGE = Column("change", _change)
 _ORDER = (_TOKENS, _MARGIN, _WINDOW, _CALL, _THOUSAND, _MONTH, _CHANGE)
-_DROPPED_FIRST = (_MONTH, _THOUSAND, _CHANGE, _WINDOW, _MARGIN, _CALL)
-_NAME_WIDTH = 11
+_DROPPED_FIRST = (_THOUSAND, _WINDOW, _MONTH, _CHANGE, _MARGIN, _CALL)
 
 
-def columns_for(width: int, *, margins: bool = False) -> tuple[Column, ...]:
-    """Return the columns that fit beside the model's name; the least needed leave first.
+def columns_for(figures: Sequence[Figure], width: int) -> tuple[tuple[Column, int], ...]:
+    """Return the columns that fit beside the whole names of the models, and their widths.
 
-    ``margins``: whether the error of an estimate is known for a model; without one there is no such column.
+    The least needed leave first; a column without a figure is none. Names are cut only where tokens alone do not fit.
     """
-    chosen = [column for column in _ORDER if margins or column is not _MARGIN]
+    names = max((cell_len(figure.model) for figure in figures), default=5)
+    chosen = []
+    for column in _ORDER:
+        widest = max((cell_len(column.cell(figure)[0]) for figure in figures), default=0)
+        if widest:
+            chosen.append((column, max(widest, len(column.title))))
     for column in _DROPPED_FIRST:
-        if column not in chosen:
-            continue
-        if _NAME_WIDTH + sum(each.width + 1 for each in chosen) <= width:
+        if names + sum(cells + 1 for _, cells in chosen) <= width:
             break
-        chosen.remove(column)
+        chosen = [each for each in chosen if each[0] is not column]
     return tuple(chosen)
 
 
 def table(figures: Sequence[Figure], width: int) -> Content:
     """Draw the figures in ``width`` cells, one line a model under a line of titles."""
-    columns = columns_for(width, margins=any(figure.error for figure in figures))
-    name_width = max(4, width - sum(column.width + 1 for column in columns))
-    name_width = min(name_width, max((len(figure.model) for figure in figures), default=5) + 2)
+    columns = columns_for(figures, width)
+    name_width = max(4, width - sum(cells + 1 for _, cells in columns))
+    name_width = min(name_width, max((cell_len(figure.model) for figure in figures), default=5) + 2)
     lines = [
         Content.assemble(
             ("model".ljust(name_width), "$foreground 60%"),
-            *((f" {column.title:>{column.width}}", "$foreground 60%") for column in columns),
+            *((f" {column.title:>{cells}}", "$foreground 60%") for column, cells in columns),
         )
     ]
     for figure in figures:
-        name = clean_line(figure.model, name_width)
-        parts: list[str | Cell] = [name.ljust(name_width)]
-        for column in columns:
+        parts: list[str | Cell] = [set_cell_size(clean_line(figure.model, name_width), name_width)]
+        for column, cells in columns:
             text, style = column.cell(figure)
-            parts.append((f" {text:>{column.width}}", style))
+            parts.append((f" {text:>{cells}}", style))
         lines.append(Content.assemble(*parts))
     return Content("\n").join(lines)
 
@@ -171,22 +176,22 @@ the max_tokens and stop that would fit them."""
     budget_bar = query_one("#budget-bar", Static)
 
     @dataclass
-    class DemandChanged(Message):
+    class AssumptionsChanged(Message):
         """The user typed other expectations."""
 
-        demand: UsageAssumptions
+        assumptions: UsageAssumptions
 
     BORDER_TITLE: ClassVar[str] = "models"
 
-    def __init__(self, demand: UsageAssumptions) -> None:
+    def __init__(self, assumptions: UsageAssumptions) -> None:
         super().__init__(id="models")
-        self.demand = demand
+        self.assumptions = assumptions
         self._figures: tuple[Figure, ...] = ()
         self._typed_names: set[str] = set()
         self._given: dict[str, str] = {}
         self._own = {
-            "calls_per_day": _rounded(demand.calls_per_day),
-            "output_tokens": str(demand.output_tokens),
+            "calls_per_day": _rounded(assumptions.calls_per_day),
+            "output_tokens": str(assumptions.output_tokens),
         }
         """What the settings say, or what was typed last: what holds for a prompt that the log does not know."""
 
@@ -196,9 +201,9 @@ the max_tokens and stop that would fit them."""
             yield Static(id="figures")
         with Horizontal(id="demand"):
             for name, label, value, tooltip in (
-                ("output_tokens", "out", self.demand.output_tokens, "Expected output tokens of a call"),
-                ("calls_per_day", "calls/day", _rounded(self.demand.calls_per_day), "Expected calls a day"),
-                ("budget_tokens", "budget", self.demand.budget_tokens, "Tokens that the prompt may have; 0: none"),
+                ("output_tokens", "out", self.assumptions.output_tokens, "Expected output tokens of a call"),
+                ("calls_per_day", "calls/day", _rounded(self.assumptions.calls_per_day), "Expected calls a day"),
+                ("budget_tokens", "budget", self.assumptions.budget_tokens, "Tokens that the prompt may have; 0: none"),
             ):
                 yield Label(label)
                 kind: Literal["integer", "number"] = "number" if name == "calls_per_day" else "integer"
@@ -257,7 +262,7 @@ the max_tokens and stop that would fit them."""
             self.inner.update(Content.styled("counting …", "$foreground 60%"))
         else:
             self.inner.update(table(self._figures, width))
-        budget = self.demand.budget_tokens
+        budget = self.assumptions.budget_tokens
         self.budget_bar.display = bool(budget and self._figures)
         if self.budget_bar.display:
             first = self._figures[0]
@@ -277,8 +282,8 @@ the max_tokens and stop that would fit them."""
         if not math.isfinite(number):
             return
         value: Any = number if name == "calls_per_day" else int(number)
-        demand = replace(self.demand, **{name: value})
-        if demand != self.demand:
-            self.demand = demand
+        assumptions = replace(self.assumptions, **{name: value})
+        if assumptions != self.assumptions:
+            self.assumptions = assumptions
             self._draw()
-            self.post_message(self.DemandChanged(demand))
+            self.post_message(self.AssumptionsChanged(assumptions))

@@ -6,7 +6,6 @@ looks again a moment after each change of the draft while it is open, and does n
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -83,20 +82,23 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
     one = query_one("#trims-one", Static)
     options = query_one("#trims-list", OptionList)
 
+    class Event(Message):
+        """What the panel tells of what the user wants."""
+
     @dataclass
-    class Closed(Message):
+    class Closed(Event):
         """The user wants the draft back."""
 
     @dataclass
-    class ProofWanted(Message):
+    class ProofWanted(Event):
         """The user wants to see whether the answers held."""
 
     @dataclass
-    class RewriteWanted(Message):
+    class RewriteWanted(Event):
         """A model is to shorten the text."""
 
     @dataclass
-    class Taken(Message):
+    class Taken(Event):
         """Changes were applied."""
 
         changes: list[tuple[str, str]]
@@ -110,7 +112,7 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         pieces: list[str]
         version: int
 
-    def __init__(self, counting: Counting, area: Callable[[], PromptArea], keep_rounds: int = 6) -> None:
+    def __init__(self, counting: Counting, area: PromptArea, keep_rounds: int = 6) -> None:
         super().__init__(id="trims")
         self._keep_rounds = keep_rounds
         self._counting = counting
@@ -159,7 +161,7 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         self.display = True
         self._note = "looking …"
         self._look()
-        self.options.focus()
+        self.screen.set_focus(self.options)
 
     def close(self) -> None:
         """Hide the panel."""
@@ -178,7 +180,7 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
 
     def _look(self) -> None:
         self._timer = None
-        area = self._area()
+        area = self._area
         if area.exact.length > LONGEST:
             self._edits, self._note = [], f"the draft is longer than {LONGEST:,} characters: use promptop trim"
             self._draw()
@@ -196,7 +198,7 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
     @on(Found)
     def _count_savings(self, message: Found) -> None:
         message.stop()
-        if message.version != self._area().version or not self.display:
+        if message.version != self._area.version or not self.display:
             return
         if not message.edits:
             self._take_over([], message.version)
@@ -210,7 +212,7 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         if self._waiting is None or message.reply.id != self._waiting[0]:
             return
         found, self._waiting = self._waiting[1], None
-        if found.version != self._area().version:
+        if found.version != self._area.version:
             return
         counts = message.reply.counts[self._target.encoding]
         measured = (
@@ -280,7 +282,7 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
     def _point(self, message: OptionList.OptionHighlighted) -> None:
         """Select the place in the draft, so that it is seen in its sentence."""
         message.stop()
-        area = self._area()
+        area = self._area
         if self._version == area.version and message.option_index < len(self._edits):
             edit = self._edits[message.option_index]
             area.selection = Selection(area.exact.location_at(edit.start), area.exact.location_at(edit.end))
@@ -304,7 +306,7 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
 
     def _current(self) -> int | None:
         at = self.options.highlighted
-        is_fresh = self._version == self._area().version
+        is_fresh = self._version == self._area.version
         return at if is_fresh and at is not None and at < len(self._edits) else None
 
     def action_take(self) -> None:
@@ -313,11 +315,11 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         if at is None:
             return
         edit = self._edits.pop(at)
-        self._area().edit_at(edit.start, edit.end, edit.after)
+        self._area.edit_at(edit.start, edit.end, edit.after)
         self.post_message(self.Taken([(edit.rule, edit.before)]))
         moved = len(edit.after) - (edit.end - edit.start)
         self._edits[at:] = [replace(e, start=e.start + moved, end=e.end + moved) for e in self._edits[at:]]
-        self._version = self._area().version
+        self._version = self._area.version
         self._note = "looking …"
         self._draw()
 
@@ -334,7 +336,7 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         """Apply all safe changes as one step of undo."""
         from promptop.trim import apply
 
-        area = self._area()
+        area = self._area
         safe = [edit for edit in self._edits if edit.severity == "safe"]
         if not safe or self._version != area.version:
             return

@@ -72,7 +72,7 @@ class Drafting(Prompting):
         if not self._has_draft or text in {self._on_disk, self._brought}:
             return
         if self._aside.strip() and self._aside not in text:
-            self._files.keep(self._aside.split("\n"), self._now())
+            self._files.keep(self._aside, self._now())
         self._on_disk, self._brought, self._aside = text, None, ""
         state = DraftState(source=self.desk.source)
         self._files.put_draft(list(self._kept_area.exact.lines), state, self._kept_area.version)

@@ -6,7 +6,9 @@ Against the stock widget (key to painted, measured in a pty: tests/benchmarks/ed
 * one row is rendered from its own characters, never from the whole text, and cached by what it shows, so that an edit
   costs the rows it changed;
 * wrapping, height and undo touch only what changed (:mod:`.wrapping`);
-* control characters are painted as pictures.
+* control characters are painted as pictures;
+* the cursor stands between characters as people see them (:mod:`.graphemes`);
+* roles, headings, variables, tags and code are coloured by the visible rows alone (:mod:`.syntax`).
 
 It overrides parts of TextArea that carry no promise: Textual is pinned, and tests/promptop_tui/editor/test_hooks.py
 fails when one of them changes.
@@ -15,6 +17,7 @@ fails when one of them changes.
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -24,8 +27,7 @@ from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.document._document import Location
-from textual.document._document_navigator import DocumentNavigator
+from textual.document._document import Location, Selection
 from textual.document._edit import Edit
 from textual.document._history import EditHistory
 from textual.message import Message
@@ -33,7 +35,12 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widgets import TextArea
 
+from promptop_tui.widgets.prompt_area import line_edits
 from promptop_tui.widgets.prompt_area.document import EditSpan, ExactDocument
+from promptop_tui.widgets.prompt_area.graphemes import next_boundary
+from promptop_tui.widgets.prompt_area.history import Step, restore, steps
+from promptop_tui.widgets.prompt_area.navigator import GraphemeNavigator
+from promptop_tui.widgets.prompt_area.syntax import SYNTAX_CLASSES, SyntaxIndex, spans
 from promptop_tui.widgets.prompt_area.token_overlay import HEAT_CLASSES, MERGED_CLASS, TOKEN_CLASSES, TokenOverlay
 from promptop_tui.widgets.prompt_area.wrapping import SHOWN_IN_LINE, BlockWrappedDocument
 
@@ -41,6 +48,9 @@ _UNDO_STEPS = 500
 _TOKENS_WIDTH = 5
 _BRACKET_LINES = 2000
 _BRACKET_COLUMNS = 5000
+MATCH_CLASSES = ("prompt-area--match", "prompt-area--match-now")
+_EDITING = frozenset({"indent", "dedent", "leave", "move_lines", "duplicate_lines", "toggle_off"})
+"""Actions of an area that is a document, not a field of a form."""
 
 
 class PromptArea(TextArea):
@@ -55,11 +65,51 @@ class PromptArea(TextArea):
         *TOKEN_CLASSES,
         MERGED_CLASS,
         *HEAT_CLASSES,
+        *SYNTAX_CLASSES,
+        *MATCH_CLASSES,
     }
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f6", "toggle_edges", "Tokens", id="draft.tokens", tooltip="Show where tokens begin", show=False),
         Binding("f7", "toggle_heat", "Heat", id="draft.heat", tooltip="Show which lines take the tokens", show=False),
+        Binding("ctrl+home", "cursor_top", "Top", id="draft.top", tooltip="Go to the first line", show=False),
+        Binding("ctrl+end", "cursor_bottom", "Bottom", id="draft.bottom", tooltip="Go to the last line", show=False),
+        Binding("ctrl+shift+home", "cursor_top(True)", "Select to the top", show=False),
+        Binding("ctrl+shift+end", "cursor_bottom(True)", "Select to the end", show=False),
+        Binding(
+            "alt+a", "select_all", "Select all", id="draft.select_all", tooltip="Select the whole text", show=False
+        ),
+        Binding("tab", "indent", "Indent", id="draft.indent", tooltip="Indent; Esc leaves the draft", show=False),
+        Binding("shift+tab", "dedent", "Dedent", id="draft.dedent", tooltip="Take one step of indent back", show=False),
+        Binding("escape", "leave", "Leave", id="draft.leave", tooltip="Go on to the next panel", show=False),
+        Binding("alt+up", "move_lines(False)", "Move up", id="draft.move_up", tooltip="Move the lines up", show=False),
+        Binding(
+            "alt+down", "move_lines(True)", "Move down", id="draft.move_down", tooltip="Move the lines down", show=False
+        ),
+        Binding(
+            "alt+d,alt+shift+down",
+            "duplicate_lines(True)",
+            "Duplicate",
+            id="draft.duplicate",
+            tooltip="Repeat the lines below",
+            show=False,
+        ),
+        Binding(
+            "alt+shift+up",
+            "duplicate_lines(False)",
+            "Duplicate above",
+            id="draft.duplicate_up",
+            tooltip="Repeat the lines above",
+            show=False,
+        ),
+        Binding(
+            "ctrl+underscore,ctrl+slash",
+            "toggle_off",
+            "Off / on",
+            id="draft.toggle_off",
+            tooltip="Switch the lines off: they stay in the file and are not sent",
+            show=False,
+        ),
     ]
 
     @dataclass
@@ -92,12 +142,23 @@ class PromptArea(TextArea):
             """The area that was scrolled or resized."""
             return self.area
 
-    def __init__(self, text: str = "", *, placeholder: str = "", id: str | None = None) -> None:  # noqa: A002 (Textual's name)
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        placeholder: str = "",
+        id: str | None = None,  # noqa: A002 (Textual's name)
+        is_document: bool = False,
+    ) -> None:
+        """``is_document``: Tab indents and Esc leaves; else Tab leaves, as in a field of a form."""
+        self._is_document = is_document
+        self._matches: tuple[list[int], list[int], int | None] = ([], [], None)
         self.overlay = TokenOverlay(self.get_component_rich_style)
         self._line_tokens: dict[int, int] = {}
         self.version = 0
         """Counts the changes of the text."""
         self.exact = ExactDocument(text)
+        self.syntax = SyntaxIndex(self.exact)
         self.wrapping = BlockWrappedDocument(self.exact)
         super().__init__(
             text, id=id, placeholder=placeholder, show_line_numbers=True, max_checkpoints=_UNDO_STEPS, compact=True
@@ -109,10 +170,11 @@ class PromptArea(TextArea):
         """Install a new document; ``language`` is not used (highlighting reads the whole text at each key)."""
         self._highlight_query = None
         self.exact = ExactDocument(text)
+        self.syntax = SyntaxIndex(self.exact)
         self.document = self.exact
         self.wrapping = BlockWrappedDocument(self.exact, self.wrap_width if self.is_mounted else 0, self.indent_width)
         self.wrapped_document = self.wrapping
-        self.navigator = DocumentNavigator(self.wrapping)
+        self.navigator = GraphemeNavigator(self.wrapping)
         self._line_tokens.clear()
         self.overlay.clear()
         self.version += 1
@@ -132,6 +194,7 @@ class PromptArea(TextArea):
         self.version += 1
         for span in spans:
             self._move_line_tokens(span)
+            self.syntax.move(span)
             self.overlay.move(span)
         if self.is_mounted:
             self.post_message(self.Edited(self, spans, version=self.version))
@@ -147,6 +210,24 @@ class PromptArea(TextArea):
         self.history.checkpoint()
         self.edit(Edit(text, self.exact.location_at(start), self.exact.location_at(end), True))
         self.history.checkpoint()
+
+    def _apply(self, change: line_edits.LineEdit | None) -> None:
+        """Make an edit of whole lines, as one step of undo."""
+        if change is None or self.read_only:
+            return
+        self.history.checkpoint()
+        end = (change.last, len(self.exact.get_line(change.last)))
+        self.edit(Edit("\n".join(change.lines), (change.first, 0), end, True))
+        self.selection = change.selection
+        self.history.checkpoint()
+
+    def undo_steps(self) -> tuple[list[Step], list[Step]]:
+        """Return what undo and redo would take, as plain data."""
+        return steps(self.history)
+
+    def restore_undo(self, undo: Sequence[Step], redo: Sequence[Step]) -> None:
+        """Take over the steps of an earlier session, which led to exactly this text."""
+        restore(self.history, undo, redo)
 
     def forget_history(self) -> None:
         """Make the present text the one that undo stops at."""
@@ -209,6 +290,74 @@ class PromptArea(TextArea):
             event.prevent_default()
             event.stop()
             self._replace_via_keyboard(character, *self.selection)
+        elif event.key == "enter" and self._is_document and not self.read_only:
+            event.prevent_default()
+            event.stop()
+            row, column = min(self.selection)
+            margin = line_edits.indentation(self.exact.get_line(row)[:column])
+            self._replace_via_keyboard("\n" + margin, *self.selection)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave Tab and Esc to the form where this is one of its fields."""
+        return self._is_document or action not in _EDITING
+
+    def action_indent(self) -> None:
+        """Indent the selected lines, or go to the next stop in the line."""
+        if self.read_only:
+            return
+        if self.selection.start[0] != self.selection.end[0]:
+            self._apply(line_edits.indent(self.exact.lines, self.selection))
+            return
+        row, column = min(self.selection)
+        unit = line_edits.unit_near(self.exact.lines, row, row)
+        blanks = unit if unit == "\t" else " " * (len(unit) - column % len(unit))
+        self._replace_via_keyboard(blanks, *self.selection)
+
+    def action_dedent(self) -> None:
+        """Take one step of indentation from the selected lines."""
+        self._apply(line_edits.dedent(self.exact.lines, self.selection))
+
+    def action_leave(self) -> None:
+        """Give the focus to what comes next."""
+        self.screen.focus_next()
+
+    def action_move_lines(self, down: bool) -> None:
+        """Swap the selected lines with their neighbour."""
+        self._apply(line_edits.move(self.exact.lines, self.selection, down=down))
+
+    def action_duplicate_lines(self, down: bool) -> None:
+        """Repeat the selected lines."""
+        self._apply(line_edits.duplicate(self.exact.lines, self.selection, down=down))
+
+    def action_toggle_off(self) -> None:
+        """Switch the selected lines off for the next call, or on again."""
+        self._apply(line_edits.toggle_off(self.exact.lines, self.selection))
+
+    def action_cursor_top(self, select: bool = False) -> None:
+        """Go to the first character."""
+        self.move_cursor((0, 0), select=select)
+
+    def action_cursor_bottom(self, select: bool = False) -> None:
+        """Go behind the last character."""
+        self.move_cursor(self.exact.end, select=select)
+
+    def go_to(self, row: int, column: int = 0) -> None:
+        """Put the cursor at a line and column that may lie outside the text, and show it in the middle."""
+        row = max(0, min(row, self.exact.line_count - 1))
+        self.move_cursor((row, max(0, min(column, len(self.exact.get_line(row))))), center=True)
+
+    async def _on_click(self, event: events.Click) -> None:
+        """Select the word at the second click, the line at the third."""
+        if event.chain not in (2, 3):
+            return
+        event.prevent_default()
+        event.stop()
+        row, column = self.selection.end
+        if event.chain == 3:
+            self.select_line(row)
+        else:
+            start, end = word_at(self.exact.get_line(row), column)
+            self.selection = Selection((row, start), (row, end))
 
     def find_matching_bracket(self, bracket: str, search_from: Location) -> Location | None:
         """Search as TextArea does, but not through megabytes."""
@@ -241,6 +390,13 @@ class PromptArea(TextArea):
         fresh = dict(enumerate(tokens, first))
         if fresh != self._line_tokens:
             self._line_tokens = fresh
+            self.refresh()
+
+    def set_matches(self, matches: Sequence[tuple[int, int]], now: int | None) -> None:
+        """Mark these characters, as offsets in order; the one at index ``now`` stands out."""
+        found = [start for start, _ in matches], [end for _, end in matches], now
+        if found != self._matches:
+            self._matches = found
             self.refresh()
 
     def set_totals(self, tokens: int) -> None:
@@ -306,7 +462,7 @@ class PromptArea(TextArea):
         on_cursor_line = self.selection.end[0] == line and self.highlight_cursor_line and self._has_cursor
         paints = tuple(
             (max(first - start, 0), min(behind - start, len(row)), style)
-            for first, behind, style in self._paints(line, len(text))
+            for first, behind, style in self._paints(line, text, start, start + len(row))
             if behind > start and first < start + len(row)
         )
         number = str(line + 1) if section == 0 else ""
@@ -322,9 +478,13 @@ class PromptArea(TextArea):
             self._line_cache[key] = strip
         return strip
 
-    def _paints(self, line: int, length: int) -> Iterator[tuple[int, int, Style]]:
-        """Yield what is painted over a line's text, in the order of painting; columns are the line's."""
+    def _paints(self, line: int, text: str, first: int, behind: int) -> Iterator[tuple[int, int, Style]]:
+        """Yield what is painted over the columns [first, behind) of a line, in the order of painting."""
         theme = self._theme
+        length = len(text)
+        for start, end, name in spans(text, self.syntax.state(line), first, behind):
+            yield start, end, self.get_component_rich_style(name)
+        yield from self._match_paints(line, first, behind)
         top, bottom = sorted(self.selection)
         cursor_row, cursor_column = self.selection.end
         if self.overlay.shows_tokens or self.overlay.shows_heat:
@@ -339,7 +499,18 @@ class PromptArea(TextArea):
             if bracket[0] == line:
                 yield bracket[1], bracket[1] + 1, theme.bracket_matching_style
         if cursor_row == line and self._draw_cursor and theme.cursor_style:
-            yield cursor_column, cursor_column + 1, theme.cursor_style
+            yield cursor_column, max(cursor_column + 1, next_boundary(text, cursor_column)), theme.cursor_style
+
+    def _match_paints(self, line: int, first: int, behind: int) -> Iterator[tuple[int, int, Style]]:
+        starts, ends, now = self._matches
+        if not starts:
+            return
+        offset = self.exact.offset_at((line, 0))
+        at = bisect_left(ends, offset + first + 1)
+        while at < len(starts) and starts[at] < offset + behind:
+            name = MATCH_CLASSES[at == now]
+            yield max(0, starts[at] - offset), ends[at] - offset, self.get_component_rich_style(name)
+            at += 1
 
     def _render_row(
         self, row: str, paints: Sequence[tuple[int, int, Style]], on_cursor_line: bool, base: Style
@@ -378,6 +549,8 @@ class PromptArea(TextArea):
         tokens = self._line_tokens.get(line)
         if tokens is None:
             return "·"
+        if not tokens:
+            return ""
         return self.overlay.share(tokens) if self.overlay.shows_heat else short(tokens)
 
     def _gutter(self, number: str, tokens: str, on_cursor_line: bool) -> list[Segment]:
@@ -398,3 +571,22 @@ def short(number: int) -> str:
     if number < 99_950:
         return f"{number / 1000:.1f}k"
     return f"{round(number / 1000)}k" if number < 9_999_500 else f"{round(number / 1_000_000)}M"
+
+
+def word_at(line: str, column: int) -> tuple[int, int]:
+    """Return where the word at a column begins and ends: letters and digits, else blanks, else one kind of sign."""
+    if not line:
+        return 0, 0
+    at = min(column, len(line) - 1)
+
+    def kind(character: str) -> str:
+        if character.isalnum() or character == "_" or unicodedata.combining(character):
+            return "word"
+        return "blank" if character.isspace() else character
+
+    start = end = at
+    while start and kind(line[start - 1]) == kind(line[at]):
+        start -= 1
+    while end < len(line) and kind(line[end]) == kind(line[at]):
+        end += 1
+    return start, end

@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from itertools import accumulate, pairwise
 
-from rich.cells import get_character_cell_size
+from rich.cells import get_character_cell_size, split_graphemes
 from textual._cells import cell_len
 from textual.document._document import DocumentBase, Location
 from textual.document._wrapped_document import WrappedDocument
@@ -22,6 +22,7 @@ from textual.expand_tabs import expand_tabs_inline
 from textual.geometry import Offset
 
 from promptop.base.sanitize import SHOWN
+from promptop_tui.widgets.prompt_area.graphemes import previous_boundary
 
 SHOWN_IN_LINE = {code: shown for code, shown in SHOWN.items() if code not in (0x09, 0x0A)}
 """What the area paints for a character of a line; tabs are expanded instead."""
@@ -294,9 +295,12 @@ class BlockWrappedDocument(WrappedDocument):
         breaks = self._breaks[line_index]
         section = y_offset if y_offset >= 0 else len(breaks) + 1 + y_offset
         start, end = self.row_span(line_index, section)
-        column = start + self._column(self.document.get_line(line_index)[start:end], x_offset)
+        line = self.document.get_line(line_index)
+        column = start + self._column(line[start:end], x_offset)
         # The place behind the last character belongs to the last row; elsewhere it is the start of the next.
-        return column if section == len(breaks) else min(column, max(start, end - 1))
+        if section == len(breaks):
+            return column
+        return min(column, max(start, previous_boundary(line, end)))
 
     def cells(self, text: str) -> int:
         """Return the width in cells of the beginning of a row as it is painted."""
@@ -305,6 +309,13 @@ class BlockWrappedDocument(WrappedDocument):
 
     def _column(self, text: str, cell: int) -> int:
         cells = 0
+        if not text.isascii() and any(character in text for character in _JOINS):
+            tab = self._tab_width
+            for first, _, wide in split_graphemes(text)[0]:
+                cells += tab - cells % tab if text[first] == "\t" else wide
+                if cells > cell:
+                    return first
+            return len(text)
         for column, character in enumerate(text):
             tab = self._tab_width
             cells += tab - cells % tab if character == "\t" else ord(_widths[ord(character)])

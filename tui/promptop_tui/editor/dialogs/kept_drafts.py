@@ -1,0 +1,35 @@
+"""Drafts that were kept when others took their place: newest first, with what each holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from promptop.base.sanitize import clean, clean_line
+from promptop.prompts.draft import KeptDraft
+from promptop_tui.widgets.picker_modal import Choice, PickerModal
+
+_SHOWN = 20_000
+
+
+class KeptDraftsDialog(PickerModal[KeptDraft]):
+    """Returns the draft that is to be opened."""
+
+    HELP = """\
+A draft is kept when another text takes its place, and a file's text when yours overwrites it; the newest 50 stay. Enter
+opens one as a new draft; the present one is kept in turn."""
+
+    def __init__(self, kept: Sequence[KeptDraft]) -> None:
+        super().__init__(
+            "Kept drafts",
+            [Choice(_label(each), each) for each in kept],
+            lambda each: clean(each.text[:_SHOWN]),
+            hint="Enter opens it as a new draft, {picker.back} goes back",
+            empty="No draft was kept yet. An unsaved draft is kept here when another text takes its place.",
+        )
+
+
+def _label(kept: KeptDraft) -> str:
+    when = time.strftime("%m-%d %H:%M", time.localtime(kept.saved_at))
+    first = next((line for line in kept.text.splitlines() if line.strip()), "(empty)")
+    return f"{when}  {clean_line(first.strip(), 60)}"
