@@ -40,6 +40,7 @@ from promptop_tui.services import clipboard, terminal_hangup
 from promptop_tui.services.token_counts import Counting
 from promptop_tui.shell import keymap, theme
 from promptop_tui.shell.control_filter import ControlCharacters
+from promptop_tui.shell.key_names import display_key
 from promptop_tui.shell.ordered_keys import OrderedKeys
 from promptop_tui.shell.palette import PaletteProvider
 from promptop_tui.shell.tabs import TABS, TabLabel, TabStrip
@@ -323,6 +324,10 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         from promptop_tui.shell.help import HelpDialog
 
         self.push_screen(HelpDialog(self.screen))
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Return a key as it is written on the keyboard, the same in footer, help and text."""
+        return binding.key_display or display_key(binding.key.split(",")[0])
 
     def _apply_keys(self) -> None:
         if not self.settings.keys:

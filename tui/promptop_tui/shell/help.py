@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.dom import DOMNode
-from textual.screen import ModalScreen, Screen
-from textual.widgets import Static
+from textual.screen import Screen
 
-from promptop_tui.shell.key_names import with_keys
+from promptop_tui.shell.key_names import display_key, with_keys
+from promptop_tui.widgets.dialog import TextDialog
 
 
 def subjects(screen: Screen[object]) -> list[tuple[str, str]]:
@@ -39,44 +37,35 @@ def _unwrapped(text: str) -> str:
 def keys(screen: Screen[object]) -> list[tuple[str, str, str]]:
     """Return (keys, what they do, binding id) of every binding that works now, in the order of the widgets."""
     rows: dict[tuple[str, str], list[str]] = {}
-    for active in screen.active_bindings.values():
+    for key, active in screen.active_bindings.items():
         binding = active.binding
         if not active.enabled or binding.system or not (binding.description or binding.tooltip):
             continue
         text = binding.tooltip or binding.description
-        rows.setdefault((text, binding.id or ""), []).append(screen.app.get_key_display(binding))
+        rows.setdefault((text, binding.id or ""), []).append(display_key(key))
     return [(" ".join(dict.fromkeys(shown)), text, identifier) for (text, identifier), shown in rows.items()]
 
 
-class HelpDialog(ModalScreen[None]):
-    """A page over the app; any of its keys closes it."""
+class HelpDialog(TextDialog[None]):
+    """A page over the app."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,f1,q", "dismiss", "Close", id="help.close", tooltip="Close the help"),
+        Binding("f1", "close", "Close", id="help.close", tooltip="Close the help", show=False),
     ]
 
     def __init__(self, under: Screen[object]) -> None:
-        super().__init__()
-        self._subjects = subjects(under)
-        self._keys = keys(under)
+        """Explain what is focused on this screen."""
+        super().__init__("Help", page(subjects(under), keys(under)))
 
-    def compose(self) -> ComposeResult:
-        """Lay out what the widgets say, then the keys."""
-        with VerticalScroll(id="help") as page:
-            page.border_title = "Help"
-            page.border_subtitle = "esc closes"
-            for title, text in self._subjects:
-                yield Static(title, classes="help-title", markup=False)
-                yield Static(text, classes="help-text", markup=False)
-            yield Static("Keys that work here", classes="help-title")
-            width = min(16, max((len(shown) for shown, _, _ in self._keys), default=0))
-            for shown, text, identifier in self._keys:
-                yield Static(
-                    Content.assemble((f"{shown:<{width}}  ", "bold"), text, (f"  {identifier}", "dim")),
-                    classes="help-key",
-                )
-            yield Static('Change a key in the settings: [keys] id = "key" (promptop config path)', markup=False)
 
-    def on_mount(self) -> None:
-        """Let the arrow keys scroll."""
-        self.query_one("#help").focus()
+def page(said: list[tuple[str, str]], found: list[tuple[str, str, str]]) -> Content:
+    """Return what the widgets say, then the keys, as they are read."""
+    parts: list[str | tuple[str, str]] = []
+    for title, text in said:
+        parts += [(f"{title}\n", "$text-primary bold"), f"{text}\n\n"]
+    parts.append(("Keys that work here\n", "$text-primary bold"))
+    width = min(16, max((len(shown) for shown, _, _ in found), default=0))
+    for shown, text, identifier in found:
+        parts += [(f"{shown:<{width}}  ", "bold"), text, (f"  {identifier}\n", "dim")]
+    parts.append('\nChange a key in the settings: [keys] id = "key" (promptop config path)')
+    return Content.assemble(*parts)

@@ -1,52 +1,117 @@
-"""A dialog that asks for one line, and says at once what is wrong with it."""
+"""A dialog with fields: lines and texts to be typed, a line that says how things stand, and what else it shows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.containers import Container, Horizontal, VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Input, Label, Static, TextArea
 
-from promptop_tui.shell.key_names import with_keys
+from promptop.base.sanitize import clean
+from promptop_tui.widgets.dialog import Dialog
+
+Result = TypeVar("Result")
 
 
-class FormModal(ModalScreen[str | None]):
-    """One field with a line of explanation; returns what was entered, None if nothing was."""
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """A field of a form."""
 
-    DEFAULT_CSS = """
-    FormModal {
-        align: center top;
+    id: str
+    label: str
+    value: str = ""
+    hint: str = ""
+    """Shown while the field is empty."""
+    is_text: bool = False
+    """Whether it takes many lines."""
 
-        & > .form-box {
-            width: 80%;
-            max-width: 100;
-            height: auto;
-            max-height: 80%;
-            margin: 2 0 0 0;
-            padding: 0 1;
-            background: $surface;
-            border: round $primary;
-        }
 
-        .form-said {
-            height: auto;
-            color: $text-muted;
+class FormModal(Dialog[Result], Generic[Result]):
+    """Fields, a state line, and below them what the dialog shows; Enter in a line goes to the next field.
 
-            &.-wrong {
-                color: $text-warning;
-            }
-        }
-    }
+    What is done with the values is the dialog's own: it handles its keys and ``Input.Changed``.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Back", id="form.back", tooltip="Back to where you were"),
-    ]
+    def __init__(
+        self,
+        title: str,
+        fields: Sequence[FormField] = (),
+        *,
+        body: Sequence[Widget] = (),
+        classes: str | None = None,
+    ) -> None:
+        """``body`` are widgets below the state line, in their order."""
+        super().__init__(title, classes=classes)
+        self.fields = tuple(fields)
+        self._body = tuple(body)
+
+    def compose(self) -> ComposeResult:
+        """Lay out fields, state and body."""
+        lines = [field for field in self.fields if not field.is_text]
+        texts = [field for field in self.fields if field.is_text]
+        with self.frame():
+            if lines:
+                with Container(id="form-lines"):
+                    for field in lines:
+                        with Horizontal(classes="form-line"):
+                            yield Label(field.label, markup=False)
+                            yield Input(field.value, placeholder=field.hint, compact=True, id=f"field-{field.id}")
+            if texts:
+                with VerticalScroll(id="form-texts", can_focus=False):
+                    for field in texts:
+                        yield Label(field.label, classes="form-label", markup=False)
+                        yield TextArea(
+                            field.value,
+                            id=f"field-{field.id}",
+                            classes="-alone" if len(texts) == 1 else "",
+                            placeholder=field.hint,
+                            tab_behavior="focus",
+                            show_line_numbers=False,
+                            compact=True,
+                        )
+            yield Static(id="form-state", markup=False)
+            yield from self._body
+
+    def on_mount(self) -> None:
+        """Begin in the first field."""
+        if self.fields:
+            self.query_one(f"#field-{self.fields[0].id}").focus()
+
+    def values(self) -> dict[str, str]:
+        """Return what the fields hold, by their ids; lines without the blanks around them."""
+        return {field.id: self._value(field) for field in self.fields}
+
+    def _value(self, field: FormField) -> str:
+        widget = self.query_one(f"#field-{field.id}")
+        return widget.text if isinstance(widget, TextArea) else getattr(widget, "value", "").strip()
+
+    def fill(self, values: Mapping[str, str]) -> None:
+        """Write values into the fields that are named."""
+        for name, value in values.items():
+            widget = self.query_one(f"#field-{name}")
+            if isinstance(widget, TextArea):
+                widget.load_text(value)
+            elif isinstance(widget, Input):
+                widget.value = value
+
+    def say(self, text: str, *, bad: bool = False) -> None:
+        """Show how things stand; ``bad``: what is wrong. The text may come from anywhere."""
+        state = self.query_one("#form-state", Static)
+        state.set_class(bad, "-bad")
+        state.update(clean(text))
+
+    @on(Input.Submitted)
+    def _to_next_field(self) -> None:
+        self.focus_next()
+
+
+class LineDialog(FormModal[str]):
+    """Asks for one line, and says at once what is wrong with it; its result is that line."""
 
     def __init__(
         self,
@@ -57,36 +122,22 @@ class FormModal(ModalScreen[str | None]):
         placeholder: str = "",
         wrong: Callable[[str], str] = lambda _: "",
     ) -> None:
-        """``says`` explains the field; ``wrong`` returns what is wrong with a text, which is not taken then."""
-        super().__init__()
-        self._title = title
-        self._says = says
-        self._value = value
-        self._placeholder = placeholder
-        self._wrong = wrong
-
-    def compose(self) -> ComposeResult:
-        """Lay out field and explanation."""
-        with Vertical(classes="form-box"):
-            yield Input(self._value, placeholder=self._placeholder, id="form-field", compact=True)
-            yield Static(self._says, classes="form-said", markup=False)
+        """``says`` explains the line; ``wrong`` returns what is wrong with a text, which is not taken then."""
+        super().__init__(title, [FormField("line", "", value, placeholder)], classes="-small -single")
+        self._says, self._wrong = says, wrong
 
     def on_mount(self) -> None:
-        """Name the keys as they are bound."""
-        box = self.query_one(".form-box")
-        box.border_title = self._title
-        box.border_subtitle = with_keys(self, "Enter takes it, {form.back} goes back")
+        """Explain the line."""
+        self.say(self._says)
 
     @on(Input.Changed)
-    def _typed(self, message: Input.Changed) -> None:
-        message.stop()
-        wrong = self._wrong(message.value) if message.value else ""
-        said = self.query_one(".form-said", Static)
-        said.update(wrong or self._says)
-        said.set_class(bool(wrong), "-wrong")
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        wrong = self._wrong(event.value) if event.value else ""
+        self.say(wrong or self._says, bad=bool(wrong))
 
     @on(Input.Submitted)
-    def _entered(self, message: Input.Submitted) -> None:
-        message.stop()
-        if message.value and not self._wrong(message.value):
-            self.dismiss(message.value)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        if event.value and not self._wrong(event.value):
+            self.dismiss(event.value)

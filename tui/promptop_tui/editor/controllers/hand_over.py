@@ -201,10 +201,10 @@ class HandOver:
 
     async def _go_to(self) -> None:
         from promptop_tui.editor.controllers.go_to import SAYS, place, wrong
-        from promptop_tui.widgets.form_modal import FormModal
+        from promptop_tui.widgets.form_modal import LineDialog
 
         lines = self._area.exact.line_count
-        dialog = FormModal("Go to line", SAYS, placeholder=f"1 to {lines:,}", wrong=wrong)
+        dialog = LineDialog("Go to line", SAYS, placeholder=f"1 to {lines:,}", wrong=wrong)
         typed = await self._pane.app.push_screen_wait(dialog)
         if typed is not None:
             self._area.go_to(*place(typed, self._area.selection.end[0], lines))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from promptop.base.sanitize import clean, clean_line
+from promptop.base.sanitize import clean_line
 from promptop.prompts.draft import KeptDraft
-from promptop_tui.widgets.picker_modal import Choice, PickerModal
+from promptop_tui.widgets.picker_modal import PickerModal
 
 _SHOWN = 20_000
 
 
-class KeptDraftsDialog(PickerModal[KeptDraft]):
+class KeptDraftsDialog(PickerModal[KeptDraft, KeptDraft]):
     """Returns the draft that is to be opened."""
 
     HELP = """\
@@ -22,10 +22,11 @@ opens one as a new draft; the present one is kept in turn."""
     def __init__(self, kept: Sequence[KeptDraft]) -> None:
         super().__init__(
             "Kept drafts",
-            [Choice(_label(each), each) for each in kept],
-            lambda each: clean(each.text[:_SHOWN]),
-            hint="Enter opens it as a new draft, {picker.back} goes back",
-            empty="No draft was kept yet. An unsaved draft is kept here when another text takes its place.",
+            lambda _: kept,
+            label=_label,
+            preview=lambda each: each.text[:_SHOWN],
+            empty=lambda _: "No draft was kept yet. An unsaved draft is kept here when another text takes its place.",
+            is_beside=True,
         )
 
 
