@@ -43,10 +43,10 @@ async def test_from_opening_to_a_proven_export_by_keys_alone(make_app: MakeApp, 
             await wait_until(pilot, lambda: not editor.trims_panel.edits or editor.counts.live.is_current)
 
             await pilot.press("p")
-            await wait_until(pilot, lambda: "22 calls, at most $" in said("#measure-state"))
+            await wait_until(pilot, lambda: "22 calls, at most $" in said("#form-state"))
             await pilot.press("tab", "5")
             await wait_until(pilot, lambda: app.screen.query_one("#measure-answers", Input).value == "5")
-            await wait_until(pilot, lambda: "12 calls, at most $" in said("#measure-state"))
+            await wait_until(pilot, lambda: "12 calls, at most $" in said("#form-state"))
             await pilot.press("f5")
             await wait_until(pilot, lambda: "similarity (ROUGE-L)" in said("#proof-text"))
             verdict = said("#proof-text").partition(":")[0]

@@ -20,7 +20,7 @@ from promptop.settings import EditorSettings, LogSettings, MonitorSettings, Prof
 from promptop.simulator import fill
 from promptop_tui import messages
 from promptop_tui.app import PromptopApp
-from promptop_tui.playground.views.parameters import ModelList, ParameterColumn
+from promptop_tui.playground.views.parameters import CheckList, ParameterColumn
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
 NOW = 1_795_000_000.0
@@ -156,7 +156,7 @@ def test_playground(snap_compare: Picture, make: Any, theme: str, size: tuple[in
     app = make(theme, "playground")
 
     async def ready(pilot: Pilot[object]) -> None:
-        await wait_until(pilot, lambda: app.query("#pane-playground ModelList"))
+        await wait_until(pilot, lambda: app.query("#pane-playground CheckList"))
         prompt = [{"role": "user", "content": "解释一下这个订单为什么还没有发货。 Answer briefly."}]
         app.post_message(
             messages.OpenInPlayground(prompt, models=("gpt-4o", "gpt-4o-mini", "refused"), source="support.md")
@@ -164,7 +164,7 @@ def test_playground(snap_compare: Picture, make: Any, theme: str, size: tuple[in
         await wait_until(pilot, lambda: "解释" in shown(app) and len(app.query_one(ParameterColumn).targets()) == 3)
         # The price of the next run comes from the counting process.
         await wait_until(pilot, lambda: "next: 3 calls" in shown(app))
-        app.query_one(ModelList).focus()
+        app.query_one(CheckList).focus()
         await pilot.press("f5")
         rows = ("✓ gpt-4o ", "✓ gpt-4o-mini ", "✗ refused ")
         await wait_until(pilot, lambda: all(row in shown(app).partition("comparison")[2] for row in rows))

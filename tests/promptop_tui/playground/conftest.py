@@ -20,9 +20,9 @@ from promptop_tui.playground import screen
 from promptop_tui.playground.screen import PlaygroundPane
 from promptop_tui.playground.views.answer_grid import AnswerGrid
 from promptop_tui.playground.views.answer_pane import AnswerPane
-from promptop_tui.playground.views.model_list import ModelList
 from promptop_tui.services.token_counts import Counting
 from promptop_tui.shell import theme
+from promptop_tui.widgets.check_list import CheckList
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
 HERE = Path(screen.__file__).parent
@@ -131,12 +131,12 @@ async def ask(
 ) -> None:
     app.query_one("#prompt", PromptArea).load_text(text)
     if everyone:
-        app.query_one(ModelList).select_all()
+        app.query_one(CheckList).select_all()
     await pilot.pause()
     await pilot.press("f5")
 
 
 async def shows(app: Alone, pilot: Pilot[None], kind: type[Screen[Any]]) -> Screen[Any]:
     """Wait until a page of this kind is shown whole, and return it."""
-    await until(pilot, lambda: isinstance(app.screen, kind) and app.screen.query("#page *"))
+    await until(pilot, lambda: isinstance(app.screen, kind) and app.screen.query("#dialog *"))
     return app.screen

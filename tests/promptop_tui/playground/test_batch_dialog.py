@@ -41,11 +41,11 @@ class Alone(App[None]):
 
     @property
     def state(self) -> str:
-        return str(self.page.query_one("#batch-state", Static).render())
+        return str(self.page.query_one("#form-state", Static).render())
 
     def fill(self, **values: str) -> None:
         for name, value in values.items():
-            self.page.query_one(f"#batch-{name}", Input).value = value
+            self.page.query_one(f"#field-{name}", Input).value = value
 
 
 @pytest.fixture
@@ -126,10 +126,10 @@ async def test_what_is_wrong_is_said_and_nothing_is_sent(
         app.fill(**{"in": str(tmp_path / "none.jsonl"), "out": str(tmp_path / "out.jsonl")})
         await pilot.press("f5")
         await until(pilot, lambda: "cannot be read" in app.state)
-        app.fill(**{"in": str(requests(tmp_path / "in.jsonl", 2)), "at": "none"})
+        app.fill(**{"in": str(requests(tmp_path / "in.jsonl", 2)), "at_once": "none"})
         await pilot.press("f5")
         await until(pilot, lambda: "at a time cannot be" in app.state)
-        app.fill(at="2", cap="0.0000001")
+        app.fill(at_once="2", cap="0.0000001")
         await pilot.press("f5")
         await until(pilot, lambda: "The cap will stop it" in app.state)
         await pilot.press("f5")
@@ -164,7 +164,7 @@ async def test_a_stopped_batch_goes_on_and_pays_for_nothing_twice(
         for number, each in enumerate([body, {**body, "seed": 1}, endless]):
             file.write(json.dumps({"custom_id": str(number), "body": each}) + "\n")
     async with app.run_test(size=(80, 24)) as pilot:
-        app.fill(**{"in": str(source), "out": str(tmp_path / "out.jsonl"), "at": "1"})
+        app.fill(**{"in": str(source), "out": str(tmp_path / "out.jsonl"), "at_once": "1"})
         await pilot.press("f5")
         await until(pilot, lambda: "F5 sends" in app.state)
         await pilot.press("f5")

@@ -5,7 +5,7 @@ from promptop.client.request import RunRequest
 from promptop.client.result import Attempt, RunError, RunResult, Usage
 from promptop.log import Row
 from promptop.settings import Profile
-from promptop_tui.playground.dialogs.inspect_dialogs import rendered
+from promptop_tui.playground.dialogs.inspect_dialogs import diff_content
 from promptop_tui.playground.views.call_details import details
 
 REQUEST = RunRequest(profile=Profile(base_url="http://here/v1"), model="m", messages=[])
@@ -56,8 +56,8 @@ def test_a_call_that_never_was_sent() -> None:
 
 
 def test_differences_carry_signs_and_not_only_colour() -> None:
-    assert rendered(diff("a [b] c", "a x c")).plain == "a [-[b]-]{+x+} c"
-    assert "the same" in rendered(diff("a", "a")).plain
+    assert diff_content(diff("a [b] c", "a x c")).plain == "a [-[b]-]{+x+} c"
+    assert "the same" in diff_content(diff("a", "a")).plain
 
 
 def test_an_answer_to_another_wording_names_it_and_how_near_it_is() -> None:

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 from tests.promptop_tui.playground.conftest import Alone, Open, ask, over, shows, until
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 
 from promptop.budget.budget import Budget
 from promptop.client.request import RunRequest
@@ -26,8 +26,8 @@ from promptop_tui.playground.controllers.run_controller import RunController
 from promptop_tui.playground.dialogs.history import HistoryDialog
 from promptop_tui.playground.dialogs.inspect_dialogs import DiffDialog, RawDialog
 from promptop_tui.playground.views.comparison_table import ComparisonTable
-from promptop_tui.playground.views.stream_text import StreamView
 from promptop_tui.widgets.prompt_area.area import PromptArea
+from promptop_tui.widgets.stream_text import StreamView
 
 
 def heads(app: Alone) -> list[str]:
@@ -45,7 +45,7 @@ async def test_answers_are_held_against_checks_in_panes_and_table(opened: Open) 
         assert "checks" in heads(app)
         assert app.answers[0].checked[1].why == "is not in the answer"
         app.pane.column.texts["checks"] = "max-tokens:12"
-        app.pane.checks_changed()
+        app.pane.checks.hold_again()
         await until(pilot, lambda: all("✓1/1" in str(pane.border_title) for pane in app.answers))
 
 
@@ -53,7 +53,7 @@ async def test_blind_answers_have_no_names_until_all_are_rated(opened: Open) -> 
     app = opened("gpt-4o-mini", "gpt-4o", "refused-model")
     async with app.run_test(size=(160, 48)) as pilot:
         app.pane.action_blind()
-        assert str(app.query_one("#prompt", PromptArea).border_title) == "prompt · blind"
+        assert str(app.pane.prompt.border_title) == "prompt · blind"
         app.query_one("#prompt", PromptArea).load_text("Which one are you?")
         app.pane.column.choose(["gpt-4o-mini", "gpt-4o", "sim-fault-401"])
         await pilot.press("f5")
@@ -88,7 +88,7 @@ async def test_any_two_answers_are_compared_and_the_stream_is_shown_as_it_came(o
         app.answers[2].focus()
         await pilot.press("d")
         await shows(app, pilot, DiffDialog)
-        assert str(app.screen.query_one("#page").border_title) == "gpt-4o → sim-fast"
+        assert str(app.screen.query_one("#dialog").border_title).startswith("gpt-4o → sim-fast")
         await pilot.press("escape")
         await pilot.press("r")
         await shows(app, pilot, RawDialog)
@@ -96,7 +96,7 @@ async def test_any_two_answers_are_compared_and_the_stream_is_shown_as_it_came(o
         rows = app.screen.query_one(StreamView).rows
         assert any(row.startswith("content-type: text/event-stream") for row in rows)
         assert rows[-1] == "data: [DONE]"
-        assert "HTTP 200" in str(app.screen.query_one("#page").border_subtitle)
+        assert "HTTP 200" in str(app.screen.query_one("#dialog").border_title)
         await pilot.press("escape")
         await pilot.press("m")
         await until(pilot, lambda: all(pane.rendered for pane in app.answers))
@@ -132,12 +132,12 @@ async def test_a_run_is_found_opened_and_asked_again(opened: Open, endpoint: Sim
         text = app.answers[0].result.text if app.answers[0].result else ""
         await ask(app, pilot, "Another question", everyone=False)
         await until(pilot, lambda: over(app))
-        app.pane.action_history()
+        app.pane.action_open("history")
         await shows(app, pilot, HistoryDialog)
         runs = app.screen.query_one(OptionList)
         await until(pilot, lambda: runs.option_count == 2)
-        assert "as long as the app" in str(app.screen.query_one("#history-mode", Static).render())
-        app.screen.query_one("#history-search", Input).value = "缓存"
+        assert "as long as the app" in str(app.screen.query_one("#dialog").border_title)
+        app.screen.query_one("#picker-search", Input).value = "缓存"
         await until(pilot, lambda: runs.option_count == 1)
         sent = len(endpoint.requests)
         runs.action_select()
@@ -146,7 +146,7 @@ async def test_a_run_is_found_opened_and_asked_again(opened: Open, endpoint: Sim
         assert app.query_one("#prompt", PromptArea).text == "什么是缓存?"
         assert "".join(app.answers[0].rows).replace(" ", "") == text.replace("\n", "").replace(" ", "")
         assert len(endpoint.requests) == sent
-        app.pane.action_history()
+        app.pane.action_open("history")
         await shows(app, pilot, HistoryDialog)
         await until(pilot, lambda: app.screen.query_one(OptionList).option_count)
         await pilot.press("down", "f5")
@@ -166,7 +166,7 @@ async def test_a_run_whose_prompt_was_not_kept_is_not_asked_with_another_one(
     async with app.run_test(size=(120, 40)) as pilot:
         app.query_one("#prompt", PromptArea).load_text("Something else")
         sent = len(endpoint.requests)
-        app.pane.action_history()
+        app.pane.action_open("history")
         await shows(app, pilot, HistoryDialog)
         runs = app.screen.query_one(OptionList)
         await until(pilot, lambda: runs.option_count == 2)
@@ -174,7 +174,7 @@ async def test_a_run_whose_prompt_was_not_kept_is_not_asked_with_another_one(
         await until(pilot, lambda: any("not asked again" in text for text in app.told))
         assert "its figures are" in "".join(app.answers[0].rows)
         assert len(endpoint.requests) == sent
-        app.pane.action_history()
+        app.pane.action_open("history")
         await shows(app, pilot, HistoryDialog)
         await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 2)
         await pilot.press("f5")
@@ -239,14 +239,14 @@ async def test_the_end_of_the_app_keeps_the_run_and_the_prompt_that_was_typed(op
     assert draft.stat().st_mode & 0o777 == 0o600
     again = opened("gpt-4o-mini")
     async with again.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: again.pane.area.text == "说吧。")
+        await until(pilot, lambda: again.pane.prompt.area.text == "说吧。")
         again.pane.open_prompt(OpenInPlayground([{"role": "user", "content": "logged"}], source="request 7"))
         await pilot.pause()
     assert draft.read_text(encoding="utf-8") == "说吧。"  # what only came from the log is the log's to keep
     third = opened("gpt-4o-mini")
     async with third.run_test(size=(120, 40)) as pilot:
         third.pane.open_prompt(OpenInPlayground([{"role": "user", "content": "logged"}], source="request 7"))
-        await until(pilot, lambda: third.pane.area.text == "logged")
+        await until(pilot, lambda: third.pane.prompt.area.text == "logged")
         await pilot.press("!")
     assert draft.read_text(encoding="utf-8") == "logged!"
     (kept,) = (tmp_path / "kept-drafts").iterdir()

@@ -4,7 +4,7 @@ from rich.style import Style
 
 from promptop.client.conversation import Context
 from promptop_tui.playground.controllers.cost_estimate import context_line
-from promptop_tui.playground.views.markdown_view import PARTS, render
+from promptop_tui.widgets.markdown_view import PARTS, render
 
 STYLES = {part: Style(color="red") for part in (*PARTS, "note", "fold")}
 TEXT = """\

@@ -21,10 +21,10 @@ from promptop.settings import PlaygroundSettings, Profile, Settings
 from promptop.simulator import SimulatedEndpoint
 from promptop_tui.context import AppContext
 from promptop_tui.playground.measure import measure_dialog
-from promptop_tui.playground.measure.bench_dialog import BenchDialog
-from promptop_tui.playground.measure.claims_dialog import ClaimsDialog
+from promptop_tui.playground.measure.bench_dialog import bench_dialog
+from promptop_tui.playground.measure.claims_dialog import claims_dialog
 from promptop_tui.playground.measure.measure_dialog import MeasureDialog
-from promptop_tui.playground.measure.proof_dialog import ProofDialog
+from promptop_tui.playground.measure.proof_dialog import proof_dialog
 from promptop_tui.shell import theme
 from promptop_tui.widgets.chart import Chart
 
@@ -54,7 +54,7 @@ class Alone(App[None]):
 
     def fill(self, **values: str) -> None:
         for name, value in values.items():
-            self.page.query_one(f"#measure-{name}", Input).value = value
+            self.page.query_one(f"#field-{name}", Input).value = value
 
 
 @pytest.fixture(scope="module")
@@ -93,19 +93,19 @@ async def until(pilot: Pilot[None], predicate: Callable[[], object], seconds: fl
 
 async def test_a_trim_is_priced_proven_and_handed_back(context: Callable[..., AppContext]) -> None:
     shared = context()
-    app = Alone(ProofDialog(shared, LONG, SHORT))
+    app = Alone(proof_dialog(shared, LONG, SHORT))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "22 calls, at most" in app.text("#measure-state"))
+        await until(pilot, lambda: "22 calls, at most" in app.text("#form-state"))
         app.fill(answers="5", temperature="0", checks="contains:提示 && lacks:sorry")
-        await until(pilot, lambda: "12 calls, at most" in app.text("#measure-state"))
+        await until(pilot, lambda: "12 calls, at most" in app.text("#form-state"))
         await pilot.press("f5")
-        await until(pilot, lambda: app.page.proof is not None)  # type: ignore[attr-defined]
+        await until(pilot, lambda: app.page.measure.result() is not None)
         await pilot.pause()
         said = app.text("#proof-text")
         assert said.startswith("proven: the answers held")
         assert "check contains:提示: 5/5 → 5/5 passed, equal" in said
         assert "6 (29 %) fewer" in said
-        assert "spent $0.00" in app.text("#measure-state")
+        assert "spent $0.00" in app.text("#form-state")
         assert shared.purse.spent_usd > 0
         await pilot.press("escape")
     (proof,) = app.results
@@ -114,15 +114,15 @@ async def test_a_trim_is_priced_proven_and_handed_back(context: Callable[..., Ap
 
 async def test_nothing_is_sent_beyond_a_cap(context: Callable[..., AppContext], endpoint: SimulatedEndpoint) -> None:
     endpoint.requests.clear()
-    app = Alone(ProofDialog(context(cap=0.0001), LONG, SHORT))
+    app = Alone(proof_dialog(context(cap=0.0001), LONG, SHORT))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "F5 sends" in app.text("#measure-state"))
+        await until(pilot, lambda: "F5 sends" in app.text("#form-state"))
         await pilot.press("f5")
-        assert "the session has spent $0 of its cap of $0.0001" in app.text("#measure-state")
+        assert "the session has spent $0 of its cap of $0.0001" in app.text("#form-state")
         app.fill(cap="0.00001")
-        await until(pilot, lambda: "the cap is $0.00001" in app.text("#measure-state"))
+        await until(pilot, lambda: "the cap is $0.00001" in app.text("#form-state"))
         app.fill(cap="", checks="regex:(")
-        await until(pilot, lambda: "no regular expression" in app.text("#measure-state"))
+        await until(pilot, lambda: "no regular expression" in app.text("#form-state"))
         await pilot.press("f5", "escape")
     assert app.results == [None]
     assert not endpoint.requests
@@ -138,13 +138,13 @@ async def test_a_benchmark_shows_its_distribution_and_holds_it_against_a_baselin
     asked = [RunRequest(profile=profile, model="gpt-4o-mini", messages=message, max_tokens=5, retries=0)]
     kept = Measured("gpt-4o-mini", "1 at once", calls=2, good=2, wall_s=1.0, values={"ttft": [0.5, 0.7]})
     Baselines().save("main", digest(asked), [kept])
-    page = BenchDialog(shared, asked)
+    page = bench_dialog(shared, asked)
     app = Alone(page)
     async with app.run_test(size=(120, 40)) as pilot:
         app.fill(load="1, 50/s", calls="6", slo="ttft<60s", baseline="main")
-        await until(pilot, lambda: "15 calls, at most" in app.text("#measure-state"))
+        await until(pilot, lambda: "15 calls, at most" in app.text("#form-state"))
         await pilot.press("f5")
-        await until(pilot, lambda: app.text("#measure-state").startswith("done"))
+        await until(pilot, lambda: app.text("#form-state").startswith("done"))
         await pilot.pause()
         said = app.text("#bench-text")
         assert said.startswith("gpt-4o-mini, 1 at once (1 of 2, n)")
@@ -165,27 +165,27 @@ async def test_a_benchmark_shows_its_distribution_and_holds_it_against_a_baselin
 async def test_a_load_that_cannot_be_meant_is_told(context: Callable[..., AppContext]) -> None:
     shared = context()
     asked = [RunRequest(profile=shared.settings.active_profile(), model="gpt-4o-mini", messages=[], max_tokens=5)]
-    app = Alone(BenchDialog(shared, asked))
+    app = Alone(bench_dialog(shared, asked))
     async with app.run_test(size=(80, 24)) as pilot:
         for load, said in (("quick", "2/s,5/s (Poisson)"), ("log 1h app:web x10", "0 calls of other programs")):
             app.fill(load=load)
-            await until(pilot, lambda said=said: said in app.text("#measure-state"))  # type: ignore[misc]
+            await until(pilot, lambda said=said: said in app.text("#form-state"))  # type: ignore[misc]
 
 
 async def test_the_claim_lab_is_priced_and_shows_what_it_found(context: Callable[..., AppContext]) -> None:
     shared = context()
     message = [{"role": "user", "content": "解释缓存。"}]
     asked = RunRequest(profile=shared.settings.active_profile(), model="gpt-4o-mini", messages=message, max_tokens=5)
-    page = ClaimsDialog(shared, asked)
+    page = claims_dialog(shared, asked)
     app = Alone(page)
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "110 calls, at most" in app.text("#measure-state"))
+        await until(pilot, lambda: "110 calls, at most" in app.text("#form-state"))
         app.fill(claims="stop, http2", rounds="5")
-        await until(pilot, lambda: "18 calls, at most" in app.text("#measure-state"))
+        await until(pilot, lambda: "18 calls, at most" in app.text("#form-state"))
         # That a page's calls run elsewhere and come back is seen above; here, how findings read.
         plain = [RunResult("m", "m", "m", "猫", "done", ttft_s=0.2, total_s=0.3)] * 5
         findings = [judge(claim, ("a", "b"), plain, plain, 0.99) for claim in chosen(["stop", "http2"])]
-        assert page.ended(ClaimOutcome(findings, 10, 5, [], 0.01, 0, False, False)) == "done"
+        assert page.measure.ended(ClaimOutcome(findings, 10, 5, [], 0.01, 0, False, False)) == "done"
         await pilot.pause()
         said = app.text("#claims-text")
         assert said.startswith("Does a stop sequence change latency? no measurable difference\n  a → b\n  total: equal")

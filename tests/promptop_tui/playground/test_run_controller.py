@@ -18,7 +18,7 @@ from promptop_tui.playground.dialogs.options import TextsDialog
 from promptop_tui.playground.dialogs.presets import PresetsDialog
 from promptop_tui.playground.dialogs.versions import VersionsDialog
 from promptop_tui.playground.views.fields import Choice, Opener
-from promptop_tui.playground.views.model_list import ModelList
+from promptop_tui.widgets.check_list import CheckList
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
 
@@ -32,12 +32,13 @@ async def test_versions_are_asked_side_by_side(opened: Open, endpoint: Simulated
     app.context.draft_path.write_text("A draft.")
     async with app.run_test(size=(160, 48)) as pilot:
         app.query_one("#prompt", PromptArea).load_text("As typed.")
-        app.query_one(ModelList).select_all()
-        app.pane.action_versions()
+        app.query_one(CheckList).select_all()
+        app.pane.action_open("versions")
         await shows(app, pilot, VersionsDialog)
-        choices = app.screen.query_one(ModelList)
-        await until(pilot, lambda: choices.specs == [AS_TYPED, "draft", "问候 v1"])
-        choices.select("问候 v1")
+        dialog = app.screen
+        assert isinstance(dialog, VersionsDialog)
+        await until(pilot, lambda: [each.label for each in dialog.items] == [AS_TYPED, "draft", "问候 v1"])
+        dialog.query_one(CheckList).select("2")
         await pilot.pause()
         await pilot.press("f9", "escape")
         await until(pilot, lambda: not isinstance(app.screen, VersionsDialog))
@@ -60,14 +61,14 @@ async def test_options_go_into_the_request_and_presets_bring_them_back(
 ) -> None:
     app = opened("gpt-4o-mini", "gpt-4o")
     async with app.run_test(size=(120, 40)) as pilot:
-        app.pane.action_options()
+        app.pane.action_open("options")
         await shows(app, pilot, TextsDialog)
-        app.screen.query_one("#text-tools", TextArea).load_text("[")
+        app.screen.query_one("#field-tools", TextArea).load_text("[")
         await pilot.press("escape")
-        await until(pilot, lambda: "cannot be read as JSON" in str(app.screen.query_one("#texts-problem").render()))
-        app.screen.query_one("#text-tools", TextArea).load_text('{"name": "look", "parameters": {}}')
-        app.screen.query_one("#text-format", TextArea).load_text("json")
-        app.screen.query_one("#text-overrides", TextArea).load_text("[gpt-4o]\ntemperature = 0\ntop_k = 4")
+        await until(pilot, lambda: "cannot be read as JSON" in str(app.screen.query_one("#form-state").render()))
+        app.screen.query_one("#field-tools", TextArea).load_text('{"name": "look", "parameters": {}}')
+        app.screen.query_one("#field-format", TextArea).load_text("json")
+        app.screen.query_one("#field-overrides", TextArea).load_text("[gpt-4o]\ntemperature = 0\ntop_k = 4")
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, TextsDialog))
         assert str(app.query_one("#open-options", Opener).render()) == "1 tool · object · 1 model"
@@ -91,7 +92,7 @@ async def test_options_go_into_the_request_and_presets_bring_them_back(
         assert first["messages"] == [{"role": "user", "content": "Hi"}]
         assert (first["temperature"], second["temperature"], second["top_k"]) == (1.0, 0, 4)
 
-        app.pane.action_presets()
+        app.pane.action_open("presets")
         await shows(app, pilot, PresetsDialog)
         app.screen.query_one(Input).value = "mine"
         await pilot.press("enter")
@@ -102,7 +103,7 @@ async def test_options_go_into_the_request_and_presets_bring_them_back(
         saved = column.setup()
         column.restore({"models": ["gpt-4o"]})
         assert column.setup() != saved
-        app.pane.action_presets()
+        app.pane.action_open("presets")
         await shows(app, pilot, PresetsDialog)
         await until(pilot, lambda: app.screen.query_one(OptionList).option_count)
         app.screen.query_one(OptionList).action_select()
@@ -128,7 +129,7 @@ async def test_an_answer_is_gone_on_from_and_old_rounds_are_left_out(opened: Ope
         messages = bodies(endpoint, sent)[-1]["messages"]
         assert [message["role"] for message in messages] == ["system", *("user", "assistant") * 2, "user"]
         assert [message["content"] for message in messages[1::2]] == ["第一个问题", "第二个问题", "third question"]
-        assert "round 3 with gpt-4o-mini" in str(area.border_title)
+        assert "round 3 with gpt-4o-mini" in str(app.pane.prompt.border_title)
 
         app.query_one("#parameter-rounds", Input).value = "1"
         await until(pilot, lambda: "1 of 2 rounds: ≈−" in str(app.query_one("#price").render()))
@@ -161,19 +162,19 @@ async def test_a_logged_request_brings_its_parameters_tools_and_endpoint(opened:
     async with app.run_test(size=(120, 40)) as pilot:
         app.pane.open_prompt(message)
         await pilot.pause()
-        (request,) = app.pane.asking().requests
+        (request,) = app.pane.builder.plan().requests
         assert (request.model, request.max_tokens, request.reasoning_effort) == ("gpt-4o", 9, "low")
         assert request.extra == {"tools": tools, "top_k": 3}
         assert (request.prompt_name, request.prompt_version) == ("greeting", "3")
-        app.pane.desk.choose([AS_TYPED, "baseline"])
-        asked = app.pane.asking().requests
+        app.pane.versions.choose([AS_TYPED, "baseline"])
+        asked = app.pane.builder.plan().requests
         assert [request.title for request in asked] == ["gpt-4o · as typed", "gpt-4o · baseline"]
         assert [(request.prompt_name, request.prompt_version) for request in asked] == [
             ("greeting", "3"),
             ("greeting", None),
         ]
-        app.pane.put_text("Hi!")
-        changed = app.pane.asking().requests[0]
+        app.pane.draft.put("Hi!")
+        changed = app.pane.builder.plan().requests[0]
         assert (changed.prompt_name, changed.prompt_version) == ("greeting", None), "another text is no version"
 
 
@@ -218,7 +219,7 @@ async def test_every_page_opens_and_closes_at_every_size(opened: Open, tmp_path:
         await ask(app, pilot)
         await until(pilot, lambda: over(app))
         for action in ("versions", "options", "checks", "presets", "history"):
-            getattr(app.pane, f"action_{action}")()
+            app.pane.action_open(action)
             await until(pilot, lambda: len(app.screen_stack) == 2)
             await pilot.press("escape")
             await until(pilot, lambda: len(app.screen_stack) == 1)

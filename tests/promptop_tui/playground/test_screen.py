@@ -16,7 +16,7 @@ from promptop_tui.playground.controllers.cost_estimate import PriceLine
 from promptop_tui.playground.dialogs.inspect_dialogs import DetailsDialog, DiffDialog
 from promptop_tui.playground.measure.batch_dialog import BatchDialog
 from promptop_tui.playground.views.comparison_table import ComparisonTable
-from promptop_tui.playground.views.parameters import CacheSwitch, ModelList, ParameterColumn
+from promptop_tui.playground.views.parameters import CacheSwitch, CheckList, ParameterColumn
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
 
@@ -92,7 +92,7 @@ async def test_messages_from_another_tab_are_sent_as_they_came_until_they_are_ed
         app.pane.open_prompt(message)
         await pilot.pause()
         area = app.query_one("#prompt", PromptArea)
-        assert "row 7" in str(area.border_title)
+        assert "row 7" in str(app.pane.prompt.border_title)
         assert "What is this?" in area.text
         assert app.query_one("#parameter-stop", Input).value == r"\n"
         assert app.query_one("#parameter-temperature", Input).value == ""
@@ -103,7 +103,8 @@ async def test_messages_from_another_tab_are_sent_as_they_came_until_they_are_ed
         assert body["messages"] == given
         assert (body["model"], body["max_tokens"], body["stop"]) == ("gpt-4o", 3, ["\n"])
         assert "temperature" not in body
-        area.load_text("user:\nAnother question")
+        assert (app.pane.prompt.system.text, area.text.split("\n")[0]) == ("Be brief.", "What is this?")
+        app.pane.prompt.put("user:\nAnother question")
         await pilot.press("f5")
         await until(pilot, lambda: over(app) and endpoint.requests[-1].json["messages"] != given)
         assert endpoint.requests[-1].json["messages"] == [{"role": "user", "content": "Another question"}]
@@ -126,7 +127,7 @@ async def test_what_cannot_be_meant_is_said_and_nothing_is_sent(opened: Open, en
         await pilot.press("f5")
         assert r"\q" in app.told[-1]
         app.query_one("#parameter-stop", Input).value = ""
-        app.query_one(ModelList).deselect_all()
+        app.query_one(CheckList).deselect_all()
         await pilot.press("f5")
         assert "No model" in app.told[-1]
         assert app.answers == []
@@ -150,7 +151,7 @@ async def test_a_run_is_priced_before_it_starts_and_the_cap_stops_it(opened: Ope
     app.count()
     async with app.run_test(size=(120, 40)) as pilot:
         price = app.query_one(PriceLine)
-        app.query_one(ModelList).select_all()
+        app.query_one(CheckList).select_all()
         app.query_one("#prompt", PromptArea).load_text("What is prompt engineering? {{话题}}")
         await until(pilot, lambda: price.ceiling is not None)
         assert price.ceiling is not None and price.ceiling.usd is not None
@@ -182,7 +183,7 @@ async def test_what_a_model_does_not_take_is_marked_before_it_is_sent(opened: Op
         top_p = app.query_one("#parameter-top_p", Input)
         assert (top_p.value, top_p.placeholder) == ("", "not taken")
         assert "o3: the model does not take it" in str(top_p.tooltip)
-        app.query_one(ModelList).select_all()
+        app.query_one(CheckList).select_all()
         await pilot.pause()
         assert not app.query_one("#row-temperature").has_class("-refused")
         assert "temperature: not for o3" in str(app.query_one("#hint").render())
@@ -202,7 +203,7 @@ async def test_a_typed_model_joins_the_list_chosen_and_an_empty_prompt_has_a_pal
         field.insert_text_at_cursor("c")  # before the list was told
         await pilot.pause()
         assert field.value == "c"
-        area = app.pane.area
+        area = app.pane.prompt.area
         hint = next(each.style for each in area.render_line(0) if "prompt here" in each.text)
         assert hint is not None and hint.color is not None
         ground, typed, shown = (
@@ -212,7 +213,7 @@ async def test_a_typed_model_joins_the_list_chosen_and_an_empty_prompt_has_a_pal
         assert abs(shown - ground) < 0.6 * abs(typed - ground)  # paler than what is typed
         targets = app.query_one(ParameterColumn).targets()
         assert [target.model for target in targets] == ["gpt-4o", "a1", "b2"]
-        assert app.query_one(ModelList).highlighted == 2
+        assert app.query_one(CheckList).highlighted == 2
 
 
 async def test_at_80_columns_answers_are_shown_one_at_a_time(opened: Open) -> None:
@@ -278,7 +279,7 @@ async def test_repeats_are_interleaved_and_judged(opened: Open, endpoint: Simula
         repeats.value = "5"
         sent = len(endpoint.requests)
         await pilot.press("f5")
-        await until(pilot, lambda: app.pane.has_class("-judged"), 40)
+        await until(pilot, lambda: app.pane.results.has_class("-judged"), 40)
         asked = [request.json["model"] for request in endpoint.requests[sent:]]
         assert len(asked) == 12
         assert all(set(asked[at : at + 2]) == {"gpt-4o-mini", "gpt-4o"} for at in range(0, 12, 2))
@@ -320,7 +321,7 @@ async def test_a_call_in_full_and_the_difference_of_two_answers(opened: Open) ->
         app.answers[1].focus()
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, DetailsDialog))
-        text = str(app.screen.query_one("#page-text").render())
+        text = str(app.screen.query_one("#dialog-text").render())
         assert '"model": "gpt-4o"' in text
         assert '"max_tokens": 80' in text
         assert "first token" in text
@@ -328,8 +329,8 @@ async def test_a_call_in_full_and_the_difference_of_two_answers(opened: Open) ->
         await until(pilot, lambda: not isinstance(app.screen, DetailsDialog))
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, DiffDialog))
-        await until(pilot, lambda: "{+" in str(app.screen.query_one("#page-text").render()))
-        assert "in common" in str(app.screen.query_one("#page").border_subtitle)
+        await until(pilot, lambda: "{+" in str(app.screen.query_one("#dialog-text").render()))
+        assert "in common" in str(app.screen.query_one("#dialog").border_title)
         await pilot.press("q")
         await until(pilot, lambda: not isinstance(app.screen, DiffDialog))
 
@@ -384,13 +385,13 @@ async def test_a_batch_is_reached_by_a_key_and_counts_with_the_session(opened: O
         await pilot.press("f12")
         await until(pilot, lambda: isinstance(app.screen, BatchDialog))
         page = app.screen
-        assert page.query_one("#batch-model", Input).value == "gpt-4o-mini"
-        assert page.query_one("#batch-cap", Input).value == "1"
-        page.query_one("#batch-in", Input).value = str(source)
-        page.query_one("#batch-out", Input).value = str(tmp_path / "out.jsonl")
+        assert page.query_one("#field-model", Input).value == "gpt-4o-mini"
+        assert page.query_one("#field-cap", Input).value == "1"
+        page.query_one("#field-in", Input).value = str(source)
+        page.query_one("#field-out", Input).value = str(tmp_path / "out.jsonl")
         for wanted in ("F5 sends", "1 results in"):
             await pilot.press("f5")
-            await until(pilot, lambda wanted=wanted: wanted in str(page.query_one("#batch-state").render()))
+            await until(pilot, lambda wanted=wanted: wanted in str(page.query_one("#form-state").render()))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, BatchDialog))
         assert "spent $0.0000" in str(app.query_one("#spent").render())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from promptop_tui.playground.views.stream_text import StreamView
+from promptop_tui.widgets.stream_text import StreamView
 
 
 class Streaming(App[None]):

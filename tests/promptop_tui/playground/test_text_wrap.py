@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from promptop_tui.playground.views.text_wrap import wrap
+from promptop_tui.widgets.text_wrap import wrap
 
 WORDS = st.text(alphabet="ab ，。《》中文é👍,.(", max_size=60)
 

@@ -1,40 +1,53 @@
 """The Playground tab: one prompt, several models at once, measured in the transport and compared.
 
-The :class:`Conductor` makes the calls, the :class:`Stage` shows the answers; this is what stands between them and the
-keys. One timer, running only while something runs, shows the inboxes of all panes in one frame. Results come as
-messages, so that every widget is touched by its own handlers alone.
+The tab lays out its views, gives the controllers what they need, and turns keys and messages into their calls. One
+timer, running only while something runs, shows the inboxes of all panes in one frame.
 """
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
 
-from textual import events, on, work
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
-from textual.timer import Timer
+from textual.containers import Horizontal, Vertical
+from textual.notifications import SeverityLevel
 
 from promptop.base.errors import PromptopError
-from promptop.base.sanitize import clean, clean_line
-from promptop.budget.budget import Day, spent_on
-from promptop.client.request import RunRequest
-from promptop.client.result import RunResult
-from promptop.experiments.comparison import intervals, verdicts
-from promptop.experiments.schedule import Job
-from promptop.history.run_history import KeptRun
+from promptop.base.sanitize import clean
+from promptop.client.variants import AS_TYPED
+from promptop.history.run_history import KeptRun, RunHistory
 from promptop.workers.call_client import Runner
 from promptop_tui.context import AppContext
-from promptop_tui.playground.controllers.cost_estimate import Plan, PriceLine
-from promptop_tui.playground.controllers.history import Remembering, kept_answers
-from promptop_tui.playground.controllers.request_builder import RunPlan
+from promptop_tui.messages import OpenInPlayground
+from promptop_tui.playground.controllers.answer_checks import AnswerChecks
+from promptop_tui.playground.controllers.conversation import Conversation
+from promptop_tui.playground.controllers.cost_estimate import PriceLine
+from promptop_tui.playground.controllers.dialogs import Dialogs
+from promptop_tui.playground.controllers.draft import PromptDraft
+from promptop_tui.playground.controllers.history import History
+from promptop_tui.playground.controllers.history_store import MODES, HistoryStore
+from promptop_tui.playground.controllers.log_volume import LogVolume
+from promptop_tui.playground.controllers.prompt_versions import PromptVersions, SavedVersion
+from promptop_tui.playground.controllers.request_builder import RequestBuilder, spec_at
 from promptop_tui.playground.controllers.run_controller import RunController, calls_of, runner_for
+from promptop_tui.playground.controllers.run_reopener import RunReopener
+from promptop_tui.playground.controllers.run_session import RunSession
+from promptop_tui.playground.controllers.send_preview import SendPreview
+from promptop_tui.playground.controllers.spend import Spend
 from promptop_tui.playground.views.answer_pane import AnswerPane
+from promptop_tui.playground.views.fields import Opener
 from promptop_tui.playground.views.parameters import ParameterColumn
-from promptop_tui.playground.views.results import Stage, Welcome
+from promptop_tui.playground.views.prompt_panel import PromptPanel
+from promptop_tui.playground.views.results import Results
+from promptop_tui.services.background import Background
+from promptop_tui.shell.key_names import key_name
 from promptop_tui.widgets.prompt_area.area import PromptArea
+
+if TYPE_CHECKING:
+    from promptop_tui.playground.dialogs.history import Taken
 
 FRAMES_PER_SECOND = 10
 """Panes are drawn this often while something streams; a reader sees no difference above it, a CPU does."""
@@ -48,17 +61,21 @@ FLAT_HEIGHT = 16
 """Rows below which the answers get those of the comparison."""
 
 
-class PlaygroundPane(Remembering):
+def _dialog(key: str, name: str, title: str, tooltip: str) -> Binding:
+    """Return the binding that opens a dialog."""
+    return Binding(key, f"open('{name}')", title, id=f"playground.{name}", tooltip=tooltip, show=False)
+
+
+class PlaygroundPane(Horizontal):
     """The tab."""
 
     HELP = """
     Sends every chosen version of the prompt to every chosen model at once and shows the answers side by side as they
     stream. Time to first token and total are stamped where bytes leave the socket, so that drawing delays no figure.
-    Each attempt is a row of the log: F4 shows it.
+    Each attempt is a row of the log: `{app.tab.monitor}` shows it.
 
-    `Esc` cancels what runs and keeps what came; with nothing running it leaves the field that is typed in, so that
-    letters are keys again: `h` history, `p` presets, `v` versions, `o` options, `k` checks, `b` blind rating, `l` claim
-    lab. `F11` measures the prompt under load, `F12` sends many.
+    `{playground.cancel}` cancels what runs and keeps what came; with nothing running it leaves the field that is typed
+    in, so that letters are keys again.
 
     The table below marks the best figure of each column with `*`. With `repeats` above 1 the models are asked in
     interleaved order after a warm-up that is dropped; the table shows medians, and below it stands how each model
@@ -67,9 +84,15 @@ class PlaygroundPane(Remembering):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5", "run", "Run", id="playground.run", tooltip="Send the prompt to the models", priority=True),
         Binding("escape", "cancel", "Cancel", id="playground.cancel", tooltip="Stop what runs; keep what came"),
-        Binding("f6", "next_pane", "Next", id="playground.next", tooltip="Look at the next answer", priority=True),
+        Binding("f6", "look('next')", "Next", id="playground.next", tooltip="Look at the next answer", priority=True),
         Binding(
-            "f7", "zoom", "Zoom", id="playground.zoom", tooltip="One answer alone, or all", priority=True, show=False
+            "f7",
+            "look('zoom')",
+            "Zoom",
+            id="playground.zoom",
+            tooltip="One answer alone, or all",
+            priority=True,
+            show=False,
         ),
         Binding(
             "f8",
@@ -88,313 +111,274 @@ class PlaygroundPane(Remembering):
             tooltip="Edit the prompt in a large field, or go on",
             priority=True,
         ),
-        Binding("h", "history", "History", id="playground.history", tooltip="Runs before: open, ask again", show=False),
-        Binding(
-            "v", "versions", "Versions", id="playground.versions", tooltip="Prompts asked side by side", show=False
-        ),
-        Binding("p", "presets", "Presets", id="playground.presets", tooltip="Save or take a setup", show=False),
-        Binding("o", "options", "Options", id="playground.options", tooltip="Tools, format, one model", show=False),
-        Binding("k", "checks", "Checks", id="playground.checks", tooltip="What every answer must be", show=False),
+        _dialog("h", "history", "History", "Runs before: open, ask again"),
+        _dialog("v", "versions", "Versions", "Prompts asked side by side"),
+        _dialog("p", "presets", "Presets", "Save or take a setup"),
+        _dialog("o", "options", "Options", "Tools, format, one model"),
+        _dialog("k", "checks", "Checks", "What every answer must be"),
         Binding("b", "blind", "Blind", id="playground.blind", tooltip="Rate answers without names", show=False),
-        Binding("f11", "bench", "Bench", id="playground.bench", tooltip="Measure the prompt under load", show=False),
-        Binding("l", "lab", "Claim lab", id="playground.lab", tooltip="What changes latency here?", show=False),
-        Binding("f12", "batch", "Batch", id="playground.batch", tooltip="Send many prompts from a file", show=False),
+        _dialog("f11", "bench", "Bench", "Measure the prompt under load"),
+        _dialog("l", "lab", "Claim lab", "What changes latency here?"),
+        _dialog("f12", "batch", "Batch", "Send many prompts from a file"),
     ]
-
-    @dataclass
-    class CallDone(Message):
-        """A call is over; sent from the runner's thread."""
-
-        job: Job
-        result: RunResult
-
-    @dataclass
-    class Judged(Message):
-        """Repeated calls were compared, on a worker's thread."""
-
-        lines: list[str]
-        intervals: list[dict[str, str]]
-
-    @dataclass
-    class DayRead(Message):
-        """The log was asked what today has cost, on a worker's thread."""
-
-        day: Day
 
     def __init__(self, context: AppContext, runner: Runner | None = None) -> None:
         """Build the tab; ``runner`` makes the calls if given, and is then closed by who gave it."""
-        super().__init__(context)
+        super().__init__()
+        self._shared = context
         self._owned = runner is None
-        self._conductor = RunController(runner or runner_for(context), context.purse)
-        self._frames: Timer | None = None
-        self._asking: RunPlan | None = None
-        self._order: list[int] = []
-        self._started_ms = 0
+        background = Background(self)
+        self.versions = PromptVersions()
+
+        self.prompt = PromptPanel()
+        self.results = Results()
+        self.price = PriceLine(context.counting, lambda: self.preview.update())  # noqa: PLW0108 (it is made below)
+        self.column = ParameterColumn(context.settings, self.price)
+
+        self.builder = RequestBuilder(self.column, self.versions, lambda: self.prompt.text)
+        self.preview = SendPreview(self.builder, self.column, self.prompt, self.results)
+        self.draft = PromptDraft(
+            context.draft_path,
+            self.prompt,
+            self.versions,
+            background,
+            now=context.now,
+            later=self.set_timer,
+            notify=self.notify,
+        )
+        self.conversation = Conversation(self.versions, self.draft, self.notify)
+        # What a demo keeps goes with it.
+        book = RunHistory(context.log_path.with_name("playground.db") if context.simulated else None)
+        store = HistoryStore(MODES[context.settings.playground.history], book)
+        warn = partial(self.tell, severity="warning")
+        self.history = History(store, self.results, background, partial(warn, title="Not kept in the history"))
+        self.checks = AnswerChecks(
+            self.results,
+            background,
+            checks=self.column.checks,
+            python=context.settings.playground.python_checks,
+            judged=self.history.note,
+            failed=partial(self.tell, title="Checks"),
+        )
+        self.reopener = RunReopener(
+            context.settings,
+            self.column,
+            self.versions,
+            self.builder,
+            self.draft,
+            self.history,
+            self.checks,
+            self.results,
+        )
+        self.spend = Spend(context, background, self._show_spent, partial(warn, title="What today has cost"))
+        self.volume = LogVolume(context, background, self.results.show_volume, self.log.warning)
+        calls = RunController(runner or runner_for(context), context.purse)
+        self.session = RunSession(
+            calls,
+            self.results,
+            background,
+            context,
+            changed=self.spend.show,
+            over=self._run_over,
+            capped=partial(self.notify, "The cap is reached; the remaining calls are not made.", severity="warning"),
+        )
+        self.dialogs = Dialogs(
+            self,
+            context,
+            self.column,
+            self.versions,
+            self.builder,
+            store,
+            self.checks,
+            self.spend,
+            versions_changed=self.show_versions,
+            reopen=self.reopen,
+            not_measured=partial(self.tell, title="Not measured"),
+        )
 
     def compose(self) -> ComposeResult:
         """Lay out the parameters beside everything else."""
-        self._price = PriceLine(self._shared.counting, self._plan)
-        yield ParameterColumn(self._shared.settings, self._price)
-        yield Stage()
+        yield self.column
+        with Vertical(id="stage"):
+            yield self.prompt
+            yield self.results
 
     def on_mount(self) -> None:
         """Prepare the frame timer; it rests until something runs."""
-        self._frames = self.set_interval(1 / FRAMES_PER_SECOND, self._frame, pause=True)
-        self.begin_draft()
-        self._show_spent()
-        self._read_day()
-        self.area.focus()
-        self.call_after_refresh(self._conductor.runner.warm)
+        self.session.draw_with(self.set_interval(1 / FRAMES_PER_SECOND, self.session.draw_frame, pause=True))
+        if self._shared.settings.playground.history != "off":
+            self.draft.begin()
+        self.spend.show()
+        self.spend.read_day()
+        self.prompt.area.focus()
+        self.call_after_refresh(self.session.calls.runner.warm)
 
     def on_resize(self, event: events.Resize) -> None:
         """Tell the sheet how much room there is."""
         self.set_class(event.size.width < TINY_WIDTH, "-tiny")
         self.set_class(event.size.height < FLAT_HEIGHT, "-flat")
-        self.call_after_refresh(self.stage.hold_focus)
+        self.call_after_refresh(self.results.hold_focus)
 
     def on_show(self) -> None:
         """Other tabs may have spent something meanwhile."""
-        self._show_spent()
+        self.spend.show()
 
     def on_unmount(self) -> None:
         """Cancel what runs and keep what came of it; end the process that makes the calls."""
-        cut = self._conductor.end(LAST_WORDS_S)
-        keeping = self.keep_at_exit(run) if cut and (run := self._run_to_keep()) is not None else None
-        self.end_draft()
+        cut = self.session.calls.end(LAST_WORDS_S)
+        run = self.session.kept_run() if cut else None
+        keeping = self.history.keep_at_exit(run, self.log.error) if run is not None else None
+        self.draft.end()
         if self._owned:
-            self._conductor.runner.close()
+            self.session.calls.runner.close()
         if keeping is not None:
             keeping.join(LAST_RUN_S)
 
-    # The price
+    # From another tab
+
+    def open_prompt(self, message: OpenInPlayground) -> None:
+        """Take messages, models and parameters from another tab; nothing is sent yet."""
+        name, version = message.prompt_name or None, message.prompt_version or None
+        self.draft.put(self.versions.take(message.messages, message.source, name, version))
+        self.versions.put(*(SavedVersion(label, text, name) for label, text in message.versions))
+        self.versions.choose([AS_TYPED])
+        self.volume.calls_per_day = message.calls_per_day
+        models = [spec_at(model, message.server, self._shared.settings) for model in message.models]
+        self.column.choose(models)
+        if message.parameters:
+            self.column.fill(message.parameters, models)
+        self.show_versions()
+
+    # What is typed and chosen
 
     @on(ParameterColumn.Changed)
     @on(PromptArea.Edited)
-    def _run_changed(self) -> None:
-        self._price.settle()
+    def _plan_changed(self, event: ParameterColumn.Changed | PromptArea.Edited) -> None:
+        if isinstance(event, PromptArea.Edited):
+            self.draft.edited()
+        self.price.settle()
 
-    def _plan(self) -> Plan | None:
-        """Return what would be sent now; None if it cannot be meant, which is said when it is tried."""
-        self.column.show_rounds(self.rounds_typed())
-        self.column.show_unfilled(self.unfilled_typed())
-        try:
-            asking = self.asking()
-            whole = asking.whole(0) if asking.context is not None else ()
-            return Plan(asking.requests, calls_of(self.column.repeats()), asking.context, whole)
-        except PromptopError:
-            return None
+    def show_versions(self) -> None:
+        """Say where the prompt came from, and which versions are asked; other ones have another price."""
+        self.prompt.show_source(self.versions.source, "blind" if self.results.blind else "")
+        self.column.show_versions(str(self.versions))
+        self.price.settle()
 
-    # Running
+    def _show_spent(self, sums: str) -> None:
+        """Keep the sums in view: below the parameters, or in the prompt's frame where these are hidden."""
+        self.column.show_spent(sums)
+        self.prompt.show_spent(sums.replace("\n", " · ") if self.has_class("-parameters-toggled") else "")
 
-    def running(self) -> bool:
-        """Say whether calls are in progress."""
-        return self._conductor.running
+    def tell(self, error: PromptopError, *, title: str, severity: SeverityLevel = "error") -> None:
+        """Show an error."""
+        self.notify(clean(str(error)), title=title, severity=severity, markup=False)
+
+    # The run
 
     async def action_run(self) -> None:
         """Send the chosen versions of the prompt to every chosen model."""
-        conductor = self._conductor
-        if conductor.running:
-            self.notify("Still running: Esc cancels.", severity="warning")
+        if self.session.running:
+            self.notify(f"Still running: {key_name(self, 'playground.cancel')} cancels.", severity="warning")
             return
         try:
-            asking = self.asking()
+            plan = self.builder.plan()
             repeats = self.column.repeats()
-            at_once = self.column.at_once(len(asking.requests))
-            conductor.purse.check(self._price.most(asking.requests, calls_of(repeats)))
+            at_once = self.column.at_once(len(plan.requests))
+            self._shared.purse.check(self.price.most(plan.requests, calls_of(repeats)))
         except PromptopError as error:
-            self.notify(clean(str(error)), title="Not sent", severity="error", markup=False)
+            self.tell(error, title="Not sent")
             return
-        self.tell_unfilled()
-        self.run_begins()
-        self._asking, self._started_ms = asking, int(self._shared.now() * 1000)
-        self._order = list(range(len(asking.requests)))
-        if self.stage.blind:
-            random.shuffle(self._order)
-        requests = [asking.requests[number] for number in self._order]
-        names = [clean_line(request.title) for request in requests]
-        panes = await self.stage.grid.show(names, letters=self.stage.blind)
-        self.stage.name_panes(panes, names)
-        if isinstance(self.screen.focused, Welcome):  # which is hidden now: the keys go on to work
-            self.screen.set_focus(panes[0])
-        self.stage.show_verdict([])
-        self.remove_class("-judged")
-        conductor.begin(requests, panes, repeats, at_once, self._done_elsewhere)
-        for pane, number in zip(panes, self._order, strict=True):
-            pane.conversation = asking.whole(number)
-        self._table()
-        if self._frames is not None:
-            self._frames.resume()
+        if news := self.preview.news_of_unfilled():
+            self.notify(news, title="Variables without a value", severity="warning", markup=False)
+        self.history.forget()
+        self.checks.take([])
+        await self.session.begin(plan, repeats, at_once, self.versions.source)
 
-    def _done_elsewhere(self, job: Job, result: RunResult) -> None:
-        """Runs on the runner's thread."""
-        self.post_message(self.CallDone(job, result))
+    def _run_over(self, run: KeptRun) -> None:
+        """Keep a run, and hold its answers against the checks."""
+        self.spend.read_day()
+        self.history.keep(run)
+        self.checks.take([answer.results for answer in run.answers])
+        self.checks.hold_again()
+        self.volume.read()
 
-    @on(CallDone)
-    def _call_done(self, event: CallDone) -> None:
-        conductor = self._conductor
-        conductor.take(event.job, event.result)
-        self._show_spent()
-        if not conductor.next():
-            self.notify("The cap is reached; the remaining calls are not made.", severity="warning")
-        self._table()
-        if conductor.running:
+    async def reopen(self, taken: Taken) -> None:
+        """Put a run of the history back, and ask it again if that is wanted."""
+        if self.session.running:
+            self.notify(f"Still running: {key_name(self, 'playground.cancel')} cancels.", severity="warning")
             return
-        conductor.tell_first()
-        self._read_day()
-        if self._frames is not None:
-            self._frames.pause()
-        if conductor.repeated and conductor.schedule is not None:
-            titles = [request.title for request in conductor.asked]
-            self._judge(titles, [list(results) for results in conductor.schedule.kept])
-        if (run := self._run_to_keep()) is not None:
-            self.run_is_over(run)
-
-    def _run_to_keep(self) -> KeptRun | None:
-        """Return what came of the last run, for the history and the checks."""
-        asking, conductor = self._asking, self._conductor
-        if asking is None or conductor.schedule is None:
-            return None
-        specs = [target.spec for target in asking.targets for _ in asking.versions]
-        return KeptRun(
-            started_ms=self._started_ms,
-            setup=asking.setup,
-            answers=kept_answers(
-                conductor.asked,
-                [specs[number] for number in self._order],
-                [asking.version_of(number) for number in self._order],
-                [list(results) for results in conductor.schedule.kept],
-            ),
-            versions=tuple(asking.versions),
-            text=asking.text,
-            source=self.desk.source,
-            digest=asking.digest,
-            repeats=conductor.schedule.repeats,
-            simulated=self._shared.simulated,
-        )
-
-    @work(thread=True, exclusive=True, group="judge", description="compare repeated calls")
-    def _judge(self, titles: list[str], kept: list[list[RunResult]]) -> None:
-        self.post_message(self.Judged(verdicts(titles, kept), intervals(kept)))
-
-    @on(Judged)
-    def _judged(self, event: Judged) -> None:
-        self.stage.show_intervals(event.intervals)
-        if event.lines:
-            self.stage.show_verdict(event.lines)
-            self.add_class("-judged")
-
-    def _frame(self) -> None:
-        """Show what came, in all panes at once."""
-        with self.app.batch_update():
-            for pane in self.query(AnswerPane):
-                if pane.progress is not None and pane.result is None:
-                    pane.tick()
+        self.versions.put(*taken.versions)
+        complete = await self.reopener.reopen(taken.run)
+        self.show_versions()
+        self.volume.read()
+        if not complete:
+            what = "It is not asked again." if taken.again else "What is in the field stays."
+            self.notify(f"The prompt of this run was not kept. {what}", severity="warning")
+        elif taken.again:
+            await self.run_action("run")
 
     def action_cancel(self) -> None:
         """Stop what runs; with nothing running, leave the field that is typed in."""
-        if self._conductor.cancel():
+        if self.session.calls.cancel():
             return
         if self.has_class("-prompt-large"):
             self.action_prompt()
         if not isinstance(self.screen.focused, AnswerPane):
-            self.stage.leave_fields()
+            self.results.leave_fields()
 
-    def _show_spent(self) -> None:
-        """Keep the sums in view: below the parameters, or in the prompt's border where these are hidden."""
-        said = str(self._conductor.purse)
-        self.column.show_spent(said)
-        self.area.border_subtitle = said.replace("\n", " · ") if self.has_class("-parameters-toggled") else ""
+    @on(AnswerPane.Asked)
+    def _go_on(self, event: AnswerPane.Asked) -> None:
+        """Continue a conversation with an answer: the next turn is typed into the prompt's field."""
+        event.stop()
+        if self.conversation.go_on(event.pane):
+            self.show_versions()
+            self.set_class(self.has_class("-tiny"), "-prompt-large")
+            self.prompt.area.focus()
+            self.call_after_refresh(self.prompt.area.scroll_cursor_visible)
 
-    @work(thread=True, exclusive=True, group="day", description="ask the log what today has cost")
-    def _read_day(self) -> None:
-        try:
-            day = spent_on(self._shared.log_path, self._shared.now())
-        except PromptopError as error:
-            # Without the log the day's cap cannot be held: that must be seen, not only be so.
-            self.app.call_from_thread(
-                self.notify, clean(str(error)), title="What today has cost", severity="warning", markup=False
-            )
-            return
-        self.post_message(self.DayRead(day))
+    @on(Results.Rated)
+    def _rated(self) -> None:
+        self.history.note()
 
-    @on(DayRead)
-    def _day_read(self, event: DayRead) -> None:
-        self._conductor.purse.know(event.day)
-        self._show_spent()
+    # Dialogs and arrangement
 
-    def _table(self) -> None:
-        conductor = self._conductor
-        self.set_class(bool(self.stage.grid.panes), "-answered")
-        kept = conductor.schedule.kept if conductor.schedule is not None and conductor.repeated else None
-        self.stage.show_table(kept)
+    @on(Opener.Opened)
+    def _opener_used(self, event: Opener.Opened) -> None:
+        event.stop()
+        self.dialogs.open(event.page)
 
-    # Arrangement
+    def action_open(self, name: str) -> None:
+        """Open one of the tab's dialogs."""
+        self.dialogs.open(name)
 
-    def action_next_pane(self) -> None:
-        """Look at the next answer."""
-        self.stage.look_at_next()
+    def action_blind(self) -> None:
+        """Show the next answers without names until they are rated; or show the names now."""
+        if self.results.turn_blind():
+            self.notify("Blind: the next answers come in any order and without names, until all are rated.")
+        else:
+            self.notify("Names are shown.")
+        self.show_versions()
 
-    def action_zoom(self) -> None:
-        """Show one answer alone, or as many as there is room for."""
-        grid = self.stage.grid
-        grid.zoomed = not grid.zoomed
-        grid.lay_out()
+    def action_look(self, how: str) -> None:
+        """Look at the next answer, or give one answer all the room."""
+        if how == "next":
+            self.results.look_at_next()
+        else:
+            self.results.grid.zoom()
 
     def action_parameters(self) -> None:
         """Show or hide the column of parameters."""
         self.toggle_class("-parameters-toggled")
-        self._show_spent()
-        self.call_after_refresh(self.stage.hold_focus)
-
-    def action_bench(self) -> None:
-        """Measure the prompt under load."""
-        from promptop_tui.playground.measure.bench_dialog import BenchDialog  # its imports are not needed to start
-
-        if requests := self._to_measure():
-            self.app.push_screen(BenchDialog(self._shared, requests), self._measured)
-
-    def action_lab(self) -> None:
-        """Test what is said to change latency, with the first model."""
-        from promptop_tui.playground.measure.claims_dialog import ClaimsDialog
-
-        if requests := self._to_measure():
-            self.app.push_screen(ClaimsDialog(self._shared, requests[0]), self._measured)
-
-    def _to_measure(self) -> list[RunRequest]:
-        """Return what would be sent, past the cache and tried once; say what is wrong and return none."""
-        try:
-            return [replace(request, cache=False, retries=0) for request in self.asking().requests]
-        except PromptopError as error:
-            self.notify(clean(str(error)), title="Not measured", severity="error", markup=False)
-            return []
-
-    def _measured(self, _: object) -> None:
-        """Show what a page that measured has spent: it paid from the same purse."""
-        self._show_spent()
-        self._read_day()
-
-    def action_batch(self) -> None:
-        """Send many prompts from a file."""
-        from promptop_tui.playground.measure.batch_dialog import BatchDialog  # its imports are not needed to start
-
-        targets = self.column.targets()
-        purse = self._conductor.purse
-        page = BatchDialog(self._shared, self.area.text, targets[0].spec if targets else "", purse.left_usd)
-        self.app.push_screen(page, self._batch_closed)
-
-    def _batch_closed(self, spent_usd: float | None) -> None:
-        """Count what batches cost with the session."""
-        self._conductor.purse.add(spent_usd)
-        self._show_spent()
-        self._read_day()
+        self.spend.show()
+        self.call_after_refresh(self.results.hold_focus)
 
     def action_prompt(self) -> None:
         """Give the prompt the stage, or give it back to the answers."""
         self.toggle_class("-prompt-large")
-        if self.has_class("-prompt-large"):
-            if self.area.is_on_screen:
-                self.screen.set_focus(self.area)  # at once: keys typed behind this one are meant for it
-            else:
-                self.area.focus()
+        area = self.prompt.area
+        if not self.has_class("-prompt-large"):
+            self.call_after_refresh(self.results.hold_focus)
+        elif area.is_on_screen:
+            self.screen.set_focus(area)  # at once: keys typed behind this one are meant for it
         else:
-            self.call_after_refresh(self.stage.hold_focus)
+            area.focus()

@@ -25,10 +25,10 @@ def open_proof(
     keep: Callable[[Proof], object],
 ) -> None:
     """Open the page over the editor; ``keep`` is given its proof, if one was run."""
-    from promptop_tui.playground.measure.proof_dialog import ProofDialog  # its imports are not needed to start
+    from promptop_tui.playground.measure.proof_dialog import proof_dialog  # its imports are not needed to start
 
     try:
-        page = ProofDialog(context, before, after, list(watched))
+        page = proof_dialog(context, before, after, list(watched))
     except PromptopError as error:
         pane.notify(clean(str(error)), title="Prove", severity="error", markup=False)
         return

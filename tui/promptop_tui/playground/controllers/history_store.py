@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from promptop.history.run_history import KeptAnswer, KeptRun, Mode, RunHistory
 
+MODES: dict[str, Mode] = {"full": "full", "metadata": "metadata", "off": "off"}
+"""What the settings may say → what is kept."""
 MOST_IN_SESSION = 100
 """Runs that are kept whole while the app is open."""
 
@@ -15,10 +17,10 @@ MOST_IN_SESSION = 100
 class HistoryStore:
     """The history of the playground. Methods block: call them on a thread, from any number of them."""
 
-    def __init__(self, setting: Mode, notebook: RunHistory) -> None:
-        """``setting`` is what the settings say; the page of the history may raise metadata to full, and back."""
+    def __init__(self, setting: Mode, book: RunHistory) -> None:
+        """``setting`` is what the settings say; the dialog of the history may raise metadata to full, and back."""
         self.setting = setting
-        self._book = notebook
+        self.book = book
         self._session: dict[int, KeptRun] = {}
         self._unkept = 0
         self._noted = 0
@@ -26,12 +28,12 @@ class HistoryStore:
 
     def mode(self) -> Mode:
         """Return what is kept on disk from now on."""
-        return self._book.chosen_mode() or self.setting if self.setting == "metadata" else self.setting
+        return self.book.chosen_mode() or self.setting if self.setting == "metadata" else self.setting
 
     def turn(self) -> Mode:
         """Keep prompts and answers from now on, or no longer; a setting other than metadata stands."""
         if self.setting == "metadata":
-            self._book.choose_mode("metadata" if self.mode() == "full" else "full")
+            self.book.choose_mode("metadata" if self.mode() == "full" else "full")
         return self.mode()
 
     def keep(self, run: KeptRun) -> int:
@@ -42,7 +44,7 @@ class HistoryStore:
                 self._unkept -= 1
                 number = self._unkept
             else:
-                number = self._book.add(run, full=mode == "full")
+                number = self.book.add(run, full=mode == "full")
             self._session[number] = replace(run, id=number)
             while len(self._session) > MOST_IN_SESSION:
                 del self._session[next(iter(self._session))]
@@ -69,15 +71,15 @@ class HistoryStore:
                 self._session[number] = replace(run, answers=tuple(answers))
             if number > 0:
                 for at, (stars, blind) in enumerate(ratings):
-                    self._book.rate(number, at, stars, blind=blind)
-                self._book.judge(number, checks)
+                    self.book.rate(number, at, stars, blind=blind)
+                self.book.judge(number, checks)
 
     def find(self, search: str) -> list[KeptRun]:
         """Return the runs that have every word of ``search``, newest first; those of the session are whole."""
         with self._lock:
             session = dict(self._session)
         words = search.casefold().split()
-        found = {run.id: run for run in self._book.find(search)}
+        found = {run.id: run for run in self.book.find(search)}
         for number, run in session.items():
             if number in found or all(word in _said(run) for word in words):
                 found[number] = run
@@ -87,19 +89,19 @@ class HistoryStore:
         """Return a run with all that is kept of it."""
         with self._lock:
             run = self._session.get(number)
-        return run if run is not None else self._book.load(number)
+        return run if run is not None else self.book.load(number)
 
     def delete(self, number: int) -> None:
         """Forget a run."""
         with self._lock:
             self._session.pop(number, None)
             if number > 0:
-                self._book.delete(number)
+                self.book.delete(number)
 
     def ratings(self) -> str:
         """Return how each model was rated in all runs on disk, in a line each; empty if none was."""
         lines = []
-        for each in self._book.ratings():
+        for each in self.book.ratings():
             stars = " ".join(f"{stars}★×{each.spread[stars]}" for stars in sorted(each.spread, reverse=True))
             blind = f", {each.blind} blind" if each.blind else ""
             lines.append(f"{each.model}: {each.mean:.1f}★ (n={each.n}{blind})  {stars}")

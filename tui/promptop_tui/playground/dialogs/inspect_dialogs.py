@@ -1,94 +1,64 @@
-"""Pages over the playground: a call in full, and how two answers differ."""
+"""Dialogs over the answers: a call in full, its stream as it came, and how two answers differ."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from promptop.base import units
 from promptop.base.sanitize import clean
 from promptop.base.word_diff import Piece, diff, similarity
 from promptop.client.http.raw_stream import Received
-from promptop_tui.playground.views.stream_text import StreamView
+from promptop_tui.widgets.dialog import Dialog, TextDialog
+from promptop_tui.widgets.stream_text import StreamView
 
 
-class InspectDialog(ModalScreen[None]):
-    """A scrolled text; any of its keys closes it."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,enter", "dismiss", "Close", id="playground.close", tooltip="Back to the answers"),
-    ]
-
-    def __init__(self, title: str) -> None:
-        super().__init__(classes="playground-page")
-        self._page_title = title
-
-    def compose(self) -> ComposeResult:
-        """Lay out the box."""
-        with VerticalScroll(id="page") as box:
-            box.border_title = Content(self._page_title)
-            yield Static(self.first(), id="page-text", markup=False)
-
-    def first(self) -> Content | str:
-        """Return what is shown at once."""
-        return ""
-
-
-class DetailsDialog(InspectDialog):
+class DetailsDialog(TextDialog[None]):
     """Everything known of one call."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "copy", "Copy", id="playground.copy_details", tooltip="Copy all of this, the request included"),
+        Binding("y", "copy", "Copy", id="details.copy", tooltip="Copy all of this, the request included"),
     ]
 
     def __init__(self, title: str, text: str) -> None:
-        super().__init__(title)
-        self._text = text
-
-    def first(self) -> str:
-        """Return the text."""
-        return self._text
+        super().__init__(title, text)
+        self._all = text
 
     def action_copy(self) -> None:
         """Copy the text."""
-        self.app.copy_to_clipboard(self._text)
-        self.notify(f"Copied {len(self._text):,} characters.")
+        self.app.copy_to_clipboard(self._all)
+        self.notify(f"Copied {len(self._all):,} characters.")
 
 
-class RawDialog(ModalScreen[None]):
+class RawDialog(Dialog[None]):
     """The stream as it came over the wire: each read with its time, decompressed and nothing else."""
 
     HELP = """
     Every read of the response's body with the moment at which it came, seconds from the start of the call. What was
-    compressed is shown decompressed. `y` copies all of it.
+    compressed is shown decompressed.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,enter,r", "dismiss", "Close", id="raw.close", tooltip="Back to the answers"),
+        Binding("q,enter,r", "close", "Close", id="dialog.close_text", tooltip="Back to the answers", show=False),
         Binding("y", "copy", "Copy", id="raw.copy", tooltip="Copy the stream"),
     ]
 
     def __init__(self, title: str, received: Received) -> None:
-        super().__init__(classes="playground-page")
-        self._title_text = title
+        kept = f", {received.left_out:,} left out" if received.left_out else ""
+        status = f"HTTP {received.status}, " if received.status else ""
+        sizes = f"{status}{len(received.reads):,} reads, {received.size:,} bytes on the wire{kept}"
+        super().__init__(f"{title} · as received · {sizes}")
         self._received = received
         self._pieces = received.decoded()
 
     def compose(self) -> ComposeResult:
         """Lay out the stream."""
-        got = self._received
-        with Vertical(id="page") as box:
-            box.border_title = Content(f"{self._title_text} · as received")
-            kept = f" · {got.left_out:,} left out" if got.left_out else ""
-            status = f"HTTP {got.status} · " if got.status else ""
-            box.border_subtitle = f"{status}{len(got.reads):,} reads, {got.size:,} bytes on the wire{kept} · y copies"
+        with self.frame():
             yield StreamView(classes="raw")
 
     def on_mount(self) -> None:
@@ -101,9 +71,9 @@ class RawDialog(ModalScreen[None]):
             view.feed("text", text.rstrip("\n"))
         view.fold(unfolded=True)
         view.focus()
-        self.call_after_refresh(self._first)
+        self.call_after_refresh(self._to_start)
 
-    def _first(self) -> None:
+    def _to_start(self) -> None:
         view = self.query_one(StreamView)
         view.following = False
         view.flush()
@@ -116,23 +86,18 @@ class RawDialog(ModalScreen[None]):
         self.notify(f"Copied {len(text):,} characters.")
 
 
-class DiffDialog(InspectDialog):
+class DiffDialog(TextDialog[None]):
     """How one answer differs from another; compared on a thread, since long texts take a second."""
 
+    @dataclass
     class Compared(Message):
         """The difference was found."""
 
-        def __init__(self, pieces: list[Piece]) -> None:
-            super().__init__()
-            self.pieces = pieces
+        pieces: list[Piece]
 
     def __init__(self, before_title: str, before: str, after_title: str, after: str) -> None:
-        super().__init__(f"{before_title} → {after_title}")
+        super().__init__(f"{before_title} → {after_title}", "comparing …")
         self._before, self._after = clean(before), clean(after)
-
-    def first(self) -> str:
-        """Return what is shown until the difference is there."""
-        return "comparing …"
 
     def on_mount(self) -> None:
         """Begin to compare."""
@@ -142,15 +107,14 @@ class DiffDialog(InspectDialog):
     def _compare(self) -> None:
         self.post_message(self.Compared(diff(self._before, self._after)))
 
-    def on_diff_page_compared(self, message: Compared) -> None:
-        """Show it."""
-        pieces = message.pieces
-        self.query_one("#page-text", Static).update(rendered(pieces))
-        box = self.query_one("#page", VerticalScroll)
-        box.border_subtitle = Content(f"{units.share(similarity(pieces))} in common · [-gone-] {{+new+}}")
+    @on(Compared)
+    def _compared(self, event: Compared) -> None:
+        self.show_text(diff_content(event.pieces))
+        share = units.share(similarity(event.pieces))
+        self.retitle(f"{self.dialog_title} · {share} in common · [-gone-] {{+new+}}")
 
 
-def rendered(pieces: list[Piece]) -> Content:
+def diff_content(pieces: list[Piece]) -> Content:
     """Return a difference with signs and styles: what is gone is struck through, what is new is underlined."""
     if all(piece.kind == "same" for piece in pieces):
         return Content("The answers are the same.\n\n" + "".join(piece.text for piece in pieces))

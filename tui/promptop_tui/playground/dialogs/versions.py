@@ -1,4 +1,4 @@
-"""The page of versions: which prompts are asked side by side, from the library, the editor, or kept from the field."""
+"""The dialog of versions: which prompts are asked side by side, of the library, the editor, or kept from the field."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from textual import on, work
-from textual.app import ComposeResult
+from textual import on
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
-from textual.message import Message
-from textual.screen import ModalScreen
-from textual.widgets import Input, SelectionList, Static
-from textual.widgets.selection_list import Selection
+from textual.widgets import SelectionList
 
-from promptop.base.errors import PromptopError
-from promptop.base.sanitize import clean, clean_line
 from promptop.client.variants import AS_TYPED
 from promptop_tui.playground.controllers.prompt_versions import TYPED, PromptVersions, SavedVersion
-from promptop_tui.playground.views.model_list import ModelList
+from promptop_tui.widgets.picker_modal import PickerModal
 
 DRAFT = "draft"
 NEWEST = 5
@@ -28,129 +21,74 @@ _MOST = 60
 _PREVIEW = 2_000
 
 
-class VersionsDialog(ModalScreen["list[str] | None"]):
-    """Chooses versions; its result are their labels, None if nothing was changed."""
+class VersionsDialog(PickerModal[SavedVersion, "list[str]"]):
+    """Chooses versions; its result are their labels."""
 
     HELP = """
     Every chosen version is asked of every chosen model, each in a pane of its own. Space chooses; what is typed above
-    searches the library. `F9` keeps the text of the prompt's field as a variant: put another text into the field, and
-    both are asked. Enter or Esc goes back.
+    searches the library. The text of the prompt's field can be kept as a variant: put another text into the field then,
+    and both are asked. Closing takes the choice.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "done", "Done", id="versions.done", tooltip="Ask the chosen versions"),
+        Binding("escape", "close", "Done", id="dialog.close", tooltip="Ask the chosen versions"),
         Binding("f9", "keep", "Keep field", id="versions.keep", tooltip="Keep the prompt's field as a variant"),
         Binding("f8", "forget", "Forget", id="versions.forget", tooltip="Take the highlighted version off this list"),
     ]
 
-    class Found(Message):
-        """Versions were read, on a thread."""
-
-        def __init__(self, search: str, versions: Sequence[SavedVersion], problem: str = "") -> None:
-            super().__init__()
-            self.search, self.versions, self.problem = search, versions, problem
-
-    def __init__(self, desk: PromptVersions, text: str, draft: Path) -> None:
-        """Offer what is on the desk; ``text`` is what stands in the prompt's field, ``draft`` the editor's file."""
-        super().__init__(classes="playground-page")
-        self._desk = desk
-        self._text = text
+    def __init__(self, versions: PromptVersions, text: str, draft: Path) -> None:
+        """``text`` is what stands in the prompt's field, ``draft`` the editor's file."""
+        self._versions = versions
+        self._field = SavedVersion(AS_TYPED, text)
         self._draft = draft
-        self._chosen = list(desk.chosen)
-        self._offered: dict[str, SavedVersion] = dict(desk.shelf)
-        self._labels: list[str] = []
+        self._chosen = list(versions.chosen)
+        self._held: dict[str, SavedVersion] = dict(versions.shelf)
+        """Versions that stay in the list, whatever is searched for."""
+        super().__init__(
+            "prompt versions",
+            self._offered,
+            label=lambda each: each.label or f"{TYPED} (the prompt's field)",
+            preview=lambda each: each.text[:_PREVIEW] or "(empty)",
+            placeholder="search the library",
+            is_chosen=lambda each: each.label in self._chosen,
+        )
 
-    def compose(self) -> ComposeResult:
-        """Lay out search, list and preview."""
-        with Vertical(id="page") as box:
-            box.border_title = "prompt versions"
-            box.border_subtitle = "space chooses · F9 keeps the field · esc"
-            yield Input(placeholder="search the library", compact=True, id="version-search")
-            yield ModelList(compact=True, id="version-list")
-            with VerticalScroll(id="version-preview", can_focus=False):
-                yield Static(id="version-text", markup=False)
-
-    def on_mount(self) -> None:
-        """Show what is at hand, then what the library has."""
-        self._list()
-        self.query_one(ModelList).focus()
-        self._find("")
-
-    @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        self._find(event.value)
-
-    @on(Input.Submitted)
-    def _entered(self) -> None:
-        self.query_one(ModelList).focus()
-
-    @work(thread=True, exclusive=True, group="versions", description="read prompt versions")
-    def _find(self, search: str) -> None:
-        try:
-            self.post_message(self.Found(search, [*_drafts(self._draft), *_library(search)]))
-        except PromptopError as error:
-            self.post_message(self.Found(search, [], str(error)))
-
-    @on(Found)
-    def _found(self, event: Found) -> None:
-        if event.search != self.query_one("#version-search", Input).value:
-            return
-        held = {label: each for label, each in self._offered.items() if label in (*self._chosen, *self._desk.shelf)}
-        self._offered = held | {each.label: each for each in event.versions}
-        self._list()
-        if event.problem:
-            self.query_one("#version-text", Static).update(clean(event.problem))
-
-    def _list(self) -> None:
-        versions = self.query_one(ModelList)
-        at = versions.highlighted or 0
-        self._labels = [AS_TYPED, *self._offered]
-        with self.prevent(SelectionList.SelectedChanged):
-            versions.clear_options()
-            versions.add_options(
-                [
-                    Selection(clean_line(label or f"{TYPED} (the prompt's field)", 100), label, label in self._chosen)
-                    for label in self._labels
-                ]
-            )
-        versions.highlighted = min(at, len(self._labels) - 1)
+    def _offered(self, search: str) -> list[SavedVersion]:
+        """Runs on a thread."""
+        found = {each.label: each for each in (*_drafts(self._draft), *_library(search))}
+        return [self._field, *(self._held | found).values()]
 
     @on(SelectionList.SelectedChanged)
-    def _changed(self) -> None:
-        selected = set(self.query_one(ModelList).selected)
-        self._chosen = [label for label in self._labels if label in selected]
-
-    @on(SelectionList.SelectionHighlighted)
-    def _highlighted(self, event: SelectionList.SelectionHighlighted[str]) -> None:
-        label = self._labels[event.selection_index]
-        text = self._text if label == AS_TYPED else self._offered[label].text
-        self.query_one("#version-text", Static).update(clean(text[:_PREVIEW]) or "(empty)")
+    def _ticked(self) -> None:
+        ticked = {each.label: each for each in self.chosen}
+        listed = {each.label for each in self.items}
+        self._held |= {label: each for label, each in ticked.items() if label != AS_TYPED}
+        self._chosen = [label for label in self._chosen if label not in listed] + list(ticked)
 
     def action_keep(self) -> None:
         """Keep the text of the prompt's field as a variant."""
-        if not self._text.strip():
+        if not self._field.text.strip():
             self.notify("The prompt's field is empty.", severity="warning")
             return
-        kept = self._desk.keep(self._text)
-        self._offered = {kept.label: kept} | self._offered
+        kept = self._versions.keep(self._field.text)
+        self._held = {kept.label: kept} | self._held
         self._chosen.append(kept.label)
-        self._list()
+        self.read_again()
         self.notify(f"Kept as {kept.label}: now put another text into the field.")
 
     def action_forget(self) -> None:
         """Take a version off the list; the library keeps it."""
-        label = self._labels[self.query_one(ModelList).highlighted or 0]
-        if label == AS_TYPED:
+        version = self.highlighted
+        if version is None or version.label == AS_TYPED:
             return
-        self._offered.pop(label, None)
-        self._desk.shelf.pop(label, None)
-        self._chosen = [each for each in self._chosen if each != label]
-        self._list()
+        self._held.pop(version.label, None)
+        self._versions.shelf.pop(version.label, None)
+        self._chosen = [each for each in self._chosen if each != version.label]
+        self.read_again()
 
-    def action_done(self) -> None:
+    def action_close(self) -> None:
         """Go back with the choice."""
-        chosen = [label for label in self._chosen if label == AS_TYPED or label in self._offered]
-        self._desk.put(*(self._offered[label] for label in chosen if label != AS_TYPED))
-        self.dismiss(chosen)
+        self._versions.put(*(self._held[label] for label in self._chosen if label in self._held))
+        self.dismiss([label for label in self._chosen if label == AS_TYPED or label in self._held])
 
 
 def _drafts(path: Path) -> list[SavedVersion]:

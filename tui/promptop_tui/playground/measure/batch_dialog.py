@@ -14,17 +14,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.timer import Timer
-from textual.widgets import Input, Label, Static
+from textual.widgets import Input
 
 from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
-from promptop.base.sanitize import clean, clean_line
+from promptop.base.sanitize import clean_line
 from promptop.batch.input import Item, read_jsonl, read_table
 from promptop.batch.journal import Journal
 from promptop.batch.provider_runner import batch_ceiling
@@ -38,6 +35,8 @@ from promptop.limits.redis_limiter import SharedLimits
 from promptop.prompts import parse
 from promptop_tui.context import AppContext
 from promptop_tui.playground.measure import batch_provider
+from promptop_tui.shell.key_names import key_name
+from promptop_tui.widgets.form_modal import FormField, FormModal
 
 APP = "promptop batch"
 """Name of the program in the log's rows."""
@@ -62,7 +61,7 @@ class Job:
     at_provider: bool = False
 
 
-class BatchDialog(ModalScreen[float]):
+class BatchDialog(FormModal[float]):
     """Asks for IN and OUT, prices, sends, and shows how far it is; its result is what was spent, USD."""
 
     HELP = """
@@ -75,7 +74,7 @@ class BatchDialog(ModalScreen[float]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5", "run", "Check, send", id="batch.run", tooltip="Read and price IN; then send it", priority=True),
         Binding("f8", "cancel", "Cancel there", id="batch.cancel", tooltip="Stop OUT's batches at the provider"),
-        Binding("escape", "leave", "Stop, close", id="batch.leave", tooltip="Stop what runs, else close the page"),
+        Binding("escape", "close", "Stop, close", id="dialog.close", tooltip="Stop what runs, else close"),
     ]
 
     @dataclass
@@ -94,41 +93,28 @@ class BatchDialog(ModalScreen[float]):
 
     def __init__(self, context: AppContext, prompt: str, model: str, cap_usd: float | None) -> None:
         """Take what the fields begin with; ``model`` as it is written in the playground's list."""
-        super().__init__(classes="playground-page")
+        cap = "" if cap_usd is None else f"{cap_usd:.4g}"
+        super().__init__(
+            "batch",
+            [
+                FormField("in", "in", hint="requests.jsonl, or a table.csv"),
+                FormField("out", "out", hint="answers.jsonl"),
+                FormField("model", "model", model),
+                FormField("at_once", "at a time", "10"),
+                FormField("rpm", "rpm", hint="requests a minute: no limit"),
+                FormField("provider", "provider", hint="yes: its batch API, half the price, within 24 h"),
+                FormField("cap", "cap $", cap, "no cap"),
+            ],
+        )
         self._shared = context
         self._prompt = prompt
         self._left_usd = cap_usd
-        self._start = {
-            "in": "",
-            "out": "",
-            "model": model,
-            "at a time": "10",
-            "rpm": "",
-            "provider": "",
-            "cap $": "" if cap_usd is None else f"{cap_usd:.4g}",
-        }
         self._job: Job | None = None
         self._tally: Tally | None = None
         self._stop: Callable[[], object] | None = None
         self._timer: Timer | None = None
         self._busy = False
         self._spent_usd = 0.0
-
-    def compose(self) -> ComposeResult:
-        """Lay out the fields and the state."""
-        with Vertical(id="page") as box:
-            box.border_title = "batch"
-            box.border_subtitle = "F5 checks, then sends · F8 cancels there · Esc stops, then closes"
-            hints = {"in": "requests.jsonl, or a table.csv", "out": "answers.jsonl", "cap $": "no cap"}
-            hints |= {
-                "rpm": "requests a minute: no limit",
-                "provider": "yes: its batch API, half the price, within 24 h",
-            }
-            for name, value in self._start.items():
-                with Horizontal(classes="batch-field"):
-                    yield Label(name)
-                    yield Input(value, placeholder=hints.get(name, ""), compact=True, id=f"batch-{name.split()[0]}")
-            yield Static(id="batch-state", markup=False)
 
     def on_mount(self) -> None:
         """Prepare the timer; it rests until the batch runs."""
@@ -139,25 +125,18 @@ class BatchDialog(ModalScreen[float]):
         if self._stop is not None:
             self._stop()
 
-    def _say(self, text: str) -> None:
-        self.query_one("#batch-state", Static).update(clean(text))
-
     @on(Input.Changed)
     def _changed(self) -> None:
         if not self._busy:
             self._job = None
-            self._say("")
-
-    @on(Input.Submitted)
-    def _next(self) -> None:
-        self.focus_next()
+            self.say("")
 
     # Check, then send
 
     def action_run(self) -> None:
         """Read and price the input; or send what was priced."""
         if self._busy:
-            self.notify("Still running: Esc stops it.", severity="warning")
+            self.notify(f"Still running: {key_name(self, 'dialog.close')} stops it.", severity="warning")
             return
         self._busy = True
         if self._job is not None:
@@ -166,8 +145,8 @@ class BatchDialog(ModalScreen[float]):
             if self._timer is not None:
                 self._timer.resume()
             return
-        self._say("reading …")
-        self._check({field.id or "": field.value.strip() for field in self.query(Input)})
+        self.say("reading …")
+        self._check(self.values())
 
     @work(thread=True, exclusive=True, group="batch", description="read a batch's input")
     def _check(self, values: dict[str, str]) -> None:
@@ -178,13 +157,13 @@ class BatchDialog(ModalScreen[float]):
 
     def _read(self, values: dict[str, str]) -> Job:
         """Return the job that the fields mean; raise :class:`PromptopError` with what is wrong."""
-        source, out = (Path(values[name]).expanduser() for name in ("batch-in", "batch-out"))
-        if not values["batch-in"] or not values["batch-out"]:
+        source, out = (Path(values[name]).expanduser() for name in ("in", "out"))
+        if not values["in"] or not values["out"]:
             raise UsageError("IN or OUT is missing.", "Name the file of requests and the file for answers.")
-        concurrency = _number(values["batch-at"], "at a time", 1)
-        cap = self._allowed(_number(values["batch-cap"], "cap", 0) if values["batch-cap"] else None)
+        concurrency = _number(values["at_once"], "at a time", 1)
+        cap = self._allowed(_number(values["cap"], "cap", 0) if values["cap"] else None)
         settings = self._shared.settings
-        target = parse_target(values["batch-model"], settings)
+        target = parse_target(values["model"], settings)
         if source.suffix.lower() == ".csv":
             prompt = parse(self._prompt)
             messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
@@ -194,10 +173,10 @@ class BatchDialog(ModalScreen[float]):
         else:
             items = read_jsonl(source, model=target.model)
         most, unpriced = estimate(items)
-        per_minute = int(_number(values["batch-rpm"], "rpm", 1)) if values["batch-rpm"] else None
-        at_provider = values["batch-provider"].lower() in ("yes", "y", "是")
-        if not at_provider and values["batch-provider"].lower() not in ("", "no", "n", "否"):
-            raise UsageError(f"provider cannot be {values['batch-provider']!r}.", "Write yes, or leave it empty.")
+        per_minute = int(_number(values["rpm"], "rpm", 1)) if values["rpm"] else None
+        at_provider = values["provider"].lower() in ("yes", "y", "是")
+        if not at_provider and values["provider"].lower() not in ("", "no", "n", "否"):
+            raise UsageError(f"provider cannot be {values['provider']!r}.", "Write yes, or leave it empty.")
         if at_provider:
             most = batch_ceiling(items)
         return Job(items, target, out, int(concurrency), cap, most, unpriced, per_minute, at_provider)
@@ -212,12 +191,15 @@ class BatchDialog(ModalScreen[float]):
         self._busy = False
         self._job = job = event.job
         if job is None:
-            self._say(f"✗ {event.problem}")
+            self.say(f"✗ {event.problem}", bad=True)
             return
         without = f"; {job.unpriced:,} of them without a price" if job.unpriced else ""
+        send = key_name(self, "batch.run")
         over = job.cap_usd is not None and job.most_usd > job.cap_usd
         capped = "\nThe cap will stop it before the end if answers are as long as they may be." if over else ""
-        self._say(f"{len(job.items):,} requests, at most ≈ {units.usd(job.most_usd)}{without}. F5 sends them.{capped}")
+        self.say(
+            f"{len(job.items):,} requests, at most ≈ {units.usd(job.most_usd)}{without}. {send} sends them.{capped}"
+        )
 
     @work(thread=True, exclusive=True, group="batch", description="send a batch")
     def _send(self, job: Job, *, cancelled: bool = False) -> None:
@@ -260,7 +242,7 @@ class BatchDialog(ModalScreen[float]):
             journal.close(remove=finished)
         text = _ending(tally, job, written, failures, stopped=False)
         if state.parts:
-            text += "\nThe batch goes on at the provider: F5 waits for it again, F8 stops it."
+            text += "\nThe batch goes on at the provider: run it again to wait for it, or cancel it there."
         return self.Ended(text, again=not finished)
 
     async def _until_the_end(self, job: Job) -> BatchDialog.Ended:
@@ -319,23 +301,23 @@ class BatchDialog(ModalScreen[float]):
         if self._tally is not None:
             self._spent_usd += self._tally.spent_usd
             lines.append(line_of(self._tally))
-        self._say("\n".join([*lines, event.text]))
+        self.say("\n".join([*lines, event.text]))
 
     def _look(self) -> None:
         if self._tally is not None:
-            self._say(line_of(self._tally))
+            self.say(line_of(self._tally))
 
     def action_cancel(self) -> None:
         """Ask the provider to stop the batches of OUT, and collect what they have answered."""
         job = self._job
         if self._busy or job is None or not job.at_provider:
-            self.notify("F8 stops a batch at the provider: check it with F5 first, with yes at provider.")
+            self.notify("This stops a batch at the provider: check it first, with yes at provider.")
             return
         self._busy = True
         self._tally = None
         self._send(job, cancelled=True)
 
-    def action_leave(self) -> None:
+    def action_close(self) -> None:
         """Stop what runs; with nothing running, close the page."""
         if self._stop is not None:
             self._stop()
@@ -379,12 +361,12 @@ def line_of(tally: Tally) -> str:
 def _ending(tally: Tally, job: Job, written: int, failures: list[str], *, stopped: bool) -> str:
     lines = [f"{written:,} results in {job.out}"]
     if stopped:
-        lines.append("■ stopped; F5 goes on from here and pays for nothing twice")
+        lines.append("■ stopped; sent again, it goes on from here and pays for nothing twice")
     if tally.capped:
         lines.append(f"The cap of {units.usd(job.cap_usd)} was reached with {tally.left:,} to go.")
     if tally.failed:
         lines += [f"✗ {clean_line(line, 120)}" for line in failures]
-        lines.append(f"{tally.failed:,} failed: field error of their lines says why; F5 tries them again.")
+        lines.append(f"{tally.failed:,} failed: field error of their lines says why; sending again tries them again.")
     if tally.estimated:
         lines.append("The cost is half the table's price, which lists none for batches.")
     return "\n".join(lines)

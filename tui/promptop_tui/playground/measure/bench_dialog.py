@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Static
 
 from promptop.base import units
@@ -27,8 +28,10 @@ from promptop.experiments.bench.report import NAMES, changes, remarks, table
 from promptop.experiments.bench.runner import BenchOutcome, BenchRun, BenchStep
 from promptop.experiments.histogram import spans
 from promptop_tui.context import AppContext
-from promptop_tui.playground.measure.measure_dialog import Field, MeasureDialog, Planned, number, progress, whole
+from promptop_tui.playground.measure.measure_dialog import MeasureDialog, Planned, number, progress, whole
+from promptop_tui.shell.key_names import key_name
 from promptop_tui.widgets.chart import Chart
+from promptop_tui.widgets.form_modal import FormField
 from promptop_tui.widgets.plot import Plot, Series, Unit
 
 CALLS = 20
@@ -38,8 +41,8 @@ WORDS = "Write 1,4,16 (at once), 2/s,5/s (Poisson), or: log 1h app:web x10 (arri
 _LOG = re.compile(r"log\s+(\S+)(?:\s+(.*?))??(?:\s+[x×](\d+(?:\.\d+)?))?", re.IGNORECASE)
 
 
-class BenchDialog(MeasureDialog[bool]):
-    """Measures what the playground would send."""
+class BenchView(VerticalScroll, can_focus=True):
+    """Measures what the playground would send, and shows the percentiles and one figure's distribution."""
 
     HELP = """
     `load` is a closed loop of so many calls at once (`1,4,16`: three steps), an open loop of so many a second (`2/s`,
@@ -55,12 +58,15 @@ class BenchDialog(MeasureDialog[bool]):
         Binding("l", "lab", "Claim lab", id="bench.lab", tooltip="Test what is said to change latency"),
         Binding("s", "save", "Save", id="bench.save", tooltip="Keep the result as the baseline of that name"),
     ]
-    TITLE_TEXT = "benchmark"
+    title = "benchmark"
 
     def __init__(self, context: AppContext, requests: Sequence[RunRequest]) -> None:
         """Take what the playground would send; calls are not tried again, as that would be more load."""
-        super().__init__(context)
+        super().__init__(id="measure-body")
+        self.shared = context
         self._requests = list(requests)
+        self._text = Static(id="bench-text", markup=False)
+        self._chart = Chart(id="bench-chart")
         self._baselines = Baselines(now_s=context.now)
         self._names: list[str] = []
         self._named: Baseline | None = None
@@ -71,26 +77,32 @@ class BenchDialog(MeasureDialog[bool]):
         self._whole = False
         self._least_s = 0.0
 
-    def fields(self) -> list[Field]:
+    def fields(self) -> list[FormField]:
         """Return calls, load, objectives, baseline and cap."""
         return [
-            Field("load", "load", "1,4", "1,4,16 · 2/s · log 1h app:web x10"),
-            Field("calls", "calls", str(CALLS), "in each step"),
-            Field("slo", "objectives", "ttft<1s", "ttft<1s, total<8s"),
-            Field("baseline", "baseline", "", "name; s saves"),
-            Field("cap", "cap $", "", "session and day"),
-            Field("warm", "warm-up", "", "as many as at once"),
+            FormField("load", "load", "1,4", "1,4,16 · 2/s · log 1h app:web x10"),
+            FormField("calls", "calls", str(CALLS), "in each step"),
+            FormField("slo", "objectives", "ttft<1s", "ttft<1s, total<8s"),
+            FormField("baseline", "baseline", "", "name; s saves"),
+            FormField("cap", "cap $", "", "session and day"),
+            FormField("warm", "warm-up", "", "as many as at once"),
         ]
 
-    def keys(self) -> str:
-        """Return the keys that the border names."""
-        return "F5 runs · n next · f figure · s saves · Esc stops, then closes"
+    @property
+    def view(self) -> Widget:
+        """The results, which are this widget."""
+        return self
 
-    def body(self) -> ComposeResult:
+    @property
+    def _dialog(self) -> MeasureDialog[bool]:
+        """The dialog around the results."""
+        assert isinstance(self.screen, MeasureDialog)
+        return self.screen
+
+    def compose(self) -> ComposeResult:
         """Lay out the distribution and the percentiles."""
-        with VerticalScroll(id="measure-body"):
-            yield Chart(id="bench-chart")
-            yield Static(id="bench-text", markup=False)
+        yield self._chart
+        yield self._text
 
     def priced(self) -> None:
         """Say what is measured, and which baselines there are."""
@@ -99,7 +111,7 @@ class BenchDialog(MeasureDialog[bool]):
         titles = ", ".join(clean_line(request.title, 40) for request in self._requests)
         least = f"\ntakes {units.seconds(self._least_s)} at least" if self._least_s else ""
         known = f"\nbaselines: {', '.join(map(clean_line, self._names[:12]))}" if self._names else ""
-        self.query_one("#bench-text", Static).update(f"{titles}: the playground's prompt and parameters{least}{known}")
+        self._text.update(f"{titles}: the playground's prompt and parameters{least}{known}")
 
     def plan(self, values: Mapping[str, str]) -> Planned:
         """Build the loads, find the baseline, and price the calls."""
@@ -152,12 +164,13 @@ class BenchDialog(MeasureDialog[bool]):
                 raise UsageError(error.cause, WORDS) from None
         return loads
 
-    def began(self) -> None:
+    def began(self, values: Mapping[str, str]) -> None:
         """Take the baseline that is named, and forget the last run."""
+        self._objectives = values["slo"]
         self._phases, self._phase, self._whole = [], 0, False
         self._baseline = self._named
         self.add_class("-measured")
-        self.query_one("#bench-text", Static).update("")
+        self._text.update("")
 
     def advanced(self, step: BenchStep) -> str:
         """Show the percentiles so far, and say how far it is."""
@@ -173,7 +186,7 @@ class BenchDialog(MeasureDialog[bool]):
             lines.append(f"✓ {clean_line(phase['title'], 30)}, {phase['load']}: TTFT p50 {p50}, p95 {p95}, {rate}/s")
         if step.error:
             lines.append(f"✗ {clean_line(step.error, 200)}")
-        self.query_one("#bench-text", Static).update("\n".join(lines))
+        self._text.update("\n".join(lines))
         return progress(step.ended, step.size, step.spent_usd, step.failed, f"{step.in_flight} under way")
 
     def ended(self, outcome: BenchOutcome) -> str:
@@ -183,11 +196,13 @@ class BenchDialog(MeasureDialog[bool]):
         self._show(outcome.errors)
         if outcome.is_capped:
             return "the cap ended it; what came is shown"
-        return "stopped; what came is shown" if outcome.stopped else "done · s saves it as the baseline that is named"
+        if outcome.stopped:
+            return "stopped; what came is shown"
+        return f"done · {key_name(self, 'bench.save')} saves it as the baseline that is named"
 
     def _show(self, errors: Sequence[str] = ()) -> None:
         """Show the phase that is looked at."""
-        text = self.query_one("#bench-text", Static)
+        text = self._text
         if not self._phases:
             text.update(clean("\n".join(f"✗ {error}" for error in errors[:3])) or "nothing came")
             return
@@ -195,7 +210,7 @@ class BenchDialog(MeasureDialog[bool]):
         before = self._baseline.find(phase.key) if self._baseline is not None else None
         self._draw(phase, before)
         place = f" ({self._phase % len(self._phases) + 1} of {len(self._phases)}, n)" if len(self._phases) > 1 else ""
-        objectives = ", ".join(part.strip() for part in self.values()["slo"].split(",") if part.strip())
+        objectives = ", ".join(part.strip() for part in self._objectives.split(",") if part.strip())
         parts: list[Content | str | tuple[str, str]] = [(f"{clean_line(phase.key)}{place}", "bold"), "\n"]
         parts += [f"{line}\n" for line in [*table(phase, self._width), *remarks(phase, objectives)]]
         if self._baseline is not None:
@@ -211,7 +226,7 @@ class BenchDialog(MeasureDialog[bool]):
     @property
     def _width(self) -> int:
         """Cells that a line of the page has."""
-        return self.query_one("#measure-body").content_size.width
+        return self.content_size.width
 
     def _draw(self, phase: Measured, before: Measured | None) -> None:
         """Draw how the chosen figure is distributed, beside the baseline's where there is one."""
@@ -221,7 +236,7 @@ class BenchDialog(MeasureDialog[bool]):
         unit: Unit = "rate" if name == "tps" else "seconds"
         called = NAMES[name]
         if found is None:
-            self.query_one(Chart).plot = Plot(called, empty="no distribution yet")
+            self._chart.plot = Plot(called, empty="no distribution yet")
             return
         shown = Plot("", unit=unit).format
         titles = ["now", self._baseline.name if self._baseline is not None else ""]
@@ -233,7 +248,7 @@ class BenchDialog(MeasureDialog[bool]):
         n = len(groups[0])
         note = f"p50 {shown(phase.statistic('p50', name))} · p95 {shown(phase.statistic('p95', name))} · n={n}"
         tail = " · the last bar holds the tail" if found.tail else ""
-        self.query_one(Chart).plot = Plot(
+        self._chart.plot = Plot(
             called,
             series=series,
             unit="share",
@@ -244,33 +259,33 @@ class BenchDialog(MeasureDialog[bool]):
     def action_next_phase(self) -> None:
         """Look at the next model or step."""
         self._phase += 1
-        if self._phases and not self.running:
+        if self._phases and not self._dialog.running:
             self._show()
 
     def action_next_figure(self) -> None:
         """Look at the next figure's distribution."""
         names = [name for name in NAMES if name != "ttfo"]
         self._figure = names[(names.index(self._figure) + 1) % len(names)]
-        if self._phases and not self.running:
+        if self._phases and not self._dialog.running:
             self._show()
 
     def action_lab(self) -> None:
         """Open the claim lab over this page, for the first of its models."""
-        from promptop_tui.playground.measure.claims_dialog import ClaimsDialog
+        from promptop_tui.playground.measure.claims_dialog import claims_dialog
 
-        if not self.running:
-            self.app.push_screen(ClaimsDialog(self.shared, self._requests[0]))
+        if not self._dialog.running:
+            self.app.push_screen(claims_dialog(self.shared, self._requests[0]))
 
     def action_save(self) -> None:
         """Keep the result under the name in the field."""
-        name = self.values()["baseline"]
-        if self.running or not self._phases:
-            self.notify("There is nothing to keep yet: F5 runs.", severity="warning")
+        name = self._dialog.values()["baseline"]
+        if self._dialog.running or not self._phases:
+            self.notify("There is nothing to keep yet.", severity="warning")
         elif not self._whole:
-            self.notify("It did not come to its end: part of a benchmark is no baseline.", severity="warning")
+            self.notify("The benchmark was stopped: only a whole one can be a baseline.", severity="warning")
         elif not name:
             self.notify("Type a name into the field baseline.", severity="warning")
-            self.query_one("#measure-baseline").focus()
+            self._dialog.query_one("#field-baseline").focus()
         else:
             self._save(name, self._phases)
 
@@ -288,3 +303,8 @@ class BenchDialog(MeasureDialog[bool]):
     def result(self) -> bool:
         """Return whether anything was measured."""
         return bool(self._phases)
+
+
+def bench_dialog(context: AppContext, requests: Sequence[RunRequest]) -> MeasureDialog[bool]:
+    """Return the dialog that measures these requests under load."""
+    return MeasureDialog(context, BenchView(context, requests))

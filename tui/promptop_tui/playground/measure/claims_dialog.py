@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Static
 
 from promptop.base import units
@@ -17,12 +18,13 @@ from promptop.client.request import RunRequest
 from promptop.experiments.interleaved import MOST_REPEATS, Step, ceiling_of_trial
 from promptop.experiments.latency_claims import CLAIMS, NAMES, REPEATS, ClaimOutcome, ClaimsRun, Finding
 from promptop_tui.context import AppContext
-from promptop_tui.playground.measure.measure_dialog import Field, MeasureDialog, Planned, number, progress, whole
+from promptop_tui.playground.measure.measure_dialog import MeasureDialog, Planned, number, progress, whole
+from promptop_tui.widgets.form_modal import FormField
 
 _STYLES = {"changes": "$text-success bold", "not testable": "$text-muted bold", "too few": "$text-warning bold"}
 
 
-class ClaimsDialog(MeasureDialog[bool]):
+class ClaimsView(VerticalScroll, can_focus=True):
     """Tests claims, and says what they came to."""
 
     HELP = """
@@ -33,28 +35,33 @@ class ClaimsDialog(MeasureDialog[bool]):
 
     "In so many % of pairs" is the effect size: 50 % is none. Intervals are wider the more claims are judged at once.
     """
-    TITLE_TEXT = "claim lab: what changes latency here?"
+    title = "claim lab: what changes latency here?"
 
     def __init__(self, context: AppContext, request: RunRequest) -> None:
         """Take the request that is varied."""
-        super().__init__(context)
+        super().__init__(id="measure-body")
+        self.shared = context
         self._request = request
         self._done = False
 
-    def fields(self) -> list[Field]:
+    def fields(self) -> list[FormField]:
         """Return claims, rounds and cap."""
         return [
-            Field("claims", "claims", "all", ", ".join(NAMES)),
-            Field("rounds", "rounds", str(REPEATS), "5 at least"),
-            Field("cap", "cap $", "", "session and day"),
+            FormField("claims", "claims", "all", ", ".join(NAMES)),
+            FormField("rounds", "rounds", str(REPEATS), "5 at least"),
+            FormField("cap", "cap $", "", "session and day"),
         ]
 
-    def body(self) -> ComposeResult:
+    @property
+    def view(self) -> Widget:
+        """The findings, which are this widget."""
+        return self
+
+    def compose(self) -> ComposeResult:
         """Lay out the findings."""
         title = f"{clean_line(self._request.title, 60)}, with the playground's prompt and parameters"
         lines = [title, "", *(f"{claim.name:12} {claim.question}" for claim in CLAIMS)]
-        with VerticalScroll(id="measure-body"):
-            yield Static("\n".join(lines), id="claims-text", markup=False)
+        yield Static("\n".join(lines), id="claims-text", markup=False)
 
     def plan(self, values: Mapping[str, str]) -> Planned:
         """Build the arms, and price them."""
@@ -72,6 +79,12 @@ class ClaimsDialog(MeasureDialog[bool]):
             )
         return Planned(claims, most)
 
+    def priced(self) -> None:
+        """Add nothing to the price."""
+
+    def began(self, values: Mapping[str, str]) -> None:
+        """Keep what stands there until there are findings."""
+
     def advanced(self, step: Step) -> str:
         """Say how far it is."""
         return progress(step.ended, step.size, step.spent_usd, step.failed, clean_line(step.last, 40))
@@ -87,6 +100,11 @@ class ClaimsDialog(MeasureDialog[bool]):
     def result(self) -> bool:
         """Return whether anything was tested."""
         return self._done
+
+
+def claims_dialog(context: AppContext, request: RunRequest) -> MeasureDialog[bool]:
+    """Return the dialog that tests claims on this request."""
+    return MeasureDialog(context, ClaimsView(context, request))
 
 
 def rendered(outcome: ClaimOutcome) -> Content:

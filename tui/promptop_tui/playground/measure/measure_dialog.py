@@ -1,48 +1,38 @@
-"""What the pages that measure share: fields, the price before anything is sent, how far it is, and the end.
+"""The dialog that measures: priced before anything is sent, then how far it is, and what came of it.
 
-The measurement runs in a process of its own (:mod:`promptop.workers.measurement`):
-nothing that is drawn here delays a stamp.
-Its callbacks come on a thread and are posted as messages, so that widgets are touched by handlers alone. A page is
-priced when it opens and whenever a field has come to rest; what is sent is exactly what was priced last.
+What is measured is given to it (:class:`Measure`): its fields, its plan, and a view of its results. The measurement
+runs in a process of its own (:mod:`promptop.workers.measurement`): nothing that is drawn here delays a stamp. Its
+callbacks come on a thread and are posted as messages, so that widgets are touched by handlers alone. What is sent is
+exactly what was priced last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from textual import on, work
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.timer import Timer
-from textual.widgets import Input, Label, Static
+from textual.widget import Widget
+from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
-from promptop.base.sanitize import clean
 from promptop.budget.budget import spent_on
 from promptop.budget.estimate import CostEstimate
 from promptop.workers.measurement import Measurement, MeasurementProcess
 from promptop_tui.context import AppContext
+from promptop_tui.shell.key_names import key_name
+from promptop_tui.widgets.form_modal import FormField, FormModal
 
 SETTLED_S = 0.3
 BAR = 24
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A line of the page's form."""
-
-    id: str
-    label: str
-    value: str
-    hint: str = ""
+Result_co = TypeVar("Result_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +43,52 @@ class Planned:
     most: CostEstimate
 
 
-class MeasureDialog(ModalScreen[Result], Generic[Result]):
-    """A form, a state, and below them what the page makes of the results."""
+class Measure(Protocol[Result_co]):
+    """What is measured, and how that is shown."""
+
+    title: str
+
+    @property
+    def view(self) -> Widget:
+        """Return what stands below the state; it has the focus while something runs and when it is over."""
+        ...
+
+    def fields(self) -> Sequence[FormField]:
+        """Return the form."""
+        ...
+
+    def plan(self, values: Mapping[str, str]) -> Planned:
+        """Return what the fields mean, on a thread; raise :class:`PromptopError` with what is wrong."""
+        ...
+
+    def priced(self) -> None:
+        """Show what :meth:`plan` found beside the price."""
+        ...
+
+    def began(self, values: Mapping[str, str]) -> None:
+        """Forget what an earlier run left on the view; these values are sent."""
+        ...
+
+    def advanced(self, step: Any) -> str:
+        """Show how far it is, and return the line that says so."""
+        ...
+
+    def ended(self, outcome: Any) -> str:
+        """Show what came, and return the line that says how it ended."""
+        ...
+
+    def result(self) -> Result_co | None:
+        """Return what the dialog hands back when it is closed."""
+        ...
+
+
+class MeasureDialog(FormModal[Result], Generic[Result]):
+    """A form, its price, and what the measure makes of the results."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5", "run", "Run", id="measure.run", tooltip="Send what was priced", priority=True),
-        Binding("escape", "leave", "Stop, close", id="measure.leave", tooltip="Stop what runs, else close the page"),
+        Binding("escape", "close", "Stop, close", id="dialog.close", tooltip="Stop what runs, else close"),
     ]
-    TITLE_TEXT = ""
 
     @dataclass
     class Priced(Message):
@@ -70,80 +98,32 @@ class MeasureDialog(ModalScreen[Result], Generic[Result]):
         problem: str = ""
 
     @dataclass
-    class Told(Message):
+    class Progress(Message):
         """How far the measurement is."""
 
         step: Any
 
         def can_replace(self, message: Message) -> bool:
             """Let only the latest wait in the queue."""
-            return isinstance(message, MeasureDialog.Told)
+            return isinstance(message, MeasureDialog.Progress)
 
     @dataclass
-    class Over(Message):
+    class Finished(Message):
         """The measurement is over: its outcome, or why there is none."""
 
         outcome: Any
         problem: str = ""
 
-    def __init__(self, context: AppContext) -> None:
-        super().__init__(classes="playground-page")
-        self.shared = context
+    def __init__(self, context: AppContext, measure: Measure[Result]) -> None:
+        super().__init__(measure.title, measure.fields(), body=[measure.view])
+        self.context = context
+        self.measure = measure
+        self.HELP = getattr(measure, "HELP", None)  # type: ignore[misc]  # each measure has its own
         self.planned: Planned | None = None
-        self._apart: MeasurementProcess | None = None
+        self._process: MeasurementProcess | None = None
         self._settling: Timer | None = None
+        self._priced_values: dict[str, str] = {}
         self._stopping = False
-
-    # What a page brings
-
-    def fields(self) -> list[Field]:
-        """Return the form."""
-        raise NotImplementedError
-
-    def body(self) -> ComposeResult:
-        """Lay out what is below the state."""
-        raise NotImplementedError
-
-    def plan(self, values: Mapping[str, str]) -> Planned:
-        """Return what the fields mean, on a thread; raise :class:`PromptopError` with what is wrong."""
-        raise NotImplementedError
-
-    def priced(self) -> None:
-        """Show what :meth:`plan` found beside the price."""
-
-    def began(self) -> None:
-        """Forget what an earlier run left on the page."""
-
-    def advanced(self, step: Any) -> str:
-        """Show how far it is, and return the line that says so."""
-        raise NotImplementedError
-
-    def ended(self, outcome: Any) -> str:
-        """Show what came, and return the line that says how it ended."""
-        raise NotImplementedError
-
-    def result(self) -> Result | None:
-        """Return what the page hands back when it is closed."""
-        return None
-
-    # The page
-
-    def compose(self) -> ComposeResult:
-        """Lay out form, state and body."""
-        with Vertical(id="page") as box:
-            box.border_title = self.TITLE_TEXT
-            box.border_subtitle = self.keys()
-            with Container(id="measure-form"):
-                for field in self.fields():
-                    with Horizontal(classes="batch-field"):
-                        yield Label(field.label)
-                        yield Input(field.value, placeholder=field.hint, compact=True, id=f"measure-{field.id}")
-            yield Static(id="measure-state", markup=False)
-            yield from self.body()
-
-    def keys(self) -> str:
-        """Return the keys that the border names."""
-        return "F5 runs · Esc stops, then closes"
 
     def on_mount(self) -> None:
         """Price what the form begins with."""
@@ -151,55 +131,43 @@ class MeasureDialog(ModalScreen[Result], Generic[Result]):
 
     def on_unmount(self) -> None:
         """End the process that measures."""
-        if self._apart is not None:
-            self._apart.stop()
-            self._apart.close()
+        if self._process is not None:
+            self._process.stop()
+            self._process.close()
 
     @property
     def running(self) -> bool:
         """Whether a measurement is under way."""
-        return self._apart is not None
+        return self._process is not None
 
-    def say(self, text: str, *, bad: bool = False) -> None:
-        """Show the state."""
-        state = self.query_one("#measure-state", Static)
-        state.set_class(bad, "-bad")
-        state.update(clean(text))
-
-    def values(self) -> dict[str, str]:
-        """Return what the fields hold."""
-        return {(field.id or "").removeprefix("measure-"): field.value.strip() for field in self.query(Input)}
+    # The price
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
-        if self.running:
-            return
+        if self.running or self.values() == self._priced_values:
+            return  # fields tell their first value, too
         self.planned = None
         if self._settling is not None:
             self._settling.stop()
         self._settling = self.set_timer(SETTLED_S, self.price_again)
 
-    @on(Input.Submitted)
-    def _next(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.focus_next()
-
     def price_again(self) -> None:
         """Read the form and price it."""
-        self._price(self.values())
+        self._priced_values = self.values()
+        self._price(self._priced_values)
 
     @work(thread=True, exclusive=True, group="price", description="price a measurement")
     def _price(self, values: dict[str, str]) -> None:
         worker = get_current_worker()
         try:
-            planned = self.plan(values)
+            planned = self.measure.plan(values)
             # What other processes have spent today is in the log alone.
-            day = spent_on(self.shared.log_path, self.shared.now())
+            day = spent_on(self.context.log_path, self.context.now())
         except PromptopError as error:
             message = self.Priced(None, str(error))
         else:
-            self.shared.purse.know(day)
+            self.context.purse.know(day)
             message = self.Priced(planned)
         if not worker.is_cancelled:
             self.post_message(message)
@@ -213,80 +181,82 @@ class MeasureDialog(ModalScreen[Result], Generic[Result]):
         if event.planned is None:
             self.say(f"✗ {event.problem}", bad=True)
             return
-        self.priced()
-        self.say(f"{event.planned.most} · F5 sends them\n{self._spent()}")
+        self.measure.priced()
+        self.say(f"{event.planned.most} · {key_name(self, 'measure.run')} sends them\n{self._spent()}")
 
     def _spent(self) -> str:
-        return str(self.shared.purse).replace("\n", " · ")
+        return str(self.context.purse).replace("\n", " · ")
+
+    # The run
 
     def action_run(self) -> None:
         """Send what was priced."""
         if self.running:
-            self.notify("Still running: Esc stops it.", severity="warning")
+            self.notify(f"Still running: {key_name(self, 'dialog.close')} stops it.", severity="warning")
             return
         if self.planned is None:
             return  # the state says what is wrong, or it is being priced
         try:
-            self.shared.purse.check(self.planned.most)
+            self.context.purse.check(self.planned.most)
         except PromptopError as error:
             self.say(f"✗ {error}", bad=True)
             return
         self._stopping = False
-        self.began()
+        self.measure.began(self.values())
         self.add_class("-measuring")
-        self.query_one("#measure-body").focus()  # letters are keys from now on
+        self.measure.view.focus()  # letters are keys from now on
         self.say("starting …")
-        settings = self.shared.settings
+        settings = self.context.settings
         options = {
-            "log": self.shared.log_path,
+            "log": self.context.log_path,
             "bodies": settings.log.bodies,
-            "simulated": self.shared.simulated,
+            "simulated": self.context.simulated,
         }
-        self._apart = MeasurementProcess(
+        self._process = MeasurementProcess(
             self.planned.measurement,
             options,
-            on_told=lambda step: self.post_message(self.Told(step)),
-            on_done=lambda outcome: self.post_message(self.Over(outcome)),
-            on_failed=lambda why: self.post_message(self.Over(None, why)),
+            on_told=lambda step: self.post_message(self.Progress(step)),
+            on_done=lambda outcome: self.post_message(self.Finished(outcome)),
+            on_failed=lambda why: self.post_message(self.Finished(None, why)),
         )
 
-    @on(Told)
-    def _told(self, event: Told) -> None:
+    @on(Progress)
+    def _progress(self, event: Progress) -> None:
         event.stop()
         if self.running:
-            self.say(("stopping · " if self._stopping else "") + self.advanced(event.step))
+            self.say(("stopping · " if self._stopping else "") + self.measure.advanced(event.step))
 
-    @on(Over)
-    def _over(self, event: Over) -> None:
+    @on(Finished)
+    def _finished(self, event: Finished) -> None:
         event.stop()
-        if self._apart is None:
+        if self._process is None:
             return
-        self._apart.close()
-        self._apart, self.planned = None, None
+        self._process.close()
+        self._process, self.planned = None, None
         self.remove_class("-measuring")
         if event.outcome is None:
             self.say(f"✗ {event.problem}", bad=True)
             return
-        self.shared.purse.add(event.outcome.spent_usd, event.outcome.unpriced)
-        self.say(f"{self.ended(event.outcome)}\n{self._spent()}")
-        self.query_one("#measure-body").focus()  # its arrows scroll what came
+        self.context.purse.add(event.outcome.spent_usd, event.outcome.unpriced)
+        self.say(f"{self.measure.ended(event.outcome)}\n{self._spent()}")
+        self.measure.view.focus()  # its arrows scroll what came
         self._plan_anew(self.values())
 
     @work(thread=True, exclusive=True, group="price", description="price a measurement again")
     def _plan_anew(self, values: dict[str, str]) -> None:
         """Prepare another run without a word: what is shown is how the last one ended."""
         try:
-            self.planned = self.plan(values)
+            self.planned = self.measure.plan(values)
         except PromptopError:
-            self.planned = None  # it was meant a moment ago, and will be said when it is priced
+            self.planned = None  # it was fine a moment ago, and is said when it is priced again
 
-    def action_leave(self) -> None:
-        """Stop what runs; with nothing running, close the page."""
-        if self._apart is None:
-            self.dismiss(self.result())
+    def action_close(self) -> None:
+        """Stop what runs; with nothing running, close with the measure's result."""
+        if self._process is None:
+            self.dismiss(self.measure.result())
         else:
             self._stopping = True
-            self._apart.stop()
+            self._process.stop()
 
 
 def progress(ended: int, size: int, spent_usd: float, failed: int, *more: str) -> str:

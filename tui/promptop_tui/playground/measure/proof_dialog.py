@@ -14,6 +14,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Static
 
 from promptop.base import units
@@ -27,7 +28,8 @@ from promptop.experiments.proof import REPEATS, paired, prove, trial
 from promptop.prompts import parse
 from promptop.prompts.proof import VERDICTS, Proof
 from promptop_tui.context import AppContext
-from promptop_tui.playground.measure.measure_dialog import Field, MeasureDialog, Planned, number, progress, whole
+from promptop_tui.playground.measure.measure_dialog import MeasureDialog, Planned, number, progress, whole
+from promptop_tui.widgets.form_modal import FormField
 
 CAP_USD = 0.5
 """What a proof may cost where nothing else is said."""
@@ -35,7 +37,7 @@ AND = "&&"
 """Stands between checks that are typed into one field."""
 
 
-class ProofDialog(MeasureDialog[Proof]):
+class ProofView(VerticalScroll, can_focus=True):
     """Asks, proves, and hands the proof back."""
 
     HELP = """
@@ -46,7 +48,7 @@ class ProofDialog(MeasureDialog[Proof]):
 
     The proof goes into the receipt: with the version that you save in the library, and with exports.
     """
-    TITLE_TEXT = "prove: do the answers hold?"
+    title = "prove: do the answers hold?"
 
     @dataclass
     class Judged(Message):
@@ -57,7 +59,8 @@ class ProofDialog(MeasureDialog[Proof]):
 
     def __init__(self, context: AppContext, before: str, after: str, models: Sequence[str] = ()) -> None:
         """Take the two texts as they are, front matter included; ``models`` are tried where the draft names none."""
-        super().__init__(context)
+        super().__init__(id="measure-body")
+        self.shared = context
         self._texts = before, after
         self._prompts = parse(before), parse(after)
         named = self._prompts[1].model
@@ -67,25 +70,29 @@ class ProofDialog(MeasureDialog[Proof]):
         self._titles: list[str] = []
         self.proof: Proof | None = None
 
-    def fields(self) -> list[Field]:
+    def fields(self) -> list[FormField]:
         """Return models, number of answers, cap, parameters and checks."""
         parameters = self._prompts[1].parameters
         settings = self.shared.settings.playground
         return [
-            Field("models", "models", self._models, "model, or model@profile; several with commas"),
-            Field("answers", "answers", str(REPEATS), "to each prompt, 5 at least"),
-            Field("cap", "cap $", f"{CAP_USD:g}", "no cap"),
-            Field(
+            FormField("models", "models", self._models, "model, or model@profile; several with commas"),
+            FormField("answers", "answers", str(REPEATS), "to each prompt, 5 at least"),
+            FormField("cap", "cap $", f"{CAP_USD:g}", "no cap"),
+            FormField(
                 "max_tokens", "max_tokens", str(parameters.get("max_tokens") or settings.max_tokens or ""), "default"
             ),
-            Field("temperature", "temperature", _shown(parameters.get("temperature")), "the model's default"),
-            Field("checks", "checks", "", f"json {AND} contains:TEXT {AND} max-tokens:200"),
+            FormField("temperature", "temperature", _shown(parameters.get("temperature")), "the model's default"),
+            FormField("checks", "checks", "", f"json {AND} contains:TEXT {AND} max-tokens:200"),
         ]
 
-    def body(self) -> ComposeResult:
+    @property
+    def view(self) -> Widget:
+        """The verdict, which is this widget."""
+        return self
+
+    def compose(self) -> ComposeResult:
         """Lay out the verdict."""
-        with VerticalScroll(id="measure-body"):
-            yield Static(self._question(), id="proof-text", markup=False)
+        yield Static(self._question(), id="proof-text", markup=False)
 
     def _question(self) -> str:
         before, after = (len(text) for text in self._texts)
@@ -145,9 +152,12 @@ class ProofDialog(MeasureDialog[Proof]):
         ]
         return made[0], made[1]
 
-    def began(self) -> None:
+    def priced(self) -> None:
+        """Add nothing to the price."""
+
+    def began(self, values: Mapping[str, str]) -> None:
         """Remember what was asked: fields may change while it runs."""
-        self._sent = self.values()
+        self._sent = dict(values)
         self._titles = [spec.strip() for spec in self._sent["models"].split(",") if spec.strip()]
         self.proof = None
         self.query_one("#proof-text", Static).update(self._question())
@@ -180,6 +190,11 @@ class ProofDialog(MeasureDialog[Proof]):
         return self.proof
 
 
+def proof_dialog(context: AppContext, before: str, after: str, models: Sequence[str] = ()) -> MeasureDialog[Proof]:
+    """Return the dialog that proves the second text against the first."""
+    return MeasureDialog(context, ProofView(context, before, after, models))
+
+
 def checks_of(text: str) -> list[Any]:
     """Read checks from one field; raise :class:`PromptopError` for one that could never be judged."""
     from promptop.experiments.checks import parse_check
@@ -188,7 +203,7 @@ def checks_of(text: str) -> list[Any]:
 
 
 def rendered(proof: Proof, errors: Sequence[str]) -> Content:
-    """Return a proof as it is read: the verdict, then each model's figures."""
+    """Return a proof as it is read: the verdict, then each model's units."""
     style = {"proven": "$text-success bold", "undecided": "$text-warning bold"}.get(proof.verdict, "$text-error bold")
     parts: list[Content | str | tuple[str, str]] = [(VERDICTS[proof.verdict], style), "\n"]
     for model in proof.models:

@@ -65,6 +65,11 @@ class AnswerGrid(Container):
         self.lay_out()
         return panes[number]
 
+    def zoom(self) -> None:
+        """Give the current pane all the room, or share it out again."""
+        self.zoomed = not self.zoomed
+        self.lay_out()
+
     def lay_out(self) -> None:
         """Show the page of panes that holds the current one; the last of a row that is not full is wider."""
         panes = self.panes

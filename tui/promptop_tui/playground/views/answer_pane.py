@@ -24,9 +24,9 @@ from promptop.experiments.comparison import ending
 from promptop.history.run_history import KeptAnswer
 from promptop_tui.playground.dialogs.inspect_dialogs import DetailsDialog, RawDialog
 from promptop_tui.playground.views.call_details import details
-from promptop_tui.playground.views.markdown_view import RenderedView
 from promptop_tui.playground.views.pane_footer import fit, live_figures, result_figures
 from promptop_tui.services.external_editor import command, edit_in
+from promptop_tui.widgets.markdown_view import RenderedView
 
 Wish = Literal["go on", "markdown", "diff", "base", "rate"]
 MOST_STARS = 5

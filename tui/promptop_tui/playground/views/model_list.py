@@ -1,11 +1,8 @@
-"""The list of models: what is chosen there is asked."""
+"""The field that takes the name of one more model."""
 
 from __future__ import annotations
 
-from rich.segment import Segment
-from textual.strip import Strip
-from textual.widgets import Input, SelectionList
-from textual.widgets.selection_list import Selection
+from textual.widgets import Input
 
 
 class ModelField(Input):
@@ -15,25 +12,3 @@ class ModelField(Input):
         """Submit what was typed, and empty the field."""
         await super().action_submit()
         self.value = ""
-
-
-class ModelList(SelectionList[str]):
-    """Things to choose from; the box of one that is not chosen is empty, not merely darker."""
-
-    def render_line(self, y: int) -> Strip:
-        """Return one row, with the mark of a box that is not chosen blanked."""
-        strip = super().render_line(y)
-        number = self.scroll_offset.y + y
-        options = self.options
-        if number >= len(options):
-            return strip
-        option = options[number]
-        if isinstance(option, Selection) and option.value in self.selected:
-            return strip
-        left, mark, *rest = strip
-        return Strip([left, Segment(" " * len(mark.text), mark.style), *rest], strip.cell_length)
-
-    @property
-    def specs(self) -> list[str]:
-        """Every model of the list, as it is written."""
-        return [option.value for option in self.options if isinstance(option, Selection)]

@@ -33,7 +33,8 @@ from promptop_tui.playground.views.fields import (
     Opener,
     ParameterInput,
 )
-from promptop_tui.playground.views.model_list import ModelField, ModelList
+from promptop_tui.playground.views.model_list import ModelField
+from promptop_tui.widgets.check_list import CheckList
 
 TEXTS = ("tools", "format", "overrides", "checks")
 """Parts of a setup that are written on a page of their own."""
@@ -73,7 +74,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         start = {"max_tokens": str(playground.max_tokens or ""), "temperature": f"{playground.temperature:g}"}
         targets = offered(self._settings) or [parse_target(name, self._settings) for name in models.watch_list()]
         with Vertical(id="models"):
-            yield ModelList(
+            yield CheckList(
                 *(
                     Selection(clean_line(target.spec), target.spec, number == 0)
                     for number, target in enumerate(targets)
@@ -116,9 +117,9 @@ class ParameterColumn(VerticalScroll, can_focus=False):
 
     def targets(self) -> list[Target]:
         """Return the models that are chosen, in the order of the list."""
-        choices = self.query_one(ModelList)
+        choices = self.query_one(CheckList)
         chosen = set(choices.selected)
-        specs = [spec for spec in self.query_one(ModelList).specs if spec in chosen]
+        specs = [spec for spec in self.query_one(CheckList).values if spec in chosen]
         return [parse_target(spec, self._settings) for spec in specs]
 
     def values(self) -> dict[str, Any]:
@@ -168,7 +169,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
     def choose(self, specs: list[str]) -> None:
         """Choose exactly these models, adding those that the list does not have."""
         if specs:
-            self.query_one(ModelList).deselect_all()
+            self.query_one(CheckList).deselect_all()
         for spec in specs:
             self._add(spec)
 
@@ -254,12 +255,12 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         event.stop()
         if event.value.strip():
             self._add(event.value.strip())
-            choices = self.query_one(ModelList)
-            choices.highlighted = choices.specs.index(event.value.strip())  # and shown, however long the list is
+            choices = self.query_one(CheckList)
+            choices.highlighted = choices.values.index(event.value.strip())  # and shown, however long the list is
 
     def _add(self, spec: str) -> None:
-        choices = self.query_one(ModelList)
-        if spec not in choices.specs:
+        choices = self.query_one(CheckList)
+        if spec not in choices.values:
             choices.add_option(Selection(clean_line(spec), spec))
         choices.select(spec)
 

@@ -1,4 +1,4 @@
-"""The larger part of the tab: the prompt, the answers under it, and how they compare."""
+"""The larger part of the tab: what will be sent, then the answers, and how they compare."""
 
 from __future__ import annotations
 
@@ -7,35 +7,66 @@ from dataclasses import dataclass, replace
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import DataTable, Static
 
+from promptop.base.errors import PromptopError
+from promptop.base.sanitize import clean
 from promptop.budget.traffic_volume import Volume
 from promptop.client.result import RunResult
 from promptop_tui.playground.dialogs.inspect_dialogs import DiffDialog
 from promptop_tui.playground.views.answer_grid import AnswerGrid
 from promptop_tui.playground.views.answer_pane import AnswerPane
 from promptop_tui.playground.views.comparison_table import ComparisonTable, Shown
+from promptop_tui.shell.key_names import key_name
 from promptop_tui.shell.ordered_keys import OrderedKeys
-from promptop_tui.widgets.prompt_area.area import PromptArea
 
-EMPTY = """\
-Nothing has run yet.
-
-F5 sends the prompt to the chosen models.
-F2 opens the editor; its playground key brings a prompt here.
-
-v versions · o options · k checks · b blind
-h history · p presets · l claim lab
-F11 benchmark · F12 batch"""
-
-
-class Welcome(Static, can_focus=True):
-    """What is shown before anything ran; takes the focus where there is no room for fields."""
+FIRST_KEYS: tuple[tuple[tuple[str, str], ...], ...] = (
+    (("playground.run", "send to the chosen models"),),
+    (
+        ("playground.versions", "versions"),
+        ("playground.options", "options"),
+        ("playground.checks", "checks"),
+        ("playground.blind", "blind"),
+    ),
+    (("playground.history", "history"), ("playground.presets", "presets"), ("playground.lab", "claim lab")),
+    (("playground.bench", "benchmark"), ("playground.batch", "batch")),
+)
+"""Bindings that an empty tab names, a line each: id, and what the key does."""
 
 
-class Stage(Vertical):
+class SendView(VerticalScroll, can_focus=True):
+    """What F5 will send, in full; what the tab can do, while there is nothing to send."""
+
+    HELP = """
+    The request as it will be sent: every message with its role, what is no text as `▣`, tools, answer format and
+    parameters. `{{names}}` that have no value stand out, and so does what will not be sent.
+    """
+
+    def compose(self) -> ComposeResult:
+        """Lay out the text."""
+        yield Static(id="send-text", markup=False)
+        yield Static(id="send-keys", markup=False)
+
+    def on_mount(self) -> None:
+        """Name the keys, whatever they are bound to."""
+        self.border_title = "will be sent"
+        self.show_keys()
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.show_keys())
+
+    def show_keys(self) -> None:
+        """Name the keys that work here."""
+        lines = [" · ".join(f"{key_name(self, identifier)} {text}" for identifier, text in line) for line in FIRST_KEYS]
+        self.query_one("#send-keys", Static).update("\n".join(lines))
+
+    def show(self, text: str | Content) -> None:
+        """Show a request, or what is missing."""
+        self.query_one("#send-text", Static).update(text)
+
+
+class Results(Vertical):
     """Holds the answers and does what concerns them alone: which one is looked at, how they compare."""
 
     @dataclass
@@ -43,31 +74,33 @@ class Stage(Vertical):
         """An answer was rated, or the names of blind answers are shown now."""
 
     def __init__(self) -> None:
-        super().__init__(id="stage")
+        super().__init__(id="results")
+        self.grid = AnswerGrid()
+        self.table = ComparisonTable(id="comparison")
+        self.sending = SendView(id="sending")
         self.blind = False
         """Whether answers of the next runs are shown in any order and without names until they are rated."""
         self._shown = Shown()
         self._markdown = False
 
     def compose(self) -> ComposeResult:
-        """Lay out prompt, answers and comparison."""
-        yield PromptArea(id="prompt", placeholder="Write a prompt here, or press the playground key in the editor.")
-        yield Welcome(EMPTY, id="empty", markup=False)
-        yield AnswerGrid()
-        yield ComparisonTable(id="comparison")
+        """Lay out preview, answers and comparison."""
+        yield self.sending
+        yield self.grid
+        yield self.table
         yield Static(id="verdict", markup=False)
 
-    def on_mount(self) -> None:
-        """Make the prompt's field a plain one: counts and edges are the editor's."""
-        area = self.query_one("#prompt", PromptArea)
-        area.border_title = "prompt"
-        area.show_tokens = False
-        area.show_line_numbers = False
+    # What will be sent
 
-    @property
-    def grid(self) -> AnswerGrid:
-        """The panes."""
-        return self.query_one(AnswerGrid)
+    def show_preview(self, content: Content) -> None:
+        """Show the request that would be sent now."""
+        self.sending.remove_class("-problem")
+        self.sending.show(content)
+
+    def show_problem(self, error: PromptopError, *, is_blank: bool) -> None:
+        """Say what is missing; before anything was typed, that nothing is."""
+        self.sending.set_class(not is_blank, "-problem")
+        self.sending.show("Nothing has run yet." if is_blank else clean(str(error)))
 
     # Which one is looked at
 
@@ -76,7 +109,7 @@ class Stage(Vertical):
         pane = self.grid.look_at(number)
         if pane is None:
             return
-        self.query_one(ComparisonTable).mark(number)
+        self.table.mark(number)
         if focus:
             pane.focus()
 
@@ -91,7 +124,7 @@ class Stage(Vertical):
         """Go to an answer, or to what is shown before there is one: letters are keys there."""
         pane = self.grid.look_at(self.grid.current)
         # At once: keys that are typed behind this one are no text any more.
-        self.screen.set_focus(pane or self.query_one(Welcome))
+        self.screen.set_focus(pane or self.sending)
 
     def hold_focus(self) -> None:
         """Give the focus to something that is shown, if nothing has it: the keys of this tab work from inside it."""
@@ -99,7 +132,7 @@ class Stage(Vertical):
             return  # on the way to this tab: the app gives the focus back to who had it here
         if self.screen.focused is None and self.is_on_screen:
             pane = self.grid.look_at(self.grid.current)
-            (pane or self.query_one(Welcome)).focus()
+            (pane or self.sending).focus()
 
     @on(DataTable.RowHighlighted, "#comparison")
     def _row_chosen(self, event: DataTable.RowHighlighted) -> None:
@@ -115,20 +148,39 @@ class Stage(Vertical):
         grid = self.grid
         if event.pane in grid.panes:
             grid.current = grid.panes.index(event.pane)
-            self.query_one(ComparisonTable).mark(grid.current)
+            self.table.mark(grid.current)
+
+    async def show_panes(self, names: Sequence[str]) -> list[AnswerPane]:
+        """Have a pane for each answer of a run that begins, and return them."""
+        panes = await self.grid.show(list(names), letters=self.blind)
+        self.name_panes(panes, names)
+        if self.screen.focused is self.sending:  # which is hidden now: the keys go on to work
+            self.screen.set_focus(panes[0])
+        self.show_verdict([])
+        return panes
+
+    async def show_past(self, names: Sequence[str]) -> list[AnswerPane]:
+        """Have a pane for each answer of a run of the history, and return them, to be filled."""
+        self.reveal()
+        self.show_verdict([])
+        panes = await self.grid.show(list(names))
+        self.dress(panes)
+        return panes
 
     # How they compare
 
     def show_table(self, kept: Sequence[Sequence[RunResult]] | None) -> None:
         """Show the figures of all answers; of repeated calls those that were ``kept``."""
+        self.set_class(bool(self.grid.panes), "-answered")
         self._shown = replace(self._shown, panes=self.grid.panes, kept=kept, intervals=())
         self.refresh_table()
 
-    def show_intervals(self, intervals: Sequence[dict[str, str]]) -> None:
-        """Show how sure the medians are."""
+    def show_judgement(self, lines: Sequence[str], intervals: Sequence[dict[str, str]]) -> None:
+        """Show how repeated calls differ, and how sure their medians are."""
         if len(intervals) == len(self._shown.panes):
             self._shown = replace(self._shown, intervals=intervals)
             self.refresh_table()
+        self.show_verdict(lines)
 
     def show_volume(self, volume: Volume, calls_per_day: float | None) -> None:
         """Show what the answers' costs come to at the volume of the log, or of this prompt where that is known."""
@@ -138,10 +190,11 @@ class Stage(Vertical):
     def refresh_table(self) -> None:
         """Show the table anew: something of the panes is another."""
         if all(pane.is_attached for pane in self._shown.panes):
-            self.query_one(ComparisonTable).show(self._shown)
+            self.table.show(self._shown)
 
     def show_verdict(self, lines: Sequence[str]) -> None:
-        """Say how repeated calls differ, below the table."""
+        """Say how repeated calls differ, below the table; nothing for no lines."""
+        self.set_class(bool(lines), "-judged")
         self.query_one("#verdict", Static).update("\n".join(lines))
 
     @on(AnswerPane.Asked)

@@ -1,0 +1,140 @@
+"""From F5 to the last answer: begins a run, shows its pieces by the frame, takes its results, and says when it is over.
+
+The :class:`RunController` makes the calls; results come on its thread and are handed over, so that every widget is
+touched on the screen's own thread alone.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from textual.timer import Timer
+
+from promptop.base.sanitize import clean_line
+from promptop.client.result import RunResult
+from promptop.experiments.comparison import intervals, verdicts
+from promptop.experiments.schedule import Job
+from promptop.history.run_history import KeptRun
+from promptop_tui.context import AppContext
+from promptop_tui.playground.controllers.history import kept_answers
+from promptop_tui.playground.controllers.request_builder import RunPlan
+from promptop_tui.playground.controllers.run_controller import RunController
+from promptop_tui.playground.views.results import Results
+from promptop_tui.services.background import Background
+
+
+class RunSession:
+    """The run that is in progress, or the last one."""
+
+    def __init__(
+        self,
+        calls: RunController,
+        results: Results,
+        background: Background,
+        context: AppContext,
+        *,
+        changed: Callable[[], object],
+        over: Callable[[KeptRun], object],
+        capped: Callable[[], object],
+    ) -> None:
+        """``changed`` is called when a run began or a call is over, ``over`` with a run that is over, and ``capped``
+        when the cap stopped the remaining calls.
+        """
+        self.calls = calls
+        self._results, self._background, self._context = results, background, context
+        self._changed, self._over, self._capped = changed, over, capped
+        self._plan: RunPlan | None = None
+        self._order: list[int] = []
+        self._started_ms = 0
+        self._source = ""
+        self._frames: Timer | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether calls are in progress."""
+        return self.calls.running
+
+    def draw_with(self, frames: Timer) -> None:
+        """Take the timer that draws; it rests until something runs."""
+        self._frames = frames
+
+    async def begin(self, plan: RunPlan, repeats: int, at_once: int, source: str) -> None:
+        """Send a plan; ``source`` says where its prompt came from."""
+        results = self._results
+        self._plan, self._source, self._started_ms = plan, source, int(self._context.now() * 1000)
+        self._order = list(range(len(plan.requests)))
+        if results.blind:
+            random.shuffle(self._order)
+        requests = [plan.requests[number] for number in self._order]
+        panes = await results.show_panes([clean_line(request.title) for request in requests])
+        self.calls.begin(requests, panes, repeats, at_once, self._landed)
+        for pane, number in zip(panes, self._order, strict=True):
+            pane.conversation = plan.whole(number)
+        self._show_table()
+        self._changed()
+        if self._frames is not None:
+            self._frames.resume()
+
+    def _landed(self, job: Job, result: RunResult) -> None:
+        """Runs on the runner's thread."""
+        self._background.hand_over(self._take, job, result)
+
+    def _take(self, job: Job, result: RunResult) -> None:
+        self.calls.take(job, result)
+        if not self.calls.next():
+            self._capped()
+        self._show_table()
+        self._changed()
+        if not self.calls.running:
+            self._end()
+
+    def _end(self) -> None:
+        calls = self.calls
+        calls.tell_first()
+        if self._frames is not None:
+            self._frames.pause()
+        if calls.repeated and calls.schedule is not None:
+            titles = [request.title for request in calls.asked]
+            kept = [list(results) for results in calls.schedule.kept]
+            self._background.run(
+                lambda: (verdicts(titles, kept), intervals(kept)),
+                lambda judged: self._results.show_judgement(*judged),
+                lambda error: None,
+                group="judge",
+                description="compare repeated calls",
+            )
+        if (run := self.kept_run()) is not None:
+            self._over(run)
+
+    def kept_run(self) -> KeptRun | None:
+        """Return what came of the last run, for the history and the checks; None before there was one."""
+        plan, calls = self._plan, self.calls
+        if plan is None or calls.schedule is None:
+            return None
+        return KeptRun(
+            started_ms=self._started_ms,
+            setup=plan.setup,
+            answers=kept_answers(
+                calls.asked,
+                [plan.spec_of(number) for number in self._order],
+                [plan.version_of(number) for number in self._order],
+                [list(results) for results in calls.schedule.kept],
+            ),
+            versions=tuple(plan.versions),
+            text=plan.text,
+            source=self._source,
+            digest=plan.digest,
+            repeats=calls.schedule.repeats,
+            simulated=self._context.simulated,
+        )
+
+    def draw_frame(self) -> None:
+        """Show what came, in all panes at once."""
+        for pane in self._results.grid.panes:
+            if pane.progress is not None and pane.result is None:
+                pane.tick()
+
+    def _show_table(self) -> None:
+        calls = self.calls
+        self._results.show_table(calls.schedule.kept if calls.schedule is not None and calls.repeated else None)
