@@ -285,12 +285,6 @@ def _folder(variable: str, function: str) -> Path:
     return found
 
 
-def private_dir(path: Path) -> Path:
-    """Create ``path`` with mode 0700 if it does not exist, and return it."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
-
-
 def config_path() -> Path:
     """Return the settings file, whether it exists or not."""
     return config_dir() / "config.toml"

@@ -1,15 +1,46 @@
-"""Files that only their owner reads, replaced in one piece: a crash leaves the old one or the new one."""
+"""Files that only their owner reads (0600, in folders of 0700), replaced in one piece."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import IO
+
+
+def private_dir(path: Path) -> Path:
+    """Create ``path`` with mode 0700 if it does not exist, and return it; raises :class:`OSError`."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def create_private(path: Path) -> bool:
+    """Create an empty file with mode 0600 in a folder with mode 0700; return whether it was not there before."""
+    private_dir(path.parent)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
+    except FileExistsError:
+        return False
+    return True
+
+
+def open_private(path: Path) -> IO[str]:
+    """Open a text file (0600, UTF-8, newlines as written) to be written anew; raises :class:`OSError`."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8", newline="")
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file (0600, UTF-8) in a folder that is made 0700 if it is not there; raises :class:`OSError`."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Replace a file at once, so that a crash leaves the old one or the new one; raises :class:`OSError`."""
+    private_dir(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    with open_private(temporary) as file:
         file.write(text)
     temporary.replace(path)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return (device, inode) of a file, or None if there is none: it changes when a file is deleted or replaced."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

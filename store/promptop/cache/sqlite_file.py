@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from promptop.base import sqlite
+
 REST_S = 30.0
 """How long a file that failed (full, read-only, not a database) is left alone, seconds."""
 
@@ -30,11 +32,7 @@ class RestingFile:
     def _open(self) -> sqlite3.Connection:
         if self._database is not None and self._pid == os.getpid():
             return self._database
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-        database = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
+        database = sqlite.connect(self._path)
         database.executescript(self._schema)
         self._database, self._pid = database, os.getpid()
         return database

@@ -9,19 +9,18 @@ bounded: above :data:`MOST_RUNS` runs or :data:`MOST_BYTES` the oldest are dropp
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from promptop.base import sqlite
 from promptop.base.errors import PromptopError
 from promptop.client.result import RunResult
 from promptop.client.variants import PromptVersion
 from promptop.history.result_json import figures_of, read_result, texts_of
-from promptop.settings import data_dir, private_dir
+from promptop.settings import data_dir
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -244,36 +243,15 @@ class RunHistory:
         with self._open() as database:
             database.execute(sql, tuple(values))
 
-    @contextmanager
-    def _open(self) -> Iterator[Database]:
+    def _open(self) -> AbstractContextManager[Database]:
         """Open the file for one transaction, creating it first."""
-        from sqlite_utils import Database
+        return sqlite.tables(self.path, (_create,), secure_delete=True)
 
-        try:
-            private_dir(self.path.parent)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            connection = sqlite3.connect(self.path, timeout=5.0)
-        except (OSError, sqlite3.Error) as error:
-            raise PromptopError(f"The notebook {self.path} cannot be opened: {error}.", "Check its folder.") from None
-        try:
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA secure_delete = ON")
-            self._migrate(connection)
-            with connection:
-                yield Database(connection)
-        except sqlite3.Error as error:
-            raise PromptopError(
-                f"The notebook {self.path} cannot be used: {error}.", "Move it away; a new one is created."
-            ) from None
-        finally:
-            connection.close()
 
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        (found,) = connection.execute("PRAGMA user_version").fetchone()
-        if found > _SCHEMA:
-            raise PromptopError(f"The notebook {self.path} is of a newer promptop.", "Update promptop.")
-        if found < 1:
-            connection.executescript(f"BEGIN IMMEDIATE;{_CREATE}PRAGMA user_version = {_SCHEMA};COMMIT;")
+def _create(database: Database) -> None:
+    """Version 1: runs with their answers, presets and choices."""
+    for statement in _CREATE.split(";\n"):
+        database.execute(statement)
 
 
 _LISTED = "run, number, label, model, version, rating, blind, passed, checked, figures"

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from promptop import settings
 from promptop.base.errors import PromptopError
+from promptop.base.files import private_dir
 from promptop.prompts.files import Stamp, read_exact, write_atomic
 from promptop.prompts.formats import read
 
@@ -51,7 +51,7 @@ class DraftStore:
     """One draft on disk. While another process holds it, a numbered neighbour is used instead."""
 
     def __init__(self, path: Path) -> None:
-        settings.private_dir(path.parent)
+        private_dir(path.parent)
         self._lock_descriptor, self.path = _lock_free_draft(path)
         for left_over in self.path.parent.glob(f".{self.path.name}.*.tmp"):  # by a crash in the middle of a write
             left_over.unlink(missing_ok=True)
@@ -99,7 +99,7 @@ class DraftStore:
 
         The newest 50 stay.
         """
-        folder = settings.private_dir(_kept_folder(self.path))
+        folder = private_dir(_kept_folder(self.path))
         path = folder / f"{now}.md"
         number = 2
         while path.exists():

@@ -8,15 +8,14 @@ the first one imports sqlite-utils (80 ms).
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptop import settings
+from promptop.base import sqlite
 from promptop.base.errors import PromptopError
 from promptop.prompts.receipt import Receipt, receipt_from
 
@@ -167,44 +166,9 @@ class Library:
         with self._open() as database:
             database.table("prompts").delete_where("name = ?", [name])
 
-    @contextmanager
-    def _open(self) -> Iterator[Database]:
+    def _open(self) -> AbstractContextManager[Database]:
         """Open the file for one transaction, creating or migrating it first."""
-        from sqlite_utils import Database
-
-        try:
-            settings.private_dir(self.path.parent)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            connection = sqlite3.connect(self.path, timeout=5.0, isolation_level=None)
-        except (OSError, sqlite3.Error) as error:
-            raise PromptopError(f"The library {self.path} cannot be opened: {error}.", "Check its folder.") from None
-        try:
-            # Plugins of sqlite-utils that the user has for other work stay out of this process.
-            database = Database(connection, execute_plugins=False)
-            database.enable_wal()
-            database.execute("PRAGMA foreign_keys = ON")
-            database.execute("BEGIN IMMEDIATE")
-            self._migrate(database)
-            yield database
-            database.commit()
-        except sqlite3.Error as error:
-            raise PromptopError(
-                f"The library {self.path} cannot be used: {error}.", "Move it away; a new one is created."
-            ) from None
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            connection.close()
-
-    def _migrate(self, database: Database) -> None:
-        """Bring the file to the present schema, inside the transaction that uses it."""
-        found = next(database.query("PRAGMA user_version"))["user_version"]
-        if found > SCHEMA:
-            raise PromptopError(f"The library {self.path} is of a newer promptop.", "Update promptop.")
-        for step in _STEPS[found:]:
-            step(database)
-        if found < SCHEMA:
-            database.execute(f"PRAGMA user_version = {SCHEMA}")
+        return sqlite.tables(self.path, _MIGRATIONS)
 
 
 def _first(database: Database) -> None:
@@ -231,7 +195,7 @@ def _third(database: Database) -> None:
     database.table("versions").add_column("source", str, not_null_default="")
 
 
-_STEPS = (_first, _second, _third)
+_MIGRATIONS = (_first, _second, _third)
 
 
 def _version(row: dict[str, Any]) -> Version:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +24,8 @@ from statistics import median
 from typing import Any
 
 from promptop import models
-from promptop.settings import data_dir, private_dir
+from promptop.base.files import write_private
+from promptop.settings import data_dir
 from promptop.tokens import estimate
 from promptop.tokens.overhead import overhead
 from promptop.tokens.scripts import Chars
@@ -133,15 +133,10 @@ def _read(file: Path) -> dict[str, Learned]:
 def save(learned: Iterable[Learned]) -> None:
     """Write learned factors beside those of other models, atomically, mode 0600."""
     table = {**current(), **{key(entry.model): entry for entry in learned}}
-    file = path()
-    private_dir(file.parent)
     text = json.dumps(
         {"version": 1, "models": {name: asdict(entry) for name, entry in sorted(table.items())}}, indent=1
     )
-    beside = file.with_name(f"{file.name}.{os.getpid()}")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
-        out.write(text + "\n")
-    beside.replace(file)
+    write_private(path(), text + "\n")
 
 
 def update(rows: Iterable[object]) -> tuple[Notice, ...]:

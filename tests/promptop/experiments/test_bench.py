@@ -273,5 +273,5 @@ def test_baselines_are_kept_by_name(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     path = tmp_path / "bench.db"
     path.write_text("this is a text, and a rather long one\n" * 40)
-    with pytest.raises(PromptopError, match="cannot be used"):
+    with pytest.raises(PromptopError, match="is not an SQLite file"):
         Baselines(path).load("a")

@@ -146,7 +146,7 @@ def test_what_is_to_be_kept_is_remembered(book: RunHistory) -> None:
 def test_a_file_that_cannot_be_used_says_so(book: RunHistory) -> None:
     book.path.parent.mkdir(parents=True)
     book.path.write_text("no database, that is sure")
-    with pytest.raises(PromptopError, match="cannot be used"):
+    with pytest.raises(PromptopError, match="is not an SQLite file"):
         book.add(a_run(), full=False)
     book.path.unlink()
     with sqlite3.connect(book.path) as connection:

@@ -12,6 +12,7 @@ import pytest
 from tests.promptop.log.rows import NOON, append, random_rows
 
 from promptop.base.errors import PromptopError
+from promptop.base.sqlite import connect
 from promptop.log import COLUMNS, LogReader, Row, Writer, files, schema
 
 DOCS = Path(__file__).parents[3] / "docs" / "log.md"
@@ -19,7 +20,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "log.md"
 
 def old_log(path: Path, version: int, rows: int) -> None:
     """Create a log of an older version, with rows."""
-    with closing(files.connect(path)) as connection:
+    with closing(connect(path)) as connection:
         schema.migrate(connection, upto=version)
         for number in range(rows):
             connection.execute("INSERT INTO requests (started_ms, app) VALUES (?, 'old')", (NOON + number,))
@@ -118,7 +119,7 @@ def test_a_log_is_looked_at_in_one_moment_though_another_process_creates_it(tmp_
     path = tmp_path / "log.db"
     sqlite3.connect(path).close()
     path.touch()
-    with closing(files.connect(path)):  # an empty file in WAL mode
+    with closing(connect(path)):  # an empty file in WAL mode
         pass
 
     class Interrupted(sqlite3.Connection):

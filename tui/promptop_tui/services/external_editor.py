@@ -11,6 +11,7 @@ from pathlib import Path
 
 from promptop import settings
 from promptop.base.errors import PromptopError
+from promptop.base.files import private_dir
 from promptop.prompts.files import read_exact, write_atomic
 
 
@@ -25,7 +26,7 @@ def edit_in(editor: str, text: str) -> str:
 
     Raises :class:`PromptopError` if the editor cannot be run, fails, or leaves no UTF-8 text.
     """
-    with tempfile.TemporaryDirectory(dir=settings.private_dir(settings.state_dir()), prefix="edit-") as folder:
+    with tempfile.TemporaryDirectory(dir=private_dir(settings.state_dir()), prefix="edit-") as folder:
         path = Path(folder) / "prompt.md"
         write_atomic(path, text, private=True)
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from promptop import settings as room
 from promptop.base.errors import PromptopError
+from promptop.base.files import write_private
 from promptop.client.http.load_balancer import places_of
 
 TEMPLATE = """\
@@ -191,11 +192,9 @@ def _init(path: Path, force: bool) -> int:
     if path.exists() and not force:
         raise PromptopError(f"{path} exists already.", "Edit it, or use --force to replace it (the old one is kept).")
     try:
-        room.private_dir(path.parent)
         if path.exists():
             path.replace(path.with_suffix(".toml.bak"))
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(TEMPLATE)
+        write_private(path, TEMPLATE)
     except OSError as error:
         raise PromptopError(
             f"{path} cannot be written ({error.strerror}).", "Check the folder's permissions."

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import csv
 import json
-import os
 import shutil
 import sqlite3
 import sys
@@ -14,11 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
+from promptop.base.files import open_private
 from promptop.base.sanitize import clean_line
+from promptop.base.sqlite import backup, connect_for_reading
 from promptop.base.text_table import fitted, text_table
 from promptop.base.times import moment_ms
 from promptop.cli.shared.options import add_settings_arguments, settings_of
@@ -221,32 +222,23 @@ def _export(args: argparse.Namespace, settings: Settings, path: Path) -> int:
             if args.output is None:
                 raise UsageError("Parquet is no text for standard output.", "Name a file: -o rows.parquet")
             exports.require_parquet()
-            with _explained(args.output), _private(args.output):
+            with _explained(args.output), open_private(args.output):
                 count = exports.write_parquet(rows, args.output, columns)
         else:
             write = exports.write_csv if form == "csv" else exports.write_jsonl
             if args.output is None:
                 write(rows, sys.stdout, columns)
                 return 0
-            with _explained(args.output), _private(args.output) as file:
+            with _explained(args.output), open_private(args.output) as file:
                 count = write(rows, file, columns)
     print(f"{count:,} rows → {args.output}", file=sys.stderr)
     return 0
 
 
-@contextlib.contextmanager
-def _private(path: Path) -> Iterator[IO[str]]:
-    """Open a file for writing with mode 0600: rows name programs, hosts and errors."""
-    with os.fdopen(
-        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8", newline=""
-    ) as file:
-        yield file
-
-
 def _query(args: argparse.Namespace, settings: Settings, path: Path) -> int:
     _existing(path)
     LogReader(path).close()  # says clearly what is wrong with a file that is no log
-    with contextlib.closing(files.connect_for_reading(path)) as connection:
+    with contextlib.closing(connect_for_reading(path)) as connection:
         connection.execute("PRAGMA query_only = ON")
         try:
             cursor = connection.execute(args.sql)
@@ -316,20 +308,8 @@ def _backup(args: argparse.Namespace, settings: Settings, path: Path) -> int:
         if target.exists() and not args.force:
             raise PromptopError(f"{target} exists already.", "Choose another name, or replace it with --force.")
     for source, target in pairs:
-        # Written beside its place and then moved there: a backup that is cut short replaces nothing.
-        part = target.with_name(f"{target.name}.part")
         with _explained(target):
-            part.unlink(missing_ok=True)
-            files.create_private(part)
-            with (
-                contextlib.closing(files.connect_for_reading(source)) as read,
-                contextlib.closing(sqlite3.connect(part)) as write,
-            ):
-                read.backup(write)
-                write.execute("PRAGMA journal_mode = DELETE").fetchone()
-            for suffix in ("-wal", "-shm"):
-                Path(f"{target}{suffix}").unlink(missing_ok=True)
-            part.replace(target)
+            backup(source, target)
         print(target)
     return 0
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from promptop.base import sqlite
 from promptop.base.errors import PromptopError
 from promptop.client.request import RunRequest
 from promptop.experiments.bench.load_generator import Measured
-from promptop.settings import data_dir, private_dir
+from promptop.settings import data_dir
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -50,8 +50,6 @@ class Baselines:
 
     def save(self, name: str, asked: str, phases: Sequence[Measured]) -> None:
         """Keep a result under a name, instead of an earlier one of that name."""
-        private_dir(self.path.parent)
-        self.path.touch(mode=0o600)
         row = {
             "name": name,
             "saved_ms": int(self._now_s() * 1000),
@@ -66,8 +64,6 @@ class Baselines:
         if not self.path.exists():
             return []
         with self._open() as database:
-            if "baselines" not in database.table_names():
-                return []
             return [str(row["name"]) for row in database.table("baselines").rows_where(order_by="saved_ms desc")]
 
     def load(self, name: str) -> Baseline:
@@ -75,11 +71,10 @@ class Baselines:
         names: list[str] = []
         if self.path.exists():
             with self._open() as database:
-                if "baselines" in database.table_names():
-                    for row in database.table("baselines").rows:
-                        if row["name"] == name:
-                            return self._read(row)
-                        names.append(str(row["name"]))
+                for row in database.table("baselines").rows:
+                    if row["name"] == name:
+                        return self._read(row)
+                    names.append(str(row["name"]))
         known = f"There are: {', '.join(sorted(names))}." if names else "Keep one first: promptop bench --save NAME."
         raise PromptopError(f"There is no baseline {name!r}.", known)
 
@@ -92,16 +87,12 @@ class Baselines:
             ) from None
         return Baseline(str(row["name"]), int(row["saved_ms"]), str(row["asked"]), phases)
 
-    @contextmanager
-    def _open(self) -> Iterator[Database]:
-        from sqlite_utils import Database
+    def _open(self) -> AbstractContextManager[Database]:
+        return sqlite.tables(self.path, (_create,))
 
-        database = Database(self.path)
-        try:
-            yield database
-        except sqlite3.DatabaseError as error:
-            raise PromptopError(
-                f"{self.path} cannot be used ({error}).", "Move it away, or check its folder."
-            ) from None
-        finally:
-            database.close()
+
+def _create(database: Database) -> None:
+    """Version 1: a row for each name. A file of before the versions has the table already."""
+    database.table("baselines").create(
+        {"name": str, "saved_ms": int, "asked": str, "phases": str}, pk="name", if_not_exists=True
+    )

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from promptop.base.files import identity
+from promptop.base.sqlite import connect_for_reading
 from promptop.log import files, schema
 from promptop.log.read.filters import Filter
 from promptop.log.read.windows import Sums, add_rows
@@ -64,12 +66,12 @@ class Source:
     def open(self) -> None:
         """Open the log if there is one with a table; raise PromptopError if it cannot be read."""
         self.close()
-        self._identity = files.identity(self.path)
+        self._identity = identity(self.path)
         self._data_version = -1
         if self._identity is None:
             return
         with self._explained():
-            connection = files.connect_for_reading(self.path)
+            connection = connect_for_reading(self.path)
             try:
                 if schema.version_of(connection) == 0:
                     connection.close()
@@ -106,7 +108,7 @@ class Source:
 
     def _moved(self) -> bool:
         """Open anew if the file appeared, vanished or was replaced; tell whether it did."""
-        if files.identity(self.path) == self._identity:
+        if identity(self.path) == self._identity:
             return False
         self.generation += 1
         self.open()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from promptop.base.errors import PromptopError
+from promptop.base.sqlite import connect_for_reading
 from promptop.log import files, schema
 from promptop.log.rollups.rollups import Rollups
 
@@ -21,7 +22,7 @@ def status_of(log: Path, *, check: bool = False) -> dict[str, Any]:
 
     Raises :class:`PromptopError` for a file that is no log of ours, :class:`sqlite3.Error` for one that cannot be read.
     """
-    with contextlib.closing(files.connect_for_reading(log)) as connection:
+    with contextlib.closing(connect_for_reading(log)) as connection:
         version = schema.version_of(connection)
         found: dict[str, Any] = {"path": str(log), "version": version, "problems": []}
         low, high = 0, 0
@@ -67,7 +68,7 @@ def _bodies(path: Path, problems: list[str]) -> int:
     if not path.exists():
         return 0
     try:
-        with contextlib.closing(files.connect_for_reading(path)) as connection:
+        with contextlib.closing(connect_for_reading(path)) as connection:
             return int(connection.execute("SELECT count(*) FROM bodies").fetchone()[0])
     except sqlite3.Error as error:
         problems.append(f"bodies: {error}")

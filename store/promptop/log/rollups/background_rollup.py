@@ -16,7 +16,7 @@ from pathlib import Path
 
 from promptop.base import processes
 from promptop.base.errors import PromptopError
-from promptop.log import files
+from promptop.base.sqlite import connect_for_reading
 from promptop.log.rollups.rollups import Rollups
 
 WORTH_IT = 20_000
@@ -49,7 +49,7 @@ class Folding:
         return True
 
     def _large(self) -> bool:
-        with contextlib.closing(files.connect_for_reading(self._log)) as rows:
+        with contextlib.closing(connect_for_reading(self._log)) as rows:
             return bool((rows.execute("SELECT max(id) FROM requests").fetchone()[0] or 0) >= WORTH_IT)
 
     def close(self) -> None:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from promptop.base.errors import PromptopError
+from promptop.base.files import identity
+from promptop.base.sqlite import BUSY_S, connect, connect_for_reading
 from promptop.log import files
 from promptop.log.read.stats import SELECTED
 from promptop.log.rollups import watermark
@@ -77,7 +79,7 @@ class Rollups:
     Raises :class:`sqlite3.Error`, :class:`OSError` or :class:`PromptopError` if the log or the sidecar cannot be used.
     """
 
-    def __init__(self, log: Path, *, timeout_s: float = files.BUSY_S, now_ms: Callable[[], int] | None = None) -> None:
+    def __init__(self, log: Path, *, timeout_s: float = BUSY_S, now_ms: Callable[[], int] | None = None) -> None:
         self._now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self.log, self.path = log, files.rollups_path(log)
         self._timeout_s = timeout_s
@@ -216,17 +218,14 @@ class Rollups:
     # ── inside ──
 
     def _open(self, *, mend: bool = False) -> tuple[sqlite3.Connection, sqlite3.Connection]:
-        now = (files.identity(self.log), files.identity(self.path))
+        now = (identity(self.log), identity(self.path))
         if self._rows is not None and self._sums is not None and now == self._identities:
             return self._rows, self._sums
         self.close()
         self._known.clear()
         if now[0] is None:
             raise PromptopError(f"There is no log at {self.log}.", "It is created by the first call that is logged.")
-        uri = f"{self.log.absolute().as_uri()}?mode=ro"
-        self._rows = sqlite3.connect(
-            uri, uri=True, timeout=self._timeout_s, isolation_level=None, check_same_thread=False
-        )
+        self._rows = connect_for_reading(self.log, timeout_s=self._timeout_s)
         try:
             self._sums = self._open_sums()
         except sqlite3.DatabaseError as error:
@@ -235,11 +234,11 @@ class Rollups:
             for suffix in ("", "-wal", "-shm"):  # damaged, and derived: begin anew
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
             self._sums = self._open_sums()
-        self._identities = (files.identity(self.log), files.identity(self.path))
+        self._identities = (identity(self.log), identity(self.path))
         return self._rows, self._sums
 
     def _open_sums(self) -> sqlite3.Connection:
-        connection = files.connect(self.path, timeout_s=self._timeout_s, page_size=_PAGE)
+        connection = connect(self.path, timeout_s=self._timeout_s, page_size=_PAGE)
         connection.create_function("merged_buckets", 2, merged_buckets, deterministic=True)
         connection.create_function("merged_errors", 2, merged_errors, deterministic=True)
         try:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from promptop.base.files import identity
+from promptop.base.sqlite import connect_for_reading
 from promptop.log import files
 from promptop.log.read.stats import NONE_GROUP
 from promptop.log.read.windows import JOIN, Sums, add_rows, group_in
@@ -118,13 +120,13 @@ class RollupView:
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection | None]:
         """Give the open file inside one read transaction, or None if there is none of a version that we know."""
-        found = files.identity(self._path)
+        found = identity(self._path)
         if found != self._identity:
             self.close()
             self._names.clear()
             self._identity = found
         if self._connection is None and found is not None:
-            self._connection = files.connect_for_reading(self._path)
+            self._connection = connect_for_reading(self._path)
             if self._trace is not None:
                 self._connection.set_trace_callback(self._trace)
         connection = self._connection

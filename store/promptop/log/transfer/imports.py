@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from promptop.base.errors import PromptopError
+from promptop.base.sqlite import connect_for_reading
 from promptop.log import files
 from promptop.log.rollups.rollups import Rollups
 from promptop.log.row import COLUMNS, Row
@@ -156,8 +157,7 @@ def _one(entry: Any, done: Imported) -> Iterator[Row]:
 
 
 def _from_sqlite(source: Path, done: Imported) -> Iterator[Row]:
-    uri = f"{source.absolute().as_uri()}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5)) as connection:
+    with contextlib.closing(connect_for_reading(source, timeout_s=5)) as connection:
         connection.row_factory = sqlite3.Row
         try:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}

@@ -11,6 +11,7 @@ from operator import is_not
 from pathlib import Path
 from typing import Any
 
+from promptop.base.files import identity
 from promptop.log import files
 from promptop.log.row import COLUMNS
 from promptop.log.write.pending import Bodies, Finished
@@ -38,11 +39,11 @@ class Store:
         self._bodies: Any = None
         self._statements: dict[tuple[bool, ...], str] = {}
         self._connection = files.open_log(path)
-        self._identity = files.identity(path)
+        self._identity = identity(path)
 
     def replaced(self) -> bool:
         """Tell whether the file at the path is no longer the one that is open (2 µs)."""
-        return files.identity(self._path) != self._identity
+        return identity(self._path) != self._identity
 
     def insert(self, rows: list[tuple[Any, ...]], losses: dict[str, int]) -> tuple[int, set[int]]:
         """Insert rows in one transaction; return the last id and the indexes of rows that SQLite refused."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from promptop.base.errors import PromptopError
+from promptop.base.sqlite import connect, connect_for_reading
 from promptop.log import files
 from promptop.log.write.pending import Bodies, Finished
 
@@ -61,7 +62,7 @@ class BodyStore:
     """Writes bodies; used on the writer's thread alone."""
 
     def __init__(self, log: Path) -> None:
-        self._connection = files.connect(files.bodies_path(log))
+        self._connection = connect(files.bodies_path(log))
         try:
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version > _VERSION:
@@ -155,9 +156,7 @@ def read_body(log: Path, row_id: int) -> StoredBody | None:
     if not path.exists():
         return None
     try:
-        with contextlib.closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
-        ) as connection:
+        with contextlib.closing(connect_for_reading(path)) as connection:
             return _read(connection, row_id)
     except (sqlite3.Error, zlib.error) as error:
         raise files.explain(path, error) from None

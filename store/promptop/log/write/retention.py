@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from promptop.base.sqlite import connect
 from promptop.log import files
 from promptop.log.rollups.rollups import Rollups
 from promptop.log.write.bodies import delete_body
@@ -63,7 +64,7 @@ def prune(
         rows = stack.enter_context(contextlib.closing(files.open_log(log)))
         bodies = None
         if files.bodies_path(log).exists():
-            bodies = stack.enter_context(contextlib.closing(files.connect(files.bodies_path(log))))
+            bodies = stack.enter_context(contextlib.closing(connect(files.bodies_path(log))))
         before = _size(rows, bodies)
         if bodies_only:
             run = _Run(rows, bodies, stop)

@@ -17,7 +17,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Literal
 
 from promptop.base.errors import PromptopError
-from promptop.log import files
+from promptop.base.files import identity
 from promptop.log.read.stats import Stats
 from promptop_tui.monitor.analysis.cost_breakdown import Breakdown
 from promptop_tui.monitor.analysis.spending import Spend, read_spend
@@ -242,7 +242,7 @@ class MonitorReader:
 
     def _open(self) -> LogReader | None:
         """Return the reader of the files that are there now; None, once said, if there is none."""
-        found = [files.identity(path) for path in self._paths]
+        found = [identity(path) for path in self._paths]
         if self._log is not None and found == self._identities:
             return self._log
         gone = [path for path, old, new in zip(self._paths, self._identities, found, strict=True) if old and not new]

@@ -1,0 +1,160 @@
+"""SQLite files: private, in WAL mode, migrated on open, each failure with its cause and remedy."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from promptop.base.errors import PromptopError
+from promptop.base.files import create_private
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+BUSY_S = 5.0
+"""How long a write waits for another process's transaction, seconds."""
+
+
+def connect(path: Path, *, timeout_s: float = BUSY_S, page_size: int = 4096) -> sqlite3.Connection:
+    """Open a file for writing without implicit transactions; raises :class:`sqlite3.Error` or :class:`OSError`.
+
+    ``page_size`` in bytes holds for a file that is created.
+    """
+    create_private(path)
+    # rw, not rwc: a file deleted in between is an error here and not a new file with the umask's mode.
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=timeout_s,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=300,
+    )
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {int(timeout_s * 1000)}")
+        if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
+            # Both must come before the first table; the second lets retention give pages back to the disk.
+            connection.execute(f"PRAGMA page_size = {page_size}")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            connection.execute("PRAGMA journal_mode = WAL")
+        # NORMAL and FULL differ only at power loss; neither loses a committed row when the process is killed.
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_for_reading(path: Path, *, timeout_s: float = 1.0) -> sqlite3.Connection:
+    """Open a file that exists, read-only, also on a medium where nothing can be written beside it."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+
+    def opened(uri: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA schema_version").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    try:
+        return opened(uri)
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or not path.is_file():
+            raise
+    # WAL needs a file beside this one, which cannot be made here; so nobody writes, and none is needed.
+    return opened(f"{uri}&immutable=1")
+
+
+def backup(source: Path, target: Path) -> None:
+    """Copy a file in use to ``target`` as one file; raises :class:`sqlite3.Error` or :class:`OSError`.
+
+    It is written beside its place and then moved there: a backup that is cut short replaces nothing.
+    """
+    part = target.with_name(f"{target.name}.part")
+    part.unlink(missing_ok=True)
+    create_private(part)
+    with closing(connect_for_reading(source)) as read, closing(sqlite3.connect(part)) as write:
+        read.backup(write)
+        write.execute("PRAGMA journal_mode = DELETE").fetchone()
+    for suffix in ("-wal", "-shm"):
+        Path(f"{target}{suffix}").unlink(missing_ok=True)
+    part.replace(target)
+
+
+def explain(path: Path, error: BaseException, remedy: str, *, room: str = "Free some space.") -> PromptopError:
+    """Turn a failure to open or use a file into a cause and a remedy.
+
+    ``remedy`` is for a file that is damaged or not SQLite's, ``room`` for a full disk.
+    """
+    if isinstance(error, PromptopError):
+        return error
+    text = str(error).lower()
+    if "not a database" in text or "malformed" in text:
+        what = "is not an SQLite file" if "not a database" in text else "is damaged"
+        return PromptopError(f"{path} {what}.", remedy)
+    if "locked" in text or "busy" in text:
+        return PromptopError(
+            f"{path} is locked by another program.", "Close the program that holds it open (lsof names it), then retry."
+        )
+    if "full" in text:
+        return PromptopError(f"The disk of {path} is full.", room)
+    closed = path.exists() and not os.access(path.parent, os.W_OK)  # a WAL file cannot be made there
+    if closed or any(word in text for word in ("readonly", "read-only", "permission")):
+        return PromptopError(f"{path} cannot be written.", "Check the permissions of the file and of its folder.")
+    if path.is_dir():
+        return PromptopError(f"{path} is a folder.", "Move it away, or name a file.")
+    return PromptopError(
+        f"{path} cannot be opened ({error}).", "Check that its folder exists and that you may read and write there."
+    )
+
+
+Migration = Callable[["Database"], None]
+
+
+@contextmanager
+def tables(path: Path, migrations: Sequence[Migration], *, secure_delete: bool = False) -> Iterator[Database]:
+    """Open a file of tables (sqlite-utils) for one immediate transaction, brought to the newest schema first.
+
+    ``migrations`` are numbered by their place: PRAGMA user_version says how many of them a file has seen. Raises
+    :class:`PromptopError` for whatever the file cannot do, and for a file of a newer promptop. ``secure_delete``
+    overwrites with zeros what is deleted.
+    """
+    from sqlite_utils import Database
+
+    try:
+        connection = connect(path)
+    except (OSError, sqlite3.Error) as error:
+        raise explain(path, error, "Move it away; a new one is created.") from None
+    try:
+        # Plugins of sqlite-utils that the user has for other work stay out of this process.
+        database = Database(connection, execute_plugins=False)
+        connection.execute("PRAGMA foreign_keys = ON")
+        if secure_delete:
+            connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("BEGIN IMMEDIATE")
+        _migrate(path, database, migrations)
+        yield database
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise explain(path, error, "Move it away; a new one is created.") from None
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.close()
+
+
+def _migrate(path: Path, database: Database, migrations: Sequence[Migration]) -> None:
+    seen = next(database.query("PRAGMA user_version"))["user_version"]
+    if seen > len(migrations):
+        raise PromptopError(f"{path} is of a newer promptop.", "Update promptop.")
+    for migration in migrations[seen:]:
+        migration(database)
+    if seen < len(migrations):
+        database.execute(f"PRAGMA user_version = {len(migrations)}")
