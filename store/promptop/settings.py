@@ -12,12 +12,14 @@ import re
 import shlex
 import subprocess
 import tomllib
-from collections.abc import Mapping
+import urllib.parse
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from promptop.base.errors import PromptopError
-from promptop.base.toml_records import Problem, RecordReader
+from promptop.base.errors import PromptopError, UsageError
+from promptop.base.toml_records import Checks, Problem, RecordReader, Wrong, nearest
 
 OPENAI_URL = "https://api.openai.com/v1"
 ANTHROPIC_URL = "https://api.anthropic.com"
@@ -220,7 +222,7 @@ class Settings:
     """Everything that can be set. The text below each field is its manual."""
 
     profile: str = ""
-    """Profile used at start; empty: the first one, or the one from the environment."""
+    """Profile used at start; empty: the file's first one, without any the one from the environment."""
     theme: str = "promptop-dark"
     """Theme: a file in themes/ or in the themes folder beside the settings file."""
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -242,6 +244,19 @@ class Settings:
         for profile in self.profiles.values():
             return profile
         return Profile(name="openai", api_key_env="OPENAI_API_KEY")
+
+    def require_valid(self) -> None:
+        """Raise :class:`UsageError` if the settings cannot be obeyed as they are written.
+
+        Whatever sends a prompt calls this first: a default that stands in for a mistake may be another endpoint.
+        """
+        if not self.problems:
+            return
+        first, more = self.problems[0], len(self.problems) - 1
+        others = f" {more} more: promptop doctor." if more else ""
+        raise UsageError(
+            f"{first.place}: {first.cause}. Nothing is sent until the settings are right.", f"{first.remedy}{others}"
+        )
 
     def log_path(self) -> Path:
         """Return the log file that is in use."""
@@ -290,46 +305,126 @@ def config_path() -> Path:
     return config_dir() / "config.toml"
 
 
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _url(value: Any) -> Wrong | None:
+    """Judge a base URL, or each of a list of them."""
+    for each in [value] if isinstance(value, str) else value:
+        parts = urllib.parse.urlsplit(each)
+        try:
+            has_port = parts.port is None or parts.port > 0
+        except ValueError:
+            has_port = False
+        if parts.scheme not in ("http", "https") or not parts.hostname or not has_port or " " in each:
+            # Of an address with a password in it, only the rest is shown.
+            shown = each if "@" not in each else each.rpartition("@")[2]
+            return Wrong(repr(shown), "Write http://HOST/v1 or https://HOST/v1.")
+    return None
+
+
+def _variable_name(value: Any) -> Wrong | None:
+    """Judge the name of an environment variable, or each of a list; one that is no name may be a key."""
+    for each in [value] if isinstance(value, str) else value:
+        if each and not _VARIABLE_NAME.fullmatch(each):
+            return Wrong("that", "Write the name of an environment variable, not a key: OPENAI_API_KEY.")
+    return None
+
+
+def _redis(value: Any) -> Wrong | None:
+    schemes = (
+        "redis://",
+        "rediss://",
+        "unix://",
+        "redis+cluster://",
+        "rediss+cluster://",
+        "redis+sentinel://",
+        "rediss+sentinel://",
+    )
+    if not value or value.startswith(schemes):
+        return None
+    return Wrong("that", "Write an address such as redis://127.0.0.1:6379/0.")
+
+
+def _between(low: float, high: float) -> Callable[[Any], Wrong | None]:
+    def judge(value: Any) -> Wrong | None:
+        return None if low <= value <= high else Wrong(f"{value:g}", f"Write a number from {low:g} to {high:g}.")
+
+    return judge
+
+
+_CHECKS: Checks = {
+    ("profiles.*", "base_url"): _url,
+    ("profiles.*", "endpoints"): _url,
+    ("profiles.*", "api_key_env"): _variable_name,
+    ("profiles.*", "api_key_envs"): _variable_name,
+    ("cache", "redis"): _redis,
+    ("cache", "redis_env"): _variable_name,
+    ("cache", "semantic_threshold"): _between(0, 1),
+    ("editor", "tier_medium"): _between(0, 1),
+    ("editor", "tier_complex"): _between(0, 1),
+    ("editor", "tier_expert"): _between(0, 1),
+    ("playground", "temperature"): _between(0, 2),
+    ("monitor", "slo_error_rate"): _between(0, 1),
+    ("monitor", "slo_cache_hits"): _between(0, 1),
+}
+
+
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Read settings; mistakes are in ``problems`` of the result.
 
     ``path`` is :func:`config_path` if not given. ``OPENAI_API_KEY`` or ``OPENAI_BASE_URL`` in ``environ`` make a
-    profile ``env``, which is used at start unless the file chooses another; ``ANTHROPIC_API_KEY`` makes ``anthropic``.
+    profile ``env``, and ``ANTHROPIC_API_KEY`` makes ``anthropic``; they are used at start only if the file has no
+    profile and chooses none.
     """
     environ = os.environ if environ is None else environ
     path = config_path() if path is None else path
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return _with_environment(Settings(), environ)
     except (OSError, UnicodeDecodeError) as error:
-        problem = Problem(path, None, f"cannot be read ({error})", "Check its permissions and that it is UTF-8.")
+        said = getattr(error, "strerror", None) or "it is not UTF-8"
+        problem = Problem(
+            path, None, f"the file cannot be read ({said})", "Check its permissions and that it is UTF-8."
+        )
         return _with_environment(Settings(path=path, problems=(problem,)), environ)
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         found = re.search(r"line (\d+)", str(error))
-        line = int(found[1]) if found else len(text.splitlines()) or None
+        line = int(found[1]) if found else text.rstrip("\n").count("\n") + 1
         cause = str(error).split(" (at ")[0]
-        problem = Problem(path, line, f"is not valid TOML: {cause}", "Mend that line; defaults are used until then.")
+        problem = Problem(path, line, f"is not valid TOML: {cause}", "Correct that line.")
         return _with_environment(Settings(path=path, problems=(problem,)), environ)
-    reader = RecordReader(path, text, choices=_CHOICES, derived=("path", "problems"))
+    reader = RecordReader(path, text, choices=_CHOICES, checks=_CHECKS, derived=("path", "problems"))
     settings: Settings = reader.read(Settings, table)
-    from_environment = {"env", *([ANTHROPIC] if environ.get("ANTHROPIC_API_KEY") else [])}
-    if settings.profile and settings.profile not in {*settings.profiles, *from_environment}:
+    profiles = dict(settings.profiles)
+    for name, profile in settings.profiles.items():
+        given = table["profiles"].get(name)
+        if isinstance(given, dict) and "base_url" not in given and not (profile.api_key_env or profile.api_key_command):
+            reader.note(
+                ("profiles", name), f"profile {name!r} has no base_url and no key", "Write base_url, or api_key_env."
+            )
+        elif isinstance(given, dict) and "base_url" not in given and profile.api == "anthropic":
+            profiles[name] = replace(profile, base_url=ANTHROPIC_URL)
+    settings = _with_environment(replace(settings, profiles=profiles, path=path, problems=()), environ)
+    if settings.profile and settings.profile not in settings.profiles:
+        near = nearest(settings.profile, settings.profiles)
         names = ", ".join(settings.profiles) or "none"
-        reader.note(("profile",), f"there is no profile {settings.profile!r}", f"Profiles in this file: {names}.")
-    return _with_environment(replace(settings, path=path, problems=tuple(reader.problems)), environ)
+        remedy = f"Did you mean {near!r}? Profiles: {names}." if near else f"Profiles: {names}."
+        reader.note(("profile",), f"there is no profile {settings.profile!r}", remedy)
+    return replace(settings, problems=(*reader.problems, *settings.problems))
 
 
 def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Settings:
-    """Return the settings with the profiles that the environment makes; one of the file of the same name stands."""
+    """Return the settings with the profiles that the environment makes; what the file says stands above them."""
     made: dict[str, Profile] = {}
+    wrong: list[Problem] = []
     if environ.get("OPENAI_API_KEY") or environ.get("OPENAI_BASE_URL"):
+        url = environ.get("OPENAI_BASE_URL") or OPENAI_URL
         made["env"] = Profile(
-            name="env",
-            base_url=environ.get("OPENAI_BASE_URL") or OPENAI_URL,
-            api_key_env="OPENAI_API_KEY" if environ.get("OPENAI_API_KEY") else "",
+            name="env", base_url=url, api_key_env="OPENAI_API_KEY" if environ.get("OPENAI_API_KEY") else ""
         )
     if environ.get("ANTHROPIC_API_KEY"):
         made[ANTHROPIC] = Profile(
@@ -338,7 +433,10 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
             api_key_env="ANTHROPIC_API_KEY",
             api="anthropic",
         )
+    in_use = not settings.profiles
+    for variable, name in (("OPENAI_BASE_URL", "env"), ("ANTHROPIC_BASE_URL", ANTHROPIC)):
+        if name in made and environ.get(variable) and (found := _url(made[name].base_url)) and in_use:
+            wrong.append(Problem(Path(f"${variable}"), None, f"the address cannot be {found.shown}", found.wanted))
+    # The file's profiles come first: with none chosen, the first of them is used.
     profiles = {**settings.profiles, **{name: each for name, each in made.items() if name not in settings.profiles}}
-    # Anthropic's is used at start only where there is nothing else: the file's first profile stands before it.
-    first = "env" if "env" in made else ""
-    return replace(settings, profiles=profiles, profile=settings.profile or first)
+    return replace(settings, profiles=profiles, problems=(*settings.problems, *wrong))

@@ -43,6 +43,7 @@ from promptop_tui.shell.control_filter import ControlCharacters
 from promptop_tui.shell.key_names import display_key
 from promptop_tui.shell.ordered_keys import OrderedKeys
 from promptop_tui.shell.palette import PaletteProvider
+from promptop_tui.shell.settings_banner import SettingsBanner
 from promptop_tui.shell.tabs import TABS, TabLabel, TabStrip
 
 _HERE = Path(__file__).parent
@@ -117,6 +118,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         profile = self.settings.active_profile()
         with Vertical(id="frame"):
             yield TabStrip(f"{profile.name} {profile.base_url}", simulated=self.options.simulated)
+            yield SettingsBanner(self.settings)
             yield ContentSwitcher(id="panes")
             if self.settings.monitor.alerts:
                 from promptop_tui.services.alert_watch import AlarmWatch
@@ -139,8 +141,6 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         self._apply_keys()
         self.call_after_refresh(self.counting.start)
         self.set_interval(1.0, self._reload_themes)
-        for problem in self.settings.problems:
-            self.tell(str(problem), title="Settings", severity="warning")
         for text in self._themes.problems:
             self.tell(text, title="Theme", severity="warning")
         if self.settings.theme not in self._themes.themes:

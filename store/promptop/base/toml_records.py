@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-import re
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from promptop.base.toml_lines import KeyLines
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """Why a value of the right type cannot be used."""
+
+    shown: str
+    """The value for the message; a description where it may be a secret."""
+    wanted: str
+    """What to write instead, one sentence."""
+
+
+Checks = Mapping[tuple[str, str], Callable[[Any], Wrong | None]]
+"""(table, key), as in :data:`Choices` → what judges a value of the right type."""
 Choices = Mapping[tuple[str, str], tuple[str, ...]]
 """(table, key) → the words that may stand there; ``table.*`` is each table of a table of tables."""
 
@@ -23,21 +37,28 @@ class Problem:
     cause: str
     remedy: str
 
+    @property
+    def place(self) -> str:
+        """File and line."""
+        return f"{self.path}:{self.line}" if self.line else str(self.path)
+
     def __str__(self) -> str:
-        place = f"{self.path}:{self.line}" if self.line else str(self.path)
-        return f"{place}: {self.cause}\n  → {self.remedy}"
+        return f"{self.place}: {self.cause}\n  → {self.remedy}"
 
 
 class RecordReader:
     """Turns a parsed TOML table into dataclasses; each mistake is a problem, and the default stands in for it."""
 
-    def __init__(self, path: Path, text: str, *, choices: Choices, derived: Collection[str]) -> None:
-        """``text`` is the file's, for the lines of problems; fields named in ``derived`` are not read."""
+    def __init__(
+        self, path: Path, text: str, *, choices: Choices, derived: Collection[str], checks: Checks | None = None
+    ) -> None:
+        """``text`` is the file's, for the lines of problems; outer fields named in ``derived`` are not read."""
         self.path = path
-        self.lines = text.splitlines()
         self.problems: list[Problem] = []
+        self._lines = KeyLines(text)
         self._choices = choices
         self._derived = derived
+        self._checks = checks or {}
 
     def read(self, kind: type[Any], table: dict[str, Any]) -> Any:
         """Return an instance of ``kind`` with what the table sets."""
@@ -45,42 +66,38 @@ class RecordReader:
 
     def note(self, place: tuple[str, ...], cause: str, remedy: str) -> None:
         """Add a problem at a key, given with the tables it lies in."""
-        self.problems.append(Problem(self.path, self._line_of(place), cause, remedy))
-
-    def _line_of(self, place: tuple[str, ...]) -> int | None:
-        """Find the line of a key below its table's header; None if it is written in another form."""
-        header, key = ".".join(place[:-1]), place[-1]
-        inside = ""
-        for number, line in enumerate(self.lines, 1):
-            if found := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
-                inside = found[1].replace('"', "")
-                if inside == ".".join(place):
-                    return number
-            elif inside == header and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
-                return number
-        return None
+        self.problems.append(Problem(self.path, self._lines.line_of(place), cause, remedy))
 
     def _record(self, kind: type[Any], table: dict[str, Any], place: tuple[str, ...]) -> Any:
         hints = typing.get_type_hints(kind)
         # In a table of tables (profiles) the key is the record's name.
         is_named = len(place) > 1 and "name" in hints
-        known = {f.name: f for f in fields(kind) if f.name not in self._derived and not (is_named and f.name == "name")}
+        left_out = {"name"} if is_named else set() if place else self._derived
+        known = {f.name: f for f in fields(kind) if f.name not in left_out}
         values: dict[str, Any] = {}
         for key, value in table.items():
             here = (*place, key)
             if key not in known:
-                near = _nearest(key, known)
+                near = nearest(key, known)
                 hint = f"Did you mean {near!r}?" if near else f"Known here: {', '.join(known)}."
                 self.note(here, f"unknown setting {key!r}", hint)
                 continue
             read, ok = self._value(hints[key], value, here)
-            if ok:
+            check = self._checks.get(self._table_of(here))
+            if ok and check is not None and (wrong := check(read)):
+                self.note(here, f"{key!r} cannot be {wrong.shown}", wrong.wanted)
+            elif ok:
                 values[key] = read
+            elif isinstance(value, dict) and not is_dataclass(hints[key]) and f"{key}s" in known:
+                inner = f"{key}s.{next(iter(value), 'NAME')}"
+                self.note(here, f"{key!r} is no table", f"Did you mean [{'.'.join((*place, inner))}]?")
             else:
                 default = known[key].default
                 shown = "the default" if default is MISSING else repr(default)
                 self.note(
-                    here, f"{key!r} cannot be {value!r}", f"{self._wanted(hints[key], place, key)}; {shown} is used."
+                    here,
+                    f"{key!r} cannot be {_shown(value)}",
+                    f"{self._wanted(hints[key], place, key)}; {shown} is used.",
                 )
         if is_named:
             values["name"] = place[-1]
@@ -113,16 +130,20 @@ class RecordReader:
             read, ok = self._value(hint, item, (*place, key))
             if not ok:
                 self.note(
-                    (*place, key), f"{key!r} cannot be {item!r}", self._wanted(hint, place, key) + "; it is left out."
+                    (*place, key),
+                    f"{key!r} cannot be {_shown(item)}",
+                    self._wanted(hint, place, key) + "; it is left out.",
                 )
                 continue
             out[key] = read
         return out, True
 
     def _choices_at(self, place: tuple[str, ...]) -> tuple[str, ...] | None:
+        return self._choices.get(self._table_of(place))
+
+    def _table_of(self, place: tuple[str, ...]) -> tuple[str, str]:
         *tables, key = place
-        table = f"{tables[0]}.*" if len(tables) > 1 else tables[0] if tables else ""
-        return self._choices.get((table, key))
+        return f"{tables[0]}.*" if len(tables) > 1 else tables[0] if tables else "", key
 
     def _wanted(self, hint: Any, place: tuple[str, ...], key: str) -> str:
         if choices := self._choices_at((*place, key)):
@@ -142,8 +163,16 @@ class RecordReader:
         }.get(hint, "Check it")
 
 
-def _nearest(key: str, known: Mapping[str, object]) -> str:
+def nearest(key: str, known: Iterable[str]) -> str:
+    """Return the known name nearest to ``key``, case and ``-`` for ``_`` left aside; empty if none is near."""
     import difflib
 
-    found = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-    return found[0] if found else ""
+    names = {name.lower().replace("-", "_"): name for name in known}
+    found = difflib.get_close_matches(key.lower().replace("-", "_"), names, n=1, cutoff=0.6)
+    return names[found[0]] if found else ""
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message, cut: a settings file may hold what is long, or secret by mistake."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:40]}…"

@@ -31,4 +31,5 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("promptop.cli.traffic.report", "latency, cache hits and spend of a window of the log"),
     "demo": ("promptop.cli.app.demo", "the app against a simulated endpoint, no key needed"),
     "config": ("promptop.cli.app.config", "where the settings are; show or create them"),
+    "doctor": ("promptop.cli.app.doctor", "check settings, keys, endpoint, log, clock and terminal"),
 }

@@ -281,6 +281,7 @@ class PlaygroundPane(Horizontal):
             self.notify(f"Still running: {key_name(self, 'playground.cancel')} cancels.", severity="warning")
             return
         try:
+            self._shared.settings.require_valid()
             plan = self.builder.plan()
             repeats = self.column.repeats()
             at_once = self.column.at_once(len(plan.requests))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from promptop import settings as room
-from promptop.base.errors import PromptopError
+from promptop.base.errors import PromptopError, UsageError
 from promptop.base.files import write_private
 from promptop.client.http.load_balancer import places_of
 
@@ -123,6 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="path|show|init")
     verbs.add_parser("path", help="print where the settings file is")
     show = verbs.add_parser("show", help="print the settings in force and what is wrong with the file")
+    show.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
     show.add_argument("--json", action="store_true", help="for programs")
     init = verbs.add_parser("init", help="create the file, each setting explained")
     init.add_argument("--force", action="store_true", help="replace a file that exists; the old one is kept as .bak")
@@ -134,11 +135,15 @@ def run(args: argparse.Namespace) -> int:
     if args.verb == "path":
         print(path)
         return 0
-    return _init(path, args.force) if args.verb == "init" else _show(args.json)
+    if args.verb == "init":
+        return _init(path, args.force)
+    if args.config is not None and not args.config.exists():
+        raise UsageError(f"There is no settings file {args.config}.", "promptop config init creates one.")
+    return _show(args.config or path, args.json)
 
 
-def _show(as_json: bool) -> int:
-    settings = room.load()
+def _show(path: Path, as_json: bool) -> int:
+    settings = room.load(path)
     values: dict[str, Any] = asdict(settings)
     for derived in ("path", "problems"):
         values.pop(derived)
@@ -146,9 +151,9 @@ def _show(as_json: bool) -> int:
         problems = [
             {"path": str(p.path), "line": p.line, "cause": p.cause, "remedy": p.remedy} for p in settings.problems
         ]
-        print(json.dumps({"path": str(room.config_path()), "settings": values, "problems": problems}, indent=2))
+        print(json.dumps({"path": str(path), "settings": values, "problems": problems}, indent=2))
         return 1 if problems else 0
-    print(f"# {settings.path or f'{room.config_path()} (not there: defaults and environment)'}")
+    print(f"# {settings.path or f'{path} (not there: defaults and environment)'}")
     active = settings.active_profile()
     print(f"# endpoint in use: {active.name} {active.base_url}; {_key_state(active)}")
     places = places_of(active)

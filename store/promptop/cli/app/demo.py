@@ -91,6 +91,8 @@ def _open_real(args: argparse.Namespace) -> int:
         with _real_models(args, folder) as profiles, _private_rooms(folder):
             found = room.load()
             chosen = next(iter(profiles))
+            # The model here is the only endpoint, so a mistake in the settings sends nothing elsewhere.
+            found = replace(found, problems=())
             settings = replace(found, profile=chosen, profiles=profiles, log=replace(found.log, path=str(log_path)))
             options = AppOptions(
                 settings=settings,
@@ -268,5 +270,10 @@ def _settings(base_url: str, log_path: Path) -> Settings:
     profile = room.Profile(name=PROFILE, base_url=base_url, models=tuple(models))
     found = room.load()
     return replace(
-        found, profile=PROFILE, profiles={PROFILE: profile}, log=replace(found.log, path=str(log_path), bodies="full")
+        found,
+        profile=PROFILE,
+        profiles={PROFILE: profile},
+        # The simulated endpoint is the only one, so a mistake in the settings sends nothing elsewhere.
+        problems=(),
+        log=replace(found.log, path=str(log_path), bodies="full"),
     )

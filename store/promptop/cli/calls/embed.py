@@ -40,7 +40,7 @@ def _check_day(settings: Settings, texts: list[str], model: str) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Embed and return the exit code."""
-    settings = settings_of(args)
+    settings = settings_of(args, sends=True)
     texts = _texts(args.input)
     if args.truncate:
         texts = [truncated(text) for text in texts]

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Probe and return the exit code."""
     if not 1 <= args.tries <= MOST_TRIES or not 0 < args.timeout <= 60:
         raise UsageError(f"--tries goes from 1 to {MOST_TRIES}, --timeout up to 60.", "Leave them out for 5 and 5.")
-    targets = _targets(args.endpoints, settings_of(args))
+    targets = _targets(args.endpoints, settings_of(args, sends=True))
     interrupted = not asyncio.run(_until_interrupted(targets, args))
     found = ranked(targets)
     if args.json:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from promptop import settings as settings_room
 from promptop.base.errors import UsageError
+from promptop.base.sanitize import clean_line
+from promptop.base.toml_records import nearest
 from promptop.settings import Settings
 
 
@@ -89,16 +92,42 @@ def log_files(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def settings_of(args: argparse.Namespace) -> Settings:
-    """Return the settings that the shared options choose; raise UsageError for a profile that does not exist."""
+def settings_of(args: argparse.Namespace, *, sends: bool = False) -> Settings:
+    """Return the settings that the shared options choose.
+
+    Raises :class:`UsageError` for a profile that does not exist and, if the command ``sends`` anything to an endpoint,
+    for settings that cannot be obeyed as they are written; other commands go on, and one line says so.
+    """
     if args.config is not None and not args.config.exists():
         raise UsageError(f"There is no settings file {args.config}.", "promptop config init creates one.")
     found = settings_room.load(args.config)
+    if sends:
+        found.require_valid()
+    tell_problems(found)
     if args.endpoint is not None:
         if args.endpoint not in found.profiles:
             names = ", ".join(found.profiles) or "none (promptop config init writes examples)"
-            raise UsageError(f"There is no profile {args.endpoint!r}.", f"Profiles: {names}.")
+            near = nearest(args.endpoint, found.profiles)
+            hint = f"Did you mean {near!r}? " if near else ""
+            raise UsageError(f"There is no profile {args.endpoint!r}.", f"{hint}Profiles: {names}.")
         found = replace(found, profile=args.endpoint)
     if args.log is not None:
         found = replace(found, log=replace(found.log, path=str(args.log)))
     return found
+
+
+def own_settings() -> Settings:
+    """Return the settings of the user's file for a command without the shared options; one line says what is wrong."""
+    found = settings_room.load()
+    tell_problems(found)
+    return found
+
+
+def tell_problems(settings: Settings) -> None:
+    """Say in one line on stderr that the settings are not obeyed as they are written."""
+    if not settings.problems:
+        return
+    first, more = settings.problems[0], len(settings.problems) - 1
+    others = f" ({more} more)" if more else ""
+    line = f"promptop: {first.place}: {first.cause}{others}; defaults are used. promptop doctor says what to do."
+    print(clean_line(line), file=sys.stderr)

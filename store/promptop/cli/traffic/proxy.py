@@ -121,7 +121,7 @@ def options_of(args: argparse.Namespace) -> Options:
     from promptop.proxy.http.limits import Limits
     from promptop.proxy.server_process import Options
 
-    settings = settings_of(args)
+    settings = settings_of(args, sends=True)
     if args.cache:
         redis_url(settings.cache)  # a variable that is not set is said before anything listens
     host, port = listen_address(args.listen)

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         from promptop.proxy.server_process import Options
     except ImportError as error:
         raise PromptopError(f"Watching needs {error.name}.", "pip install promptop") from None
-    settings = settings_of(args)
+    settings = settings_of(args, sends=True)
     redirected = run_command.redirect(os.environ, args.env)
     path = settings.log_path()
     options = Options(

@@ -63,6 +63,7 @@ class AskLine(Vertical):
 
         Raises :class:`PromptopError` for a model that cannot be meant, and for what the caps do not allow.
         """
+        self._shared.settings.require_valid()
         if self._request is None or self._ceiling is None:
             self._built(0)
             return None

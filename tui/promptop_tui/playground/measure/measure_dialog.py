@@ -197,6 +197,7 @@ class MeasureDialog(FormModal[Result], Generic[Result]):
         if self.planned is None:
             return  # the state says what is wrong, or it is being priced
         try:
+            self.context.settings.require_valid()
             self.context.purse.check(self.planned.most)
         except PromptopError as error:
             self.say(f"✗ {error}", bad=True)
