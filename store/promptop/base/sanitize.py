@@ -8,6 +8,9 @@ as the last line of defence. What is stored, counted and sent is never changed.
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 _BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _SEPARATORS = (0x2028, 0x2029)
 _SURROGATES = range(0xD800, 0xE000)
@@ -26,6 +29,32 @@ SHOWN: dict[int, int] = {
 
 _BLOCK = {code: shown for code, shown in SHOWN.items() if code not in (0x09, 0x0A)}
 _LINE = {**SHOWN, 0x09: 0x20, 0x0A: 0x20, 0x0D: 0x20}
+
+
+_LONE = re.compile(r"[\ud800-\udfff]")
+
+
+def has_lone_surrogate(value: Any) -> bool:
+    """Tell whether a text, or one in lists and mappings of JSON, holds half of a surrogate pair."""
+    if isinstance(value, str):
+        return not value.isascii() and _LONE.search(value) is not None
+    if isinstance(value, dict):
+        return any(has_lone_surrogate(each) for pair in value.items() for each in pair)
+    return isinstance(value, list | tuple) and any(has_lone_surrogate(each) for each in value)
+
+
+def whole_text(value: Any) -> Any:
+    """Return JSON with the surrogates of its texts joined to characters, and U+FFFD for halves without the other.
+
+    UTF-8 has no form for half a pair: what holds one can be neither printed nor sent nor kept.
+    """
+    if isinstance(value, str):
+        if value.isascii() or _LONE.search(value) is None:
+            return value
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {whole_text(key): whole_text(each) for key, each in value.items()}
+    return [whole_text(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def clean(text: str) -> str:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from promptop.base.errors import PromptopError, UsageError
+from promptop.base.sanitize import whole_text
+from promptop.prompts import Prompt
+from promptop.prompts.syntax.variables import flat
 
-PLACEHOLDER = re.compile(r"\{\{\s*([\w.-]+)\s*\}\}")
 _URLS = ("/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/embeddings", "/v1/completions")
 
 
@@ -54,7 +56,7 @@ def read_jsonl(path: Path, *, model: str = "", defaults: Mapping[str, Any] | Non
             raise UsageError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno}).", _JSONL) from None
         if not isinstance(entry, dict):
             raise UsageError(f"{path}:{number}: a line must be a JSON object.", _JSONL)
-        item = _item(entry, len(items), number, path, model, defaults or {})
+        item = _item(whole_text(entry), len(items), number, path, model, defaults or {})
         if item.custom_id in seen:
             raise UsageError(
                 f"{path}:{number}: custom_id {item.custom_id!r} stands in line {seen[item.custom_id]} too.",
@@ -80,9 +82,11 @@ def _item(entry: dict[str, Any], index: int, number: int, path: Path, model: str
         if not isinstance(body, dict):
             raise UsageError(f"{path}:{number}: body must be a JSON object.", _JSONL)
     elif isinstance(entry.get("messages"), list):
-        body = {name: value for name, value in entry.items() if name not in ("custom_id", "url", "method")}
+        body = _own_fields(entry)
     elif isinstance(entry.get("prompt"), str):
-        body = {"messages": [{"role": "user", "content": entry["prompt"]}]}
+        system = [{"role": "system", "content": entry["system"]}] if isinstance(entry.get("system"), str) else []
+        messages = [*system, {"role": "user", "content": entry["prompt"]}]
+        body = {**_own_fields(entry, "prompt", "system"), "messages": messages}
     else:
         raise UsageError(f"{path}:{number}: there is no body, no messages and no prompt.", _JSONL)
     body = {**({"model": model} if model else {}), **defaults, **body}
@@ -91,25 +95,29 @@ def _item(entry: dict[str, Any], index: int, number: int, path: Path, model: str
     return Item(index, custom_id, url, body, number)
 
 
-def read_table(
-    path: Path, messages: Sequence[Mapping[str, Any]], *, model: str, defaults: Mapping[str, Any] | None = None
-) -> list[Item]:
-    """Make one request for each row of a CSV file (or JSONL of objects) by filling ``{{column}}`` in ``messages``.
+def _own_fields(entry: Mapping[str, Any], *more: str) -> dict[str, Any]:
+    """Return what a line says of its request, without what names the line."""
+    return {name: value for name, value in entry.items() if name not in ("custom_id", "url", "method", *more)}
 
-    The column ``id``, if there is one, names the results. Raises :class:`UsageError` for a placeholder without column.
+
+def read_table(path: Path, prompt: Prompt, *, model: str, defaults: Mapping[str, Any] | None = None) -> list[Item]:
+    """Make one request for each row of a CSV file (or JSONL of objects) by filling ``{{column}}`` in ``prompt``.
+
+    The column ``id``, if there is one, names the results. Parameters are those of the prompt, ``defaults`` over them.
+    Raises :class:`UsageError` for a variable without column: sample values are for trying the prompt.
     """
     if not model:
         raise UsageError("A template names no model.", "Use -m MODEL, or a model in the prompt's front matter.")
-    wanted = set().union(*(PLACEHOLDER.findall(str(message.get("content", ""))) for message in messages))
+    wanted = {name.partition(".")[0].partition("[")[0]: name for name in prompt.variables}
+    parameters = {name: value for name, value in prompt.parameters.items() if value is not None}
     items: list[Item] = []
     for number, row in _rows(path):
-        missing = sorted(wanted - row.keys())
+        missing = sorted(name for root, name in wanted.items() if root not in row and name not in row)
         if missing:
             columns = ", ".join(row) or "none"
             raise UsageError(f"{path}:{number}: no value for {{{{{missing[0]}}}}}.", f"Columns there: {columns}.")
-        filled = [{**message, "content": fill(str(message.get("content", "")), row)} for message in messages]
-        body = {"model": model, **(defaults or {}), "messages": filled}
-        items.append(Item(len(items), row.get("id") or f"row-{len(items) + 1}", _URLS[0], body, number))
+        body = {"model": model, **parameters, **(defaults or {}), "messages": prompt.openai(flat(row))}
+        items.append(Item(len(items), str(row.get("id") or f"row-{len(items) + 1}"), _URLS[0], body, number))
     if not items:
         raise UsageError(f"{path} holds no row.", "Write a header line with the column names, then a line per request.")
     ids = [item.custom_id for item in items]
@@ -117,6 +125,11 @@ def read_table(
         double = next(each for each in ids if ids.count(each) > 1)
         raise UsageError(f"{path}: id {double!r} stands there twice.", "Results are told apart by it.")
     return items
+
+
+def columns_of(path: Path) -> tuple[str, ...]:
+    """Return the columns of a table's first row; raise :class:`UsageError` if it cannot be read."""
+    return tuple(next(iter(_rows(path)), (0, {}))[1])
 
 
 def crossed(names: Sequence[str], filled: Sequence[Sequence[Item]]) -> list[Item]:
@@ -136,37 +149,47 @@ def crossed(names: Sequence[str], filled: Sequence[Sequence[Item]]) -> list[Item
     ]
 
 
-def fill(template: str, values: Mapping[str, str]) -> str:
-    """Return ``template`` with each ``{{name}}`` replaced, in one pass: a value is never read as a template."""
-    return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), template)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line, columns) of each row of a table; values of JSON lines may be nested."""
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         for number, text in enumerate(_lines(path), 1):
             if not text.strip():
                 continue
             try:
                 row = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise UsageError(f"{path}:{number}: not JSON ({error.msg}).", "Write one object per line.") from None
+            except ValueError as error:
+                said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+                raise UsageError(f"{path}:{number}: not JSON ({said}).", "Write one object per line.") from None
             if not isinstance(row, dict):
                 raise UsageError(f"{path}:{number}: a line must be a JSON object.", "Write one object per line.")
-            yield (
-                number,
-                {str(k): v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in row.items()},
-            )
+            yield number, whole_text(row)
         return
-    reader = csv.DictReader(_lines(path))
-    for row in reader:
-        if None in row or None in row.values():
-            raise UsageError(f"{path}:{reader.line_num}: the row has not as many fields as the header.", "Mend it.")
-        yield reader.line_num, row
+    text = _text(path)
+    # A cell in quotes may hold line ends of any kind, so the reader, and not the lines, says where a row ends.
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise UsageError(f"{path}:{reader.line_num}: the row has not as many fields as the header.", "Mend it.")
+            yield reader.line_num, whole_text(row)
+    except csv.Error as error:
+        raise UsageError(f"{path}:{reader.line_num}: not CSV ({error}).", "Correct that line.") from None
+
+
+def _delimiter(text: str) -> str:
+    """Return what parts the columns: a comma, or what spreadsheets elsewhere write where the header has none."""
+    header = text[: text.find("\n") + 1] or text
+    return next((each for each in (",", ";", "\t") if each in header), ",")
 
 
 def _lines(path: Path) -> list[str]:
+    """Return the lines of a file: only a line feed ends one, since JSON may hold the other line ends of Unicode."""
+    return _text(path).split("\n")
+
+
+def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+        return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 (byte {error.start}).", "Save it as UTF-8.") from None
     except OSError as error:

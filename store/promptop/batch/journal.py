@@ -79,7 +79,8 @@ class Journal:
         """Write an outcome."""
         digest = item.digest
         entry = {"digest": digest, "ok": outcome.ok, "usd": outcome.usd, "result": outcome.result}
-        line = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+        # Half of a surrogate pair in an answer is written as its escape, which is JSON; UTF-8 has no form for it.
+        line = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
         try:
             self._done[digest] = (self._file.seek(0, os.SEEK_END), outcome.ok)
             self._file.write(line)
@@ -112,7 +113,9 @@ class Journal:
         """Write the results that there are, in the items' order, to the output file at once; returns how many."""
         count = 0
         try:
-            with tempfile.NamedTemporaryFile("w", dir=self._out.parent, delete=False, encoding="utf-8") as file:
+            with tempfile.NamedTemporaryFile(
+                "w", dir=self._out.parent, delete=False, encoding="utf-8", errors="backslashreplace"
+            ) as file:
                 for result in self.results(items):
                     if result is not None:
                         file.write(json.dumps(result, ensure_ascii=False) + "\n")

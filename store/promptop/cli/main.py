@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,11 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> int:
     """Run one command line and return its exit code: 0 done, 1 failed, 2 usage error, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        # A character that the terminal's encoding has not, or half of one in an answer, must not lose the rest. As an
+        # escape it is still JSON inside a string.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _run(arguments, open_app)
     except PromptopError as error:

@@ -16,8 +16,11 @@ from pathlib import Path
 
 from promptop.base.errors import PromptopError
 from promptop.base.files import private_dir
+from promptop.prompts.chosen_roles import chosen_role
 from promptop.prompts.files import Stamp, read_exact, write_atomic
-from promptop.prompts.formats import read
+from promptop.prompts.formats import Draft as Imported
+from promptop.prompts.notes import Note
+from promptop.prompts.reader import draft_from
 
 KEPT_DRAFTS = 50
 
@@ -32,6 +35,13 @@ class DraftState:
     """:func:`digest` of that file's text when it was last read or written."""
     source: str = ""
     """Where the text came from if not from a file, for people."""
+    role: str = ""
+    """Role that was chosen for a text without role lines."""
+
+
+def state_of(path: Path, text: str) -> DraftState:
+    """Return the state of a file's text just read; the role that was chosen for the file is remembered."""
+    return DraftState(str(path), digest(text), role=chosen_role(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +196,25 @@ def start(store: DraftStore, open_path: Path | None, now: str) -> Start:
     if not path.exists():
         return Start("", DraftState(path=str(path)), None, False, False, (*notes, f"{path} is new."))
     text, stamp = read_exact(path)
-    imported = read(text)
-    if imported != text:
-        notes.append(f"{path.name} holds chat messages: they are a new draft, and the file stays as it is.")
-        return Start(imported, DraftState(source=path.name), is_unsaved=True, notes=tuple(notes))
-    return Start(text, DraftState(path=str(path), digest=digest(text)), stamp, notes=tuple(notes))
+    imported = imported_from(text, path)
+    notes += [str(note) for note in imported.notes]
+    if imported.kind:
+        notes.append(told_of(imported, path))
+        return Start(imported.text, DraftState(source=path.name), is_unsaved=True, notes=tuple(notes))
+    return Start(text, state_of(path, text), stamp, notes=tuple(notes))
+
+
+def imported_from(text: str, path: Path) -> Imported:
+    """Return what a file comes to as a draft; one that cannot be read as its suffix says is its text, with a note."""
+    try:
+        return draft_from(text, name=str(path), folder=path.parent)
+    except PromptopError as error:
+        return Imported(text, notes=(Note(error.cause.rstrip(".")),))
+
+
+def told_of(imported: Imported, path: Path) -> str:
+    """Say that a file of another form was opened as a new draft."""
+    return f"{path.name} is {imported.kind}: it is a new draft, and the file stays as it is."
 
 
 def _compare(draft: Draft) -> Start:

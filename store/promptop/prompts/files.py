@@ -47,14 +47,57 @@ def read_exact(path: Path) -> tuple[str, Stamp]:
             data = file.read()
     except OSError as error:
         raise _failed("read", path, error) from None
+    text = decoded(data, str(path))
+    return text, Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+@dataclass(frozen=True, slots=True)
+class FileForm:
+    """How a file writes its text; kept so that saving changes nothing but what was edited."""
+
+    newline: str = "\n"
+    """What ends each of its lines; a file that mixes line ends has ``\\n``, and its text holds the others."""
+    mark: str = ""
+    """Byte order mark before the text, or nothing."""
+
+    def written(self, text: str) -> str:
+        """Return a text as the file writes it."""
+        return self.mark + (text.replace("\n", self.newline) if self.newline != "\n" else text)
+
+
+PLAIN = FileForm()
+
+
+def text_and_form(text: str) -> tuple[str, FileForm]:
+    """Return a text with ``\\n`` at the ends of lines and without a byte order mark, and how it was written.
+
+    Line ends that are mixed stay as they are.
+    """
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    text = text.removeprefix("\ufeff")
+    ends = text.count("\n")
+    if ends and text.count("\r") == ends == text.count("\r\n"):
+        return text.replace("\r\n", "\n"), FileForm("\r\n", mark)
+    return text, FileForm("\n", mark)
+
+
+def read_text(path: Path) -> tuple[str, FileForm, Stamp]:
+    """Return a prompt file's text, how it is written, and its stamp; raise as :func:`read_exact` does."""
+    text, stamp = read_exact(path)
+    return *text_and_form(text), stamp
+
+
+def decoded(data: bytes, name: str) -> str:
+    """Return the text of bytes in UTF-8; raise :class:`PromptopError`, naming ``name``, if they are in another form."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise PromptopError(f"{name} is UTF-16, not UTF-8.", "Convert it first: iconv -f UTF-16 -t UTF-8.")
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise PromptopError(
-            f"{path} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}.",
+            f"{name} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}.",
             "Convert it first, for example with iconv -f GB18030 -t UTF-8.",
         ) from None
-    return text, Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 def write_atomic(path: Path, text: str, *, private: bool = False) -> Stamp:
@@ -70,16 +113,18 @@ def write_atomic(path: Path, text: str, *, private: bool = False) -> Stamp:
     return stamp
 
 
-def save(path: Path, text: str, expected: Stamp | None) -> Stamp:
-    """Write ``text`` unless the file is another than ``expected`` (None: there was none); return the new stamp.
+def save(path: Path, text: str, expected: Stamp | None, form: FileForm = PLAIN) -> Stamp:
+    """Write ``text`` in the form of the file and return the new stamp.
 
-    Raises :class:`FileChangedError` if it is, and :class:`PromptopError` if it cannot be written.
+    Nothing is written if the file is another than ``expected`` (None: there was none).
+
+    Raises :class:`FileChangedError` then, and :class:`PromptopError` if it cannot be written.
     """
     found = Stamp.of(path)
     if found != expected:
         what = "was removed" if found is None else "appeared" if expected is None else "was changed by another program"
         raise FileChangedError(f"{path} {what} since it was read.", "Reload it, or save once more to overwrite it.")
-    return write_atomic(path, text)
+    return write_atomic(path, form.written(text))
 
 
 @contextlib.contextmanager

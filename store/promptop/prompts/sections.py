@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from promptop.prompts.document import Prompt
+from promptop.prompts.syntax.variables import VARIABLE
 
 KINDS = ("system", "examples", "context", "question")
 CACHE_FLOOR = 1024
@@ -30,7 +31,6 @@ VOLATILE = re.compile(
 )
 """Text that is likely another one in the next call: dates, times, ids, counters."""
 
-_VARIABLE = re.compile(r"\{\{\s*[^\W\d][\w.]*\s*\}\}")
 _HEADING = r"^[ \t]*(?:#{1,6}[ \t]*|\*\*|【|<)?(?:"
 _EXAMPLES = re.compile(
     _HEADING + r"(?:few[- ]shot )?examples?\b|sample (?:input|output)s?\b|示例|例子|例[一二三四五\d]|样例|输入示例)"
@@ -123,7 +123,7 @@ def stable_prefix(text: str, prompt: Prompt) -> Prefix:
     if not prompt.messages:
         return Prefix(0, 0)
     start, end = prompt.messages[0].start, prompt.messages[-1].end
-    found = [match for match in (first_volatile(text, start, end), _VARIABLE.search(text, start, end)) if match]
+    found = [match for match in (first_volatile(text, start, end), VARIABLE.search(text, start, end)) if match]
     if not found:
         return Prefix(start, end)
     first = min(found, key=lambda match: match.start())

@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 
 from promptop.base.errors import UsageError
-from promptop.batch.input import fill, read_jsonl, read_table
+from promptop.batch.input import read_jsonl, read_table
 from promptop.batch.journal import Journal
 from promptop.batch.runner import Batch, Tally, estimate
 from promptop.cache import Cache, MemoryLevel
 from promptop.cli import main as cli
 from promptop.limits.limiter import Limits
 from promptop.log import LogReader, Writer
+from promptop.prompts import compose, fill, parse
 from promptop.settings import Profile
 from promptop.simulator import SimulatedEndpoint
 
@@ -255,18 +256,18 @@ def test_bytes_that_are_no_text_and_a_missing_file_are_named(tmp_path: Path) -> 
 def test_a_prompt_is_filled_from_a_table_and_a_value_is_never_a_template(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text('id,city,what\na,北京,{{city}}\nb,"Paris, TX",food\n', encoding="utf-8")
-    messages = [{"role": "user", "content": "In {{ city }}: {{what}} {{city}}"}]
-    items = read_table(table, messages, model="m", defaults={"max_tokens": 5})
+    prompt = parse(compose([{"role": "user", "content": "In {{ city }}: {{what}} {{city}}"}]))
+    items = read_table(table, prompt, model="m", defaults={"max_tokens": 5})
     assert [item.body["messages"][0]["content"] for item in items] == [
         "In 北京: {{city}} 北京",
         "In Paris, TX: food Paris, TX",
     ]
     assert [item.custom_id for item in items] == ["a", "b"]
     with pytest.raises(UsageError, match=r"no value for \{\{nope\}\}"):
-        read_table(table, [{"role": "user", "content": "{{nope}}"}], model="m")
+        read_table(table, parse("{{nope}}"), model="m")
     table.write_text("a,b\n1\n")
     with pytest.raises(UsageError, match=r"t\.csv:2: the row has not as many fields"):
-        read_table(table, messages, model="m")
+        read_table(table, prompt, model="m")
     assert fill("{{a}}{{b}}", {"a": "{{b}}"}) == "{{b}}{{b}}"
 
 

@@ -55,7 +55,7 @@ def test_another_question_is_no_trim(command: list[str], capsys: pytest.CaptureF
     (tmp_path / "short.md").write_text("Name three rivers. {{语气}}", encoding="utf-8")
     assert main([*command, "--json"]) == 1
     out, err = capsys.readouterr()
-    assert err.count("unfilled: 语气 ") == 1
+    assert err.count("unfilled: 语气, ") == 1
     found = json.loads(out)
     proof = proof_from(found["receipt"]["proof"])
     assert found["verdict"] == proof.verdict == "changed"

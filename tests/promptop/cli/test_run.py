@@ -107,13 +107,29 @@ def test_variables_without_a_value_are_named_once_on_stderr(
     given = ["--text", text, "--var", "topic=tea", "--system", "{{tone}} {{topic}} {{style}}"]
     base = ["--base-url", url, "--log", str(log), "-m", "gpt-4o-mini", "--max-tokens", "4", *given]
     assert main(["run", *base]) == 0
-    assert capsys.readouterr().err.startswith(
-        "note: unfilled: order_id, 消息, style (sent as written; --var NAME=VALUE"
-    )
+    said = "note: unfilled: order_id, 消息, style, sent as written (--var NAME=VALUE"
+    assert capsys.readouterr().err.startswith(said)
     assert main(["compare", "--no-answers", *base, "--var", "order_id=1", "--var", "消息=好", "--var", "style=x"]) == 0
     assert "unfilled" not in capsys.readouterr().err
-    assert main(["run", "-q", *base]) == 0
-    assert "unfilled" not in capsys.readouterr().err
+    assert main(["run", "-q", *base]) == 0  # no figures; what is sent otherwise than meant is no figure
+    assert capsys.readouterr().err.startswith(said)
+    assert main(["run", "--strict", *base]) == 2
+    assert "--strict refuses" in capsys.readouterr().err
+
+
+def test_messages_parts_and_the_role_of_a_file_are_sent_as_they_stand(
+    url: str, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["--base-url", url, "--log", str(log), "-m", "sim-fast", "--max-tokens", "4"]
+    file = tmp_path / "system.md"
+    file.write_text("You are brief.\n")
+    assert main(["run", *base, str(file)]) == 0
+    assert "--role system" in capsys.readouterr().err
+    assert main(["run", *base, str(file), "--text", "hi"]) == 2
+    assert main(["run", *base, str(file), "--role", "system", "--text", "hi"]) == 0
+    assert main(["run", *base, "--system", str(file), "--text", "hi"]) == 0
+    assert main(["run", *base, "--text", "{name} $name", "--var", "name=x"]) == 0
+    assert "the prompt says {name}" in capsys.readouterr().err
 
 
 def test_an_error_says_what_to_do_and_exits_with_1(url: str, log: Path, capsys: pytest.CaptureFixture[str]) -> None:

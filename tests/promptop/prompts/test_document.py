@@ -80,7 +80,7 @@ def test_the_front_matter_of_prompty_is_understood() -> None:
         assert (parse(text).model, dict(parse(text).parameters)) == ("gpt-4o", {"max_tokens": 5})
 
 
-@pytest.mark.parametrize("text", ["---\na: [\n---\nx", "---\n- a\n---\nx"])
+@pytest.mark.parametrize("text", ["---\nmodel: [\n---\nx", "---\nname: a\n- b\n---\nx"])
 def test_broken_front_matter_says_so(text: str) -> None:
     with pytest.raises(PromptopError, match="front matter") as raised:
         parse(text)
@@ -90,6 +90,8 @@ def test_broken_front_matter_says_so(text: str) -> None:
 def test_a_rule_line_is_no_front_matter() -> None:
     assert pairs("---\nno end") == [("user", "---\nno end")]
     assert pairs("---\n---\nx") == [("user", "x")]
+    for rules in ("---\n- a\n---\nx", "---\nTask: b\n---\nx", "---\nTask: [\n---\nx", "---\nA line.\n---\nx"):
+        assert pairs(rules) == [("user", rules)]
 
 
 ROLES = st.sampled_from(["system", "user", "assistant"])
@@ -110,20 +112,20 @@ def test_chat_json_becomes_a_draft_and_other_json_stays() -> None:
         "max_tokens": 5,
         "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}],
     }
-    text = read(json.dumps(body))
+    text = read(json.dumps(body)).text
     assert (parse(text).model, dict(parse(text).parameters)) == ("gpt-4o", {"max_tokens": 5})
     assert pairs(text) == [("system", "S"), ("user", "U")]
-    assert pairs(read(json.dumps(body["messages"]))) == [("system", "S"), ("user", "U")]
+    assert pairs(read(json.dumps(body["messages"])).text) == [("system", "S"), ("user", "U")]
     parts = [{"role": "user", "content": [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {}}]}]
-    assert read(json.dumps(parts)) == "look\n[image_url]"
+    assert parse(read(json.dumps(parts)).text).openai() == parts
     for other in ('{"a": 1}', "[1, 2]", "[not json", "[]", "{}", "plain"):
-        assert read(other) == other
+        assert read(other).text == other
 
 
 @pytest.mark.parametrize("name", ["text", "prompty", "json"])
 def test_forms_that_can_be_read_back_are(name: str) -> None:
     prompt = parse(PROMPT)
-    again = parse(read(export(prompt, name)))
+    again = parse(read(export(prompt, name)).text)
     assert again.openai() == (prompt.openai() if name != "text" else again.openai())
     if name == "text":
         assert [m.content for m in again.messages] == [m.content for m in prompt.messages]

@@ -17,8 +17,10 @@ from queue import SimpleQueue
 from textual.message import Message
 
 from promptop.base.errors import PromptopError
-from promptop.prompts.draft import DraftState, DraftStore, Start, digest, start
+from promptop.prompts.chosen_roles import choose_role
+from promptop.prompts.draft import DraftState, DraftStore, Start, digest, imported_from, start, state_of
 from promptop.prompts.files import FileChangedError, Stamp, read_exact, save, write_atomic
+from promptop.prompts.formats import Draft as Imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,10 @@ class FileKeeper:
         text: str
         stamp: Stamp
         why: str
+        imported: Imported
+        """The text as a draft, which is another text where the file is of another form."""
+        state: DraftState
+        """Where the text belongs, with the role that was chosen for it."""
 
     @dataclass
     class Saved(Message):
@@ -143,6 +149,10 @@ class FileKeeper:
         """Write a file; :class:`Saved`, :class:`Conflict` or :class:`Failed` follows."""
         self._jobs.put(lambda: self._save(path, text, expected, version))
 
+    def choose_role(self, path: Path, role: str) -> None:
+        """Remember the role of a file's text; :class:`Failed` follows if that cannot be kept."""
+        self._jobs.put(lambda: choose_role(path, role))
+
     def write(self, path: Path, text: str) -> None:
         """Write a file that does not exist yet; :class:`Written` or :class:`Failed` follows."""
         self._jobs.put(lambda: self._write(path, text))
@@ -202,7 +212,7 @@ class FileKeeper:
 
     def _open(self, path: Path, why: str) -> None:
         text, stamp = read_exact(path)
-        self._post(self.Opened(path, text, stamp, why))
+        self._post(self.Opened(path, text, stamp, why, imported_from(text, path), state_of(path, text)))
 
     def _save(self, path: Path, text: str, expected: Stamp | None, version: int) -> None:
         try:

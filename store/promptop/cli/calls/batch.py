@@ -18,13 +18,14 @@ from typing import Any
 
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
-from promptop.batch.input import Item, crossed, read_jsonl, read_table
+from promptop.batch.input import Item, columns_of, crossed, read_jsonl, read_table
 from promptop.batch.journal import Journal
 from promptop.batch.runner import Batch, Tally, estimate
 from promptop.budget.budget import Budget
 from promptop.cli.shared import batch_provider
 from promptop.cli.shared.call_options import purse_of
 from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.cli.shared.prompt_input import ROLES, notes_of, prompt_given, tell_notes
 from promptop.limits.limiter import Limits
 
 INTERRUPTED = 130
@@ -45,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="prompt whose {{columns}} are filled from IN; repeatable: each prompt with each row",
     )
+    parser.add_argument("--role", choices=ROLES, default="", help="role of prompts without role lines (user)")
+    parser.add_argument("--strict", action="store_true", help="refuse a prompt of which anything is unfilled")
     parser.add_argument("-m", "--model", default="", help="model of requests that name none")
     parser.add_argument("--max-tokens", type=int, metavar="N", help="limit of output tokens, where none is set")
     parser.add_argument("--temperature", type=float, metavar="T", help="temperature, where none is set")
@@ -66,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name} {value} cannot be meant.", "Write a number above 0.")
-    settings = settings_of(args)
+    settings = settings_of(args, sends=not args.dry_run)
     items = _items(args)
     most, unpriced = estimate(items)
     note = f"; {unpriced} of them unpriced" if unpriced else ""
@@ -158,14 +161,15 @@ def _items(args: argparse.Namespace) -> list[Item]:
         defaults["temperature"] = args.temperature
     if not args.prompt:
         return read_jsonl(args.input, model=args.model, defaults=defaults)
-    from promptop.prompts import parse
-    from promptop.prompts.files import read_exact
-
     made: list[list[Item]] = []
+    prompts = []
     for path in args.prompt:
-        prompt = parse(read_exact(path)[0])
-        messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
-        made.append(read_table(args.input, messages, model=args.model or prompt.model or "", defaults=defaults))
+        prompt = prompt_given(str(path), role=args.role)
+        prompts.append(prompt)
+        made.append(read_table(args.input, prompt, model=args.model or prompt.model or "", defaults=defaults))
+    columns = dict.fromkeys(columns_of(args.input), "")
+    notes = notes_of(prompts, {**columns, **{name: "" for prompt in prompts for name in prompt.variables}})
+    tell_notes([note for note in notes if not note.is_about_values], strict=args.strict)
     return made[0] if len(made) == 1 else crossed([path.stem for path in args.prompt], made)
 
 

@@ -26,12 +26,12 @@ from promptop.budget.exact_estimate import most_usd
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
     add_call_arguments,
-    read_prompt,
     requests_for,
     settings_for,
-    tell_unfilled,
+    tell_prompts,
 )
 from promptop.cli.shared.progress import make, price
+from promptop.cli.shared.prompt_input import read_prompt
 from promptop.client.request import RunRequest
 from promptop.experiments.bench.arrivals import load_of
 from promptop.experiments.bench.baselines import Baseline, Baselines, digest
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     if not specs:
         raise UsageError("No model was named.", 'Write -m MODEL for each, or models = ["…"] in the profile.')
     requests = requests_for(args, settings, prompt, specs)
-    tell_unfilled(args, prompt)
+    tell_prompts(args, prompt)
     _check_baseline(rules, baseline, requests, loads)
     bench = BenchRun(requests, loads, objectives, [most_usd(request) for request in requests])
     bench.cap_usd = price(args, settings, bench.ceiling())

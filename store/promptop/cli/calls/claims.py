@@ -19,12 +19,12 @@ from promptop.budget.exact_estimate import most_usd
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
     add_call_arguments,
-    read_prompt,
     requests_for,
     settings_for,
-    tell_unfilled,
+    tell_prompts,
 )
 from promptop.cli.shared.progress import make, price
+from promptop.cli.shared.prompt_input import read_prompt
 from promptop.experiments.interleaved import ceiling_of_trial
 from promptop.experiments.latency_claims import CLAIMS, NAMES, REPEATS, ClaimsRun
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if not spec:
         raise UsageError("No model was named.", 'Write -m MODEL, or models = ["…"] in the profile.')
     request = requests_for(args, settings, prompt, [spec])[0]
-    tell_unfilled(args, prompt)
+    tell_prompts(args, prompt)
     claims = ClaimsRun(request, args.claim, args.repeat, most_usd)
     claims.trial.cap_usd = price(args, settings, ceiling_of_trial(claims.trial))
     outcome = make(claims, args, settings)

@@ -30,12 +30,12 @@ from promptop.cli.shared.call_options import (
     exit_code,
     notes,
     open_endpoints,
-    read_prompt,
     requests_for,
     settings_for,
+    tell_prompts,
     tell_shares,
-    tell_unfilled,
 )
+from promptop.cli.shared.prompt_input import prompt_given, read_prompt
 from promptop.client.call import run as run_call
 from promptop.client.http.local_servers import first_call_s, is_private, load_s
 from promptop.client.request import RunRequest
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     specs = args.model or list(settings.active_profile().models)
     if not specs:
         raise UsageError("No model was named.", 'Write -m MODEL for each, or models = ["…"] in the profile.')
-    others = {file: read_prompt(argparse.Namespace(file=file, text=None)) for file in args.against}
+    others = {file: prompt_given(file, role=args.role) for file in args.against}
     requests = requests_for(args, settings, prompt, specs, others)
     if args.repeat < 1 or args.warm_up < 0 or args.concurrency < 1:
         raise UsageError("--repeat and --concurrency start at 1, --warm-up at 0.", "Leave them out for a single run.")
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--load needs --repeat.", "Loading is held against calls that find the model loaded.")
     if args.cache and args.repeat > 1:
         raise UsageError("--cache and --repeat exclude each other.", "A repeated call is measured; a hit is none.")
-    tell_unfilled(args, prompt, *others.values())
+    tell_prompts(args, prompt, *others.values())
     priced = check_cost(args, settings, requests, args.repeat + args.warm_up if args.repeat > 1 else 1)
     if priced is not None and not args.quiet and not args.json:
         print(str(priced), file=sys.stderr)

@@ -21,13 +21,12 @@ from promptop.budget.exact_estimate import most_usd
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
     add_call_arguments,
-    prompt_of,
-    read_text,
     requests_for,
     settings_for,
-    tell_unfilled,
+    tell_prompts,
 )
 from promptop.cli.shared.progress import make, price
+from promptop.cli.shared.prompt_input import read_input, sendable
 from promptop.experiments.checks import parse_check
 from promptop.experiments.interleaved import ceiling_of_trial
 from promptop.experiments.proof import MARGIN, REPEATS, paired, prove, trial
@@ -67,13 +66,14 @@ def run(args: argparse.Namespace) -> int:
     if args.cache:
         raise UsageError("--cache and prove exclude each other.", "A cached answer says nothing of the prompt.")
     settings = settings_for(args)
-    texts = read_text(args.base), read_text(args.file, args.text)
-    before, after = (prompt_of(text) for text in texts)
+    inputs = read_input(args.base), read_input(args.file, args.text)
+    texts = inputs[0].text, inputs[1].text
+    before, after = (sendable(each, args.role) for each in inputs)
     specs = args.model or ([after.model] if after.model else list(settings.active_profile().models)[:1])
     if not specs:
         raise UsageError("No model was named.", 'Write -m MODEL for each, or models = ["…"] in the profile.')
     asked = [requests_for(args, settings, prompt, specs) for prompt in (before, after)]
-    tell_unfilled(args, before, after)
+    tell_prompts(args, before, after)
     pairs = list(zip(*asked, strict=True))
     if pairs[0][0].parameters() != pairs[0][1].parameters():
         print("The two prompts name other parameters: a difference may be theirs.", file=sys.stderr)

@@ -20,12 +20,12 @@ from promptop.cli.shared.call_options import (
     figures_line,
     notes,
     open_endpoints,
-    read_prompt,
     requests_for,
     settings_for,
+    tell_prompts,
     tell_shares,
-    tell_unfilled,
 )
+from promptop.cli.shared.prompt_input import read_prompt
 from promptop.client.call import run as run_call
 from promptop.client.request import RunRequest
 from promptop.client.result import Delta, Progress, RunResult
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if not spec:
         raise UsageError("No model was named.", 'Write -m MODEL, or models = ["…"] in the profile.')
     request = requests_for(args, settings, prompt, [spec])[0]
-    tell_unfilled(args, prompt)
+    tell_prompts(args, prompt)
     check_cost(args, settings, [request])
     result = asyncio.run(_call(request, settings, quiet=args.json, silent=args.quiet))
     if args.json:

@@ -17,7 +17,7 @@ from typing import Any
 from promptop import models
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
-from promptop.cli.shared.prompt_input import LIBRARY, prompt_text
+from promptop.cli.shared.prompt_input import LIBRARY, body_of, prompt_text
 
 VERSION = 1
 
@@ -93,7 +93,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _figures(text: str, model: str) -> tuple[int, float | None]:
     from promptop.tokens import count
 
-    tokens = count(text, model).tokens
+    tokens = count(body_of(text), model).tokens
     return tokens, models.price(model, input_tokens=tokens, output_tokens=0).usd
 
 

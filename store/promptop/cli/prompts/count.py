@@ -14,12 +14,16 @@ from pathlib import Path
 from promptop import models
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
-from promptop.cli.shared.prompt_input import LIBRARY, from_library
+from promptop.cli.shared.prompt_input import LIBRARY, body_of, from_library, read_input
 from promptop.tokens.counting import Count, encodings_for, for_model
 from promptop.tokens.stream import FileCounts, count_stream
 
 LARGE = 1 << 24
 """Bytes above which a file in a folder is passed over; a file that is named is counted whatever its size."""
+
+_HEAD = 4096
+_PROMPT_SUFFIXES = frozenset({".json", ".yaml", ".yml", ".prompt", ".prompty", ".toml"})
+"""Suffixes of files that may hold a prompt in a form that is not sent as it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +95,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _watched(in_folder: bool) -> tuple[str, ...]:
     """Return the models of the settings or the default list; in a folder one, or each file would fill the screen."""
-    from promptop.settings import load
+    from promptop.cli.shared.options import own_settings
 
-    names = load().editor.watch or models.watch_list()
+    names = own_settings().editor.watch or models.watch_list()
     if not in_folder:
         return names
     exact = (name for name in names if (model := models.find(name)) is not None and model.count_kind == "exact")
@@ -106,8 +110,10 @@ def _count(path: str, encodings: Sequence[str]) -> FileCounts:
             raise UsageError("There is nothing to count.", "Name a file, or pipe text: echo hello | promptop count")
         return count_stream(sys.stdin.buffer, "standard input", encodings)
     if path.startswith(LIBRARY):
-        text = from_library(path.removeprefix(LIBRARY)).text
+        text = body_of(from_library(path.removeprefix(LIBRARY)).text)
         return count_stream(io.BytesIO(text.encode("utf-8", "surrogatepass")), clean_line(path), encodings)
+    if (body := _body(path)) is not None:
+        return count_stream(io.BytesIO(body.encode("utf-8", "surrogatepass")), clean_line(path), encodings)
     try:
         with open(path, "rb") as stream:  # noqa: PTH123 - the name as it was given, for messages and grep
             return count_stream(stream, clean_line(path), encodings)
@@ -115,6 +121,32 @@ def _count(path: str, encodings: Sequence[str]) -> FileCounts:
         raise PromptopError(
             f"{clean_line(path)} cannot be read: {error.strerror}.", "Check name and permissions."
         ) from None
+
+
+def _body(path: str) -> str | None:
+    """Return what is sent of a prompt file that holds more than that: front matter, JSON of messages, a template.
+
+    None for any other file, which is counted as it stands.
+    """
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123
+            head = stream.read(_HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
+            is_small = os.fstat(stream.fileno()).st_size <= LARGE
+    except OSError:
+        return None  # said where it is counted
+    is_prompt = head.startswith(b"---") or Path(path).suffix.lower() in _PROMPT_SUFFIXES
+    if not is_prompt or not is_small:
+        return None
+    try:
+        found = read_input(path)
+        body = body_of(found.text)
+    except PromptopError:
+        return None  # broken front matter, no UTF-8: counted as it stands, or refused there
+    if body == found.source:
+        return None
+    what = f"read as {found.draft.kind}" if found.is_converted else "front matter is not sent, and is not counted"
+    print(f"promptop: {clean_line(path)}: {what}", file=sys.stderr)
+    return body
 
 
 def _lines(path: str, found: FileCounts, names: Iterable[str]) -> Iterator[Line]:

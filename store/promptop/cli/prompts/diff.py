@@ -11,7 +11,7 @@ import sys
 
 from promptop import models
 from promptop.base.sanitize import clean_line
-from promptop.cli.shared.prompt_input import prompt_text
+from promptop.cli.shared.prompt_input import body_of, prompt_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from promptop.tokens import count
 
     before, after = prompt_text(args.before), prompt_text(args.after)
-    counts = [count(text, args.model) for text in (before, after)]
+    counts = [count(body_of(text), args.model) for text in (before, after)]
     prices = [models.price(args.model, input_tokens=each.tokens, output_tokens=0).usd for each in counts]
     delta = counts[1].tokens - counts[0].tokens
     usd = None if prices[0] is None or prices[1] is None else prices[1] - prices[0]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean, clean_line
-from promptop.cli.shared.prompt_input import from_library, prompt_text
+from promptop.cli.shared.prompt_input import from_library, read_input, tell_notes
 
 if TYPE_CHECKING:
     from promptop.prompts.library import Entry, Version
@@ -113,7 +113,6 @@ def _print_json(value: object) -> None:
 
 
 def _add(args: argparse.Namespace) -> int:
-    from promptop.prompts.formats import read
     from promptop.prompts.library import Library
 
     if args.name and len(args.files) > 1:
@@ -122,7 +121,8 @@ def _add(args: argparse.Namespace) -> int:
         raise UsageError("Standard input has no name.", "Add --name NAME.")
     told = []
     for file in args.files:
-        text = read(prompt_text(file))
+        found = read_input(file)
+        text = found.text
         if not text.strip():
             raise PromptopError(f"{file} is empty.", "Write a prompt into it.")
         source = "" if file == "-" else str(Path(file).absolute())
@@ -135,6 +135,7 @@ def _add(args: argparse.Namespace) -> int:
             source=source,
         )
         told.append(_told(version))
+        tell_notes(found.draft.notes)
         if not args.json:
             print(clean_line(version.label))
     if args.json:

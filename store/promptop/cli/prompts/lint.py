@@ -9,9 +9,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from promptop.base.sanitize import clean_line
-from promptop.cli.shared.prompt_input import LIBRARY, from_library, prompt_text
+from promptop.cli.shared.prompt_input import LIBRARY, from_library, prompt_text, read_input
+from promptop.prompts.reader import reading_notes
+
+if TYPE_CHECKING:
+    from promptop.trim.lint import Finding
+
+READER = "reader"
+"""The rule under which what the reader of prompts has to say is listed."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the remarks."""
-    from promptop import settings
-    from promptop.trim.lint import CHECKS, lint
+    from promptop.trim.lint import CHECKS
 
     if args.rules:
+        print(f"{READER:18} {'hint':8} what is sent otherwise than it may be meant: roles, variables, front matter")
         for check in CHECKS:
             print(f"{check.id:18} {check.severity:8} {check.description}")
         return 0
@@ -44,8 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.advice:
         return _advice(args.files, args.log, as_json=args.json)
     selected = [name.strip() for name in args.select.split(",") if name.strip()]
-    off = settings.load().editor.lint_off
-    found = [(file, finding) for file in args.files for finding in lint(prompt_text(file), selected, off=off)]
+    found = [(file, finding) for file in args.files for finding in _findings(file, selected)]
     if args.json:
         fields = ("line", "column", "rule", "severity", "message", "sentence", "start", "end")
         told = [{"file": file, **{name: getattr(finding, name) for name in fields}} for file, finding in found]
@@ -60,13 +69,29 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(finding.severity == "warning" for _, finding in found) else 0
 
 
+def _findings(file: str, selected: Sequence[str]) -> list[Finding]:
+    """Return what the reader has to say of a prompt, then the remarks of the rules."""
+    from promptop.cli.shared.options import own_settings
+    from promptop.trim.lint import Finding, lint
+
+    given = read_input(file)
+    notes = reading_notes(given.prompt())
+    read = [Finding(READER, "hint", note.line or 1, 1, str(replace(note, line=None)), 0, 0, "") for note in notes]
+    rules = [name for name in selected if name != READER]
+    return [
+        *(read if not selected or READER in selected else ()),
+        *(lint(given.text, rules, off=own_settings().editor.lint_off) if not selected or rules else ()),
+    ]
+
+
 def _complexity(files: list[str], *, as_json: bool) -> int:
     """Print score, tier and terms of each file, and the model that is recommended for it."""
-    from promptop import models, settings
+    from promptop import models
+    from promptop.cli.shared.options import own_settings
     from promptop.prompts import parse
     from promptop.prompts.complexity import read, recommended, score
 
-    chosen = settings.load().editor
+    chosen = own_settings().editor
     watched = chosen.watch or models.watch_list()
     told = []
     for file in files:
@@ -90,14 +115,14 @@ def _advice(files: list[str], log_path: str | None, *, as_json: bool) -> int:
     import time
     from pathlib import Path
 
-    from promptop import settings
+    from promptop.cli.shared.options import own_settings
     from promptop.client.request import show_stops
     from promptop.log import LogReader
     from promptop.prompts import parse
     from promptop.trim.log_insights import limit_advice, look, stop_advice
 
     told = []
-    with LogReader(Path(log_path) if log_path else settings.load().log_path()) as log:
+    with LogReader(Path(log_path) if log_path else own_settings().log_path()) as log:
         for file in files:
             text = prompt_text(file)
             prompt = parse(text)

@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptop import models, settings
+from promptop import models
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
-from promptop.cli.shared.options import add_settings_arguments
-from promptop.cli.shared.prompt_input import LIBRARY, from_library, prompt_text
+from promptop.cli.shared.options import add_settings_arguments, own_settings
+from promptop.cli.shared.prompt_input import LIBRARY, from_library, read_input
 
 if TYPE_CHECKING:
     from promptop.cli.shared.rewriting import Rewritten
@@ -67,9 +67,15 @@ def run(args: argparse.Namespace) -> int:
             )
         return 0
     selected = [name.strip() for name in args.select.split(",") if name.strip()]
-    off = () if selected else settings.load().editor.trim_off
+    off = () if selected else own_settings().editor.trim_off
     rules = chosen(selected, safe_only=not (args.all or selected), rounds=max(0, args.rounds), off=off)
-    text = prompt_text(args.file)
+    found = read_input(args.file)
+    text = found.text
+    if args.apply and found.is_converted:
+        raise UsageError(
+            f"{args.file} is {found.draft.kind}: a trimmed draft would not be of that form.",
+            "Leave out --apply: the draft is printed.",
+        )
     model = models.find(args.model)
     if model is None:
         print(f"promptop: {clean_line(args.model)} is not in the catalogue: counted as o200k", file=sys.stderr)
@@ -200,10 +206,10 @@ def _save(name: str, result: Trimmed, receipt: Receipt) -> None:
 
 def _write(path: Path, before: str, after: str) -> None:
     """Replace the file, unless it was changed since it was read."""
-    from promptop.prompts.files import FileChangedError, read_exact, save
+    from promptop.prompts.files import FileChangedError, read_text, save
 
-    text, stamp = read_exact(path)
+    text, form, stamp = read_text(path)
     if text != before:
         raise FileChangedError(f"{path} was changed while it was being trimmed.", "Run the command again.")
     if after != before:
-        save(path, after, stamp)
+        save(path, after, stamp, form)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from promptop.base import units
@@ -21,14 +20,13 @@ from promptop.budget.estimate import CostEstimate, ceiling
 from promptop.budget.exact_estimate import ceiling_of
 from promptop.cli.shared.options import add_settings_arguments, settings_of
 from promptop.cli.shared.parameters import add_parameter_arguments, overrides_of, parameters_of
-from promptop.cli.shared.prompt_input import LIBRARY, from_library
+from promptop.cli.shared.prompt_input import add_prompt_arguments, notes_of, system_text, tell_notes, values_of
 from promptop.client.http.endpoints import Endpoints
 from promptop.client.request import RunRequest, text_of
 from promptop.client.result import Progress, RunResult
 from promptop.client.targets import parse_target
 from promptop.client.variants import AS_TYPED, PromptVersion, requests_of
-from promptop.prompts import Prompt, parse
-from promptop.prompts.document import fill, variables_of
+from promptop.prompts import Prompt, fill
 from promptop.settings import Settings
 
 INTERRUPTED = 130
@@ -38,8 +36,7 @@ def add_call_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of a call; those that are not given come from the prompt's front matter, or are not sent."""
     parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="prompt (default and -: standard input)")
     parser.add_argument("--text", metavar="TEXT", help="the prompt itself, instead of a file")
-    parser.add_argument("--system", metavar="TEXT", help="system message to put before it")
-    parser.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="value of a {{variable}}")
+    add_prompt_arguments(parser)
     add_parameter_arguments(parser)
     parser.add_argument("--retries", type=int, default=2, metavar="N", help="after 429, 5xx, failed connections")
     parser.add_argument("--base-url", metavar="URL", help="endpoint, instead of a profile's")
@@ -52,7 +49,7 @@ def add_call_arguments(parser: argparse.ArgumentParser) -> None:
 
 def settings_for(args: argparse.Namespace) -> Settings:
     """Return the settings, with ``--base-url`` put into the profile in use."""
-    settings = settings_of(args)
+    settings = settings_of(args, sends=True)
     if not args.base_url:
         return settings
     if not args.base_url.startswith(("http://", "https://")):
@@ -77,44 +74,6 @@ def open_endpoints(settings: Settings, app: str) -> Endpoints:
     )
 
 
-def read_prompt(args: argparse.Namespace) -> Prompt:
-    """Return the prompt of a file, of standard input or of ``--text``.
-
-    Raises :class:`PromptopError` if there is none.
-    """
-    if args.text is None and args.file.startswith(LIBRARY):
-        version = from_library(args.file.removeprefix(LIBRARY))
-        # Its name in the log is the library's, so that the editor finds the calls again.
-        return replace(prompt_of(version.text), name=version.name)
-    return prompt_of(read_text(args.file, args.text))
-
-
-def prompt_of(text: str) -> Prompt:
-    """Return a text as a prompt; raise :class:`PromptopError` if nothing is in it."""
-    prompt = parse(text)
-    if not any(message.content.strip() for message in prompt.messages):
-        raise PromptopError("The prompt is empty.", "Write something into it.")
-    return prompt
-
-
-def read_text(file: str, given: str | None = None) -> str:
-    """Return the text that was given, else that of a file, ``-`` being standard input."""
-    if given is not None:
-        return given
-    if file == "-":
-        if sys.stdin is None or sys.stdin.isatty():
-            raise UsageError("No prompt was given.", "Name a file, pipe a text in, or write --text 'TEXT'.")
-        return sys.stdin.buffer.read().decode("utf-8", "replace")
-    if file.startswith(LIBRARY):
-        return from_library(file.removeprefix(LIBRARY)).text
-    try:
-        return Path(file).read_bytes().decode("utf-8")
-    except OSError as error:
-        raise PromptopError(f"{file} cannot be read ({error.strerror}).", "Check its name.") from None
-    except UnicodeDecodeError:
-        raise PromptopError(f"{file} is not UTF-8.", "Save it as UTF-8.") from None
-
-
 def requests_for(
     args: argparse.Namespace,
     settings: Settings,
@@ -126,38 +85,25 @@ def requests_for(
 
     With ``others`` (name → prompt) each model is asked with these versions, too; parameters are those of ``prompt``.
     """
-    values = dict(_variable(text) for text in args.var)
+    values, system = values_of(args), system_text(args.system)
     named = {args.file: prompt, **others} if others else {AS_TYPED: prompt}
     versions = []
     for label, each in named.items():
         messages = each.openai(values)
-        if args.system is not None:
-            messages.insert(0, {"role": "system", "content": fill(args.system, {**each.sample, **values})})
+        if system is not None:
+            messages.insert(0, {"role": "system", "content": fill(system, {**each.sample, **values})})
         versions.append(PromptVersion(label, messages, each.name or None))
     parameters = {**parameters_of(args, prompt), "retries": max(0, args.retries), "cache": args.cache}
     targets = [parse_target(spec, settings) for spec in specs]
     return requests_of(targets, versions, parameters, overrides=overrides_of(args, targets))
 
 
-def tell_unfilled(args: argparse.Namespace, *prompts: Prompt) -> None:
-    """Say once on stderr which ``{{variables}}`` have no value and are sent as they are written."""
-    values = dict(_variable(text) for text in args.var)
-    names = [name for prompt in prompts for name in prompt.unfilled(values)]
-    samples = {name for prompt in prompts for name in prompt.sample}
-    names += [name for name in variables_of([args.system or ""]) if name not in values and name not in samples]
-    if names and not args.quiet:
-        said = clean_line(", ".join(dict.fromkeys(names)), 200)
-        print(
-            f"note: unfilled: {said} (sent as written; --var NAME=VALUE or sample: in front matter fills them)",
-            file=sys.stderr,
-        )
+def tell_prompts(args: argparse.Namespace, *prompts: Prompt) -> None:
+    """Say on stderr what of the prompts is sent otherwise than it may be meant; with ``--strict`` nothing is sent.
 
-
-def _variable(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise UsageError(f"--var {text!r} has no value.", "Write --var NAME=VALUE.")
-    return name, value
+    Raises :class:`UsageError` then.
+    """
+    tell_notes(notes_of(prompts, values_of(args), system_text(args.system)), strict=args.strict)
 
 
 def check_cost(

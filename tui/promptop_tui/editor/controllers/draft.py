@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +13,8 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from promptop.base.sanitize import clean, clean_line
-from promptop.prompts.draft import DraftState, digest
+from promptop.prompts.draft import DraftState, told_of
 from promptop.prompts.files import Stamp
-from promptop.prompts.formats import read
 from promptop_tui.context import AppContext
 from promptop_tui.messages import OpenInEditor
 from promptop_tui.services.draft_files import FileKeeper
@@ -153,7 +153,7 @@ class DraftController:
     def save_as(self, path: Path) -> None:
         """Save to another file, and belong to it from now on."""
         if str(path) != self.state.path:
-            self.state, self._stamp, self.conflict = DraftState(path=str(path)), None, ""
+            self.state, self._stamp, self.conflict = DraftState(path=str(path), role=self.state.role), None, ""
             self._saved_version = -1
         self._save_to(path)
 
@@ -228,13 +228,14 @@ class DraftController:
         if message.why == "compare":
             self._ask_which(message)
             return
-        imported = read(message.text)
-        if imported != message.text:
-            said = f"{message.path.name} holds chat messages: they are a new draft, and the file stays as it is."
-            self._notify(clean_line(said), title="Opened")
-            self._replace(imported, DraftState(source=message.path.name), None)
+        imported = message.imported
+        for note in imported.notes:
+            self._notify(clean(str(note)), title=message.path.name)
+        if imported.kind:
+            self._notify(clean_line(told_of(imported, message.path)), title="Opened")
+            self._replace(imported.text, DraftState(source=message.path.name), None)
             return
-        state = DraftState(path=str(message.path), digest=digest(message.text))
+        state = message.state
         if message.why == "reload" and message.text == self._text():
             self.state, self._stamp, self.conflict = state, message.stamp, ""
             self._saved_version = self._area.version
@@ -243,7 +244,7 @@ class DraftController:
         self._replace(message.text, state, message.stamp)
 
     def _saved(self, message: FileKeeper.Saved) -> None:
-        self.state = DraftState(path=str(message.path), digest=message.digest)
+        self.state = replace(self.state, path=str(message.path), digest=message.digest, source="")
         self._stamp, self.conflict, self._saved_version = message.stamp, "", message.version
         self._save_draft()
         self._changed()
@@ -279,7 +280,7 @@ class DraftController:
                 self.conflict = ""
                 self._save_to(theirs.path)
             elif which == "theirs":
-                state = DraftState(path=str(theirs.path), digest=digest(theirs.text))
+                state = theirs.state
                 self._replace(theirs.text, state, theirs.stamp)
 
         self._pane.app.push_screen(ConflictDialog(theirs.path.name, mine, theirs.text), chosen)

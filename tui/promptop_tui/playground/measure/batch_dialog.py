@@ -32,7 +32,7 @@ from promptop.client.http.endpoints import base_url_of
 from promptop.client.targets import Target, parse_target
 from promptop.limits.limiter import Limits
 from promptop.limits.redis_limiter import SharedLimits
-from promptop.prompts import parse
+from promptop.prompts.reader import prompt_from
 from promptop_tui.context import AppContext
 from promptop_tui.playground.measure import batch_provider
 from promptop_tui.shell.key_names import key_name
@@ -157,6 +157,7 @@ class BatchDialog(FormModal[float]):
 
     def _read(self, values: dict[str, str]) -> Job:
         """Return the job that the fields mean; raise :class:`PromptopError` with what is wrong."""
+        self._shared.settings.require_valid()
         source, out = (Path(values[name]).expanduser() for name in ("in", "out"))
         if not values["in"] or not values["out"]:
             raise UsageError("IN or OUT is missing.", "Name the file of requests and the file for answers.")
@@ -165,11 +166,10 @@ class BatchDialog(FormModal[float]):
         settings = self._shared.settings
         target = parse_target(values["model"], settings)
         if source.suffix.lower() == ".csv":
-            prompt = parse(self._prompt)
-            messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
-            if not any(str(message["content"]).strip() for message in messages):
+            prompt = prompt_from(self._prompt)
+            if prompt.is_empty:
                 raise UsageError("A table fills the playground's prompt, which is empty.", "Write it there first.")
-            items = read_table(source, messages, model=target.model)
+            items = read_table(source, prompt, model=target.model)
         else:
             items = read_jsonl(source, model=target.model)
         most, unpriced = estimate(items)
