@@ -116,7 +116,7 @@ FILLER: tuple[Phrase, ...] = (
 
 SHORTER: tuple[Phrase, ...] = (
     Phrase(
-        rf"(?:来)?进行(?:一次|一个|一下)?(?:相应|必要)?的?(?P<how>全面|详细|深入|简要|简单|仔细|认真|严格)?的?(?P<verb>{VERBS})",
+        rf"(?:来)?进行(?:一次|一个|一下)?(?:相应|必要)?的?(?P<how>全面|详细|深入|简要|简单|仔细|认真|严格)?的?(?P<verb>{VERBS})(?!{_NOUN})",
         r"\g<how>\g<verb>",
     ),
     Phrase(rf"(?:做出|作出|给予|加以)(?P<verb>{VERBS})(?!的|结果)", r"\g<verb>"),

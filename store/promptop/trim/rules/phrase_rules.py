@@ -126,13 +126,18 @@ class Phrases(Rule):
                 continue
             for pattern, phrase in self._at_starts:
                 found = pattern.match(text, at, block.end)
-                if found and found.end() > at and self._fits(structure, block, found, phrase, sentence_starts):
+                if (
+                    found
+                    and found.end() > at
+                    and not _joins_lines(text, found)
+                    and self._fits(structure, block, found, phrase, sentence_starts)
+                ):
                     yield self._proposal(structure, block, found, phrase)
                     behind = found.end()
                     break
         for pattern, phrase in self._anywhere:
             for found in pattern.finditer(text, block.start, block.end):
-                if phrase.place == "verb" and not self._before_order(text, block, found):
+                if _joins_lines(text, found) or (phrase.place == "verb" and not self._before_order(text, block, found)):
                     continue
                 yield self._proposal(structure, block, found, phrase)
 
@@ -219,6 +224,12 @@ _SUBORDINATE = re.compile(
     r" case|due|regarding|though|although)\b",
     re.IGNORECASE,
 )
+
+
+def _joins_lines(text: str, found: re.Match[str]) -> bool:
+    """Tell whether a phrase holds the end of a line that is not merely wrapped: the next one begins with a capital."""
+    ends = (found.start() + at for at, sign in enumerate(found[0]) if sign == "\n")
+    return any(not text[at + 1 : at + 2].islower() for at in ends)
 
 
 def _states_first(text: str, block: Block, at: int) -> bool:
