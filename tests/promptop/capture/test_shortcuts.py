@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from promptop.capture.parse import redact
+from promptop.base import redact
 from promptop.capture.parse.response_parser import Digest
 from promptop.proxy.http.http1 import ConnectError, _head
 from promptop.proxy.upstreams import parse

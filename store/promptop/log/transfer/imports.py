@@ -23,6 +23,7 @@ from promptop.log.rollups.rollups import Rollups
 from promptop.log.row import COLUMNS, Row
 from promptop.log.transfer.external_formats import litellm_row, llm_rows, openai_row
 from promptop.log.write.row_pricing import price_row
+from promptop.log.write.scrub import scrub
 
 _BATCH = 500
 _FORMULAS = frozenset("=+-@\t\r")
@@ -209,6 +210,8 @@ def _unescaped(value: Any) -> Any:
 
 
 def _insert(connection: sqlite3.Connection, batch: list[Row], done: Imported, fresh: bool) -> None:
+    for row in batch:
+        scrub(row)
     connection.execute("BEGIN IMMEDIATE")
     try:
         for row in batch:
