@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptop.base.files import identity
+from promptop.base.sqlite import BUSY_S
 from promptop.log import files
 from promptop.log.row import COLUMNS
 from promptop.log.write.pending import Bodies, Finished
@@ -38,7 +39,7 @@ _DATA_ERRORS = (
 class Store:
     """The open log of one writer."""
 
-    def __init__(self, path: Path, *, timeout_s: float = files.BUSY_S) -> None:
+    def __init__(self, path: Path, *, timeout_s: float = BUSY_S) -> None:
         """``timeout_s`` is how long a transaction waits for that of another process."""
         self._path = path
         self._timeout_s = timeout_s
