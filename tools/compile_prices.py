@@ -4,9 +4,10 @@
 
 Rows are priced inside other people's services, where genai-prices (pydantic, an HTTP client, 0.25 s) must not be
 loaded; so its table is translated once, here, into JSON that the standard library reads in a few milliseconds. Kept
-are the prices of what a log row knows: input, output, cached input read and written, reasoning output, the fee of a
-request; prices of audio, images, pages and searches are left out, and a model that has no other price is unpriced. A
-context window that a provider's own row leaves out is taken from OpenRouter's row of the same model.
+are the prices of what an answer reports: input, output, cached input read and written (for minutes or an hour),
+reasoning and citations, audio, images and video, searches, characters and hours of audio, the fee of a request; prices
+of pages are left out. A context window that a provider's own row leaves out is taken from OpenRouter's row of the same
+model. What genai-prices does not list and OpenAI publishes, fine-tunes, stands in ``FINE_TUNED``.
 
 ``--check`` writes nothing and fails if the snapshot is not the one that the installed genai-prices gives (CI).
 
@@ -49,7 +50,28 @@ KEPT = {
     "cache_write_mtok": "w",
     "output_reasoning_mtok": "t",
     "requests_kcount": "q",
+    "cache_write_1h_mtok": "h",
+    "output_citation_mtok": "c",
+    "input_audio_mtok": "ia",
+    "input_image_mtok": "ii",
+    "input_video_mtok": "iv",
+    "cache_audio_read_mtok": "ra",
+    "cache_image_read_mtok": "ri",
+    "output_audio_mtok": "oa",
+    "output_image_mtok": "oi",
+    "output_video_mtok": "ov",
+    "web_searches_kcount": "s",
+    "storage_searches_kcount": "f",
+    "input_mchars": "x",
+    "input_audio_hours": "a",
 }
+FINE_TUNED = {
+    "ft:gpt-4.1": {"i": "3", "o": "12", "r": "0.75"},
+    "ft:gpt-4.1-mini": {"i": "0.8", "o": "3.2", "r": "0.2"},
+    "ft:gpt-4.1-nano": {"i": "0.2", "o": "0.8", "r": "0.05"},
+    "ft:o4-mini": {"i": "4", "o": "16", "r": "1"},
+}
+"""OpenAI's models that were fine-tuned, USD a million tokens (its price page)."""
 
 
 def clause(logic: Any) -> list[Any]:
@@ -124,6 +146,17 @@ def compiled(today: date) -> dict[str, Any]:
             limits = [p.constraint for p in dated or ()] + [v.constraint for v in model.price_variants or ()]
             starts.update(limit.start_date for limit in limits if isinstance(limit, StartDateConstraint))
             models.append(entry)
+        if provider.id == "openai":
+            listed = {entry["id"] for entry in models}
+            models += [
+                {
+                    "id": name,
+                    "match": ["|", [["=", name], ["^", f"{name}:"], ["^", f"{name}-20"]]],
+                    "prices": [[None, kept]],
+                }
+                for name, kept in FINE_TUNED.items()
+                if name not in listed
+            ]
         row: dict[str, Any] = {"id": provider.id, "name": provider.name, "api": provider.api_pattern, "models": models}
         if provider.model_match:
             row["model"] = clause(provider.model_match)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
+from promptop.models import names
+
 Kind = Literal["exact", "estimated"]
 
 
@@ -166,7 +168,7 @@ _TAKES: tuple[tuple[re.Pattern[str], dict[str, bool]], ...] = tuple(
 
 def bare(name: str) -> str:
     """Return the model's own name: lower case, without vendor path, host's prefix, fine-tune mark and route suffix."""
-    name = name.lower().strip().rpartition("/")[2]
+    name = names.without_sdk(name.lower().strip()).rpartition("/")[2]
     name = re.sub(r"^(?:us|eu|apac|global|jp|au|ca)\.(?=[a-z]+\.)", "", name)
     name = re.sub(r"^(?:anthropic|meta|mistral|deepseek|qwen|openai|amazon|cohere|ai21)\.(?=[a-z])", "", name)
     if name.startswith("ft:"):
@@ -176,11 +178,18 @@ def bare(name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def traits(name: str) -> Traits | None:
-    """Return family and tokenizer that the name tells, or None; what needs the extra ``fast`` is exact with it only."""
-    name = bare(name)
+    """Return family and tokenizer that the name tells, or None; what needs the extra ``fast`` is exact with it only.
+
+    A name that nobody gives (``gpt-4oo``, a deployment's ``gpt-4o-prod``) is never exact.
+    """
+    asked, name = name, bare(name)
     found = next((found for pattern, found in _RULES if pattern.search(name)), None)
-    if found is not None and found.encoding in NEEDS_EXTRA and not has_extra():
+    if found is None:
+        return None
+    if found.encoding in NEEDS_EXTRA and not has_extra():
         return Traits(found.family, "o200k_base", _ESTIMATED)
+    if found.kind == _EXACT and (names.is_openai(name) is False or names.near(asked)):
+        return Traits(found.family, found.encoding, _ESTIMATED)
     return found
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from promptop.models import families
+from promptop.models import families, names
 
 Row = Mapping[str, Any]
 """A provider or model of the table."""
@@ -124,18 +124,25 @@ def locate(name: str, provider: str | None = None) -> tuple[Row, Row] | None:
     With a provider that the table knows only that one is asked: the same model costs different amounts elsewhere. The
     exception is ``openai``, which programs say of any endpoint that speaks its dialect. Models of one's own servers
     (``ollama``, ``vllm`` …) and names with a size tag (``deepseek-r1:8b``) are never found. Without a provider, a first
-    path segment may name it (``openrouter/openai/gpt-4o``), else the table's rules tell whose model it is. A dated
-    version that the table does not list (``gpt-4o-2024-08-06``) is its undated model.
+    path segment may name it (``openrouter/openai/gpt-4o``), and what routers, clouds and SDKs put around a name is
+    taken off (:mod:`promptop.models.names`), else the table's rules tell whose model it is. A dated version that the
+    table does not list (``gpt-4o-2024-08-06``) is its undated model, and an undated name its newest dated version. A
+    name that is likely a slip of another is not found.
     """
     if (provider and provider.lower().strip() in LOCAL_PROVIDERS) or (not provider and _LOCAL_TAG.search(name)):
         return None
-    wanted = provider_row(provider) if provider else None
-    for text in _spellings(name):
-        found = _locate_in(wanted, text) if wanted else None
-        if found is None and (wanted is None or wanted["id"] == "openai"):
-            found = _locate_anywhere(text)
-        if found:
-            return found
+    asked = provider_row(provider) if provider else None
+    ids = frozenset(load().by_id)
+    for route, rest in names.routes(name.lower().strip(), ids):
+        wanted = asked or (load().by_id[route] if route else None)
+        for text in _spellings(rest):
+            found = _locate_in(wanted, text) if wanted else None
+            if found is None and (wanted is None or wanted["id"] == "openai"):
+                found = _locate_anywhere(text)
+            if found:
+                return None if names.near(name) else found
+        if wanted and (dated := _newest_dated(wanted, rest)):
+            return wanted, dated
     return None
 
 
@@ -176,6 +183,13 @@ def _locate_in(provider: Row, text: str) -> tuple[Row, Row] | None:
     if dashed != text and (model := _model_in(provider, dashed)):
         return provider, model
     return None
+
+
+def _newest_dated(provider: Row, text: str) -> Row | None:
+    """Return the newest dated version of an undated name that a provider does not list itself."""
+    dated = re.compile(rf"{re.escape(text.rpartition('/')[2])}-(?:\d{{4}}|20\d{{6}}|20\d\d-\d\d-\d\d)")
+    versions = [model for model in provider["models"] if dated.fullmatch(model["id"].lower().rpartition("/")[2])]
+    return max(versions, key=lambda model: str(model["id"])) if versions else None
 
 
 def _model_in(provider: Row, text: str) -> Row | None:
