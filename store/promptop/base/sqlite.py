@@ -72,6 +72,19 @@ def connect_for_reading(path: Path, *, timeout_s: float = 1.0) -> sqlite3.Connec
     return opened(f"{uri}&immutable=1")
 
 
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Write all of what is done inside, or nothing if it raises."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
 def backup(source: Path, target: Path) -> None:
     """Copy a file in use to ``target`` as one file; raises :class:`sqlite3.Error` or :class:`OSError`.
 

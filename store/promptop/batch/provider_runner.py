@@ -12,12 +12,14 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from promptop import providers
 from promptop.base.errors import PromptopError
 from promptop.batch.input import Item
 from promptop.batch.journal import Journal, Outcome
 from promptop.batch.provider_api import AwayError, BatchApi
 from promptop.batch.provider_state import Part, State
 from promptop.batch.runner import Tally, most_usd, result_of
+from promptop.providers.api import Facts
 
 if TYPE_CHECKING:
     from promptop.cache import Cache, Policy
@@ -357,9 +359,9 @@ def lines_of(items: Iterable[Item]) -> bytes:
 
 
 def _usage(body: Any) -> tuple[int | None, int, int]:
-    from promptop.providers.usage import normalise
-
-    usage = normalise(body.get("usage") if isinstance(body, dict) else None, anthropic=False)
+    facts = Facts()
+    providers.take(body, facts)
+    usage = facts.read_usage()
     return (usage.input_tokens, usage.output_tokens or 0, usage.cache_read or 0) if usage else (None, 0, 0)
 
 

@@ -14,16 +14,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from promptop import providers
 from promptop.base.errors import PromptopError
 from promptop.batch.input import Item
 from promptop.batch.journal import Journal, Outcome
-from promptop.client.apis import dialect_of
+from promptop.client.apis import api_of
 from promptop.client.http.endpoints import Learned, base_url_of, headers_of
 from promptop.client.http.load_balancer import Balancer, Endpoint
 from promptop.client.request import RunRequest
 from promptop.client.request_body import whole_body
 from promptop.client.result import RunError
 from promptop.limits.limiter import Limiter, Limits, Shared
+from promptop.providers.api import Facts
+from promptop.providers.costs import cost_of
 from promptop.settings import Profile
 
 if TYPE_CHECKING:
@@ -244,12 +247,12 @@ class Batch:
 def _written(item: Item, profile: Profile) -> tuple[str, dict[str, Any]]:
     """Return path and body of a request: chat completions are rewritten for a profile that speaks another API."""
     body = dict(item.body)
-    dialect = dialect_of(profile)
-    if dialect.name == "chat" or not item.url.endswith("/chat/completions"):
+    api = api_of(profile)
+    if api.name == "chat" or not item.url.endswith("/chat/completions"):
         return item.url, body
     model, messages = str(body.pop("model")), body.pop("messages", ())
     request = RunRequest(profile=profile, model=model, messages=messages, extra=body)
-    return f"/v1{dialect.path}", whole_body(request, Learned())
+    return f"/v1{api.path}", whole_body(request, Learned())
 
 
 def _failure(response: httpx2.Response) -> RunError | None:
@@ -283,34 +286,25 @@ def _result(item: Item, response: Any, problem: tuple[str, str] | None, body: An
 
 
 def _message(response: Any) -> str:
-    from promptop.base.redact import credentials
+    from promptop.capture.parse.redact import credentials
 
     try:
         error = response.json()["error"]
         text = str(error["message"] if isinstance(error, dict) else error)
     except (ValueError, KeyError, TypeError):
         text = response.text
-    return credentials(text[:500])
-
-
-def _usage(body: Any) -> tuple[int | None, int | None, int]:
-    from promptop.providers.usage import normalise
-
-    found = body if isinstance(body, dict) else {}
-    usage = normalise(found.get("usage"), anthropic=found.get("type") == "message")
-    return (usage.input_tokens, usage.output_tokens, usage.cache_read or 0) if usage else (None, None, 0)
+    return credentials(text[:500], ())
 
 
 def _cost(item: Item, body: Any) -> tuple[float | None, int]:
     """Return what an answer cost in USD (None if unpriced) and its tokens."""
-    from promptop import models
-
-    given, made, cached = _usage(body)
-    if given is None:
+    facts = Facts()
+    providers.take(body, facts)
+    usage = facts.read_usage()
+    if usage.input_tokens is None:
         return None, 0
-    names = [str(body.get("model") or ""), str(item.body["model"])]
-    found = models.price(names, input_tokens=given, output_tokens=made or 0, cache_read=cached)
-    return found.usd, given + (made or 0)
+    found = cost_of(usage, (facts.model, str(item.body["model"])))
+    return found.usd, usage.input_tokens + (usage.output_tokens or 0)
 
 
 def _tokens(item: Item) -> int:

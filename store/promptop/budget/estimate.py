@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from promptop import models
 from promptop.base import units
-from promptop.client.apis.messages import DEFAULT_MAX_TOKENS
 from promptop.client.request import RunRequest, text_of
 from promptop.client.request_body import find_model
+from promptop.providers.anthropic import DEFAULT_MAX_TOKENS
 
 PER_MESSAGE = 4
 """Tokens that OpenAI's chat format adds to each message, and as many for the answer's head; others are near it."""

@@ -13,8 +13,8 @@ from promptop.capture import include_usage
 from promptop.capture.caching.outcome import EXTENSION
 from promptop.capture.call import Call, Labels, RawHeaders, clock
 from promptop.capture.faults import count_fault
-from promptop.providers.decompress import Inflater, inflater
-from promptop.providers.events import loads
+from promptop.providers.api import loads
+from promptop.providers.stream.decompress import Inflater, inflater
 
 REFUSAL_LIMIT = 64 * 1024
 """Bytes of an error answer that are read to see whether it names ``stream_options``."""
@@ -30,6 +30,7 @@ class Attempt:
         "_extensions",
         "_replaced",
         "_request",
+        "after_refusal",
         "at_end",
         "call",
         "filtered",
@@ -38,6 +39,8 @@ class Attempt:
 
     def __init__(self, call: Any, request: Any, replaced: Any = None) -> None:
         self.call = call
+        self.after_refusal: tuple[str, int | None, str, str] | None = None
+        """Host, port, path and model of the attempt before, which was refused for the field that was added."""
         self.at_end = False
         """The response's body was read to its end."""
         self.filtered = False
@@ -74,6 +77,8 @@ class Attempt:
             # What was made in memory (by a mock) is decoded already.
             encoding = b"" if response.is_stream_consumed else fields.get(b"content-encoding", b"")
             content = (fields.get(b"content-type", b"").decode("latin-1"), encoding.decode("latin-1"))
+            if self.after_refusal is not None and response.status_code < 400:
+                include_usage.remember_refusal(*self.after_refusal)
             self.call.cache = response.extensions.get(EXTENSION)
             self.call.responded(response.status_code, RawHeaders(raw), content=content)
         except Exception as error:  # noqa: BLE001 - the boundary
@@ -89,7 +94,6 @@ class Attempt:
             if not include_usage.names_stream_options(response.status_code, body):
                 return False
             self.call.retried = True
-            include_usage.remember_refusal(self.call.host, self.call.port, self.call.path)
         except Exception as error:  # noqa: BLE001 - the boundary
             count_fault("refusal", error)
             return False
@@ -246,25 +250,29 @@ class _Trace:
             call.tls_s = clock() - self._since
 
 
-def begin(labels: Labels, request: Any, httpx: Any, *, add_usage: bool = True) -> Attempt:
-    """Return the attempt of a request, its clock started; ``add_usage`` asks for usage where that is safe."""
+def begin(labels: Labels, request: Any, httpx: Any, *, refused: Attempt | None = None) -> Attempt:
+    """Return the attempt of a request, its clock started; usage is asked for where that is safe.
+
+    ``refused`` is the attempt before, where its endpoint refused to be asked for usage: it is not asked again.
+    """
     try:
         url = request.url
         raw = request.headers.raw
         fields = _fields(raw)
         host, path = url.host, url.path
+        port = url.port or {"http": 80, "https": 443}.get(url.scheme)
         body = _body(request, fields, httpx)
         parsed = replaced = None
-        if add_usage and labels.include_usage and include_usage.is_streamed(body) and not _is_signed(fields):
+        if refused is None and labels.include_usage and include_usage.is_streamed(body) and not _is_signed(fields):
             parsed = loads(body or b"")
-            changed = include_usage.with_usage(host, url.port, path, body or b"", parsed)
+            changed = include_usage.with_usage(host, port, path, body or b"", parsed)
             if changed is not None:
                 replaced = _replaced(request, changed, httpx)
         call = Call(
             labels,
             method=request.method,
             host=host,
-            port=url.port or {"http": 80, "https": 443}.get(url.scheme),
+            port=port,
             path=path,
             query=url.query.decode("ascii", "replace"),
             userinfo=url.userinfo.decode("ascii", "replace"),
@@ -273,7 +281,11 @@ def begin(labels: Labels, request: Any, httpx: Any, *, add_usage: bool = True) -
             parsed=parsed,
             bytes_sent=_length(fields),
         )
-        return Attempt(call, request, replaced)
+        attempt = Attempt(call, request, replaced)
+        if refused is not None:
+            model = include_usage.model_of(loads(body) if body is not None else None)
+            attempt.after_refusal = host, port, path, model
+        return attempt
     except Exception as error:  # noqa: BLE001 - the boundary: what cannot be watched is sent all the same
         count_fault("request", error)
         return Attempt(_NoCall(), request)

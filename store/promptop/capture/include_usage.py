@@ -2,17 +2,19 @@
 
 :func:`with_usage` adds ``stream_options.include_usage`` to a streamed chat completion; :class:`UsageHider` takes the
 one chunk that comes of it (``choices: []`` and a usage object) out of the bytes and leaves every other byte as it was.
-An endpoint that refuses the field is remembered for the life of the process.
+A model whose endpoint refuses the field, and answers without it, is remembered for an hour.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any
 
-from promptop.providers.events import loads
-from promptop.providers.sse import parse_block
+from promptop.providers import errors
+from promptop.providers.api import loads
+from promptop.providers.stream.sse import parse_block
 
 LARGEST_BODY = 16 << 20
 """Bytes of the largest request that is parsed (which holds up other threads for 20 to 60 ms); a larger one is sent as
@@ -28,7 +30,12 @@ _EMPTY_CHOICES = re.compile(rb'"choices"(?:\s|data:|:)*\[(?:\s|data:)*\]')
 _LINE_ENDS = re.compile(rb"[\r\n]{2,}")
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _REFUSED_STATUS = (400, 422)
-_refused: set[tuple[str, int | None, str]] = set()
+_FIELDS = ("stream_options", "include_usage")
+REMEMBERED_S = 3600.0
+"""Seconds for which a refusal is remembered: gateways change what stands behind them."""
+_MOST_REMEMBERED = 10_000
+_refused: dict[tuple[str, int | None, str, str], float] = {}
+"""Host, port, path and model → when the refusal is forgotten."""
 
 
 def is_streamed(body: bytes | None) -> bool:
@@ -41,9 +48,11 @@ def with_usage(host: str, port: int | None, path: str, body: bytes, parsed: Any)
 
     It is added to streamed completions of endpoints that have not refused it, where the caller said nothing of it.
     """
-    if not path.endswith(_PATHS) or (host, port, path) in _refused or not isinstance(parsed, dict):
+    if not path.endswith(_PATHS) or not isinstance(parsed, dict):
         return None
     if parsed.get("stream") is not True or parsed.get("stream_options") is not None:
+        return None
+    if _refused and _refused.get((host, port, path, model_of(parsed)), 0.0) > monotonic():
         return None
     start = body.find(b"{") + 1
     if "stream_options" in parsed:  # null: a field cannot stand twice
@@ -53,15 +62,25 @@ def with_usage(host: str, port: int | None, path: str, body: bytes, parsed: Any)
     return body[:start] + _ADDED + b"," + body[start:]
 
 
+def model_of(parsed: Any) -> str:
+    """Return the model that a parsed request names; empty where it names none."""
+    model = parsed.get("model") if isinstance(parsed, dict) else None
+    return model if isinstance(model, str) else ""
+
+
 def names_stream_options(status: int, body: bytes) -> bool:
-    """Say whether an error answer refuses ``stream_options``."""
-    return status in _REFUSED_STATUS and (b"stream_options" in body or b"include_usage" in body)
+    """Say whether an error answer refuses ``stream_options``; one that only repeats the request does not."""
+    if status not in _REFUSED_STATUS or (b"stream_options" not in body and b"include_usage" not in body):
+        return False
+    value = loads(body)
+    return errors.refuses_field(body.decode("utf-8", "replace") if value is None else value, _FIELDS)
 
 
-def remember_refusal(host: str, port: int | None, path: str) -> None:
-    """Send no more ``stream_options`` to this endpoint from this process."""
-    if len(_refused) < 10_000:
-        _refused.add((host, port, path))
+def remember_refusal(host: str, port: int | None, path: str, model: str) -> None:
+    """Send no more ``stream_options`` for this model to this endpoint, for an hour."""
+    if len(_refused) >= _MOST_REMEMBERED:
+        _refused.clear()
+    _refused[host, port, path, model] = monotonic() + REMEMBERED_S
 
 
 class UsageHider:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from promptop.base.errors import UsageError
-from promptop.capture.call import Labels, Sink, prepare
+from promptop.capture.call import Labels, Sink
 from promptop.capture.transports import classes, default_family, family_of
 
 if TYPE_CHECKING:
@@ -111,7 +111,6 @@ def labels_for(
         sink: Sink = writer_for(log)
     else:
         sink = log
-    prepare(sink)
     return Labels(sink, app, dict(tags or {}), bodies, simulated, include_usage)
 
 

@@ -154,7 +154,7 @@ def classes(family: str) -> tuple[type[Any], type[Any]]:
                 response.close()
             finally:
                 attempt.close("eof")
-            attempt = begin(self.labels, request, httpx, add_usage=False)
+            attempt = begin(self.labels, request, httpx, refused=attempt)
             response = self._send(attempt)
             attempt.responded(response)
             return attempt.watched(response, WatchedStream, httpx)
@@ -193,7 +193,7 @@ def classes(family: str) -> tuple[type[Any], type[Any]]:
                 await response.aclose()
             finally:
                 attempt.close("eof")
-            attempt = begin(self.labels, request, httpx, add_usage=False)
+            attempt = begin(self.labels, request, httpx, refused=attempt)
             response = await self._asend(attempt)
             attempt.responded(response)
             return attempt.watched(response, WatchedStream, httpx)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from promptop import providers
 from promptop.client.result import Delta, Kind
+from promptop.providers.api import Api, Facts, Piece
 
 
 class StreamFailedError(Exception):
@@ -27,18 +29,53 @@ class Answer:
     reasoning: list[str] = field(default_factory=list)
     tools: dict[int, list[str]] = field(default_factory=dict)
     """Place of a tool call in the answer → its name and its arguments so far."""
-    finish_reason: str | None = None
-    model: str | None = None
-    response_id: str | None = None
-    usage: dict[str, Any] | None = None
-    """The last usage object that was not null, as the server wrote it."""
-    ended: bool = False
-    """An event came that says that the answer is whole, whatever its finish reason."""
+    facts: Facts = field(default_factory=Facts)
+    """Model, usage, ends and errors, read as the log reads them."""
 
     @property
     def begun(self) -> bool:
         """Whether anything generated came."""
         return bool(self.text or self.reasoning or self.tools)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice ended."""
+        return self.facts.finish[min(self.facts.finish)] if self.facts.finish else None
+
+    @property
+    def model(self) -> str | None:
+        """The model that answers, as the server names it."""
+        return self.facts.model or None
+
+    @property
+    def response_id(self) -> str | None:
+        """The answer's id."""
+        return self.facts.id or None
+
+    @property
+    def ended(self) -> bool:
+        """Whether an event said that the answer is whole, whatever its finish reason."""
+        return self.facts.done
+
+    def read(self, event: dict[str, Any], api: Api) -> None:
+        """Take one event of the stream; ``api`` is the one that was asked."""
+        found = providers.take(event, self.facts, api)
+        if found is not None:
+            self._say(found.event_pieces(event))
+
+    def read_whole(self, body: Any, api: Api) -> None:
+        """Take an answer that came in one piece although a stream was asked for: some servers know no streams."""
+        for item in body if isinstance(body, list) else [body]:
+            if isinstance(item, dict) and (found := providers.take(item, self.facts, api)) is not None:
+                self._say(found.body_pieces(item))
+
+    def check(self) -> None:
+        """Raise :class:`StreamFailedError` if the server said that it failed.
+
+        Asked for at the end and not at once: behind the error there may be the usage of what came before it.
+        """
+        if self.facts.error is not None:
+            raise StreamFailedError(*self.facts.error)
 
     def add(self, kind: Kind, text: str) -> None:
         """Take a piece of text; an empty one is none. A refusal is part of the text."""
@@ -56,3 +93,10 @@ class Answer:
         shown = f"{name}(" if new and name else name
         if shown + arguments:
             self.tell(Delta("tool", shown + arguments))
+
+    def _say(self, pieces: Iterable[Piece]) -> None:
+        for piece in pieces:
+            if piece.kind == "tool":
+                self.add_tool(piece.place, *((piece.text, "") if piece.is_name else ("", piece.text)))
+            elif piece.kind in {"text", "reasoning", "refusal"}:
+                self.add(piece.kind, piece.text)  # type: ignore[arg-type]  # narrowed by the line above

@@ -13,20 +13,21 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from promptop.base.errors import PromptopError
 from promptop.client import errors
 from promptop.client.accumulator import Answer
-from promptop.client.apis import dialect_of, read_whole
+from promptop.client.apis import api_of
 from promptop.client.http import timings
-from promptop.client.http.endpoints import Endpoints
+from promptop.client.http.endpoints import Endpoints, base_url_of
 from promptop.client.http.load_balancer import Endpoint, blames_place
 from promptop.client.http.raw_stream import Recorder
 from promptop.client.http.timings import Stages
 from promptop.client.request import RunRequest
 from promptop.client.request_body import body_of, find_model, repair
 from promptop.client.result import Attempt, Delta, Progress, RunError, RunResult, State, Usage
-from promptop.providers.events import loads
+from promptop.providers.api import Facts, loads
 
 if TYPE_CHECKING:
     from promptop.log.row import Row
@@ -83,7 +84,7 @@ class _Call:
         self.progress = progress
         self.sleep = sleep
         self.answer = Answer(self._tell)
-        self.dialect = dialect_of(request.profile)
+        self.api = api_of(request.profile)
         self.body: dict[str, Any] = {}
         self.tried: list[Attempt] = []
         self.note: Any = None
@@ -109,6 +110,8 @@ class _Call:
                 return None
             if error.status in {400, 422} and repairs < REPAIRS and repair(self.body, raised, learned, request):
                 repairs += 1
+                if "stream_options" in learned.dropped:
+                    self._ask_for_no_usage()
                 self.tried.append(Attempt(number, error, 0.0, label))
                 continue
             if self._elsewhere(error, avoid):
@@ -124,6 +127,15 @@ class _Call:
             progress.retry_at = time.perf_counter() + wait_s
             progress.state = "waiting"
             await self.sleep(wait_s)
+
+    def _ask_for_no_usage(self) -> None:
+        """Tell the logging transport what this endpoint refused, or it would ask for usage itself."""
+        from promptop.capture.include_usage import remember_refusal
+
+        if self.place is not None:
+            url = urlsplit(base_url_of(self.place.profile))
+            port = url.port or {"http": 80, "https": 443}.get(url.scheme)
+            remember_refusal(url.hostname or "", port, url.path + self.api.path, self.request.model)
 
     async def _at_a_place(self, number: int, avoid: list[Endpoint]) -> tuple[BaseException | None, RunError | None]:
         """Choose a place, make one attempt there and tell what came of it; return what was raised, and its meaning."""
@@ -177,14 +189,15 @@ class _Call:
                 self.note.tee = self.received.take
                 # The SDK's generic call: events come as they were sent, and one reader for each API knows their shapes.
                 stream: Any = await client.post(
-                    self.dialect.path, cast_to=object, body=self.body, stream=True, stream_cls=AsyncStream[object]
+                    self.api.path, cast_to=object, body=self.body, stream=True, stream_cls=AsyncStream[object]
                 )
                 progress.answering = True
                 async with stream:
                     async for event in stream:
                         if isinstance(event, dict):
-                            self.dialect.read(event, self.answer)
+                            self.answer.read(event, self.api)
                 self._take_whole()
+                self.answer.check()
         except Exception as error:  # noqa: BLE001 - a boundary: whatever a server provokes becomes a result
             return error
         finally:
@@ -197,8 +210,9 @@ class _Call:
         if received is None or received.left_out or not received.reads:
             return
         body = loads("".join(text for _, text in received.decoded()).strip())
-        if isinstance(body, dict):
-            read_whole(self.dialect, body, self.answer)
+        if isinstance(body, dict | list):
+            self.answer.read_whole(body, self.api)
+        if self.answer.begun:
             self.progress.changes.append("the answer came in one piece, though a stream was asked for")
 
     async def _explained(self, raised: BaseException | None) -> RunError | None:
@@ -216,15 +230,9 @@ class _Call:
         row = await self._row()
         if row is not None and row.error_type is None:
             return None
+        if row is not None and row.error_type == "unexpected_content":
+            return errors.unexpected(row.error_message or "", self.request.profile)
         return errors.incomplete(self.request.model)
-
-    def _token_reads(self) -> int | None:
-        """Return how many reads brought the answer, from the one with its first token on; None if that is unknown."""
-        received, call = self.received.whole(), self.progress.call
-        ttft_s = getattr(call, "ttft_s", None)
-        if received is None or ttft_s is None:
-            return None
-        return sum(at_s >= float(ttft_s) - 1e-6 for at_s, _ in received.reads)
 
     def _tell(self, delta: Delta) -> None:
         self.progress.chunks += 1
@@ -261,7 +269,7 @@ class _Call:
             finish_reason=answer.finish_reason,
             reasoning="".join(answer.reasoning),
             tool_calls=tuple((name, arguments) for name, arguments in answer.tools.values()),
-            usage=_usage(row, answer.usage, anthropic=self.dialect.name == "anthropic"),
+            usage=_usage(row, answer.facts),
             cost_usd=row.cost_usd if row is not None else None,
             cost_status=row.cost_status if row is not None else None,
             connection_reused=None if row is None or row.connection_reused is None else bool(row.connection_reused),
@@ -272,7 +280,6 @@ class _Call:
             response_id=answer.response_id,
             row=row,
             received=self.received.whole(),
-            token_reads=self._token_reads(),
             cache_refusal=self.endpoints.refusal(self.request.profile, self.body)
             if self.request.cache and self.body
             else "",
@@ -297,7 +304,7 @@ _STAMPS = (
 )
 
 
-def _usage(row: Row | None, seen: dict[str, Any] | None, *, anthropic: bool) -> Usage:
+def _usage(row: Row | None, facts: Facts) -> Usage:
     if row is not None and row.usage_source is not None:
         return Usage(
             row.usage_input_tokens,
@@ -306,9 +313,7 @@ def _usage(row: Row | None, seen: dict[str, Any] | None, *, anthropic: bool) -> 
             row.usage_reasoning_output_tokens,
             row.usage_source,
         )
-    from promptop.providers.usage import normalise
-
-    said = normalise(seen, anthropic=anthropic)
+    said = facts.read_usage()
     if not said:
         return Usage()
     return Usage(said.input_tokens, said.output_tokens, said.cache_read, said.reasoning, "reported")

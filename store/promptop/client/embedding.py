@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptop.base.errors import PromptopError, UsageError
+from promptop.providers.costs import cost_of
+from promptop.providers.media import EMBEDDINGS
 from promptop.settings import Profile
 
 MAX_INPUTS = 2048
@@ -106,14 +108,10 @@ async def embed(
             answer = await _post(client, f"{profile.base_url.rstrip('/')}/embeddings", body)
         for place, vector in _vectors(answer, len(part)):
             vectors[part.start + place] = vector
-        count = (answer.get("usage") or {}).get("prompt_tokens")
-        usd = None
-        if isinstance(count, int):
-            from promptop import models
-
-            tally["tokens"] += count
-            usd = models.price(model, input_tokens=count, output_tokens=0).usd
-        known["tokens"] &= isinstance(count, int)
+        usage = EMBEDDINGS.usage(answer.get("usage"))
+        usd = cost_of(usage, (model,)).usd
+        tally["tokens"] += usage.input_tokens or 0
+        known["tokens"] &= usage.input_tokens is not None
         known["usd"] &= usd is not None
         tally["usd"] += usd or 0.0
         tally["done"] += 1
@@ -144,7 +142,7 @@ async def embed(
 async def _post(client: Any, url: str, body: dict[str, Any]) -> dict[str, Any]:
     import httpx2
 
-    from promptop.base.redact import credentials
+    from promptop.capture.parse.redact import credentials
 
     try:
         response = await client.post(url, json=body)
@@ -157,7 +155,7 @@ async def _post(client: Any, url: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = None
     if response.status_code != 200 or not isinstance(answer, dict) or "data" not in answer:
         raise PromptopError(
-            f"The endpoint refused ({response.status_code}): {credentials(response.text[:300])}",
+            f"The endpoint refused ({response.status_code}): {credentials(response.text[:300], ())}",
             "Check the model's name and the key.",
         )
     return answer

@@ -11,6 +11,7 @@ from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
 from promptop.client.accumulator import StreamFailedError
 from promptop.client.result import RunError
+from promptop.providers.errors import of_body, of_text
 from promptop.settings import Profile
 
 if TYPE_CHECKING:
@@ -58,6 +59,17 @@ def incomplete(model: str) -> RunError:
         "incomplete_stream",
         f"The stream of {clean_line(model, 80)} ended before the answer did.",
         "What came is kept. Run it again; if it is always cut at the same time, look for a proxy's timeout.",
+    )
+
+
+def unexpected(message: str, profile: Profile) -> RunError:
+    """Return the error of an answer under HTTP 200 that is none: a page, a word, foreign JSON."""
+    said = clean_line(message, MESSAGE_LIMIT)
+    return RunError(
+        "unexpected_content",
+        f"The endpoint did not answer the request: {said[:1].lower()}{said[1:]}.",
+        f"Is base_url right, and does it end in /v1? It is {profile.base_url}.",
+        200,
     )
 
 
@@ -182,15 +194,9 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _message(error: Any, secrets: Sequence[str]) -> str:
-    body = error.body
-    message = ""
-    if isinstance(body, dict):
-        inner = body.get("error", body)
-        found = inner.get("message") if isinstance(inner, dict) else inner
-        message = found if isinstance(found, str) else json.dumps(body, ensure_ascii=False)
-    elif isinstance(body, str):
-        message = body
-    return _hide(clean_line((message or str(error.message)).strip(), MESSAGE_LIMIT), secrets)
+    said = of_body(error.body)
+    message = said[1] if said is not None else of_text(str(error.message))
+    return _hide(clean_line(message.strip(), MESSAGE_LIMIT), secrets)
 
 
 def _hide(text: str, secrets: Sequence[str]) -> str:

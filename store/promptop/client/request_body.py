@@ -6,9 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from promptop.base.sanitize import clean_line
-from promptop.client.apis import dialect_of
-from promptop.client.apis.chat import OTHER_NAME
+from promptop.client.apis import api_of
 from promptop.client.request import RunRequest
+from promptop.providers.api import Writing
+from promptop.providers.chat import OTHER_NAME
+from promptop.providers.errors import of_body
 
 if TYPE_CHECKING:
     from promptop.client.http.endpoints import Learned
@@ -33,14 +35,16 @@ def find_model(request: RunRequest) -> Model | None:
 
 def body_of(request: RunRequest, model: Model | None, learned: Learned) -> tuple[dict[str, Any], list[str]]:
     """Return the body to send and, in words, how it differs from what was asked for."""
-    dialect = dialect_of(request.profile)
-    body, changes = dialect.build(request, model)
+    api = api_of(request.profile)
+    built = api.build(Writing(request.model, request.messages, request.parameters()), model)
+    assert built is not None, "api_of gives only APIs that requests are written for"
+    body, changes = built
     for name, new in learned.renamed.items():
         if name in body:
             body[new] = body.pop(name)
             changes.append(f"{name} sent as {new}: the endpoint asked for it")
     for name, why in learned.dropped.items():
-        if body.pop(name, None) is not None and name not in dialect.ours:
+        if body.pop(name, None) is not None and name not in api.ours:
             changes.append(f"{name} not sent: {why}")
     return body, changes
 
@@ -53,12 +57,12 @@ def whole_body(request: RunRequest, learned: Learned) -> dict[str, Any]:
 
 def repair(body: dict[str, Any], error: Any, learned: Learned, request: RunRequest) -> bool:
     """Learn from a 400 which field to drop or rename; return whether there is something to try again."""
-    dialect = dialect_of(request.profile)
-    field = _refused_field([name for name in body if name not in dialect.required], error)
+    api = api_of(request.profile)
+    field = _refused_field([name for name in body if name not in api.required], error)
     if field is None:
         return False
     message = clean_line(_words(error), 120)
-    other = OTHER_NAME.get(field) if dialect.name == "chat" else None
+    other = OTHER_NAME.get(field) if api.name == "chat" else None
     if other and other not in learned.renamed and other not in learned.dropped:
         learned.renamed[field] = other
     elif field in learned.dropped:
@@ -73,13 +77,8 @@ def repair(body: dict[str, Any], error: Any, learned: Learned, request: RunReque
 
 
 def _words(error: Any) -> str:
-    body = error.body
-    if isinstance(body, dict):
-        inner = body.get("error", body)
-        if isinstance(inner, dict):
-            return str(inner.get("message") or inner)
-        return str(inner)
-    return str(body or error.message)
+    said = of_body(error.body)
+    return said[1] if said is not None else str(error.message)
 
 
 def _refused_field(candidates: list[str], error: Any) -> str | None:

@@ -1,8 +1,14 @@
-"""The server's usage object in one shape: input includes cached tokens, output includes reasoning."""
+"""The server's usage object in one shape: input includes cached tokens, output includes reasoning.
+
+Each API's module turns its own object into a :class:`Usage`; this module has the shape, the coercions and the choice of
+API by shape alone, for objects that come without their answer (spend logs, batches).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 _LARGEST = 1 << 53
@@ -10,7 +16,10 @@ _LARGEST = 1 << 53
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as reported; None where the server did not say."""
+    """What a call used, as reported; None where the server did not say.
+
+    Counts of a kind (audio, image, video, one-hour writes) are part of the count that they belong to.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -18,85 +27,84 @@ class Usage:
     cache_write: int | None = None
     reasoning: int | None = None
     cost_usd: float | None = None
+    """What the server says that the call cost."""
+    cache_write_1h: int | None = None
+    """Of ``cache_write``, what is kept for an hour."""
+    input_audio: int | None = None
+    input_image: int | None = None
+    input_video: int | None = None
+    cache_read_audio: int | None = None
+    cache_read_image: int | None = None
+    output_audio: int | None = None
+    output_image: int | None = None
+    output_video: int | None = None
+    output_citation: int | None = None
+    web_searches: int | None = None
+    """Searches of the web that are charged each."""
+    file_searches: int | None = None
+    characters: int | None = None
+    """Characters of the input, where those are charged (speech)."""
+    audio_seconds: float | None = None
+    """Length of the input, where that is charged (transcription)."""
+    service: str | None = None
+    """What chooses among prices: batch, flex, priority, fast; None is the ordinary one."""
+    unpriced: str | None = None
+    """Why no table can price the call: what was used that is charged apart; None where nothing was."""
 
     def __bool__(self) -> bool:
         return self.input_tokens is not None or self.output_tokens is not None
 
+    @property
+    def billable(self) -> bool:
+        """Whether anything is known that a price could be put on."""
+        return bool(self) or self.characters is not None or self.audio_seconds is not None
+
+    def with_fees(self, fees: Mapping[str, Any]) -> Usage:
+        """Return the usage with counts that stood elsewhere in the answer; what is known already stays."""
+        return replace(self, **{name: value for name, value in fees.items() if getattr(self, name) is None})
+
+
+FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Usage))
+
 
 def whole(value: Any) -> int | None:
-    """Return a count of tokens, or None where ``value`` is none (a bool, a text, negative, beyond 2⁵³)."""
-    if value is None or isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < _LARGEST:
-        return None
-    return int(value)
+    """Return a count, or None where ``value`` is none (a bool, a word, negative, beyond 2⁵³). ``"12"`` is twelve."""
+    found = amount(value)
+    return None if found is None else int(found)
 
 
 def amount(value: Any) -> float | None:
-    """Return a finite, non-negative number, or None."""
-    if value is None or isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < _LARGEST:
+    """Return a finite number of at least 0, or None. A number written as text is one."""
+    if type(value) is str and value[:24].strip().replace(".", "", 1).replace("e-", "", 1).isdecimal():
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LARGEST:
         return None
-    return float(value)
+    return float(value) if math.isfinite(value) else None
 
 
-def normalise(usage: Any, *, anthropic: bool = False, provider: str | None = None) -> Usage:
-    """Return the usage object of any supported API in one shape (reference: docs/shim.md).
-
-    ``anthropic`` says that the object is of Anthropic's own API, whose ``input_tokens`` leave out cached ones.
-    """
-    if not isinstance(usage, dict):
-        return Usage()
-    if "promptTokenCount" in usage:
-        return _gemini(usage)
-    details_in = _dict(usage.get("prompt_tokens_details")) or _dict(usage.get("input_tokens_details"))
-    details_out = _dict(usage.get("completion_tokens_details")) or _dict(usage.get("output_tokens_details"))
-    cache_read = _first(
-        whole(details_in.get("cached_tokens")),
-        whole(usage.get("prompt_cache_hit_tokens")),  # DeepSeek
-        whole(usage.get("cached_tokens")),  # Moonshot
-        whole(usage.get("cache_read_input_tokens")),  # Anthropic
-    )
-    cache_write = _first(
-        whole(details_in.get("cache_write_tokens")),
-        whole(usage.get("cache_write_tokens")),
-        whole(usage.get("cache_creation_input_tokens")),
-    )
-    reasoning = whole(details_out.get("reasoning_tokens"))
-    taken = _first(whole(usage.get("prompt_tokens")), whole(usage.get("input_tokens")))
-    given = _first(whole(usage.get("completion_tokens")), whole(usage.get("output_tokens")))
-    if anthropic and taken is not None:
-        taken += (cache_read or 0) + (cache_write or 0)
-    elif given is not None:
-        given, reasoning = _with_reasoning(taken, given, whole(usage.get("total_tokens")), reasoning, provider)
-    return Usage(taken, given, cache_read, cache_write, reasoning, amount(usage.get("cost")))
-
-
-def _with_reasoning(
-    taken: int | None, given: int, total: int | None, reasoning: int | None, provider: str | None
-) -> tuple[int, int | None]:
-    """Add reasoning that the server counts outside of completion_tokens (xAI, Gemini's compatible endpoint)."""
-    if total is None:
-        return (given + (reasoning or 0) if provider == "x_ai" else given), reasoning
-    rest = total - (taken or 0) - given
-    if taken is None or rest <= 0 or (reasoning is not None and reasoning != rest):
-        return given, reasoning
-    return given + rest, rest
-
-
-def _gemini(usage: dict[str, Any]) -> Usage:
-    reasoning = whole(usage.get("thoughtsTokenCount"))
-    given = whole(usage.get("candidatesTokenCount"))
-    if given is not None:
-        given += reasoning or 0
-    return Usage(
-        whole(usage.get("promptTokenCount")), given, whole(usage.get("cachedContentTokenCount")), None, reasoning
-    )
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _first(*values: int | None) -> int | None:
+def first(*values: int | None) -> int | None:
+    """Return the first value that is known."""
     for value in values:
         if value is not None:
             return value
     return None
+
+
+def total(*values: int | None) -> int | None:
+    """Return the sum of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def modalities(details: Any) -> dict[str, int]:
+    """Return tokens by kind from an object like ``{"audio_tokens": 100, "text_tokens": 20}``."""
+    if not isinstance(details, dict):
+        return {}
+    return {
+        kind: count
+        for kind in ("audio", "image", "video")
+        if (count := whole(details.get(f"{kind}_tokens"))) is not None and count
+    }

@@ -102,7 +102,7 @@ class _Reader(StreamReader):
         reads, size = list(self._held), self._held_bytes
         self._held.clear()
         self._held_bytes = 0
-        self._digest = self._digest or Digest()
+        self._digest = self._digest or Digest(self._new_splitter())
         if self.backlog.take(size):
             self.sink.put(_Part(self._digest, reads, size, self.backlog))
         else:
@@ -146,7 +146,6 @@ class Recorder:
             port=upstream.port,
             path=path,
             query=query,
-            userinfo=upstream.userinfo,
             headers=headers.copy(),
             body=body,
             parsed=parsed,
@@ -205,7 +204,7 @@ class ProxiedCall(Call):
             self.compressed, self.compressed_bytes = [], 0
             return self._keep
         if self.is_stream:
-            reader = _Reader(self.started_s, content_type="text/event-stream", hold=self.labels.hold)
+            reader = _Reader(self.started_s, content_type=content[0], path=self.path, hold=self.labels.hold)
             reader.sink, reader.backlog = self.labels.sink, self.backlog
             self.reader = reader
         return self.feed

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from promptop.limits.limiter import Limiter, Limits, Shared
-from promptop.providers.events import loads
+from promptop.providers.api import loads
 from promptop.proxy.cache import account_of
 from promptop.proxy.http.answer import Answer
 from promptop.proxy.metrics import Metrics

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from promptop.capture.annotations import Note, apart
 from promptop.capture.caching import embedding_request
 from promptop.capture.faults import count_fault
-from promptop.capture.include_usage import is_streamed, names_stream_options, remember_refusal, with_usage
-from promptop.providers.events import loads
+from promptop.capture.include_usage import is_streamed, model_of, names_stream_options, remember_refusal, with_usage
+from promptop.providers.api import loads
 from promptop.proxy.calls import ProxiedCall, Recorder
 from promptop.proxy.http import responses
 from promptop.proxy.http.answer import Answer, Body, Client, Connected, CutError, UpstreamError
@@ -202,10 +202,12 @@ class Relay:
         call.attempt.retried = True
         call.attempt.answered(answer, perf_counter())(error, perf_counter())
         _end(call, "eof")
-        path = exchange.target.partition("?")[0]
-        remember_refusal(exchange.upstream.host, exchange.upstream.port, path)
         exchange.body, exchange.added = exchange.given, False
-        return await self._send(call, exchange, note)
+        answer = await self._send(call, exchange, note)
+        if answer.status < 400:
+            path, upstream = exchange.target.partition("?")[0], exchange.upstream
+            remember_refusal(upstream.host, upstream.port, path, model_of(exchange.parsed))
+        return answer
 
     async def _send(self, call: Call, exchange: Exchange, note: Note | None) -> Answer:
         """Send the request as one attempt."""

@@ -115,9 +115,19 @@ def test_other_requests_are_sent_as_they_are(path: str, change: dict[str, object
 
 def test_a_refusal_is_remembered_for_its_endpoint_alone() -> None:
     body = json.dumps(BODY).encode()
-    include_usage.remember_refusal("old", 443, "/openai/chat/completions")
+    model = BODY["model"]
+    include_usage.remember_refusal("old", 443, "/openai/chat/completions", model)
     assert with_usage("old", 443, "/openai/chat/completions", body, BODY) is None
     assert with_usage("old", 443, "/v2/chat/completions", body, BODY) is not None
+    assert with_usage("old", 443, "/openai/chat/completions", body, {**BODY, "model": "another"}) is not None
+
+
+def test_a_refusal_is_forgotten_after_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = json.dumps(BODY).encode()
+    include_usage.remember_refusal("older", 443, "/v1/chat/completions", BODY["model"])
+    later = include_usage.monotonic() + include_usage.REMEMBERED_S + 1
+    monkeypatch.setattr(include_usage, "monotonic", lambda: later)
+    assert with_usage("older", 443, "/v1/chat/completions", body, BODY) is not None
 
 
 def test_streams_are_found_by_a_scan() -> None:

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from promptop.capture.call import Call, Labels
 from promptop.capture.parse import request_parser
-from promptop.capture.parse.request_parser import Asked, operation, prefix_hashes, prompt_hash, provider, read
+from promptop.capture.parse.request_parser import prefix_hashes, prompt_hash
 from promptop.log import Finished
+from promptop.providers import host_provider, operation, read_request
+from promptop.providers.api import Asked
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def test_operations(path: str, expected: tuple[str | None, str | None]) -> None:
     ],
 )
 def test_providers(host: str, port: int, path: str, expected: str | None) -> None:
-    assert provider(host, port, path) == expected
+    assert host_provider(host, port, path) == expected
 
 
 def test_parameters_of_a_chat() -> None:
@@ -77,7 +79,7 @@ def test_parameters_of_a_chat() -> None:
             {"role": "tool", "content": "42"},
         ],
     }
-    asked = read(body, "/v1/chat/completions")
+    asked = read_request(body, "/v1/chat/completions")
     assert (asked.model, asked.stream, asked.max_tokens, asked.stop, asked.seed) == ("o4", True, 100, ["END"], -3)
     assert (asked.temperature, asked.top_p, asked.choices, asked.effort) == (0.0, 1.0, 2, "low")
     assert (asked.tools, asked.messages) == (2, 4)
@@ -128,18 +130,18 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}
     ],
 )
 def test_texts_of_each_api(path: str, body: Any, texts: list[tuple[str, str]], messages: int) -> None:
-    asked = read(body, path)
+    asked = read_request(body, path)
     assert (asked.texts, asked.messages) == (texts, messages)
 
 
 def test_models_in_paths() -> None:
-    assert read({}, "/openai/deployments/my-gpt/chat/completions").model == "my-gpt"
-    assert read({"model": "real"}, "/openai/deployments/my-gpt/chat/completions").model == "real"
-    asked = read(
+    assert read_request({}, "/openai/deployments/my-gpt/chat/completions").model == "my-gpt"
+    assert read_request({"model": "real"}, "/openai/deployments/my-gpt/chat/completions").model == "real"
+    asked = read_request(
         {"generationConfig": {"maxOutputTokens": 7, "topP": 0.5}}, "/v1beta/models/gem-2:streamGenerateContent"
     )
     assert (asked.model, asked.stream, asked.max_tokens, asked.top_p) == ("gem-2", True, 7, 0.5)
-    assert read(None, "/v1/files") == Asked()
+    assert read_request(None, "/v1/files") == Asked()
 
 
 def test_prompt_hashes_tell_messages_apart() -> None:

@@ -14,7 +14,8 @@ from promptop.capture.parse import response_parser as digest_module
 from promptop.capture.parse import stream_reader
 from promptop.capture.parse.response_parser import Digest
 from promptop.capture.parse.stream_reader import StreamReader
-from promptop.providers.events import HIDDEN, NOTHING, VISIBLE, body_pieces, classify
+from promptop.providers import HIDDEN, NOTHING, VISIBLE, body_pieces, classify
+from promptop.providers.stream import sse as sse_module
 
 SSE = "text/event-stream; charset=utf-8"
 
@@ -105,25 +106,10 @@ GEMINI = sse(
 
 
 def facts(digest: Digest) -> dict[str, Any]:
+    names = ("events", "content_events", "malformed", "first_event_s", "ttft_s", "ttfo_s", "last_content_s", "stalls")
     return {
-        **{
-            name: getattr(digest, name)
-            for name in (
-                *(
-                    "id",
-                    "model",
-                    "usage",
-                    "anthropic",
-                    "error",
-                    "done",
-                    "known",
-                    "events",
-                    "content_events",
-                    "malformed",
-                ),
-                *("first_event_s", "ttft_s", "ttfo_s", "last_content_s", "stalls", "finish_reasons", "oversized"),
-            )
-        },
+        **{name: getattr(digest, name) for name in (*names, "finish_reasons", "oversized")},
+        "facts": digest.facts,
         "chars": digest.chars(),
         "text": digest.text("text"),
         "hidden": digest.text("reasoning", "tool"),
@@ -148,21 +134,21 @@ def test_stamps_of_each_api(
     assert (digest.first_event_s, digest.ttft_s, digest.ttfo_s) == (first, ttft, ttfo)
     assert digest.last_content_s == last, "the usage chunk and the end do not move it"
     assert digest.content_events == 1 + last - ttft
-    assert (digest.model, digest.finish_reasons) == (model, reasons)
+    assert (digest.facts.model, digest.finish_reasons) == (model, reasons)
     assert digest.complete
     assert reader.total_s == len(reads) + 1
 
 
 def test_anthropic_usage_is_cumulative() -> None:
     _, digest = read(ANTHROPIC)
-    assert digest.usage == {"input_tokens": 4, "cache_read_input_tokens": 6, "output_tokens": 7}
+    assert digest.facts.usage == {"input_tokens": 4, "cache_read_input_tokens": 6, "output_tokens": 7}
 
 
 def test_the_last_usage_that_is_not_null_stands() -> None:
     running = [{**delta(content="x"), "usage": {"prompt_tokens": 9, "completion_tokens": n}} for n in (1, 2)]
     _, digest = read(sse(*running, {**STOP, "usage": None}, {**STOP, "usage": {}}))
-    assert digest.usage == {"prompt_tokens": 9, "completion_tokens": 2}
-    assert read(sse(delta(content="x"), STOP))[1].usage is None, "missing is not zero"
+    assert digest.facts.usage == {"prompt_tokens": 9, "completion_tokens": 2}
+    assert read(sse(delta(content="x"), STOP))[1].facts.usage is None, "missing is not zero"
 
 
 @pytest.mark.parametrize(
@@ -340,14 +326,14 @@ def test_deep_nesting_and_large_numbers_are_only_malformed() -> None:
 
 def test_content_types_are_corrected_by_the_first_byte() -> None:
     error = b'  {"error":{"message":"no","code":"c"}}'
-    assert read([error], SSE)[1].error == ("c", "no")
+    assert read([error], SSE)[1].facts.error == ("c", "no")
     assert read(CHAT, "application/json")[1].finish_reasons == ["stop"]
     assert read([b"\n", *CHAT], "")[1].ttft_s == 3
     assert read([b"\xef\xbb", b"\xbf" + CHAT[2]], "")[1].ttft_s == 2
     assert read([b"Bad gateway"], "")[1].raw == b"Bad gateway"
     assert read([b"<html>"], "text/html")[1].raw == b"<html>"
     opaque, digest = read([b'{"id":"x"}' * 10], "audio/mpeg")
-    assert (digest.id, opaque.bytes_received, opaque._held) == ("", 100, opaque._held.__class__())
+    assert (digest.facts.id, opaque.bytes_received, opaque._held) == ("", 100, opaque._held.__class__())
 
 
 def held(reader: StreamReader) -> int:
@@ -386,13 +372,14 @@ def test_a_large_body_keeps_its_ends() -> None:
     reads = [body[i : i + 10_000] for i in range(0, len(body), 10_000)]
     reader, digest = read(reads, "application/json")
     assert held(reader) < 300_000
-    assert (digest.usage, digest.model, digest.done) == ({"prompt_tokens": 77}, "emb", True)
+    assert (digest.facts.usage, digest.facts.model, digest.facts.done) == ({"prompt_tokens": 77}, "emb", True)
     small = [body[i : i + 7] for i in range(0, 200_000, 7)]
     reader, _ = read(small, "application/json")
     assert len(reader._held) <= 4097
 
 
-def test_a_huge_event_is_skipped() -> None:
+def test_a_huge_event_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse_module, "MAX_EVENT", 1 << 20)
     _, digest = read([b"data: " + b"x" * (2 << 20), b"\n\n", *CHAT])
     assert digest.oversized == 1 and digest.finish_reasons == ["stop"] and digest.ttft_s == 4
 

@@ -12,14 +12,14 @@ from aiohttp import web
 
 from promptop.budget.estimate import ceiling
 from promptop.client.accumulator import Answer, StreamFailedError
-from promptop.client.apis import dialect_of, refusal
-from promptop.client.apis import messages as anthropic
+from promptop.client.apis import api_of, refusal
 from promptop.client.call import run
 from promptop.client.http.endpoints import Endpoints, Learned, base_url_of
 from promptop.client.request import RunRequest
 from promptop.client.request_body import body_of, find_model, repair
 from promptop.client.result import Delta, Progress
 from promptop.log import StoredRow, Writer
+from promptop.providers import anthropic
 from promptop.settings import CacheSettings, Profile
 from promptop.simulator import SimulatedEndpoint
 
@@ -214,7 +214,7 @@ async def test_a_call_brings_text_figures_and_a_row(
     assert result.ttfb_s and result.ttft_s and result.ttfb_s <= result.ttft_s
     (row,) = rows()
     assert (row.url_path, row.ttft_s, row.request_max_tokens) == (
-        f"/v1{dialect_of(Profile(api=api)).path}",
+        f"/v1{api_of(Profile(api=api)).path}",
         result.ttft_s,
         20,
     )
@@ -393,7 +393,7 @@ async def test_an_answer_in_one_piece_is_read_and_said_to_be_one(endpoints: Endp
 
 def test_events_that_are_not_of_the_shape_are_survived() -> None:
     for api in ("chat", "responses", "anthropic"):
-        dialect, answer = dialect_of(Profile(api=api)), Answer(lambda _: None)
+        spoken, answer = api_of(Profile(api=api)), Answer(lambda _: None)
         for event in (
             {},
             {"choices": [{"delta": None}, None], "usage": 3, "x_groq": []},
@@ -402,16 +402,19 @@ def test_events_that_are_not_of_the_shape_are_survived() -> None:
             {"choices": [{"delta": {"tool_calls": [{"function": "no"}, {"function": {"name": "f"}}]}}]},
             {"type": "message_start", "message": 1},
         ):
-            dialect.read(event, answer)
+            answer.read(event, spoken)
         assert answer.text == []
-    with pytest.raises(StreamFailedError, match="no reason"):
-        dialect_of(Profile(api="responses")).read({"type": "response.failed", "response": {}}, Answer(lambda _: None))
+    failed = Answer(lambda _: None)
+    failed.read({"type": "response.failed", "response": {}}, api_of(Profile(api="responses")))
+    with pytest.raises(StreamFailedError, match="the response failed"):
+        failed.check()
 
 
 def test_cumulative_usage_is_taken_last_and_never_summed() -> None:
     answer = Answer(lambda _: None)
-    read = dialect_of(Profile(api="anthropic")).read
-    read({"type": "message_start", "message": {"usage": {"input_tokens": 7, "output_tokens": 1}}}, answer)
+    api = api_of(Profile(api="anthropic"))
+    answer.read({"type": "message_start", "message": {"usage": {"input_tokens": 7, "output_tokens": 1}}}, api)
     for count in (5, 9):
-        read({"type": "message_delta", "delta": {}, "usage": {"output_tokens": count, "input_tokens": None}}, answer)
-    assert answer.usage == {"input_tokens": 7, "output_tokens": 9}
+        usage = {"output_tokens": count, "input_tokens": None}
+        answer.read({"type": "message_delta", "delta": {}, "usage": usage}, api)
+    assert answer.facts.usage == {"input_tokens": 7, "output_tokens": 9}

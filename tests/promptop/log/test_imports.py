@@ -237,8 +237,10 @@ def test_openai_objects_are_brought_in(log: Path) -> None:
     source = log.with_name("calls.jsonl")
     source.write_text("\n".join(json.dumps(entry) for entry in entries) + "\n{broken\n", encoding="utf-8")
     done = import_file(log, source)
-    assert (done.kind, done.rows, done.refused) == ("OpenAI objects", 5, 4)
-    first, batch, pair, response, failed = rows_in(log)
+    assert (done.kind, done.rows, done.refused, done.dated_by_file) == ("OpenAI objects", 6, 3, 1)
+    first, batch, pair, response, failed, undated = rows_in(log)
+    assert undated["started_ms"] == source.stat().st_mtime_ns // 1_000_000
+    assert batch["cost_usd"] == pytest.approx(0.000225), "half the price"
     assert first["cost_usd"] == pytest.approx(0.00045)
     assert (first["usage_reasoning_output_tokens"], first["response_finish_reasons"]) == (7, '["stop"]')
     assert (batch["request_id"], batch["http_response_status_code"]) == ("job-1", 200)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptop.capture.parse.stream_reader import MOST_DECODED, StreamReader
-from promptop.providers.decompress import PIECE, inflater
+from promptop.providers.stream.decompress import PIECE, inflater
 
 
 def raw_deflate(data: bytes) -> bytes:

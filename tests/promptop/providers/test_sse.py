@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptop.providers import sse
-from promptop.providers.sse import EventSplitter
+from promptop.providers.stream import sse
+from promptop.providers.stream.sse import EventSplitter
 
 Events = list[tuple[bytes, bytes]]
 
@@ -94,15 +94,17 @@ def test_any_split_gives_the_same_events(stream: bytes, data: st.DataObject) -> 
 @settings(max_examples=50)
 @given(st.integers(0, 40), st.integers(1, 7), st.booleans())
 def test_what_counts_as_too_large_does_not_depend_on_the_reads(over: int, step: int, crlf: bool) -> None:
-    limit = sse.MAX_EVENT
+    limit = 1 << 16
     end = b"\r\n\r\n" if crlf else b"\n\n"
     size = limit - 20 + over
     stream = b"data: " + b"x" * (size - 6) + end + b"data: after\n\n"
     cuts = [limit - 30 + step * n for n in range(10)]
     reads = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     whole, split = EventSplitter(), EventSplitter()
-    one = list(whole.feed(stream))
-    many = [event for read in reads for event in split.feed(read)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sse, "MAX_EVENT", limit)
+        one = list(whole.feed(stream))
+        many = [event for read in reads for event in split.feed(read)]
     assert one == many
     assert one[-1] == (b"", b"after")
     assert (
@@ -112,7 +114,8 @@ def test_what_counts_as_too_large_does_not_depend_on_the_reads(over: int, step: 
     )
 
 
-def test_a_huge_event_in_single_bytes_takes_little_memory() -> None:
+def test_a_huge_event_in_single_bytes_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "MAX_EVENT", 1 << 20)
     splitter = EventSplitter()
     for _ in range(3):
         for read in [b"data: ", *[b"x" * 997] * 1200, b"\n"]:

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptop import providers
+from promptop.providers.anthropic import ANTHROPIC
 from promptop.providers.estimate import tokens
-from promptop.providers.usage import Usage, normalise
+from promptop.providers.usage import Usage
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ from promptop.providers.usage import Usage, normalise
                 "cache_creation_input_tokens": 1000,
                 "output_tokens": 7,
             },
-            {"anthropic": True},
+            {},
             Usage(1110, 7, 100, 1000),
             id="anthropic leaves cached tokens out of the input",
         ),
@@ -108,7 +110,7 @@ from promptop.providers.usage import Usage, normalise
     ],
 )
 def test_one_shape(usage: Any, options: dict[str, Any], expected: Usage) -> None:
-    assert normalise(usage, **options) == expected
+    assert providers.usage_of(usage, **options) == expected
 
 
 _value = (
@@ -122,7 +124,7 @@ _names = (
 
 @given(st.dictionaries(st.sampled_from(_names.split(" ")), _value), st.booleans())
 def test_anything_gives_counts_that_a_database_takes(usage: dict[str, Any], anthropic: bool) -> None:
-    found = normalise(usage, anthropic=anthropic, provider="x_ai")
+    found = ANTHROPIC.usage(usage) if anthropic else providers.usage_of(usage, "x_ai")
     for value in (found.input_tokens, found.output_tokens, found.cache_read, found.reasoning):
         assert value is None or (type(value) is int and 0 <= value < 2**56)
     assert found.cost_usd is None or 0 <= found.cost_usd < 2**53

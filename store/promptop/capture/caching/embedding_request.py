@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from promptop.cache.key import endpoint_of
-from promptop.providers.events import loads
+from promptop.providers.api import loads
 
 TIMEOUT_S = 5.0
 """Seconds that a vector is waited for: the call itself waits meanwhile."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from promptop.cache import Cache, Entry, Key, Lead
 from promptop.capture.parse.stream_reader import JSON_LIMIT, StreamReader
-from promptop.providers.decompress import Inflater, inflater
-from promptop.providers.usage import normalise
+from promptop.providers.costs import cost_of
+from promptop.providers.stream.decompress import Inflater, inflater
 
 LIMIT = 8 << 20
 """Largest answer that is kept, decoded bytes."""
@@ -100,12 +100,13 @@ class Recording:
         reader.finish(0.0, "eof")
         stream = reader.is_stream
         digest = reader.digest()
-        whole = stream and digest.done
+        facts = digest.facts
+        whole = stream and facts.done
         if at_end and not whole:
             whole = digest.complete or (not stream and len(body) > JSON_LIMIT)
-        if digest.error is not None or digest.malformed or digest.oversized or not whole:
+        if facts.error is not None or digest.malformed or digest.oversized or not whole:
             return None
-        usage = normalise(digest.usage, anthropic=digest.anthropic)
+        usage = facts.read_usage()
         return Entry(
             status=self._status,
             headers=tuple((name, self._content_type) for name in _KEPT_HEADERS),
@@ -115,22 +116,5 @@ class Recording:
             tags=self._tags,
             input_tokens=usage.input_tokens if usage else None,
             output_tokens=usage.output_tokens if usage else None,
-            cost_usd=_cost(digest.model, self._key.model, usage),
+            cost_usd=cost_of(usage, (facts.model, self._key.model)).usd,
         )
-
-
-def _cost(answered_by: str, asked_for: str, usage: Any) -> float | None:
-    if not usage or usage.input_tokens is None:
-        return None
-    if usage.cost_usd is not None:
-        reported: float = usage.cost_usd
-        return reported
-    from promptop import models
-
-    return models.price(
-        [name for name in (answered_by, asked_for) if name],
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens or 0,
-        cache_read=usage.cache_read or 0,
-        cache_write=usage.cache_write or 0,
-    ).usd

@@ -23,7 +23,7 @@ from promptop.capture.annotations import current_note, set_apart
 from promptop.capture.caching import embedding_request
 from promptop.capture.caching.outcome import EXTENSION, CacheFact, fact_of
 from promptop.capture.caching.recorder import Recording
-from promptop.providers.events import loads
+from promptop.providers.api import loads
 
 HEADER = "x-promptop-cache"
 """Header that tells the caller which level answered."""

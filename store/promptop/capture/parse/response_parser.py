@@ -7,9 +7,11 @@ import re
 from array import array
 from typing import Any
 
-from promptop.providers.events import Piece, body_pieces, dicts, event_pieces, loads, string
-from promptop.providers.sse import EventSplitter
-from promptop.providers.usage import amount
+from promptop import providers
+from promptop.providers.api import Api, Facts, Piece, loads
+from promptop.providers.chat import plain_text
+from promptop.providers.stream.json_stream import LineSplitter, ListSplitter
+from promptop.providers.stream.sse import EventSplitter
 
 STALL_S = 1.0
 """A gap between content events above this is a stall."""
@@ -17,40 +19,24 @@ _GAPS = 1 << 16
 _TEXT_LIMIT = 1 << 22
 """Characters of the answer that are kept for its body; all of them are counted."""
 _FOLD = 1 << 16
-_NAMES = 64
 _PAGE = 8192
 """Bytes kept of a body that is no JSON."""
 
 _DECODER = json.JSONDecoder()
-_EDGE_FACTS = re.compile(r'(?<!\\)"(usage|model|id)"\s*:\s*')
-_COUNTS = frozenset(
-    ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens", "promptTokenCount")
-)
-_FACTS = ("usage", "error", "x_groq", "timings", "usageMetadata", "response", "message")
-_TERMINAL = frozenset(("response.completed", "response.incomplete", "response.failed", "message_stop"))
+_EDGE_FACTS = re.compile(r'(?<!\\)"(usage|usageMetadata|model|modelVersion|id)"\s*:\s*')
+_MOST_LINES = 10_000
+"""Lines of a body that turned out to be a stream under the wrong content type."""
+
+Splitter = EventSplitter | LineSplitter | ListSplitter
 
 
 class Digest:
     """Facts of one response. Times are seconds from the start; unknown is None."""
 
-    def __init__(self) -> None:
-        self.id = ""
-        self.model = ""
-        self.service_tier = ""
-        self.usage: dict[str, Any] | None = None
-        """Last usage object that was not null; Anthropic's two are merged."""
-        self.anthropic = False
-        """Whether the response is of Anthropic's own API."""
-        self.opening_usage = False
-        """Of Anthropic's two usage objects only the opening one came: its output tokens are not those of the answer."""
-        self.error: tuple[str, str] | None = None
-        """Code or type, and message, of an error object in the body or the stream."""
-        self.timings: dict[str, float] = {}
-        """The server's own timings, seconds."""
-        self.done = False
-        """A mark of the regular end came: ``[DONE]``, a final event, or (for a body) valid JSON."""
-        self.known = False
-        """At least one event or body had a shape that is known."""
+    def __init__(self, splitter: Splitter | None = None) -> None:
+        """``splitter`` cuts the stream into events; server-sent events if it is None."""
+        self.facts = Facts()
+        """Model, usage, ends, errors."""
         self.events = 0
         self.content_events = 0
         self.malformed = 0
@@ -64,8 +50,9 @@ class Digest:
         """The parsed body of a response that was not streamed."""
         self.raw: bytes = b""
         """A body that is no JSON (an error page), its first bytes."""
-        self._finish: dict[int, str] = {}
-        self._splitter = EventSplitter()
+        self._api: Api | None = None
+        """Whose shape the last event had: the next one's, nearly always."""
+        self._splitter: Splitter = splitter or EventSplitter()
         self._gaps = array("d")
         self._stride = 1
         self._skip = 0
@@ -78,7 +65,7 @@ class Digest:
     @property
     def finish_reasons(self) -> list[str]:
         """Why each choice ended, in the order of the choices; Responses give their status or what cut them short."""
-        return [self._finish[index] for index in sorted(self._finish)]
+        return [self.facts.finish[index] for index in sorted(self.facts.finish)]
 
     @property
     def oversized(self) -> int:
@@ -88,7 +75,7 @@ class Digest:
     @property
     def complete(self) -> bool:
         """Whether the answer came to its regular end."""
-        return self.done or bool(self._finish)
+        return self.facts.done or bool(self.facts.finish)
 
     def chars(self) -> tuple[int, int, int, int]:
         """Return the characters of the generated text: Latin, CJK, code, other."""
@@ -96,7 +83,7 @@ class Digest:
         return self._chars
 
     def text(self, *kinds: str) -> str:
-        """Return the generated text of the given kinds (see :class:`~promptop.providers.events.Piece`)."""
+        """Return the generated text of the given kinds (see :class:`~promptop.providers.api.Piece`)."""
         return "".join("".join(self._text.get(kind, ())) for kind in kinds)
 
     def gap_quantile(self, share: float) -> float | None:
@@ -114,27 +101,52 @@ class Digest:
         for name, payload in self._splitter.feed(data):
             self._event(now, name, payload)
 
-    def read_body(self, head: bytes, rest: bytes, *, json_body: bool) -> None:
-        """Take a whole body; ``head`` is not empty where its middle was dropped."""
+    def rest(self, now: float) -> None:
+        """Take what no end of an event followed when the stream ended, where its form needs none."""
+        if not isinstance(self._splitter, EventSplitter):
+            for name, payload in self._splitter.rest():
+                self._event(now, name, payload)
+            if isinstance(self._splitter, ListSplitter) and self._splitter.closed:
+                self.facts.done = True
+
+    def read_body(self, head: bytes, rest: bytes, *, json_body: bool, path: str = "") -> None:
+        """Take a whole body; ``head`` is not empty where its middle was dropped, ``path`` is where it was asked for."""
         if not json_body:
             self.raw = _beginning(head or rest)
             return
+        found = providers.at_path(path)
+        api = found[0] if found is not None else None
         if head:
-            self._read_edges(head, rest)
+            self._read_edges(head, rest, api)
             return
         self.body = loads(rest)
         if self.body is None:
+            if self._read_lines(rest):
+                return
             self.raw = _beginning(rest)
             self.malformed += 1
             return
-        self.done = True
-        if isinstance(self.body, list) and self.body:  # Gemini wraps its errors in a list
-            self._facts(self.body[0])
-        self._facts(self.body)
-        for piece in body_pieces(self.body):
-            self._keep(piece)
+        self.facts.done = True
+        for item in self.body if isinstance(self.body, list) else [self.body]:  # Gemini wraps its errors in a list
+            if isinstance(item, dict):
+                self._api = providers.take(item, self.facts, api)
+                if self._api is not None:
+                    for piece in self._api.body_pieces(item):
+                        self._keep(piece)
 
-    def _read_edges(self, head: bytes, tail: bytes) -> None:
+    def _read_lines(self, body: bytes) -> bool:
+        """Read a body of JSON lines that came as one JSON document; False if it is none."""
+        lines = [line for line in body.splitlines() if line.strip()]
+        if not 1 < len(lines) <= _MOST_LINES:
+            return False
+        values = [loads(line.strip()) for line in lines]
+        if not all(isinstance(value, dict) for value in values):
+            return False
+        for value in values:
+            self._take(value)
+        return True
+
+    def _read_edges(self, head: bytes, tail: bytes, api: Api | None) -> None:
         """Find usage and model in the first and last bytes of a body too large to be kept (embeddings, images)."""
         for edge in (head, tail):
             text = edge.decode("utf-8", "replace")
@@ -143,8 +155,9 @@ class Digest:
                     value, _ = _DECODER.raw_decode(text, found.end())
                 except (ValueError, RecursionError):
                     continue
-                self._facts({found[1]: value})
-        self.done = tail.rstrip().endswith(b"}")
+                providers.take({found[1]: value}, self.facts, api)
+                self.facts.named({found[1]: value})
+        self.facts.done = tail.rstrip().endswith((b"}", b"]"))
 
     def _event(self, now: float, name: bytes, payload: bytes) -> None:
         self.events += 1
@@ -152,7 +165,7 @@ class Digest:
             self.first_event_s = now
         if not payload.startswith(b"{"):
             if payload.strip() == b"[DONE]":
-                self.done = self.known = True
+                self.facts.done = self.facts.known = True
             elif payload.strip():
                 self.malformed += 1
             return
@@ -160,55 +173,34 @@ class Digest:
         if event is None:
             self.malformed += 1
             return
-        if self.known and (text := self._plain_text(event)) and name != b"error":
+        facts = self.facts
+        if name == b"error":
+            if "error" not in event:
+                facts.known = True
+                facts.failed(event)
+        elif facts.model and (text := plain_text(event)):
             if self.ttfo_s is None:
                 self.ttfo_s = now
             self._keep(Piece("text", text))
             self._content(now)
             return
-        if name == b"error" and "error" not in event:
-            event["error"] = event.get("message") or event
-        if not (self.known and self._is_plain(event)):
-            self._facts(event)
         found = False
-        for piece in event_pieces(event):
+        for piece in self._take(event):
             found = True
             if piece.kind in ("text", "refusal") and self.ttfo_s is None:
                 self.ttfo_s = now
-            self._keep(piece)
         if found:
             self._content(now)
 
-    def _plain_text(self, event: dict[str, Any]) -> str:
-        """Return the text of a chat chunk that has nothing else to say, as nearly all have, else an empty one."""
-        choices = event.get("choices")
-        if not self.model or type(choices) is not list or len(choices) != 1 or type(choices[0]) is not dict:
-            return ""
-        choice = choices[0]
-        delta = choice.get("delta")
-        if type(delta) is not dict or len(delta) != 1 or choice.get("finish_reason") or choice.get("finishReason"):
-            return ""
-        for name in _FACTS:
-            if event.get(name):
-                return ""
-        text = delta.get("content")
-        return text if type(text) is str else ""
-
-    def _is_plain(self, event: dict[str, Any]) -> bool:
-        """Say whether an event carries text and no fact that is not known yet: most do, and are read 3 times faster."""
-        for name in _FACTS:
-            if event.get(name):
-                return False
-        choices = event.get("choices")
-        if choices is not None:
-            if not (self.model and isinstance(choices, list) and choices):
-                return False
-            for choice in choices:
-                if not isinstance(choice, dict) or choice.get("finish_reason") or choice.get("finishReason"):
-                    return False
-            return True
-        kind = event.get("type")
-        return isinstance(kind, str) and ((kind == "content_block_delta" and self.anthropic) or kind.endswith(".delta"))
+    def _take(self, event: dict[str, Any]) -> list[Piece]:
+        """Take an event's facts and keep what it says; one that has text alone is read three times faster."""
+        facts, api = self.facts, self._api
+        if api is None or not facts.model or not api.recognises(event) or not api.is_plain(event):
+            api = self._api = providers.take(event, facts, api)
+        said = list(api.event_pieces(event)) if api is not None else []
+        for piece in said:
+            self._keep(piece)
+        return said
 
     def _content(self, now: float) -> None:
         self.content_events += 1
@@ -247,97 +239,6 @@ class Digest:
             self._chars = add(self._chars, chars_by_script("".join(self._pending)))
             self._pending.clear()
             self._pending_chars = 0
-
-    def _facts(self, event: Any) -> None:
-        """Take ids, model, usage, ends, errors and timings of an event or a body, wherever its API puts them."""
-        if not isinstance(event, dict):
-            return
-        kind = string(event.get("type"))
-        if kind in _TERMINAL:
-            self.done = True
-        if kind.startswith("response."):
-            self.known = True
-        if error := event.get("error"):
-            self._error(error)
-        for holder in (event, event.get("response"), event.get("message")):
-            if isinstance(holder, dict):
-                self._names(holder)
-        if kind in ("message", "message_start", "message_delta", "content_block_delta", "message_stop"):
-            self.anthropic = self.known = True
-            delta = event.get("delta")
-            reason = string(event.get("stop_reason")) or string(
-                delta.get("stop_reason") if isinstance(delta, dict) else ""
-            )
-            if reason:
-                self._finish[0] = reason
-        if kind in ("message_start", "message_delta"):
-            self.opening_usage = kind == "message_start" or (self.opening_usage and not event.get("usage"))
-        self._use(event)
-        for field in ("choices", "candidates"):
-            if field in event:
-                self.known = True
-                for place, choice in enumerate(dicts(event[field])):
-                    reason = string(choice.get("finish_reason")) or string(choice.get("finishReason"))
-                    if reason:
-                        index = choice.get("index")
-                        if len(self._finish) < _NAMES:
-                            self._finish[index if isinstance(index, int) else place] = reason
-        response = event.get("response") if kind.startswith("response.") else event
-        if isinstance(response, dict) and (kind in _TERMINAL or event.get("object") == "response"):
-            self._response(response)
-
-    def _names(self, holder: dict[str, Any]) -> None:
-        for field in ("id", "model", "service_tier"):
-            if value := string(holder.get(field)):
-                setattr(self, field, value)
-        if value := string(holder.get("modelVersion")):
-            self.model = value
-
-    def _response(self, response: dict[str, Any]) -> None:
-        """Take the end of a Responses answer: its status, or what cut it short."""
-        details = response.get("incomplete_details")
-        reason = string(details.get("reason")) if isinstance(details, dict) else ""
-        status = reason or string(response.get("status"))
-        if status:
-            self._finish[0] = status
-        if response.get("error"):
-            self._error(response["error"])
-
-    def _use(self, event: dict[str, Any]) -> None:
-        groq = event.get("x_groq")
-        message = event.get("message")
-        response = event.get("response")
-        for usage in (
-            event.get("usage"),
-            event.get("usageMetadata"),
-            groq.get("usage") if isinstance(groq, dict) else None,
-            response.get("usage") if isinstance(response, dict) else None,
-            message.get("usage") if isinstance(message, dict) else None,
-        ):
-            if isinstance(usage, dict) and usage:
-                self.known = True
-                if not _COUNTS.isdisjoint(usage):
-                    # Anthropic's counts are cumulative, each event with some of them; elsewhere the last object stands.
-                    fresh = {key: value for key, value in usage.items() if value is not None}
-                    self.usage = {**(self.usage or {}), **fresh} if self.anthropic else usage
-                for name in ("queue_time", "prompt_time", "completion_time"):  # Groq, seconds
-                    if (seconds := amount(usage.get(name))) is not None:
-                        self.timings[name.replace("_time", "_s")] = seconds
-        timings = event.get("timings")
-        if isinstance(timings, dict):  # llama.cpp, milliseconds
-            for name in ("prompt_ms", "predicted_ms"):
-                if (value := amount(timings.get(name))) is not None:
-                    self.timings[name.replace("_ms", "_s")] = value / 1000
-
-    def _error(self, error: Any) -> None:
-        self.known = True
-        if isinstance(error, dict):
-            code = error.get("code")
-            name = string(error.get("type")) if not isinstance(code, str | int) or isinstance(code, bool) else str(code)
-            message = error.get("message")
-            self.error = (name or string(error.get("status")) or "error", string(message) or str(error))
-        else:
-            self.error = ("error", str(error))
 
 
 def _beginning(page: bytes) -> bytes:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import TYPE_CHECKING
+import math
+import sqlite3
+from collections import OrderedDict
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
-from promptop.base import redact
+from promptop import providers
 from promptop.capture.annotations import tags_json
 from promptop.capture.faults import count_fault
 from promptop.capture.include_usage import LARGEST_BODY
-from promptop.capture.parse import request_parser
+from promptop.capture.parse import redact, request_parser
 from promptop.capture.parse.response_parser import Digest
 from promptop.log.row import Row
 from promptop.log.write.pending import Finished
-from promptop.log.write.scrub import scrub
+from promptop.providers import bedrock, errors
+from promptop.providers.api import Asked, loads
 from promptop.providers.estimate import o200k_if_loaded, tokens
-from promptop.providers.events import loads, string
-from promptop.providers.usage import Usage, amount, normalise
+from promptop.providers.usage import Usage, amount
 
 if TYPE_CHECKING:
     from promptop.capture.call import Call
 
+_MESSAGE = 500
+"""Characters kept of an error's message."""
+_LONGEST, _LONGEST_JSON, _SHORT = 512, 8192, 400
+"""Characters kept of other text; a JSON text above its limit is left out, since half of one is none."""
 _MOST_LIMITS = 32
 _CHARS = "[%d,%d,%d,%d]"
 """Characters by script as JSON, at a tenth of an encoder's cost."""
@@ -30,27 +39,32 @@ _TIMING_HEADERS = {
     "x-envoy-upstream-service-time": "upstream_s",
 }
 _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-goog-request-id")
+_OURS = frozenset(("prompt_hash", "prefix_hashes", "input_chars", "output_chars", "operation_name", "openai_api_type"))
+_TEXT_COLUMNS = tuple(f.name for f in fields(Row) if f.metadata["sql"] == "TEXT" and f.name not in _OURS)
+
+_JSON_COLUMNS = frozenset(f.name for f in fields(Row) if "JSON" in f.metadata["meaning"])
 
 
 def finished(call: Call) -> Finished:
     """Return the row of a call that ended, with its bodies as far as the call's mode keeps any."""
+    secrets = redact.secrets_of(call.headers, call.query, call.userinfo)
     row = Row(started_ms=call.started_ms, attempt=_attempt(call))
     parsed = call.parsed
     if parsed is None and call.body:
         parsed = loads(call.body) if len(call.body) <= LARGEST_BODY else request_parser.at_the_ends(call.body)
-    secrets = redact.secrets_of(call.headers, call.query, call.userinfo, parsed)
-    asked = request_parser.read(parsed, call.path)
+    providers.load_added()
+    asked = providers.read_request(parsed, call.path)
     digest = call.reader.digest() if call.reader is not None else Digest()
     _labels(row, call)
     _asked(row, asked)
     _answered(row, call, digest)
     _timings(row, call, digest)
     _error(row, call, digest)
-    usage = normalise(digest.usage, anthropic=digest.anthropic, provider=row.provider_name)
+    usage = _reported(row, call, asked, digest)
     _usage(row, asked, digest, usage)
     if not _from_cache(row, call):
-        _price(row, usage)
-    scrub(row, secrets, digest.error[0] if digest.error is not None else "")
+        _price(row, call, usage)
+    _scrub(row, secrets)
     mode = call.labels.mode
     if mode == "off":
         return Finished(row, bodies=call.labels.bodies)
@@ -58,11 +72,45 @@ def finished(call: Call) -> Finished:
     if mode == "redacted":
         sent = redact.body(sent, secrets) if sent is not None else None
         received = redact.body(received, secrets) if received is not None else None
-    elif mode == "full":
-        sent = redact.full_body(sent, secrets, refused=False) if sent is not None else None
-        refused = row.error_type is not None
-        received = redact.full_body(received, secrets, refused=refused) if received is not None else None
     return Finished(row, sent, received, bodies=call.labels.bodies, redacted=mode == "redacted")
+
+
+def _scrub(row: Row, secrets: tuple[str, ...]) -> None:
+    """Take credentials out of every column of text that the caller or the server had a say in, then cut it to size.
+
+    In this order: the beginning of a key that is cut through would not be known for one.
+    """
+    texts = [(name, value) for name in _TEXT_COLUMNS if (value := getattr(row, name)) is not None]
+    joined = "\0".join(value for _, value in texts)
+    if len(joined) < _SHORT and joined.isascii() and redact.credentials(joined, secrets) == joined:
+        return  # all at once: nearly always there is nothing, and a pattern costs as much for ten texts as for one
+    for name, value in texts:
+        # Half a surrogate pair (a server may split one over two events) is no text to SQLite.
+        clean = redact.credentials(value, secrets).encode("utf-8", "replace").decode()
+        if name in _JSON_COLUMNS:
+            if clean != value:  # a pattern knows nothing of JSON: value by value, so that the rest stays readable
+                clean = _json(_clean(loads(value), secrets))
+            setattr(row, name, clean if len(clean) <= _LONGEST_JSON else None)
+        else:
+            setattr(row, name, clean[:_LONGEST])
+    if row.error_message is not None:
+        row.error_message = " ".join(row.error_message.split())[:_MESSAGE]
+
+
+def _clean(value: Any, secrets: tuple[str, ...]) -> Any:
+    """Return a JSON value without credentials: texts are searched, and texts of a field that holds a credential go."""
+    if isinstance(value, str):
+        return redact.credentials(value, secrets).encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {
+            _clean(name, secrets): redact.GONE
+            if isinstance(item, str) and item and redact.is_secret_name(name)
+            else _clean(item, secrets)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_clean(item, secrets) for item in value]
+    return value
 
 
 def _labels(row: Row, call: Call) -> None:
@@ -73,13 +121,13 @@ def _labels(row: Row, call: Call) -> None:
     if note is not None:
         row.prompt_name, row.prompt_version = note.prompt_name, note.prompt_version
         row.conversation_id, row.queue_s = note.conversation_id, note.queue_s
-    row.operation_name, row.openai_api_type = request_parser.operation(call.path)
+    row.operation_name, row.openai_api_type = providers.operation(call.path)
     row.server_address, row.server_port, row.url_path = call.host, call.port, call.path
-    row.provider_name = request_parser.provider(call.host, call.port, call.path)
+    row.provider_name = providers.host_provider(call.host, call.port, call.path)
     row.bytes_sent = call.bytes_sent
 
 
-def _asked(row: Row, asked: request_parser.Asked) -> None:
+def _asked(row: Row, asked: Asked) -> None:
     row.request_model = asked.model
     row.request_stream = None if asked.stream is None else int(asked.stream)
     row.request_max_tokens = asked.max_tokens
@@ -96,8 +144,9 @@ def _asked(row: Row, asked: request_parser.Asked) -> None:
 
 def _answered(row: Row, call: Call, digest: Digest) -> None:
     row.http_response_status_code = call.status
-    row.response_model, row.response_id = digest.model or None, digest.id or None
-    row.response_service_tier = digest.service_tier or None
+    facts = digest.facts
+    row.response_model, row.response_id = facts.model or None, facts.id or None
+    row.response_service_tier = facts.service_tier or None
     row.response_finish_reasons = _json(digest.finish_reasons) if digest.finish_reasons else None
     limits: dict[str, str] = {}
     for name, value in call.response_headers:
@@ -107,9 +156,9 @@ def _answered(row: Row, call: Call, digest: Digest) -> None:
         elif lower.startswith(_KEPT_HEADERS) and len(limits) < _MOST_LIMITS:
             limits[lower] = value
         elif lower in _TIMING_HEADERS and (milliseconds := _number(value)) is not None:
-            digest.timings[_TIMING_HEADERS[lower]] = milliseconds / 1000
+            digest.facts.timings[_TIMING_HEADERS[lower]] = milliseconds / 1000
     row.rate_limits = _json(limits) if limits else None
-    row.server_timings = _json(digest.timings) if digest.timings else None
+    row.server_timings = _json(digest.facts.timings) if digest.facts.timings else None
 
 
 def _timings(row: Row, call: Call, digest: Digest) -> None:
@@ -137,19 +186,18 @@ def _timings(row: Row, call: Call, digest: Digest) -> None:
 
 def _error(row: Row, call: Call, digest: Digest) -> None:
     """Name what went wrong; the first that applies: HTTP status, the server's own word, the way the response ended."""
-    reader = call.reader
+    reader, error = call.reader, digest.facts.error
     message: str | None = None
     if call.status is not None and call.status >= 400:
         row.error_type = str(call.status)
-        if digest.error is not None:
-            code, text = digest.error
-            message = f"{code}: {text}" if code not in ("error", str(call.status)) else text
+        if error is not None:
+            message = _said(error, row.error_type)
         elif digest.raw:
-            message = digest.raw.decode("utf-8", "replace")
-        elif isinstance(digest.body, dict):
-            message = string(digest.body.get("message")) or _json(digest.body.get("detail", digest.body))
-    elif digest.error is not None:
-        row.error_type, message = digest.error
+            message = errors.of_text(digest.raw.decode("utf-8", "replace"))
+        elif (said := errors.of_body(digest.body)) is not None:
+            message = _said(said, row.error_type)
+    elif error is not None:
+        row.error_type, message = error
     elif call.error is not None:
         row.error_type, message = _of_exception(call.error, responded=call.status is not None), str(call.error)
     elif reader is not None and reader.how is not None and not call.lost:
@@ -158,21 +206,55 @@ def _error(row: Row, call: Call, digest: Digest) -> None:
             message = "an event of the stream is no valid JSON"
         elif digest.oversized:
             message = "an event of the stream is too large to be read"
+        elif row.error_type is None and _answers_nothing(row, call, digest):
+            row.error_type, message = "unexpected_content", _content(digest)
     if call.retried:
         message = f"{message or ''} (sent again without stream_options)".strip()
     row.error_message = message or None
 
 
+def _said(error: tuple[str, str], status: str) -> str:
+    """Return an error's words, and its code behind them where it says more than the status."""
+    code, text = error
+    return text if code in ("error", status) or code in text else f"{text} ({code})"
+
+
+_WRITES = frozenset(("chat", "text_completion", "generate_content"))
+"""Operations whose answer is text that somebody waits for."""
+
+
+def _answers_nothing(row: Row, call: Call, digest: Digest) -> bool:
+    """Say whether a request for text was answered under 200 with something else: a page, a word, foreign JSON."""
+    reader = call.reader
+    if reader is None or reader.how != "eof" or not reader.is_readable or row.operation_name not in _WRITES:
+        return False
+    return call.method == "POST" and call.status == 200 and not digest.facts.known
+
+
+def _content(digest: Digest) -> str:
+    """Name what came instead of an answer, without repeating what might be one."""
+    if digest.raw:
+        text = digest.raw.decode("utf-8", "replace")
+        if errors.is_page(text):
+            return f"the server answered with an HTML page: {errors.page_text(text)[:200]}"
+        return "the server answered with text that is no JSON"
+    if isinstance(digest.body, dict):
+        return f"the server answered with JSON that is no answer: {', '.join(sorted(digest.body))[:200]}"
+    return (
+        "the server answered with nothing" if digest.body is None else "the server answered with JSON of no known form"
+    )
+
+
 def _of_end(how: str, stream: bool, digest: Digest) -> str | None:
     if not stream:
-        return None if how == "eof" or digest.done else "cancelled"
+        return None if how == "eof" or digest.facts.done else "cancelled"
     if digest.complete:
         return None
     if digest.malformed:
         return "malformed_event"
     if how != "eof":
         return "cancelled"
-    return "incomplete_stream" if digest.known or not digest.events else None
+    return "incomplete_stream" if digest.facts.known or not digest.events else None
 
 
 def _of_exception(error: BaseException | str, *, responded: bool) -> str:
@@ -191,9 +273,74 @@ def _of_exception(error: BaseException | str, *, responded: bool) -> str:
     return type(error).__name__
 
 
-def _usage(row: Row, asked: request_parser.Asked, digest: Digest, usage: Usage) -> None:
+_settled: OrderedDict[str, None] = OrderedDict()
+"""Answers made in the background whose usage is in the log: they may be looked at again and again."""
+_MOST_SETTLED = 10_000
+_BACKGROUND_MS = 24 * 3_600_000
+"""Milliseconds in which a background answer is looked for in the log: servers forget it by then."""
+
+
+def _reported(row: Row, call: Call, asked: Asked, digest: Digest) -> Usage:
+    """Return the usage to log: once for each answer, and none of what only lists or repeats it."""
+    facts = digest.facts
+    if facts.usage is None and row.provider_name == bedrock.BEDROCK.provider:
+        told = bedrock.usage_of_headers({name.lower(): value for name, value in call.response_headers})
+        if told:
+            facts.usage, facts.usage_api = told, bedrock.BEDROCK
+    usage = facts.read_usage(row.provider_name)
+    if row.operation_name == "speech" and not usage and call.status == 200:
+        usage = usage.with_fees({"characters": sum(len(text) for _, text in asked.texts) or None})
+    if call.method == "POST":
+        if usage and facts.settled_later:
+            _remember(facts.id)
+        return Usage() if providers.is_free(call.path) else usage
+    if call.method == "GET" and facts.settled_later and facts.done and usage and not _is_settled(facts.id, row, call):
+        _remember(facts.id)
+        row.operation_name, row.openai_api_type = "chat", "responses"
+        return usage
+    facts.usage = None
+    return Usage()
+
+
+def _remember(response_id: str) -> None:
+    _settled[response_id] = None
+    while len(_settled) > _MOST_SETTLED:
+        _settled.popitem(last=False)
+
+
+def _is_settled(response_id: str, row: Row, call: Call) -> bool:
+    """Say whether a background answer's usage was logged: by this process, or by another that looked before."""
+    if response_id in _settled:
+        return True
+    path = getattr(call.labels.sink, "path", None)
+    if path is None or row.started_ms is None:
+        return False
+    from promptop.base import sqlite
+
+    try:
+        with contextlib.closing(sqlite.connect_for_reading(path)) as connection:
+            found = connection.execute(
+                "SELECT 1 FROM requests WHERE started_ms > ? AND response_id = ?"
+                " AND usage_output_tokens IS NOT NULL LIMIT 1",
+                (row.started_ms - _BACKGROUND_MS, response_id),
+            ).fetchone()
+    except (sqlite3.Error, OSError) as error:
+        count_fault("settle", error)
+        return False
+    return found is not None
+
+
+def _usage(row: Row, asked: Asked, digest: Digest, usage: Usage) -> None:
     from promptop.tokens.scripts import chars_by_script
 
+    if digest.facts.usage is not None:
+        row.usage_raw = _json(_finite(digest.facts.usage))
+    if usage:
+        row.usage_source = "reported"
+        row.usage_input_tokens, row.usage_output_tokens = usage.input_tokens, usage.output_tokens
+        row.usage_cache_read_input_tokens = usage.cache_read
+        row.usage_cache_write_input_tokens = usage.cache_write
+        row.usage_reasoning_output_tokens = usage.reasoning
     if row.operation_name is None:
         return
     model = row.response_model or row.request_model
@@ -208,18 +355,8 @@ def _usage(row: Row, asked: request_parser.Asked, digest: Digest, usage: Usage) 
     if any(answer):
         row.output_chars = _CHARS % answer
         row.estimate_output_tokens = tokens(model, answer)
-    if digest.usage is not None:
-        row.usage_raw = _json(digest.usage)
     if usage:
-        row.usage_source = "reported"
-        row.usage_input_tokens, row.usage_output_tokens = usage.input_tokens, usage.output_tokens
-        row.usage_cache_read_input_tokens = usage.cache_read
-        row.usage_cache_write_input_tokens = usage.cache_write
-        row.usage_reasoning_output_tokens = usage.reasoning
-        if digest.opening_usage and any(answer):
-            # The stream ended before its counts came: of the output there is our own count of what came.
-            row.usage_source = "estimated"
-            row.usage_output_tokens = max(usage.output_tokens or 0, row.estimate_output_tokens or 0)
+        _complete(row, digest, usage)
     elif any(answer) or (row.error_type is None and row.operation_name == "embeddings" and given):
         # Nothing is charged for a call that failed before its first token; of any other the text was paid for.
         row.usage_source = "estimated"
@@ -227,17 +364,55 @@ def _usage(row: Row, asked: request_parser.Asked, digest: Digest, usage: Usage) 
         row.usage_output_tokens = row.estimate_output_tokens
 
 
-def _price(row: Row, usage: Usage) -> None:
-    """Take the cost that the server reports, else the price table's."""
+def _complete(row: Row, digest: Digest, usage: Usage) -> None:
+    """Put our own count where the server's is missing or cannot be: none, or 0, for an answer that has text."""
+    if row.operation_name not in _WRITES:
+        return
+    said = row.estimate_output_tokens
+    if said and not usage.input_tokens and not usage.output_tokens and usage.cost_usd is None:
+        row.usage_source = "estimated"  # zeros for want of counts
+        row.usage_input_tokens, row.usage_output_tokens = row.estimate_input_tokens, said
+        return
+    if said and (not usage.output_tokens or digest.facts.opening_usage):
+        # The stream ended before its counts came, or they are none: of the output there is our own count of what came.
+        row.usage_source = "estimated"
+        row.usage_output_tokens = max(usage.output_tokens or 0, said)
+    if usage.input_tokens is None and row.estimate_input_tokens is not None:
+        row.usage_source = "estimated"
+        row.usage_input_tokens = row.estimate_input_tokens
+
+
+def _finite(value: Any) -> Any:
+    """Return a JSON value without NaN and Infinity, which are no JSON."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
+
+
+def _price(row: Row, call: Call, usage: Usage) -> None:
+    """Take the cost that the server reports, else the price table's; what was charged and is not known is unpriced."""
     if usage.cost_usd is not None:
         row.cost_usd, row.cost_status = usage.cost_usd, "reported"
         return
     from promptop.log.write.row_pricing import price_row
 
     try:
-        price_row(row)
+        price_row(row, usage)
     except Exception as error:  # noqa: BLE001 - a fault in the table leaves the row unpriced, which is shown
         count_fault("price", error)
+    if row.cost_status is None and _is_charged(row, call):
+        row.cost_status = "unpriced"
+
+
+def _is_charged(row: Row, call: Call) -> bool:
+    """Say whether a call that went well is one that providers charge for."""
+    if call.method != "POST" or call.status is None or not 200 <= call.status < 300 or row.error_type is not None:
+        return False
+    if providers.is_free(call.path):
+        return False
+    return row.operation_name is not None or row.request_model is not None
 
 
 def _from_cache(row: Row, call: Call) -> bool:

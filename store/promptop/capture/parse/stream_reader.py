@@ -16,10 +16,11 @@ import re
 from collections import deque
 from typing import Literal
 
-from promptop.capture.parse.response_parser import Digest
-from promptop.providers.decompress import Inflater, inflater
-from promptop.providers.events import NOTHING, VISIBLE, classify
-from promptop.providers.sse import EventSplitter
+from promptop.capture.parse.response_parser import Digest, Splitter
+from promptop.providers import NOTHING, VISIBLE, classify
+from promptop.providers.stream.decompress import Inflater, inflater
+from promptop.providers.stream.json_stream import LineSplitter, ListSplitter
+from promptop.providers.stream.sse import EventSplitter
 
 How = Literal["eof", "closed", "cancelled", "error", "abandoned"]
 """How a response ended: read to its end; closed by the caller before; the caller's task was cancelled; the connection
@@ -37,9 +38,14 @@ _BOMB = 100
 EDGE = 64 * 1024
 """Bytes kept of the head and of the tail of such a body."""
 
-_SSE, _JSON, _TEXT, _OPAQUE, _UNKNOWN = "sse", "json", "text", "opaque", ""
+_SSE, _LINES, _LIST, _JSON, _TEXT, _OPAQUE, _UNKNOWN = "sse", "lines", "list", "json", "text", "opaque", ""
+_STREAMS = frozenset((_SSE, _LINES, _LIST))
+_LINE_TYPES = frozenset(
+    f"application/{name}"
+    for name in ("x-ndjson", "ndjson", "jsonl", "x-jsonl", "jsonlines", "x-jsonlines", "stream+json", "json-seq")
+)
 # Cheaper than parsing an event: can it carry visible text at all? Escapes are spared by the quote before the name.
-_MAY_BE_VISIBLE = re.compile(rb'"(?:content|text|delta|refusal|transcript)"\s*:\s*(?:"[^"]|\[)')
+_MAY_BE_VISIBLE = re.compile(rb'"(?:content|text|delta|refusal|transcript|response)"\s*:\s*(?:"[^"]|\[)')
 
 
 class StreamReader:
@@ -54,6 +60,7 @@ class StreamReader:
         "_hold",
         "_inflater",
         "_kind",
+        "_path",
         "_plain",
         "_settled",
         "_sniffed",
@@ -70,9 +77,13 @@ class StreamReader:
     )
 
     def __init__(
-        self, started_s: float, *, content_type: str = "", content_encoding: str = "", hold: int = HOLD
+        self, started_s: float, *, content_type: str = "", content_encoding: str = "", path: str = "", hold: int = HOLD
     ) -> None:
-        """``content_type`` and ``content_encoding`` are the response's headers; ``hold`` is in bytes."""
+        """``content_type`` and ``content_encoding`` are the response's headers; ``hold`` is in bytes.
+
+        ``path`` was asked for: it tells of bodies whose shape says nothing.
+        """
+        self._path = path
         self.started_s = started_s
         self.bytes_received = 0
         self._decoded: int | None = 0
@@ -100,7 +111,7 @@ class StreamReader:
         self._held: deque[tuple[float, bytes]] = deque()
         self._held_bytes = 0
         self._head = b""
-        self._splitter: EventSplitter | None = EventSplitter()
+        self._splitter: Splitter | None = self._new_splitter()
         self._digest: Digest | None = None
 
     @property
@@ -109,14 +120,14 @@ class StreamReader:
         return self.bytes_received if self._plain else self._decoded
 
     @property
-    def held_bytes(self) -> int:
-        """Bytes that are held to be read later."""
-        return self._held_bytes + len(self._head)
-
-    @property
     def is_stream(self) -> bool:
         """True once the response is known to be a stream of events."""
-        return self._kind == _SSE
+        return self._kind in _STREAMS
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the body is one that could be read: no sound, and no compression that this host does not know."""
+        return self._kind != _OPAQUE
 
     def feed(self, data: bytes, now_s: float) -> None:
         """Take one read of the response's body, as it came from the wire."""
@@ -149,16 +160,17 @@ class StreamReader:
 
     def digest(self) -> Digest:
         """Read what is held and return everything that the response said. Off the caller's path; idempotent."""
-        digest = self._digest or Digest()
+        digest = self._digest or Digest(self._new_splitter())
         self._digest = digest
-        if self._kind == _SSE:
+        if self._kind in _STREAMS:
             while self._held:
                 digest.feed(*self._pop())
+            digest.rest(self.last_byte_s or 0.0)
         elif self._kind in (_JSON, _TEXT):
             held = b"".join(data for _, data in self._held)
             self._held.clear()
             if held:
-                digest.read_body(self._head, held, json_body=self._kind == _JSON)
+                digest.read_body(self._head, held, json_body=self._kind == _JSON, path=self._path)
         return digest
 
     def release(self) -> None:
@@ -175,7 +187,7 @@ class StreamReader:
         self._held.append((now, data))
         self._held_bytes += len(data)
         if self._splitter is not None:
-            if self._kind == _SSE:
+            if self._kind in _STREAMS:
                 self._watch(data, now)
             elif self._kind != _UNKNOWN:
                 self._splitter = None
@@ -188,12 +200,20 @@ class StreamReader:
         if not start:
             return
         self._sniffed = True
-        if start in b"{[":
+        if start == b"[" and self._path.endswith(":streamGenerateContent"):
+            self._kind = _LIST  # what Gemini streams without alt=sse
+            self._splitter = self._new_splitter()
+        elif self._kind == _LINES and start == b"{":
+            pass
+        elif start in b"{[":
             self._kind = _JSON
         elif start in b":dei" and self._kind in (_UNKNOWN, _JSON):
             self._kind = _SSE
         elif self._kind == _UNKNOWN:
             self._kind = _TEXT
+
+    def _new_splitter(self) -> Splitter:
+        return LineSplitter() if self._kind == _LINES else ListSplitter() if self._kind == _LIST else EventSplitter()
 
     def _watch(self, data: bytes, now: float) -> None:
         """Look for the first generated and the first visible token; stop looking when both are known."""
@@ -221,8 +241,8 @@ class StreamReader:
 
     def _spill(self) -> None:
         """Keep within ``hold``: digest the oldest reads of a stream, drop the middle of a large body."""
-        if self._kind == _SSE:
-            digest = self._digest or Digest()
+        if self._kind in _STREAMS:
+            digest = self._digest or Digest(self._new_splitter())
             self._digest = digest
             while self._held_bytes > self._hold or len(self._held) > _READS:
                 now, data = self._pop()
@@ -244,6 +264,8 @@ def _kind_of(content_type: str) -> str:
     media = content_type.partition(";")[0].strip().lower()
     if media == "text/event-stream":
         return _SSE
+    if media in _LINE_TYPES:
+        return _LINES
     if media == "application/json" or media.endswith("+json"):
         return _JSON
     if not media or media in ("text/plain", "application/octet-stream"):

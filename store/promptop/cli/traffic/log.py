@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
@@ -26,6 +26,9 @@ from promptop.cli.shared.options import add_settings_arguments, settings_of
 from promptop.log import COLUMNS, LogReader, StoredRow, files, parse_filter
 from promptop.log.transfer.exports import write_jsonl
 from promptop.settings import Settings
+
+if TYPE_CHECKING:
+    from promptop.log.transfer.imports import Imported
 
 _POLL_S = 0.25
 _ALWAYS = 1 << 62
@@ -61,8 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     backup = verb("backup", "Copy the log, and the bodies where they are kept, while it may be written to.")
     backup.add_argument("file", type=Path, help="new file")
     backup.add_argument("--force", action="store_true", help="replace a file that exists")
-    bring = verb("import", "Bring in rows: llm's logs.db, LiteLLM's spend logs (CSV, JSON), OpenAI objects (JSONL).")
-    bring.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    bring = verb("import", "Bring in calls that LiteLLM, Langfuse, Helicone, llm or a batch wrote (JSON, CSV, SQLite).")
+    bring.add_argument("files", nargs="*", type=Path, metavar="FILE")
+    bring.add_argument("--dry-run", action="store_true", help="read and count, write nothing")
+    bring.add_argument("--undo", action="store_true", help="delete the rows of the latest import")
     bring.add_argument("--json", action="store_true", help="for programs")
     export = verb("export", "Write rows as JSON lines, CSV or Parquet.")
     export.add_argument("filter", nargs="*", help="filter, for example: app:web 'cost>0.01'")
@@ -317,17 +322,60 @@ def _backup(args: argparse.Namespace, settings: Settings, path: Path) -> int:
 def _import(args: argparse.Namespace, settings: Settings, path: Path) -> int:
     from promptop.log.transfer.imports import import_file
 
+    if args.undo:
+        if args.files or args.dry_run:
+            raise UsageError("--undo takes back the latest import and nothing else.", "Leave files and --dry-run out.")
+        return _undo_import(args, path)
+    if not args.files:
+        raise UsageError("No file is named.", "promptop log import FILE …")
     shown = []
     for source in args.files:
-        done = import_file(path, source)
+        done = import_file(path, source, dry_run=args.dry_run)
         shown.append(
-            {"file": str(source), "kind": done.kind, "rows": done.rows, "known": done.known, "refused": done.causes}
+            {
+                "file": str(source),
+                "kind": done.kind,
+                "rows": done.rows,
+                "known": done.known,
+                "refused": done.causes,
+                "dated_by_file": done.dated_by_file,
+                "input_tokens": done.input_tokens,
+                "output_tokens": done.output_tokens,
+                "cost_usd": done.cost_usd,
+                "unpriced": done.unpriced,
+                "dry_run": args.dry_run,
+            }
         )
         if not args.json:
-            left = "".join(f"; {count:,} left out: {cause}" for cause, count in done.causes.items())
-            print(f"{source}: {done.kind}, {done.rows:,} rows, {done.known:,} known already{left}")
+            print(_imported_text(clean_line(str(source), 200), done, dry_run=args.dry_run))
     if args.json:
         print(json.dumps(shown, indent=2))
+    return 0
+
+
+def _imported_text(source: str, done: Imported, *, dry_run: bool) -> str:
+    from promptop.models import usd_text
+
+    left = "".join(f"; {count:,} left out: {cause}" for cause, count in done.causes.items())
+    dated = f"; {done.dated_by_file:,} without a time of their own have the file's" if done.dated_by_file else ""
+    first = f"{source}: {done.kind}, {done.rows:,} rows, {done.known:,} known already{dated}{left}"
+    if not dry_run:
+        return first
+    unpriced = f", {done.unpriced:,} unpriced" if done.unpriced else ""
+    tokens = f"{done.input_tokens:,} tokens in, {done.output_tokens:,} out"
+    return f"{first}\n  {tokens}, {usd_text(done.cost_usd, 4)}{unpriced}; nothing was written (--dry-run)"
+
+
+def _undo_import(args: argparse.Namespace, path: Path) -> int:
+    from promptop.log.transfer.imports import undo_import
+
+    _existing(path)
+    undone = undo_import(path)
+    if args.json:
+        print(json.dumps({"source": undone.source, "kind": undone.kind, "at_ms": undone.at_ms, "rows": undone.rows}))
+    else:
+        at = datetime.fromtimestamp(undone.at_ms / 1000).strftime("%Y-%m-%d %H:%M")
+        print(f"{clean_line(undone.source, 200)} ({undone.kind}, imported {at}): {undone.rows:,} rows deleted")
     return 0
 
 

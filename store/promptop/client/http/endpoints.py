@@ -4,7 +4,7 @@ An :class:`Endpoints` belongs to one event loop. It also remembers what each mod
 repaired once and not at every call, and how calls were shared out among the places of a profile.
 
 The client is the ``openai`` SDK's for every API: it is an HTTP client with streams and typed errors. Anthropic's SDK
-would be a second one, two seconds to import, that adds nothing to what :mod:`.dialects` reads.
+would be a second one, two seconds to import, that adds nothing to what :mod:`promptop.providers` reads.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from promptop.base import units
 from promptop.base.sanitize import clean_line
-from promptop.client.apis import dialect_of
-from promptop.client.apis.messages import VERSION
+from promptop.client.apis import api_of
 from promptop.client.http.load_balancer import Balancer
 from promptop.settings import CacheSettings, Profile, Settings
 
@@ -130,7 +129,7 @@ class Endpoints:
             return ""
         from promptop.cache import key_of, policy_of
 
-        key = key_of("", dialect_of(profile).path, body, policy_of(self._cache_settings))
+        key = key_of("", api_of(profile).path, body, policy_of(self._cache_settings))
         return key.refusal if key is not None else ""
 
     def _make(self, profile: Profile, key: str, cached: bool) -> AsyncOpenAI:
@@ -224,10 +223,10 @@ async def load_sdk() -> None:
 
 def headers_of(profile: Profile, key: str) -> dict[str, str]:
     """Return the headers of each request: the profile's own, the key where its API wants it, the API's version."""
-    if profile.api == "anthropic":
-        native = {"anthropic-version": VERSION, **({"x-api-key": key} if key else {})}
-        return {**native, **profile.headers}
-    return {**profile.headers, **({"authorization": f"Bearer {key}"} if key else {})}
+    ours = api_of(profile).headers(key)
+    if "authorization" in ours:
+        return {**profile.headers, **ours}
+    return {**ours, **profile.headers}
 
 
 def base_url_of(profile: Profile) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 from promptop.base.errors import PromptopError
 from promptop.client import errors
-from promptop.client.apis import dialect_of
+from promptop.client.accumulator import Answer
+from promptop.client.apis import api_of
 from promptop.client.http.endpoints import Endpoints
 from promptop.client.request import RunRequest
 from promptop.client.request_body import whole_body
@@ -42,12 +43,12 @@ async def run_unstreamed(request: RunRequest, endpoints: Endpoints, *, progress:
 
 async def _call(request: RunRequest, endpoints: Endpoints, progress: Progress) -> RunResult:
     from promptop.capture.annotations import annotate
-    from promptop.providers.events import body_pieces
 
     balancer = endpoints.balancer(request.profile)
     place = balancer.choose()
     body = {**whole_body(request, endpoints.learned(request.profile, request.model)), "stream": False}
-    answer: Any = None
+    api = api_of(request.profile)
+    answer = Answer(lambda _: None)
     error: RunError | None = errors.cancelled()  # unless it comes to its end
     progress.attempt, progress.state = 1, "running"
     tags = {"place": place.label} if balancer.several else None
@@ -55,7 +56,8 @@ async def _call(request: RunRequest, endpoints: Endpoints, progress: Progress) -
         progress.watch(note)
         try:
             client: Any = await endpoints.client(place.profile)
-            answer = await client.post(dialect_of(request.profile).path, cast_to=object, body=body)
+            answer.read_whole(await client.post(api.path, cast_to=object, body=body), api)
+            answer.check()
             error = None
         except PromptopError as unavailable:
             error = errors.explain(unavailable, request)
@@ -64,14 +66,15 @@ async def _call(request: RunRequest, endpoints: Endpoints, progress: Progress) -
         finally:
             balancer.ended(place, error)
     row = await note.row(ROW_WAIT_S) if note.calls else None
-    text = "".join(piece.text for piece in body_pieces(answer) if piece.kind in {"text", "refusal"})
+    if error is None and row is not None and row.error_type == "unexpected_content":
+        error = errors.unexpected(row.error_message or "", request.profile)
     return RunResult(
         request.model,
         (row.response_model if row is not None else None) or request.model,
         request.title,
-        text,
+        "".join(answer.text),
         "done" if error is None else "failed",
-        finish_reason=_finish_reason(answer),
+        finish_reason=answer.finish_reason,
         place=place.label,
         ttfb_s=row.ttfb_s if row is not None else None,
         total_s=row.total_s if row is not None else None,
@@ -94,15 +97,3 @@ async def _call(request: RunRequest, endpoints: Endpoints, progress: Progress) -
         request_body=body,
         row=row,
     )
-
-
-def _finish_reason(answer: Any) -> str | None:
-    """Return how an answer of any of the APIs ended."""
-    if not isinstance(answer, dict):
-        return None
-    choices = answer.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    details = answer.get("incomplete_details")
-    cut = details.get("reason") if isinstance(details, dict) else None
-    found = first.get("finish_reason") or answer.get("stop_reason") or cut or answer.get("status")
-    return found if isinstance(found, str) else None

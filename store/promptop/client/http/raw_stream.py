@@ -32,7 +32,7 @@ class Received:
         """Return the text of each read, decompressed; characters cut between two reads stand in the later one."""
         import codecs
 
-        from promptop.providers.decompress import inflater
+        from promptop.providers.stream.decompress import inflater
 
         encoding = next((value for name, value in self.headers if name.lower() == "content-encoding"), "identity")
         inflate = None if encoding == "identity" else inflater(encoding)

@@ -1,15 +1,23 @@
-"""How other programs describe a call: the tables of ``llm``, LiteLLM's spend logs, OpenAI's objects."""
+"""How other programs describe a call, recognised by shape: Langfuse, Helicone, LiteLLM, ``llm``, and answers as JSON.
+
+Each reader gives a row and the usage to price it by. What is no call (a span, a daily sum) is said to be none.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from promptop import providers
 from promptop.log.row import Row
+from promptop.providers import chat
+from promptop.providers.api import Facts
+from promptop.providers.usage import Usage, first, total
 
 _LLM_COLUMNS = (
     "id",
@@ -31,13 +39,58 @@ _OPTIONS = {
 }
 _LITELLM_OPERATIONS = {
     "completion": "chat",
+    "anthropic_messages": "chat",
+    "generate_content": "generate_content",
     "embedding": "embeddings",
     "responses": "chat",
     "text_completion": "text_completion",
+    "image_generation": "image_generation",
+    "speech": "speech",
+    "transcription": "transcription",
 }
+_LANGFUSE_CALLS = {"GENERATION": "chat", "EMBEDDING": "embeddings"}
+_LANGFUSE_OTHERS = frozenset(
+    ("SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "GUARDRAIL", "TRACE")
+)
 
 
-def llm_rows(connection: sqlite3.Connection, tables: set[str]) -> Iterator[Row]:
+@dataclass(slots=True)
+class Call:
+    """One call as another program describes it."""
+
+    kind: str
+    """What the entry was taken for, for people."""
+    row: Row
+    usage: Usage | None = None
+    """What to price the row by, where the program did not say what it cost."""
+    timeless: bool = False
+    """It is of a kind that carries no time (an answer alone, a line of a batch): the file's stands for it."""
+
+
+class NoCallError(Exception):
+    """An entry that is of a known kind but no call; the text says what it is."""
+
+
+def read(entry: dict[str, Any]) -> Call | None:
+    """Return the call that an entry describes; None for a shape that is not known.
+
+    Raises :class:`NoCallError` for what is no call.
+    """
+    if _get(entry, "traceId") and (_get(entry, "type") in _LANGFUSE_CALLS or _get(entry, "type") in _LANGFUSE_OTHERS):
+        return _langfuse(entry)
+    if "request_created_at" in entry or ("delay_ms" in entry and "response_status" in entry):
+        return _helicone(entry)
+    if "call_type" in entry or ("startTime" in entry and ("spend" in entry or "request_id" in entry)):
+        return _litellm(entry)
+    if "datetime_utc" in entry:
+        return _llm(entry)
+    return _answer(entry)
+
+
+# ── llm ──
+
+
+def llm_calls(connection: sqlite3.Connection, tables: set[str]) -> Iterator[Call]:
     """Yield the calls of an ``llm`` database, of its older table ``responses`` and its newer one ``turns``."""
     for table, conversation in (("responses", "conversation_id"), ("turns", "thread_id")):
         if table not in tables:
@@ -52,45 +105,41 @@ def llm_rows(connection: sqlite3.Connection, tables: set[str]) -> Iterator[Row]:
             for name in _LLM_COLUMNS
         )
         for found in connection.execute(f"SELECT {wanted} FROM {table} ORDER BY datetime_utc"):
-            yield _llm_row(found)
+            yield _llm(dict(found))
 
 
-def _llm_row(found: sqlite3.Row) -> Row:
-    details = _object(found["token_details"])
+def _llm(entry: Mapping[str, Any]) -> Call:
+    details = _object(entry.get("token_details"))
     row = Row(
-        started_ms=time_ms(found["datetime_utc"]),
+        started_ms=time_ms(entry.get("datetime_utc")),
         app="llm",
         operation_name="chat",
-        request_model=_text(found["model"]),
-        response_model=_text(found["resolved_model"]),
-        request_id=_text(found["id"]),
-        conversation_id=_text(found["conversation"]),
-        total_s=_seconds(found["duration_ms"], 1000),
+        request_model=_text(entry.get("model")),
+        response_model=_text(entry.get("resolved_model")),
+        request_id=_text(entry.get("id")),
+        conversation_id=_text(entry.get("conversation", entry.get("conversation_id"))),
+        total_s=_seconds(entry.get("duration_ms"), 1000),
         attempt=1,
     )
-    _usage(
-        row,
-        {
-            "prompt_tokens": found["input_tokens"],
-            "completion_tokens": found["output_tokens"],
-            **{key: value for key, value in details.items() if key.endswith("_details")},
-        },
-    )
+    raw = providers.with_counts(details, _whole(entry.get("input_tokens")), _whole(entry.get("output_tokens")))
+    usage = _used(row, providers.usage_of(raw))
     if details:
         row.usage_raw = json.dumps(details, ensure_ascii=False)
-    options = _object(found["options_json"])
-    for name, column in _OPTIONS.items():
-        value = options.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            setattr(row, column, value)
-    return row
+    options = entry.get("options_json", entry.get("options"))
+    _parameters(row, _object(options))
+    return Call("llm logs.db", row, usage)
 
 
-def litellm_row(entry: dict[str, Any]) -> Row:
-    """Return the call of an entry of LiteLLM's spend logs (a row of its table, or the API's JSON)."""
+# ── LiteLLM ──
+
+
+def _litellm(entry: dict[str, Any]) -> Call:
+    """Read an entry of LiteLLM's spend logs (a row of its table, the API's JSON) or of its logging callbacks."""
+    if "models" in entry and "users" in entry and not entry.get("model"):
+        raise NoCallError("a sum of a day is no call")
     metadata = _object(entry.get("metadata"))
     started, ended = time_ms(entry.get("startTime")), time_ms(entry.get("endTime"))
-    first = time_ms(entry.get("completionStartTime"))
+    begun = time_ms(entry.get("completionStartTime"))
     operation = str(entry.get("call_type") or "").removeprefix("a").removeprefix("_")
     host = urlsplit(str(entry.get("api_base") or ""))
     hit = str(entry.get("cache_hit")).lower() == "true"
@@ -99,92 +148,239 @@ def litellm_row(entry: dict[str, Any]) -> Row:
         started_ms=started,
         app=_text(entry.get("end_user")) or _text(entry.get("user")) or "litellm",
         tags=json.dumps(dict.fromkeys(map(str, tags), True)) if isinstance(tags, list) and tags else None,
-        operation_name=_LITELLM_OPERATIONS.get(operation, operation or None),
+        operation_name=_LITELLM_OPERATIONS.get(operation)
+        or _LITELLM_OPERATIONS.get(str(entry.get("call_type")), operation or None),
         provider_name=_text(entry.get("custom_llm_provider")),
         server_address=host.hostname,
         conversation_id=_text(entry.get("session_id")),
         request_model=_text(entry.get("model_group")) or _text(entry.get("model")),
         response_model=_text(entry.get("model")),
-        request_id=_text(entry.get("request_id")),
+        request_id=_text(entry.get("request_id", entry.get("id"))),
         cache_level="other" if hit else None,
         cache_key=_text(entry.get("cache_key")) if entry.get("cache_key") != "Cache OFF" else None,
         attempt=1,
     )
     if started is not None and ended is not None and ended >= started:
         row.total_s = (ended - started) / 1000
-        if first is not None and started <= first < ended:  # without streaming LiteLLM writes the end here
-            row.ttft_s = (first - started) / 1000
+        if begun is not None and started <= begun < ended:  # without streaming LiteLLM writes the end here
+            row.ttft_s = (begun - started) / 1000
             row.request_stream = 1
-    usage = _object(metadata.get("usage_object"))
-    _usage(
-        row, {**usage, "prompt_tokens": entry.get("prompt_tokens"), "completion_tokens": entry.get("completion_tokens")}
-    )
+    extra = _object(metadata.get("additional_usage_values"))
+    raw = {**extra, **_object(metadata.get("usage_object"))}
+    counts = providers.with_counts({}, _whole(entry.get("prompt_tokens")), _whole(entry.get("completion_tokens")))
+    usage = _used(row, chat.read_usage({**raw, **{k: v for k, v in counts.items() if v is not None}}))
+    if raw:
+        row.usage_raw = json.dumps(raw, ensure_ascii=False)
     if str(entry.get("status")).lower() == "failure":
-        problem = _object(metadata.get("error_information"))
+        problem = _object(metadata.get("error_information")) or _object(entry.get("error_information"))
         row.error_type = _text(problem.get("error_code")) or _text(problem.get("error_class")) or "error"
         if row.error_type.isdecimal():
             row.http_response_status_code = int(row.error_type)
-    spend = _number(entry.get("spend"))
-    if spend is not None and (spend or hit or not row.usage_input_tokens):
+    spend = _number(entry.get("spend", entry.get("response_cost")))
+    if spend is not None and (spend or hit or not (row.usage_input_tokens or row.usage_output_tokens)):
         # A spend of 0 for tokens means that LiteLLM had no price either: ours is asked then.
         row.cost_usd, row.cost_status = spend, "reported"
-    return row
+    return Call("LiteLLM spend log", row, usage)
 
 
-def openai_row(entry: dict[str, Any]) -> Row | None:
-    """Return the call of a response object, of a line of a batch's output, or of a pair of request and response."""
+# ── Langfuse ──
+
+
+def _langfuse(entry: dict[str, Any]) -> Call:
+    """Read an observation of Langfuse, in the API's spelling or the export's (snake case)."""
+    kind = str(_get(entry, "type"))
+    if kind not in _LANGFUSE_CALLS:
+        raise NoCallError(f"{'an' if kind[:1] in 'AE' else 'a'} {kind.lower()} of Langfuse is no call")
+    started, ended = time_ms(_get(entry, "startTime")), time_ms(_get(entry, "endTime"))
+    begun = time_ms(_get(entry, "completionStartTime"))
+    row = Row(
+        started_ms=started,
+        app=_text(_get(entry, "traceName")) or "langfuse",
+        operation_name=_LANGFUSE_CALLS[kind],
+        conversation_id=_text(_get(entry, "sessionId")),
+        prompt_name=_text(_get(entry, "promptName")),
+        prompt_version=_text(_get(entry, "promptVersion")),
+        request_model=_text(_get(entry, "providedModelName")) or _text(entry.get("model")),
+        request_id=_text(entry.get("id")),
+        attempt=1,
+    )
+    if started is not None and ended is not None and ended >= started:
+        row.total_s = (ended - started) / 1000
+        if begun is not None and started <= begun <= ended:
+            row.ttft_s, row.request_stream = (begun - started) / 1000, 1
+    _parameters(row, _object(_get(entry, "modelParameters")))
+    details = _object(_get(entry, "usageDetails")) or _object(entry.get("usage"))
+    usage = _used(row, _langfuse_usage(details, entry))
+    if details:
+        row.usage_raw = json.dumps(details, ensure_ascii=False)
+    if _get(entry, "level") == "ERROR":
+        row.error_type = "error"
+    costs = _object(_get(entry, "costDetails"))
+    cost = next(
+        (
+            found
+            for value in (_get(entry, "totalCost"), _get(entry, "calculatedTotalCost"), costs.get("total"))
+            if (found := _number(value)) is not None
+        ),
+        None,
+    )
+    if cost:  # 0 is what Langfuse writes where it knows no price
+        row.cost_usd, row.cost_status = cost, "reported"
+    return Call("Langfuse observations", row, usage)
+
+
+def _langfuse_usage(details: Mapping[str, Any], entry: Mapping[str, Any]) -> Usage:
+    """Return usage of Langfuse's own names: each kind of token is a key, ``total`` says whether they lie apart."""
+    counts = {name: count for name, value in details.items() if (count := _whole(value)) is not None}
+    taken = first(counts.get("input"), counts.get("promptTokens"), _whole(_get(entry, "promptTokens")))
+    given = first(counts.get("output"), counts.get("completionTokens"), _whole(_get(entry, "completionTokens")))
+    read = sum(n for name, n in counts.items() if "cache" in name and _is_read(name)) or None
+    written = sum(n for name, n in counts.items() if "cache" in name and not _is_read(name)) or None
+    reasoning = next((n for name, n in counts.items() if "reasoning" in name or "thought" in name), None)
+    if taken is None and given is None:
+        return providers.usage_of({**details})
+    cached = (read or 0) + (written or 0)
+    overall = counts.get("total")
+    inside = overall == (taken or 0) + (given or 0) or (overall is None and cached <= (taken or 0))
+    if not inside:
+        taken = (taken or 0) + cached
+        if overall is not None and overall == taken + (given or 0) + (reasoning or 0):
+            given = (given or 0) + (reasoning or 0)
+    return Usage(taken, given, read, written, reasoning)
+
+
+def _is_read(name: str) -> bool:
+    return not any(word in name for word in ("creation", "write", "written"))
+
+
+# ── Helicone ──
+
+
+def _helicone(entry: dict[str, Any]) -> Call:
+    status = _whole(_first(entry, "response_status", "status"))
+    row = Row(
+        started_ms=time_ms(_first(entry, "request_created_at", "created_at")),
+        app=_text(_first(entry, "request_user_id", "user_id")) or "helicone",
+        operation_name="chat",
+        provider_name=(_text(entry.get("provider")) or "").lower() or None,
+        request_model=_text(_first(entry, "request_model", "model", "response_model")),
+        response_model=_text(entry.get("response_model")),
+        response_id=_text(entry.get("response_id")),
+        request_id=_text(entry.get("request_id")),
+        http_response_status_code=status if status and status > 0 else None,
+        total_s=_seconds(entry.get("delay_ms"), 1000),
+        ttft_s=_seconds(entry.get("time_to_first_token"), 1000),
+        attempt=1,
+    )
+    if status is not None and (status >= 400 or status < 0):
+        row.error_type = str(status) if status >= 400 else "cancelled"
+    taken, given = _whole(entry.get("prompt_tokens")), _whole(entry.get("completion_tokens"))
+    read = _whole(_first(entry, "prompt_cache_read_tokens", "cache_read_tokens"))
+    written = _whole(_first(entry, "prompt_cache_write_tokens", "cache_write_tokens"))
+    cached = (read or 0) + (written or 0)
+    if taken is not None and cached > taken:
+        taken += cached
+    usage = _used(row, Usage(taken, given, read, written, _whole(entry.get("reasoning_tokens"))))
+    cost = _number(_first(entry, "costUSD", "cost_usd", "cost"))
+    if cost or (cost == 0 and not total(taken, given)):
+        row.cost_usd, row.cost_status = cost, "reported"
+    return Call("Helicone requests", row, usage)
+
+
+# ── answers as JSON ──
+
+
+def _answer(entry: dict[str, Any]) -> Call | None:
+    """Read an answer of any API: alone, in a pair with its request, or in a line of a batch's output."""
+    batch = "custom_id" in entry or "key" in entry
     request: dict[str, Any] = next(
         (entry[k] for k in ("request", "input", "body") if isinstance(entry.get(k), dict)), {}
     )
     request = request["body"] if isinstance(request.get("body"), dict) else request
-    answer = next((entry[k] for k in ("response", "output", "completion") if isinstance(entry.get(k), dict)), entry)
-    status = _whole(answer.get("status_code"))
-    answer = answer["body"] if isinstance(answer.get("body"), dict) else answer
-    usage, error = answer.get("usage"), answer.get("error") or entry.get("error")
-    if not isinstance(usage, dict) and not error and not isinstance(answer.get("choices"), list):
-        return None
-    started = next(
-        (
-            found
-            for source in (entry, request, answer)
-            for name in ("started_at", "start_time", "timestamp", "created_at", "created", "time")
-            if (found := time_ms(source.get(name))) is not None
-        ),
-        None,
+    answer = next(
+        (entry[k] for k in ("response", "output", "completion", "result") if isinstance(entry.get(k), dict)), entry
     )
+    status = _whole(answer.get("status_code"))
+    error: Any = entry.get("error")
+    if answer is not entry and isinstance(answer.get("type"), str) and batch and "message" in answer:
+        answer = answer["message"] if isinstance(answer["message"], dict) else answer  # Anthropic's batches
+    elif answer is not entry and batch and answer.get("type") in ("errored", "expired", "canceled"):
+        error = answer.get("error") or {"type": answer["type"]}
+    answer = answer["body"] if isinstance(answer.get("body"), dict) else answer
+    facts = Facts()
+    api = providers.take(answer, facts)
+    if error and facts.error is None:
+        facts.failed(error)
+    if facts.usage is None and facts.error is None and not facts.finish:
+        return None
+    usage = facts.read_usage()
     row = Row(
-        started_ms=started,
+        started_ms=_time_of(entry, request, answer),
         app=_text(entry.get("app")) or "import",
-        operation_name="embeddings" if answer.get("object") == "list" else "chat",
-        openai_api_type="responses" if answer.get("object") == "response" else None,
-        request_model=_text(request.get("model")) or _text(answer.get("model")),
-        response_model=_text(answer.get("model")),
-        response_id=_text(answer.get("id")),
-        request_id=_text(entry.get("custom_id")),
-        response_service_tier=_text(answer.get("service_tier")),
+        operation_name=_operation(api),
+        openai_api_type=api.paths[0].api_type if api is not None and api.name == "responses" else None,
+        provider_name=api.provider if api is not None else None,
+        request_model=_text(request.get("model")) or facts.model or _text(entry.get("model")),
+        response_model=facts.model or None,
+        response_id=facts.id or None,
+        request_id=_text(entry.get("custom_id", entry.get("key"))),
+        response_service_tier=facts.service_tier or None,
+        response_finish_reasons=json.dumps([facts.finish[at] for at in sorted(facts.finish)]) if facts.finish else None,
         http_response_status_code=status,
-        total_s=_seconds(entry.get("duration_ms", entry.get("latency_ms")), 1000)
-        or _seconds(entry.get("duration_s"), 1),
-        ttft_s=_seconds(entry.get("ttft_ms"), 1000) or _seconds(entry.get("ttft_s"), 1),
+        total_s=first_number(
+            _seconds(entry.get("duration_ms", entry.get("latency_ms")), 1000), _seconds(entry.get("duration_s"), 1)
+        ),
+        ttft_s=first_number(_seconds(entry.get("ttft_ms"), 1000), _seconds(entry.get("ttft_s"), 1)),
         attempt=1,
     )
+    _parameters(row, request)
+    if facts.usage is not None:
+        row.usage_raw = json.dumps(facts.usage, ensure_ascii=False)
+    if facts.error is not None or (status is not None and status >= 400):
+        code = facts.error[0] if facts.error is not None else ""
+        row.error_type = code if code and code != "error" else str(status) if status else "error"
+    used = _used(row, usage)
+    if used is not None and used.cost_usd is not None:
+        row.cost_usd, row.cost_status = used.cost_usd, "reported"
+    kind = f"answers of {api.title}" if api is not None and api.name != "chat" else "OpenAI objects"
+    if batch:
+        kind = "a batch's output"
+        if used is not None and used.service is None:
+            used = used.with_fees({"service": "batch"})
+    return Call(kind, row, used, timeless=True)
+
+
+def _operation(api: Any) -> str:
+    return api.paths[0].operation if api is not None and api.paths else "chat"
+
+
+def _time_of(*sources: Mapping[str, Any]) -> int | None:
+    names = ("started_at", "start_time", "timestamp", "created_at", "created", "time", "createTime")
+    return next(
+        (found for source in sources for name in names if (found := time_ms(source.get(name))) is not None), None
+    )
+
+
+# ── shared ──
+
+
+def _used(row: Row, usage: Usage) -> Usage | None:
+    """Write usage into a row; return it where there is any."""
+    row.usage_input_tokens, row.usage_output_tokens = usage.input_tokens, usage.output_tokens
+    row.usage_cache_read_input_tokens = usage.cache_read
+    row.usage_cache_write_input_tokens = usage.cache_write
+    row.usage_reasoning_output_tokens = usage.reasoning
+    if not usage:
+        return None
+    row.usage_source = "reported"
+    return usage
+
+
+def _parameters(row: Row, request: Mapping[str, Any]) -> None:
     for name, column in {**_OPTIONS, "max_completion_tokens": "request_max_tokens"}.items():
         value = request.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool):
             setattr(row, column, value)
-    choices = answer.get("choices")
-    if isinstance(choices, list):
-        reasons = [
-            c["finish_reason"] for c in choices if isinstance(c, dict) and isinstance(c.get("finish_reason"), str)
-        ]
-        row.response_finish_reasons = json.dumps(reasons) if reasons else None
-    if isinstance(usage, dict):
-        _usage(row, usage)
-        row.usage_raw = json.dumps(usage, ensure_ascii=False)
-    if error or (status is not None and status >= 400):
-        code = error.get("code") or error.get("type") if isinstance(error, dict) else None
-        row.error_type = _text(code) or (str(status) if status else "error")
-    return row
 
 
 def time_ms(value: Any) -> int | None:
@@ -203,17 +399,20 @@ def time_ms(value: Any) -> int | None:
     return round(value if value > 1e11 else value * 1000)
 
 
-def _usage(row: Row, usage: dict[str, Any]) -> None:
-    """Read usage in the names of chat completions or of the Responses API."""
-    row.usage_input_tokens = _whole(usage.get("prompt_tokens", usage.get("input_tokens")))
-    row.usage_output_tokens = _whole(usage.get("completion_tokens", usage.get("output_tokens")))
-    into = _object(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
-    out_of = _object(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
-    row.usage_cache_read_input_tokens = _whole(into.get("cached_tokens"))
-    row.usage_cache_write_input_tokens = _whole(into.get("cache_write_tokens"))
-    row.usage_reasoning_output_tokens = _whole(out_of.get("reasoning_tokens"))
-    if row.usage_input_tokens is not None or row.usage_output_tokens is not None:
-        row.usage_source = "reported"
+def _get(entry: Mapping[str, Any], name: str) -> Any:
+    """Return a field by its camel-case name or its snake-case one."""
+    if name in entry:
+        return entry[name]
+    return entry.get("".join(f"_{c.lower()}" if c.isupper() else c for c in name))
+
+
+def _first(entry: Mapping[str, Any], *names: str) -> Any:
+    return next((entry[name] for name in names if entry.get(name) not in (None, "")), None)
+
+
+def first_number(*values: float | None) -> float | None:
+    """Return the first value that is known."""
+    return next((value for value in values if value is not None), None)
 
 
 def _parsed(value: Any) -> Any:

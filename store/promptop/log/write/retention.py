@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from promptop.base import sqlite
 from promptop.base.sqlite import connect
 from promptop.log import files
 from promptop.log.rollups.rollups import Rollups
@@ -139,7 +140,7 @@ class _Run:
             ).fetchall()
             if not ids:
                 break
-            with _transaction(self._rows):
+            with sqlite.transaction(self._rows):
                 # First of all the mark: from now on no window takes the rows that are left for all there were.
                 sql = "UPDATE meta SET value = max(value, ?) WHERE key = 'pruned_before_ms'"
                 self._rows.execute(sql, (moment_ms,))
@@ -155,7 +156,7 @@ class _Run:
             ).fetchall()
             if not ids:
                 break
-            with _transaction(self._bodies):
+            with sqlite.transaction(self._bodies):
                 for (row_id,) in ids:
                     delete_body(self._bodies, row_id)
             self.bodies += len(ids)
@@ -169,15 +170,3 @@ class _Run:
                 connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
             if not self._stop():
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

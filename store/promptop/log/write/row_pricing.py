@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from promptop.log.row import Row
 
+if TYPE_CHECKING:
+    from promptop.providers.usage import Usage
 
-def price_row(row: Row) -> None:
-    """Set cost, its status and the price table's date of a row that used tokens and says nothing about its cost."""
+
+def price_row(row: Row, usage: Usage | None = None) -> None:
+    """Set cost, its status and the price table's date of a row that used tokens and says nothing about its cost.
+
+    ``usage`` adds what the row has no column for: tokens of other kinds, searches, hours of audio.
+    """
     if row.cost_status is not None or row.cost_usd is not None or row.cache_level not in (None, "miss"):
         return
-    if row.usage_input_tokens is None and row.usage_output_tokens is None:
+    if row.usage_input_tokens is None and row.usage_output_tokens is None and not (usage and usage.billable):
         return
-    from promptop.models.pricing import price
+    from promptop.providers.costs import cost_of
+    from promptop.providers.usage import Usage
 
-    found = price(
-        [model for model in (row.response_model, row.request_model) if model],
-        input_tokens=row.usage_input_tokens or 0,
-        output_tokens=row.usage_output_tokens or 0,
-        cache_read=row.usage_cache_read_input_tokens or 0,
-        cache_write=row.usage_cache_write_input_tokens or 0,
-        reasoning=row.usage_reasoning_output_tokens or 0,
+    used = replace(
+        usage or Usage(),
+        input_tokens=row.usage_input_tokens,
+        output_tokens=row.usage_output_tokens,
+        cache_read=row.usage_cache_read_input_tokens,
+        cache_write=row.usage_cache_write_input_tokens,
+        reasoning=row.usage_reasoning_output_tokens,
+        cost_usd=None,
+    )
+    found = cost_of(
+        used,
+        (row.response_model, row.request_model),
         provider=row.provider_name,
         at_ms=row.started_ms,
-        context={"service_tier": row.response_service_tier} if row.response_service_tier else None,
+        service_tier=row.response_service_tier,
         at_most_s=1.0,
     )
     row.cost_usd, row.price_as_of = found.usd, found.as_of

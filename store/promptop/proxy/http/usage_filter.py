@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from promptop.capture.include_usage import UsageHider
-from promptop.providers.decompress import inflater
+from promptop.providers.stream.decompress import inflater
 from promptop.proxy.http.fields import Raw
 
 

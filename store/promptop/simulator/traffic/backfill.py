@@ -294,13 +294,14 @@ def _tokens(chars: tuple[int, int, int, int]) -> int:
 
 def _variant(scene: Scene, model: str, version: str, question: int) -> _Variant:
     """Work out what a request's row says of the request itself."""
+    from promptop import providers
     from promptop.capture.parse import request_parser
     from promptop.tokens.scripts import chars_by_script
 
     profile = profiles.MODELS[model]
     body = scene.body(model, question, version)
     path = "/v1/embeddings" if scene.embeddings else "/v1/chat/completions"
-    asked = request_parser.read(body, path)
+    asked = providers.read_request(body, path)
     chars = chars_by_script("".join(said for _, said in asked.texts))
     estimated = _tokens(chars)
     tokens = math.ceil(estimated * profile.token_factor)
@@ -308,7 +309,7 @@ def _variant(scene: Scene, model: str, version: str, question: int) -> _Variant:
     if not scene.embeddings:
         system = _tokens(chars_by_script(body["messages"][0]["content"]))
         stable = system // 128 * 128 if system >= 1024 else 0
-    operation, api = request_parser.operation(path)
+    operation, api = providers.operation(path)
     prefixes = request_parser.prefix_hashes(asked.texts)
     columns = {
         "app": scene.app,

@@ -18,11 +18,6 @@ _START = re.compile(
     r"|(?P<comma>(?<=[，、])[ \t\n]*)|(?P<line>\n[ \t]*)"
 )
 _MARKS = re.compile(r"[*_(（]{0,3}")
-_DEMAND = re.compile(
-    r"(?:\b(?:you|your|must|should|please|never|always|do not|don['’]t|ensure|make sure|use|avoid|include"
-    r"|provide)\b|你|您|请|不要|必须|应|需|要|不得|禁止)",
-    re.IGNORECASE,
-)
 _CONNECTED = re.compile(
     r"(?:However|Also|Then|Therefore|Finally|First|Second|Third|Next|Otherwise|Instead|Now|Lastly|So|But|And"
     r"|Again|Here|Afterwards|After that|In that case), "
@@ -126,20 +121,16 @@ class Phrases(Rule):
                 continue
             for pattern, phrase in self._at_starts:
                 found = pattern.match(text, at, block.end)
-                if (
-                    found
-                    and found.end() > at
-                    and not _joins_lines(text, found)
-                    and self._fits(structure, block, found, phrase, sentence_starts)
-                ):
-                    yield self._proposal(structure, block, found, phrase)
+                if found and found.end() > at and self._fits(structure, block, found, phrase, sentence_starts):
+                    yield self._proposal(structure, block, found, phrase, at in sentence_starts or at in starts.clauses)
                     behind = found.end()
                     break
+        all_starts = {*starts.clauses}
         for pattern, phrase in self._anywhere:
             for found in pattern.finditer(text, block.start, block.end):
-                if _joins_lines(text, found) or (phrase.place == "verb" and not self._before_order(text, block, found)):
+                if phrase.place == "verb" and not self._before_order(text, block, found):
                     continue
-                yield self._proposal(structure, block, found, phrase)
+                yield self._proposal(structure, block, found, phrase, found.start() in all_starts)
 
     def _fits(
         self, structure: Structure, block: Block, found: re.Match[str], phrase: Phrase, sentence_starts: set[int]
@@ -151,10 +142,8 @@ class Phrases(Rule):
             said = found[0].lower()
             is_wish = "sure" in said and " you" in said
             return is_order(text[end : min(block.end, end + 80)], states=not is_wish)
-        if phrase.place in ("start", "demand"):
-            if end >= block.end or text[end] in ".!?。！？\n:：":
-                return False
-            return phrase.place == "start" or _DEMAND.search(text[end : min(block.end, end + 60)]) is not None
+        if phrase.place == "start":
+            return end < block.end and text[end] not in ".!?。！？\n:："
         if phrase.place == "sentence":
             return (
                 found.start() in sentence_starts
@@ -193,15 +182,15 @@ class Phrases(Rule):
             )
         if _SPOKEN_BEFORE.search(text, max(0, found.start() - 12), found.start()):
             return False
-        if text[: found.start()].endswith(", ") and _states_first(text, block, found.start()):
-            return False
         following = text[found.end() : min(block.end, found.end() + 80)]
         return (
             is_order(following)
             or re.match(r"(?:never|always|only|note|be|ensure|let|make)\b", following, re.IGNORECASE) is not None
         )
 
-    def _proposal(self, structure: Structure, block: Block, found: re.Match[str], phrase: Phrase) -> Proposal:
+    def _proposal(
+        self, structure: Structure, block: Block, found: re.Match[str], phrase: Phrase, begins: bool
+    ) -> Proposal:
         text = structure.text
         start, end = found.span()
         after = found.expand(phrase.after)
@@ -210,43 +199,13 @@ class Phrases(Rule):
             start, end = without_gap(text, block, start, end)
             if phrase.place == "sentence":
                 return Proposal(start, end, "")
-        if text[found.start()].isupper():
+        if text[found.start()].isupper() and begins:
+            following = text[end : end + 1]
             if after:
                 after = after[0].upper() + after[1:]
-            elif takes_capital(structure, end):
-                end, after = end + 1, text[end].upper()
+            elif following.isascii() and following.islower() and structure.cover.first_in(end, end + 1) is None:
+                end, after = end + 1, following.upper()
         return Proposal(start, end, after, kept)
-
-
-_SUBORDINATE = re.compile(
-    r"(?:and|but|so|or|then|if|when|whenever|once|while|after|before|until|unless|since|because|as|for|in|on|at|by|with|from|to|given|based|using|according"
-    r"|during|where|wherever|otherwise|instead|finally|first|next|also|therefore|however|now|again|depending|in"
-    r" case|due|regarding|though|although)\b",
-    re.IGNORECASE,
-)
-
-
-def _joins_lines(text: str, found: re.Match[str]) -> bool:
-    """Tell whether a phrase holds the end of a line that is not merely wrapped: the next one begins with a capital."""
-    ends = (found.start() + at for at, sign in enumerate(found[0]) if sign == "\n")
-    return any(not text[at + 1 : at + 2].islower() for at in ends)
-
-
-def _states_first(text: str, block: Block, at: int) -> bool:
-    """Tell whether what stands before ", please" is a sentence of its own: only "please" joins the order to it."""
-    start = max((begin for begin, _ in sentences_of(text, block.start, at)), default=block.start)
-    clause = re.sub(r"^[\W_]+", "", text[start:at])
-    last = clause.rstrip(", ").rsplit(",", 1)[-1].strip()
-    return not (_SUBORDINATE.match(clause) or _SUBORDINATE.match(last) or is_order(clause))
-
-
-def takes_capital(structure: Structure, at: int) -> bool:
-    """Tell whether the word at ``at`` can begin a sentence with a capital: a name such as x or a path cannot."""
-    word = re.match(r"[a-z]+", structure.text[at : at + 40])
-    if word is None or structure.cover.first_in(at, at + 1) is not None:
-        return False
-    following = structure.text[at + len(word[0]) : at + len(word[0]) + 1]
-    return (len(word[0]) > 1 or word[0] in "ai") and not (following.isalnum() or following in ("_", "=", "("))
 
 
 def without_gap(text: str, block: Block, start: int, end: int) -> tuple[int, int]:
@@ -424,8 +383,9 @@ def _named(what: str, text: str) -> bool:
 
 def _with_capital(structure: Structure, start: int, end: int) -> Proposal:
     """Return the proposal that takes out the beginning of a sentence and hands on its capital."""
-    if structure.text[start].isupper() and takes_capital(structure, end):
-        return Proposal(start, end + 1, structure.text[end].upper())
+    following = structure.text[end : end + 1]
+    if structure.text[start].isupper() and following.islower() and structure.cover.first_in(end, end + 1) is None:
+        return Proposal(start, end + 1, following.upper())
     return Proposal(start, end, "")
 
 

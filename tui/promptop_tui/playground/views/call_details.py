@@ -8,7 +8,7 @@ from typing import Any
 
 from promptop.base import units
 from promptop.base.sanitize import clean, clean_line
-from promptop.client.apis import dialect_of
+from promptop.client.apis import api_of
 from promptop.client.http.waterfall import sizes, waterfall
 from promptop.client.request import RunRequest
 from promptop.client.result import RunResult
@@ -62,7 +62,7 @@ def body_text(body: Mapping[str, Any]) -> str:
 def _head(request: RunRequest, result: RunResult) -> str:
     usage = result.usage
     lines = [
-        ("endpoint", f"{request.profile.base_url} ({dialect_of(request.profile).title})"),
+        ("endpoint", f"{request.profile.base_url} ({api_of(request.profile).title})"),
         *([("asked at", result.place)] if request.profile.endpoints or request.profile.api_key_envs else []),
         ("model", f"{request.model} → {result.model}" if result.model != request.model else request.model),
         ("ended", result.finish_reason or (result.error.type if result.error else "without a finish reason")),

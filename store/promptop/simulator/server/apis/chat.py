@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from promptop.providers.chat import write_usage
 from promptop.simulator.answers.answer import Answer, Choice, Question, ToolCall, Usage
 from promptop.simulator.answers.tokenizer import Piece
 from promptop.simulator.server.events import Event
@@ -13,21 +14,8 @@ from promptop.simulator.server.faults import Faults
 
 def usage(found: Usage, faults: Faults) -> dict[str, Any]:
     """Return a usage object."""
-    shape: dict[str, Any] = {
-        "prompt_tokens": found.input,
-        "completion_tokens": found.output,
-        "total_tokens": found.input + found.output,
-        "prompt_tokens_details": {"cached_tokens": found.cached, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": found.reasoning,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }
-    if "cost" in faults:
-        shape["cost"] = round((found.input + 4 * found.output) * 1e-6, 9)
-    return shape
+    cost = round((found.input + 4 * found.output) * 1e-6, 9) if "cost" in faults else None
+    return write_usage(found.input, found.output, cached=found.cached, reasoning=found.reasoning, cost=cost)
 
 
 def complete(answer: Answer, question: Question, faults: Faults) -> dict[str, Any]:

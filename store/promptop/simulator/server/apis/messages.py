@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from promptop.providers.anthropic import write_usage
 from promptop.simulator.answers.answer import Answer, Choice, Question
 from promptop.simulator.server.events import Event
 from promptop.simulator.server.faults import Faults
@@ -30,13 +31,7 @@ def complete(answer: Answer, question: Question, faults: Faults) -> dict[str, An
 def usage(answer: Answer, output: int) -> dict[str, Any]:
     """Return the usage: ``input_tokens`` leaves out what was read from or written to the cache."""
     found = answer.usage
-    return {
-        "input_tokens": found.input - found.cached - found.written,
-        "cache_creation_input_tokens": found.written,
-        "cache_read_input_tokens": found.cached,
-        "output_tokens": output,
-        "service_tier": "standard",
-    }
+    return write_usage(found.input, output, cached=found.cached, written=found.written)
 
 
 def events(answer: Answer, question: Question, faults: Faults) -> Iterator[Event]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from promptop.providers.responses import write_usage
 from promptop.simulator.answers.answer import Answer, Question
 from promptop.simulator.server.events import Event
 from promptop.simulator.server.faults import Faults
@@ -20,13 +21,9 @@ def complete(answer: Answer, question: Question, faults: Faults) -> dict[str, An
     body["output"] = _output(answer)
     if "usage-missing" not in faults:
         found = answer.usage
-        body["usage"] = {
-            "input_tokens": found.input,
-            "input_tokens_details": {"cached_tokens": found.cached, "cache_write_tokens": found.written},
-            "output_tokens": found.output,
-            "output_tokens_details": {"reasoning_tokens": found.reasoning},
-            "total_tokens": found.input + found.output,
-        }
+        body["usage"] = write_usage(
+            found.input, found.output, cached=found.cached, written=found.written, reasoning=found.reasoning
+        )
     return body
 
 

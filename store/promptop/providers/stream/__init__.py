@@ -1,0 +1,1 @@
+"""How bytes become events: server-sent events, JSON by lines or in a list, and decompression."""
