@@ -1,0 +1,135 @@
+"""Every ``promptop …`` line of README and docs is run as printed, against the simulated endpoint.
+
+Numbers of calls are made small, rates high. What needs a terminal, a real upstream or an end from outside (the app,
+``demo``, ``proxy``) is only held against the command's own options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from promptop.cli import main as cli
+from promptop.cli.commands import COMMANDS
+from promptop.simulator import SimulatedEndpoint
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NOT_RUN = {"demo", "proxy"}
+"""Commands that end from outside."""
+ELSEWHERE = re.compile(r"--provider-batch|--no-wait|--cancel|--arrivals|qwen3:|eu\.api\.")
+"""Examples that need hours, a local server, rows of another program or a host beyond loopback."""
+GATES = {"--fail-on", "--fail-if", "--check", "check", "lint", "prove", "doctor", "probe"}
+"""Exit code 1 is an answer of theirs."""
+
+
+def examples(page: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line number, command) of each example in a code block of a page."""
+    fenced = False
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif re.match(r"\s*(?:\$ )?promptop\b", line) and (fenced or line.startswith("    ")):
+            text = line.strip().removeprefix("$ ")
+            if not re.search(r"[\[\]…]| \| (?=[a-z]+ \|)|\bFILE\b|\bKEY\b", re.split(r"\s#", text)[0]):
+                yield number, text
+
+
+CASES = [
+    pytest.param(text, id=f"{page.relative_to(ROOT)}:{number}") for page in PAGES for number, text in examples(page)
+]
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[SimulatedEndpoint]:
+    with SimulatedEndpoint.in_thread(speed=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory, endpoint: SimulatedEndpoint) -> Path:
+    """Return a folder with the files that the examples name."""
+    folder = tmp_path_factory.mktemp("examples")
+    prompt = "system:\nAnswer in one sentence of at most 30 words.\n\nuser:\nWhat is prompt engineering?\n"
+    for name in ("prompt.md", "long.md", "short.md", "shorter.md", "prompts/greeting.md", "prompts/summary.md"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(prompt, encoding="utf-8")
+    (folder / "classify.md").write_text("Classify: {{text}}\n", encoding="utf-8")
+    (folder / "table.csv").write_text("id,text\n1,good\n2,bad\n", encoding="utf-8")
+    (folder / "lines.txt").write_text("one\ntwo\n", encoding="utf-8")
+    body = {"model": "gpt-4o-mini", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    line = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    (folder / "requests.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    (folder / "schema.json").write_text(json.dumps(schema), encoding="utf-8")
+    (folder / "answer.json").write_text(json.dumps(schema), encoding="utf-8")
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+    (folder / "tools.json").write_text(json.dumps([tool]), encoding="utf-8")
+    for name in ("my_script.py", "my_program.py"):
+        (folder / name).write_text("print('done')\n", encoding="utf-8")
+    settings = folder / "home" / "config" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(
+        'profile = "openai"\n[log]\nbodies = "full"\n[monitor]\nalerts = ["p95_ttft>2s over 15m"]\n'
+        f'[profiles.openai]\nbase_url = "{endpoint.base_url}"\n',
+        encoding="utf-8",
+    )
+    return folder
+
+
+def quick(text: str) -> list[str]:
+    """Return the arguments of an example with few calls and no pauses; what follows a pipe is the shell's."""
+    text = re.split(r"\s#|\s\||\s&&|\s>", text)[0]
+    few = "5" if re.match(r"promptop (?:claims|prove)", text) else "2"  # the fewest rounds that they take
+    text = re.sub(r"(?<=-n )\d+|(?<=--repeat )\d+", few, text)
+    text = re.sub(r"(?<=--rate )[\d.,]+", "200,500", text)
+    text = re.sub(r"(?<=--concurrency )[\d,]+", "1,2", text)
+    return shlex.split(text)[1:]
+
+
+def parses(name: str, arguments: list[str]) -> None:
+    """Hold arguments against the options of a command."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    importlib.import_module(COMMANDS[name][0]).add_arguments(parser)
+    parser.parse_args(arguments)
+
+
+@pytest.mark.parametrize("text", CASES)
+def test_an_example_runs_as_printed(
+    text: str, endpoint: SimulatedEndpoint, workspace: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    arguments = quick(text)
+    name = arguments[0] if arguments else ""
+    if name not in COMMANDS:
+        assert not name or name.startswith("-") or Path(name).suffix, f"no command {name!r}"
+        return
+    if name in NOT_RUN or ELSEWHERE.search(text):
+        parses(name, arguments[1:])
+        return
+    home = workspace / "home"
+    for kind in ("CONFIG", "DATA", "STATE"):
+        monkeypatch.setenv(f"PROMPTOP_{kind}_DIR", str(home / kind.lower()))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+    monkeypatch.chdir(workspace)
+    with contextlib.suppress(FileNotFoundError):
+        (workspace / "answers.jsonl").unlink()
+    expanded = [
+        str(path.relative_to(workspace))
+        for each in arguments
+        for path in (sorted(workspace.glob(each)) if "*" in each else [workspace / each])
+    ] if any("*" in each for each in arguments) else arguments  # fmt: skip
+    with contextlib.suppress(SystemExit):
+        code = cli.main(expanded)
+        said = capfd.readouterr()
+        assert code in ((0, 1) if GATES & set(arguments) else (0,)), f"exit code {code}: {said.err[-600:]}"
+        assert "Traceback" not in said.err
