@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from promptop.base.errors import UsageError
@@ -333,8 +333,16 @@ def sentence_around(text: str, edit: Edit) -> tuple[str, str]:
     return text[start:end], text[start : edit.start] + edit.after + text[edit.end : max(end, edit.end)]
 
 
-def trim(text: str, encoding: str, rules: Sequence[Rule] | None = None) -> Trimmed:
+def trim(
+    text: str,
+    encoding: str,
+    rules: Sequence[Rule] | None = None,
+    *,
+    refused: Collection[tuple[str, str, str]] = (),
+) -> Trimmed:
     """Apply every edit that saves tokens under ``encoding``, until nothing is left to save: safe ones first.
+
+    ``refused`` are edits that somebody turned down, as (rule, before, after).
 
     The app, the command line and a second run give the same text, as none of them applies edits in another way.
     """
@@ -350,9 +358,10 @@ def trim(text: str, encoding: str, rules: Sequence[Rule] | None = None) -> Trimm
     for _ in range(_PASSES):
         found = look(current, rules)
         skipped = found.skipped if skipped is None else skipped
-        done = _apply_saving(document, [edit for edit in found.edits if edit.severity == "safe"])
+        wanted = [edit for edit in found.edits if (edit.rule, edit.before, edit.after) not in refused]
+        done = _apply_saving(document, [edit for edit in wanted if edit.severity == "safe"])
         if not done:
-            done = _apply_saving(document, [edit for edit in found.edits if edit.severity == "check"])
+            done = _apply_saving(document, [edit for edit in wanted if edit.severity == "check"])
         if not done:
             break
         moved: list[int] = []

@@ -72,7 +72,7 @@ BASE = frozenset(
     transmit travel traverse treat triage trigger trim trip troubleshoot trust try tune turn tutor tweak twist type
     uncover underline underscore understand undertake undo unify unpack unveil update upgrade uphold upload upscale
     urge use utilise utilize validate value vary verify view visit voice volunteer vote wait wake walk want warn watch
-    weave weigh welcome widen win wire wish witness word work worry wrap write yell yield zoom""".split()
+    weave weigh welcome widen win wire wish witness word work worry wrap write yell yield zoom comply""".split()
 )
 """Verbs in the form of an order."""
 _STATES = frozenset(

@@ -11,6 +11,7 @@ from tests.promptop_tui.editor.conftest import Open, Running
 from promptop.base.line_diff import diff
 from promptop.settings import EditorSettings
 from promptop.tokens import encoding
+from promptop.trim import chosen, trim
 from promptop_tui.editor.dialogs.diff_dialog import render
 from promptop_tui.editor.views.trims_panel import LONGEST, cut
 
@@ -80,7 +81,9 @@ async def test_all_safe_ones_are_one_step(editor: Open, tmp_path: Path) -> None:
     async with editor(path, counts=True) as running:
         await opened(running)
         await running.pilot.press("s")
-        assert running.text == "You are a helpful assistant. Write.\n总结文章。\nDo it to `please  x`.\n"
+        safe = "You are a helpful assistant. Write.\n总结文章。\nDo it to `please  x`.\n"
+        await running.until(lambda: running.text == safe)
+        assert running.text == trim(TEXT, "o200k_base", chosen(safe_only=True)).text  # as the command gives it
         await running.until(lambda: [edit.rule for edit in running.pane.trims_panel.edits] == ["preamble"])
         await running.until(lambda: running.pane.counts.live.is_current)
         assert f"={tokens(running.text):,} " in running.table

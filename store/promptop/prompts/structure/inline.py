@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from promptop.prompts.structure.model import Protected
 
@@ -28,7 +29,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "name",
         "a name or path",
         r"(?<![\w/.-])(?:\.{0,2}/)?[\w-]+(?:/[\w.*-]+)+/?|(?<![\w-])--?[a-z][\w-]*(?==)|(?<![\w-])--[a-z][\w-]+"
-        r"|\b[A-Za-z]\w*_\w+\b|\b[a-z]+[A-Z]\w*\b|\b\w+\(\)",
+        r"|\b[A-Za-z]\w*_\w+\b|(?-i:\b[a-z]+[A-Z]\w*\b)|\b\w+\(\)",
     ),
     (
         "example",
@@ -38,22 +39,31 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     (
         "literal",
         "text to be said word for word",
-        r"(?:\b(?:say|write|reply|respond|answer|output|print|return|state)(?: only| exactly| with| as| this)*"
-        r"|(?:回复|回答|输出|说|写))[:：][ \t]*[^\s][^\n]*$",
+        r"(?:\b(?:say|says|said|write|writes|wrote|reply|respond|answer|output|print|return|state|ask|asks"
+        r"|asked)(?: only| exactly| with| as| this| back)*"
+        r"|\b(?:following|below|this|these)(?: \w+){0,3}? (?:text|sentence|paragraph|passage|message|mail"
+        r"|e-?mail|article|letter|review|comment|tweet|document"
+        r"|content|word|phrase|question|quote|statement|title|headline|abstract|post|lyrics|poem|dialogue|conversation|story|transcript|request|query)s?"
+        r"|(?:回复|回答|输出|说|写|问|下文|以下(?:文本|内容|句子|段落|文字|文章|邮件|评论)|下列(?:文本"
+        r"|句子)))[:：][ \t]*(?-i:[^\sa-z])[^\n]*$",
     ),
     ("number", "a number", r"(?<![A-Za-z])[-+]?\d(?:[\d.,:/%-]*\d)?"),
 )
 _INLINE = re.compile("|".join(f"(?P<k_{name}>{pattern})" for name, _, pattern in _KINDS), re.IGNORECASE | re.MULTILINE)
-_CASED = re.compile(r"\b[A-Za-z]\w*_\w+\b|\b[a-z]+[A-Z]\w*\b|\b\w+\(\)|/|--?[a-z]")
 _REASONS = {f"k_{name}": reason for name, reason, _ in _KINDS}
 
 
 def inline_spans(text: str, start: int, end: int) -> Iterator[Protected]:
-    """Yield the spans of ``text[start:end]``, in order; several may stand one in another's place, the first has it."""
-    for found in _INLINE.finditer(text, start, end):
-        name = found.lastgroup or ""
-        if name == "tick":
-            name = "k_code"
-        if name == "k_name" and not _CASED.search(found[0]):
-            continue
-        yield Protected(found.start(), found.end(), _REASONS[name])
+    """Yield the spans of ``text[start:end]``, in order."""
+    for begin, stop, reason in _spans(text[start:end]):
+        yield Protected(start + begin, start + stop, reason)
+
+
+@lru_cache(maxsize=16_384)
+def _spans(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Keep the spans of a paragraph: in a draft that is being written all but one are the same as before."""
+    found = []
+    for each in _INLINE.finditer(text):
+        name = each.lastgroup or ""
+        found.append((each.start(), each.end(), _REASONS["k_code" if name == "tick" else name]))
+    return tuple(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from promptop.prompts.structure.model import Language
 
@@ -28,6 +29,7 @@ _FOREIGN = (
 )
 
 
+@lru_cache(maxsize=16_384)
 def language_of(text: str) -> Language:
     """Return the language of a paragraph; ``other`` for any but English and Chinese, and for those mixed with it."""
     if _KANA_OR_HANGUL.search(text) or len(_SCRIPTS.findall(text)) > 3:

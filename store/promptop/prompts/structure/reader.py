@@ -38,11 +38,31 @@ _EXAMPLE_TITLE = re.compile(
     r"|例[一二三四五\d]|例：|^例$|例$",
     re.IGNORECASE,
 )
+_SOURCES = (
+    r"text|e-?mail|mail|message|article|passage|document|context|transcript|review|comment|content|sentence|paragraph|ticket|conversation|dialogue"
+    r"|source|letter|post|story|code|data|query|原文|文本|内容|文章|资料|邮件|评论|句子|段落|对话|工单|上下文|正文|材料"
+)
 _EXAMPLE_LINE = re.compile(
-    r"[ \t]*(?:[-*+] )?[*_]{0,2}(?:(?:good|bad|wrong|correct|incorrect|right) )?(?:examples?|input|output|q|a"
-    r"|user|human|"
-    r"assistant|ai|bot|question|answer|示例|样例|例子?|输入|输出|问|答|用户|助手|问题|回答|正例|反例)"
-    r"(?:[ ]?[\d一二三四五]{1,2})?[*_]{0,2}[ ]?[:：][*_]{0,2}[ \t]*\S",
+    r"[ \t]*(?:[-*+] )?[*_]{0,2}(?:(?:good|bad|wrong|correct|incorrect|right|original|source|input|user)"
+    r" )?(?:examples?|input|output|q|a|user|human"
+    r"|assistant|ai|bot|question|answer|customer|示例|样例|例子?|输入|输出|问|答|用户|助手|问题|回答|正例|反例|"
+    + _SOURCES
+    + r")(?:[ ]?[\d一二三四五]{1,2})?[*_]{0,2}[ ]?[:：][*_]{0,2}[ \t]*\S",
+    re.IGNORECASE,
+)
+_SOURCE_LABEL = re.compile(
+    rf"[ \t]*[*_]{{0,2}}(?:(?:here is |this is |below is )?(?:the |my |our )?(?:original |source |input "
+    rf"|customer |following |user |draft |full )?(?:{_SOURCES})s?|[\u4e00-\u9fff]{{0,4}}(?:原文|文本"
+    rf"|正文))[*_]{{0,2}}[ ]?[:：][*_]{{0,2}}[ \t]*$",
+    re.IGNORECASE,
+)
+_SALUTATION = re.compile(
+    r"[ \t]*(?:Dear|Hi|Hello|Hey|To) [A-Z][^.!?\n]{0,40}[,:][ \t]*$|[ \t]*(?:尊敬的"
+    r"|亲爱的)[^。！？\n]{1,20}[：:，,][ \t]*$"
+)
+_SIGN_OFF = re.compile(
+    r"[ \t]*(?:(?:kind|best|warm|many) (?:regards|wishes|thanks)|regards|best|sincerely|yours(?: (?:truly"
+    r"|sincerely|faithfully))?|cheers|thanks|thank you|此致|敬礼|祝好|顺颂商祺)[,，!！]?[ \t]*$",
     re.IGNORECASE,
 )
 _EXAMPLE_HEAD = re.compile(
@@ -284,6 +304,7 @@ class _Message:
         self._quoted()
         self._code_and_tables()
         self._headings_and_labels()
+        self._letters()
         self._examples()
         self._parameters_and_literals()
         self._blocks()
@@ -320,6 +341,8 @@ class _Message:
                 continue
             low, high = token.map[0] + first, min(token.map[1] + first, last)
             if token.type == "heading_open":
+                if not lines[low].text.lstrip().startswith("#"):
+                    continue  # a comment behind the sign of a diff
                 self._mark(low, high, "heading", level=int(token.tag[1]))
             elif token.type == "fence":
                 language = token.info.strip().split(" ")[0]
@@ -470,6 +493,29 @@ class _Message:
     def _alone(self, at: int) -> bool:
         """Tell whether the line before is empty or no prose."""
         return at == 0 or self.lines[at - 1].kind not in _FREE
+
+    def _letters(self) -> None:
+        """Mark letters, from the salutation to the name under the sign-off, and what follows a label such as Text:."""
+        lines = self.lines
+        stops = ("heading", "separator", "tag", "template")
+        at = 0
+        while at < len(lines):
+            line = lines[at]
+            is_source = line.kind == "label" and _SOURCE_LABEL.match(line.text) is not None
+            if is_source:
+                following = next((each.kind for each in lines[at + 1 :] if each.kind is not None), None)
+                is_source = following in _FREE  # quoted or fenced text says itself where it ends
+            if not is_source and not (line.kind in (*_FREE, "label") and _SALUTATION.match(line.text)):
+                at += 1
+                continue
+            end = at + 1
+            while end < len(lines) and lines[end].kind not in stops and not (is_source and lines[end].kind == "label"):
+                end += 1
+                if not is_source and _SIGN_OFF.match(lines[end - 1].text):
+                    end = min(len(lines), end + 2)
+                    break
+            self._mark(at + is_source, end, "data", "text to work on")
+            at = end
 
     def _examples(self) -> None:
         lines = self.lines

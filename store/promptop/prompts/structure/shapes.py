@@ -27,7 +27,9 @@ _CALLED = re.compile(r"[ \t]*(?:await )?[\w.]+\([^()]*(?:\([^()]*\)[^()]*)*\)[;,
 _ENDED = re.compile(r"(?:[;{}]|[)\]}][,;]|=>|\{|\(|\[)[ \t]*(?://.*|#.*)?$")
 _KEYED = re.compile(r"[ \t]*[\"']?[\w$-]+[\"']?\??\s*:\s*[^\s].*,?$")
 _JSON_LINE = re.compile(r"[ \t]*(?:\"[^\"\n]*\"\s*:|[\[\]{}]+[,;]?[ \t]*$|\"[^\"\n]*\",?$)")
-_YAML = re.compile(r"[ \t]*(?:- )?[a-z_][\w.\-]*:(?:[ \t]+(?P<value>.*))?$|[ \t]*- [\w./\"'-]+$|[ \t]*#[^#].*$")
+_YAML = re.compile(
+    r"[ \t]*(?:- )?[a-z_][\w.\-]*:(?:[ \t]+(?P<value>.*))?$|[ \t]*- [\w./\"'-]+$|[ \t]+- .*$|[ \t]*#[^#].*$"
+)
 _ROW = re.compile(r"[ \t]*\|.*\||[ \t]*[^|\n]+\|[^|\n]+\|[^|\n]+")
 _CSV = re.compile(r"[^\s,][^,\n]*(?:,[^,\n]*){2,}$")
 _SENTENCE = re.compile(
@@ -139,15 +141,21 @@ def _run(lines: Sequence[str], free: Sequence[bool], at: int) -> tuple[int, str]
         number += 1
     single = bool(_DIFF.match(line.strip()) or _KEYWORD.match(line)) and not is_sentence(line)
     if strong >= 2 or single:
-        while (
-            last + 1 < len(lines)
-            and free[last + 1]
-            and lines[last + 1][:1] in (" ", "\t")
-            and not is_sentence(lines[last + 1])
-        ):
+        is_diff = _DIFF.match(line.strip()) is not None
+        while last + 1 < len(lines) and free[last + 1] and _goes_on(lines, last + 1, is_diff=is_diff):
             last += 1
         return last + 1, _name(lines[at : last + 1])
     return at, ""
+
+
+def _goes_on(lines: Sequence[str], at: int, *, is_diff: bool) -> bool:
+    """Tell whether a line belongs to the code before it: what is indented, comments and an empty line between them."""
+    line = lines[at]
+    if is_diff and line[:1] in ("+", "-", " ", "@", "\\"):
+        return True
+    if not line.strip():
+        return at + 1 < len(lines) and lines[at + 1][:1] in (" ", "\t") and bool(lines[at + 1].strip())
+    return line[:1] in (" ", "\t")
 
 
 def _yaml(lines: Sequence[str], free: Sequence[bool], at: int) -> int:

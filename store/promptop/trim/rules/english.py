@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Place = Literal["any", "start", "order", "verb", "sentence", "opening"]
-"""``start``: where a sentence begins. ``order``: there, and what follows is an order. ``verb``: anywhere before an order.
+Place = Literal["any", "start", "demand", "order", "verb", "sentence", "opening"]
+"""``start``: where a sentence begins. ``order``: there, and what follows is an order. ``verb``: anywhere before an order. ``demand``: as start, where a demand follows.
 ``sentence``: the phrase is a whole sentence. ``opening``: a whole sentence or clause that begins a paragraph."""
 
 
@@ -84,6 +84,7 @@ FILLER: tuple[Phrase, ...] = (
         r"|be reminded|understand) that ",
         "", "start",
     ),
+    Phrase(r"please note, ", "", "start"),
     Phrase(r"it goes without saying that ", "", "start"),
     Phrase(r"(?:needless to say|it goes without saying),? ", "", "start"),
     Phrase(
@@ -103,7 +104,7 @@ FILLER: tuple[Phrase, ...] = (
     Phrase(r"(?:that (?:being )?said|having said that|with that (?:being )?said|with that in mind|with this in mind|all that said), ", "", "start"),
     Phrase(r"(?:in other words|to put it (?:another way|differently|simply)|simply put|put simply|put differently|that is to say|in a nutshell|long story short|to make a long story short), ", "", "start"),
     Phrase(r"(?:as a matter of fact|in (?:actual )?fact|at the end of the day|when all is said and done|for what it['’]s worth|by the way|to be honest|to be clear|truth be told|all in all|in essence|in all honesty), ", "", "start"),
-    Phrase(r"(?:additionally|furthermore|moreover|in addition|what is more|what['’]s more|on top of that|besides that), ", "", "start"),
+    Phrase(r"(?:additionally|furthermore|moreover|in addition|what is more|what['’]s more|on top of that|besides that), ", "", "demand"),
     Phrase(
         r"(?:i|we)(?: would|['’]d)?(?: just)?(?: also)? (?:like|want|wish) to (?:point out|emphasi[sz]e|stress|mention|remind you|note|highlight|add|say"
         r"|let you know|make (?:it )?clear) that ",
@@ -121,7 +122,7 @@ FILLER: tuple[Phrase, ...] = (
     Phrase(r" (?:at any (?:time|point)(?: or|,) )?under (?:any|no) circumstances(?: whatsoever| at all)?(?=[.!;]|$)", ""),
     Phrase(r" at any (?:time|point) or under any circumstances(?: whatsoever)?(?=[.!;]|$)", ""),
     Phrase(r" (?:whatsoever|in any way,? shape,? or form|for any reason whatsoever)(?=[.!;,]|$)", ""),
-    Phrase(r",? (?:to the best of your (?:ability|abilities|knowledge and abilities)|as best (?:as )?you can|in the best (?:possible )?way(?: possible)?)(?=[.!;]|$)", ""),
+    Phrase(r",? (?:as best (?:as )?you can|in the best (?:possible )?way(?: possible)?)(?=[.!;]|$)", ""),
     Phrase(r" at your earliest convenience(?=[.!;,]|$)", ""),
     # Whole sentences.
     Phrase(
@@ -153,8 +154,8 @@ FILLER: tuple[Phrase, ...] = (
 """Words around what is asked."""
 
 SHORTER: tuple[Phrase, ...] = (
-    Phrase(r"in order to", "to"),
-    Phrase(r"so as to", "to"),
+    Phrase(r"in order to(?=[ \n])", "to", "verb"),
+    Phrase(r"so as to(?=[ \n])", "to", "verb"),
     Phrase(r"(?:due to|owing to|because of|on account of|in (?:light|view) of|given) the fact that", "because"),
     Phrase(r"for the (?:simple )?reason that", "because"),
     Phrase(r"(?:in spite of|despite|notwithstanding|regardless of) the fact that", "although"),
@@ -179,7 +180,8 @@ SHORTER: tuple[Phrase, ...] = (
     Phrase(r"(?<=user )(?:is able to|has the ability to)(?= [a-z])", "can"),
     Phrase(r"(?<=users )(?:are able to|have the ability to)(?= [a-z])", "can"),
     Phrase(r"in a way that is (?:both )?(?P<how>clear|concise|polite|neutral|formal|natural|logical)(?=[.,;!])", r"\g<how>ly"),
-    Phrase(r"provide (?:me |us |the user )?(?:with )?a (?:brief |short )?summary of", "summarize"),
+    Phrase(r"provide (?:me |us |the user )?(?:with )?a summary of", "summarize"),
+    Phrase(r"provide (?:me |us |the user )?(?:with )?a (?:brief|short) summary of", "briefly summarize"),
     Phrase(r"provide (?:me |us )?(?:with )?an explanation of", "explain"),
     Phrase(r"provide (?:me |us )?(?:with )?a (?:brief|short) description of", "briefly describe"),
     Phrase(r"provide (?:me |us |the user )?(?:with )?a (?:comprehensive |full |complete )?list of", "list"),
@@ -212,7 +214,6 @@ SHORTER: tuple[Phrase, ...] = (
     Phrase(r"for all intents and purposes,? ", ""),
     Phrase(r"at the very least", "at least"),
     Phrase(r"a total of (?=\d)", ""),
-    Phrase(r"the (?:end|final) result", "the result"),
     Phrase(r"absolutely essential", "essential"),
     Phrase(r"(?:completely|totally) (?P<what>finished|eliminated|unanimous)", r"\g<what>"),
     Phrase(r"in spite of", "despite"),
@@ -226,6 +227,7 @@ MANNER = rf"in an? (?P<all>{_ADVERB}(?:, {_ADVERB})*(?:,? and {_ADVERB})?) (?:ma
 """``in a clear and concise manner``: the adverbs say it."""
 
 HEDGES: tuple[Phrase, ...] = (
+    Phrase(r",? to the best of your (?:ability|abilities|knowledge and abilities)(?=[.!;]|$)", ""),
     Phrase(r"(?:i think|i believe|i guess|in my (?:humble )?opinion),? (?:that )?", "", "start"),
     Phrase(r"(?:please )?feel free to ", "", "order"),
     Phrase(r"(?:please )?(?:try|do your best|do your utmost|make every effort|make an effort) to ", "", "order"),

@@ -171,6 +171,9 @@ class Units(Rule):
     id = "units"
     description = "units behind numbers by their symbols: 50 milliseconds → 50 ms, 20 percent → 20%"
     severity = "safe"
+    _any_unit: ClassVar[re.Pattern[str]] = re.compile(
+        r"\d[ \t]*(?:per|milli|micro|kilo|centi|mega|giga|degrees|摄氏)", re.IGNORECASE
+    )
     _units: ClassVar[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         (re.compile(rf"(?<=\d){name}", re.IGNORECASE), symbol)
         for name, symbol in (
@@ -191,6 +194,8 @@ class Units(Rule):
 
     def find(self, structure: Structure) -> Iterator[Proposal]:
         for block in structure.prose:
+            if not self._any_unit.search(structure.text, block.start, block.end):
+                continue
             for pattern, symbol in self._units:
                 for found in pattern.finditer(structure.text, block.start, block.end):
                     yield Proposal(*found.span(), symbol)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 from promptop.prompts.structure import Block, Structure, sentences_of
@@ -18,6 +19,11 @@ _START = re.compile(
     r"|(?P<comma>(?<=[，、])[ \t\n]*)|(?P<line>\n[ \t]*)"
 )
 _MARKS = re.compile(r"[*_(（]{0,3}")
+_DEMAND = re.compile(
+    r"(?:\b(?:you|your|must|should|please|never|always|do not|don['’]t|ensure|make sure|use|avoid|include"
+    r"|provide)\b|你|您|请|不要|必须|应|需|要|不得|禁止)",
+    re.IGNORECASE,
+)
 _CONNECTED = re.compile(
     r"(?:However|Also|Then|Therefore|Finally|First|Second|Third|Next|Otherwise|Instead|Now|Lastly|So|But|And"
     r"|Again|Here|Afterwards|After that|In that case), "
@@ -49,23 +55,23 @@ def _compiled(phrase: Phrase) -> re.Pattern[str]:
 class Starts:
     """Where sentences and clauses begin in a block of prose."""
 
-    def __init__(self, text: str, block: Block) -> None:
+    def __init__(self, text: str, start: int, end: int) -> None:
         self.sentences: list[int] = []
         self.clauses: list[int] = []
         self.comma_clauses: list[int] = []
-        begins = [(block.start, "full")] + [
-            (found.end(), found.lastgroup or "") for found in _START.finditer(text, block.start, block.end)
+        begins = [(start, "full")] + [
+            (found.end(), found.lastgroup or "") for found in _START.finditer(text, start, end)
         ]
         for begin, kind in begins:
             if kind == "line" and not self._line_begins(text, begin):
                 continue
-            marked = _MARKS.match(text, begin, block.end)
+            marked = _MARKS.match(text, begin, end)
             at = marked.end() if marked else begin
-            if at >= block.end:
+            if at >= end:
                 continue
             places = [at]
-            connected = _CONNECTED.match(text, at, block.end)
-            if connected and connected.end() < block.end:
+            connected = _CONNECTED.match(text, at, end)
+            if connected and connected.end() < end:
                 places.append(connected.end())
             if kind in ("full", "line"):
                 self.sentences.append(at)
@@ -86,6 +92,30 @@ class Starts:
         )
 
 
+def _letters_of(pattern: str) -> str:
+    """Return the longest run of letters that each match of a phrase holds; empty if it is short or unknown."""
+    depth, runs, run = 0, [], ""
+    if "|" in re.sub(r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)", "", pattern):
+        return ""
+    for at, sign in enumerate(pattern):
+        depth += (sign in "([") - (sign in ")]")
+        is_optional = pattern[at + 1 : at + 2] in ("?", "*", "{")
+        if depth == 0 and (sign.isalpha() and (at == 0 or pattern[at - 1] != "\\")) and not is_optional:
+            run += sign
+        else:
+            runs.append(run)
+            run = ""
+    return (
+        max([*runs, run], key=len).lower() if max(map(len, [*runs, run])) >= (2 if not pattern.isascii() else 4) else ""
+    )
+
+
+@lru_cache(maxsize=16_384)
+def _hints(rule: type[Phrases], text: str) -> tuple[bool, tuple[tuple[re.Pattern[str], Phrase], ...]]:
+    """Keep what a rule sees in a paragraph: of a draft one paragraph changes, and a second pass sees the same ones."""
+    return rule.hints(text)
+
+
 class Phrases(Rule):
     """Phrases from a table; what is removed where a sentence begins hands its capital on."""
 
@@ -94,11 +124,14 @@ class Phrases(Rule):
     _at_starts: ClassVar[tuple[tuple[re.Pattern[str], Phrase], ...]]
     _anywhere: ClassVar[tuple[tuple[re.Pattern[str], Phrase], ...]]
     _any_start: ClassVar[re.Pattern[str]]
+    _needed: ClassVar[tuple[str, ...]]
+    """Of each phrase that may stand anywhere, letters that a text without it lacks; empty where none are known."""
 
     def __init_subclass__(cls) -> None:
         compiled = [(_compiled(phrase), phrase) for phrase in cls.phrases]
         cls._at_starts = tuple(each for each in compiled if each[1].place not in ("any", "verb"))
         cls._anywhere = tuple(each for each in compiled if each[1].place in ("any", "verb"))
+        cls._needed = tuple(_letters_of(phrase.pattern) for _, phrase in cls._anywhere)
         joined = "|".join(re.sub(r"\?P<\w+>", "?:", pattern.pattern) for pattern, _ in cls._at_starts)
         cls._any_start = re.compile(joined or r"(?!)", re.IGNORECASE | re.MULTILINE)
 
@@ -112,7 +145,18 @@ class Phrases(Rule):
 
     def _in_block(self, structure: Structure, block: Block) -> Iterator[Proposal]:
         text = structure.text
-        starts = Starts(text, block)
+        at_starts, anywhere = _hints(type(self), text[block.start : block.end])
+        if at_starts:
+            yield from self._at_start(structure, block)
+        for pattern, phrase in anywhere:
+            for found in pattern.finditer(text, block.start, block.end):
+                if _joins_lines(text, found) or (phrase.place == "verb" and not self._before_order(text, block, found)):
+                    continue
+                yield self._proposal(structure, block, found, phrase)
+
+    def _at_start(self, structure: Structure, block: Block) -> Iterator[Proposal]:
+        text = structure.text
+        starts = Starts(text, block.start, block.end)
         clauses = sorted({*starts.clauses, *(starts.comma_clauses if self.is_chinese else ())})
         sentence_starts = set(starts.sentences)
         behind = block.start
@@ -121,16 +165,28 @@ class Phrases(Rule):
                 continue
             for pattern, phrase in self._at_starts:
                 found = pattern.match(text, at, block.end)
-                if found and found.end() > at and self._fits(structure, block, found, phrase, sentence_starts):
-                    yield self._proposal(structure, block, found, phrase, at in sentence_starts or at in starts.clauses)
+                if (
+                    found
+                    and found.end() > at
+                    and not _joins_lines(text, found)
+                    and self._fits(structure, block, found, phrase, sentence_starts)
+                ):
+                    yield self._proposal(structure, block, found, phrase)
                     behind = found.end()
                     break
-        all_starts = {*starts.clauses}
-        for pattern, phrase in self._anywhere:
-            for found in pattern.finditer(text, block.start, block.end):
-                if phrase.place == "verb" and not self._before_order(text, block, found):
-                    continue
-                yield self._proposal(structure, block, found, phrase, found.start() in all_starts)
+
+    @classmethod
+    def hints(cls, text: str) -> tuple[bool, tuple[tuple[re.Pattern[str], Phrase], ...]]:
+        """Return whether some phrase stands at a start of ``text``, and those that stand anywhere in it."""
+        starts = Starts(text, 0, len(text))
+        clauses = (*starts.clauses, *(starts.comma_clauses if cls.is_chinese else ()))
+        lowered = text.lower()
+        anywhere = tuple(
+            each
+            for each, needed in zip(cls._anywhere, cls._needed, strict=True)
+            if needed in lowered and each[0].search(text)
+        )
+        return any(cls._any_start.match(text, at) for at in clauses), anywhere
 
     def _fits(
         self, structure: Structure, block: Block, found: re.Match[str], phrase: Phrase, sentence_starts: set[int]
@@ -142,8 +198,10 @@ class Phrases(Rule):
             said = found[0].lower()
             is_wish = "sure" in said and " you" in said
             return is_order(text[end : min(block.end, end + 80)], states=not is_wish)
-        if phrase.place == "start":
-            return end < block.end and text[end] not in ".!?。！？\n:："
+        if phrase.place in ("start", "demand"):
+            if end >= block.end or text[end] in ".!?。！？\n:：":
+                return False
+            return phrase.place == "start" or _DEMAND.search(text[end : min(block.end, end + 60)]) is not None
         if phrase.place == "sentence":
             return (
                 found.start() in sentence_starts
@@ -180,17 +238,20 @@ class Phrases(Rule):
             return is_order(begun) and not re.match(
                 r"(?:do|be|wait|ask|work|act|look|speak|pray|play|book|buy|reserve|decide)\b", begun, re.IGNORECASE
             )
-        if _SPOKEN_BEFORE.search(text, max(0, found.start() - 12), found.start()):
+        is_please = said.startswith(("please", "kindly"))
+        if is_please and _SPOKEN_BEFORE.search(text, max(0, found.start() - 12), found.start()):
+            return False
+        if text[: found.start()].endswith(", ") and _states_first(text, block, found.start()):
             return False
         following = text[found.end() : min(block.end, found.end() + 80)]
+        if said.startswith(("in order", "so as")) and not following.lstrip()[:1].isalpha():
+            return True  # code or a placeholder stands for what is done
         return (
             is_order(following)
             or re.match(r"(?:never|always|only|note|be|ensure|let|make)\b", following, re.IGNORECASE) is not None
         )
 
-    def _proposal(
-        self, structure: Structure, block: Block, found: re.Match[str], phrase: Phrase, begins: bool
-    ) -> Proposal:
+    def _proposal(self, structure: Structure, block: Block, found: re.Match[str], phrase: Phrase) -> Proposal:
         text = structure.text
         start, end = found.span()
         after = found.expand(phrase.after)
@@ -199,13 +260,43 @@ class Phrases(Rule):
             start, end = without_gap(text, block, start, end)
             if phrase.place == "sentence":
                 return Proposal(start, end, "")
-        if text[found.start()].isupper() and begins:
-            following = text[end : end + 1]
+        if text[found.start()].isupper():
             if after:
                 after = after[0].upper() + after[1:]
-            elif following.isascii() and following.islower() and structure.cover.first_in(end, end + 1) is None:
-                end, after = end + 1, following.upper()
+            elif takes_capital(structure, end):
+                end, after = end + 1, text[end].upper()
         return Proposal(start, end, after, kept)
+
+
+_SUBORDINATE = re.compile(
+    r"(?:and|but|so|or|then|if|when|whenever|once|while|after|before|until|unless|since|because|as|for|in|on|at|by|with|from|to|given|based|using|according"
+    r"|during|where|wherever|otherwise|instead|finally|first|next|also|therefore|however|now|again|depending|in"
+    r" case|due|regarding|though|although)\b",
+    re.IGNORECASE,
+)
+
+
+def _joins_lines(text: str, found: re.Match[str]) -> bool:
+    """Tell whether a phrase holds the end of a line that is not merely wrapped: the next one begins with a capital."""
+    ends = (found.start() + at for at, sign in enumerate(found[0]) if sign == "\n")
+    return any(not text[at + 1 : at + 2].islower() for at in ends)
+
+
+def _states_first(text: str, block: Block, at: int) -> bool:
+    """Tell whether what stands before ", please" is a sentence of its own: only "please" joins the order to it."""
+    start = max((begin for begin, _ in sentences_of(text, block.start, at)), default=block.start)
+    clause = re.sub(r"^[\W_]+", "", text[start:at])
+    last = clause.rstrip(", ").rsplit(",", 1)[-1].strip()
+    return not (_SUBORDINATE.match(clause) or _SUBORDINATE.match(last) or is_order(clause))
+
+
+def takes_capital(structure: Structure, at: int) -> bool:
+    """Tell whether the word at ``at`` can begin a sentence with a capital: a name such as x or a path cannot."""
+    word = re.match(r"[a-z]+", structure.text[at : at + 40])
+    if word is None or structure.cover.first_in(at, at + 1) is not None:
+        return False
+    following = structure.text[at + len(word[0]) : at + len(word[0]) + 1]
+    return (len(word[0]) > 1 or word[0] in "ai") and not (following.isalnum() or following in ("_", "=", "("))
 
 
 def without_gap(text: str, block: Block, start: int, end: int) -> tuple[int, int]:
@@ -350,7 +441,7 @@ class Topics(Rule):
     def find(self, structure: Structure) -> Iterator[Proposal]:
         text = structure.text
         for block in structure.prose:
-            for at in Starts(text, block).clauses:
+            for at in Starts(text, block.start, block.end).clauses:
                 found = self._topic.match(text, at, block.end)
                 if found is not None:
                     end = next((stop for start, stop in sentences_of(text, at, block.end)), block.end)
@@ -383,9 +474,8 @@ def _named(what: str, text: str) -> bool:
 
 def _with_capital(structure: Structure, start: int, end: int) -> Proposal:
     """Return the proposal that takes out the beginning of a sentence and hands on its capital."""
-    following = structure.text[end : end + 1]
-    if structure.text[start].isupper() and following.islower() and structure.cover.first_in(end, end + 1) is None:
-        return Proposal(start, end + 1, following.upper())
+    if structure.text[start].isupper() and takes_capital(structure, end):
+        return Proposal(start, end + 1, structure.text[end].upper())
     return Proposal(start, end, "")
 
 

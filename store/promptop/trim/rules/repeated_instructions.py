@@ -51,6 +51,13 @@ def _columns(text: str) -> int:
     return sum(2 if ord(sign) > 0x2E80 else 1 for sign in text)
 
 
+_ON_ALL_ANSWERS = re.compile(
+    r"(?:answer|respond|reply|be|keep|stay|speak)\b(?!.*\b(?:if|when|then|next|again|this|that|these)\b)|(?:请)?(?:回答|回复|保持|使用[^，。]{1,8}(?:回答|回复))",
+    re.IGNORECASE,
+)
+"""A demand on every answer, which holds wherever it stands; another order may be a step that comes again."""
+
+
 class RepeatedSentence(Rule):
     id = "repeated-sentence"
     description = "a sentence of running text that the same section has said before"
@@ -58,12 +65,16 @@ class RepeatedSentence(Rule):
 
     def find(self, structure: Structure) -> Iterator[Proposal]:
         seen: set[tuple[int, str]] = set()
+        last = (-1, "")
         for block, start, end in structure.sentences:
             said = _said(structure.text[start:end])
             if block.kind != "paragraph" or _columns(said) < _SHORTEST or said[-1] in ":：":
+                last = (-1, "")
                 continue
             key = (block.section, said)
-            if key in seen and structure.cover.first_in(start, end) is None:
+            is_again = key == last or (key in seen and _ON_ALL_ANSWERS.match(said) is not None)
+            last = key
+            if is_again and structure.cover.first_in(start, end) is None:
                 yield Proposal(*without_gap(structure.text, block, start, end), "")
             seen.add(key)
 

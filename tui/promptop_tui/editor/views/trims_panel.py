@@ -112,6 +112,13 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         pieces: list[str]
         version: int
 
+    @dataclass
+    class Trimmed(Message):
+        """The safe trims of a version of the draft, in order."""
+
+        edits: tuple[Edit, ...]
+        version: int
+
     def __init__(self, counting: Counting, area: PromptArea, keep_rounds: int = 6) -> None:
         super().__init__(id="trims")
         self._keep_rounds = keep_rounds
@@ -333,17 +340,30 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
             self._draw()
 
     def action_take_safe(self) -> None:
-        """Apply all safe changes as one step of undo."""
+        """Apply all safe changes as one step of undo: the text is the one that ``promptop trim`` gives."""
+        area = self._area
+        if self._version == area.version and any(edit.severity == "safe" for edit in self._edits):
+            self._note = "trimming …"
+            self._trim_safely(area.text, area.version, self._target.encoding, frozenset(self._turned_down))
+
+    @work(thread=True, exclusive=True, group="trims", description="apply the safe trims")
+    def _trim_safely(self, text: str, version: int, encoding: str, refused: frozenset[tuple[str, str, str]]) -> None:
+        from promptop.trim import chosen, trim
+
+        self.post_message(self.Trimmed(trim(text, encoding, chosen(safe_only=True), refused=refused).edits, version))
+
+    @on(Trimmed)
+    def _take_safe(self, message: Trimmed) -> None:
         from promptop.trim import apply
 
-        area = self._area
-        safe = [edit for edit in self._edits if edit.severity == "safe"]
-        if not safe or self._version != area.version:
+        message.stop()
+        area, edits = self._area, message.edits
+        if not edits or message.version != area.version:
             return
-        start, end = safe[0].start, safe[-1].end
+        start, end = edits[0].start, edits[-1].end
         part = area.text[start:end]
-        area.edit_at(start, end, apply(part, [replace(e, start=e.start - start, end=e.end - start) for e in safe]))
-        self.post_message(self.Taken([(edit.rule, edit.before) for edit in safe]))
+        area.edit_at(start, end, apply(part, [replace(e, start=e.start - start, end=e.end - start) for e in edits]))
+        self.post_message(self.Taken([(edit.rule.split("+")[0], edit.before) for edit in edits]))
         self._edits = []
         self._note = "looking …"
         self._draw()
