@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from promptop.base.errors import UsageError
@@ -135,6 +136,17 @@ def _is_http_client(client: object) -> bool:
     return family_of(client) is not None and hasattr(client, "_transport") and hasattr(client, "_mounts")
 
 
+@lru_cache(maxsize=256)
+def _undying(kind: type[Any]) -> type[Any]:
+    """Return a class like ``kind``, with all that it overrides, whose instances do nothing when they are collected."""
+
+    def nothing(self: object) -> None:
+        """Leave it to the original."""
+
+    names = {"__slots__": (), "__del__": nothing, "__module__": kind.__module__, "__doc__": kind.__doc__}
+    return type(kind.__name__, (kind,), {**names, "__qualname__": kind.__qualname__})
+
+
 def _watched(http: Any, labels: Labels, within: Callable[[Any, str], Any]) -> Any:
     """Return a copy of an httpx client that shares everything with it, but whose transports are watched."""
     family = family_of(http)
@@ -148,9 +160,9 @@ def _watched(http: Any, labels: Labels, within: Callable[[Any, str], Any]) -> An
 
     watched = copy.copy(http)
     # The SDKs' own clients close their connections when they are collected. The copy must not do that to a client that
-    # is still in use, nor may the original while the copy is: so the copy has no __del__ and holds the original.
-    kind = next(kind for kind in type(http).__mro__ if not hasattr(kind, "__del__"))
-    watched.__class__ = kind
+    # is still in use, nor may the original while the copy is: so the copy does nothing then, and holds the original.
+    if hasattr(type(http), "__del__"):
+        watched.__class__ = _undying(type(http))  # type: ignore[arg-type]  # every class is hashable
     watched._promptop_origin = http
     watched._transport = wrap(http._transport)
     watched._mounts = {pattern: wrap(inner) for pattern, inner in http._mounts.items()}

@@ -22,6 +22,7 @@ from promptop.proxy.http import responses
 from promptop.proxy.http.answer import Client
 from promptop.proxy.http.client_connection import ClientConnection, Front, Request
 from promptop.proxy.http.headers import TOKEN, forwarded, note_of
+from promptop.proxy.http.hosts import Hosts
 from promptop.proxy.http.http1 import Http1
 from promptop.proxy.http.http2 import Http2
 from promptop.proxy.http.limits import Limits
@@ -52,6 +53,7 @@ class Proxy:
         *,
         limits: Limits | None = None,
         token: str | None = None,
+        hosts: Hosts | None = None,
         app: str | None = None,
         tags: Mapping[str, Any] | None = None,
         simulated: bool = False,
@@ -64,6 +66,8 @@ class Proxy:
     ) -> None:
         """``token``, where given, is asked of every request; ``app`` and ``tags`` stand in rows without their own.
 
+        ``hosts`` are the names that requests may give the proxy, loopback's if nothing is said.
+
         ``cache``, where given, answers what it may, and is closed with the proxy. ``rates`` hold for each upstream and
         model; ``shared_rates`` yields those that several processes keep together.
         """
@@ -72,6 +76,7 @@ class Proxy:
         self.metrics = Metrics()
         self._writer = writer
         self._token = token.encode() if token else None
+        self._hosts = hosts or Hosts(checked=token is None)
         recorder = Recorder(writer, self.metrics, app=app, tags=tags, simulated=simulated)
         self._cache: ProxyCache | None = None
         if cache is not None:
@@ -185,6 +190,7 @@ class Proxy:
         if target == "/healthz":
             self._health(request)
             return
+        self._hosts.admit(request.host, request.origin)
         if self._token is not None:
             target = self._admit(target, own)
         if target == "/metrics":

@@ -55,6 +55,8 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 8787
     allow: Sequence[str] = ()
+    host_names: Sequence[str] = ()
+    """Names besides loopback's that requests may give as their host, and whose pages may send them."""
     token: str | None = field(default=None, repr=False)
     log_path: Path | None = None
     bodies: Bodies | None = None
@@ -135,6 +137,7 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
 def build(options: Options) -> Proxy:
     """Return a proxy for these options with this process's writer of the log."""
     from promptop.log import writer_for
+    from promptop.proxy.http.hosts import Hosts
     from promptop.proxy.server import Proxy
 
     writer = writer_for(options.log_path, bodies=options.bodies)
@@ -157,6 +160,7 @@ def build(options: Options) -> Proxy:
         shared_rates=shared,
         limits=options.limits,
         token=options.token,
+        hosts=Hosts((*options.host_names, options.host), checked=options.token is None),
         app=options.app,
         simulated=options.simulated,
         include_usage=options.include_usage,

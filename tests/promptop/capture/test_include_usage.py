@@ -118,6 +118,8 @@ def test_a_refusal_is_remembered_for_its_endpoint_alone() -> None:
     model = BODY["model"]
     include_usage.remember_refusal("old", 443, "/openai/chat/completions", model)
     assert with_usage("old", 443, "/openai/chat/completions", body, BODY) is None
+    other = {**BODY, "model": "another"}
+    assert with_usage("old", 443, "/openai/chat/completions", json.dumps(other).encode(), other) is not None
     assert with_usage("old", 443, "/v2/chat/completions", body, BODY) is not None
     assert with_usage("old", 443, "/openai/chat/completions", body, {**BODY, "model": "another"}) is not None
 
@@ -128,6 +130,39 @@ def test_a_refusal_is_forgotten_after_an_hour(monkeypatch: pytest.MonkeyPatch) -
     later = include_usage.monotonic() + include_usage.REMEMBERED_S + 1
     monkeypatch.setattr(include_usage, "monotonic", lambda: later)
     assert with_usage("older", 443, "/v1/chat/completions", body, BODY) is not None
+
+
+ECHO = {"model": "m", "stream": True, "stream_options": {"include_usage": True}}
+
+
+@pytest.mark.parametrize(
+    ("body", "refuses"),
+    [
+        ({"error": {"message": "Unrecognized request argument supplied: stream_options"}}, True),
+        ({"error": {"message": "Unsupported parameter", "param": "stream_options", "code": "x"}}, True),
+        ({"error": "'stream_options' is not supported by this model"}, True),
+        ({"message": "stream_options: Extra inputs are not permitted", "type": "invalid_request"}, True),
+        ({"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": "Extra inputs"}]}, True),
+        ({"detail": "Additional properties are not allowed ('stream_options' was unexpected)"}, True),
+        ("Unknown field stream_options", True),
+        ('json: unknown field "stream_options"', True),
+        (
+            {"error": {"message": "[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), 'msg': 'Extra'}]"}},
+            True,
+        ),
+        ({"detail": [{"type": "missing", "loc": ["body", "messages"], "msg": "Field required", "input": ECHO}]}, False),
+        ({"error": {"message": "messages are missing", "request": ECHO}}, False),
+        ({"error": {"message": f"Invalid request: {json.dumps(ECHO)}: no messages"}}, False),
+        ({"error": {"message": f"Invalid request {ECHO}: no messages"}}, False),
+        ({"error": {"message": f"Invalid request: {json.dumps(json.dumps(ECHO))}"}}, False),
+        (f"bad request: {json.dumps(ECHO)} is invalid", False),
+        ({"error": {"message": "The model `m` does not exist", "param": None}}, False),
+    ],
+)
+def test_only_a_refusal_counts_as_one(body: object, refuses: bool) -> None:
+    sent = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    assert include_usage.names_stream_options(400, sent) is refuses
+    assert not include_usage.names_stream_options(500, sent)
 
 
 def test_streams_are_found_by_a_scan() -> None:

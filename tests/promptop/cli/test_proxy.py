@@ -103,6 +103,7 @@ def test_what_is_no_address_is_told(text: str) -> None:
         (["--workers", "0"], {}, "1 or more"),
         (["--allow", "a b"], {}, "not a host"),
         (["--token-file", "/nowhere/token"], {}, "cannot be read"),
+        (["--token-file", __file__], {}, "chmod 600"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_listens(

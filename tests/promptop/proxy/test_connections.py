@@ -26,7 +26,9 @@ def warm(endpoint: SimulatedEndpoint) -> None:
 
 
 def post(body: bytes = b'{"model":"m"}', path: str = "/v1/chat/completions", headers: str = "") -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n{headers}"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n{headers}"
+    )
     return head.encode() + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
@@ -100,7 +102,7 @@ def test_expect_continue_head_and_empty_answers(
 
     served = serve(raw_server(handler).url)
     with socket.create_connection(("127.0.0.1", served.port), timeout=5) as client:
-        head = b"POST /v1/x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        head = b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
         client.sendall(head)
         assert client.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(b"{}")
@@ -227,7 +229,7 @@ def test_any_method_and_any_path_pass(
     ]
     with socket.create_connection(("127.0.0.1", served.port), timeout=5) as client:
         for line in lines:
-            client.sendall(f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+            client.sendall(f"{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
             assert client.recv(65536).startswith(b"HTTP/1.1 200 OK"), line
     assert [line.decode() for line in seen] == [f"{line} HTTP/1.1" for line in lines]
 

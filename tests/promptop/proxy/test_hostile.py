@@ -190,13 +190,13 @@ def test_websockets_and_forward_proxying_are_refused_clearly(
 ) -> None:
     served = serve(endpoint.base_url)
     upgrade = (
-        b"GET /v1/realtime?model=x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
+        b"GET /v1/realtime?model=x HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     answer = exchange(served.port, upgrade)
     assert answer.startswith(b"HTTP/1.1 501") and b"websocket_not_supported" in answer
     for line in (b"GET http://169.254.169.254/latest HTTP/1.1", b"CONNECT example.com:443 HTTP/1.1"):
-        answer = exchange(served.port, line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = exchange(served.port, line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 4") and b"X-Simulated" not in answer
     assert served.rows() == []
     assert served.figure("promptop_proxy_refused_total") >= 2
@@ -304,7 +304,14 @@ HEADS = st.lists(
     st.one_of(
         st.sampled_from(
             [
-                *(b"GET /v1/models HTTP/1.1\r\n", b"POST /v1/x HTTP/1.1\r\n", b"Host: x\r\n", b"\r\n", b"\r", b"\n"),
+                *(
+                    b"GET /v1/models HTTP/1.1\r\n",
+                    b"POST /v1/x HTTP/1.1\r\n",
+                    b"Host: localhost\r\n",
+                    b"\r\n",
+                    b"\r",
+                    b"\n",
+                ),
                 *(b"Content-Length: 5\r\n", b"Content-Length: 5\r\nContent-Length: 6\r\n", b"Content-Length: -1\r\n"),
                 *(b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip, chunked\r\n", b"5\r\nhello\r\n"),
                 *(b"0\r\n\r\n", b"ffffffffffffffff\r\n", b"Upgrade: websocket\r\n", b"Connection: upgrade\r\n"),

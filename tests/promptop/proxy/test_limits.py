@@ -27,7 +27,9 @@ def warm(endpoint: SimulatedEndpoint) -> None:
 
 
 def post(body: bytes = b'{"model":"m"}', path: str = "/v1/chat/completions", headers: str = "") -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n{headers}"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n{headers}"
+    )
     return head.encode() + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
@@ -53,7 +55,7 @@ def test_a_hundred_megabytes_pass_in_bounded_memory(serve: Callable[..., Any], r
     served = serve(raw_server(handler).url, loop="auto")
     process = psutil.Process()
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as client:
-        head = f"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Type: audio/wav\r\nContent-Length: {size}"
+        head = f"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\nContent-Type: audio/wav\r\nContent-Length: {size}"
         before = process.memory_info().rss
         peak = before
         client.sendall(head.encode() + b"\r\nConnection: close\r\n\r\n")
@@ -153,7 +155,7 @@ def test_bodies_above_the_limit_are_refused(
         raw_server(handler).url, limits=Limits(grace_s=1, client_idle_s=0.5, body_bytes=100_000, held_body_bytes=10_000)
     )
     if chunked:
-        head = b"POST /v1/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
         answer = exchange(served.port, head + b"".join(b"3e8\r\n%s\r\n" % bytes(1000) for _ in range(200)))
         (row,) = served.rows()
         assert row.error_type == "body_too_large"

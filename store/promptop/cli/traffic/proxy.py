@@ -47,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="host that a request may name itself as /to/HOST/…; *.HOST for all below it (repeatable)",
     )
     parser.add_argument(
+        "--host-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name besides localhost under which requests may reach the proxy, and whose pages may (repeatable)",
+    )
+    parser.add_argument(
         "--http2",
         action="append",
         default=[],
@@ -140,6 +147,7 @@ def options_of(args: argparse.Namespace) -> Options:
         host=host,
         port=port,
         allow=tuple(args.allow),
+        host_names=tuple(args.host_name),
         token=_token(args.token_file),
         log_path=settings.log_path(),
         bodies=bodies_of(args, settings),
@@ -203,9 +211,12 @@ def _token(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get(TOKEN_VARIABLE) or None
     try:
+        open_to = file.stat().st_mode & 0o077
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise PromptopError(f"The token file cannot be read: {file}.", str(getattr(error, "strerror", error))) from None
+    if open_to and os.name == "posix":
+        raise UsageError(f"Others may read the token file {file}.", f"Close it to them: chmod 600 {file}")
     if not token:
         raise UsageError(f"The token file is empty: {file}.", "Put one line with the token into it.")
     return token
