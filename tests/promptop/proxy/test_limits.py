@@ -55,7 +55,7 @@ def test_a_hundred_megabytes_pass_in_bounded_memory(serve: Callable[..., Any], r
     served = serve(raw_server(handler).url, loop="auto")
     process = psutil.Process()
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as client:
-        head = f"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\nContent-Type: audio/wav\r\nContent-Length: {size}"
+        head = f"POST /v1/audio/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: audio/wav\r\nContent-Length: {size}"
         before = process.memory_info().rss
         peak = before
         client.sendall(head.encode() + b"\r\nConnection: close\r\n\r\n")
