@@ -33,14 +33,22 @@ def text_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
         False
     ] * len(names)
 
-    def line(cells: Sequence[str]) -> str:
-        padded = [
-            (" " * (w - width(c)) + c) if right else c + " " * (w - width(c))
-            for c, w, right in zip(cells, widths, numeric, strict=True)
-        ]
-        return "  ".join(padded).rstrip()
+    rule = ["─" * cells for cells in widths]
+    return [_line(row, widths, numeric) for row in (names, rule, *rows)]
 
-    return [line(names), line(["─" * w for w in widths]), *(line(row) for row in rows)]
+
+def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
+    """Return rows with their columns aligned by cells, to the right but for the columns ``left``."""
+    widths = [max(width(row[number]) for row in rows) for number in range(len(rows[0]))]
+    return [_line(row, widths, [number not in left for number in range(len(row))]) for row in rows]
+
+
+def _line(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    padded = [
+        " " * (cells - width(text)) + text if to_right else text + " " * (cells - width(text))
+        for text, cells, to_right in zip(row, widths, right, strict=True)
+    ]
+    return "  ".join(padded).rstrip()
 
 
 def _is_number(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 A model that is asked the same thing twice seldom answers in the same words, so a similarity alone proves nothing: the
 answers to a trimmed prompt are held against the baseline's answers, and these against each other. Words are those of
-:func:`promptop.base.word_diff.split`, so that Chinese is compared character by character; case and white space do not
+:func:`promptop.base.diff.words`, so that Chinese is compared character by character; case and white space do not
 count.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from promptop.base.word_diff import split
+from promptop.base import diff
 from promptop.experiments.stats import FEWEST, quantile
 from promptop.prompts.proof import Likeness
 
@@ -22,7 +22,7 @@ MOST_WORDS = 20_000
 
 def words(text: str) -> list[str]:
     """Return the words and marks of an answer, without white space, in lower case."""
-    return [word for word in split(text.lower()) if not word.isspace()][:MOST_WORDS]
+    return [word for word in diff.words(text.lower()) if not word.isspace()][:MOST_WORDS]
 
 
 def common(left: Sequence[str], right: Sequence[str]) -> int:

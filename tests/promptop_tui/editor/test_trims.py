@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 from tests.promptop_tui.editor.conftest import Open, Running
 
-from promptop.base.line_diff import diff
+from promptop.base.diff import line_diff
 from promptop.settings import EditorSettings
 from promptop.tokens import encoding
 from promptop.trim import chosen, trim
@@ -140,7 +140,7 @@ def test_lines_are_cut_by_cells() -> None:
 
 
 def test_a_diff_is_folded_behind_its_sign_where_there_is_no_blank() -> None:
-    lines = diff("请你帮我总结下面这篇很长的文章", "总结下面这篇很长的文章 in plain English words")
+    lines = line_diff("请你帮我总结下面这篇很长的文章", "总结下面这篇很长的文章 in plain English words")
     drawn = render(lines, 31).plain.splitlines()
     assert [cell_len(line) <= 31 for line in drawn] == [True] * len(drawn)
     assert drawn == [

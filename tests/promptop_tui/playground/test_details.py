@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from promptop.base.word_diff import diff
+from promptop.base.diff import word_diff
 from promptop.client.request import RunRequest
 from promptop.client.result import Attempt, RunError, RunResult, Usage
 from promptop.log import Row
@@ -56,8 +56,8 @@ def test_a_call_that_never_was_sent() -> None:
 
 
 def test_differences_carry_signs_and_not_only_colour() -> None:
-    assert diff_content(diff("a [b] c", "a x c")).plain == "a [-[b]-]{+x+} c"
-    assert "the same" in diff_content(diff("a", "a")).plain
+    assert diff_content(word_diff("a [b] c", "a x c")).plain == "a [-[b]-]{+x+} c"
+    assert "the same" in diff_content(word_diff("a", "a")).plain
 
 
 def test_an_answer_to_another_wording_names_it_and_how_near_it_is() -> None:

@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from promptop.base import units
+from promptop.base.diff import marked, similarity, word_diff
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
-from promptop.base.text_columns import aligned
-from promptop.base.word_diff import diff, marked, similarity
+from promptop.base.text_table import aligned
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
     add_call_arguments,
@@ -157,7 +157,7 @@ def _answer(first: RunResult, result: RunResult, *, differ: bool) -> str:
     """Return an answer, or how it differs from the first one."""
     if not differ:
         return result.text
-    pieces = diff(first.text, result.text)
+    pieces = word_diff(first.text, result.text)
     return f"{marked(pieces)}\n({units.share(similarity(pieces))} in common with {first.title})"
 
 

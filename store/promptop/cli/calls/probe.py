@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
-from promptop.base.text_columns import aligned
+from promptop.base.text_table import aligned
 from promptop.cli.shared.call_options import INTERRUPTED
 from promptop.cli.shared.options import add_settings_arguments, settings_of
 from promptop.client.http.probe import MOST_TRIES, Probed, probe, ranked

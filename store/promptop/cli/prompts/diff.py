@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the changes, then the figures."""
-    from promptop.base.line_diff import Gap, diff, folded
+    from promptop.base.diff import Gap, folded, line_diff
     from promptop.tokens import count
 
     before, after = prompt_text(args.before), prompt_text(args.after)
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     prices = [models.price(args.model, input_tokens=each.tokens, output_tokens=0).usd for each in counts]
     delta = counts[1].tokens - counts[0].tokens
     usd = None if prices[0] is None or prices[1] is None else prices[1] - prices[0]
-    lines = diff(before, after)
+    lines = line_diff(before, after)
     if args.json:
         changed = [
             {"kind": line.kind, "before": line.before, "after": line.after, "text": line.text}

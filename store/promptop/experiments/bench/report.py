@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from promptop.base import units
-from promptop.base.text_columns import aligned
+from promptop.base.text_table import aligned
 from promptop.experiments.bench.gates import shown
 from promptop.experiments.bench.load_generator import Measured
 

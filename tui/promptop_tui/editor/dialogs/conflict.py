@@ -59,14 +59,14 @@ the draft; yours is kept there, and undo brings it back. {conflict.back} leaves 
 
     @work(thread=True, exclusive=True, group="conflict", description="compare the draft with its file")
     def _compare(self) -> None:
-        from promptop.base.line_diff import diff, folded
+        from promptop.base.diff import folded, line_diff
 
         if len(self._mine) + len(self._theirs) > _LONGEST:
             sizes = f"{len(self._theirs):,} characters in the file, {len(self._mine):,} in the draft"
             drawn = Content(f"The texts are too long to be compared here: {sizes}.")
         else:
             theirs, mine = (text.replace("\r\n", "\n") for text in (self._theirs, self._mine))
-            drawn = render(folded(diff(theirs, mine), 2), room_in(self.query_one("#conflict-scroll")))
+            drawn = render(folded(line_diff(theirs, mine), 2), room_in(self.query_one("#conflict-scroll")))
             if theirs == mine:
                 drawn = Content("Only the line ends differ." if self._theirs != self._mine else "The same text.")
         self.app.call_from_thread(self._show, drawn)

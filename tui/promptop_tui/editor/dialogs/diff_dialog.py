@@ -19,7 +19,7 @@ from textual.widgets import Static
 from promptop.base.sanitize import clean_line
 
 if TYPE_CHECKING:
-    from promptop.base.line_diff import Gap, Line
+    from promptop.base.diff import Gap, Line
 
 _LONGEST = 200_000
 _MOST_LINES = 2000
@@ -38,7 +38,7 @@ def render(lines: Sequence[Line | Gap], width: int = 0) -> Content:
 
     With a ``width`` in cells lines are folded behind their sign: Textual folds at blanks alone, and Chinese has none.
     """
-    from promptop.base.line_diff import Gap
+    from promptop.base.diff import Gap
 
     drawn = []
     for line in lines[:_MOST_LINES]:
@@ -130,9 +130,9 @@ bold and underlined. r puts the baseline back; undo in the draft brings the pres
 
     @work(thread=True, exclusive=True, group="changes", description="compare with the baseline")
     def _compare(self, width: int) -> None:
-        from promptop.base.line_diff import diff, folded
+        from promptop.base.diff import folded, line_diff
 
-        drawn = render(folded(diff(self._before, self._after)), width)
+        drawn = render(folded(line_diff(self._before, self._after)), width)
         self.app.call_from_thread(self._show, drawn)
 
     def _show(self, drawn: Content) -> None:

@@ -200,7 +200,7 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
 
     @work(thread=True, exclusive=True, group="preview", description="compare a version with the draft")
     def _compare(self, version: Version) -> None:
-        from promptop.base.line_diff import diff, folded
+        from promptop.base.diff import folded, line_diff
         from promptop_tui.editor.dialogs.diff_dialog import render, room_in
 
         held = self._held
@@ -211,7 +211,7 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
             drawn = Content(clean(version.text[:_LONGEST_COMPARED]))
         else:
             width = room_in(self.query_one("#library-preview"))
-            drawn = render(folded(diff(before, version.text), 1), width)
+            drawn = render(folded(line_diff(before, version.text), 1), width)
         if held is not None:
             title = clean_line(f"{held.label} → {version.label}")
             drawn = Content(title + "\n").append(drawn)

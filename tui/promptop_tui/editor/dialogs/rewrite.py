@@ -299,7 +299,7 @@ answers held; the receipt says so."""
 
     @on(OptionList.OptionHighlighted, "#rewrite-hunks")
     def _show_hunk(self, message: OptionList.OptionHighlighted) -> None:
-        from promptop.base.line_diff import diff
+        from promptop.base.diff import line_diff
 
         if message.option_index >= len(self._offers):
             return
@@ -307,7 +307,7 @@ answers held; the receipt says so."""
         flags = [f"loses {clean_line(each, 40)}" for each in hunk.lost]
         flags += [f"adds {clean_line(each, 40)}" for each in hunk.added]
         first = hunk.line + self._part.line - 2
-        lines = diff(hunk.before.strip("\n"), hunk.after.strip("\n"))
+        lines = line_diff(hunk.before.strip("\n"), hunk.after.strip("\n"))
         # Of a text that was nothing, or is nothing now, there is no line to show; numbers are those of the draft.
         kept = [replace(line, before=line.before and line.before + first, after=None) for line in lines if line.text]
         drawn = render(kept, room_in(self.query_one("#rewrite-preview")))

@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.message import Message
 
 from promptop.base import units
+from promptop.base.diff import Piece, similarity, word_diff
 from promptop.base.sanitize import clean
-from promptop.base.word_diff import Piece, diff, similarity
 from promptop.client.http.raw_stream import Received
 from promptop_tui.widgets.dialog import Dialog, TextDialog
 from promptop_tui.widgets.stream_text import StreamView
@@ -105,7 +105,7 @@ class DiffDialog(TextDialog[None]):
 
     @work(thread=True, exclusive=True, group="diff", description="compare two answers")
     def _compare(self) -> None:
-        self.post_message(self.Compared(diff(self._before, self._after)))
+        self.post_message(self.Compared(word_diff(self._before, self._after)))
 
     @on(Compared)
     def _compared(self, event: Compared) -> None:

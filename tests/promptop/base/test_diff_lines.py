@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptop.base.line_diff import Gap, diff, folded
+from promptop.base.diff import Gap, folded, line_diff
 from promptop.cli.main import main
 from promptop.tokens import encoding
 
@@ -20,7 +20,7 @@ TEXTS = st.lists(
 
 @given(TEXTS, TEXTS)
 def test_both_texts_can_be_read_from_a_diff(before: str, after: str) -> None:
-    lines = diff(before, after)
+    lines = line_diff(before, after)
     assert "\n".join(line.text for line in lines if line.kind != "added") == before
     assert "\n".join(line.text for line in lines if line.kind != "removed") == after
     assert [line.before for line in lines if line.before] == list(range(1, before.count("\n") + 2))
@@ -28,19 +28,19 @@ def test_both_texts_can_be_read_from_a_diff(before: str, after: str) -> None:
 
 
 def test_words_are_found_within_lines_and_characters_in_chinese() -> None:
-    removed, added = diff("Please write it short.", "Write it very short.")
+    removed, added = line_diff("Please write it short.", "Write it very short.")
     assert [part.text for part in removed.parts if part.is_changed] == ["Please write"]
     assert [part.text for part in added.parts if part.is_changed] == ["Write", " very"] or [
         part.text for part in added.parts if part.is_changed
     ] == ["Write", "very "]
-    removed, added = diff("请你总结文章", "总结文章")
+    removed, added = line_diff("请你总结文章", "总结文章")
     assert [part.text for part in removed.parts if part.is_changed] == ["请你"]
     assert not any(part.is_changed for part in added.parts)
 
 
 def test_far_lines_are_folded() -> None:
     before = "\n".join(f"line {n}" for n in range(30))
-    lines = folded(diff(before, before.replace("line 15", "changed")), context=2)
+    lines = folded(line_diff(before, before.replace("line 15", "changed")), context=2)
     assert lines[0] == Gap(13)
     assert lines[-1] == Gap(12)
     assert len(lines) == 2 + 2 + 2 + 2
