@@ -234,6 +234,14 @@ class _Call:
             return errors.unexpected(row.error_message or "", self.request.profile)
         return errors.incomplete(self.request.model)
 
+    def _token_reads(self) -> int | None:
+        """Return how many reads brought the answer, from the one with its first token on; None if that is unknown."""
+        received, call = self.received.whole(), self.progress.call
+        ttft_s = getattr(call, "ttft_s", None)
+        if received is None or ttft_s is None:
+            return None
+        return sum(at_s >= float(ttft_s) - 1e-6 for at_s, _ in received.reads)
+
     def _tell(self, delta: Delta) -> None:
         self.progress.chunks += 1
         if self.on_delta is not None:
@@ -280,6 +288,7 @@ class _Call:
             response_id=answer.response_id,
             row=row,
             received=self.received.whole(),
+            token_reads=self._token_reads(),
             cache_refusal=self.endpoints.refusal(self.request.profile, self.body)
             if self.request.cache and self.body
             else "",

@@ -24,6 +24,12 @@ FILTER_REASONS = frozenset({"content_filter", "refusal"})
 """Those for an answer that the provider withheld."""
 
 
+FEW_READS = 2
+"""Reads in which no rate can be seen: their times say when packets came, not when tokens were made."""
+SHORTEST_SPAN_S = 0.001
+"""Seconds from first token to last below which nothing was streamed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of the answer as it came: visible text, reasoning, a refusal, or a tool call's name and arguments."""
@@ -110,6 +116,8 @@ class RunResult:
     """What happened below HTTP in the last attempt."""
     place: str = ""
     """Host and port that were asked, and the key's variable where the profile has several."""
+    token_reads: int | None = None
+    """Reads of the body from the first token on; None is unknown."""
     received: Received | None = None
     """What came over the wire in the last attempt; None where nothing did, or it was not kept."""
     cache_refusal: str = ""
@@ -130,12 +138,17 @@ class RunResult:
 
     @property
     def output_tps(self) -> float | None:
-        """Output tokens a second after the first: (n − 1) / (duration − ttft); None below two tokens."""
+        """Output tokens a second after the first: (n − 1) / (duration − ttft).
+
+        None below two tokens, and where they came in one or two reads: one gap between packets is no rate.
+        """
         tokens = self.usage.output_tokens
+        if self.token_reads is not None and self.token_reads <= FEW_READS:
+            return None
         if tokens is None or tokens < 2 or self.duration_s is None or self.ttft_s is None:
             return None
         span = self.duration_s - self.ttft_s
-        return (tokens - 1) / span if span > 0 else None
+        return (tokens - 1) / span if span >= SHORTEST_SPAN_S else None
 
     @property
     def tpot_s(self) -> float | None:
@@ -152,6 +165,10 @@ class RunResult:
             "received_wire": row.bytes_received if row is not None else None,
             "received": row.bytes_decoded if row is not None else None,
         }
+
+    def calls_text(self) -> str:
+        """Return the tool calls as they are read, a line each: ``look_up({"word": "猫"})``; empty if there are none."""
+        return "\n".join(f"{name}({arguments})" for name, arguments in self.tool_calls)
 
     def to_json(self) -> dict[str, Any]:
         """Return the documented shape of ``promptop run --json`` (seconds, USD, unknown is None)."""

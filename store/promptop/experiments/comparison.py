@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from promptop.base import units
@@ -63,22 +63,80 @@ def compare(results: Sequence[RunResult | None], columns: Sequence[Column] = COL
     return compare_groups([[] if result is None else [result] for result in results], columns)
 
 
-def compare_groups(groups: Sequence[Sequence[RunResult]], columns: Sequence[Column] = COLUMNS) -> list[list[Cell]]:
+def compare_groups(
+    groups: Sequence[Sequence[RunResult]], columns: Sequence[Column] = COLUMNS, best: Mapping[str, int] | None = None
+) -> list[list[Cell]]:
     """Return a row of cells per group of repeated calls: medians of those that went well, the best ones marked.
 
+    ``best`` is what :func:`measurable_best` found; without it only what one call of each can tell is marked.
     Of a group where none went well, the last call's figures are shown, and are never the best; nor are those of a hit
     of the cache, which say nothing about the model.
     """
+    if best is None:
+        best = best_of_single(groups)
     rows: list[list[Cell]] = [[] for _ in groups]
     for column in columns:
         values = [_median(group, column) for group in groups]
-        counted = [value for value, group in zip(values, groups, strict=True) if value is not None and _rated(group)]
-        best = None
-        if column.better is not None and len(counted) > 1 and min(counted) != max(counted):
-            best = column.better(counted)
-        for row, group, value in zip(rows, groups, values, strict=True):
-            row.append(Cell(_shown(group, column, value), value is not None and value == best and _rated(group)))
+        for at, (row, group, value) in enumerate(zip(rows, groups, values, strict=True)):
+            row.append(Cell(_shown(group, column, value), best.get(column.key) == at))
     return rows
+
+
+def best_of_single(groups: Sequence[Sequence[RunResult]]) -> dict[str, int]:
+    """Return column → group with the best figure, where one call of each can tell: what was counted and billed.
+
+    A time or a rate of one call says nothing about the next; nor does what a server reported as nothing, what is
+    estimated, or the price of an answer that is empty.
+    """
+    if any(len(group) > 1 for group in groups):
+        return {}
+    calls = [group[-1] if group else None for group in groups]
+    found: dict[str, int] = {}
+    for column in COLUMNS:
+        if column.key not in _COUNTED:
+            continue
+        values = {
+            at: value
+            for at, call in enumerate(calls)
+            if call is not None
+            and _rated([call])
+            and (call.text or call.tool_calls)
+            and call.usage.source == "reported"
+            and (value := column.value(call))
+        }
+        lowest = min(values.values(), default=None)
+        winners = [at for at, value in values.items() if value == lowest]
+        if len(values) > 1 and len(winners) == 1:
+            found[column.key] = winners[0]
+    return found
+
+
+_COUNTED = frozenset({"input", "cost"})
+
+
+def measurable_best(groups: Sequence[Sequence[RunResult]]) -> dict[str, int]:
+    """Return column → group whose median is better than every other's by more than chance explains.
+
+    Takes 0.1 s and more for each pair: not for a screen's own thread.
+    """
+    if all(len(group) <= 1 for group in groups):
+        return best_of_single(groups)
+    rated = [at for at, group in enumerate(groups) if _rated(group)]
+    found: dict[str, int] = {}
+    for column in COLUMNS:
+        metric = _METRICS.get(_METRIC_OF.get(column.key, ""))
+        if column.better is None or metric is None or len(rated) < 2:
+            continue
+        medians = {at: value for at in rated if (value := _median(groups[at], column)) is not None}
+        if len(medians) < 2:
+            continue
+        wanted = column.better(list(medians.values()))
+        winner = next(at for at, value in medians.items() if value == wanted)
+        confidence = 1 - 0.05 / (len(medians) - 1)
+        others = [difference(groups[winner], groups[at], metric, confidence) for at in medians if at != winner]
+        if all(each is not None and each.measurable for each in others):
+            found[column.key] = winner
+    return found
 
 
 def _well(group: Sequence[RunResult]) -> list[RunResult]:
@@ -110,18 +168,16 @@ def _shown(group: Sequence[RunResult], column: Column, value: float | None) -> s
 def repeated(results: Sequence[Sequence[RunResult]]) -> list[list[Cell]]:
     """Return a row per request of repeated calls: n, then the median of each metric with its interval."""
     found = [[summarise(values_of(each, metric)) for metric in METRICS] for each in results]
+    stars = {_METRIC_OF[key]: at for key, at in measurable_best(results).items() if key in _METRIC_OF}
     rows = []
-    for each, summaries in zip(results, found, strict=True):
+    for at, (each, summaries) in enumerate(zip(results, found, strict=True)):
         well = sum(result.state == "done" for result in each)
         row = [Cell(f"{well}/{len(each)}")]
-        for number, (metric, summary) in enumerate(zip(METRICS, summaries, strict=True)):
+        for metric, summary in zip(METRICS, summaries, strict=True):
             if summary is None:
                 row.append(Cell("n/a" if metric.key == "cost_usd" and well else units.UNKNOWN))
                 continue
-            medians = [other.p50 for column in found if (other := column[number]) is not None]
-            pick = min if metric.lower_is_better else max
-            best = metric.key != "output_tokens" and len(set(medians)) > 1 and summary.p50 == pick(medians)
-            row.append(Cell(_with_interval(metric, summary), best))
+            row.append(Cell(_with_interval(metric, summary), stars.get(metric.key) == at))
         rows.append(row)
     return rows
 
@@ -177,6 +233,7 @@ def shared_out(titles: Sequence[str], groups: Sequence[Sequence[RunResult]]) -> 
 
 _METRIC_OF = {"ttft": "ttft_s", "total": "total_s", "tps": "output_tps", "output": "output_tokens", "cost": "cost_usd"}
 """Key of a column → key of the metric that has its interval."""
+_METRICS = {metric.key: metric for metric in METRICS}
 
 
 def intervals(groups: Sequence[Sequence[RunResult]]) -> list[dict[str, str]]:

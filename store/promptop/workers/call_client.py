@@ -16,10 +16,11 @@ from typing import Any
 from promptop.base.processes import Link
 from promptop.client.request import RunRequest
 from promptop.client.result import Delta, Progress, RunError, RunResult, failed
-from promptop.settings import CacheSettings
+from promptop.settings import CacheSettings, Profile
 
 OnDelta = Callable[[Delta], None]
 OnDone = Callable[[RunResult], None]
+OnModels = Callable[[tuple[str, ...]], object]
 GONE = RunError("worker", "The process that makes the calls has ended.", "Run again: it is started anew.")
 
 
@@ -53,6 +54,7 @@ class Runner:
         }
         self._ids = itertools.count(1)
         self._running: dict[int, _Running] = {}
+        self._asked: dict[int, OnModels] = {}
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._closed = False
@@ -72,6 +74,13 @@ class Runner:
         progress.attach(lambda: link.send(("cancel", identity)))
         return progress
 
+    def list_models(self, profile: Profile, on_done: OnModels) -> None:
+        """Ask an endpoint which models it has; ``on_done`` gets their names, none if it lists none or fails."""
+        identity = next(self._ids)
+        with self._lock:
+            self._asked[identity] = on_done
+            self._open().send(("models", identity, profile))
+
     def cancel_all(self) -> int:
         """Stop every call in progress and return how many there were."""
         with self._lock:
@@ -85,6 +94,7 @@ class Runner:
         with self._lock:
             self._closed = True
             self._running.clear()
+            self._asked.clear()
             link, self._link = self._link, None
         if link is not None:
             link.close()
@@ -106,14 +116,24 @@ class Runner:
         """Fail the calls of a process that has ended; the next call starts another one."""
         with self._lock:
             lost = [] if self._closed else list(self._running.values())
+            asked = [] if self._closed else list(self._asked.values())
+            self._asked.clear()
             if self._link is link:
                 self._running.clear()
                 self._link = None
+        for on_models in asked:
+            on_models(())
         for each in lost:
             each.progress.state = "failed"
             each.on_done(failed(each.request, GONE))
 
     def _take(self, kind: str, identity: int, *rest: Any) -> None:
+        if kind == "models":
+            with self._lock:
+                asked = self._asked.pop(identity, None)
+            if asked is not None:
+                asked(*rest)
+            return
         with self._lock:
             running = self._running.pop(identity, None) if kind == "done" else self._running.get(identity)
         if running is None:

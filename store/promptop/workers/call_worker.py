@@ -16,10 +16,12 @@ import threading
 from typing import Any, BinaryIO
 
 from promptop.base import processes
+from promptop.base.errors import PromptopError
 from promptop.client.call import run
 from promptop.client.http.endpoints import Endpoints, load_sdk
 from promptop.client.request import RunRequest
 from promptop.client.result import Delta, Progress, RunError, failed
+from promptop.settings import Profile
 
 GATHER_S = 0.02
 """Seconds that pieces are gathered before they are sent on: the screen draws a frame every 100 ms."""
@@ -119,6 +121,8 @@ class Worker:
             self._begin(_warm())
         elif kind == "start":
             self._begin(self._call(*rest))
+        elif kind == "models":
+            self._begin(self._models(*rest))
         elif kind == "cancel" and rest[0] in self._calls:
             self._calls[rest[0]].cancel()
 
@@ -143,6 +147,14 @@ class Worker:
             self._outbox.leave(identity)
             del self._calls[identity]
         self._outbox.put(("done", identity, result))
+
+    async def _models(self, identity: int, profile: Profile) -> None:
+        assert self._endpoints is not None, "opened before anything is asked"
+        try:
+            names = await self._endpoints.models(profile)
+        except PromptopError:
+            names = ()  # without its key an endpoint is not asked; a call says so
+        self._outbox.put(("models", identity, names))
 
     async def close(self) -> None:
         """Cancel what runs and close the connections."""

@@ -27,6 +27,7 @@ from promptop_tui.playground.controllers.conversation import Conversation
 from promptop_tui.playground.controllers.cost_estimate import PriceLine
 from promptop_tui.playground.controllers.dialogs import Dialogs
 from promptop_tui.playground.controllers.draft import PromptDraft
+from promptop_tui.playground.controllers.endpoint_models import EndpointModels
 from promptop_tui.playground.controllers.history import History
 from promptop_tui.playground.controllers.history_store import MODES, HistoryStore
 from promptop_tui.playground.controllers.log_volume import LogVolume
@@ -43,7 +44,7 @@ from promptop_tui.playground.views.parameters import ParameterColumn
 from promptop_tui.playground.views.prompt_panel import PromptPanel
 from promptop_tui.playground.views.results import Results
 from promptop_tui.services.background import Background
-from promptop_tui.shell.key_names import key_name
+from promptop_tui.shell.key_names import key_name, with_keys
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class PlaygroundPane(Horizontal):
         _dialog("h", "history", "History", "Runs before: open, ask again"),
         _dialog("v", "versions", "Versions", "Prompts asked side by side"),
         _dialog("p", "presets", "Presets", "Save or take a setup"),
+        _dialog("f", "variables", "Variables", "What stands in place of each {{name}}"),
         _dialog("o", "options", "Options", "Tools, format, one model"),
         _dialog("k", "checks", "Checks", "What every answer must be"),
         Binding("b", "blind", "Blind", id="playground.blind", tooltip="Rate answers without names", show=False),
@@ -145,6 +147,7 @@ class PlaygroundPane(Horizontal):
             now=context.now,
             later=self.set_timer,
             notify=self.notify,
+            taken=self.show_versions,
         )
         self.conversation = Conversation(self.versions, self.draft, self.notify)
         # What a demo keeps goes with it.
@@ -173,6 +176,7 @@ class PlaygroundPane(Horizontal):
         self.spend = Spend(context, background, self._show_spent, partial(warn, title="What today has cost"))
         self.volume = LogVolume(context, background, self.results.show_volume, self.log.warning)
         calls = RunController(runner or runner_for(context), context.purse)
+        self.models = EndpointModels(context.settings, calls.runner, background, self.column)
         self.session = RunSession(
             calls,
             self.results,
@@ -193,7 +197,7 @@ class PlaygroundPane(Horizontal):
             self.spend,
             versions_changed=self.show_versions,
             reopen=self.reopen,
-            not_measured=partial(self.tell, title="Not measured"),
+            tell=self.tell,
         )
 
     def compose(self) -> ComposeResult:
@@ -211,6 +215,7 @@ class PlaygroundPane(Horizontal):
         self.spend.show()
         self.spend.read_day()
         self.prompt.area.focus()
+        self.call_after_refresh(self.models.ask)  # it starts the process that makes the calls
         self.call_after_refresh(self.session.calls.runner.warm)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -220,8 +225,9 @@ class PlaygroundPane(Horizontal):
         self.call_after_refresh(self.results.hold_focus)
 
     def on_show(self) -> None:
-        """Other tabs may have spent something meanwhile."""
+        """Other tabs may have spent something meanwhile, and the editor may hold another draft."""
         self.spend.show()
+        self.draft.follow_editor()
 
     def on_unmount(self) -> None:
         """Cancel what runs and keep what came of it; end the process that makes the calls."""
@@ -290,7 +296,7 @@ class PlaygroundPane(Horizontal):
             self.tell(error, title="Not sent")
             return
         if news := self.preview.news_of_unfilled():
-            self.notify(news, title="Variables without a value", severity="warning", markup=False)
+            self.notify(with_keys(self, news), title="Variables without a value", severity="warning", markup=False)
         self.history.forget()
         self.checks.take([])
         await self.session.begin(plan, repeats, at_once, self.versions.source)

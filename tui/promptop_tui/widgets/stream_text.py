@@ -85,6 +85,15 @@ class StreamView(ScrollView, can_focus=True):
         self.scroll_to(0, 0, animate=False, immediate=True)
         self.refresh()
 
+    def replace(self, kind: str, text: str) -> None:
+        """Put one block of this kind in place of all its pieces, where the first of them stands."""
+        at = next((at for at, block in enumerate(self._blocks) if block.kind == kind), len(self._blocks))
+        kept = [block for block in self._blocks if block.kind != kind]
+        shown = clean(text).replace("\t", TAB)
+        kept.insert(at, _Block(kind, 0, [shown], len(shown)))
+        self._blocks = kept
+        self._rewrap()
+
     @property
     def rows(self) -> tuple[str, ...]:
         """The wrapped rows as they are shown."""

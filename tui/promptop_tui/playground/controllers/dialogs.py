@@ -38,17 +38,18 @@ class Dialogs:
         *,
         versions_changed: Callable[[], None],
         reopen: Callable[[Taken], Awaitable[None]],
-        not_measured: Callable[[PromptopError], None],
+        tell: Callable[..., None],
     ) -> None:
         """``host`` is what the dialogs open over; ``reopen`` gets a run of the history that was taken."""
         self._host, self._context = host, context
         self._column, self._versions, self._builder = column, versions, builder
         self._store, self._checks, self._spend = store, checks, spend
-        self._versions_changed, self._reopen, self._not_measured = versions_changed, reopen, not_measured
+        self._versions_changed, self._reopen, self._tell = versions_changed, reopen, tell
         self._openers: Mapping[str, Callable[[], None]] = {
             "versions": self._open_versions,
             "options": self._open_options,
             "checks": self._open_checks,
+            "variables": self._open_variables,
             "presets": self._open_presets,
             "history": self._open_history,
             "bench": self._open_bench,
@@ -88,6 +89,24 @@ class Dialogs:
             self._column.texts_changed()
             self._checks.hold_again()
 
+    def _open_variables(self) -> None:
+        from promptop_tui.playground.dialogs.variables import VariablesDialog
+
+        try:
+            variables = self._versions.variables(self._builder.text())
+        except PromptopError as error:
+            self._tell(error, title="Variables")
+            return
+        if variables:
+            self._host.app.push_screen(VariablesDialog(variables), self._variables_filled)
+        else:
+            self._host.notify("The prompt has no variables: write {{name}} where one belongs.", markup=False)
+
+    def _variables_filled(self, values: dict[str, str] | None) -> None:
+        if values is not None:
+            self._versions.values = values
+            self._versions_changed()
+
     def _open_presets(self) -> None:
         from promptop_tui.playground.dialogs.presets import PresetsDialog
 
@@ -125,7 +144,7 @@ class Dialogs:
         try:
             return [replace(request, cache=False, retries=0) for request in self._builder.plan().requests]
         except PromptopError as error:
-            self._not_measured(error)
+            self._tell(error, title="Not measured")
             return []
 
     def _measured(self, _: object) -> None:

@@ -1,7 +1,8 @@
 """Keeps what is typed into the prompt's field: on disk while it is typed, back when the tab starts.
 
-A text that came from elsewhere (the editor, the log, the history) is kept where it came from; it becomes the draft with
-its first change, and the draft of before is put aside then. With ``history = "off"`` nothing is written.
+Where nothing was typed yet, the field follows the editor's draft. A text that came from elsewhere (the editor, the log,
+the history) is kept where it came from; it becomes the draft with its first change, and the draft of before is put
+aside then. With ``history = "off"`` nothing is written.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Protocol
 from textual.message import Message
 from textual.timer import Timer
 
+from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
 from promptop.prompts.draft import DraftState
+from promptop.prompts.files import read_exact
 from promptop_tui.playground.controllers.prompt_versions import PromptVersions
 from promptop_tui.services.background import Background
 from promptop_tui.services.draft_files import FileKeeper
@@ -51,10 +54,18 @@ class PromptDraft:
         now: Callable[[], float],
         later: Callable[[float, Callable[[], None]], Timer],
         notify: Callable[..., None],
+        taken: Callable[[], None],
     ) -> None:
-        """``draft_path`` is the editor's, beside which ours lies; ``later`` calls something after so many seconds."""
+        """``draft_path`` is the editor's, beside which ours lies; ``later`` calls something after so many seconds, and
+        ``taken`` is called when another text stands in the field.
+        """
+        self._taken = taken
         self._field, self._versions = field, versions
         self._now, self._later, self._notify = now, later, notify
+        self._editors = draft_path
+        self._background = background
+        self._follows = True
+        """Whether the field holds the editor's draft, or nothing: it is taken again when the tab is shown."""
         self._files = FileKeeper(
             draft_path.with_name(DRAFT_NAME), lambda message: background.hand_over(self._told, message)
         )
@@ -79,9 +90,36 @@ class PromptDraft:
     def put(self, text: str) -> None:
         """Put a text from elsewhere into the prompt's field; what was typed there is saved first."""
         self.save()
+        self._follows = False
         self._aside = self._aside or self._on_disk
         self._brought = text
         self._field.put(text)
+
+    def follow_editor(self) -> None:
+        """Take the editor's draft as it is now, while the field holds nothing else."""
+        if self._has_draft and self._follows and self._field.text in {"", self._brought}:
+            self._background.run(
+                self._editors_draft,
+                self._take_editors,
+                lambda error: None,  # the editor tells of a draft that it cannot read
+                group="follow",
+                description="read the editor's draft",
+            )
+
+    def _editors_draft(self) -> str:
+        """Runs on a thread."""
+        try:
+            return read_exact(self._editors)[0] if self._editors.exists() else ""
+        except OSError as error:
+            raise PromptopError(f"The editor's draft cannot be read ({error}).") from error
+
+    def _take_editors(self, text: str) -> None:
+        if not text.strip() or text == self._brought or self._field.text not in {"", self._brought}:
+            return
+        self._brought = text
+        self._versions.source = "the editor's draft"
+        self._field.put(text)
+        self._taken()
 
     def edited(self) -> None:
         """Save in a moment: the field was changed."""
@@ -119,7 +157,10 @@ class PromptDraft:
             self._notify(clean(note), title="Prompt", markup=False)
         if self._brought is None and not self._field.text:
             self._versions.source = message.start.state.source
+            self._follows = not message.start.text.strip()
             self._field.put(message.start.text)
+            self._taken()
+            self.follow_editor()
         else:
             self._aside = self._on_disk
             self.edited()

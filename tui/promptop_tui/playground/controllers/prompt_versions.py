@@ -38,6 +38,8 @@ class PromptVersions:
         """Versions that can be chosen, by their labels; the one in the field is none of them."""
         self.chosen: list[str] = [AS_TYPED]
         """Labels of the versions that are asked, in their order."""
+        self.values: dict[str, str] = {}
+        """Values of variables that were typed; they win over the sample values of the versions."""
         self._given: list[Message] = []
         self._known = SavedVersion(AS_TYPED, "")
         """The text as it was taken, with the name and version that the library knows it by."""
@@ -62,7 +64,7 @@ class PromptVersions:
 
     def messages(self, text: str) -> list[Message]:
         """Return what the text in the field means."""
-        typed = parse(text).openai()
+        typed = parse(text).openai(self.values)
         return merged(self._given, typed) if self._given else list(typed)
 
     def unfilled(self, text: str) -> tuple[str, ...]:
@@ -76,8 +78,17 @@ class PromptVersions:
             if label == AS_TYPED and self._given:
                 said = tuple(each for each in prompt.messages if each.role not in {"assistant", "tool"})
                 prompt = replace(prompt, messages=said)
-            found |= dict.fromkeys(prompt.unfilled())
+            found |= dict.fromkeys(prompt.unfilled(self.values))
         return tuple(found)
+
+    def variables(self, text: str) -> dict[str, str]:
+        """Return the variables of what is asked with their values: typed, else the version's own sample, else empty."""
+        found: dict[str, str] = {}
+        for label in self.chosen:
+            prompt = parse(text if label == AS_TYPED else self.shelf[label].text)
+            for name in prompt.variables:
+                found.setdefault(name, self.values.get(name) or str(prompt.sample.get(name, "")))
+        return found
 
     # Versions
 
@@ -109,7 +120,7 @@ class PromptVersions:
                 found.append(PromptVersion(AS_TYPED if alone else TYPED, self.messages(text), known.name, number))
             else:
                 each = self.shelf[label]
-                found.append(PromptVersion(label, parse(each.text).openai(), each.name, each.version))
+                found.append(PromptVersion(label, parse(each.text).openai(self.values), each.name, each.version))
             if not any(shown(message).strip() for message in found[-1].messages):
                 what = f"The version {clean_line(label, 40)!r}" if label else "The prompt"
                 raise PromptopError(f"{what} is empty.", "Write one above, or open one from the editor (F2).")

@@ -72,8 +72,9 @@ class RequestBuilder:
         requests = requests_of(targets, sent, values, overrides=column.overrides(), system=column.system())
         if any(not request.messages for request in requests):
             raise PromptopError("Without the system part nothing is left of the prompt.", "Switch system on.")
+        setup = column.setup() | ({"variables": dict(self._versions.values)} if self._versions.values else {})
         shortened = contexts[0] if contexts[0].shortened else None
-        return RunPlan(requests, versions, targets, shortened, text, draft.digest(text), column.setup())
+        return RunPlan(requests, versions, targets, shortened, text, draft.digest(text), setup)
 
     def digest(self) -> str:
         """Return a name for the text in the field by which it is known again."""
@@ -85,6 +86,13 @@ class RequestBuilder:
             return self._versions.unfilled(self.text())
         except PromptopError:
             return ()
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables of what is asked with their values; none while it cannot be read."""
+        try:
+            return self._versions.variables(self.text())
+        except PromptopError:
+            return {}
 
     def rounds(self) -> int:
         """Return how many rounds stand before the pending turn; 0 while the text cannot be read."""

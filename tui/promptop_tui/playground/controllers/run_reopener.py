@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from promptop.base.sanitize import clean_line
 from promptop.client.variants import AS_TYPED
 from promptop.history.run_history import KeptRun
@@ -37,6 +39,8 @@ class RunReopener:
         """Put a run back; return whether all of its prompts are there."""
         self._history.forget()
         self._column.restore(run.setup)
+        values = run.setup.get("variables")
+        self._versions.values = dict(values) if isinstance(values, Mapping) else {}
         same = run.digest == self._builder.digest()
         if run.whole:
             typed = next((each.messages for each in run.versions if is_typed(each)), None)

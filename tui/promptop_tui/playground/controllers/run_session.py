@@ -13,7 +13,7 @@ from textual.timer import Timer
 
 from promptop.base.sanitize import clean_line
 from promptop.client.result import RunResult
-from promptop.experiments.comparison import intervals, verdicts
+from promptop.experiments.comparison import intervals, measurable_best, verdicts
 from promptop.experiments.schedule import Job
 from promptop.history.run_history import KeptRun
 from promptop_tui.context import AppContext
@@ -98,7 +98,7 @@ class RunSession:
             titles = [request.title for request in calls.asked]
             kept = [list(results) for results in calls.schedule.kept]
             self._background.run(
-                lambda: (verdicts(titles, kept), intervals(kept)),
+                lambda: (verdicts(titles, kept), intervals(kept), measurable_best(kept)),
                 lambda judged: self._results.show_judgement(*judged),
                 lambda error: None,
                 group="judge",

@@ -28,6 +28,7 @@ class SendPreview:
         """Show what would be sent now, and return it to be priced; None if nothing can be sent, which is said."""
         unfilled = self._builder.unfilled()
         self._column.show_rounds(self._builder.rounds())
+        self._column.show_variables(self._builder.variables())
         self._column.show_unfilled(unfilled)
         try:
             plan = self._builder.plan()
@@ -55,7 +56,7 @@ class SendPreview:
         said = ", ".join(f"{{{{{name}}}}}" for name in names)
         return (
             f"Sent as written: {clean_line(said, 120)}.\n"
-            f"sample: {{{names[0]}: …}} in front matter (between two lines of ---) fills it."
+            f"{{playground.variables}} gives them values, as does sample: {{{names[0]}: …}} in front matter."
         )
 
 

@@ -202,6 +202,9 @@ class AnswerPane(RenderedView):
             self.feed(
                 "note", _why_empty(result) if self._text_was_kept else "[the answer was not kept; its figures are]"
             )
+        if result.tool_calls:
+            self.flush()
+            self.replace("tool", result.calls_text())
         self.state = result.state
         self._show_title()
         self.tick()
@@ -218,8 +221,8 @@ class AnswerPane(RenderedView):
             for kind, text in (("reasoning", result.reasoning), ("text", result.text)):
                 if text:
                     self.feed(kind, text)
-            for name, arguments in result.tool_calls:
-                self.feed("tool", f"{name}({arguments}\n")
+            if result.tool_calls:
+                self.feed("tool", result.calls_text())
             self.finish(result)
         self.rating, self.rated_blind, self.check_counts = answer.rating, answer.blind, answer.checks
         self._show_title()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.cells import cell_len
@@ -35,6 +35,8 @@ class Shown:
     """Results of repeated calls; None where each was made once."""
     intervals: Sequence[dict[str, str]] = ()
     """By row and column, once they were found."""
+    best: Mapping[str, int] | None = None
+    """Column → row of the best figure, once that was judged; None: what single calls can tell."""
     volume: Volume | None = None
     calls_per_day: float | None = None
     """Calls a day of this prompt, where the log knows it by itself; else all of the log's count."""
@@ -137,7 +139,7 @@ def lay_out(shown: Shown, width: int) -> _Layout:
         left -= column.width
         chosen.append(column)
     plain = [column for column in COLUMNS if column in chosen]
-    rows = compare_groups(shown.groups, plain)
+    rows = compare_groups(shown.groups, plain, shown.best)
     wide: set[str] = set()
     for column in sorted(plain, key=lambda each: -each.wanted):
         if any(column.key in row for row in shown.intervals) and left >= INTERVAL_WIDTH:
@@ -173,7 +175,8 @@ class ComparisonTable(DataTable[Text]):
     """One row per answer; choosing a row looks at its pane."""
 
     HELP = """
-    One row per answer. `*` marks the best figure of a column among the calls that went well; `≈` marks estimates,
+    One row per answer. `*` marks the best figure of a column where that can be told: of single calls only tokens and
+    cost, of repeated ones what differs by more than chance. `≈` marks estimates,
     `n/a` a model without a price. Repeated calls show medians and, where there is room, their 95 % intervals.
     `$/month` is what a month costs if every call that the log saw in the last week costs as much as this one; `share`
     is the share of those calls that went to this model. Up and down look at an answer, enter goes into it.

@@ -10,6 +10,9 @@ from promptop.base import units
 from promptop.base.sanitize import clean_line
 from promptop.client.result import Progress, RunResult
 
+FEW_PIECES = 4
+"""Pieces of an answer in which no rate can be seen yet: they may have come in one read."""
+
 # Each figure in a long and a short form; a narrow border drops forms, then figures, from the end.
 Pieces = list[tuple[str, str]]
 
@@ -49,7 +52,7 @@ def live_figures(progress: Progress | None) -> Pieces:
     pieces = [(f"TTFT {shown}", shown)]
     if elapsed is not None:
         pieces.append((units.seconds(elapsed), units.seconds(elapsed)))
-    if ttft is not None and elapsed is not None and elapsed > ttft and progress.chunks > 1:
+    if ttft is not None and elapsed is not None and elapsed > ttft and progress.chunks > FEW_PIECES:
         rate = units.rate(progress.chunks / (elapsed - ttft))
         pieces.append((f"≈{rate} tok/s", f"≈{rate}/s"))
         pieces.append((f"≈{progress.chunks} tok", f"≈{progress.chunks}"))

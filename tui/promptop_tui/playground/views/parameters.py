@@ -36,6 +36,8 @@ from promptop_tui.playground.views.fields import (
 from promptop_tui.playground.views.model_list import ModelField
 from promptop_tui.widgets.check_list import CheckList
 
+MOST_MODELS = 400
+"""Models of an endpoint that are listed; routers have more, and a name can be typed."""
 TEXTS = ("tools", "format", "overrides", "checks")
 """Parts of a setup that are written on a page of their own."""
 MOST_NAMED = 6
@@ -65,6 +67,8 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         self._settings = settings
         self._price = price
         self._spent = ""
+        self._guessed = ""
+        """The model that was chosen because something had to be; empty once anything else is."""
         self.texts: dict[str, str] = dict.fromkeys(TEXTS, "")
         """What is written on the pages of options and checks."""
 
@@ -72,7 +76,9 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         """Lay out the list of models, the fields and the spend."""
         playground = self._settings.playground
         start = {"max_tokens": str(playground.max_tokens or ""), "temperature": f"{playground.temperature:g}"}
-        targets = offered(self._settings) or [parse_target(name, self._settings) for name in models.watch_list()]
+        named = offered(self._settings)
+        targets = named or [parse_target(name, self._settings) for name in models.watch_list()]
+        self._guessed = "" if named else targets[0].spec
         with Vertical(id="models"):
             yield CheckList(
                 *(
@@ -84,6 +90,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             )
             yield ModelField(placeholder="+ model, enter", compact=True, id="model-new")
         yield from self._widget("prompts", Opener("versions", "as typed", "Versions that are asked side by side"))
+        yield from self._widget("variables", Opener("variables", "none", "What stands in place of each {{name}}"))
         for field in FIELDS:
             yield from self._row(field.name, field.label, ParameterInput(field, start.get(field.name, "")))
         yield from self._widget("system", Choice("system", ("on", "off"), "Send messages of role system, or not"))
@@ -110,7 +117,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
 
     def on_mount(self) -> None:
         """Name the box and judge what the settings gave."""
-        self.query_one("#models").border_title = "models"
+        self._title_models("models · settings" if offered(self._settings) else "models · catalogue")
         self._judge()
 
     # Reading
@@ -165,6 +172,38 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         return found
 
     # Writing
+
+    def offer(self, names: Sequence[str]) -> None:
+        """List the models that the endpoint has, those of the settings first; without any, the list stays as it is."""
+        if not names:
+            return
+        choices = self.query_one(CheckList)
+        chosen = list(choices.selected)
+        first = [target.spec for target in offered(self._settings)]
+        if self._guessed and chosen == [self._guessed] and self._guessed not in names:
+            known = [name for name in models.watch_list() if name in names]
+            chosen = [known[0] if known else names[0]]
+        listed = list(dict.fromkeys([*first, *chosen, *names[:MOST_MODELS]]))
+        with self.prevent(SelectionList.SelectedChanged):
+            choices.clear_options()
+            choices.add_options([Selection(clean_line(spec), spec, spec in chosen) for spec in listed])
+        more = f" of {len(names):,}" if len(names) > MOST_MODELS else ""
+        self._title_models(f"{min(len(names), MOST_MODELS):,}{more} models there")
+        self._judge()
+        self.post_message(self.Changed())
+
+    def _title_models(self, title: str) -> None:
+        self.query_one("#models").border_title = title
+
+    @on(Input.Changed, "#model-new")
+    def _look_for_model(self, event: Input.Changed) -> None:
+        """Show the first model of the list that has what is typed in its name."""
+        event.stop()
+        choices = self.query_one(CheckList)
+        wanted = event.value.strip().casefold()
+        found = next((at for at, spec in enumerate(choices.values) if wanted and wanted in spec.casefold()), None)
+        if found is not None:
+            choices.highlighted = found
 
     def choose(self, specs: list[str]) -> None:
         """Choose exactly these models, adding those that the list does not have."""
@@ -238,6 +277,12 @@ class ParameterColumn(VerticalScroll, can_focus=False):
     def show_rounds(self, rounds: int) -> None:
         """Show the fields of a conversation's rounds where there is one."""
         self.set_class(rounds > 0, "-conversation")
+
+    def show_variables(self, values: Mapping[str, str]) -> None:
+        """Say how many variables have a value; the row is there where there are any."""
+        self.query_one("#row-variables").display = bool(values)
+        filled = sum(bool(value) for value in values.values())
+        self.query_one("#open-variables", Opener).update(f"{filled} of {len(values)} filled")
 
     def show_unfilled(self, names: Sequence[str]) -> None:
         """Name the variables that are sent as written, where there are any."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.widgets import Label
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
@@ -62,7 +63,9 @@ class PromptPanel(Vertical):
 
     def compose(self) -> ComposeResult:
         """Lay out the fields."""
-        yield self.system
+        with Horizontal(id="system-line"):
+            yield Label("system")
+            yield self.system
         yield self.area
 
     def on_mount(self) -> None:

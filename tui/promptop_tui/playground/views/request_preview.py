@@ -73,26 +73,33 @@ def preview(request: RunRequest, left_out: Sequence[str], others: Sequence[str] 
     spans: list[Span] = []
     for message in request.messages:
         role = str(message.get("role", "user"))
-        spans += [(f"▌{clean_line(role, 20)}", f"bold $role-{role}" if role in _ROLES else "bold"), "\n"]
+        spans += [(f"▌{clean_line(role, 20)}", f"bold {_ROLES.get(role, '')}"), "\n"]
         for kind, text in parts_of(message):
             spans += _text(text) if kind == "text" else [("▣ " + kind, "bold"), f" {clean(text)}"]
             spans.append("\n")
         for name, arguments in _calls(message):
-            spans += [("→ calls ", "$text-muted"), f"{clean_line(name, 60)}({clean_line(arguments, 400)})\n"]
+            spans += [("→ calls ", "dim"), f"{clean_line(name, 60)}({clean_line(arguments, 400)})\n"]
         spans.append("\n")
     spans += _tools(request.extra.get("tools") or ())
     spans += _format(request.extra.get("response_format"))
     values = {name: value for name, value in request.parameters().items() if name not in {"tools", "response_format"}}
     if values:
         said = " · ".join(f"{name} {_short(value)}" for name, value in values.items())
-        spans += [("parameters  ", "$text-muted"), f"{said}\n"]
+        spans += [("parameters  ", "dim"), f"{said}\n"]
     if others:
-        spans += [("also to  ", "$text-muted"), f"{', '.join(clean_line(each, 40) for each in others)}\n"]
+        spans += [("also to  ", "dim"), f"{', '.join(clean_line(each, 40) for each in others)}\n"]
     spans += [part for each in left_out for part in (("✗ ", "$text-warning bold"), f"{clean(each)}\n")]
     return Content.assemble(*spans)
 
 
-_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+_ROLES = {
+    "system": "$text-accent",
+    "developer": "$text-accent",
+    "user": "$text-primary",
+    "assistant": "$text-success",
+    "tool": "$text-secondary",
+}
+"""Role → its colour; the role's name says it without colour."""
 
 
 def _text(text: str) -> list[Span]:
@@ -105,7 +112,7 @@ def _text(text: str) -> list[Span]:
         at = found.end()
     spans.append(shown[at:])
     if len(text) > MOST_SHOWN:
-        spans.append((f"\n… {len(text) - MOST_SHOWN:,} characters more", "$text-muted"))
+        spans.append((f"\n… {len(text) - MOST_SHOWN:,} characters more", "dim"))
     return spans
 
 
@@ -125,12 +132,12 @@ def _tools(tools: Sequence[Any]) -> list[Span]:
         schema = function.get("parameters") or function.get("input_schema") or {}
         names = ", ".join(schema.get("properties") or ()) if isinstance(schema, Mapping) else ""
         spans += [
-            ("tool  ", "$text-muted"),
+            ("tool  ", "dim"),
             (clean_line(str(function.get("name")), 60), "bold"),
             f"({clean_line(names)})",
         ]
         if about := function.get("description"):
-            spans.append((f"  {clean_line(str(about), 100)}", "$text-muted"))
+            spans.append((f"  {clean_line(str(about), 100)}", "dim"))
         spans.append("\n")
     return spans
 
@@ -140,7 +147,7 @@ def _format(wanted: Any) -> list[Span]:
         return []
     schema = wanted.get("json_schema")
     name = f" {schema.get('name')}" if isinstance(schema, Mapping) else ""
-    return [("answer  ", "$text-muted"), clean_line(f"{wanted.get('type')}{name}", 80), "\n"]
+    return [("answer  ", "dim"), clean_line(f"{wanted.get('type')}{name}", 80), "\n"]
 
 
 def _short(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from textual import on
@@ -172,13 +172,16 @@ class Results(Vertical):
     def show_table(self, kept: Sequence[Sequence[RunResult]] | None) -> None:
         """Show the figures of all answers; of repeated calls those that were ``kept``."""
         self.set_class(bool(self.grid.panes), "-answered")
-        self._shown = replace(self._shown, panes=self.grid.panes, kept=kept, intervals=())
+        best: dict[str, int] | None = None if kept is None else {}
+        self._shown = replace(self._shown, panes=self.grid.panes, kept=kept, intervals=(), best=best)
         self.refresh_table()
 
-    def show_judgement(self, lines: Sequence[str], intervals: Sequence[dict[str, str]]) -> None:
-        """Show how repeated calls differ, and how sure their medians are."""
+    def show_judgement(
+        self, lines: Sequence[str], intervals: Sequence[dict[str, str]], best: Mapping[str, int]
+    ) -> None:
+        """Show how repeated calls differ, how sure their medians are, and which are the best beyond chance."""
         if len(intervals) == len(self._shown.panes):
-            self._shown = replace(self._shown, intervals=intervals)
+            self._shown = replace(self._shown, intervals=intervals, best=best)
             self.refresh_table()
         self.show_verdict(lines)
 

@@ -1,0 +1,34 @@
+"""The dialog of variables: what stands in place of each ``{{name}}`` when the prompt is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from promptop_tui.widgets.form_modal import FormField, FormModal
+
+
+class VariablesDialog(FormModal["dict[str, str]"]):
+    """A field for each variable; its result are the values that were typed."""
+
+    HELP = """
+    A value may have several lines; Tab goes to the next variable. What is typed here wins over the sample values of the
+    prompt's front matter, for all versions that are asked. A variable without a value is sent as it is written.
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "close", "Take, close", id="dialog.close", tooltip="Take the values", priority=True),
+    ]
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        """Begin with these values."""
+        hint = "no value: sent as written"
+        pairs = enumerate(values.items())
+        fields = [FormField(str(at), name, value, hint, is_text=True) for at, (name, value) in pairs]
+        super().__init__("variables", fields)
+
+    def action_close(self) -> None:
+        """Close with the values."""
+        typed = self.values()
+        self.dismiss({field.label: typed[field.id] for field in self.fields if typed[field.id]})
