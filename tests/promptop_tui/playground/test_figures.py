@@ -69,7 +69,7 @@ def test_the_best_of_a_column_is_marked_among_calls_that_went_well() -> None:
     rows = compare(results)
     keys = [column.key for column in COLUMNS]
     ttft, cost = keys.index("ttft"), keys.index("cost")
-    assert [row[ttft].best for row in rows] == [False, True, False, False]
+    assert not any(row[ttft].best for row in rows), "a time of one call says nothing about the next"
     assert [row[cost].best for row in rows] == [False, False, False, False]  # one price is no comparison
     assert rows[1][cost].text == "n/a"
     assert {cell.text for cell in rows[3]} == {""}
@@ -109,6 +109,6 @@ def test_repeated_calls_are_compared_by_their_medians() -> None:
     down = [result("c", state="failed", ttft_s=0.01, error=error)]
     ttft = [row[0] for row in compare_groups([fast, slow, down, []])]
     assert [cell.text for cell in ttft] == ["200 ms", "300 ms", "10 ms", ""]
-    assert [cell.best for cell in ttft] == [True, False, False, False]
+    assert not any(cell.best for cell in ttft), "three calls against two tell nothing apart"
     (line,) = verdicts(["a", "b"], [fast, slow])
     assert line == "b against a: too few runs to tell (n=2, 5 are needed)."

@@ -6,7 +6,7 @@ an answer streams it is shown as it comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,6 +33,36 @@ PARTS: dict[str, tuple[str, ...]] = {
 """Component class of a part (``stream--heading`` …) → the names that the renderer has for it."""
 
 
+CODE_PARTS: dict[str, tuple[str, ...]] = {
+    "keyword": ("Token.Keyword", "Token.Operator.Word", "Token.Name.Tag"),
+    "string": ("Token.Literal.String",),
+    "comment": ("Token.Comment",),
+    "number": ("Token.Literal.Number", "Token.Keyword.Constant"),
+    "name": ("Token.Name.Function", "Token.Name.Class", "Token.Name.Builtin", "Token.Name.Attribute"),
+}
+"""Component class of a part of code (``stream--code-keyword`` …) → the lexer's names for it, with all below them."""
+LONGEST_CODE = 50_000
+"""Characters of a block of code above which it has one colour."""
+
+
+def code_parts(code: str, language: str) -> Iterator[tuple[int, int, str]]:
+    """Yield [start, end) and part of everything in a block of code that has a colour; none for an unknown language."""
+    from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
+    from pygments.util import ClassNotFound  # type: ignore[import-untyped]
+
+    if len(code) > LONGEST_CODE:
+        return
+    try:
+        lexer = get_lexer_by_name(language or "text", stripnl=False, ensurenl=False)
+    except ClassNotFound:
+        return
+    for start, kind, text in lexer.get_tokens_unprocessed(code):
+        name = str(kind)
+        fitting = [(len(each), part) for part, names in CODE_PARTS.items() for each in names if name.startswith(each)]
+        if fitting:
+            yield start, start + len(text), max(fitting)[1]
+
+
 def markdown_of(text: str) -> Markdown:
     """Return a text as Markdown: headings to the left, code as it is; no colours but those of the theme."""
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -42,6 +72,8 @@ def markdown_of(text: str) -> Markdown:
     class Plain(CodeBlock):
         def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
             code = Text(str(self.text).rstrip("\n"), style="markdown.code_block", overflow="fold", justify="left")
+            for start, end, part in code_parts(code.plain, self.lexer_name):
+                code.stylize(f"code.{part}", start, end)
             yield from console.render(code, options)
 
     class Left(Heading):
@@ -67,6 +99,7 @@ def render(blocks: Iterable[tuple[str, str]], width: int, styles: dict[str, Styl
     from rich.theme import Theme
 
     named = {name: styles[part] for part, names in PARTS.items() for name in names}
+    named |= {f"code.{part}": styles[f"code-{part}"] for part in CODE_PARTS}
     console = Console(width=width, color_system="truecolor", force_terminal=True, theme=Theme(named), highlight=False)
     rows: list[Strip] = []
     for kind, text in blocks:
@@ -83,7 +116,10 @@ def render(blocks: Iterable[tuple[str, str]], width: int, styles: dict[str, Styl
 class RenderedView(StreamView):
     """A stream view whose finished text may be shown as Markdown."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"stream--{part}" for part in PARTS}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *(f"stream--{part}" for part in PARTS),
+        *(f"stream--code-{part}" for part in CODE_PARTS),
+    }
 
     @dataclass
     class Rendered(Message):
@@ -134,7 +170,16 @@ class RenderedView(StreamView):
         self._make(self.texts, self._wrap_width, self._styled, self._asked)
 
     def _styles(self) -> dict[str, Style]:
-        kinds = [*PARTS, "reasoning", "fold", "refusal", "tool", "note", "error"]
+        kinds = [
+            *PARTS,
+            *(f"code-{part}" for part in CODE_PARTS),
+            "reasoning",
+            "fold",
+            "refusal",
+            "tool",
+            "note",
+            "error",
+        ]
         return {kind: self.get_component_rich_style(f"stream--{kind}", partial=True) for kind in kinds}
 
     @work(thread=True, exclusive=True, group="markdown", description="render an answer's Markdown")
@@ -153,6 +198,7 @@ class RenderedView(StreamView):
         first = self._rendered is None
         self._rendered = rows
         self.virtual_size = Size(self._wrap_width, len(self._rows) if rows is None else len(rows))
+        self._find()
         if first and rows is not None:
             self.scroll_to(0, 0, animate=False, immediate=True)
         self.refresh()
@@ -180,4 +226,9 @@ class RenderedView(StreamView):
         base = self._style_of("text")
         if at >= len(self._rendered):
             return Strip.blank(width, self._style_of(""))
-        return self._rendered[at].adjust_cell_length(width).apply_style(base)
+        strip = self._rendered[at].adjust_cell_length(width).apply_style(base)
+        return self._marked(strip, at) if self.matches else strip
+
+    def row_texts(self) -> list[str]:
+        """Return the rows as they are painted."""
+        return super().row_texts() if self._rendered is None else [strip.text for strip in self._rendered]

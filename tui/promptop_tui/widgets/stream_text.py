@@ -7,10 +7,14 @@ for the same stream and ``MarkdownStream`` shows an eighth of it (4 panes × 100
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -21,6 +25,8 @@ from textual.strip import Strip
 from promptop.base.sanitize import clean
 from promptop_tui.widgets.text_wrap import TAB, wrap
 
+Match = tuple[tuple[int, int, int], ...]
+"""Row, first character and the one behind the last of each piece."""
 KINDS = ("text", "reasoning", "refusal", "tool", "note", "error")
 
 
@@ -48,6 +54,10 @@ class StreamView(ScrollView, can_focus=True):
         self._carriage = ""
         self._styles_by_kind: dict[str, Style] = {}
         self._unfolded = False
+        self._wanted = ""
+        self.matches: Sequence[Match] = ()
+        """Where what is looked for stands, from the top; a match that is wrapped has several pieces."""
+        self._current: int | None = None
         self.following = True
         """Whether the end is shown; false while the reader has scrolled up."""
 
@@ -126,6 +136,44 @@ class StreamView(ScrollView, can_focus=True):
             self._unfolded = unfolded
             self._rewrap()
 
+    # Searching
+
+    def mark(self, text: str) -> None:
+        """Mark every place where this text stands, whatever its case; empty: none."""
+        self._wanted = text
+        self._find()
+        self.refresh()
+
+    def look_at_match(self, number: int | None) -> None:
+        """Mark one match above the others, and show it."""
+        self._current = number
+        if number is not None and number < len(self.matches):
+            row = self.matches[number][0][0]
+            if not self.scroll_offset.y <= row < self.scroll_offset.y + self.size.height:
+                self.scroll_to(0, max(0, row - self.size.height // 2), animate=False, immediate=True)
+        self.refresh()
+
+    def row_texts(self) -> list[str]:
+        """Return the rows as they are painted."""
+        return [text for _, text in self._rows]
+
+    def _find(self) -> None:
+        self.matches = matches_in(self.row_texts(), self._wanted) if self._wanted else ()
+        if self._current is not None and self._current >= len(self.matches):
+            self._current = None
+
+    def _marked(self, strip: Strip, row: int) -> Strip:
+        """Return a row with its matches in reverse, the one that is looked at underlined, too."""
+        for number, pieces in enumerate(self.matches):
+            for at, start, end in pieces:
+                if at != row:
+                    continue
+                left, right = (cell_len(strip.text[:edge]) for edge in (start, end))
+                before, inside, after = strip.divide([left, right, strip.cell_length])
+                style = Style(reverse=True, bold=number == self._current, underline=number == self._current)
+                strip = Strip.join([before, inside.apply_style(style), after])
+        return strip
+
     # Layout
 
     def _append(self, kind: str, text: str) -> None:
@@ -164,6 +212,8 @@ class StreamView(ScrollView, can_focus=True):
         self._grown(0)
 
     def _grown(self, first_dirty: int) -> None:
+        if self._wanted:
+            self._find()
         if not self.is_attached:
             return
         self.virtual_size = Size(self._wrap_width, len(self._rows))
@@ -213,7 +263,31 @@ class StreamView(ScrollView, can_focus=True):
         if row >= len(self._rows):
             return Strip.blank(width, self._style_of(""))
         kind, text = self._rows[row]
-        return Strip([Segment(text, self._style_of(kind))]).adjust_cell_length(width, self._style_of(""))
+        strip = Strip([Segment(text, self._style_of(kind))]).adjust_cell_length(width, self._style_of(""))
+        return self._marked(strip, row) if self.matches else strip
+
+
+def matches_in(rows: Sequence[str], wanted: str) -> list[Match]:
+    """Return where ``wanted`` stands in rows that were wrapped, whatever its case, across their ends too."""
+    whole = "".join(rows)
+    text, sought = whole.lower(), wanted.lower()
+    if len(text) != len(whole):  # a letter whose small form is longer: places would be others'
+        text, sought = whole, wanted
+    starts = list(accumulate((len(row) for row in rows), initial=0))
+    found: list[Match] = []
+    at = text.find(sought)
+    while at >= 0 and sought:
+        pieces, end = [], at + len(sought)
+        row = bisect_right(starts, at) - 1
+        while row < len(rows) and starts[row] < end:
+            start = max(0, at - starts[row])
+            stop = min(len(rows[row]), end - starts[row])
+            if start < stop:
+                pieces.append((row, start, stop))
+            row += 1
+        found.append(tuple(pieces))
+        at = text.find(sought, end)
+    return found
 
 
 def _folded(block: _Block) -> str:

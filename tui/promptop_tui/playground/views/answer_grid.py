@@ -81,8 +81,9 @@ class AnswerGrid(Container):
         first = self.current // (columns * rows) * columns * rows
         page = panes[first : first + columns * rows]
         with self.app.batch_update():
-            for pane in panes:
+            for number, pane in enumerate(panes, 1):
                 pane.display = pane in page
+                pane.show_place(number if len(page) < len(panes) else 0, len(panes))
                 pane.styles.column_span = 1
             page[-1].styles.column_span = columns - (len(page) - 1) % columns
             self.styles.grid_size_columns = columns

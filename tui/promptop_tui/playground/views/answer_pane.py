@@ -28,7 +28,7 @@ from promptop_tui.playground.views.pane_footer import fit, live_figures, result_
 from promptop_tui.services.external_editor import command, edit_in
 from promptop_tui.widgets.markdown_view import RenderedView
 
-Wish = Literal["go on", "markdown", "diff", "base", "rate"]
+Wish = Literal["go on", "markdown", "diff", "base", "rate", "find"]
 MOST_STARS = 5
 MARKS: dict[State, str] = {"waiting": "…", "running": "▶", "done": "✓", "cancelled": "■", "failed": "✗"}
 """State in one cell: colour is not the only carrier."""
@@ -64,6 +64,8 @@ class AnswerPane(RenderedView):
         Binding("t", "fold", "Reasoning", id="playground.fold", tooltip="Fold or unfold the reasoning", show=False),
         Binding("y", "copy", "Copy", id="playground.copy", tooltip="Copy the answer to the clipboard", show=False),
         Binding("r", "raw", "Raw", id="playground.raw", tooltip="The stream as it came over the wire", show=False),
+        Binding("slash", "ask('find')", "Find", id="playground.find", tooltip="Search all answers", show=False),
+        Binding("j", "json", "JSON", id="playground.json", tooltip="As a tree, with schema faults", show=False),
         Binding("e", "external", "In $EDITOR", id="playground.external", tooltip="Open in $EDITOR", show=False),
         *(
             Binding(
@@ -126,6 +128,7 @@ class AnswerPane(RenderedView):
         """Whether other answers are held against this one."""
         self._shown_changes = 0
         self._turn = ""
+        self._place = ""
         self._text_was_kept = True
 
     @property
@@ -244,6 +247,13 @@ class AnswerPane(RenderedView):
         self.is_base = base
         self._show_title()
 
+    def show_place(self, number: int, total: int) -> None:
+        """Say which of how many answers this is, where not all of them have room; 0: all have."""
+        place = f"{number}/{total} " if number else ""
+        if place != self._place:
+            self._place = place
+            self._show_title()
+
     def show_name(self, name: str, *, blind: bool) -> None:
         """Call it otherwise; ``blind``: figures and ending, which may tell whose it is, are not shown either."""
         self.title_text, self.blind = clean_line(name), blind
@@ -259,7 +269,9 @@ class AnswerPane(RenderedView):
         checks = f" {'✓' if passed == len(self.checked) else '✗'}{passed}/{len(self.checked)}" if self.checked else ""
         stars = f" ★{self.rating}" if self.rating else ""
         base = "◆ " if self.is_base else ""
-        self.border_title = Content(f"{MARKS[self.state]} {base}{self.title_text}{checks}{stars}{turn}{ended}")
+        self.border_title = Content(
+            f"{MARKS[self.state]} {self._place}{base}{self.title_text}{checks}{stars}{turn}{ended}"
+        )
 
     def _show_figures(self) -> None:
         if self.blind:
@@ -314,6 +326,22 @@ class AnswerPane(RenderedView):
             self.notify(why, severity="warning")
         else:
             self.app.push_screen(RawDialog(self.title_text, self.result.received))
+
+    def action_json(self) -> None:
+        """Show an answer that is JSON as a tree."""
+        from promptop_tui.playground.dialogs.json_tree import JsonDialog, json_of, schema_of
+
+        if self.blind or self.result is None:
+            self.notify("The answer cannot be shown as a tree yet.", severity="warning")
+            return
+        text = self.result.text or next((arguments for _, arguments in self.result.tool_calls), "")
+        try:
+            value = json_of(text)
+        except (ValueError, RecursionError) as error:
+            self.notify(f"The answer is not JSON: {clean_line(str(error), 120)}", severity="warning", markup=False)
+            return
+        schema = schema_of(self.request) if self.result.text else None
+        self.app.push_screen(JsonDialog(self.title_text, value, schema))
 
     def action_external(self) -> None:
         """Open the answer in the user's own editor; what is changed there is left there."""

@@ -188,7 +188,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             choices.clear_options()
             choices.add_options([Selection(clean_line(spec), spec, spec in chosen) for spec in listed])
         more = f" of {len(names):,}" if len(names) > MOST_MODELS else ""
-        self._title_models(f"{min(len(names), MOST_MODELS):,}{more} models there")
+        self._title_models(f"{min(len(names), MOST_MODELS):,}{more} models · endpoint")
         self._judge()
         self.post_message(self.Changed())
 

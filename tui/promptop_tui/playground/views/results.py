@@ -20,6 +20,7 @@ from promptop_tui.playground.dialogs.inspect_dialogs import DiffDialog
 from promptop_tui.playground.views.answer_grid import AnswerGrid
 from promptop_tui.playground.views.answer_pane import AnswerPane
 from promptop_tui.playground.views.comparison_table import ComparisonTable, Shown
+from promptop_tui.playground.views.find_line import FindLine
 from promptop_tui.shell.key_names import key_name
 from promptop_tui.shell.ordered_keys import OrderedKeys
 
@@ -78,6 +79,7 @@ class Results(Vertical):
         self.grid = AnswerGrid()
         self.table = ComparisonTable(id="comparison")
         self.sending = SendView(id="sending")
+        self.find = FindLine(lambda: self.grid.panes, lambda number: self.look_at(number, focus=True))
         self.blind = False
         """Whether answers of the next runs are shown in any order and without names until they are rated."""
         self._shown = Shown()
@@ -87,6 +89,7 @@ class Results(Vertical):
         """Lay out preview, answers and comparison."""
         yield self.sending
         yield self.grid
+        yield self.find
         yield self.table
         yield Static(id="verdict", markup=False)
 
@@ -206,7 +209,9 @@ class Results(Vertical):
         if event.what == "go on":
             return
         event.stop()
-        if event.what == "diff":
+        if event.what == "find":
+            self.find.open()
+        elif event.what == "diff":
             self._diff(event.pane)
         elif event.what == "base":
             for pane in self.grid.panes:
