@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from promptop import providers
+from promptop.base.sanitize import whole_text
 from promptop.client.result import Delta, Kind
 from promptop.providers.api import Api, Facts, Piece
 
@@ -31,6 +32,9 @@ class Answer:
     """Place of a tool call in the answer → its name and its arguments so far."""
     facts: Facts = field(default_factory=Facts)
     """Model, usage, ends and errors, read as the log reads them."""
+
+    _halves: dict[str, str] = field(default_factory=dict)
+    """Kind → the first half of a surrogate pair that came last, until the second is there."""
 
     @property
     def begun(self) -> bool:
@@ -79,6 +83,11 @@ class Answer:
 
     def add(self, kind: Kind, text: str) -> None:
         """Take a piece of text; an empty one is none. A refusal is part of the text."""
+        text = self._halves.pop(kind, "") + text
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            # A character beyond the first 65,536 may come in two halves, each escaped in a delta of its own.
+            text, self._halves[kind] = text[:-1], text[-1]
+        text = whole_text(text)
         if not text:
             return
         (self.reasoning if kind == "reasoning" else self.text).append(text)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from promptop.base.errors import PromptopError
+from promptop.base.sanitize import whole_text
 from promptop.client import errors
 from promptop.client.accumulator import Answer
 from promptop.client.apis import api_of
@@ -276,7 +277,7 @@ class _Call:
             state=state,
             finish_reason=answer.finish_reason,
             reasoning="".join(answer.reasoning),
-            tool_calls=tuple((name, arguments) for name, arguments in answer.tools.values()),
+            tool_calls=tuple((whole_text(name), whole_text(arguments)) for name, arguments in answer.tools.values()),
             usage=_usage(row, answer.facts),
             cost_usd=row.cost_usd if row is not None else None,
             cost_status=row.cost_status if row is not None else None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -45,7 +45,8 @@ class Context:
 def rounds_of(messages: Sequence[Message]) -> list[tuple[int, int]]:
     """Return rounds as [first, last) numbers of messages; what stands before the first user message is none."""
     starts = [at for at, message in enumerate(messages) if _begins(message)]
-    return list(zip(starts, [*starts[1:], len(messages)], strict=True))
+    ends = [*starts[1:], len(messages)] if starts else []
+    return list(zip(starts, ends, strict=True))
 
 
 def _begins(message: Message) -> bool:
@@ -155,27 +156,3 @@ def shown(message: Message) -> str:
 def _calls(message: Message) -> list[str]:
     functions = [call.get("function") or {} for call in message.get("tool_calls") or ()]
     return [f"[calls {each.get('name')}({each.get('arguments')})]" for each in functions]
-
-
-def merged(given: Sequence[Message], typed: Sequence[Mapping[str, Any]]) -> list[Message]:
-    """Return typed messages, those that stand as they came in the form in which they came.
-
-    ``given`` are messages with parts that cannot be typed (images, tool calls). From the first one on whose role is
-    another, what was typed is meant; a tool's call and its result stay bound to each other however they are edited.
-    """
-    made: list[Message] = []
-    for at, message in enumerate(typed):
-        if at >= len(given) or given[at].get("role") != message["role"]:
-            return [*made, *typed[at:]]
-        before, text = given[at], str(message["content"])
-        if text == shown(before).strip("\r\n"):
-            made.append(before)
-        elif before.get("tool_calls"):
-            for call in _calls(before):
-                text = text.replace(call, "")
-            made.append({**before, "content": text.strip() or None})
-        elif message["role"] == "tool":
-            made.append({**before, "content": text})
-        else:
-            made.append(message)
-    return made

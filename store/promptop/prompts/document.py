@@ -35,7 +35,16 @@ from promptop.prompts.notes import Note
 from promptop.prompts.syntax import jinja
 from promptop.prompts.syntax.front_matter import read_front
 from promptop.prompts.syntax.role_lines import DIRECTIVE, ESCAPED, INLINE, ROLES, Inside, content_spans, escape, markers
-from promptop.prompts.syntax.variables import LITERAL_BRACE, VARIABLE, constructs, fill, flat, nested, variables_of
+from promptop.prompts.syntax.variables import (
+    LITERAL_BRACE,
+    VARIABLE,
+    constructs,
+    fill,
+    flat,
+    nested,
+    variables_of,
+    without_triples,
+)
 
 __all__ = ["ROLES", "Message", "Note", "Prompt", "compose", "fill", "parse", "variables_of"]
 
@@ -139,11 +148,7 @@ class Prompt:
         """
         known = {**self.sample, **(values or {})}
         if not self.is_rendered:
-            literal = self.template == "jinja2"
-            return [
-                m.as_chat(lambda text: fill(text.replace(LITERAL_BRACE, "{") if literal else text, known))
-                for m in self.messages
-            ]
+            return [m.as_chat(lambda text: fill(self._plain(text), known)) for m in self.messages]
         data = nested(self.data, values or {})
         try:
             return [m.as_chat(lambda text: jinja.render(text, data)[0]) for m in self.messages]
@@ -157,6 +162,12 @@ class Prompt:
         """Return the prompt with ``values`` over its sample values, for another model if one is named."""
         data = nested(self.data, values)
         return replace(self, model=model or self.model, sample={**self.sample, **values}, data=data)
+
+    def _plain(self, text: str) -> str:
+        """Return a text of the prompt's template language as one of plain variables."""
+        if self.template == "jinja2":
+            return text.replace(LITERAL_BRACE, "{")
+        return without_triples(text) if self.template in ("mustache", "handlebars") else text
 
     @property
     def is_rendered(self) -> bool:
@@ -205,9 +216,10 @@ def compose(messages: Iterable[Message | Mapping[str, Any]]) -> str:
         if each.get("role") not in ROLES:
             raise PromptopError(f"A message cannot have the role {each.get('role')!r}.", f"Roles: {', '.join(ROLES)}.")
     if len(chats) == 1 and chats[0]["role"] == "user" and len(chats[0]) == 2:
-        alone_text = chats[0].get("content")
-        if isinstance(alone_text, str) and _reads_back(alone_text, chats, exact=True):
-            return alone_text
+        content = chats[0].get("content")
+        bare = content if isinstance(content, str) else _as_lines(chats[0])
+        if _reads_back(bare, chats, exact=True):
+            return bare
     text = ""
     # A message that does not come back when it stands alone (a fence without an end) is written as JSON.
     lines = [f"{each['role']}:\n{_as_lines(each)}" for each in chats]
@@ -337,14 +349,17 @@ def _messages(text: str, body_start: int, role: str) -> tuple[tuple[Message, ...
     reader.note_inline(body_start, has_roles=bool(found))
     if not found:
         return (reader.message(role, body_start, len(text), strip=False),), reader.notes
-    made = []
+    made: list[Message] = []
     head_start, head_end = _trimmed(text, body_start, found[0].start())
     if head_end > head_start and text[head_start:head_end].strip():
         made.append(reader.message("user", head_start, head_end))
+        reader.note(head_start, "what stands before the first role line is a message of the user")
     ends = [m.start() for m in found[1:]] + [len(text)]
     for marker, end in zip(found, ends, strict=True):
         start, stop = _trimmed(text, marker.end(), end)
         made.append(reader.message(marker["role"].lower(), start, stop, attributes=marker["attributes"] or ""))
+        if made[-1].is_empty:
+            reader.note(marker.start(), f"the {made[-1].role} message is empty")
     return tuple(made), reader.notes
 
 
@@ -369,10 +384,11 @@ class _Reader:
                 continue
             if found.start() not in Inside(content_spans(self.text, body_start)):
                 said = f"{found['role']}: …"
-                self._note(found.start(), f"{said!r} on one line is sent as text: a role stands alone on its line")
+                self.note(found.start(), f"{said!r} on one line is sent as text: a role stands alone on its line")
                 return
 
-    def _note(self, offset: int, cause: str) -> None:
+    def note(self, offset: int, cause: str) -> None:
+        """Add a remark about the line of an offset."""
         self.notes.append(Note(cause, self.text.count("\n", 0, offset) + 1))
 
     def message(self, role: str, start: int, end: int, *, attributes: str = "", strip: bool = True) -> Message:
@@ -435,7 +451,7 @@ class _Reader:
         try:
             read = json.loads(given) if given.startswith("{") else None
         except (ValueError, RecursionError):
-            self._note(found.start(), f"@{name} is not followed by valid JSON, so the line is sent as text")
+            self.note(found.start(), f"@{name} is not followed by valid JSON, so the line is sent as text")
             return None
         if not isinstance(read, dict) or (name == "part" and not is_text and not isinstance(read.get("type"), str)):
             return None

@@ -214,7 +214,7 @@ def imported_from(text: str, path: Path) -> Imported:
 
 def told_of(imported: Imported, path: Path) -> str:
     """Say that a file of another form was opened as a new draft."""
-    return f"{path.name} is {imported.kind}: it is a new draft, and the file stays as it is."
+    return f"{path.name} was read as {imported.kind}: it is a new draft, and the file stays as it is."
 
 
 def _compare(draft: Draft) -> Start:

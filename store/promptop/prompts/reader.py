@@ -18,7 +18,8 @@ from promptop.prompts.files import text_and_form
 from promptop.prompts.formats import Draft, read
 from promptop.prompts.notes import Note
 from promptop.prompts.syntax import jinja
-from promptop.prompts.syntax.variables import constructs, other_spelling, variables_of
+from promptop.prompts.syntax.role_lines import content_spans
+from promptop.prompts.syntax.variables import constructs, other_spelling, other_variables, variables_of
 
 _SYSTEM_NAME = re.compile(
     r"(?:^|[_.\- /])(?:sys|system)(?:$|[_.\- ]?(?:prompt|message|instructions?)?s?(?:$|[_.\- ]))", re.IGNORECASE
@@ -92,10 +93,13 @@ class Sending:
         """Return what is sent otherwise than it may be meant: each once, the reader's notes first."""
         found = [note for prompt in self.prompts for note in prompt.notes]
         found += self._unfilled()
+        told = self._unused()
         for prompt in self.prompts:
             found += _unrendered(prompt)
+            if not any("the prompt says" in note.cause for note in told):  # which says it of the same variable
+                found += _foreign(prompt)
         found += [_not_filled(constructs(text)) for text in self.more_texts if constructs(text)]
-        found += self._unused()
+        found += told
         return list(dict.fromkeys(found))
 
     def _unfilled(self) -> list[Note]:
@@ -136,7 +140,36 @@ def unfilled_of(prompt: Prompt, values: Mapping[str, str]) -> tuple[str, ...]:
 
 def reading_notes(prompt: Prompt) -> list[Note]:
     """Return what the reader has to say of a prompt by itself, its variables left aside."""
-    return [*prompt.notes, *_unrendered(prompt)]
+    return [*prompt.notes, *_unrendered(prompt), *_foreign(prompt)]
+
+
+_CONTROL = re.compile(r"<\|(?:im_start|start_header_id|system|user|assistant|begin_of_text)\|>|\[/?INST\]")
+_PICTURE = re.compile(r"!\[[^\]\n]*\]\([^)\s]+\)")
+
+
+def _foreign(prompt: Prompt) -> list[Note]:
+    """Return what is written for another program, and is sent as text: variables, control tokens, pictures."""
+    texts = [message.content for message in prompt.messages if message.role not in ("assistant", "tool")]
+    notes = []
+    others = [each for text in texts for each in other_variables(_without_code(text))]
+    if others and not prompt.variables and not prompt.constructs:
+        said = f"{_listed(others)} {'is' if len(set(others)) == 1 else 'are'} sent as written"
+        notes.append(Note(said, remedy="a variable is written {{name}}", is_about_filling=True))
+    if tokens := [found[0] for text in texts if (found := _CONTROL.search(text))]:
+        notes.append(Note(f"{tokens[0]} of a chat template is sent as text", remedy="roles stand alone on their lines"))
+    is_prompty = isinstance(prompt.front.get("model"), dict) or "inputs" in prompt.front
+    if is_prompty and (pictures := [found[0] for text in texts if (found := _PICTURE.search(text))]):
+        notes.append(Note(f"{pictures[0]} is sent as text", remedy="@image URL on its own line sends a picture"))
+    return notes
+
+
+def _without_code(text: str) -> str:
+    """Return a text without its fenced blocks, tags and inline code, where braces and dollars are content."""
+    pieces, at = [], 0
+    for start, end in content_spans(text):
+        pieces.append(text[at:start])
+        at = end
+    return re.sub(r"`[^`\n]*`", "", "".join([*pieces, text[at:]]))
 
 
 def _unrendered(prompt: Prompt) -> list[Note]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptop.client.conversation import OLDER, context_of, continued, merged, rounds_of, shown, words_of
+from promptop.client.conversation import OLDER, context_of, continued, rounds_of, words_of
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 
@@ -113,21 +113,9 @@ def test_an_answer_is_continued_by_the_user_or_by_results_of_its_tools() -> None
     assert again[-1]["tool_call_id"] == "call_3"
 
 
-def test_what_cannot_be_typed_is_sent_as_it_came() -> None:
-    picture = {"role": "user", "content": [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {}}]}
-    came = [SYSTEM, picture, *continued([], "Look:", [("look", "{}")])]
-    typed = [{"role": message["role"], "content": shown(message)} for message in came]
-    assert typed[2]["content"] == "Look:\n[calls look({})]"
-    assert merged(came, typed) == came
-    typed[0]["content"], typed[3]["content"] = "Be long.", "result"
-    typed[2]["content"] = "Look here:\n[calls look({})]"
-    sent = merged(came, typed)
-    assert sent[0] == typed[0]
-    assert sent[1] == picture
-    assert (sent[2]["content"], sent[2]["tool_calls"]) == ("Look here:", came[2]["tool_calls"])
-    assert sent[3] == {**came[3], "content": "result"}
-    other = [typed[0], {"role": "assistant", "content": "x"}, typed[1]]
-    assert merged(came, other) == other
+def test_a_system_message_alone_has_no_round() -> None:
+    assert rounds_of([SYSTEM]) == []
+    assert context_of([SYSTEM], 2).messages == (SYSTEM,)
 
 
 def test_words_of_chinese_are_pairs_of_characters() -> None:

@@ -80,7 +80,7 @@ def test_the_front_matter_of_prompty_is_understood() -> None:
         assert (parse(text).model, dict(parse(text).parameters)) == ("gpt-4o", {"max_tokens": 5})
 
 
-@pytest.mark.parametrize("text", ["---\nmodel: [\n---\nx", "---\nname: a\n- b\n---\nx"])
+@pytest.mark.parametrize("text", ["---\nmodel: [\n---\nx", "---\nmodel: a\n- b\n---\nx"])
 def test_broken_front_matter_says_so(text: str) -> None:
     with pytest.raises(PromptopError, match="front matter") as raised:
         parse(text)

@@ -10,6 +10,7 @@ from tests.promptop_tui.editor.conftest import Open, Running
 from textual.widgets import Input
 
 from promptop.prompts import parse
+from promptop.prompts.chosen_roles import chosen_role
 from promptop.prompts.draft import kept_drafts
 from promptop.prompts.library import Library
 from promptop.prompts.receipt import receipt_from
@@ -213,7 +214,7 @@ async def test_bad_front_matter_and_an_empty_draft_are_told(editor: Open) -> Non
     async with editor() as running:
         await running.pilot.press("f5")
         assert "empty" in running.notices
-        running.pane.area.edit_whole("---\na: [\n---\ntext")
+        running.pane.area.edit_whole("---\nmodel: [\n---\ntext")
         await running.pilot.press("f5")
         assert "not valid YAML" in running.notices
         assert not any(isinstance(message, OpenInPlayground) for message in running.messages)
@@ -297,11 +298,32 @@ async def test_chat_messages_in_json_are_opened_as_a_draft(editor: Open, tmp_pat
         assert running.text == "---\nmodel: gpt-4o\n---\nsystem:\nS\n\nuser:\nU\n"
         assert "request.json" in running.status
         running.pane.draft.open(path)
-        await running.until(lambda: running.notices.count("holds chat messages") == 2)
+        await running.until(lambda: running.notices.count("chat messages in JSON") == 2)
         await running.pilot.press("f9")
         await running.until(lambda: running.app.screen.query("#path"))  # it has no file: the JSON is not overwritten
         await running.pilot.press("escape")
     assert path.read_text() == body
+
+
+async def test_a_file_without_role_lines_is_marked_as_the_system_message_and_that_is_remembered(
+    editor: Open, tmp_path: Path
+) -> None:
+    path = tmp_path / "system.md"
+    path.write_text("Be brief.\n")
+    async with editor(path) as running:
+        await running.pilot.press("shift+f6")
+        await running.until(lambda: "system message" in running.status)
+        await running.until(lambda: chosen_role(path) == "system")
+        await running.pilot.press("f5")
+        await running.until(lambda: any(isinstance(message, OpenInPlayground) for message in running.messages))
+        sent = next(message for message in running.messages if isinstance(message, OpenInPlayground))
+        assert [each["role"] for each in sent.messages] == ["system"]
+    assert path.read_text() == "Be brief.\n"
+    async with editor(path) as running:
+        await running.until(lambda: "system message" in running.status)
+        running.pane.area.edit_whole("system:\nS\n\nuser:\nU\n")
+        await running.pilot.press("shift+f6")
+        assert "has role lines" in running.notices
 
 
 async def test_an_export_is_seen_copied_and_written(editor: Open, tmp_path: Path) -> None:

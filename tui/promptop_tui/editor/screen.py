@@ -16,7 +16,8 @@ from textual.widgets import Static, TextArea
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
-from promptop.prompts import Prompt, parse
+from promptop.prompts import Prompt
+from promptop.prompts.reader import has_no_roles, prompt_from
 from promptop_tui.context import AppContext
 from promptop_tui.editor.controllers.counts import CountsController
 from promptop_tui.editor.controllers.draft import DraftController
@@ -85,6 +86,9 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
         _command("alt+k", "kept", "Kept drafts", "List the drafts that were kept, and open one"),
         _command("shift+f9,f21,alt+e", "export", "Export", "The prompt in other forms"),
         _command("f12", "save_as", "Save as", "Save to another file"),
+        _command(
+            "shift+f6,f18,alt+y", "system", "System", "Send text without role lines as the system message, or not"
+        ),
     ]
 
     status = query_one("#draft-status", Static)
@@ -128,6 +132,7 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
             "kept": self.hand_over.kept,
             "export": self.hand_over.export,
             "save_as": self.hand_over.save_as,
+            "system": self._toggle_system,
         }
 
     def compose(self) -> ComposeResult:
@@ -172,10 +177,21 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
     def parsed(self) -> Prompt | None:
         """Return the draft as a prompt; tell what is wrong with its front matter and return None if it is broken."""
         try:
-            return parse(self.area.text)
+            state = self.draft.state
+            folder = Path(state.path).parent if state.path else None
+            return prompt_from(self.area.text, name=state.path, folder=folder, role=state.role)
         except PromptopError as error:
             self.notify(clean(f"{error.cause}\n{error.remedy}"), title="Prompt", severity="error", markup=False)
             return None
+
+    def _toggle_system(self) -> None:
+        """Make text without role lines the system message, or the user's again; the file is remembered with it."""
+        prompt = self.parsed()
+        if prompt is not None and not has_no_roles(prompt):
+            said = "The draft has role lines: they say which message is the system's."
+            self.notify(said, title="System", markup=False)
+            return
+        self.draft.toggle_system()
 
     # The text
 
@@ -253,12 +269,13 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
             return
         name = clean_line(self.draft.title)
         row, column = self.area.selection.end
-        left = f"{name} · {self.draft.kept}"
+        role = f" · {self.draft.state.role} message" if self.draft.state.role else ""
+        left = f"{name}{role} · {self.draft.kept}"
         right = f"{row + 1}:{column + 1}  {self.area.exact.length:,} chars"
         figures = self.counts.figures() if self.has_class("-short") else ()
         if figures:
             right = summary(figures[0])
-            left = name
+            left = f"{name}{role}"
         room = self.size.width - (0 if self.has_class("-narrow") else self.query_one("#side").outer_size.width) - 2
         self.status.update(left + " " * max(2, room - cell_len(left) - cell_len(right)) + right)
         self.status.set_class(bool(self.draft.conflict), "-warning")

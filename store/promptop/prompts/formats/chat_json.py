@@ -45,12 +45,17 @@ def read(text: str) -> Draft | None:
 
 def of_value(value: Any, text: str) -> Draft | None:
     """Return the draft of what was read from ``text``; None if it holds no messages."""
+    if isinstance(value, dict) and "messages" not in value and _is_message(value):
+        value = [value]
     messages = value.get("messages") if isinstance(value, dict) else value
     if not isinstance(messages, list) or not messages or not all(isinstance(each, dict) for each in messages):
         if isinstance(value, dict) and any(isinstance(value.get(key), list) for key in ("contents", "input")):
             return Draft(text, notes=(Note("this is a request of another API than chat, so it is sent as text"),))
         return None
     if not any("role" in each for each in messages):
+        if all({"from", "value"} <= each.keys() or {"type", "content"} <= each.keys() for each in messages):
+            said = "this is a conversation without roles of the chat API, so it is sent as text"
+            return Draft(text, notes=(Note(said),))
         return None
     if wrong := next((each for each in messages if not _is_message(each)), None):
         said = f"a message has the role {wrong.get('role')!r} or no content, so the JSON is sent as text"

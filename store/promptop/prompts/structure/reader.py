@@ -14,6 +14,7 @@ from promptop.prompts.structure import shapes, tags
 from promptop.prompts.structure.inline import inline_spans
 from promptop.prompts.structure.language import language_of
 from promptop.prompts.structure.model import Block, BlockKind, Cover, Protected, Section, Span
+from promptop.prompts.syntax.role_lines import DIRECTIVE
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -165,6 +166,10 @@ class Structure:
             _read_messages(text, self.body_start, self.messages, self.roles, found)
         if self.body_start:
             found.protected.append(Protected(0, self.body_start, "front matter"))
+        found.protected += [
+            Protected(*each.span(), "what is no text: an image, a file, a tool call")
+            for each in DIRECTIVE.finditer(text, self.body_start)
+        ]
         self.blocks: tuple[Block, ...] = tuple(sorted(found.blocks, key=lambda block: block.start))
         self._starts = [block.start for block in self.blocks]
         self.cover = Cover(found.protected)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,8 +21,10 @@ from promptop.prompts.notes import Note
 from promptop.prompts.syntax.yaml_values import YamlError, read_yaml, read_yaml_texts
 
 _FRONT = re.compile(
-    r"\ufeff?(?:[ \t]*\r?\n)*---[ \t]*\r?\n(?P<yaml>.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE
+    r"\ufeff?(?:[ \t]*\r?\n)*---[ \t]*\r?\n(?P<yaml>.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)",
+    re.DOTALL | re.MULTILINE,
 )
+_TOML = re.compile(r"\ufeff?\+\+\+[ \t]*\r?\n(?P<toml>.*?)^\+\+\+[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _PARAMETERS = ("temperature", "max_tokens", "top_p", "stop", "seed", "reasoning_effort", "response_format")
 """Parameters that may stand at the top."""
 USED = frozenset({"model", "parameters", "sample", "inputs", "tools", "template", "name", "description", *_PARAMETERS})
@@ -47,6 +50,13 @@ _IGNORED = frozenset(
     | {"allowed-tools", "argument-hint", "disable-model-invocation", "applyTo", "globs", "alwaysApply"}
 )
 _KNOWN = USED | _IGNORED
+_REQUEST = USED - {"name", "description"}
+"""Keys that change what is sent."""
+_LANGUAGES = {
+    ".j2": "jinja2", ".jinja": "jinja2", ".jinja2": "jinja2", ".mustache": "mustache", ".hbs": "handlebars",
+    ".handlebars": "handlebars",
+}  # fmt: skip
+"""Suffix of a file → its template language."""
 _KEY_LINE = re.compile(r"^[\"']?(?P<key>[A-Za-z][\w-]*)[\"']?[ \t]*:(?:[ \t]|\r?$)", re.MULTILINE)
 _OUTSIDE = re.compile(r"\$\{(?P<kind>env|file):(?P<what>[^}]*)\}")
 _SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
@@ -96,7 +106,9 @@ def read_front(text: str, name: str = "", folder: Path | None = None) -> Front:
     """
     lowered = name.lower()
     after_mark = 1 if text.startswith("\ufeff") else 0
-    plain = Front(body_start=after_mark, template="jinja2" if lowered.endswith((".j2", ".jinja", ".jinja2")) else "")
+    plain = Front(body_start=after_mark, template=_LANGUAGES.get(Path(lowered).suffix, ""))
+    if (toml := _TOML.match(text)) is not None and (read := _toml(toml["toml"])) is not None:
+        return _Reader(folder, plain.template).front(read, read, toml.end())
     found = _FRONT.match(text) if "---" in text[:1000] else None
     if found is None:
         return plain
@@ -111,6 +123,9 @@ def read_front(text: str, name: str = "", folder: Path | None = None) -> Front:
         values, texts = read_yaml(yaml), read_yaml_texts(yaml)
     except YamlError as error:
         line = f" (line {first_line + error.line})" if error.line else ""
+        if not keys & _REQUEST:  # rules of editors have `globs: *.ts`, which is no YAML
+            said = f"front matter is not sent, and it is not valid YAML{line}: {error.cause}"
+            return replace(plain, body_start=found.end(), notes=(Note(said),))
         raise PromptopError(
             f"The front matter is not valid YAML{line}: {error.cause}.", "Correct it, or remove the lines between ---."
         ) from None
@@ -119,6 +134,15 @@ def read_front(text: str, name: str = "", folder: Path | None = None) -> Front:
     if not isinstance(values, dict):
         raise PromptopError("The front matter is no YAML mapping.", "Write lines of the form `key: value` between ---.")
     return _Reader(folder, plain.template).front(values, texts, found.end())
+
+
+def _toml(text: str) -> dict[str, Any] | None:
+    """Return TOML front matter as a mapping; None if it is none, or has no key that is known."""
+    try:
+        found = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return None
+    return found if found.keys() & _KNOWN else None
 
 
 class _Reader:
@@ -131,9 +155,12 @@ class _Reader:
 
     def front(self, values: dict[str, Any], texts: dict[str, Any], body_start: int) -> Front:
         unknown = [key for key in values if key not in _KNOWN]
-        if unknown or not values.keys() & USED:
-            said = ", ".join(unknown or values)
-            self.notes.append(Note(f"front matter is not sent, and nothing is taken from its {said}"))
+        if not values.keys() & USED:
+            self.notes.append(Note(f"front matter is not sent, and nothing is taken from it: {', '.join(values)}"))
+        elif unknown:
+            self.notes.append(
+                Note(f"front matter: {', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not used")
+            )
         model, parameters = self._model(values)
         sample, data = self._sample(values, texts)
         return Front(

@@ -107,6 +107,24 @@ def text_of_value(value: Any) -> str:
     return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
+_TRIPLE = re.compile(rf"\{{\{{\{{\s*({_WORD})\s*\}}\}}\}}")
+
+
+def without_triples(text: str) -> str:
+    """Return a Mustache text with ``{{{name}}}`` as ``{{name}}``: nothing is escaped in a prompt."""
+    return _TRIPLE.sub(r"{{\1}}", text)
+
+
+_ANY_FORMAT = re.compile(r"(?<![{$\w\\])\{[A-Za-z_][A-Za-z0-9_]*\}(?!\})")
+_ANY_DOLLAR = re.compile(r"(?<![\w$`])\$(?:\{[A-Za-z_]\w*\}|[A-Za-z_]{2,}\w*)(?![\w`/])")
+
+
+def other_variables(text: str) -> tuple[str, ...]:
+    """Return what looks like variables of format strings (``{name}``) or of shells and llm (``$name``), each once."""
+    found = [each[0] for pattern in (_ANY_FORMAT, _ANY_DOLLAR) for each in pattern.finditer(text)]
+    return tuple(dict.fromkeys(found))
+
+
 _FORMAT = r"(?<![{{$\w])\{{{name}(?:![rsa])?(?::[^{{}}\n]{{0,20}})?\}}(?!\}})"
 _DOLLAR = r"(?<![\w$])\$(?:\{{{name}\}}|{name}\b)"
 

@@ -130,7 +130,10 @@ def _value(node: yaml.Node, *, typed: bool) -> Any:
             for each in read if isinstance(read, list) else [read]:
                 merged = {**(each if isinstance(each, dict) else {}), **merged}
         else:
-            found[str(_value(key, typed=False))] = read
+            name = str(_value(key, typed=False))
+            if name in found:
+                raise YamlError(f"the key {name!r} stands twice", key.start_mark.line + 1)
+            found[name] = read
     return {**merged, **found}
 
 

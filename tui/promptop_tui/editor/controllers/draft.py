@@ -157,6 +157,15 @@ class DraftController:
             self._saved_version = -1
         self._save_to(path)
 
+    def toggle_system(self) -> None:
+        """Make text without role lines the system message, or the user's again, now and when its file is opened."""
+        self.state = replace(self.state, role="" if self.state.role == "system" else "system")
+        if self.state.path:
+            self._keeper.choose_role(Path(self.state.path), self.state.role)
+        self._save_draft()
+        self._changed()
+        self._notify(f"The draft is the {self.state.role or 'user'} message.", title="System", timeout=3)
+
     def write(self, path: Path, text: str) -> None:
         """Write a text to a file that does not exist yet."""
         self._keeper.write(path, text)

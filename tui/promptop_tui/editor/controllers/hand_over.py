@@ -13,6 +13,7 @@ from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
 from promptop.prompts import Prompt
 from promptop.prompts.draft import kept_drafts
+from promptop.prompts.reader import reading_notes
 from promptop_tui.context import AppContext
 from promptop_tui.editor.controllers.counts import CountsController
 from promptop_tui.editor.controllers.draft import DraftController
@@ -176,14 +177,21 @@ class HandOver:
         prompt = self._parsed()
         if prompt is None:
             return
-        if not any(message.content.strip() for message in prompt.messages):
+        if prompt.is_empty:
             self._pane.notify("The draft is empty.", title="Playground", markup=False)
             return
+        try:
+            messages = prompt.openai()
+        except PromptopError as error:
+            self._pane.notify(clean(str(error)), title="Playground", severity="error", markup=False)
+            return
+        for note in reading_notes(prompt):
+            self._pane.notify(clean(str(note)), title="Sent otherwise", severity="warning", markup=False)
         parameters: Mapping[str, object] = prompt.parameters
         before = self._counts.baseline_text
         self._pane.post_message(
             OpenInPlayground(
-                prompt.openai(),
+                messages,
                 (prompt.model,) if prompt.model else (),
                 parameters,
                 self._draft.state.path or self._draft.state.source or "draft",

@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
-from promptop.client.conversation import continued, merged, rounds_of, shown
+from promptop.client.conversation import continued, rounds_of, shown
 from promptop.client.request import Message
 from promptop.client.result import RunResult
 from promptop.client.variants import AS_TYPED, PromptVersion
-from promptop.prompts import compose, parse
+from promptop.prompts import Prompt, compose
+from promptop.prompts.reader import prompt_from, reading_notes
 
 TYPED = "as typed"
 """What the version in the prompt's field is called where there are others."""
+_SPOKEN = frozenset({"assistant", "tool"})
+_ROLES = {"model": "assistant", "function": "tool"}
+"""Roles that logs have of other APIs → those of role lines."""
 _VARIANTS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -40,7 +44,8 @@ class PromptVersions:
         """Labels of the versions that are asked, in their order."""
         self.values: dict[str, str] = {}
         """Values of variables that were typed; they win over the sample values of the versions."""
-        self._given: list[Message] = []
+        self._is_conversation = False
+        """Whether answers are in it that a model gave."""
         self._known = SavedVersion(AS_TYPED, "")
         """The text as it was taken, with the name and version that the library knows it by."""
 
@@ -54,18 +59,18 @@ class PromptVersions:
         ``name`` and ``version`` are the library's; the log knows the calls by them. A text that is changed keeps its
         name and loses its version.
         """
-        # Parts that are no text (images, tool calls) cannot be typed: while a message stands as it came, it is sent
-        # as it came.
-        self._given = [dict(each) for each in messages]
+        self._is_conversation = any(each.get("role") in _SPOKEN for each in messages)
         self.source = source
-        text = compose([{"role": each.get("role", "user"), "content": shown(each)} for each in self._given])
+        text = compose([{**each, "role": _ROLES.get(str(each.get("role")), each.get("role"))} for each in messages])
         self._known = SavedVersion(AS_TYPED, text, name, version)
         return text
 
     def messages(self, text: str) -> list[Message]:
-        """Return what the text in the field means."""
-        typed = parse(text).openai(self.values)
-        return merged(self._given, typed) if self._given else list(typed)
+        """Return what the text in the field means; raise :class:`PromptopError` if it cannot be read."""
+        return list(prompt_from(text).openai(self.values))
+
+    def _prompts(self, text: str) -> list[Prompt]:
+        return [prompt_from(text if label == AS_TYPED else self.shelf[label].text) for label in self.chosen]
 
     def unfilled(self, text: str) -> tuple[str, ...]:
         """Return the variables without a value in what is asked: they are sent as written.
@@ -73,22 +78,30 @@ class PromptVersions:
         Braces in the answers of a conversation that came from elsewhere are what a model said, and no variables.
         """
         found: dict[str, None] = {}
-        for label in self.chosen:
-            prompt = parse(text if label == AS_TYPED else self.shelf[label].text)
-            if label == AS_TYPED and self._given:
-                said = tuple(each for each in prompt.messages if each.role not in {"assistant", "tool"})
-                prompt = replace(prompt, messages=said)
-            found |= dict.fromkeys(prompt.unfilled(self.values))
+        for prompt in self._prompts(text):
+            found |= dict.fromkeys(self._written(prompt).missing(self.values))
         return tuple(found)
 
     def variables(self, text: str) -> dict[str, str]:
         """Return the variables of what is asked with their values: typed, else the version's own sample, else empty."""
         found: dict[str, str] = {}
-        for label in self.chosen:
-            prompt = parse(text if label == AS_TYPED else self.shelf[label].text)
+        for prompt in self._prompts(text):
             for name in prompt.variables:
                 found.setdefault(name, self.values.get(name) or str(prompt.sample.get(name, "")))
         return found
+
+    def notes(self, text: str) -> list[str]:
+        """Return what of what is asked is sent otherwise than it may be meant, its variables left aside."""
+        found: dict[str, None] = {}
+        for prompt in self._prompts(text):
+            found |= dict.fromkeys(str(note) for note in reading_notes(self._written(prompt)))
+        return list(found)
+
+    def _written(self, prompt: Prompt) -> Prompt:
+        """Return a prompt without the answers of a conversation."""
+        if not self._is_conversation:
+            return prompt
+        return replace(prompt, messages=tuple(each for each in prompt.messages if each.role not in _SPOKEN))
 
     # Versions
 
@@ -120,7 +133,7 @@ class PromptVersions:
                 found.append(PromptVersion(AS_TYPED if alone else TYPED, self.messages(text), known.name, number))
             else:
                 each = self.shelf[label]
-                found.append(PromptVersion(label, parse(each.text).openai(self.values), each.name, each.version))
+                found.append(PromptVersion(label, self.messages(each.text), each.name, each.version))
             if not any(shown(message).strip() for message in found[-1].messages):
                 what = f"The version {clean_line(label, 40)!r}" if label else "The prompt"
                 raise PromptopError(f"{what} is empty.", "Write one above, or open one from the editor (F2).")

@@ -94,6 +94,13 @@ class RequestBuilder:
         except PromptopError:
             return {}
 
+    def notes(self) -> list[str]:
+        """Return what is sent otherwise than it may be meant; nothing while it cannot be read."""
+        try:
+            return self._versions.notes(self.text())
+        except PromptopError:
+            return []
+
     def rounds(self) -> int:
         """Return how many rounds stand before the pending turn; 0 while the text cannot be read."""
         try:

@@ -38,7 +38,7 @@ class SendPreview:
             self._results.show_problem(error, is_blank=not self._prompt.text.strip())
             return None
         first = plan.requests[0]
-        left_out = left_out_of(plan, system=self._column.system())
+        left_out = [*left_out_of(plan, system=self._column.system()), *self._builder.notes()]
         said = [f"{{{{{name}}}}} {UNFILLED}" for name in unfilled] + left_out
         others = [request.title for request in plan.requests[1:]]
         roles, *more = summary(first, unfilled, left_out)

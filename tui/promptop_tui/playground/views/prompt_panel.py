@@ -23,7 +23,7 @@ def split_system(text: str) -> tuple[str, str]:
     except PromptopError:
         return "", text
     first, *others = prompt.messages or (None,)
-    if first is None or first.role != "system" or not first.content.strip():
+    if first is None or first.role != "system" or first.parts or first.fields or not first.content.strip():
         return "", text
     rest = compose(others) if others else ""
     return first.content, text[: prompt.body_start] + rest.removesuffix("\n")
@@ -37,9 +37,9 @@ def joined_system(system: str, rest: str) -> str:
         prompt = parse(rest)
     except PromptopError:  # its front matter is being typed: nothing can be sent of it yet
         return f"system:\n{system}\n\n{rest}"
-    messages = [each for each in prompt.messages if each.content.strip() or len(prompt.messages) > 1]
+    messages = [each for each in prompt.messages if not each.is_empty or len(prompt.messages) > 1]
     first = {"role": "system", "content": system}
-    return rest[: prompt.body_start] + compose([first, *({"role": m.role, "content": m.content} for m in messages)])
+    return rest[: prompt.body_start] + compose([first, *messages])
 
 
 class PromptPanel(Vertical):
