@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("promptop.cli.traffic.watch", "run a command with its calls logged"),
     "log": ("promptop.cli.traffic.log", "where the request log is, and what to do with it"),
     "cache": ("promptop.cli.traffic.cache", "what the response cache holds, and how to empty it"),
+    "agents": ("promptop.cli.traffic.agents", "what coding agents use: sessions, blocks, limits, cost"),
     "report": ("promptop.cli.traffic.report", "latency, cache hits and spend of a window of the log"),
     "demo": ("promptop.cli.app.demo", "the app against a simulated endpoint, no key needed"),
     "config": ("promptop.cli.app.config", "where the settings are; show or create them"),

@@ -11,7 +11,7 @@ import csv
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from pathlib import Path
@@ -367,6 +367,27 @@ def _is_possible(row: Row, done: Imported) -> bool:
 def _is_known(connection: sqlite3.Connection, row: Row) -> bool:
     name = row.request_id if row.request_id is not None else row.response_id
     return connection.execute(_KNOWN, (row.started_ms, name, *_identity(row))).fetchone() is not None
+
+
+def insert_rows(log: Path, rows: Iterable[Row], note: tuple[str, str]) -> None:
+    """Write rows that are known to be new, and ``note`` (key, value) into the table ``meta``, in one transaction.
+
+    Raises :class:`sqlite3.Error`, :class:`OSError` or :class:`PromptopError`.
+    """
+    with contextlib.closing(files.open_log(log)) as connection, sqlite.transaction(connection):
+        connection.executemany(_INSERT, map(_values, rows))
+        connection.execute(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", note
+        )
+
+
+def read_note(log: Path, key: str) -> str | None:
+    """Return what :func:`insert_rows` noted; None if there is no log or no note."""
+    if not log.exists():
+        return None
+    with contextlib.closing(connect_for_reading(log)) as connection:
+        found = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return str(found[0]) if found else None
 
 
 def _insert(connection: sqlite3.Connection, batch: list[Row], done: Imported, fresh: bool) -> None:

@@ -1,0 +1,182 @@
+"""Five-hour blocks, weeks and groups of agents' calls, read from the log.
+
+A block begins at the full hour (UTC) of the first call after the end of the one before and lasts five hours. That is a
+model of what the vendor does: the real start is known to the vendor alone, so its end is ``estimated`` unless the agent
+told the reset time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from promptop.agents.agent_call import APPS
+from promptop.base.sqlite import connect_for_reading
+
+HOUR_MS = 3_600_000
+BLOCK_MS = 5 * HOUR_MS
+BURN_MS = 30 * 60_000
+"""The burn rate is that of so long."""
+FEWEST_MS = 10 * 60_000
+"""No forecast is made from less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A row of an agent, as far as blocks need it. Counts are 0 where the row has none."""
+
+    at_ms: int
+    app: str
+    model: str
+    session: str
+    project: str
+    branch: str
+    is_sub: bool
+    input_tokens: int
+    output_tokens: int
+    cache_read: int
+    cache_write: int
+    cost_usd: float | None
+
+    @property
+    def tokens(self) -> int:
+        """All tokens, cached ones included."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(slots=True)
+class Sums:
+    """Calls added up."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cost_usd: float = 0.0
+    unpriced: int = 0
+    sessions: set[str] = field(default_factory=set)
+    sub_calls: int = 0
+    last_ms: int = 0
+
+    def add(self, call: Call) -> None:
+        """Add one call."""
+        self.calls += 1
+        self.input_tokens += call.input_tokens
+        self.output_tokens += call.output_tokens
+        self.cache_read += call.cache_read
+        self.cache_write += call.cache_write
+        self.cost_usd += call.cost_usd or 0.0
+        self.unpriced += call.cost_usd is None
+        self.sessions.add(call.session)
+        self.sub_calls += call.is_sub
+        self.last_ms = max(self.last_ms, call.at_ms)
+
+    @property
+    def tokens(self) -> int:
+        """All tokens, cached ones included."""
+        return self.input_tokens + self.output_tokens
+
+    @property
+    def cache_share(self) -> float | None:
+        """Share of the input that was read from the provider's cache."""
+        return self.cache_read / self.input_tokens if self.input_tokens else None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the figures under fixed names."""
+        return {
+            "calls": self.calls,
+            "sub_calls": self.sub_calls,
+            "sessions": len(self.sessions),
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cache_read": self.cache_read,
+            "cache_write": self.cache_write,
+            "cache_share": self.cache_share,
+            "cost_usd": self.cost_usd if self.unpriced < self.calls else None,
+            "unpriced": self.unpriced,
+        }
+
+
+@dataclass(slots=True)
+class Block:
+    """Five hours of one agent."""
+
+    app: str
+    start_ms: int
+    sums: Sums = field(default_factory=Sums)
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def end_ms(self) -> int:
+        """When it ends, by the model."""
+        return self.start_ms + BLOCK_MS
+
+    def is_active(self, now_ms: int) -> bool:
+        """Whether it has not ended."""
+        return self.start_ms <= now_ms < self.end_ms
+
+    def burn_per_hour(self, now_ms: int) -> tuple[float, float] | None:
+        """Return tokens and USD an hour, from the last 30 minutes; None below 10 minutes of data."""
+        since = max(self.start_ms, now_ms - BURN_MS, self.calls[0].at_ms if self.calls else now_ms)
+        if now_ms - since < FEWEST_MS:
+            return None
+        recent = [call for call in self.calls if since <= call.at_ms <= now_ms]
+        hours = (now_ms - since) / HOUR_MS
+        return sum(call.tokens for call in recent) / hours, sum(call.cost_usd or 0.0 for call in recent) / hours
+
+    def forecast_usd(self, now_ms: int) -> float | None:
+        """Return what the block will have cost at its end at the present burn rate; None below 10 minutes of data."""
+        burn = self.burn_per_hour(now_ms)
+        if burn is None or not self.is_active(now_ms):
+            return None
+        return self.sums.cost_usd + burn[1] * (self.end_ms - now_ms) / HOUR_MS
+
+
+def calls_of(log: Path, since_ms: int = 0, until_ms: int = 1 << 62) -> list[Call]:
+    """Return agents' calls of a window, oldest first; raises :class:`sqlite3.Error`."""
+    with contextlib.closing(connect_for_reading(log)) as connection:
+        rows = connection.execute(
+            "SELECT started_ms, app, coalesce(response_model, request_model, 'unknown'), coalesce(conversation_id, ''),"
+            " tags, coalesce(usage_input_tokens, 0), coalesce(usage_output_tokens, 0),"
+            " coalesce(usage_cache_read_input_tokens, 0), coalesce(usage_cache_write_input_tokens, 0), cost_usd"
+            f" FROM requests WHERE started_ms >= ? AND started_ms < ? AND app IN ({', '.join('?' * len(APPS))})"
+            " ORDER BY started_ms",
+            (since_ms, until_ms, *APPS),
+        )
+        return [_call(row) for row in rows]
+
+
+def _call(row: Sequence[object]) -> Call:
+    at_ms, app, model, session, tags, *figures = row
+    kept = json.loads(str(tags)) if tags else {}
+    return Call(
+        int(str(at_ms)), str(app), str(model), str(session), kept.get("project", ""), kept.get("branch", ""),
+        kept.get("sub") == "1", *figures,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def blocks_of(calls: Iterable[Call]) -> list[Block]:
+    """Return the blocks of calls, by agent, oldest first."""
+    found: dict[str, list[Block]] = {}
+    for call in calls:
+        mine = found.setdefault(call.app, [])
+        if not mine or call.at_ms >= mine[-1].end_ms:
+            mine.append(Block(call.app, call.at_ms // HOUR_MS * HOUR_MS))
+        mine[-1].calls.append(call)
+        mine[-1].sums.add(call)
+    return sorted((block for mine in found.values() for block in mine), key=lambda block: block.start_ms)
+
+
+def grouped(calls: Iterable[Call], by: str) -> dict[str, Sums]:
+    """Add calls up by ``model``, ``project``, ``branch``, ``session``, ``app`` or ``day`` (UTC), the dearest first."""
+    from datetime import UTC, datetime
+
+    found: dict[str, Sums] = {}
+    for call in calls:
+        name = f"{datetime.fromtimestamp(call.at_ms / 1000, UTC):%Y-%m-%d}" if by == "day" else str(getattr(call, by))
+        found.setdefault(name or "–", Sums()).add(call)
+    return dict(sorted(found.items(), key=lambda item: (-item[1].cost_usd, -item[1].tokens)))
