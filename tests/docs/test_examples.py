@@ -119,6 +119,7 @@ def test_an_example_runs_as_printed(
     home = workspace / "home"
     for kind in ("CONFIG", "DATA", "STATE"):
         monkeypatch.setenv(f"PROMPTOP_{kind}_DIR", str(home / kind.lower()))
+    monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
     monkeypatch.chdir(workspace)
     with contextlib.suppress(FileNotFoundError):

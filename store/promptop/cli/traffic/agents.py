@@ -30,7 +30,7 @@ from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.base.text_table import text_table
 from promptop.base.times import moment_ms
-from promptop.cli.shared.options import settings_of
+from promptop.cli.shared.options import add_settings_arguments, settings_of
 from promptop.log import files
 
 _ACTIONS = ("report", "import", "blocks", "statusline", "doctor")
@@ -54,8 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--line", action="store_true", help="one line: the active block, today, limits")
     parser.add_argument("--no-import", action="store_true", help="show what the log has")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="request log")
+    add_settings_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     words = list(args.words)
     args.action = words.pop(0) if words and words[0] in _ACTIONS else "report"
     args.folders = [Path(word) for word in words]
-    log = args.log or settings_of(args).log_path()
+    log = settings_of(args).log_path()
     sources = _sources(args.folders)
     if args.action == "import":
         return _import(args, log, sources)
