@@ -73,6 +73,18 @@ def _run(arguments: list[str], open_app: OpenApp | None) -> int:
     return _open(arguments, open_app)
 
 
+def _begins_a_file(path: Path) -> bool:
+    """Tell whether a path that is not there names a file to begin, and not a mistyped command: new.md, drafts/new.
+
+    Raises :class:`UsageError` if its folder is not there.
+    """
+    if not path.suffix and path.name == str(path):
+        return False
+    if not path.expanduser().parent.is_dir():
+        raise UsageError(f"There is no folder {str(path.parent)!r} for {path.name}.", "Make it first.")
+    return True
+
+
 def _open(arguments: list[str], open_app: OpenApp | None) -> int:
     parser = argparse.ArgumentParser(
         prog="promptop",
@@ -86,7 +98,7 @@ def _open(arguments: list[str], open_app: OpenApp | None) -> int:
     parser.add_argument("--version", action="version", version=f"promptop {promptop.__version__}")
     add_settings_arguments(parser, several_logs=True)
     args = parser.parse_args(arguments)
-    if args.file is not None and not args.file.exists():
+    if args.file is not None and not args.file.exists() and not _begins_a_file(args.file):
         near = difflib.get_close_matches(str(args.file), COMMANDS, n=1)
         hint = f"Did you mean: promptop {near[0]}?" if near else "promptop --help lists the commands."
         raise UsageError(f"There is no file and no command {str(args.file)!r}.", hint)

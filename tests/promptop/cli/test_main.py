@@ -36,6 +36,25 @@ def test_a_word_that_is_no_command_and_no_file_is_refused_with_a_hint(capsys: py
     assert "promptop count?" in error
 
 
+def test_the_name_of_a_new_file_begins_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for stream in ("stdin", "stderr"):
+        monkeypatch.setattr(sys, stream, Terminal())
+    seen: list[AppOptions] = []
+
+    def opened(options: AppOptions) -> int:
+        seen.append(options)
+        return 0
+
+    assert cli.main(["new.md"], open_app=opened) == 0
+    assert seen[0].open_path == Path("new.md")
+    assert cli.main(["missing/new.md"], open_app=opened) == 2
+    assert "no folder" in sys.stderr.getvalue()  # type: ignore[attr-defined]
+    assert len(seen) == 1
+
+
 def test_the_app_is_refused_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([], open_app=lambda options: 0) == 2
     assert "needs a terminal" in capsys.readouterr().err
