@@ -66,3 +66,16 @@ async def test_keys_behind_the_key_of_a_tab_are_for_that_tab(
         prompt = app.query_one("#pane-playground #prompt", PromptArea)
         await wait_until(pilot, lambda: prompt.text == "xyw")
         assert app.query_one("#pane-editor #prompt", PromptArea).text == "z"
+
+
+async def test_a_letter_with_alt_is_a_command_and_never_text() -> None:
+    app = Fields()
+    app.bind("alt+o", "app.bell")
+    rung: list[bool] = []
+    app.bell = lambda: rung.append(True)  # type: ignore[method-assign]
+    async with app.run_test() as pilot:
+        app.query_one("#three").focus()
+        await pilot.pause()
+        app.post_message(events.Key("alt+o", "o"))
+        type_at_once(app, "a")
+        await wait_until(pilot, lambda: rung and app.values() == ["", "", "a"])

@@ -1,58 +1,167 @@
-"""Totals by part and the cacheable beginning under the models."""
+"""The outline: parts with tokens, jumps, folds, parts switched off or moved; and what is said below the models."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from tests.promptop_tui.editor.conftest import Open
 
-from promptop.settings import EditorSettings
+from promptop.prompts import parse
 from promptop.tokens import encoding
-from promptop_tui.editor.views.outline import outline, ruler, told
+from promptop_tui.editor.controllers.draft_parts import moved, parts_of, toggled
+from promptop_tui.editor.views.outline_panel import Row
+from promptop_tui.editor.views.prompt_facts import facts_of, ruler, told
+
+from .conftest import Open, Running
 
 RULES = "Answer each question with one sentence and cite the article. " * 130
-TEXT = f"system:\n{RULES}\nToday is 2026-03-01.\n{RULES}\n\nuser:\n文档：\n很长的资料。\n\n问题：\n是什么？\n"
+LONG = f"system:\n{RULES}\nToday is 2026-03-01.\n{RULES}\n\nuser:\n文档：\n很长的资料。\n\n问题：\n是什么？\n"
+TEXT = """\
+system:
+# Role
+You are a clerk.
+
+# Rules
+Be brief.
+
+## Tone
+Be kind.
+
+# Examples
+<example>
+Hi
+</example>
+
+user:
+{{question}}
+"""
+
+
+def tokens(text: str) -> int:
+    return len(encoding("o200k_base").encode_ordinary(text))
+
+
+def row(running: Running, title: str) -> Row:
+    return next(row for row in running.pane.outline_panel.rows if row.part.title == title)
+
+
+def titles(text: str) -> list[tuple[int, str, str]]:
+    return [(part.depth, part.kind, part.title) for part in parts_of(text)]
+
+
+async def test_parts_have_their_tokens_and_enter_goes_there(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text(TEXT)
+    async with editor(path, counts=True) as running:
+        await running.until(lambda: running.pane.outline_panel.rows)
+        rules = row(running, "Rules")
+        assert rules.tokens == tokens("# Rules\nBe brief.\n\n## Tone\nBe kind.\n\n")
+        assert 0 < rules.share < 1
+        assert rules.usd_per_month
+        await running.pilot.press("alt+o", "home", "down", "down", "enter")
+        assert running.pane.area.selection.end == (4, 0)
+        assert running.app.focused is running.pane.area
+        await running.pilot.press("ctrl+end")
+        view = running.pane.outline_panel
+        await running.until(lambda: view.options.highlighted == len(view.rows) - 1)
+
+
+async def test_a_part_is_switched_off_shows_its_saving_and_comes_back(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text(TEXT)
+    async with editor(path, counts=True) as running:
+        await running.until(lambda: running.pane.outline_panel.rows)
+        saved = tokens("# Rules\nBe brief.\n\n## Tone\nBe kind.\n")
+        await running.pilot.press("alt+o", "home", "down", "down", "o")
+        assert "Be brief" not in str(parse(running.text).openai())
+        await running.until(lambda: any(each.part.kind == "off" for each in running.pane.outline_panel.rows))
+        off = row(running, "Rules")
+        assert (off.part.kind, off.tokens) == ("off", saved)
+        assert f"−{saved}" in str(running.pane.outline_panel.options.get_option_at_index(2).prompt)
+        running.pane.outline_panel.options.highlighted = 2
+        await running.pilot.press("o")
+        assert running.text == TEXT
+        await running.until(lambda: row(running, "Rules").part.kind == "heading")
+        await running.pilot.press("space")
+        assert "Tone" not in str([each.prompt for each in running.pane.outline_panel.options.options])
+        await running.pilot.press("J")
+        assert running.text.index("# Examples") < running.text.index("# Rules") < running.text.index("user:")
+        await running.pilot.press("escape", "ctrl+z")
+        assert running.text == TEXT
+
+
+async def test_in_a_narrow_terminal_the_outline_takes_the_models_place(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text(TEXT)
+    async with editor(path, counts=True, size=(80, 24)) as running:
+        assert not running.pane.outline_panel.display
+        await running.pilot.press("alt+o")
+        await running.until(lambda: running.pane.outline_panel.size.height > 5)
+        assert not running.pane.panel.display
+        assert running.app.focused is running.pane.outline_panel.options
+        await running.pilot.press("escape")
+        await running.until(lambda: running.pane.panel.display)
+
+
+def test_parts_are_nested_and_messages_begin_with_their_role() -> None:
+    assert titles(TEXT) == [
+        (0, "message", "system"),
+        (1, "heading", "Role"),
+        (1, "heading", "Rules"),
+        (2, "heading", "Tone"),
+        (1, "example", "Examples"),
+        (2, "example", "<example>"),
+        (0, "message", "user"),
+    ]
+    assert parts_of(TEXT)[0].start == 0
+    assert titles("---\na: [\n---\nx") == []
+
+
+@pytest.mark.parametrize("title", ["Role", "Rules", "Tone", "Examples", "<example>", "system", "user"])
+def test_off_and_on_again_is_the_same_text(title: str) -> None:
+    part = next(part for part in parts_of(TEXT) if part.title == title)
+    edit = toggled(TEXT, part)
+    assert edit is not None
+    start, end, new = edit
+    off_text = TEXT[:start] + new + TEXT[end:]
+    off = next(part for part in parts_of(off_text) if part.kind == "off")
+    edit = toggled(off_text, off)
+    assert edit is not None
+    start, end, new = edit
+    assert off_text[:start] + new + off_text[end:] == TEXT
+
+
+def test_the_last_part_has_no_next_one_and_a_move_loses_nothing() -> None:
+    parts = parts_of(TEXT)
+    for part in parts:
+        for down in (True, False):
+            step = moved(parts, part, TEXT, down=down)
+            if step is not None:
+                start, end, new, begins = step
+                text = TEXT[:start] + new + TEXT[end:]
+                assert sorted(text) == sorted(TEXT)
+                assert text[begins:].startswith(TEXT[part.start : part.end].rstrip("\n"))
+    assert moved(parts, parts[-1], TEXT, down=True) is None
 
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 40)])
-async def test_parts_prefix_and_warning_are_shown(editor: Open, tmp_path: Path, size: tuple[int, int]) -> None:
+async def test_prefix_and_lint_are_told_below_the_models(editor: Open, tmp_path: Path, size: tuple[int, int]) -> None:
     path = tmp_path / "p.md"
-    path.write_text(TEXT)
+    path.write_text(LONG)
     async with editor(path, counts=True, size=size) as running:
         shown = running.pane.panel.query_one("#sections")
-        await running.until(lambda: "by part" in str(shown.render()))
+        await running.until(lambda: "prefix" in str(shown.render()))
         says = str(shown.render())
-        start = TEXT.index(RULES)
-        ends = TEXT.index("2026")
-        kept = len(encoding("o200k_base").encode_ordinary(TEXT[start:ends]))
+        kept = tokens(LONG[LONG.index(RULES) : LONG.index("2026")])
         assert f"{kept:,}/1,024 cacheable, line 3: 2026-03-01" in says
-        assert "! line 3: '2026-03-01' changes" in says
-        system = len(encoding("o200k_base").encode_ordinary(TEXT[start : TEXT.index("\n\nuser")]))
-        assert f"by part  system {system:,} · context " in says
-        assert ("by role" in says) == (size[0] > 100)
+        assert "(Alt+L lists them)" in says
         assert shown.region.bottom <= running.pane.region.bottom
         assert running.pane.area.size.height >= 6
 
 
-async def test_the_task_is_scored_and_a_model_recommended(editor: Open) -> None:
-    chosen = EditorSettings(watch=("gpt-4o", "gpt-4o-mini", "o1"), tier_expert=0.7)
-    async with editor(settings=chosen, counts=True) as running:
-        shown = running.pane.panel.query_one("#sections")
-        running.pane.area.edit_whole("写一个10行的脚本。")
-        await running.until(lambda: "task     0.00 simple → gpt-4o-mini\n" in str(shown.render()) + "\n")
-        running.pane.area.edit_whole("Build a distributed system of 1,000 lines in 20 files.")
-        await running.until(lambda: "0.70 expert → o1  (lines 0.30, files 0.20, domain 0.20)" in str(shown.render()))
-
-
 def test_a_short_beginning_says_how_much_is_missing() -> None:
     assert "100/1,024 924 short" in ruler(100, 1, "")
-    found = outline("Just one question?")
+    found = facts_of("Just one question?")
     assert found is not None
-    assert told(found, [4, 4], "o200k_base", brief=False) == [
-        "by part  question 4",
-        ruler(4, 1, ""),
-        "lint     no-length-limit 1, no-output-format 1",
-        "task     0.00 simple",
-    ]
-    assert outline("---\na: [\n---\nx") is None
+    assert told(found, 4, 0, "o200k_base", lint_key="Alt+L", brief=False)[0] == ruler(4, 1, "")
+    assert facts_of("---\na: [\n---\nx") is None

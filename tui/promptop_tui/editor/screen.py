@@ -23,12 +23,15 @@ from promptop_tui.editor.controllers.counts import CountsController
 from promptop_tui.editor.controllers.draft import DraftController
 from promptop_tui.editor.controllers.find import Find
 from promptop_tui.editor.controllers.hand_over import HandOver
+from promptop_tui.editor.controllers.lint import LintController
 from promptop_tui.editor.controllers.log_lookup import LogLookup
-from promptop_tui.editor.controllers.parts import PartsController
+from promptop_tui.editor.controllers.outline import OutlineController
 from promptop_tui.editor.controllers.trims import TrimsController
 from promptop_tui.editor.views.find_bar import FindBar
+from promptop_tui.editor.views.lint_panel import LintPanel
 from promptop_tui.editor.views.model_figures import UsageAssumptions
 from promptop_tui.editor.views.models_panel import ModelsPanel, summary
+from promptop_tui.editor.views.outline_panel import OutlinePanel
 from promptop_tui.editor.views.trims_panel import TrimsPanel
 from promptop_tui.messages import OpenInEditor
 from promptop_tui.services.token_counts import CountingFailed, CountsReady, EdgesReady, LinesReady, SnippetsReady
@@ -71,11 +74,13 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
     BINDINGS: ClassVar[list[BindingType]] = [
         _command("f8", "trims", "Trim", "Show what can be said with fewer tokens", show=True),
         _command("shift+f8,f20", "prove", "Prove", "Ask baseline and draft in turns: do answers hold?"),
+        _command("alt+l", "lint", "Lint", "List what lint says of the draft"),
         _command("f5", "send", "Playground", "Take the prompt to the playground", show=True),
         _command("f9,ctrl+s", "save", "Save", "Save to the file; asks for one if there is none", show=True),
         _command("ctrl+o", "open", "Open", "Open a file; the present draft is kept", show=True),
         _command("ctrl+f", "find", "Find", "Find in the draft, and replace", show=True),
         _command("ctrl+g", "go_to", "Go to line", "Go to a line of the draft"),
+        _command("alt+o", "outline", "Outline", "The parts of the prompt: go there, fold, switch off, move"),
         _command("ctrl+t", "baseline", "Baseline", "Measure changes from this text on", show=True),
         _command("shift+f7,f19,alt+c", "changes", "Changes", "What changed since the baseline"),
         _command("ctrl+l", "library", "Library", "Named prompts and their versions"),
@@ -112,16 +117,23 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
         self.trims = TrimsController(
             self, self.area, self.trims_panel, self.counts, context, parsed=self.parsed, runner=runner
         )
-        self.parts = PartsController(self, self.area, self.panel, self.counts, self.log_lookup, context)
+        self.outline_panel = OutlinePanel()
+        self.outline = OutlineController(
+            self, self.area, self.outline_panel, self.panel, self.counts, self.log_lookup, context
+        )
+        self.lint_panel = LintPanel()
+        self.lint = LintController(self, self.area, self.lint_panel, context)
         self.hand_over = HandOver(self, self.area, context, self.draft, self.counts, self.trims, self.parsed)
         self._commands: dict[str, Callable[[], object]] = {
-            "trims": self.trims.toggle,
+            "trims": self._toggle_trims,
             "prove": self.trims.prove,
+            "lint": self._toggle_lint,
             "send": self.hand_over.send,
             "save": self.hand_over.save,
             "open": self.hand_over.open,
             "find": self.find.open,
             "go_to": self.hand_over.go_to,
+            "outline": self.outline.open,
             "baseline": self._set_baseline,
             "changes": self.hand_over.changes,
             "library": self.hand_over.library,
@@ -143,8 +155,10 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
                 yield self.find_bar
                 yield Static(id="draft-status", markup=False)
             with Vertical(id="side"):
+                yield self.outline_panel
                 yield self.panel
-                yield self.trims_panel
+        yield self.trims_panel
+        yield self.lint_panel
 
     def on_mount(self) -> None:
         """Fetch draft and models away from the screen."""
@@ -212,6 +226,7 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
             return
         self.counts.text_edited(message)
         self.trims_panel.draft_changed()
+        self.lint.text_edited()
         self.find.text_edited(message)
         self.draft.text_edited()
         self.show_status()
@@ -225,6 +240,7 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
     def _moved(self, message: TextArea.SelectionChanged | TextArea.Changed) -> None:
         message.stop()
         if isinstance(message, TextArea.SelectionChanged):  # Edited tells more of a change
+            self.outline.show_place()
             self.show_status()
 
     # Figures
@@ -238,11 +254,11 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
 
     @on(SnippetsReady)
     def _parts_came(self, message: SnippetsReady) -> None:
-        self.parts.handle(message)
+        self.outline.handle(message)
 
     def _counted(self) -> None:
         """Read the parts again: the text was counted, or the log has answered."""
-        self.parts.refresh_soon()
+        self.outline.refresh_soon()
 
     def _models_changed(self) -> None:
         self.trims.models_changed()
@@ -251,13 +267,31 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
     def _assumptions_changed(self, message: ModelsPanel.AssumptionsChanged) -> None:
         self.counts.take_assumptions(message.assumptions)
 
-    # Find, trims
+    # Outline, find, trims
+
+    @on(OutlinePanel.Wanted)
+    def _outline(self, message: OutlinePanel.Wanted) -> None:
+        self.outline.do(message)
 
     @on(FindBar.Changed)
     @on(FindBar.Wanted)
     def _find(self, message: FindBar.Changed | FindBar.Wanted) -> None:
         message.stop()
         self.find.handle(message)
+
+    @on(LintPanel.Wanted)
+    def _lint(self, message: LintPanel.Wanted) -> None:
+        self.lint.do(message)
+
+    def _toggle_lint(self) -> None:
+        if self.trims_panel.display:
+            self.trims.close()
+        self.lint.toggle()
+
+    def _toggle_trims(self) -> None:
+        if self.lint_panel.display:
+            self.lint.close()
+        self.trims.toggle()
 
     @on(TrimsPanel.Event)
     def _trim(self, message: TrimsPanel.Event) -> None:

@@ -33,6 +33,8 @@ class OrderedKeys(App[object]):
 
     async def on_event(self, event: events.Event) -> None:
         """Hand keys and pastes on, or hold them back."""
+        if isinstance(event, events.Key) and event.key.startswith("alt+"):
+            event.character = None  # a command, never a letter: fields would write it
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
         elif self._in_flight or self._holding:

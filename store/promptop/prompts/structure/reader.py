@@ -10,6 +10,7 @@ from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from promptop.prompts import comments
 from promptop.prompts.structure import shapes, tags
 from promptop.prompts.structure.inline import inline_spans
 from promptop.prompts.structure.language import language_of
@@ -164,6 +165,12 @@ class Structure:
             self.messages = tuple((message.start, message.end) for message in prompt.messages)
             self.roles = tuple(message.role for message in prompt.messages)
             _read_messages(text, self.body_start, self.messages, self.roles, found)
+        off = [Protected(start, end, "switched off") for start, end in comments.spans(text, self.body_start)]
+        if off:  # neither sent nor judged
+            found.blocks = [
+                each for each in found.blocks if not any(o.start < each.end and each.start < o.end for o in off)
+            ]
+            found.protected += off
         if self.body_start:
             found.protected.append(Protected(0, self.body_start, "front matter"))
         found.protected += [

@@ -13,7 +13,7 @@ from promptop.base.errors import PromptopError
 from promptop.prompts import parse
 from promptop_tui.context import AppContext
 from promptop_tui.editor.views.models_panel import ModelsPanel
-from promptop_tui.editor.views.outline import LONGEST, LogState
+from promptop_tui.editor.views.prompt_facts import LONGEST, LogState
 
 if TYPE_CHECKING:
     from promptop.trim.log_insights import Known
