@@ -142,7 +142,7 @@ def test_editor(snap_compare: Picture, make: Any, theme: str, size: tuple[int, i
         # Exact counts of four models: two tokenizers have answered, for the panel and for the gutter.
         await wait_until(pilot, lambda: "=" in shown(app) and "≈" not in shown(app))
         # Parts and task come after the counts, a while after the last key.
-        await wait_until(pilot, lambda: "variables without" in shown(app) and "task " in shown(app))
+        await wait_until(pilot, lambda: "variables without" in shown(app) and "prefix " in shown(app))
         await wait_until(pilot, lambda: "·  " not in shown(app).splitlines()[2])
         # What the log knows comes last; at 80 columns there is no room for "unknown".
         await wait_until(pilot, lambda: "log  " in shown(app) or size == (80, 24))

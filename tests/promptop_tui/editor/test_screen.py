@@ -328,7 +328,7 @@ async def test_a_file_without_role_lines_is_marked_as_the_system_message_and_tha
 
 async def test_an_export_is_seen_copied_and_written(editor: Open, tmp_path: Path) -> None:
     path = tmp_path / "p.md"
-    path.write_text("system:\nBe \x1b brief.\n\nuser:\nHi\n")
+    path.write_text("system:\nBe \x1b brief.\n\nuser:\nHi {{tea}}\n")
     async with editor(path) as running:
         await running.pilot.press("alt+e")
         await running.until(lambda: running.app.screen.query("#export-text"))
@@ -337,6 +337,12 @@ async def test_an_export_is_seen_copied_and_written(editor: Open, tmp_path: Path
         await running.pilot.press("down", "down", "down")
         await running.until(lambda: '"messages"' in str(shown.render()))
         assert "\x1b" not in str(shown.render())
+        notes = screen.query_one("#export-notes")
+        assert "unfilled: tea" in str(notes.render())
+        await running.pilot.press("up")
+        await running.until(lambda: not notes.display)  # who reads the template fills it
+        await running.pilot.press("down")
+        await running.until(lambda: '"messages"' in str(shown.render()))
         await running.pilot.press("c")
         assert '"content": "Be \\u001b brief."' in running.app.clipboard
         await running.pilot.press("w")
@@ -390,18 +396,6 @@ async def test_changes_since_the_baseline_are_shown_and_taken_back(editor: Open,
         await running.until(lambda: running.text == path.read_text())
         await running.pilot.press("ctrl+z")
         assert running.text.startswith("Rerite")
-
-
-async def test_messages_have_their_totals(editor: Open, tmp_path: Path) -> None:
-    path = tmp_path / "p.md"
-    path.write_text("system:\nBe brief.\n\nuser:\nHello there\n\nassistant:\nHi\n\nuser:\nWhat is tea?\n")
-    async with editor(path, counts=True) as running:
-        says = running.pane.panel.query_one("#sections")
-        count = encoding("o200k_base").encode_ordinary
-        user = len(count("Hello there")) + len(count("What is tea?"))
-        await running.until(
-            lambda: f"by role  system {len(count('Be brief.'))} · user {user} · assistant 1\n" in str(says.render())
-        )
 
 
 async def test_the_whole_session_by_keys(editor: Open, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from textual.message import Message
 from promptop.base.errors import PromptopError
 from promptop.prompts.chosen_roles import choose_role
 from promptop.prompts.draft import DraftState, DraftStore, Start, digest, imported_from, start, state_of
-from promptop.prompts.files import FileChangedError, Stamp, read_exact, save, write_atomic
+from promptop.prompts.files import PLAIN, FileChangedError, FileForm, Stamp, read_exact, save, write_atomic
 from promptop.prompts.formats import Draft as Imported
 
 
@@ -28,7 +28,7 @@ class _Draft:
     lines: list[str]
     state: DraftState
     version: int
-    newline: str
+    form: FileForm
     undo: tuple[object, object] | None
 
 
@@ -127,7 +127,7 @@ class FileKeeper:
         state: DraftState,
         version: int,
         *,
-        newline: str = "\n",
+        form: FileForm = PLAIN,
         undo: tuple[object, object] | None = None,
     ) -> None:
         """Save these lines as the draft; one that still waits is dropped for it.
@@ -137,7 +137,7 @@ class FileKeeper:
         """
         with self._lock:
             waits = self._draft is not None
-            self._draft = _Draft(lines, state, version, newline, undo)
+            self._draft = _Draft(lines, state, version, form, undo)
         if not waits:
             self._jobs.put(self._save_draft)
 
@@ -201,7 +201,7 @@ class FileKeeper:
         with self._lock:
             draft, self._draft = self._draft, None
         if draft is not None and self._store is not None:
-            text = draft.newline.join(draft.lines)
+            text = draft.form.written("\n".join(draft.lines))
             self._store.save(text, draft.state)
             self._post(self.DraftSaved(draft.version))
             if draft.undo is not None:

@@ -14,14 +14,13 @@ from textual.widget import Widget
 
 from promptop.base.sanitize import clean, clean_line
 from promptop.prompts.draft import DraftState, told_of
-from promptop.prompts.files import Stamp
+from promptop.prompts.files import PLAIN, Stamp, text_and_form
 from promptop_tui.context import AppContext
 from promptop_tui.messages import OpenInEditor
 from promptop_tui.services.draft_files import FileKeeper
 from promptop_tui.shell.key_names import key_name, with_keys
 from promptop_tui.widgets.prompt_area.area import PromptArea
 from promptop_tui.widgets.prompt_area.history import from_json
-from promptop_tui.widgets.prompt_area.line_ends import split_line_ends
 
 DRAFT_DELAY_S = 0.4  # with the write itself, less than the one second of typing that may be lost
 _LOOK_EVERY_S = 2.0
@@ -55,8 +54,8 @@ class DraftController:
         self._stamp: Stamp | None = None
         self.conflict = ""
         """What another program did to the file; empty if nothing."""
-        self.newline = "\n"
-        """The file's line ends: the area holds plain line breaks, and files get these back."""
+        self.form = PLAIN
+        """How the file writes its text: the area holds plain line breaks, and the file gets its own back."""
         self._saved_version = 0
         self._draft_version = 0
         self._timer: Timer | None = None
@@ -97,7 +96,7 @@ class DraftController:
             said = "saved"
         else:
             said = "unsaved, draft kept" if self._draft_version == self._area.version else "typing …"
-        return f"{said} · CRLF" if self.newline == "\r\n" else said
+        return f"{said} · CRLF" if self.form.newline == "\r\n" else said
 
     @property
     def title(self) -> str:
@@ -205,7 +204,7 @@ class DraftController:
         self.has_started = True
         self.state, self._stamp = found.state, found.stamp
         self._area.read_only = False
-        self.newline, text = split_line_ends(found.text)
+        text, self.form = text_and_form(found.text)
         self._area.load_text(text)
         if message.undo is not None:
             self._area.restore_undo(from_json(message.undo[0]), from_json(message.undo[1]))
@@ -230,7 +229,7 @@ class DraftController:
         self._changed()
 
     def _put(self, text: str) -> None:
-        self.newline, text = split_line_ends(text)
+        text, self.form = text_and_form(text)
         self._area.edit_whole(text)
 
     def _opened(self, message: FileKeeper.Opened) -> None:
@@ -298,7 +297,7 @@ class DraftController:
 
     def _text(self) -> str:
         """Return the text as a file has it."""
-        return self.newline.join(self._area.exact.lines)
+        return self.form.written(self._area.text)
 
     def _save_draft(self) -> None:
         if self._timer is not None:
@@ -307,7 +306,7 @@ class DraftController:
         if self.has_started:
             area = self._area
             lines = list(area.exact.lines)
-            self._keeper.put_draft(lines, self.state, area.version, newline=self.newline, undo=area.undo_steps())
+            self._keeper.put_draft(lines, self.state, area.version, form=self.form, undo=area.undo_steps())
 
     def _save_to(self, path: Path) -> None:
         self._keeper.save(path, self._text(), self._stamp, self._area.version)

@@ -14,6 +14,7 @@ from textual.widgets.option_list import Option
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
+from promptop_tui.shell.key_names import with_keys
 
 if TYPE_CHECKING:
     from promptop.prompts import Prompt
@@ -26,10 +27,10 @@ class ExportDialog(ModalScreen[tuple[str, str, str] | None]):
     """A list of forms beside what each gives; returns (form, text, suffix) to be written to a file."""
 
     HELP = """\
-Enter or c copies the shown form to the clipboard (the terminal's by OSC 52, tmux's, and the desktop's with pbcopy,
-wl-copy, xclip, xsel or clip.exe), w writes it to a file that does not exist yet. Forms for a call have sample values in
-place of variables, and no key. What trims since the baseline came to goes along as front matter or a comment, except in
-text and json."""
+Enter or {export.copy} copies the shown form to the clipboard (the terminal's by OSC 52, tmux's, and the desktop's with
+pbcopy, wl-copy, xclip, xsel or clip.exe), {export.write} writes it to a file that does not exist yet. Forms for a call
+have sample values in place of variables, and no key; what stays unfilled in them is named above the text. What trims
+since the baseline came to goes along as front matter or a comment, except in text and json."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy", "Copy", id="export.copy", tooltip="Copy to the clipboard"),
@@ -49,17 +50,31 @@ text and json."""
 
         with Horizontal(id="export-box") as box:
             box.border_title = "Export"
-            box.border_subtitle = "enter copies, w writes a file, esc goes back"
             yield OptionList(*(Option(each.name, id=each.name) for each in FORMATS), id="export-forms", compact=True)
             with VerticalScroll(id="export-preview", can_focus=False):
+                yield Static(id="export-notes", markup=False)
                 yield Static(id="export-text", markup=False)
+
+    def on_mount(self) -> None:
+        """Name the keys as they are bound."""
+        ways = "Enter copies, {export.write} writes a file, {export.back} goes back"
+        self.query_one("#export-box").border_subtitle = with_keys(self, ways)
 
     @on(OptionList.OptionHighlighted)
     def _show(self, message: OptionList.OptionHighlighted) -> None:
-        from promptop.prompts.formats import export
+        from promptop.prompts.formats import export, export_notes, form
+        from promptop.prompts.reader import Sending
 
+        name = str(message.option_id)
+        notes = Sending([self._prompt], {}).notes()
+        if form(name).keeps_variables:  # whoever reads the export fills them
+            notes = [note for note in notes if not note.is_about_filling]
+        notes += export_notes(self._prompt, name)
+        said = self.query_one("#export-notes", Static)
+        said.display = bool(notes)
+        said.update(clean("\n".join(f"! {note.where}{note.cause}" for note in notes)))
         try:
-            self._text = export(self._prompt, str(message.option_id), self._receipt)
+            self._text = export(self._prompt, name, self._receipt)
             shown = clean(self._text[:_SHOWN])
             more = f"\n… {len(self._text) - _SHOWN:,} characters more" if len(self._text) > _SHOWN else ""
         except PromptopError as error:
