@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from promptop.models import families, overrides, snapshot
+from promptop.models.names import near
 
 WATCH_LIST = (
     "gpt-6.1-sol",
@@ -171,6 +172,8 @@ def suggest(name: str, limit: int = 3) -> tuple[str, ...]:
         for entry in row["models"]
     }
     ids.update((own, own) for own in overrides.current().models)
+    if slips := near(name, limit):
+        return slips
     return tuple(ids[key] for key in difflib.get_close_matches(name.lower(), ids, n=limit, cutoff=0.6))
 
 

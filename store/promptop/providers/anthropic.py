@@ -55,7 +55,7 @@ class Anthropic(Api):
     name = "anthropic"
     title = "Anthropic's API"
     path = "/messages"
-    paths = (Path("/messages", "chat"),)
+    paths = (Path("/messages", "chat"), Path(":rawPredict", "chat"), Path(":streamRawPredict", "chat"))
     lacks = LACKS
     required = frozenset({"model", "messages", "system", "stream", "max_tokens"})
 

@@ -22,7 +22,6 @@ class Gemini(Api):
         Path(":streamGenerateContent", "generate_content"),
         Path(":embedContent", "embeddings"),
         Path(":batchEmbedContents", "embeddings"),
-        Path(":predict", "generate_content"),
     )
 
     def read_request(self, body: Mapping[str, Any], asked: Asked) -> None:

@@ -38,6 +38,7 @@ def test_json_has_the_fields_that_programs_read(tmp_path: Path, capsys: pytest.C
         "window_share": 10 / 128_000,
         "input_usd": 0.0001,
         "price_status": "table",
+        "note": None,
     }
     assert (four["tokens"], four["encoding"], four["kind"]) == (6, "o200k_base", "exact")
     assert (claude["kind"], claude["tokens"]) == ("estimated", 9)

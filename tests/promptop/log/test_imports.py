@@ -18,7 +18,7 @@ from promptop.base.errors import PromptopError, UsageError
 from promptop.log import COLUMNS, Filter, LogReader, Row
 from promptop.log.transfer import exports
 from promptop.log.transfer.external_formats import time_ms
-from promptop.log.transfer.imports import import_file
+from promptop.log.transfer.imports import import_file, undo_import
 
 
 @pytest.fixture
@@ -287,3 +287,109 @@ def test_files_of_other_kinds_are_refused(log: Path, name: str, content: bytes, 
 )
 def test_times_are_read_in_the_forms_that_logs_have(text: Any, expected: int | None) -> None:
     assert time_ms(text) == expected
+
+
+def answers(*names: str) -> str:
+    return "".join(
+        json.dumps(
+            {
+                "id": name,
+                "object": "chat.completion",
+                "created": 1_795_168_800 + number,
+                "model": "gpt-4o-mini",
+                "choices": [{"finish_reason": "stop", "message": {"content": "private"}}],
+                "usage": {"prompt_tokens": 100, "completion_tokens": 10},
+            }
+        )
+        + "\n"
+        for number, name in enumerate(names)
+    )
+
+
+def test_a_look_writes_nothing(log: Path) -> None:
+    source = log.with_name("a.jsonl")
+    source.write_text(answers("a", "b"), encoding="utf-8")
+    seen = import_file(log, source, dry_run=True)
+    assert (seen.rows, seen.known, seen.input_tokens, seen.output_tokens) == (2, 0, 200, 20)
+    assert seen.cost_usd == pytest.approx(0.000042)
+    assert not log.exists()
+    import_file(log, source)
+    assert import_file(log, source, dry_run=True).known == 2
+
+
+def test_the_latest_import_is_taken_back(log: Path) -> None:
+    first, second = log.with_name("a.jsonl"), log.with_name("b.jsonl")
+    first.write_text(answers("a", "b"), encoding="utf-8")
+    second.write_text(answers("c", "d", "e"), encoding="utf-8")
+    import_file(log, first)
+    import_file(log, second)
+    undone = undo_import(log)
+    assert (undone.source, undone.rows) == ("b.jsonl", 3)
+    assert [row["response_id"] for row in rows_in(log)] == ["a", "b"]
+    assert undo_import(log).rows == 2
+    with pytest.raises(PromptopError, match="No import"):
+        undo_import(log)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        pytest.param(
+            {
+                "traceId": "t",
+                "type": "GENERATION",
+                "startTime": "2026-11-01T10:00:00Z",
+                "model": "claude-sonnet-4-5",
+                "usageDetails": {"input": 10, "cache_read_input_tokens": 5000, "output": 20, "total": 5030},
+            },
+            (5010, 20, 5000),
+            id="langfuse",
+        ),
+        pytest.param(
+            {
+                "request_id": "h",
+                "request_created_at": "2026-11-01T10:00:00Z",
+                "response_status": 200,
+                "request_model": "gpt-4o",
+                "delay_ms": 5,
+                "prompt_tokens": 100,
+                "completion_tokens": 20,
+                "prompt_cache_read_tokens": 80,
+            },
+            (100, 20, 80),
+            id="helicone",
+        ),
+        pytest.param(
+            {
+                "timestamp": "2026-11-01T10:00:00Z",
+                "response": {
+                    "type": "message",
+                    "model": "claude-haiku-4-5",
+                    "stop_reason": "end_turn",
+                    "usage": {"input_tokens": 10, "cache_read_input_tokens": 5000, "output_tokens": 20},
+                },
+            },
+            (5010, 20, 5000),
+            id="anthropic",
+        ),
+        pytest.param(
+            {
+                "datetime_utc": "2026-11-01T10:00:00",
+                "model": "gemini-2.5-flash",
+                "input_tokens": 10,
+                "output_tokens": 5,
+                "token_details": {"thoughtsTokenCount": 30},
+            },
+            (10, 35, None),
+            id="llm",
+        ),
+    ],
+)
+def test_other_programs_are_recognised_by_shape(log: Path, entry: Any, expected: tuple[int | None, ...]) -> None:
+    source = log.with_name("x.json")
+    source.write_text(json.dumps({"data": [entry]}), encoding="utf-8")
+    import_file(log, source)
+    (row,) = rows_in(log)
+    columns = ("usage_input_tokens", "usage_output_tokens", "usage_cache_read_input_tokens")
+    assert tuple(row[name] for name in columns) == expected
+    assert row["cost_usd"] is not None

@@ -50,6 +50,8 @@ class Digest:
         """The parsed body of a response that was not streamed."""
         self.raw: bytes = b""
         """A body that is no JSON (an error page), its first bytes."""
+        self.partial = False
+        """The body was too large to be kept whole: what is not known of it may have stood in its middle."""
         self._api: Api | None = None
         """Whose shape the last event had: the next one's, nearly always."""
         self._splitter: Splitter = splitter or EventSplitter()
@@ -117,6 +119,7 @@ class Digest:
         found = providers.at_path(path)
         api = found[0] if found is not None else None
         if head:
+            self.partial = True
             self._read_edges(head, rest, api)
             return
         self.body = loads(rest)
@@ -166,6 +169,10 @@ class Digest:
         if not payload.startswith(b"{"):
             if payload.strip() == b"[DONE]":
                 self.facts.done = self.facts.known = True
+            elif isinstance(items := loads(payload), list):  # errors come so from Gemini
+                for item in items:
+                    if isinstance(item, dict):
+                        self._take(item)
             elif payload.strip():
                 self.malformed += 1
             return

@@ -228,7 +228,9 @@ def _answers_nothing(row: Row, call: Call, digest: Digest) -> bool:
     reader = call.reader
     if reader is None or reader.how != "eof" or not reader.is_readable or row.operation_name not in _WRITES:
         return False
-    return call.method == "POST" and call.status == 200 and not digest.facts.known
+    if row.provider_name == bedrock.BEDROCK.provider:
+        return False  # each of its models answers in a form of its own
+    return call.method == "POST" and call.status == 200 and not digest.facts.known and not digest.partial
 
 
 def _content(digest: Digest) -> str:
@@ -239,7 +241,8 @@ def _content(digest: Digest) -> str:
             return f"the server answered with an HTML page: {errors.page_text(text)[:200]}"
         return "the server answered with text that is no JSON"
     if isinstance(digest.body, dict):
-        return f"the server answered with JSON that is no answer: {', '.join(sorted(digest.body))[:200]}"
+        names = ", ".join(sorted(digest.body))[:200] or "an empty object"
+        return f"the server answered with JSON that is no answer: {names}"
     return (
         "the server answered with nothing" if digest.body is None else "the server answered with JSON of no known form"
     )
@@ -354,10 +357,12 @@ def _usage(row: Row, asked: Asked, digest: Digest, usage: Usage) -> None:
     answer = digest.chars()
     if any(answer):
         row.output_chars = _CHARS % answer
-        row.estimate_output_tokens = tokens(model, answer)
+        row.estimate_output_tokens = max(1, tokens(model, answer))
     if usage:
         _complete(row, digest, usage)
-    elif any(answer) or (row.error_type is None and row.operation_name == "embeddings" and given):
+    elif (any(answer) and row.operation_name in _WRITES) or (
+        row.error_type is None and row.operation_name == "embeddings" and given
+    ):
         # Nothing is charged for a call that failed before its first token; of any other the text was paid for.
         row.usage_source = "estimated"
         row.usage_input_tokens = row.estimate_input_tokens

@@ -17,6 +17,7 @@ from typing import Any
 from promptop import models
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.cli.shared.model_names import tell_unknown
 from promptop.cli.shared.prompt_input import LIBRARY, body_of, prompt_text
 
 VERSION = 1
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if not lock:
         raise UsageError(f"There is no lock {args.lock}.", "promptop check --update FILE… writes one.")
     verdicts = [each for file in args.files or lock for each in _judge(file, lock.get(file), args.tolerance)]
+    tell_unknown(each.model for each in verdicts if each.model)
     if args.json:
         fields = ("file", "model", "tokens", "locked", "usd", "locked_usd", "failure", "note")
         json.dump([{name: getattr(each, name) for name in fields} for each in verdicts], sys.stdout, indent=1)
@@ -103,6 +105,7 @@ def _update(path: Path, lock: dict[str, Any], files: Sequence[str], names: Seque
 
     if not files and not lock:
         raise UsageError("There is nothing to lock.", "Name prompts: promptop check --update FILE… -m MODEL")
+    tell_unknown(names)
     for file in files or list(lock):
         text = prompt_text(file)
         chosen = list(names) or list(lock.get(file, {}).get("models", {})) or ["gpt-4o"]

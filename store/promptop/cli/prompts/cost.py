@@ -9,6 +9,7 @@ import sys
 from promptop import models
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
+from promptop.cli.shared.model_names import tell_unknown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,13 +55,7 @@ def run(args: argparse.Namespace) -> int:
         )
         for name in names
     ]
-    for name, price in prices:
-        near = models.suggest(name) if price.usd is None and models.find(name, args.provider) is None else ()
-        if near:
-            print(
-                f"promptop: {clean_line(name)} is not in the catalogue; did you mean {', '.join(near)}?",
-                file=sys.stderr,
-            )
+    tell_unknown((name for name, price in prices if price.usd is None), args.provider)
     if args.json:
         fields = [
             {

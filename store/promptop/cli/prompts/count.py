@@ -14,6 +14,7 @@ from pathlib import Path
 from promptop import models
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.cli.shared.model_names import note_of, tell_unknown
 from promptop.cli.shared.prompt_input import LIBRARY, body_of, from_library, read_input
 from promptop.tokens.counting import Count, encodings_for, for_model
 from promptop.tokens.stream import FileCounts, count_stream
@@ -49,6 +50,7 @@ class Line:
             "window_share": self.window_share,
             "input_usd": self.usd,
             "price_status": self.price_status,
+            "note": note_of(self.model) or None,
         }
 
 
@@ -64,11 +66,7 @@ def run(args: argparse.Namespace) -> int:
     paths = args.paths or ["-"]
     folders = [path for path in paths if path != "-" and Path(path).is_dir()]
     names = tuple(dict.fromkeys(args.model)) or _watched(bool(folders))
-    for name in names:
-        if models.find(name) is None:
-            near = ", ".join(models.suggest(name))
-            hint = f"; did you mean {near}?" if near else "."
-            print(f"promptop: {clean_line(name)} is not in the catalogue: estimated as o200k{hint}", file=sys.stderr)
+    tell_unknown(names)
     encodings = encodings_for(names)
     lines: list[Line] = []
     tree: list[tuple[int, Line]] = []

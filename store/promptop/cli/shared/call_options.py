@@ -18,6 +18,7 @@ from promptop.base.sanitize import clean_line
 from promptop.budget.budget import Budget, spent_on
 from promptop.budget.estimate import CostEstimate, ceiling
 from promptop.budget.exact_estimate import ceiling_of
+from promptop.cli.shared.model_names import tell_unknown
 from promptop.cli.shared.options import add_settings_arguments, settings_of
 from promptop.cli.shared.parameters import add_parameter_arguments, overrides_of, parameters_of
 from promptop.cli.shared.prompt_input import add_prompt_arguments, notes_of, system_text, tell_notes, values_of
@@ -95,6 +96,7 @@ def requests_for(
         versions.append(PromptVersion(label, messages, each.name or None))
     parameters = {**parameters_of(args, prompt), "retries": max(0, args.retries), "cache": args.cache}
     targets = [parse_target(spec, settings) for spec in specs]
+    tell_unknown((target.model for target in targets), likely_slips_only=True)
     return requests_of(targets, versions, parameters, overrides=overrides_of(args, targets))
 
 

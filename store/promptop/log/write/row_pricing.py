@@ -18,13 +18,20 @@ def price_row(row: Row, usage: Usage | None = None) -> None:
     """
     if row.cost_status is not None or row.cost_usd is not None or row.cache_level not in (None, "miss"):
         return
-    if row.usage_input_tokens is None and row.usage_output_tokens is None and not (usage and usage.billable):
+    if (
+        row.usage_input_tokens is None
+        and row.usage_output_tokens is None
+        and not (usage is not None and usage.billable)
+    ):
+        return
+    if row.usage_source == "estimated" and row.usage_input_tokens is None:
+        row.cost_status = "unpriced"  # the request could not be read: what was put out is the smaller part
         return
     from promptop.providers.costs import cost_of
     from promptop.providers.usage import Usage
 
     used = replace(
-        usage or Usage(),
+        Usage() if usage is None else usage,
         input_tokens=row.usage_input_tokens,
         output_tokens=row.usage_output_tokens,
         cache_read=row.usage_cache_read_input_tokens,
