@@ -17,7 +17,14 @@ from textual.theme import Theme
 
 BRAND = "promptop-dark"
 
+MEANINGS: tuple[str, ...] = (
+    *("line", "select", "dim", "faint", "good", "warn", "bad", "good-bg", "bad-bg", "money", "area", "area-bad"),
+    *("role", "variable", "heading", "code", "tag"),
+)
+"""Colours by meaning: frames, chosen rows, weights of text, verdicts, the one amount, areas, parts of a prompt."""
+
 EXTRAS: tuple[str, ...] = (
+    *MEANINGS,
     *(f"series-{n}" for n in range(1, 7)),
     "latency-good",
     "latency-warn",
