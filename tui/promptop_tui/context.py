@@ -40,7 +40,12 @@ class AppContext:
     @cached_property
     def purse(self) -> Budget:
         """What this session and today have spent: whatever tab makes calls pays from it."""
-        from promptop.budget.budget import Budget
+        from promptop.budget.budget import Budget, is_chosen
+        from promptop.budget.gate import ledger_path
+        from promptop.budget.ledger import Ledger
 
         playground = self.settings.playground
-        return Budget(playground.session_cap_usd, playground.daily_cap_usd)
+        # Simulated calls cost nothing: they are no part of what processes share.
+        ledger = None if self.simulated else Ledger(ledger_path())
+        strict = not self.simulated and is_chosen(self.settings)
+        return Budget(playground.session_cap_usd, playground.daily_cap_usd, ledger=ledger, is_strict=strict)

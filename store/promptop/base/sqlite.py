@@ -50,6 +50,11 @@ def connect(path: Path, *, timeout_s: float = BUSY_S, page_size: int = 4096) -> 
     return connection
 
 
+def in_memory() -> sqlite3.Connection:
+    """Open tables that are gone with the process, without implicit transactions."""
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+
 def connect_for_reading(path: Path, *, timeout_s: float = 1.0) -> sqlite3.Connection:
     """Open a file that exists, read-only, also on a medium where nothing can be written beside it."""
     uri = f"{path.absolute().as_uri()}?mode=ro"

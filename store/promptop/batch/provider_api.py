@@ -41,6 +41,7 @@ class BatchApi:
 
         from promptop.client.http.transport import proxy_for
 
+        self.profile = profile
         self.base_url = base_url_of(profile)
         parts = urllib.parse.urlsplit(self.base_url)
         self.host = f"{parts.hostname}:{parts.port or parts.scheme}"

@@ -18,8 +18,12 @@ from promptop.batch.input import Item
 from promptop.batch.journal import Journal, Outcome
 from promptop.batch.provider_api import AwayError, BatchApi
 from promptop.batch.provider_state import Part, State
-from promptop.batch.runner import Tally, most_usd, result_of
+from promptop.batch.runner import Tally, bound_of, result_of
+from promptop.budget.bound import CostBound
+from promptop.budget.gate import Gate, Hold
+from promptop.client.spending import OverCapError
 from promptop.providers.api import Facts
+from promptop.settings import Profile
 
 if TYPE_CHECKING:
     from promptop.cache import Cache, Policy
@@ -64,9 +68,19 @@ def batch_share(names: Sequence[str], *, given: int, made: int) -> float:
     return usd / plain if usd is not None and plain else HALF
 
 
-def batch_ceiling(items: Iterable[Item]) -> float:
-    """Return about the most that items can cost through the batch API, USD."""
-    return sum(most_usd(item) * HALF for item in items)
+def batch_bound(items: Sequence[Item], profile: Profile) -> CostBound:
+    """Return the most that items can cost through the batch API, together: half of what each costs by itself."""
+    bounds = [bound_of(item, profile) for item in items]
+    why = tuple(dict.fromkeys(reason for each in bounds for reason in each.open))
+    if why:
+        return CostBound(None, why)
+    return CostBound(
+        sum(each.usd or 0.0 for each in bounds) * HALF,
+        (),
+        sum(each.input_tokens for each in bounds),
+        sum(each.output_tokens for each in bounds),
+        sum(each.output_usd for each in bounds) * HALF,
+    )
 
 
 class ProviderBatch:
@@ -79,7 +93,7 @@ class ProviderBatch:
         journal: Journal,
         state: State,
         *,
-        cap_usd: float | None = None,
+        gate: Gate | None = None,
         cache: Cache | None = None,
         policy: Policy | None = None,
         log: Writer | None = None,
@@ -95,7 +109,7 @@ class ProviderBatch:
         self._api = api
         self._journal = journal
         self._state = state
-        self._cap = cap_usd
+        self._gate = gate or Gate()
         self._cache = cache
         self._policy = policy
         self._log = log
@@ -118,11 +132,13 @@ class ProviderBatch:
         under_way = {digest for part in self._state.parts for digest in part.items.values()}
         todo = [i for i in self.items if not self._journal.finished(i) and i.digest not in under_way]
         todo = [item for item in todo if not self._from_cache(item)]
-        if self._cap is not None and todo and self.tally.spent_usd + batch_ceiling(todo) > self._cap:
-            self.tally.capped = True
-            todo = []
         for chunk in chunks(todo):
-            self._submit(chunk)
+            try:
+                hold = self._gate.reserve(batch_bound(chunk, self._api.profile))
+            except OverCapError as over:
+                self.tally.capped, self.tally.over_cap = True, str(over)
+                break
+            self._submit(chunk, hold)
         if not submit_only:
             self._wait(wait)
         return self.tally
@@ -140,12 +156,13 @@ class ProviderBatch:
 
     # Submitting
 
-    def _submit(self, items: Sequence[Item]) -> None:
-        part = self._state.begin(items[0].url, {item.custom_id: item.digest for item in items})
+    def _submit(self, items: Sequence[Item], hold: Hold) -> None:
+        part = self._state.begin(items[0].url, {item.custom_id: item.digest for item in items}, hold.number)
         try:
             part.file_id = self._api.upload(f"{part.token}.jsonl", lines_of(items))
         except PromptopError:
             self._state.drop(part)
+            hold.settle(0.0)
             raise
         self._state.save()
         self._create(part)
@@ -200,7 +217,10 @@ class ProviderBatch:
         self._count()
         if part.status not in ENDED:
             return
+        spent, unpriced = self.tally.spent_usd, self.tally.unpriced
         answered = self._collect(part, found)
+        known = self.tally.unpriced == unpriced
+        self._gate.settle_number(part.hold, self.tally.spent_usd - spent if known else None)
         if part.status == "failed" and not answered:
             self._state.drop(part)
             raise PromptopError(

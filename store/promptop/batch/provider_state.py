@@ -32,6 +32,8 @@ class Part:
     created_s: float = field(default_factory=time.time)
     counts: tuple[int, ...] = (0, 0, 0)
     """Total, completed and failed, as the provider last said."""
+    hold: int = 0
+    """The reservation of its money (:mod:`promptop.budget.ledger`)."""
 
 
 class State:
@@ -60,9 +62,9 @@ class State:
             )
         self.parts = parts
 
-    def begin(self, url: str, items: Mapping[str, str]) -> Part:
-        """Note that a batch is about to be sent."""
-        part = Part(secrets.token_hex(12), url, dict(items))
+    def begin(self, url: str, items: Mapping[str, str], hold: int = 0) -> Part:
+        """Note that a batch is about to be sent, under the reservation ``hold``."""
+        part = Part(secrets.token_hex(12), url, dict(items), hold=hold)
         self.parts.append(part)
         self.save()
         return part

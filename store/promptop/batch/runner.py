@@ -18,12 +18,15 @@ from promptop import providers
 from promptop.base.errors import PromptopError
 from promptop.batch.input import Item
 from promptop.batch.journal import Journal, Outcome
+from promptop.budget.bound import CostBound, bound, count_bytes
+from promptop.budget.estimate import CostEstimate
 from promptop.client.apis import api_of
 from promptop.client.http.endpoints import Learned, base_url_of, headers_of
 from promptop.client.http.load_balancer import Balancer, Endpoint
 from promptop.client.request import RunRequest
 from promptop.client.request_body import whole_body
 from promptop.client.result import RunError
+from promptop.client.spending import Gate, OverCapError, open_gate
 from promptop.limits.limiter import Limiter, Limits, Shared
 from promptop.providers.api import Facts
 from promptop.providers.costs import cost_of
@@ -55,6 +58,8 @@ class Tally:
     waited_s: float = 0.0
     """Seconds that requests waited for the limiter, together."""
     capped: bool = False
+    over_cap: str = ""
+    """What the cap said."""
     remote: int = 0
     """Answered at the provider, in batches that have not been collected so far."""
     state: str = ""
@@ -86,7 +91,7 @@ class Batch:
         journal: Journal,
         *,
         limits: Limits | None = None,
-        cap_usd: float | None = None,
+        gate: Gate | None = None,
         retries: int = 2,
         transport: dict[str, Any] | None = None,
         cache: Cache | None = None,
@@ -107,13 +112,12 @@ class Batch:
         self._limits = limits or Limits(concurrency=10, requests_per_minute=None)
         self._limiters: dict[str, Limiter] = {}
         self._shared = shared
-        self._cap = cap_usd
+        self._gate: Gate = gate or open_gate
         self._retries = retries
         self._transport = transport or {}
         self._cache = cache
         self._policy = policy
         self._on_progress = on_progress
-        self._reserved = 0.0
         self.balancer = Balancer(profile)
         self._headers: dict[str, dict[str, str]] = {}
 
@@ -155,15 +159,13 @@ class Batch:
 
     async def _work(self, client: httpx2.AsyncClient, waiting: Any) -> None:
         for item in waiting:
-            guess = most_usd(item)
-            if self._cap is not None and self.tally.spent_usd + self._reserved + guess > self._cap:
-                self.tally.capped = True
+            if self.tally.capped:
                 return
-            self._reserved += guess
             try:
                 outcome = await self._one(client, item)
-            finally:
-                self._reserved -= guess
+            except OverCapError as over:
+                self.tally.capped, self.tally.over_cap = True, str(over)
+                return
             self._journal.add(item, outcome)
             tally = self.tally
             if outcome.ok:
@@ -201,6 +203,7 @@ class Batch:
             url = base_url_of(place.profile) + path.removeprefix("/v1")  # some versions are called otherwise
             tags = {"place": place.label} if self.balancer.several else None
             async with self._limiter(item).slot(_tokens(item), lane="batch") as slot:
+                hold = self._gate(body, path, provider=self._profile.provider or None)
                 with annotate(attempt=attempt, queue_s=slot.waited_s, tags=tags):
                     response = None
                     failure: RunError | None = RunError("cancelled", "")  # unless it comes to its end
@@ -212,10 +215,16 @@ class Batch:
                         failure = RunError("connect", problem[1])
                     finally:
                         self.balancer.ended(place, failure)
+                        if response is None:
+                            hold.settle(None)  # it may have arrived, and be billed
                 if response is not None:
                     slot.heard(response.status_code, response.headers)
             if response is not None and response.status_code not in RETRIED:
-                return self._answered(item, response, slot)
+                outcome = self._answered(item, response, slot)
+                hold.settle(outcome.usd)
+                return outcome
+            if response is not None:
+                hold.settle(0.0)
             if response is not None:
                 problem = (str(response.status_code), _message(response))
             avoid = [place] if self.balancer.left([place]) else []
@@ -232,7 +241,8 @@ class Batch:
             body = response.json()
         except ValueError:
             problem = ("invalid_json", f"HTTP {response.status_code}: the answer is no JSON: {response.text[:200]}")
-            return Outcome(_result(item, None, problem), ok=False, usd=0.0)
+            billed = None if response.status_code == 200 else 0.0
+            return Outcome(_result(item, None, problem), ok=False, usd=billed)
         ok = response.status_code == 200 and not (isinstance(body, dict) and body.get("error"))
         usd, tokens = _cost(item, body) if ok else (0.0, 0)
         if tokens:
@@ -323,22 +333,21 @@ def _text(value: Any) -> str:
     return "\n".join(map(_text, value)) if isinstance(value, list) else ""
 
 
-def most_usd(item: Item) -> float:
-    """Return about the most that an item can cost: its input, and all the output that it may ask for."""
-    from promptop import models
+def bound_of(item: Item, profile: Profile) -> CostBound:
+    """Return the most that an item can cost, from the body that is sent."""
+    path, body = _written(item, profile)
+    return bound(body, path, provider=profile.provider or None, count=count_bytes)
 
-    body = item.body
-    most = next(
-        (body[name] for name in ("max_completion_tokens", "max_tokens", "max_output_tokens") if body.get(name)), 1024
+
+def estimate(items: Sequence[Item], profile: Profile) -> CostEstimate:
+    """Return the most that the items can cost together, at a token for each byte of input."""
+    bounds = [bound_of(item, profile) for item in items]
+    known = [each.usd for each in bounds if each.usd is not None]
+    return CostEstimate(
+        len(items),
+        sum(each.input_tokens for each in bounds),
+        sum(known) if known else None,
+        tuple(str(item.body["model"]) for item, each in zip(items, bounds, strict=True) if each.usd is None),
+        why=tuple(dict.fromkeys(why for each in bounds for why in each.open)),
+        dearest=max((each for each in bounds if each.usd is not None), key=lambda each: each.usd or 0.0, default=None),
     )
-    output = 0 if item.url.endswith("/embeddings") else int(most) * int(body.get("n") or 1)
-    found = models.price(str(body["model"]), input_tokens=_tokens(item), output_tokens=output)
-    return found.usd or 0.0
-
-
-def estimate(items: Sequence[Item]) -> tuple[float, int]:
-    """Return about the most that the items can cost, USD, and how many of them have no known price."""
-    from promptop import models
-
-    unpriced = sum(models.price(str(item.body["model"]), input_tokens=1, output_tokens=1).usd is None for item in items)
-    return sum(map(most_usd, items)), unpriced

@@ -7,7 +7,8 @@ whatever process and whatever became of it; other people's programs that the log
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+import tomllib
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -15,7 +16,10 @@ from pathlib import Path
 from promptop.base import units
 from promptop.base.errors import PromptopError
 from promptop.budget.estimate import CostEstimate
+from promptop.budget.gate import DAY, Cap, Gate, day_scope, fitting_limit, new_scope
+from promptop.budget.ledger import Ledger
 from promptop.client.result import RunResult
+from promptop.settings import Settings
 
 OWN = "promptop"
 """Programs of this name, and of this name and a further word, are ours."""
@@ -52,22 +56,56 @@ def spent_on(log: Path, now_s: float) -> Day:
 
 
 class Budget:
-    """Sums the cost of results; calls without a price are counted apart, never as nothing. A cap of 0 is none."""
+    """What a session may spend and has spent; a cap of 0 is none.
 
-    def __init__(self, cap_usd: float, daily_cap_usd: float = 0.0) -> None:
-        """Start empty; what the day has spent already comes by :meth:`know`."""
+    The caps themselves are held by :attr:`gate`, which every call passes; here is what a screen shows of them, and the
+    look ahead before a run.
+    """
+
+    def __init__(
+        self, cap_usd: float, daily_cap_usd: float = 0.0, *, ledger: Ledger | None = None, is_strict: bool = False
+    ) -> None:
+        """Start empty; what the day has spent already comes by :meth:`know`.
+
+        ``ledger`` is what processes share, this one alone if None. ``is_strict`` says that the day's cap was chosen and
+        is no default: then a call whose cost has no bound is refused.
+        """
         self.cap_usd = cap_usd
         self.daily_cap_usd = daily_cap_usd
         self.spent_usd = 0.0
         self.unpriced = 0
         self.day: Day | None = None
         """What is known of today, own calls since the log was last read included; None before it was."""
+        self._is_strict = is_strict
+        self._ledger = ledger or Ledger(None)
+        self._session = new_scope("session")
+
+    @property
+    def gate(self) -> Gate:
+        """The gate of this session's calls: it can be sent to the process that makes them."""
+        caps = []
+        if self.cap_usd:
+            remedy = "raise session_cap_usd in [playground] of the settings"
+            caps.append(Cap(self._session, self.cap_usd, "the cap of the session", remedy, strict=False))
+        if self.daily_cap_usd:
+            caps.append(day_cap(self.daily_cap_usd, strict=self._is_strict))
+        return Gate(tuple(caps), self._ledger)
+
+    def gate_for(self, cap_usd: float | None) -> Gate:
+        """Return the gate of a measurement that has a further cap of its own."""
+        gate = self.gate
+        if cap_usd is None:
+            return gate
+        own = Cap(new_scope("command"), cap_usd, "the cap of this run", "raise it")
+        return Gate((own, *gate.caps), self._ledger)
 
     def know(self, day: Day) -> None:
         """Take what the log says of today; within a day the sum never falls: the last rows may be on their way."""
         known = self.day
         if known is None or known.day != day.day or day.usd >= known.usd:
             self.day = day
+        if self.daily_cap_usd:
+            self._ledger.know(day_scope(time.time()), day.usd)
 
     def take(self, result: RunResult) -> None:
         """Add what a call cost."""
@@ -90,6 +128,8 @@ class Budget:
         """What the caps leave; None where there is none."""
         left = [self.cap_usd - self.spent_usd] if self.cap_usd else []
         left += [self.daily_cap_usd - self.today_usd] if self.daily_cap_usd else []
+        if self._ledger.path is not None and (gate := self.gate.left_usd()) is not None:
+            left.append(gate)
         return max(0.0, min(left)) if left else None
 
     @property
@@ -100,7 +140,10 @@ class Budget:
     def check(self, most: CostEstimate | None = None) -> None:
         """Raise :class:`PromptopError` if a cap is reached, or a run that is priced may go beyond it."""
         self._hold("session", self.spent_usd, self.cap_usd, "session_cap_usd", most)
-        self._hold("day", self.today_usd, self.daily_cap_usd, "daily_cap_usd", most)
+        used = self._ledger.sum_of(day_scope(time.time())).used_usd if self.daily_cap_usd else 0.0
+        self._hold("day", max(self.today_usd, used), self.daily_cap_usd, "daily_cap_usd", most)
+        if self._is_strict and self.daily_cap_usd and most is not None and most.open:
+            self.gate.check(None, most.why)
 
     def _hold(self, whose: str, spent_usd: float, cap_usd: float, setting: str, most: CostEstimate | None) -> None:
         if not cap_usd:
@@ -110,10 +153,11 @@ class Budget:
         if spent_usd >= cap_usd:
             raise PromptopError(f"This {whose} has spent {spent} of its cap of {cap}.", f"To go on, {higher}.")
         usd = most.usd if most is not None else None
-        if usd is not None and spent_usd + usd > cap_usd:
+        if most is not None and usd is not None and spent_usd + usd > cap_usd:
+            likely = f", likely {units.usd(most.likely_usd)}" if most.likely_usd is not None else ""
             raise PromptopError(
-                f"This may cost {units.usd(usd)}; the {whose} has spent {spent} of its cap of {cap}.",
-                f"Lower max_tokens or the number of calls, or {higher}.",
+                f"This may cost {units.usd(usd)}{likely}; the {whose} has spent {spent} of its cap of {cap}.",
+                f"{lower_limit(most, cap_usd - spent_usd) or 'Lower max_tokens or the number of calls'}, or {higher}.",
             )
 
     def __str__(self) -> str:
@@ -125,36 +169,28 @@ class Budget:
         return text
 
 
+def is_chosen(settings: Settings) -> bool:
+    """Whether the settings file itself sets the cap of the day: a default refuses nothing for want of a price."""
+    if settings.path is None:
+        return False
+    try:
+        table = tomllib.loads(settings.path.read_text(encoding="utf-8")).get("playground")
+    except (OSError, ValueError):
+        return False  # what is wrong with it is said where it is read
+    return isinstance(table, dict) and "daily_cap_usd" in table
+
+
+def lower_limit(most: CostEstimate, left_usd: float) -> str:
+    """Say which limit of output tokens fits into what is left; empty where none does."""
+    limit = fitting_limit(most.dearest, left_usd, most.calls) if most.dearest is not None else None
+    return f"Set max_tokens to {limit}" if limit else ""
+
+
+def day_cap(usd: float, *, strict: bool) -> Cap:
+    """Return the cap of the local day that it is now."""
+    remedy = "raise daily_cap_usd in [playground] of the settings"
+    return Cap(DAY, usd, "the cap of the day", remedy, strict)
+
+
 def _of(word: str, usd: float, cap_usd: float) -> str:
     return f"{word} {units.usd(usd)}" + (f" of ${cap_usd:g}" if cap_usd else "")
-
-
-class SpendReservation:
-    """What one measurement may spend: a call is begun only if it cannot pass the cap, those under way included."""
-
-    def __init__(self, cap_usd: float | None, each_usd: Sequence[float | None] = ()) -> None:
-        """``each_usd`` is the most that a call of each request may cost; None where that is not known."""
-        self.cap_usd = cap_usd
-        self._each_usd = tuple(usd or 0.0 for usd in each_usd)
-        self._reserved_usd = 0.0
-        self.spent_usd = 0.0
-        self.unpriced = 0
-        self.is_capped = False
-        """Whether a call was not begun because of the cap."""
-
-    def begin(self, number: int) -> bool:
-        """Reserve the most that a call of request ``number`` may cost; False if the cap does not leave that much."""
-        each = self._each_usd[number] if self._each_usd else 0.0
-        if self.cap_usd is not None and self.spent_usd + self._reserved_usd + each > self.cap_usd + 1e-12:
-            self.is_capped = True
-            return False
-        self._reserved_usd += each
-        return True
-
-    def end(self, number: int, result: RunResult) -> None:
-        """Count what the call cost instead of what was reserved for it."""
-        self._reserved_usd = max(0.0, self._reserved_usd - (self._each_usd[number] if self._each_usd else 0.0))
-        if result.cost_usd is not None:
-            self.spent_usd += result.cost_usd
-        elif result.cost_status == "unpriced":
-            self.unpriced += 1

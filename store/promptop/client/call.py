@@ -28,6 +28,7 @@ from promptop.client.http.timings import Stages
 from promptop.client.request import RunRequest
 from promptop.client.request_body import body_of, find_model, repair
 from promptop.client.result import Attempt, Delta, Progress, RunError, RunResult, State, Usage
+from promptop.client.spending import Hold, cost_of
 from promptop.providers.api import Facts, loads
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class _Call:
         self.balancer = endpoints.balancer(request.profile)
         self.place: Endpoint | None = None
         self.received = Recorder()
+        self.hold: Hold | None = None
 
     async def attempts(self) -> RunError | None:
         """Try until it went well, cannot be helped, or the retries are used up; return the last error."""
@@ -140,6 +142,11 @@ class _Call:
 
     async def _at_a_place(self, number: int, avoid: list[Endpoint]) -> tuple[BaseException | None, RunError | None]:
         """Choose a place, make one attempt there and tell what came of it; return what was raised, and its meaning."""
+        provider = self.request.profile.provider or None
+        try:
+            self.hold = self.endpoints.gate(self.body, self.api.path, provider=provider)
+        except PromptopError as over:
+            return None, errors.explain(over, self.request)
         place = self.place = self.balancer.choose(avoid)
         raised: BaseException | None = None
         error: RunError | None = errors.cancelled()  # unless it comes to its end
@@ -151,7 +158,16 @@ class _Call:
             error = errors.explain(unavailable, self.request)
         finally:
             self.balancer.ended(place, error, ttft_s=self.progress.ttft_s, asked_s=_retry_after(raised))
+            if error is not None:
+                self._settle(None, error)
         return raised, error
+
+    def _settle(self, row: Row | None, error: RunError | None) -> None:
+        """Tell the gate what the last attempt cost; of an answer only its row knows, which comes later."""
+        if self.hold is not None:
+            sent = self.note is not None and bool(self.note.calls)
+            self.hold.settle(cost_of(row, error, was_sent=sent))
+            self.hold = None
 
     def _elsewhere(self, error: RunError, avoid: list[Endpoint]) -> bool:
         """Whether another place may do better at once; the one that failed is not asked again before the others."""
@@ -177,6 +193,7 @@ class _Call:
 
         progress, request = self.progress, self.request
         progress.attempt, progress.state, progress.retry_at = number, "running", None
+        self.note = None
         self.stages = Stages()
         seen = timings.current.set(self.stages)
         try:
@@ -265,6 +282,7 @@ class _Call:
     async def result(self, error: RunError | None) -> RunResult:
         """Put the result together: text from the SDK, every figure from the transport's row."""
         row = await self._row()
+        self._settle(row, error)
         answer, progress = self.answer, self.progress
         state: State = "done" if error is None else "cancelled" if error.type == "cancelled" else "failed"
         progress.state = state

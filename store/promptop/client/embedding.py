@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptop.base.errors import PromptopError, UsageError
+from promptop.client.spending import Gate, open_gate
 from promptop.providers.costs import cost_of
 from promptop.providers.media import EMBEDDINGS
 from promptop.settings import Profile
@@ -78,10 +79,12 @@ async def embed(
     transport: dict[str, Any] | None = None,
     cache: Any = None,
     on_progress: Callable[[int, int], None] | None = None,
+    gate: Gate | None = None,
 ) -> Embedded:
     """Embed ``texts``; ``on_progress`` gets the finished and all requests.
 
-    Raises :class:`UsageError` for inputs that no endpoint takes and :class:`PromptopError` for a failed request.
+    Raises :class:`UsageError` for inputs that no endpoint takes and :class:`PromptopError` for a request that failed or
+    that ``gate`` refuses.
     """
     import httpx2
 
@@ -98,18 +101,20 @@ async def embed(
     vectors: list[list[float] | None] = [None] * len(texts)
     tally = {"tokens": 0, "usd": 0.0, "done": 0}
     known = {"tokens": True, "usd": True}
-    gate = asyncio.Semaphore(concurrency)
+    slots, passes = asyncio.Semaphore(concurrency), gate or open_gate
 
     async def one(client: httpx2.AsyncClient, part: range) -> None:
         body: dict[str, Any] = {"model": model, "input": [texts[index] for index in part], "encoding_format": "float"}
         if dimensions is not None:
             body["dimensions"] = dimensions
-        async with gate:
+        async with slots:
+            hold = passes(body, "/embeddings", provider=profile.provider or None)
             answer = await _post(client, f"{profile.base_url.rstrip('/')}/embeddings", body)
         for place, vector in _vectors(answer, len(part)):
             vectors[part.start + place] = vector
         usage = EMBEDDINGS.usage(answer.get("usage"))
         usd = cost_of(usage, (model,)).usd
+        hold.settle(usd)
         tally["tokens"] += usage.input_tokens or 0
         known["tokens"] &= usage.input_tokens is not None
         known["usd"] &= usd is not None

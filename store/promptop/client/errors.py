@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
 from promptop.client.accumulator import StreamFailedError
-from promptop.client.result import RunError
+from promptop.client.result import CAP, RunError
+from promptop.client.spending import OverCapError
 from promptop.providers.errors import of_body, of_text
 from promptop.settings import Profile
 
@@ -30,6 +31,8 @@ def explain(
     """
     import openai
 
+    if isinstance(error, OverCapError):
+        return RunError(CAP, error.cause, error.remedy)
     if isinstance(error, PromptopError):
         return RunError("key", error.cause, error.remedy)
     if isinstance(error, openai.APIStatusError):

@@ -49,6 +49,13 @@ def body_of(request: RunRequest, model: Model | None, learned: Learned) -> tuple
     return body, changes
 
 
+def sent_body(request: RunRequest) -> tuple[str, dict[str, Any]]:
+    """Return path and body of a request as its first attempt sends them; its own API may rename or drop fields."""
+    from promptop.client.http.endpoints import Learned
+
+    return api_of(request.profile).path, body_of(request, find_model(request), Learned())[0]
+
+
 def whole_body(request: RunRequest, learned: Learned) -> dict[str, Any]:
     """Return the body of the same request for an answer that comes in one piece (batches)."""
     body, _ = body_of(request, find_model(request), learned)

@@ -18,6 +18,8 @@ State = Literal["waiting", "running", "done", "cancelled", "failed"]
 Kind = Literal["text", "reasoning", "refusal", "tool"]
 
 
+CAP = "cap"
+"""Type of the error of a call that was not sent, because it could pass a cap."""
 LIMIT_REASONS = frozenset({"length", "max_tokens", "max_output_tokens"})
 """Finish reasons of the three APIs for an answer that its limit of output tokens ended."""
 FILTER_REASONS = frozenset({"content_filter", "refusal"})

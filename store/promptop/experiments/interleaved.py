@@ -1,8 +1,7 @@
 """Several ways of asking, held against each other: each is an arm, all arms are asked in turns, one call at a time.
 
 Rounds are interleaved (:mod:`promptop.experiments.schedule`), so that a slow minute meets every arm alike; the first
-round is a warm-up and is dropped. No call is begun that could pass the allowance. What the results mean is not judged
-here.
+round is a warm-up and is dropped. A call that a cap refuses ends the trial. What the results mean is not judged here.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from promptop.budget.budget import SpendReservation
-from promptop.budget.estimate import CostEstimate
+from promptop.budget.estimate import CostEstimate, Lengths, estimate, times
 from promptop.client.request import RunRequest
-from promptop.client.result import Progress, RunResult
+from promptop.client.result import CAP, Progress, RunResult
+from promptop.experiments.grid.caller import Caller, Step, is_refused
 from promptop.experiments.schedule import WARM_UPS, Job, Schedule, work_through
 
 MOST_REPEATS = 1000
@@ -27,8 +26,6 @@ class Arm:
     title: str
     request: RunRequest
     streamed: bool = True
-    most_usd: float | None = None
-    """The most that a call of it may cost; None where that is not known."""
     nonce: bool = False
     """Whether each call begins with a line of its own, so that no prefix cache of the provider helps."""
 
@@ -50,106 +47,75 @@ class Outcome:
 
     kept: list[list[RunResult]]
     """Results of each arm, warm-ups left out."""
+    first: list[RunResult | None]
+    """Each arm's very first call, which met a cold connection and perhaps a cold model."""
     spent_usd: float
     unpriced: int
     stopped: bool
     is_capped: bool
-    """Whether the allowance ended it before its last round."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """How far a trial is."""
-
-    ended: int
-    size: int
-    spent_usd: float
-    failed: int
-    last: str
-    """Title of the arm that was answered last."""
-    error: str = ""
+    """Whether a cap ended it before its last round."""
+    shares: tuple[str, ...] = ()
+    """How calls were shared out, where a profile has several endpoints or keys."""
 
 
 class Trial:
     """Asks the arms in turns. It can be pickled until it works, and then belongs to one event loop."""
 
     def __init__(
-        self, arms: Sequence[Arm], repeats: int, *, cap_usd: float | None = None, app: str, warm_ups: int = WARM_UPS
+        self,
+        arms: Sequence[Arm],
+        repeats: int,
+        *,
+        app: str,
+        warm_ups: int = WARM_UPS,
+        concurrency: int = 1,
+        ends_refused: bool = False,
     ) -> None:
-        """Plan ``repeats`` rounds; ``app`` is the program's name in the log's rows."""
+        """Plan ``repeats`` rounds; ``app`` is the program's name in the log's rows.
+
+        ``ends_refused`` ends it with the first call that is refused for its key, its model or want of money.
+        """
+        self._ends_refused = ends_refused
         self.arms = tuple(arms)
-        self.cap_usd = cap_usd
-        self.app = app
+        self.rounds = repeats + warm_ups
+        self._concurrency = concurrency
         self._schedule = Schedule(len(self.arms), repeats, warm_ups=warm_ups)
-        self._allowance = SpendReservation(cap_usd)
-        self._running: set[Progress] = set()
-        self._stopped = False
-        self._failed = 0
-        self._last = ""
-        self._error = ""
+        self._caller = Caller(app)
 
     @property
     def size(self) -> int:
         """Number of calls, warm-ups included."""
         return self._schedule.size
 
+    def estimate(self, lengths: Lengths | None = None) -> CostEstimate:
+        """Return what it may cost, warm-ups included; ``lengths`` are those of the log's answers."""
+        return times(estimate([arm.request for arm in self.arms], 1, lengths), self.rounds)
+
     def snapshot(self) -> Step:
         """Return how far it is."""
-        spent = self._allowance.spent_usd
-        return Step(self._schedule.ended, self.size, spent, self._failed, self._last, self._error)
+        return self._caller.step(self.size)
 
     def stop(self) -> Sequence[Progress]:
-        """Begin no further call and cancel the one under way; return it."""
-        self._stopped = True
+        """Begin no further call and cancel those under way; return them."""
         self._schedule.stop()
-        for progress in self._running:
-            progress.cancel()
-        return tuple(self._running)
+        return self._caller.stop()
 
     async def work(self, options: Mapping[str, Any]) -> Outcome:
         """Make the calls; ``options`` are those of :class:`promptop.client.http.endpoints.Endpoints`."""
-        from promptop.client.http.endpoints import Endpoints, load_sdk
-
-        await load_sdk()  # loading holds the interpreter for most of a second: not under the first call's clock
-        endpoints = Endpoints(**{"app": self.app, **options})
-        self._allowance = SpendReservation(self.cap_usd, [arm.most_usd for arm in self.arms])
-        self._reserve()
+        caller, schedule = self._caller, self._schedule
+        await caller.open(options)
         try:
-            await work_through(self._schedule, lambda job: self._call(job, endpoints))
+            await work_through(schedule, self._call, concurrency=self._concurrency)
         finally:
-            await endpoints.aclose()
-        allowance = self._allowance
-        return Outcome(self._schedule.kept, allowance.spent_usd, allowance.unpriced, self._stopped, allowance.is_capped)
+            await caller.close()
+        shares = tuple(caller.shares())
+        return Outcome(
+            schedule.kept, schedule.first, caller.spent_usd, caller.unpriced, caller.stopped, caller.is_capped, shares
+        )
 
-    async def _call(self, job: Job, endpoints: Any) -> RunResult:
-        from promptop.client.call import run
-        from promptop.client.http.non_streaming import run_unstreamed
-
-        arm, progress = self.arms[job.request], Progress()
-        make = run if arm.streamed else run_unstreamed
-        self._running.add(progress)
-        try:
-            result = await make(arm.request_of(job), endpoints, progress=progress)
-        finally:
-            self._running.discard(progress)
-        self._allowance.end(job.request, result)
-        self._last = arm.title
-        if result.state == "failed":
-            self._failed += 1
-            self._error = str(result.error or "")
-        self._reserve()
-        return result
-
-    def _reserve(self) -> None:
-        """Reserve the money for the next call, or end the trial."""
-        following = self._schedule.peek()
-        if following is not None and not self._allowance.begin(following.request):
+    async def _call(self, job: Job) -> RunResult | None:
+        arm = self.arms[job.request]
+        result = await self._caller.call(arm.request_of(job), streamed=arm.streamed, title=arm.title)
+        if self._caller.is_capped or (self._ends_refused and is_refused(result.error)):
             self._schedule.stop()
-
-
-def ceiling_of_trial(trial: Trial) -> CostEstimate:
-    """Return the most that a trial may cost, warm-ups included."""
-    unknown = tuple(dict.fromkeys(arm.request.model for arm in trial.arms if arm.most_usd is None))
-    rounds = trial.size / max(1, len(trial.arms))
-    known = [arm.most_usd for arm in trial.arms if arm.most_usd is not None]
-    return CostEstimate(trial.size, 0, rounds * sum(known) if known else None, unknown)
+        return result if result.error is None or result.error.type != CAP else None

@@ -255,11 +255,8 @@ class ClaimsRun:
         request: RunRequest,
         names: Sequence[str],
         repeats: int,
-        most_usd: Callable[[RunRequest], float | None],
-        *,
-        cap_usd: float | None = None,
     ) -> None:
-        """Plan ``repeats`` rounds; ``most_usd`` prices a call. Raises :class:`UsageError` for what cannot be meant."""
+        """Plan ``repeats`` rounds. Raises :class:`UsageError` for what cannot be meant."""
         if not FEWEST <= repeats <= MOST_REPEATS:
             raise UsageError(
                 f"{repeats} rounds cannot be meant.", f"Write {FEWEST} to {MOST_REPEATS}; {REPEATS} is usual."
@@ -274,8 +271,7 @@ class ClaimsRun:
             pair = claim.pair(base)
             self._places.append((_place(arms, pair.control), _place(arms, pair.variant)))
             self._titles.append((pair.control.title, pair.variant.title))
-        arms = [replace(arm, most_usd=most_usd(arm.request)) for arm in arms]
-        self.trial = Trial(arms, repeats, cap_usd=cap_usd, app=APP)
+        self.trial = Trial(arms, repeats, app=APP)
 
     def snapshot(self) -> Any:
         """Return how far it is."""

@@ -53,10 +53,6 @@ class Schedule:
         """Take the next call to make; None if there is none."""
         return self._waiting.popleft() if self._waiting else None
 
-    def peek(self) -> Job | None:
-        """Return the call that :meth:`next` would take."""
-        return self._waiting[0] if self._waiting else None
-
     def done(self, job: Job, result: RunResult) -> None:
         """Keep a result."""
         self.ended += 1
@@ -75,7 +71,8 @@ class Schedule:
         return len(self._waiting)
 
 
-MakeCall = Callable[[Job], Awaitable[RunResult]]
+MakeCall = Callable[[Job], Awaitable[RunResult | None]]
+"""Makes a call; None for one that was not sent."""
 
 
 async def work_through(schedule: Schedule, make_call: MakeCall, *, concurrency: int = 1) -> None:
@@ -83,6 +80,7 @@ async def work_through(schedule: Schedule, make_call: MakeCall, *, concurrency: 
 
     async def worker() -> None:
         while (job := schedule.next()) is not None:
-            schedule.done(job, await make_call(job))
+            if (result := await make_call(job)) is not None:
+                schedule.done(job, result)
 
     await asyncio.gather(*(worker() for _ in range(max(1, concurrency))))

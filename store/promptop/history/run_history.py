@@ -34,7 +34,6 @@ MOST_OF_A_RUN = 8 << 20
 """A run with more than this is kept without its texts."""
 CONTENT = frozenset({"tools", "format", "checks", "variables"})
 """Parts of a setup that hold the user's content, not parameters; kept with the texts only."""
-_SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +244,12 @@ class RunHistory:
 
     def _open(self) -> AbstractContextManager[Database]:
         """Open the file for one transaction, creating it first."""
-        return sqlite.tables(self.path, (_create,), secure_delete=True)
+        return open_notebook(self.path)
+
+
+def open_notebook(path: Path) -> AbstractContextManager[Database]:
+    """Open the file with the schema of this version for one transaction, creating it first (0600)."""
+    return sqlite.tables(path, (_create, _create_proofs), secure_delete=True)
 
 
 def _create(database: Database) -> None:
@@ -254,6 +258,35 @@ def _create(database: Database) -> None:
         database.execute(statement)
 
 
+def _create_proofs(database: Database) -> None:
+    """Version 2: proofs with their cells."""
+    for statement in _PROOFS.split(";\n"):
+        database.execute(statement)
+
+
+_PROOFS = """
+CREATE TABLE IF NOT EXISTS proofs (
+    id TEXT PRIMARY KEY,                     -- names the run for --resume
+    started_ms INTEGER NOT NULL,             -- Unix time
+    setup TEXT NOT NULL,                     -- JSON: models, digest of the test set, margin
+    verdict TEXT,                            -- NULL while it goes on
+    attempt TEXT,                            -- same for further attempts at one prompt and test set
+    counts INTEGER NOT NULL DEFAULT 0        -- 1: cases were looked at
+);
+CREATE TABLE IF NOT EXISTS proof_cells (
+    run TEXT NOT NULL REFERENCES proofs (id) ON DELETE CASCADE,
+    "case" TEXT NOT NULL,
+    side TEXT NOT NULL,                      -- before, after, or a version's name
+    model TEXT NOT NULL,
+    repeat INTEGER NOT NULL,
+    digest TEXT NOT NULL,                    -- of the request as sent and the endpoint
+    done_ms INTEGER NOT NULL,
+    figures TEXT NOT NULL,                   -- JSON: the figures of the call
+    texts TEXT,                              -- JSON: the answer; NULL where it is not kept
+    checks TEXT NOT NULL,                    -- JSON: check, whether it passed, why not
+    PRIMARY KEY (run, "case", side, model, repeat, digest)
+) WITHOUT ROWID;
+"""
 _LISTED = "run, number, label, model, version, rating, blind, passed, checked, figures"
 _CREATE = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -299,8 +332,9 @@ def _row_of(run: KeptRun, *, full: bool) -> dict[str, Any]:
             {"label": each.label, "name": each.name, "version": each.version, "messages": list(each.messages)}
             for each in run.versions
         ]
-        prompt = json.dumps({"text": run.text, "versions": versions}, ensure_ascii=False, default=str)
-        said = "\n".join(answer.results[-1].text for answer in run.answers if answer.results)
+        prompt = json.dumps({"text": run.text, "versions": versions}, default=str)
+        said = "\n".join([run.text, *(answer.results[-1].text for answer in run.answers if answer.results)])
+        said = said.encode("utf-8", "replace").decode("utf-8")
         if len(prompt) + len(said) > MOST_OF_A_RUN:
             prompt, said = None, ""
     setup = {key: value for key, value in run.setup.items() if prompt is not None or key not in CONTENT}
@@ -331,7 +365,8 @@ def _answer_of(answer: KeptAnswer, *, full: bool) -> dict[str, Any]:
         "passed": passed,
         "checked": checked,
         "figures": json.dumps([figures_of(result) for result in answer.results]),
-        "texts": json.dumps([texts_of(result) for result in answer.results], ensure_ascii=False) if full else None,
+        # Escaped, because half of a surrogate pair in an answer cannot be written as UTF-8.
+        "texts": json.dumps([texts_of(result) for result in answer.results]) if full else None,
     }
 
 

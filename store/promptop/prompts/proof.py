@@ -12,16 +12,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 PROVEN = "proven"
+ALIKE = "alike"
 CHANGED = "changed"
 WORSE = "worse"
 UNDECIDED = "undecided"
-VERDICTS: dict[str, str] = {
-    PROVEN: "proven: the answers held",
-    CHANGED: "changed: the answers are others than the baseline's own repeats explain",
-    WORSE: "worse: a check passes less often",
-    UNDECIDED: "undecided: more answers are needed to tell",
-}
-"""Verdict → what it says; from the best to the worst but for undecided, which says nothing."""
+VERDICTS = (PROVEN, ALIKE, CHANGED, WORSE, UNDECIDED)
+"""From the best to the worst, but for undecided, which says nothing."""
+RULE = "wealth"
+"""The rule that verdicts are made by; a proof without it is of an older promptop."""
 
 
 def digest(text: str) -> str:
@@ -125,6 +123,31 @@ class Proof:
     usd: float | None
     """What the run cost; None if no call had a price."""
     models: tuple[ModelProof, ...]
+    why: str = ""
+    """What was shown, in a sentence."""
+    rule: str = ""
+    """:data:`RULE`; empty in a proof of an older promptop, which claimed more than it had shown."""
+    cases: int = 0
+    """Cases that were judged; 0 for one input alone."""
+    test_set: str = ""
+    """Digest of the test set."""
+    tags: tuple[str, ...] = ()
+    claim: float | None = None
+    """At most so much smaller is the share of answers that pass, on cases like these."""
+    confidence: float = 0.95
+    attempt: int = 1
+    """Which try at this prompt and test set it was."""
+    lost: tuple[str, ...] = ()
+    won: tuple[str, ...] = ()
+    judge: Mapping[str, Any] | None = None
+    host: str = ""
+    """Of the endpoint."""
+    seed: int = 1
+
+    def said(self) -> str:
+        """Return the verdict with what was shown."""
+        old = "" if self.rule else " (by the rule of an older promptop)"
+        return f"{self.verdict}: {self.why}{old}" if self.why else f"{self.verdict}{old}"
 
     def is_of(self, before: str, after: str) -> bool:
         """Tell whether this proof is of exactly these two texts."""
@@ -135,7 +158,9 @@ class Proof:
         each = ", ".join(
             f"{' '.join(one.model.split())} {one.verdict} (n={one.n_before}+{one.n_after})" for one in self.models
         )
-        return f"{self.verdict} by {self.calls} calls: {each}"
+        shown = f" on {self.cases} cases" if self.cases else " on one input"
+        rule = shown if self.rule else " by the rule of an older promptop"
+        return f"{self.verdict}{rule} by {self.calls} calls: {each}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON and YAML; :func:`proof_from` reads them."""
@@ -144,7 +169,7 @@ class Proof:
 
 def worst(verdicts: Sequence[str]) -> str:
     """Return the verdict of several models together: one that is worse or changed decides, then an undecided one."""
-    for verdict in (WORSE, CHANGED, UNDECIDED):
+    for verdict in (WORSE, CHANGED, UNDECIDED, ALIKE):
         if verdict in verdicts:
             return verdict
     return PROVEN if verdicts else UNDECIDED
@@ -156,7 +181,8 @@ def proof_from(fields: Mapping[str, Any]) -> Proof:
     Raises :class:`ValueError`, :class:`TypeError` or :class:`KeyError` for anything else.
     """
     models = tuple(_model_from(each) for each in fields["models"])
-    return Proof(**{**fields, "models": models})
+    lists = {name: tuple(fields.get(name) or ()) for name in ("tags", "lost", "won")}
+    return Proof(**{**fields, **lists, "models": models})
 
 
 def _model_from(fields: Mapping[str, Any]) -> ModelProof:

@@ -16,6 +16,7 @@ from typing import Any
 from promptop.base.processes import Link
 from promptop.client.request import RunRequest
 from promptop.client.result import Delta, Progress, RunError, RunResult, failed
+from promptop.client.spending import Gate
 from promptop.settings import CacheSettings, Profile
 
 OnDelta = Callable[[Delta], None]
@@ -43,14 +44,16 @@ class Runner:
         bodies: str | None = None,
         simulated: bool = False,
         cache: CacheSettings | None = None,
+        gate: Gate | None = None,
     ) -> None:
-        """Keep the options of the logging transport and of the cache; nothing is started yet."""
+        """Keep the options of the logging transport and of the cache, and the gate; nothing is started yet."""
         self._options: dict[str, Any] = {
             "log": log,
             "app": app,
             "bodies": bodies,
             "simulated": simulated,
             "cache": cache,
+            "gate": gate,
         }
         self._ids = itertools.count(1)
         self._running: dict[int, _Running] = {}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.gates import capped
 
 from promptop.base.errors import UsageError
 from promptop.batch.input import read_jsonl, read_table
@@ -133,10 +134,10 @@ async def test_duplicates_are_folded_by_the_cache(endpoint: SimulatedEndpoint, t
 async def test_no_request_is_started_that_could_pass_the_cap(endpoint: SimulatedEndpoint, tmp_path: Path) -> None:
     bodies = [body(f"q{n}", model="gpt-4o", max_tokens=100) for n in range(50)]
     source = written(tmp_path / "in.jsonl", bodies)
-    most, unpriced = estimate(read_jsonl(source))
-    assert unpriced == 0
-    cap = most / 5
-    tally = await done(endpoint, source, tmp_path / "o", tmp_path / "l", cap_usd=cap)
+    most = estimate(read_jsonl(source), Profile(base_url=endpoint.base_url))
+    assert most.usd is not None and not most.open
+    cap = most.usd / 5
+    tally = await done(endpoint, source, tmp_path / "o", tmp_path / "l", gate=capped(cap))
     assert tally.capped
     assert 0 < tally.spent_usd <= cap
     assert tally.left > 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.gates import capped
 from tests.support.servers import until
 
 from promptop import models
@@ -221,7 +222,7 @@ def test_what_the_cache_has_is_not_sent_and_what_comes_is_kept(endpoint: Simulat
 
 def test_nothing_is_sent_above_the_cap(endpoint: SimulatedEndpoint, tmp_path: Path) -> None:
     source = written(tmp_path / "in.jsonl", [body("a", max_tokens=10_000)])
-    with Run(endpoint, source, tmp_path, cap_usd=0.001) as run:
+    with Run(endpoint, source, tmp_path, gate=capped(0.001)) as run:
         tally = run.batch.run(soon)
     assert (tally.capped, tally.left) == (True, 1)
     assert posted(endpoint, "/v1/files") == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from promptop.base.errors import PromptopError
-from promptop.budget.budget import Budget, Day, SpendReservation, spent_on
+from promptop.budget.budget import Budget, Day, spent_on
 from promptop.budget.estimate import CostEstimate
 from promptop.cli.main import main
 from promptop.client.result import RunResult
@@ -86,20 +86,6 @@ def test_the_days_sum_never_falls_within_a_day() -> None:
     assert purse.today_usd == 0.5  # of this session, which began yesterday: rather too much than too little
 
 
-def test_an_allowance_is_never_passed() -> None:
-    allowance = SpendReservation(1.0, (0.4, None))
-    assert allowance.begin(0) and allowance.begin(0)
-    assert not allowance.begin(0)  # three could cost 1.2
-    assert allowance.is_capped
-    allowance.end(0, costs(0.1))
-    assert allowance.begin(0)
-    assert not allowance.begin(0)
-    assert allowance.begin(1)  # what has no price is not stopped by a sum, and is counted apart
-    allowance.end(1, costs(None, "unpriced"))
-    assert (allowance.spent_usd, allowance.unpriced) == (0.1, 1)
-    assert all(SpendReservation(None).begin(0) for _ in range(3))
-
-
 def test_commands_stop_at_the_cap_of_the_day(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "log.db"
     config = tmp_path / "config.toml"
@@ -112,8 +98,8 @@ def test_commands_stop_at_the_cap_of_the_day(tmp_path: Path, capsys: pytest.Capt
         assert main(["run", *base, *asked, "--max-tokens", "16000"]) == 1
         assert main(["bench", *base, *asked, "-n", "100000"]) == 1
         said = capsys.readouterr().err
-        assert said.count("the day has spent $0.500 of its cap of $0.500") == 2
+        assert said.count("the cap of the day is $0.500, of which $0.500 is spent or under way") == 2
         rows(log, (time.time() - 1, "promptop batch", 0.1))
         assert main(["compare", *base, *asked]) == 1
-        assert "This day has spent $0.600" in capsys.readouterr().err
+        assert "of which $0.600 is spent" in capsys.readouterr().err
         assert len([record for record in endpoint.requests if record.body]) == 1

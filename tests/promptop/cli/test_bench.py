@@ -33,7 +33,7 @@ def test_steps_are_measured_priced_and_drawn(url: str, tmp_path: Path, capsys: p
     log = tmp_path / "log.db"
     assert main(command(url, log, "-n", "6", "--concurrency", "1,3")) == 0
     out, err = capsys.readouterr()
-    assert err.startswith("16 calls, at most $0.0000")  # two steps of six, warm-ups of one and three
+    assert err.startswith("16 calls, at most $0.000")  # two steps of six, warm-ups of one and three
     assert out.index("== gpt-4o-mini, 1 at once ==") < out.index("== gpt-4o-mini, 3 at once ==")
     heads = [line.split() for line in out.splitlines() if line.split()[:2] == ["n", "min"]]
     assert heads == [["n", "min", "mean", "p50", "p90", "p95", "p99", "max"]] * 2

@@ -88,7 +88,7 @@ def test_repeats_give_medians_intervals_and_verdicts(
         assert len(reader.latest(100)) == 12  # the warm-up calls are logged as well
     assert main([*base, "--concurrency", "3"]) == 0
     out, err = capsys.readouterr()
-    assert err.startswith("12 calls, at most $0.00")
+    assert err.startswith("12 calls, likely $0.00") and "(lengths from the log), at most $0.00" in err
     assert "== gpt-4o ==" not in out
     assert "5/5" in err
     assert "gpt-4o against gpt-4o-mini:" in err

@@ -31,35 +31,73 @@ def command(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[s
     return ["prove", *files, *options, "--temperature", "0", "-n", "5"]
 
 
-def test_a_trimmed_prompt_is_proven_saved_and_exported(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*command, "--check", "contains:提示", "--save", "要点"]) == 0
+def test_one_input_is_alike_at_most_and_is_saved_and_exported_so(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--check", "contains:提示"]) == 1
+    assert main([*command, "--check", "contains:提示", "--save", "要点", "--accept", "alike"]) == 0
     out, err = capsys.readouterr()
-    assert "== gpt-4o-mini: proven (n=5+5) ==" in out
+    assert "== gpt-4o-mini: alike (n=5+5) ==" in out
     assert "similarity (ROUGE-L): 1.00 to the baseline's answers, 1.00 among those themselves" in out
     assert "check contains:提示: 5/5 → 5/5 passed, equal" in out
+    assert "on this input" in out and "cases from-log" in out
     assert "fewer" in next(line for line in out.splitlines() if line.strip().startswith("input:"))
     assert err.startswith("12 calls, at most $0.000")
     newest, oldest = Library().versions("要点")
     assert (oldest.text, newest.text) == (LONG, SHORT)
     assert newest.receipt is not None and newest.receipt.proof is not None
-    assert newest.receipt.is_proven and newest.receipt.proof.is_of(LONG, SHORT)
+    assert not newest.receipt.is_proven and newest.receipt.proof.is_of(LONG, SHORT)
     assert main(["export", "--library", "要点", "-t", "curl"]) == 0
-    assert "; proven by 10 calls: gpt-4o-mini proven" in capsys.readouterr().out.splitlines()[0]
+    assert "; alike on one input by 10 calls: gpt-4o-mini alike" in capsys.readouterr().out.splitlines()[0]
     assert main(["export", "--library", "要点@1", "-t", "curl"]) == 0
     assert "trimmed for" not in capsys.readouterr().out
     assert main(["export", "--library", "要点@7", "-t", "curl"]) == 1
 
 
 def test_another_question_is_no_trim(command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "long.md").write_text(LONG + "{{语气}}", encoding="utf-8")
-    (tmp_path / "short.md").write_text("Name three rivers. {{语气}}", encoding="utf-8")
-    assert main([*command, "--json"]) == 1
-    out, err = capsys.readouterr()
-    assert err.count("unfilled: 语气, ") == 1
-    found = json.loads(out)
+    (tmp_path / "short.md").write_text("Name three rivers.", encoding="utf-8")
+    assert main([*command, "--json", "--max-tokens", "400"]) == 1
+    found = json.loads(capsys.readouterr().out)
     proof = proof_from(found["receipt"]["proof"])
     assert found["verdict"] == proof.verdict == "changed"
     assert proof.models[0].likeness is not None and proof.models[0].likeness.across < 0.5
+    assert len(found["answers"]) == 10 and all(answer["text"] for answer in found["answers"])
+
+
+CASES = """id,topic,__expected1,tags
+rivers,three rivers,regex:.,water
+提示,提示工程,regex:.,中文
+tea,tea,regex:.,
+"""
+
+
+def test_a_test_set_is_asked_reported_and_resumed(
+    command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "long.md").write_text("system:\nPlease be so kind as to answer.\nuser:\nWhat is {{topic}}?\n")
+    (tmp_path / "short.md").write_text("system:\nAnswer.\nuser:\nWhat is {{topic}}?\n")
+    (tmp_path / "cases.csv").write_text(CASES, encoding="utf-8")
+    reports = [str(tmp_path / f"r{end}") for end in (".html", ".md", ".csv", ".json", ".xml", ".promptfoo.json")]
+    asked = [
+        *command,
+        "--max-tokens",
+        "400",
+        "--cases",
+        str(tmp_path / "cases.csv"),
+        *(part for out in reports for part in ("--report", out)),
+    ]
+    assert main([*asked, "-n", "1", "--show", "all"]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("undecided: ")
+    assert "3 cases can show a drop of" in err and "30 are needed for 10 %" in err
+    for report in reports:
+        assert Path(report).stat().st_size > 200
+        assert Path(report).stat().st_mode & 0o077 == 0
+    run = err.split("--resume ")[1].split()[0]
+    assert main([*asked, "-n", "1", "--resume", run, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["verdict"], found["calls"], found["kept"]) == ("undecided", 0, 12)
+    assert main([*asked, "--resume", "p-none"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -67,9 +105,12 @@ def test_another_question_is_no_trim(command: list[str], capsys: pytest.CaptureF
     [
         (["-n", "3"], 2, "3 answers to each prompt"),
         (["--margin", "2"], 2, "--margin 2"),
-        (["--cache"], 2, "says nothing of the prompt"),
+        (["--cache"], 2, "never a second answer"),
         (["--max-usd", "0.0000001"], 1, "nothing was sent"),
-        (["-m", "sim-fast", "--max-usd", "1"], 1, "no price or no limit for sim-fast"),
+        (["--cases", "none.csv"], 1, "cannot be read"),
+        (["--judge", "m"], 2, "need a test set"),
+        (["--check", "python:True"], 2, "Checks in Python are off"),
+        (["-m", "sim-fast", "--max-usd", "1"], 1, "no price is known for sim-fast"),
     ],
 )
 def test_what_cannot_be_meant_or_paid_sends_nothing(

@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from promptop.base.errors import PromptopError
-from promptop.budget.budget import SpendReservation
 from promptop.client.call import run
 from promptop.client.http.endpoints import Endpoints
 from promptop.client.request import RunRequest
-from promptop.client.result import Progress, RunResult
+from promptop.client.result import CAP, Progress, RunError, RunResult, failed
 from promptop.experiments.bench.arrivals import load_of
 from promptop.experiments.bench.baselines import Baselines
 from promptop.experiments.bench.gates import parse_objective
@@ -152,20 +151,28 @@ def test_arrivals_of_a_log_are_kept_to(tmp_path: Path) -> None:
 
 def test_a_bench_ends_where_its_money_does() -> None:
     async def main(clock: Callable[[], float]) -> None:
-        bench = Bench(Server(clock, 1.0), clock=clock, allowance=SpendReservation(1.0, [0.25]))
+        server, begun = Server(clock, 1.0), 0
+
+        async def four(request: int, progress: Progress) -> RunResult:
+            nonlocal begun
+            begun += 1
+            if begun > 4:
+                return failed(RunRequest(profile=Profile(), model="m", messages=()), RunError(CAP, "no money"))
+            return await server(request, progress)
+
+        bench = Bench(four, clock=clock)
         found = await bench.measure(0, "m", Load(100, concurrency=8, warm_ups=0))
         assert bench.stopped
-        assert found.calls == 4  # eight may run at once, but four may cost all there is
-        assert len(bench.latest()) == 4
+        assert (found.calls, found.failed) == (4, 0)  # eight may run at once, but four may cost all there is
 
     in_virtual_time(main)
 
 
 async def test_a_whole_benchmark_tells_how_far_it_is(log: Writer, ask: Ask) -> None:
     requests = [ask(max_tokens=3, label=name, retries=0) for name in ("a", "b")]
-    run_all = BenchRun(requests, [Load(3, 1), Load(3, 2)], [parse_objective("ttft<60s")], [0.001, None])
+    run_all = BenchRun(requests, [Load(3, 1), Load(3, 2)], [parse_objective("ttft<60s")])
     assert (run_all.size, run_all.snapshot().size) == (16, 16)
-    assert str(run_all.ceiling()) == "16 calls, at most $0.008 + 1 unknown"
+    assert str(run_all.estimate()).startswith("16 calls, at most $0.000")
     outcome = await run_all.work({"log": log.path})
     assert [phase.key for phase in outcome.phases] == ["a, 1 at once", "b, 1 at once", "a, 2 at once", "b, 2 at once"]
     assert [phase.good for phase in outcome.phases] == [3] * 4
@@ -176,7 +183,7 @@ async def test_a_whole_benchmark_tells_how_far_it_is(log: Writer, ask: Ask) -> N
 
 
 async def test_a_benchmark_that_is_stopped_before_it_begins_sends_nothing(log: Writer, ask: Ask) -> None:
-    never = BenchRun([ask(max_tokens=3)], [Load(3, 1)], [], [None])
+    never = BenchRun([ask(max_tokens=3)], [Load(3, 1)], [])
     never.stop()
     outcome = await never.work({"log": log.path})
     assert (outcome.phases, outcome.stopped, outcome.spent_usd) == ([], True, 0.0)

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.gates import capped
 
 from promptop.base.errors import UsageError
+from promptop.budget.estimate import bound_of
 from promptop.client.http.endpoints import Endpoints
 from promptop.client.http.non_streaming import run_unstreamed
 from promptop.client.request import RunRequest
 from promptop.client.result import Progress
 from promptop.experiments.interleaved import Arm, Outcome, Step, Trial
-from promptop.experiments.proof import paired, trial
+from promptop.experiments.proof.single_input import paired, trial
 from promptop.log import LogReader, Writer
 from promptop.settings import Profile
 from promptop.simulator import SimulatedEndpoint
@@ -54,15 +56,15 @@ async def test_arms_are_asked_in_turns_each_by_its_own_connection(
     assert (tried.snapshot().ended, tried.snapshot().size, outcome.is_capped) == (15, 15, False)
 
 
-async def test_no_call_is_begun_that_could_pass_the_allowance(log: Writer, ask: Ask) -> None:
-    # Three tokens of gpt-4o-mini cost about $0.000003; each call is said to cost up to a cent.
-    arms = [Arm(name, ask(max_tokens=3, retries=0), most_usd=0.01) for name in "ab"]
-    outcome = await Trial(arms, 50, cap_usd=0.01001, app="t").work({"log": log.path})
-    ended = sum(map(len, outcome.kept)) + 2
+async def test_a_call_that_could_pass_the_cap_ends_the_trial(log: Writer, ask: Ask) -> None:
+    arms = [Arm(name, ask(max_tokens=100, retries=0)) for name in "ab"]
+    each = bound_of(arms[0].request).usd
+    assert each is not None
+    outcome = await Trial(arms, 50, app="t").work({"log": log.path, "gate": capped(each * 3)})
     assert outcome.is_capped
-    assert 2 < ended < 10
-    assert outcome.spent_usd + 0.01 > 0.01001
-    nothing = await Trial(arms, 5, cap_usd=0.001, app="t").work({"log": log.path})
+    assert 2 < sum(map(len, outcome.kept)) + 2 < 100
+    assert outcome.spent_usd <= each * 3
+    nothing = await Trial(arms, 5, app="t").work({"log": log.path, "gate": capped(each / 2)})
     assert (nothing.kept, nothing.is_capped, nothing.spent_usd) == ([[], []], True, 0.0)
 
 
@@ -101,7 +103,7 @@ def test_a_trial_runs_in_a_process_of_its_own(endpoint: SimulatedEndpoint, tmp_p
         over.set()
 
     request = ask(max_tokens=3, retries=0)
-    tried = trial([(request, request)], 5, lambda _: 0.001, 1.0)
+    tried = trial([(request, request)], 5)
     options = {"log": tmp_path / "log.db", "simulated": True}
     stopped: list[Outcome] = []
     ended = threading.Event()
@@ -134,7 +136,7 @@ def test_a_measurement_that_cannot_work_says_why(tmp_path: Path, ask: Ask) -> No
         told.append(why)
         over.set()
 
-    tried = trial([(ask(), ask())], 5, lambda _: None, None)
+    tried = trial([(ask(), ask())], 5)
     apart = MeasurementProcess(
         tried, {"log": tmp_path, "x": 1}, on_told=print, on_done=lambda _: over.set(), on_failed=failed
     )
@@ -145,4 +147,4 @@ def test_a_measurement_that_cannot_work_says_why(tmp_path: Path, ask: Ask) -> No
 
 def test_too_few_answers_prove_nothing(ask: Ask) -> None:
     with pytest.raises(UsageError, match="4 answers to each prompt"):
-        trial([(ask(), ask())], 4, lambda _: None, None)
+        trial([(ask(), ask())], 4)

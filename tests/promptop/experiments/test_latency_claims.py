@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 from promptop.base.errors import UsageError
-from promptop.budget.exact_estimate import most_usd
 from promptop.client.http.timings import Stages
 from promptop.client.result import RunResult, Usage
-from promptop.experiments.interleaved import ceiling_of_trial
 from promptop.experiments.latency_claims import CLAIMS, LONGER, NAMES, ClaimsRun, judge, superiority
 from promptop.log import Writer
 
@@ -44,7 +42,7 @@ def answers(
 
 
 def test_arms_differ_in_the_one_thing_that_is_claimed(ask: Ask) -> None:
-    run = ClaimsRun(ask(max_tokens=80), [], 5, lambda _: 0.001)
+    run = ClaimsRun(ask(max_tokens=80), [], 5)
     by_title = {arm.title: arm for arm in run.trial.arms}
     limits = {title: arm.request.max_tokens for title, arm in by_title.items()}
     assert {limit for title, limit in limits.items() if title != "max_tokens 20"} == {80}
@@ -61,8 +59,8 @@ def test_arms_differ_in_the_one_thing_that_is_claimed(ask: Ask) -> None:
 
 
 def test_the_longer_prompt_costs_more_and_is_priced_so(ask: Ask) -> None:
-    prompt = ceiling_of_trial(ClaimsRun(ask(max_tokens=8), ["prompt"], 5, most_usd).trial)
-    plain = ceiling_of_trial(ClaimsRun(ask(max_tokens=8), ["streaming"], 5, most_usd).trial)
+    prompt = ClaimsRun(ask(max_tokens=8), ["prompt"], 5).trial.estimate()
+    plain = ClaimsRun(ask(max_tokens=8), ["streaming"], 5).trial.estimate()
     assert prompt.calls == plain.calls == 12
     assert prompt.usd is not None and plain.usd is not None and prompt.usd > 5 * plain.usd
 
@@ -112,14 +110,14 @@ def test_superiority_counts_ties_half() -> None:
 
 def test_names_are_checked(ask: Ask) -> None:
     with pytest.raises(UsageError, match="no claim 'magic'"):
-        ClaimsRun(ask(), ["magic"], 5, lambda _: None)
+        ClaimsRun(ask(), ["magic"], 5)
     with pytest.raises(UsageError, match="3 rounds"):
-        ClaimsRun(ask(), ["stop"], 3, lambda _: None)
+        ClaimsRun(ask(), ["stop"], 3)
     assert len(NAMES) == 7
 
 
 async def test_claims_are_tested_against_an_endpoint(log: Writer, ask: Ask) -> None:
-    run = ClaimsRun(ask(max_tokens=40), ["max_tokens", "streaming", "http2"], 5, most_usd)
+    run = ClaimsRun(ask(max_tokens=40), ["max_tokens", "streaming", "http2"], 5)
     outcome = await run.work({"log": log.path})
     by_name = {finding.claim: finding for finding in outcome.findings}
     assert "output 40 → 10 tokens" in by_name["max_tokens"].note

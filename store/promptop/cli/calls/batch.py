@@ -20,10 +20,10 @@ from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.batch.input import Item, columns_of, crossed, read_jsonl, read_table
 from promptop.batch.journal import Journal
+from promptop.batch.provider_runner import HALF
 from promptop.batch.runner import Batch, Tally, estimate
-from promptop.budget.budget import Budget
 from promptop.cli.shared import batch_provider
-from promptop.cli.shared.call_options import purse_of
+from promptop.cli.shared.money import gate_of
 from promptop.cli.shared.options import add_settings_arguments, settings_of
 from promptop.cli.shared.prompt_input import ROLES, notes_of, prompt_given, tell_notes
 from promptop.limits.limiter import Limits
@@ -71,20 +71,21 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"--{name} {value} cannot be meant.", "Write a number above 0.")
     settings = settings_of(args, sends=not args.dry_run)
     items = _items(args)
-    most, unpriced = estimate(items)
-    note = f"; {unpriced} of them unpriced" if unpriced else ""
+    profile = settings.active_profile()
+    most = estimate(items, profile)
+    note = f"; {len(most.open)} of them unpriced" if most.open else ""
     at_provider = args.provider_batch or args.cancel or args.no_wait
-    ceiling = batch_provider.ceiling_line(items) if at_provider else f"at most ≈ ${most:.4f}"
-    print(f"{len(items):,} requests, {ceiling}{note}", file=sys.stderr)
+    share = HALF if at_provider else 1.0
+    known = f"at most ≈ ${most.usd * share:.4f}" if most.usd is not None else "no known price"
+    print(f"{len(items):,} requests, {known}{' through the batch API' if at_provider else ''}{note}", file=sys.stderr)
     if args.dry_run:
         return 0
-    purse = purse_of(settings)
-    purse.check()
-    cap_usd, whose = _cap(args.cap, purse)
+    gate = gate_of(settings, args.cap, "--cap")
+    gate.check(0.0, most.why)
     if at_provider:
         progress = _Progress()
         return batch_provider.run_provider(
-            args, settings, items, cap_usd, whose, show=progress.show, end=progress.end, report=_report
+            args, settings, items, gate, show=progress.show, end=progress.end, report=_report
         )
     from promptop.cache import open_cache, policy_of, redis_url
     from promptop.limits.redis_limiter import SharedLimits
@@ -94,7 +95,6 @@ def run(args: argparse.Namespace) -> int:
 
     cache = None if args.no_cache else open_cache(settings.cache, settings.log_path(), notice=notice)
     limits = Limits(args.concurrency, args.rpm, args.tpm)
-    profile = settings.active_profile()
     redis = redis_url(settings.cache)
     journal = Journal(args.output)
     progress = _Progress()
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         )
         if redis
         else None,
-        cap_usd=cap_usd,
+        gate=gate,
         retries=args.retries,
         transport={"log": settings.log_path(), "app": "promptop batch", "bodies": settings.log.bodies},
         cache=cache,
@@ -128,16 +128,8 @@ def run(args: argparse.Namespace) -> int:
     finished = not interrupted and not tally.left and not tally.failed
     failures = journal.failures(items, LISTED)
     journal.close(remove=finished)
-    _report(tally, args, written, interrupted, whose, failures)
+    _report(tally, args, written, interrupted, failures)
     return INTERRUPTED if interrupted else 0 if finished else 1
-
-
-def _cap(asked_usd: float | None, purse: Budget) -> tuple[float | None, str]:
-    """Return the lower of the cap that was asked for and what the day leaves, and its name."""
-    left = purse.left_usd
-    if left is None or (asked_usd is not None and asked_usd <= left):
-        return asked_usd, f"The cap of ${asked_usd or 0:g}"
-    return left, f"The cap of the day (${purse.daily_cap_usd:g})"
 
 
 async def _until_interrupted(batch: Batch) -> bool:
@@ -211,9 +203,7 @@ def _line(tally: Tally) -> str:
     return f"{bar:░<20} {ended}/{tally.total}{failed}{cached}{remote} · {spent}{eta}"
 
 
-def _report(
-    tally: Tally, args: argparse.Namespace, written: int, interrupted: bool, cap: str, failures: list[str]
-) -> None:
+def _report(tally: Tally, args: argparse.Namespace, written: int, interrupted: bool, failures: list[str]) -> None:
     if args.json:
         values = {
             "total": tally.total,
@@ -237,7 +227,7 @@ def _report(
         spent += " (half the table's price, which lists none for batches)"
     print(f"{written} results in {clean_line(str(args.output))}; {spent}{saved}{waited}", file=sys.stderr)
     if tally.capped:
-        print(f"{cap} was reached with {tally.left} to go.", file=sys.stderr)
+        print(f"A cap ended it with {tally.left} to go. {clean_line(tally.over_cap, 400)}", file=sys.stderr)
     if tally.failed:
         for line in failures:
             print(f"  ✗ {clean_line(line, 200)}", file=sys.stderr)

@@ -22,7 +22,6 @@ from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
 from promptop.base.times import moment_ms
-from promptop.budget.exact_estimate import most_usd
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
     add_call_arguments,
@@ -30,7 +29,8 @@ from promptop.cli.shared.call_options import (
     settings_for,
     tell_prompts,
 )
-from promptop.cli.shared.progress import make, price
+from promptop.cli.shared.money import lengths_of, price
+from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import read_prompt
 from promptop.client.request import RunRequest
 from promptop.experiments.bench.arrivals import load_of
@@ -95,13 +95,13 @@ def run(args: argparse.Namespace) -> int:
     requests = requests_for(args, settings, prompt, specs)
     tell_prompts(args, prompt)
     _check_baseline(rules, baseline, requests, loads)
-    bench = BenchRun(requests, loads, objectives, [most_usd(request) for request in requests])
-    bench.cap_usd = price(args, settings, bench.ceiling())
+    bench = BenchRun(requests, loads, objectives)
+    gate = price(args, settings, bench.estimate(lengths_of(settings)))
     least_s = len(requests) * sum(load.arrivals()[-1] for load in loads if load.is_open)
     if least_s > 5 and not args.quiet and not args.json:
         print(f"Takes {units.seconds(least_s)} at least.", file=sys.stderr)
     asked = digest(requests)
-    outcome = make(bench, args, settings)
+    outcome = make(bench, args, settings, gate)
     phases, errors, interrupted = outcome.phases, outcome.errors, outcome.stopped
     for line in outcome.shares if not args.quiet else ():
         print(line, file=sys.stderr)

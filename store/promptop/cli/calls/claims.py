@@ -15,7 +15,6 @@ import sys
 
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
-from promptop.budget.exact_estimate import most_usd
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
     add_call_arguments,
@@ -23,9 +22,9 @@ from promptop.cli.shared.call_options import (
     settings_for,
     tell_prompts,
 )
-from promptop.cli.shared.progress import make, price
+from promptop.cli.shared.money import lengths_of, price
+from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import read_prompt
-from promptop.experiments.interleaved import ceiling_of_trial
 from promptop.experiments.latency_claims import CLAIMS, NAMES, REPEATS, ClaimsRun
 
 
@@ -56,9 +55,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("No model was named.", 'Write -m MODEL, or models = ["…"] in the profile.')
     request = requests_for(args, settings, prompt, [spec])[0]
     tell_prompts(args, prompt)
-    claims = ClaimsRun(request, args.claim, args.repeat, most_usd)
-    claims.trial.cap_usd = price(args, settings, ceiling_of_trial(claims.trial))
-    outcome = make(claims, args, settings)
+    claims = ClaimsRun(request, args.claim, args.repeat)
+    gate = price(args, settings, claims.trial.estimate(lengths_of(settings)))
+    outcome = make(claims, args, settings, gate)
     if args.json:
         told = {
             "model": request.model,

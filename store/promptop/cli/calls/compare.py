@@ -22,11 +22,11 @@ from promptop.base.diff import marked, similarity, word_diff
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
 from promptop.base.text_table import aligned
+from promptop.budget.gate import Gate
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
     add_call_arguments,
     cancelling,
-    check_cost,
     exit_code,
     notes,
     open_endpoints,
@@ -35,6 +35,8 @@ from promptop.cli.shared.call_options import (
     tell_prompts,
     tell_shares,
 )
+from promptop.cli.shared.money import check_cost
+from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import prompt_given, read_prompt
 from promptop.client.call import run as run_call
 from promptop.client.http.local_servers import first_call_s, is_private, load_s
@@ -42,7 +44,7 @@ from promptop.client.request import RunRequest
 from promptop.client.result import Progress, RunResult
 from promptop.experiments.checks import Check, judge, parse_check
 from promptop.experiments.comparison import BEST, COLUMNS, compare, ending, repeated
-from promptop.experiments.schedule import Job, Schedule, work_through
+from promptop.experiments.interleaved import Arm, Trial
 from promptop.experiments.stats import METRICS, difference, summarise, values_of
 from promptop.settings import Settings
 
@@ -102,13 +104,13 @@ def run(args: argparse.Namespace) -> int:
     if args.cache and args.repeat > 1:
         raise UsageError("--cache and --repeat exclude each other.", "A repeated call is measured; a hit is none.")
     tell_prompts(args, prompt, *others.values())
-    priced = check_cost(args, settings, requests, args.repeat + args.warm_up if args.repeat > 1 else 1)
-    if priced is not None and not args.quiet and not args.json:
+    gate, priced = check_cost(args, settings, requests, args.repeat + args.warm_up if args.repeat > 1 else 1)
+    if priced is not None:
         print(str(priced), file=sys.stderr)
     if args.repeat > 1:
-        return _repeated(args, settings, requests, checks)
+        return _repeated(args, settings, requests, checks, gate)
     results = asyncio.run(
-        _calls(requests, settings, progress_shown=not args.json and sys.stderr.isatty(), quiet=args.quiet)
+        _calls(requests, settings, gate, progress_shown=not args.json and sys.stderr.isatty(), quiet=args.quiet)
     )
     code = exit_code(results) or int(not all_pass(checks, results))
     if args.json:
@@ -162,17 +164,21 @@ def _answer(first: RunResult, result: RunResult, *, differ: bool) -> str:
 
 
 def _repeated(
-    args: argparse.Namespace, settings: Settings, requests: Sequence[RunRequest], checks: Sequence[Check]
+    args: argparse.Namespace,
+    settings: Settings,
+    requests: Sequence[RunRequest],
+    checks: Sequence[Check],
+    gate: Gate,
 ) -> int:
-    schedule = Schedule(len(requests), args.repeat, warm_ups=args.warm_up)
-    shown = not args.json and sys.stderr.isatty()
+    arms = [Arm(request.title, request) for request in requests]
+    trial = Trial(arms, args.repeat, app="promptop compare", warm_ups=args.warm_up, concurrency=args.concurrency)
     loads = asyncio.run(_loads(requests)) if args.load else [None] * len(requests)
-    work = _work(schedule, requests, settings, args.concurrency, progress_shown=shown, quiet=args.quiet)
-    cancelled = asyncio.run(work)
-    kept = schedule.kept
+    outcome = make(trial, args, settings, gate)
+    kept = outcome.kept
+    for line in outcome.shares if not args.quiet else ():
+        print(line, file=sys.stderr)
     loading = [
-        Loading(load, first_call_s(first, later))
-        for load, first, later in zip(loads, schedule.first, kept, strict=True)
+        Loading(load, first_call_s(first, later)) for load, first, later in zip(loads, outcome.first, kept, strict=True)
     ]
     if args.json:
         print(json.dumps(summary_json(requests, kept, checks, loading), ensure_ascii=False, indent=2))
@@ -190,7 +196,10 @@ def _repeated(
     if not args.json:
         for error in dict.fromkeys(str(result.error) for result in everything if result.error is not None):
             print(f"error: {clean(error)}", file=sys.stderr)
-    return INTERRUPTED if cancelled else exit_code(everything) or int(not all_pass(checks, everything))
+    if outcome.is_capped:
+        print("A cap ended it before its last round.", file=sys.stderr)
+    code = exit_code(everything) or int(outcome.is_capped or not all_pass(checks, everything))
+    return INTERRUPTED if outcome.stopped else code
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,48 +229,6 @@ def loading_lines(requests: Sequence[RunRequest], loading: Sequence[Loading]) ->
         if said and is_private(urllib.parse.urlsplit(request.profile.base_url).hostname or ""):
             lines.append(f"{clean_line(request.title, 40)}: {', '.join(said)}")
     return lines
-
-
-async def _work(
-    schedule: Schedule,
-    requests: Sequence[RunRequest],
-    settings: Settings,
-    concurrency: int,
-    *,
-    progress_shown: bool,
-    quiet: bool,
-) -> bool:
-    """Work through a schedule; return whether Ctrl-C ended it early."""
-    endpoints = open_endpoints(settings, "promptop compare")
-    running: set[Progress] = set()
-    stopped = False
-
-    def stop() -> Sequence[Progress]:
-        nonlocal stopped
-        stopped = True
-        schedule.stop()
-        return tuple(running)
-
-    async def call(job: Job) -> RunResult:
-        progress = Progress()
-        running.add(progress)
-        try:
-            result = await run_call(requests[job.request], endpoints, progress=progress)
-        finally:
-            running.discard(progress)
-        if progress_shown:
-            print(f"\r{schedule.ended + 1}/{schedule.size} calls", end="", file=sys.stderr, flush=True)
-        return result
-
-    try:
-        with cancelling(stop):
-            await work_through(schedule, call, concurrency=concurrency)
-    finally:
-        if progress_shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        await endpoints.aclose()
-        tell_shares(endpoints, quiet=quiet)
-    return stopped
 
 
 def summary_json(
@@ -310,9 +277,9 @@ def repeated_table(requests: Sequence[RunRequest], kept: Sequence[Sequence[RunRe
 
 
 async def _calls(
-    requests: Sequence[RunRequest], settings: Settings, *, progress_shown: bool, quiet: bool
+    requests: Sequence[RunRequest], settings: Settings, gate: Gate, *, progress_shown: bool, quiet: bool
 ) -> list[RunResult]:
-    endpoints = open_endpoints(settings, "promptop compare")
+    endpoints = open_endpoints(settings, "promptop compare", gate)
     calls = [Progress() for _ in requests]
     ended = 0
 

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 from promptop.base.errors import PromptopError, UsageError
-from promptop.budget.estimate import CostEstimate
-from promptop.cli.shared.call_options import purse_of
+from promptop.budget.bound import bound
+from promptop.cli.shared.money import gate_of
 from promptop.cli.shared.options import add_settings_arguments, settings_of
 from promptop.client.embedding import embed, truncated
-from promptop.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,17 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--truncate", action="store_true", help="cut inputs above 8,192 tokens instead of refusing them"
     )
+    parser.add_argument("--max-usd", type=float, metavar="USD", help="send nothing if it may cost more than this")
     add_settings_arguments(parser)
-
-
-def _check_day(settings: Settings, texts: list[str], model: str) -> None:
-    """Raise :class:`PromptopError` if the vectors may pass the cap of the day, at a token for each byte."""
-    from promptop import models
-
-    purse = purse_of(settings)
-    tokens = sum(len(text.encode("utf-8", "replace")) for text in texts)
-    usd = models.price(model, input_tokens=tokens, output_tokens=0).usd
-    purse.check(CostEstimate(1, tokens, usd, () if usd is not None else (model,)))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,15 +39,19 @@ def run(args: argparse.Namespace) -> int:
         if total > 1:
             print(f"{done}/{total} requests", file=sys.stderr)
 
-    _check_day(settings, texts, args.model)
+    profile = settings.active_profile()
+    gate = gate_of(settings, args.max_usd)
+    most = bound({"model": args.model, "input": texts}, "/embeddings", provider=profile.provider or None)
+    gate.check(most.usd, most.open)
     options = {"log": settings.log_path(), "app": "promptop embed", "bodies": settings.log.bodies}
     work = embed(
         texts,
         args.model,
-        settings.active_profile(),
+        profile,
         dimensions=args.dimensions,
         transport=options,
         on_progress=progress,
+        gate=gate,
     )
     found = asyncio.run(work)
     lines = (json.dumps({"index": index, "embedding": vector}) + "\n" for index, vector in enumerate(found.vectors))

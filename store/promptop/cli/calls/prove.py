@@ -1,11 +1,12 @@
-"""Prove that a trimmed prompt gets the same answers: ask both in turns, and hold checks and answers against each other.
+"""Prove that a trimmed prompt gets the same answers: on a test set, case by case, stopped as soon as it is sure.
 
-BASE is the prompt as it was, FILE the trimmed one. Each model answers both -n times, interleaved, after a warm-up that
-is dropped. Answers count as held if no --check passes less often and they are as alike to the baseline's answers
-(ROUGE-L) as those are to each other, within --margin. --save keeps FILE in the library with its receipt and proof.
+BASE is the prompt as it was, FILE the trimmed one. With --cases each case is asked with both prompts in turns, and the
+verdict is proven, alike, changed, worse or undecided, with the largest drop that is still possible. Without --cases one
+input is asked -n times: that shows at most that the answers are alike on this input. --save keeps FILE in the library
+with its receipt and proof.
 
-Exit codes: 0 proven, 1 anything else (changed, worse, undecided, a call failed), 2 cannot be meant, 130 cancelled with
-Ctrl-C (what came is judged and reported, nothing is saved).
+Exit codes: 0 proven (or what --accept names), 1 anything else, 2 usage or settings error, 130 cancelled with Ctrl-C
+(what came is judged, reported and kept; --resume goes on).
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
+from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
-from promptop.budget.exact_estimate import most_usd
+from promptop.budget.estimate import CostEstimate, Lengths, estimate, times, together
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
     add_call_arguments,
@@ -25,14 +30,25 @@ from promptop.cli.shared.call_options import (
     settings_for,
     tell_prompts,
 )
-from promptop.cli.shared.progress import make, price
-from promptop.cli.shared.prompt_input import read_input, sendable
-from promptop.experiments.checks import parse_check
-from promptop.experiments.interleaved import ceiling_of_trial
-from promptop.experiments.proof import MARGIN, REPEATS, paired, prove, trial
+from promptop.cli.shared.money import check, gate_of, lengths_of, price
+from promptop.cli.shared.progress import make
+from promptop.cli.shared.prompt_input import read_input, sendable, values_of
+from promptop.cli.shared.test_set_options import add_test_set_arguments, builder, embed_of, judge_of, read_cases
+from promptop.client.request import RunRequest
+from promptop.experiments.checks import FORMS, parse_check
+from promptop.experiments.checks.vectors import check_engine
+from promptop.experiments.grid.cells import CellStore
+from promptop.experiments.proof import rule
+from promptop.experiments.proof.exports import write_report
+from promptop.experiments.proof.plan import ProofPlan, attempt_of, checks_for, planned_cases
+from promptop.experiments.proof.report import ProofReport, report_of
+from promptop.experiments.proof.run import ProofRun
+from promptop.experiments.proof.single_input import MORE, REPEATS, paired, prove, trial
+from promptop.history.run_history import RunHistory
 from promptop.prompts import Prompt
-from promptop.prompts.proof import PROVEN, VERDICTS, Proof
+from promptop.prompts.proof import ALIKE, PROVEN, Proof, digest
 from promptop.prompts.receipt import Receipt
+from promptop.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,31 +56,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("base", metavar="BASE", help="the prompt as it was before trimming")
     parser.add_argument("-m", "--model", action="append", metavar="M", help="model, or model@profile; once for each")
     parser.add_argument(
-        "-n", "--repeat", type=int, default=REPEATS, metavar="N", help="answers to each prompt (default %(default)s)"
+        "-n",
+        "--repeat",
+        type=int,
+        metavar="N",
+        help=f"answers of each side to a case (default: 1, 3 where the baseline wavers; without --cases {REPEATS})",
     )
     parser.add_argument(
-        "--check", action="append", default=[], metavar="CHECK", help="what each answer must be, as in compare"
+        "--check", action="append", default=[], metavar="CHECK", help=f"what each answer must be: {', '.join(FORMS)}"
     )
     parser.add_argument(
         "--margin",
+        "--margin-pass",
         type=float,
-        default=MARGIN,
+        default=rule.MARGIN,
         metavar="R",
-        help="how much less alike answers may be, 0 to 1 (default %(default)s)",
+        help="drop that still counts as held, 0.1 is 10 points (default %(default)s)",
     )
+    parser.add_argument("--most-lost", type=int, default=0, metavar="N", help="cases that may be lost for sure")
+    parser.add_argument("--accept", choices=[ALIKE, PROVEN], default=PROVEN, help="also exit 0 for alike")
+    parser.add_argument(
+        "--allow-python", action="store_true", help="let checks be python:EXPRESSION (text, data, tokens, expected)"
+    )
+    parser.add_argument(
+        "--show", choices=["lost", "changed", "all"], help="print the answers of these cases side by side"
+    )
+    parser.add_argument("--seed-order", type=int, default=1, metavar="N", help="seed of the order of cases (default 1)")
     parser.add_argument("--save", metavar="NAME", help="keep FILE as a version of NAME in the library, with the proof")
     add_call_arguments(parser)
-    # A repeated attempt would stand in for an answer that the other prompt had to give at once.
-    parser.set_defaults(retries=0)
+    add_test_set_arguments(parser)
+    parser.set_defaults(retries=None)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prove and return the exit code."""
-    checks = [parse_check(text) for text in args.check]
-    if not 0 <= args.margin <= 1:
-        raise UsageError(f"--margin {args.margin:g} cannot be meant.", "Write a number from 0 to 1, as in 0.1.")
+    python = args.allow_python
+    if not 0 < args.margin < 1:
+        raise UsageError(f"--margin {args.margin:g} makes no sense.", "Write a number between 0 and 1, as in 0.1.")
     if args.cache:
-        raise UsageError("--cache and prove exclude each other.", "A cached answer says nothing of the prompt.")
+        raise UsageError("--cache and prove exclude each other.", "A cached answer is never a second answer.")
+    for text in args.check:
+        parse_check(text, python=python)
     settings = settings_for(args)
     inputs = read_input(args.base), read_input(args.file, args.text)
     texts = inputs[0].text, inputs[1].text
@@ -72,33 +104,240 @@ def run(args: argparse.Namespace) -> int:
     specs = args.model or ([after.model] if after.model else list(settings.active_profile().models)[:1])
     if not specs:
         raise UsageError("No model was named.", 'Write -m MODEL for each, or models = ["…"] in the profile.')
-    asked = [requests_for(args, settings, prompt, specs) for prompt in (before, after)]
-    tell_prompts(args, before, after)
+    if args.cases is None:
+        if args.resume or args.judge:
+            raise UsageError("--resume and --judge need a test set.", "Name one with --cases FILE.")
+        return _one_input(args, settings, texts, (before, after), specs)
+    # A test set's case is incomplete without its answer, so failed calls are tried again.
+    args.retries = 2 if args.retries is None else args.retries
+    return _test_set(args, settings, texts, (before, after), specs)
+
+
+# A test set
+
+
+def _test_set(
+    args: argparse.Namespace,
+    settings: Settings,
+    texts: tuple[str, str],
+    prompts: tuple[Prompt, Prompt],
+    specs: Sequence[str],
+) -> int:
+    test_set = read_cases(args, prompts)
+    cases = planned_cases(test_set, args.check, builder(args, settings, prompts, specs), seed=args.seed_order)
+    titles = tuple(request[0].title for request in cases[0].requests)
+    hosts = [request[0].profile.base_url for request in cases[0].requests]
+    plan = ProofPlan(
+        cases,
+        titles,
+        folder=test_set.folder,
+        python=args.allow_python,
+        margin=args.margin,
+        answers=_answers(args.repeat),
+        at_once=max(1, args.at_once),
+        most_lost=args.most_lost,
+        seed=args.seed_order,
+        judge=judge_of(args, settings),
+        embed=embed_of(args, settings),
+        set_digest=test_set.digest,
+        tags=test_set.tags,
+        attempt=attempt_of(digest(texts[0]), test_set.digest, titles, hosts),
+    )
+    store = CellStore(args.resume or "", full=_keeps_texts(settings))
+    proof = ProofRun(plan, store, resumed=bool(args.resume))
+    _check_asked(plan)
+    gate = gate_of(settings, args.max_usd)
+    lengths = lengths_of(settings)
+    first = [request for pair in cases[0].requests for request in pair]
+    # A proof stops by itself as soon as it is sure, and a cap ends it early: one case must fit.
+    check(gate, estimate(first, 1, lengths))
+    if not args.quiet:
+        _tell_before(plan, store, _whole_price(plan, lengths))
+    outcome = make(proof, args, settings, gate)
+    report = report_of(plan, outcome, texts, int(time.time() * 1000))
+    receipt = replace(receipt_of(specs[0], prompts[0], prompts[1], None), proof=report.proof)
+    if args.json:
+        print(json.dumps(report.to_json() | {"receipt": receipt.as_dict()}, ensure_ascii=True, indent=2))
+    else:
+        _print(report, receipt, args)
+    for out in args.report:
+        write_report(out, report, texts)
+    if outcome.stopped:
+        return INTERRUPTED
+    accepted = report.verdict == PROVEN or (report.verdict == ALIKE and args.accept == ALIKE)
+    if args.save and accepted:
+        _save(args.save, texts, receipt, report.proof.made_ms, quiet=args.json)
+    elif args.save and not args.quiet:
+        print(f"Nothing was saved: the verdict is {report.verdict}.", file=sys.stderr)
+    return 0 if accepted else 1
+
+
+def _answers(repeat: int | None) -> int | None:
+    if repeat is not None and not 1 <= repeat <= 100:
+        raise UsageError(f"-n {repeat} makes no sense with --cases.", "Write 1 to 100 answers of each side to a case.")
+    return repeat
+
+
+def _check_asked(plan: ProofPlan) -> None:
+    """Raise :class:`UsageError` before any call where a check needs a model that was not named."""
+    kinds = {check.kind for planned in plan.cases for check in checks_for(planned, plan)}
+    if "rubric" in kinds and plan.judge is None:
+        raise UsageError("A rubric: check needs a judge.", "Name one with --judge MODEL.")
+    if "similar" in kinds:
+        check_engine(plan.embed)
+
+
+def _keeps_texts(settings: Settings) -> bool:
+    mode = RunHistory().chosen_mode() or settings.playground.history
+    return mode == "full"
+
+
+def _whole_price(plan: ProofPlan, lengths: Lengths) -> CostEstimate:
+    """Return the price of asking every case once with both prompts, warm-up and judge included; at most."""
+    requests: list[RunRequest] = [request for planned in plan.cases for pair in planned.requests for request in pair]
+    sides = max(1, len(requests))
+    parts = [times(estimate(requests, 1, lengths), plan.answers or 1)]
+    warm = [pair[0] for planned in plan.cases[:10] for pair in planned.requests]
+    parts.append(estimate(warm, 2, lengths))
+    if plan.judge is not None:
+        asked = plan.judge.request("", "\n".join([plan.cases[0].given, "x" * 2000]))
+        parts.append(estimate([asked], 40 + sides, lengths))
+    return together(parts)
+
+
+def _tell_before(plan: ProofPlan, store: CellStore, most: CostEstimate) -> None:
+    """Say on stderr what it may cost, what so many cases can show, and how to go on after a kill."""
+    n = len(plan.cases)
+    print(str(most), file=sys.stderr)
+    needed = rule.cases_needed(plan.margin)
+    seen = f"{n} cases can show a drop of {units.share(rule.could_see(n))} at best"
+    more = f"; {needed} are needed for {units.share(plan.margin)}" if needed > n else ""
+    print(f"{seen}{more}. Run {store.run}: --resume {store.run} goes on with it.", file=sys.stderr)
+    if not plan.has_checks:
+        print("No check is given: at most alike can be shown. --check tells what must hold.", file=sys.stderr)
+
+
+def _print(report: ProofReport, receipt: Receipt, args: argparse.Namespace) -> None:
+    print(clean_line(f"{report.verdict}: {report.why}", 600))
+    for line in report.lines:
+        print(f"  {clean_line(line, 400)}")
+    if report.advice:
+        print(f"  → {clean_line(report.advice, 300)}")
+    if args.show:
+        for line in report.side_by_side(args.show):
+            print(line)
+    sys.stdout.flush()
+    for error in report.errors[:5]:
+        print(f"error: {clean_line(error, 300)}", file=sys.stderr)
+    if report.is_capped:
+        print(f"A cap ended it. {clean_line(report.over_cap, 300)}", file=sys.stderr)
+    print(clean_line(receipt.line(), 400), file=sys.stderr)
+
+
+# One input
+
+
+def _one_input(
+    args: argparse.Namespace,
+    settings: Settings,
+    texts: tuple[str, str],
+    prompts: tuple[Prompt, Prompt],
+    specs: Sequence[str],
+) -> int:
+    # A repeated attempt would stand in for an answer that the other prompt had to give at once.
+    args.retries = args.retries or 0
+    checks = [parse_check(text, python=args.allow_python) for text in args.check]
+    if any(each.is_asked for each in checks):
+        raise UsageError("similar: and rubric: need a test set.", "Name one with --cases FILE.")
+    names = list(dict.fromkeys(name for prompt in prompts for name in prompt.missing(values_of(args))))
+    if names:
+        raise UsageError(
+            f"The variable {{{{{clean_line(names[0], 40)}}}}} has no value: nothing was sent.",
+            f"Give --var {clean_line(names[0], 40)}=VALUE, or a test set with --cases FILE.",
+        )
+    asked = [requests_for(args, settings, prompt, specs) for prompt in prompts]
+    tell_prompts(args, *prompts)
     pairs = list(zip(*asked, strict=True))
     if pairs[0][0].parameters() != pairs[0][1].parameters():
         print("The two prompts name other parameters: a difference may be theirs.", file=sys.stderr)
-    tried = trial(pairs, args.repeat, most_usd, args.max_usd)
-    tried.cap_usd = price(args, settings, ceiling_of_trial(tried))
-    outcome = make(tried, args, settings)
+    tried = trial(pairs, args.repeat or REPEATS)
+    gate = price(args, settings, tried.estimate(lengths_of(settings)))
+    outcome = make(tried, args, settings, gate)
     titles = [request.title for request in asked[0]]
     now_ms = int(time.time() * 1000)
-    found = prove(*texts, titles, paired(outcome.kept), checks, now_ms=now_ms, margin=args.margin)
-    receipt = receipt_of(specs[0], before, after, found)
-    errors = dict.fromkeys(str(each.error) for arm in outcome.kept for each in arm if each.error is not None)
+    groups = paired(outcome.kept)
+    found = prove(*texts, titles, groups, checks, now_ms=now_ms, margin=args.margin)
+    receipt = replace(receipt_of(specs[0], prompts[0], prompts[1], None), proof=found)
+    errors = list(dict.fromkeys(str(each.error) for arm in outcome.kept for each in arm if each.error is not None))
+    first = next((each for each in outcome.first if each is not None and each.error is not None), None)
+    if not errors and first is not None:
+        errors = [str(first.error)]
     if args.json:
-        told = {"verdict": found.verdict, "receipt": receipt.as_dict(), "errors": list(errors)}
-        print(json.dumps(told, ensure_ascii=False, indent=2))
+        print(json.dumps(_one_json(found, titles, groups, errors, receipt), ensure_ascii=True, indent=2))
     else:
-        _print(found, receipt)
-        for error in list(errors)[:5]:
+        _print_one(found, receipt)
+        for error in errors[:5]:
             print(f"error: {clean_line(error, 300)}", file=sys.stderr)
         if outcome.is_capped:
-            print("The cap ended it before the last round.", file=sys.stderr)
+            print("A cap ended it before the last round.", file=sys.stderr)
     if outcome.stopped:
         return INTERRUPTED
-    if args.save:
+    accepted = found.verdict == ALIKE and args.accept == ALIKE
+    if args.save and accepted:
         _save(args.save, texts, receipt, now_ms, quiet=args.json)
-    return 0 if found.verdict == PROVEN else 1
+    return 0 if accepted else 1
+
+
+def _one_json(
+    found: Proof, titles: Sequence[str], groups: Sequence[Any], errors: Sequence[str], receipt: Receipt
+) -> dict[str, Any]:
+    answers = [
+        {"case": "the one input", "model": title, "version": side, "text": result.text, "passed": None}
+        for title, pair in zip(titles, groups, strict=True)
+        for side, results in zip(("before", "after"), pair, strict=True)
+        for result in results
+        if result.state == "done"
+    ]
+    checks = [
+        {
+            "check": check.check,
+            "before": check.before / check.of_before if check.of_before else None,
+            "after": check.after / check.of_after if check.of_after else None,
+            "difference": None,
+            "low": None,
+            "high": None,
+        }
+        for model in found.models
+        for check in model.checks
+    ]
+    return {
+        "verdict": found.verdict,
+        "why": found.why,
+        "margin": found.margin,
+        "confidence": found.confidence,
+        "cases": [],
+        "checks": checks,
+        "tokens": {"before": receipt.tokens_before, "after": receipt.tokens_after},
+        "cost_usd": found.usd,
+        "answers": answers,
+        "advice": MORE,
+        "receipt": receipt.as_dict(),
+        "errors": list(errors),
+    }
+
+
+def _print_one(found: Proof, receipt: Receipt) -> None:
+    for model in found.models:
+        print(f"== {clean_line(model.model)}: {model.verdict} (n={model.n_before}+{model.n_after}) ==")
+        for line in model.sentences():
+            print(f"  {clean_line(line, 300)}")
+    print(clean_line(f"{found.said()} (margin {found.margin:g})", 400))
+    print(f"  → {MORE}")
+    sys.stdout.flush()
+    print(clean_line(receipt.line(), 400), file=sys.stderr)
+
+
+# Both
 
 
 def receipt_of(model: str, before: Prompt, after: Prompt, found: Proof | None) -> Receipt:
@@ -111,16 +350,6 @@ def receipt_of(model: str, before: Prompt, after: Prompt, found: Proof | None) -
     counts = [count(compose(prompt.openai()), name) for prompt in (before, after)]
     usd = [models.price(name, input_tokens=each.tokens, output_tokens=0).usd for each in counts]
     return Receipt(name, counts[0].kind, counts[0].tokens, counts[1].tokens, usd[0], usd[1], {}, found)
-
-
-def _print(found: Proof, receipt: Receipt) -> None:
-    for model in found.models:
-        print(f"== {clean_line(model.model)}: {model.verdict} (n={model.n_before}+{model.n_after}) ==")
-        for line in model.sentences():
-            print(f"  {clean_line(line, 300)}")
-    print(f"{VERDICTS[found.verdict]} (margin {found.margin:g})")
-    sys.stdout.flush()
-    print(clean_line(receipt.line(), 400), file=sys.stderr)
 
 
 def _save(name: str, texts: tuple[str, str], receipt: Receipt, now_ms: int, *, quiet: bool) -> None:

@@ -12,10 +12,10 @@ import sys
 
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean
+from promptop.budget.gate import Gate
 from promptop.cli.shared.call_options import (
     add_call_arguments,
     cancelling,
-    check_cost,
     exit_code,
     figures_line,
     notes,
@@ -25,6 +25,7 @@ from promptop.cli.shared.call_options import (
     tell_prompts,
     tell_shares,
 )
+from promptop.cli.shared.money import check_cost
 from promptop.cli.shared.prompt_input import read_prompt
 from promptop.client.call import run as run_call
 from promptop.client.request import RunRequest
@@ -49,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("No model was named.", 'Write -m MODEL, or models = ["…"] in the profile.')
     request = requests_for(args, settings, prompt, [spec])[0]
     tell_prompts(args, prompt)
-    check_cost(args, settings, [request])
-    result = asyncio.run(_call(request, settings, quiet=args.json, silent=args.quiet))
+    gate, _ = check_cost(args, settings, [request])
+    result = asyncio.run(_call(request, settings, gate, quiet=args.json, silent=args.quiet))
     if args.json:
         print(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
     if not args.quiet and not args.json:
@@ -61,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
     return exit_code([result])
 
 
-async def _call(request: RunRequest, settings: Settings, *, quiet: bool, silent: bool) -> RunResult:
-    endpoints = open_endpoints(settings, "promptop run")
+async def _call(request: RunRequest, settings: Settings, gate: Gate, *, quiet: bool, silent: bool) -> RunResult:
+    endpoints = open_endpoints(settings, "promptop run", gate)
     progress = Progress()
     answer = _Printer(progress)
     try:

@@ -18,9 +18,10 @@ from promptop.base.sanitize import clean_line
 from promptop.batch.input import Item
 from promptop.batch.journal import Journal
 from promptop.batch.provider_api import BatchApi
-from promptop.batch.provider_runner import FIRST_POLL_S, ProviderBatch, batch_ceiling
+from promptop.batch.provider_runner import FIRST_POLL_S, ProviderBatch
 from promptop.batch.provider_state import State
 from promptop.batch.runner import Tally
+from promptop.budget.gate import Gate
 from promptop.settings import Settings
 
 INTERRUPTED = 130
@@ -43,17 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def ceiling_line(items: list[Item]) -> str:
-    """Say what the items can cost at most."""
-    return f"at most ≈ ${batch_ceiling(items):.4f} through the batch API"
-
-
 def run_provider(
     args: argparse.Namespace,
     settings: Settings,
     items: list[Item],
-    cap_usd: float | None,
-    whose: str,
+    gate: Gate,
     *,
     show: Callable[[Tally], None],
     end: Callable[[], None],
@@ -77,7 +72,7 @@ def run_provider(
         api,
         journal,
         state,
-        cap_usd=cap_usd,
+        gate=gate,
         cache=cache,
         policy=policy_of(settings.cache) if cache is not None else None,
         log=log,
@@ -99,7 +94,7 @@ def run_provider(
         written = journal.write_output(items)
         interrupted = stop.is_set() and bool(state.parts)
         finished = not state.parts and not tally.left and not tally.failed and not args.cancel
-        report(tally, args, written, interrupted, whose, journal.failures(items, 5))
+        report(tally, args, written, interrupted, journal.failures(items, 5))
         _tell_parts(state, args.output)
         return INTERRUPTED if interrupted else 0 if finished else 1
     finally:

@@ -6,24 +6,21 @@ import argparse
 import asyncio
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from promptop.base import units
-from promptop.base.errors import PromptopError, UsageError
+from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
-from promptop.budget.budget import Budget, spent_on
-from promptop.budget.estimate import CostEstimate, ceiling
-from promptop.budget.exact_estimate import ceiling_of
+from promptop.budget.gate import Gate
 from promptop.cli.shared.model_names import tell_unknown
 from promptop.cli.shared.options import add_settings_arguments, settings_of
 from promptop.cli.shared.parameters import add_parameter_arguments, overrides_of, parameters_of
 from promptop.cli.shared.prompt_input import add_prompt_arguments, notes_of, system_text, tell_notes, values_of
 from promptop.client.http.endpoints import Endpoints
-from promptop.client.request import RunRequest, text_of
+from promptop.client.request import RunRequest
 from promptop.client.result import Progress, RunResult
 from promptop.client.targets import parse_target
 from promptop.client.variants import AS_TYPED, PromptVersion, requests_of
@@ -64,14 +61,15 @@ def settings_for(args: argparse.Namespace) -> Settings:
     return replace(settings, profiles={**settings.profiles, chosen.name: chosen}, profile=chosen.name)
 
 
-def open_endpoints(settings: Settings, app: str) -> Endpoints:
-    """Return the endpoints of a command; a cache that fails is told on stderr once."""
+def open_endpoints(settings: Settings, app: str, gate: Gate) -> Endpoints:
+    """Return the endpoints of a command, whose calls pass ``gate``; a cache that fails is told on stderr once."""
     return Endpoints(
         log=settings.log_path(),
         app=app,
         bodies=settings.log.bodies,
         cache=settings.cache,
         notice=lambda text: print(clean_line(text), file=sys.stderr),
+        gate=gate,
     )
 
 
@@ -81,12 +79,15 @@ def requests_for(
     prompt: Prompt,
     specs: Sequence[str],
     others: Mapping[str, Prompt] | None = None,
+    *,
+    values: Mapping[str, str] | None = None,
 ) -> list[RunRequest]:
     """Build one request per model; raise :class:`UsageError` for options that cannot be meant.
 
     With ``others`` (name → prompt) each model is asked with these versions, too; parameters are those of ``prompt``.
+    ``values`` of variables win over those of ``--var``.
     """
-    values, system = values_of(args), system_text(args.system)
+    values, system = {**values_of(args), **(values or {})}, system_text(args.system)
     named = {args.file: prompt, **others} if others else {AS_TYPED: prompt}
     versions = []
     for label, each in named.items():
@@ -106,63 +107,6 @@ def tell_prompts(args: argparse.Namespace, *prompts: Prompt) -> None:
     Raises :class:`UsageError` then.
     """
     tell_notes(notes_of(prompts, values_of(args), system_text(args.system)), strict=args.strict)
-
-
-def check_cost(
-    args: argparse.Namespace, settings: Settings, requests: Sequence[RunRequest], calls_each: int = 1
-) -> CostEstimate | None:
-    """Price the calls before they are made, where that is wanted: ``--max-usd``, or several calls for a person.
-
-    Raises :class:`PromptopError` if they may cost more than ``--max-usd``, or if that cannot be known, and if they may
-    pass the cap of the day.
-    """
-    check_day(settings, requests, calls_each)
-    if args.max_usd is None and (calls_each == 1 or args.quiet or args.json):
-        return None
-    found = ceiling_of(requests, calls_each)
-    hold_to(args.max_usd, found, "Lower --max-tokens, ask fewer models, or raise --max-usd.")
-    return found
-
-
-def hold_to(max_usd: float | None, most: CostEstimate, remedy: str) -> None:
-    """Raise :class:`PromptopError` if calls may cost more than ``--max-usd``, or if that cannot be known."""
-    if max_usd is None:
-        return
-    if most.open:
-        raise PromptopError(
-            f"There is no price or no limit for {', '.join(map(clean_line, most.open))}.",
-            "Leave --max-usd out, give --max-tokens, or put the price into prices.toml.",
-        )
-    if (most.usd or 0.0) > max_usd:
-        raise PromptopError(
-            f"This may cost {units.usd(most.usd)}, and --max-usd is {units.usd(max_usd)}: nothing was sent.", remedy
-        )
-
-
-def purse_of(settings: Settings) -> Budget:
-    """Return what today leaves to a command; empty of knowledge where the day has no cap, which spares a read."""
-    purse = Budget(0.0, settings.playground.daily_cap_usd)
-    if purse.daily_cap_usd:
-        purse.know(spent_on(settings.log_path(), time.time()))
-    return purse
-
-
-def check_day(settings: Settings, requests: Sequence[RunRequest], calls_each: int) -> None:
-    """Raise :class:`PromptopError` if the calls may pass the cap of the day.
-
-    They are counted only where a token for each byte, which no tokenizer exceeds, would pass it: loading one takes
-    longer than all else that a single call does.
-    """
-    purse = purse_of(settings)
-    purse.check()
-    if not purse.daily_cap_usd:
-        return
-    rough = [
-        ceiling([each], lambda _, each=each: len(text_of(each.messages).encode()), calls_each).usd  # type: ignore[misc]
-        for each in requests
-    ]
-    if purse.today_usd + sum(usd or 0.0 for usd in rough) > purse.daily_cap_usd:
-        purse.check(ceiling_of(requests, calls_each))
 
 
 @contextmanager

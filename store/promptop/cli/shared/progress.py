@@ -10,28 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from promptop.base import units
-from promptop.budget.estimate import CostEstimate
-from promptop.cli.shared.call_options import cancelling, hold_to, purse_of
+from promptop.budget.gate import Gate
+from promptop.cli.shared.call_options import cancelling
 from promptop.client.result import Progress
 from promptop.settings import Settings
 
 Outcome_co = TypeVar("Outcome_co", covariant=True)
 LOOKS_PER_SECOND = 5
 BAR = 20
-
-
-def price(args: argparse.Namespace, settings: Settings, most: CostEstimate) -> float | None:
-    """Tell a person what a measurement may cost; return what it may spend, None where there is no cap.
-
-    Raises :class:`PromptopError` if it may cost more than ``--max-usd`` or the day allows, or if ``--max-usd`` cannot
-    be held because a price is not known.
-    """
-    hold_to(args.max_usd, most, "Lower --max-tokens or -n, ask fewer models, or raise --max-usd.")
-    purse = purse_of(settings)
-    purse.check(most)
-    if not args.quiet and not args.json:
-        print(str(most), file=sys.stderr)
-    return min((cap for cap in (args.max_usd, purse.left_usd) if cap is not None), default=None)
 
 
 class Measurement(Protocol[Outcome_co]):
@@ -49,9 +35,9 @@ class Measurement(Protocol[Outcome_co]):
         """Begin no further call and cancel those under way."""
 
 
-def make(measurement: Measurement[Outcome_co], args: argparse.Namespace, settings: Settings) -> Outcome_co:
+def make(measurement: Measurement[Outcome_co], args: argparse.Namespace, settings: Settings, gate: Gate) -> Outcome_co:
     """Make the calls in this process, showing how far it is; Ctrl-C keeps what came."""
-    options = {"log": settings.log_path(), "bodies": settings.log.bodies}
+    options = {"log": settings.log_path(), "bodies": settings.log.bodies, "gate": gate}
     return asyncio.run(_make(measurement, options, shown=not args.json and not args.quiet and sys.stderr.isatty()))
 
 

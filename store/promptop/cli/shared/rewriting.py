@@ -8,15 +8,16 @@ import sys
 from dataclasses import dataclass
 
 from promptop.base.sanitize import clean
+from promptop.budget.gate import Gate
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
     cancelling,
-    check_cost,
     figures_line,
     notes,
     open_endpoints,
     settings_for,
 )
+from promptop.cli.shared.money import check_cost
 from promptop.client.call import run as run_call
 from promptop.client.request import RunRequest
 from promptop.client.result import Progress, RunResult
@@ -62,8 +63,8 @@ def rewrite(args: argparse.Namespace, text: str, *, everything: bool) -> Rewritt
     body = text[start:]
     target = parse_target(args.model, settings)
     asked = request(target, body, count(body, target.model).tokens)
-    check_cost(args, settings, [asked])
-    result = asyncio.run(_call(asked, settings))
+    gate, _ = check_cost(args, settings, [asked])
+    result = asyncio.run(_call(asked, settings, gate))
     print(figures_line(result), file=sys.stderr)
     for note in notes(result):
         print(clean(note), file=sys.stderr)
@@ -77,8 +78,8 @@ def rewrite(args: argparse.Namespace, text: str, *, everything: bool) -> Rewritt
     return Rewritten(text[:start] + written, tuple(found), result)
 
 
-async def _call(asked: RunRequest, settings: Settings) -> RunResult:
-    endpoints = open_endpoints(settings, APP)
+async def _call(asked: RunRequest, settings: Settings, gate: Gate) -> RunResult:
+    endpoints = open_endpoints(settings, APP, gate)
     progress = Progress()
     try:
         with cancelling(lambda: [progress]):

@@ -20,6 +20,7 @@ from promptop.base import units
 from promptop.base.sanitize import clean_line
 from promptop.client.apis import api_of
 from promptop.client.http.load_balancer import Balancer
+from promptop.client.spending import Gate, open_gate
 from promptop.settings import CacheSettings, Profile, Settings
 
 if TYPE_CHECKING:
@@ -54,11 +55,14 @@ class Endpoints:
         simulated: bool = False,
         cache: CacheSettings | None = None,
         notice: Callable[[str], None] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         """Keep the options of the logging transport; nothing is opened or imported yet.
 
         ``cache`` is used for requests that ask for it, and for no other; ``notice`` is told when its Redis fails.
+        ``gate`` is asked before each attempt whether there is money for it.
         """
+        self.gate: Gate = gate or open_gate
         self._log = log
         self._app = app
         self._tags = tags
@@ -73,6 +77,10 @@ class Endpoints:
         self._keys: dict[str, str] = {}
         self._learned: dict[tuple[str, str], Learned] = {}
         self._lock = asyncio.Lock()
+
+    def transport_options(self) -> dict[str, Any]:
+        """Return the options of the logging transport, for calls that go past these clients."""
+        return {"log": self._log, "app": self._app, "bodies": self._bodies, "simulated": self._simulated}
 
     def learned(self, profile: Profile, model: str) -> Learned:
         """Return what this model of this endpoint was found to refuse; callers add to it."""

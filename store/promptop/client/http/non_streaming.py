@@ -18,6 +18,7 @@ from promptop.client.http.endpoints import Endpoints
 from promptop.client.request import RunRequest
 from promptop.client.request_body import whole_body
 from promptop.client.result import Attempt, Progress, RunError, RunResult, Usage, failed
+from promptop.client.spending import cost_of
 
 ROW_WAIT_S = 3.0
 """Seconds to wait for the row that holds the figures: it is priced on the log's writer thread."""
@@ -45,10 +46,14 @@ async def _call(request: RunRequest, endpoints: Endpoints, progress: Progress) -
     from promptop.capture.annotations import annotate
 
     balancer = endpoints.balancer(request.profile)
-    place = balancer.choose()
     body = {**whole_body(request, endpoints.learned(request.profile, request.model)), "stream": False}
     api = api_of(request.profile)
     answer = Answer(lambda _: None)
+    try:
+        hold = endpoints.gate(body, api.path, provider=request.profile.provider or None)
+    except PromptopError as over:
+        return failed(request, errors.explain(over, request))
+    place = balancer.choose()
     error: RunError | None = errors.cancelled()  # unless it comes to its end
     progress.attempt, progress.state = 1, "running"
     tags = {"place": place.label} if balancer.several else None
@@ -65,9 +70,13 @@ async def _call(request: RunRequest, endpoints: Endpoints, progress: Progress) -
             error = errors.explain(raised, request, endpoints.secrets())
         finally:
             balancer.ended(place, error)
+            if error is not None:
+                hold.settle(cost_of(None, error, was_sent=bool(note.calls)))
     row = await note.row(ROW_WAIT_S) if note.calls else None
     if error is None and row is not None and row.error_type == "unexpected_content":
         error = errors.unexpected(row.error_message or "", request.profile)
+    if error is None:
+        hold.settle(cost_of(row, None, was_sent=True))
     return RunResult(
         request.model,
         (row.response_model if row is not None else None) or request.model,

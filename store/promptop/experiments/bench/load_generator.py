@@ -16,8 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from promptop.budget.budget import SpendReservation
-from promptop.client.result import Progress, RunResult
+from promptop.client.result import CAP, Progress, RunResult
 from promptop.experiments.stats import quantile
 from promptop.limits.limiter import Limiter, Limits
 
@@ -195,12 +194,10 @@ class Bench:
         make_call: MakeCall,
         *,
         clock: Callable[[], float] = time.perf_counter,
-        allowance: SpendReservation | None = None,
     ) -> None:
-        """``clock`` must be the one that :attr:`Progress.sent_at` is of; no call is begun that passes ``allowance``."""
+        """``clock`` must be the one that :attr:`Progress.sent_at` is of."""
         self._make_call = make_call
         self._clock = clock
-        self._allowance = allowance or SpendReservation(None)
         self._load: Load | None = None
         self._latest: deque[dict[str, float | None]] = deque(maxlen=LATEST)
         self._stopped = asyncio.Event()
@@ -251,7 +248,7 @@ class Bench:
 
         async def worker() -> None:
             for _ in left:
-                if self.stopped or not self._afford(request):
+                if self.stopped:
                     return
                 # The next call starts when the last byte came, not when the log has written the row of this one.
                 streamed = asyncio.Event()
@@ -269,7 +266,7 @@ class Bench:
 
         async def call(due_s: float) -> Sample | None:
             async with limiter.slot():
-                if self.stopped or not self._afford(request):
+                if self.stopped:
                     return None
                 streamed = asyncio.Event()
                 task = asyncio.create_task(self._call(request, due_s, streamed))
@@ -307,18 +304,12 @@ class Bench:
             over()
             self._running.discard(progress)
         self.ended += 1
-        self._allowance.end(request, result)
+        if result.error is not None and result.error.type == CAP:
+            self._stopped.set()
         sample = Sample(intended_s, progress.sent_at, result)
         if self._load is not None and result.state == "done":
             self._latest.append(figures_of(sample, self._load))
         return sample
-
-    def _afford(self, request: int) -> bool:
-        """Reserve the money for a call; without it none is begun any more."""
-        if self._allowance.begin(request):
-            return True
-        self._stopped.set()
-        return False
 
     def _count(self, change: int) -> None:
         now = self._clock()
@@ -335,6 +326,9 @@ class Bench:
         spent = 0.0
         for sample in samples:
             result = sample.result
+            if result.error is not None and result.error.type == CAP:
+                found.calls -= 1  # it was not sent
+                continue
             spent += result.total_s or 0.0
             if result.cost_usd is not None:
                 found.cost_usd = (found.cost_usd or 0.0) + result.cost_usd

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from promptop.budget.budget import SpendReservation
-from promptop.budget.estimate import CostEstimate
+from promptop.budget.estimate import CostEstimate, Lengths, estimate, times
 from promptop.client.request import RunRequest
 from promptop.client.result import Progress, RunResult
 from promptop.experiments.bench.gates import Rule, met
 from promptop.experiments.bench.load_generator import Bench, Load, Measured
+from promptop.experiments.grid.caller import Caller
 
 APP = "promptop bench"
 """Name of the program in the log's rows."""
@@ -54,25 +54,12 @@ class BenchStep:
 class BenchRun:
     """Measures every request under every load. It can be pickled until it works, and then belongs to one loop."""
 
-    def __init__(
-        self,
-        requests: Sequence[RunRequest],
-        loads: Sequence[Load],
-        objectives: Sequence[Rule],
-        each_usd: Sequence[float | None],
-        *,
-        cap_usd: float | None = None,
-    ) -> None:
-        """``each_usd`` is the most that a call of each request may cost; None where that is not known."""
+    def __init__(self, requests: Sequence[RunRequest], loads: Sequence[Load], objectives: Sequence[Rule]) -> None:
+        """Keep what is measured; several requests of one model are its cases."""
         self.requests, self.loads, self.objectives = list(requests), list(loads), list(objectives)
-        self.cap_usd = cap_usd
-        self._each_usd = list(each_usd)
+        self._caller = Caller(APP)
         self._bench: Bench | None = None
-        self._allowance: SpendReservation | None = None
-        self._stopped = False
-        self._failed = 0
         self._phase = ""
-        self._errors: dict[str, None] = {}
         self._over: list[dict[str, Any]] = []
 
     @property
@@ -85,48 +72,39 @@ class BenchRun:
         """Number of calls, warm-ups included."""
         return len(self.requests) * self.calls_each
 
-    def ceiling(self) -> CostEstimate:
-        """Return the most that it may cost."""
-        priced = list(zip(self.requests, self._each_usd, strict=True))
-        known = [usd for _, usd in priced if usd is not None]
-        unknown = tuple(dict.fromkeys(request.model for request, usd in priced if usd is None))
-        return CostEstimate(self.size, 0, self.calls_each * sum(known) if known else None, unknown)
+    def estimate(self, lengths: Lengths | None = None) -> CostEstimate:
+        """Return what it may cost; ``lengths`` are those of the log's answers."""
+        return times(estimate(self.requests, 1, lengths), self.calls_each)
 
     def snapshot(self) -> BenchStep:
         """Return how far it is."""
-        bench, allowance = self._bench, self._allowance
-        if bench is None or allowance is None:
-            return BenchStep(0, self.size, 0.0, 0, "", 0, [], [])
-        error = next(reversed(self._errors), "")
+        bench, caller = self._bench, self._caller
+        in_flight, latest = (bench.in_flight, bench.latest()) if bench is not None else (0, [])
+        error = next(reversed(caller.errors), "")
         return BenchStep(
-            bench.ended,
+            caller.ended,
             self.size,
-            allowance.spent_usd,
-            self._failed,
+            caller.spent_usd,
+            caller.failed,
             self._phase,
-            bench.in_flight,
-            bench.latest(),
+            in_flight,
+            latest,
             list(self._over),
             error,
         )
 
     def stop(self) -> Sequence[Progress]:
         """Begin no further call and cancel those under way; return them."""
-        self._stopped = True  # also before it has begun
-        running = self._bench.stop() if self._bench is not None else ()
-        for progress in running:
-            progress.cancel()
-        return running
+        if self._bench is not None:
+            self._bench.stop()
+        return self._caller.stop()
 
     async def work(self, options: Mapping[str, Any]) -> BenchOutcome:
         """Make the calls; ``options`` are those of :class:`promptop.client.http.endpoints.Endpoints`."""
-        from promptop.client.http.endpoints import Endpoints, load_sdk
-
-        await load_sdk()  # loading holds the interpreter for most of a second: not under the first call's clock
-        endpoints = Endpoints(**{"app": APP, **options})
-        allowance = self._allowance = SpendReservation(self.cap_usd, self._each_usd)
-        bench = self._bench = Bench(partial(self._call, endpoints), allowance=allowance)
-        if self._stopped:
+        caller = self._caller
+        await caller.open(options)
+        bench = self._bench = Bench(self._call)
+        if caller.stopped:
             bench.stop()
         phases: list[Measured] = []
         try:
@@ -140,23 +118,16 @@ class BenchRun:
                         phases.append(measured)
                         self._over.append(measured.to_json())
         finally:
-            await endpoints.aclose()
-        capped = allowance.is_capped
+            await caller.close()
         return BenchOutcome(
             phases,
-            list(self._errors),
-            allowance.spent_usd,
-            allowance.unpriced,
-            bench.stopped and not capped,
-            capped,
-            endpoints.shares(),
+            list(caller.errors),
+            caller.spent_usd,
+            caller.unpriced,
+            caller.stopped,
+            caller.is_capped,
+            caller.shares(),
         )
 
-    async def _call(self, endpoints: Any, number: int, progress: Progress) -> RunResult:
-        from promptop.client.call import run
-
-        result = await run(self.requests[number], endpoints, progress=progress)
-        if result.error is not None and result.state == "failed":
-            self._failed += 1
-            self._errors[str(result.error)] = None
-        return result
+    async def _call(self, number: int, progress: Progress) -> RunResult:
+        return await self._caller.call(self.requests[number], progress=progress)

@@ -155,6 +155,7 @@ class TrimsController:
                 app="promptop rewrite",
                 bodies=settings.log.bodies,
                 simulated=self._context.simulated,
+                gate=self._context.purse.gate,
             )
         models = [target.spec for target in offered(settings)]
         model = models[0] if models and prompt.model not in models else prompt.model or self._panel.target.model

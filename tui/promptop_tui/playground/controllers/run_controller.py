@@ -42,6 +42,7 @@ def runner_for(context: AppContext) -> Runner:
         bodies=context.settings.log.bodies,
         simulated=context.simulated,
         cache=context.settings.cache,
+        gate=context.purse.gate,
     )
 
 

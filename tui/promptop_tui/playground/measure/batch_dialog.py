@@ -24,7 +24,7 @@ from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.batch.input import Item, read_jsonl, read_table
 from promptop.batch.journal import Journal
-from promptop.batch.provider_runner import batch_ceiling
+from promptop.batch.provider_runner import HALF
 from promptop.batch.provider_state import State
 from promptop.batch.runner import Batch, Tally, estimate
 from promptop.cache import open_cache, policy_of, redis_url
@@ -172,13 +172,14 @@ class BatchDialog(FormModal[float]):
             items = read_table(source, prompt, model=target.model)
         else:
             items = read_jsonl(source, model=target.model)
-        most, unpriced = estimate(items)
+        found = estimate(items, target.profile)
+        most, unpriced = found.usd or 0.0, len(found.open)
         per_minute = int(_number(values["rpm"], "rpm", 1)) if values["rpm"] else None
         at_provider = values["provider"].lower() in ("yes", "y", "是")
         if not at_provider and values["provider"].lower() not in ("", "no", "n", "否"):
             raise UsageError(f"provider cannot be {values['provider']!r}.", "Write yes, or leave it empty.")
         if at_provider:
-            most = batch_ceiling(items)
+            most *= HALF
         return Job(items, target, out, int(concurrency), cap, most, unpriced, per_minute, at_provider)
 
     def _allowed(self, typed_usd: float | None) -> float | None:
@@ -230,7 +231,7 @@ class BatchDialog(FormModal[float]):
                 journal,
                 state,
                 app=APP,
-                cap_usd=job.cap_usd,
+                gate=self._shared.purse.gate_for(job.cap_usd),
                 stop=stop,
                 cancelled=cancelled,
                 began=began,
@@ -257,7 +258,7 @@ class BatchDialog(FormModal[float]):
             profile,
             journal,
             limits=limits,
-            cap_usd=job.cap_usd,
+            gate=self._shared.purse.gate_for(job.cap_usd),
             transport={
                 "log": self._shared.log_path,
                 "app": APP,
@@ -363,7 +364,7 @@ def _ending(tally: Tally, job: Job, written: int, failures: list[str], *, stoppe
     if stopped:
         lines.append("■ stopped; sent again, it goes on from here and pays for nothing twice")
     if tally.capped:
-        lines.append(f"The cap of {units.usd(job.cap_usd)} was reached with {tally.left:,} to go.")
+        lines.append(f"A cap ended it with {tally.left:,} to go. {clean_line(tally.over_cap, 200)}")
     if tally.failed:
         lines += [f"✗ {clean_line(line, 120)}" for line in failures]
         lines.append(f"{tally.failed:,} failed: field error of their lines says why; sending again tries them again.")

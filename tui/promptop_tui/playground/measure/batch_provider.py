@@ -11,6 +11,7 @@ from promptop.batch.provider_api import BatchApi
 from promptop.batch.provider_runner import ProviderBatch
 from promptop.batch.provider_state import State
 from promptop.batch.runner import Tally
+from promptop.budget.gate import Gate
 from promptop.cache import open_cache, policy_of
 from promptop.log import writer_for
 from promptop.settings import Profile
@@ -25,7 +26,7 @@ def send(
     state: State,
     *,
     app: str,
-    cap_usd: float | None,
+    gate: Gate,
     stop: threading.Event,
     cancelled: bool,
     began: Callable[[Tally], None],
@@ -43,7 +44,7 @@ def send(
             api,
             journal,
             state,
-            cap_usd=cap_usd,
+            gate=gate,
             cache=cache,
             policy=policy_of(settings.cache),
             log=writer_for(shared.log_path),

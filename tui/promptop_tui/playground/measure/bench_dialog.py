@@ -18,7 +18,6 @@ from textual.widgets import Static
 from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean, clean_line
-from promptop.budget.exact_estimate import most_usd
 from promptop.client.request import RunRequest
 from promptop.experiments.bench.arrivals import load_of
 from promptop.experiments.bench.baselines import Baseline, Baselines, digest
@@ -28,7 +27,7 @@ from promptop.experiments.bench.report import NAMES, changes, remarks, table
 from promptop.experiments.bench.runner import BenchOutcome, BenchRun, BenchStep
 from promptop.experiments.histogram import spans
 from promptop_tui.context import AppContext
-from promptop_tui.playground.measure.measure_dialog import MeasureDialog, Planned, number, progress, whole
+from promptop_tui.playground.measure.measure_dialog import MeasureDialog, Planned, lengths_of, number, progress, whole
 from promptop_tui.shell.key_names import key_name
 from promptop_tui.widgets.chart import Chart
 from promptop_tui.widgets.form_modal import FormField
@@ -123,17 +122,15 @@ class BenchView(VerticalScroll, can_focus=True):
         loads = self._loads(values["load"], calls, warm)
         objectives = [parse_objective(part) for part in values["slo"].split(",") if part.strip()]
         cap = number(values["cap"], "cap", 0, 1e6) if values["cap"] else None
-        caps = [usd for usd in (cap, self.shared.purse.left_usd) if usd is not None]
-        each = [most_usd(request) for request in self._requests]
         self._least_s = len(self._requests) * sum(load.arrivals()[-1] for load in loads if load.is_open)
-        bench = BenchRun(self._requests, loads, objectives, each, cap_usd=min(caps, default=None))
-        most = bench.ceiling()
+        bench = BenchRun(self._requests, loads, objectives)
+        most = bench.estimate(lengths_of(self.shared))
         if cap is not None and (most.usd or 0.0) > cap:
             raise UsageError(
                 f"{most.calls:,} calls may cost {units.usd(most.usd)}; the cap is {units.usd(cap)}.",
                 "Lower max_tokens or calls, or raise the cap.",
             )
-        return Planned(bench, most)
+        return Planned(bench, most, cap)
 
     def _loads(self, text: str, calls: int, warm: int | None) -> list[Load]:
         if found := _LOG.fullmatch(text):

@@ -13,12 +13,12 @@ from textual.widgets import Static
 from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
-from promptop.budget.exact_estimate import most_usd
 from promptop.client.request import RunRequest
-from promptop.experiments.interleaved import MOST_REPEATS, Step, ceiling_of_trial
+from promptop.experiments.grid.caller import Step
+from promptop.experiments.interleaved import MOST_REPEATS
 from promptop.experiments.latency_claims import CLAIMS, NAMES, REPEATS, ClaimOutcome, ClaimsRun, Finding
 from promptop_tui.context import AppContext
-from promptop_tui.playground.measure.measure_dialog import MeasureDialog, Planned, number, progress, whole
+from promptop_tui.playground.measure.measure_dialog import MeasureDialog, Planned, lengths_of, number, progress, whole
 from promptop_tui.widgets.form_modal import FormField
 
 _STYLES = {"changes": "$text-success bold", "not testable": "$text-muted bold", "too few": "$text-warning bold"}
@@ -69,15 +69,14 @@ class ClaimsView(VerticalScroll, can_focus=True):
         names = [] if typed in ([], ["all"]) else typed
         repeats = whole(values["rounds"], "rounds", 1, MOST_REPEATS)
         cap = number(values["cap"], "cap", 0, 1e6) if values["cap"] else None
-        caps = [usd for usd in (cap, self.shared.purse.left_usd) if usd is not None]
-        claims = ClaimsRun(self._request, names, repeats, most_usd, cap_usd=min(caps, default=None))
-        most = ceiling_of_trial(claims.trial)
+        claims = ClaimsRun(self._request, names, repeats)
+        most = claims.trial.estimate(lengths_of(self.shared))
         if cap is not None and (most.usd or 0.0) > cap:
             raise UsageError(
                 f"{most.calls} calls may cost {units.usd(most.usd)}; the cap is {units.usd(cap)}.",
                 "Test fewer claims, lower max_tokens or rounds, or raise the cap.",
             )
-        return Planned(claims, most)
+        return Planned(claims, most, cap)
 
     def priced(self) -> None:
         """Add nothing to the price."""

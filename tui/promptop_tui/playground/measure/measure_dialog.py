@@ -23,7 +23,7 @@ from textual.worker import get_current_worker
 from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
 from promptop.budget.budget import spent_on
-from promptop.budget.estimate import CostEstimate
+from promptop.budget.estimate import CostEstimate, Lengths, output_lengths
 from promptop.workers.measurement import Measurement, MeasurementProcess
 from promptop_tui.context import AppContext
 from promptop_tui.shell.key_names import key_name
@@ -41,6 +41,8 @@ class Planned:
 
     measurement: Measurement
     most: CostEstimate
+    cap_usd: float | None = None
+    """What it may cost, beside the caps of session and day."""
 
 
 class Measure(Protocol[Result_co]):
@@ -80,6 +82,11 @@ class Measure(Protocol[Result_co]):
     def result(self) -> Result_co | None:
         """Return what the dialog hands back when it is closed."""
         ...
+
+
+def lengths_of(context: AppContext) -> Lengths:
+    """Return how long answers were in the log, by model; blocks."""
+    return output_lengths(context.log_path, context.now())
 
 
 class MeasureDialog(FormModal[Result], Generic[Result]):
@@ -212,6 +219,7 @@ class MeasureDialog(FormModal[Result], Generic[Result]):
             "log": self.context.log_path,
             "bodies": settings.log.bodies,
             "simulated": self.context.simulated,
+            "gate": self.context.purse.gate_for(self.planned.cap_usd),
         }
         self._process = MeasurementProcess(
             self.planned.measurement,

@@ -20,15 +20,15 @@ from textual.widgets import Static
 from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
-from promptop.budget.exact_estimate import most_usd
 from promptop.client.request import RunRequest
 from promptop.client.targets import parse_target
-from promptop.experiments.interleaved import MOST_REPEATS, Outcome, Step, ceiling_of_trial
-from promptop.experiments.proof import REPEATS, paired, prove, trial
+from promptop.experiments.grid.caller import Step
+from promptop.experiments.interleaved import MOST_REPEATS, Outcome
+from promptop.experiments.proof.single_input import REPEATS, paired, prove, trial
 from promptop.prompts import parse
-from promptop.prompts.proof import VERDICTS, Proof
+from promptop.prompts.proof import Proof
 from promptop_tui.context import AppContext
-from promptop_tui.playground.measure.measure_dialog import MeasureDialog, Planned, number, progress, whole
+from promptop_tui.playground.measure.measure_dialog import MeasureDialog, Planned, lengths_of, number, progress, whole
 from promptop_tui.widgets.form_modal import FormField
 
 CAP_USD = 0.5
@@ -41,10 +41,10 @@ class ProofView(VerticalScroll, can_focus=True):
     """Asks, proves, and hands the proof back."""
 
     HELP = """
-    Each model answers the baseline and the draft in turns, after a warm-up that is dropped. The answers count as held
-    if no check passes less often and they are as alike to the baseline's answers (ROUGE-L) as those are among
-    themselves, within a margin of 0.1 that the whole interval must keep. `F5` sends what the state line priced; no
-    call is begun that could pass the cap. `Esc` stops and judges what came, `Esc` again goes back to the draft.
+    Each model answers the baseline and the draft in turns, after a warm-up that is dropped. One input can show at most
+    that the answers are *alike on this input*; `promptop prove --cases FILE` proves it on a test set. `F5` sends what
+    the state line priced; no call is begun that could pass the cap. `Esc` stops and judges what came, `Esc` again goes
+    back to the draft.
 
     The proof goes into the receipt: with the version that you save in the library, and with exports.
     """
@@ -111,15 +111,14 @@ class ProofView(VerticalScroll, can_focus=True):
         pairs = [self._pair(spec, values) for spec in values["models"].split(",") if spec.strip()]
         if not pairs:
             raise UsageError("No model was named.", "Write one, as in gpt-4o-mini.")
-        caps = [usd for usd in (cap, self.shared.purse.left_usd) if usd is not None]
-        tried = trial(pairs, repeats, most_usd, min(caps, default=None))
-        most = ceiling_of_trial(tried)
+        tried = trial(pairs, repeats)
+        most = tried.estimate(lengths_of(self.shared))
         if cap is not None and (most.usd or 0.0) > cap:
             raise UsageError(
                 f"{most.calls} calls may cost {units.usd(most.usd)}; the cap is {units.usd(cap)}.",
                 "Lower max_tokens or answers, or raise the cap.",
             )
-        return Planned(tried, most)
+        return Planned(tried, most, cap)
 
     def _pair(self, spec: str, values: Mapping[str, str]) -> tuple[RunRequest, RunRequest]:
         target = parse_target(spec, self.shared.settings)
@@ -204,8 +203,9 @@ def checks_of(text: str) -> list[Any]:
 
 def rendered(proof: Proof, errors: Sequence[str]) -> Content:
     """Return a proof as it is read: the verdict, then each model's units."""
-    style = {"proven": "$text-success bold", "undecided": "$text-warning bold"}.get(proof.verdict, "$text-error bold")
-    parts: list[Content | str | tuple[str, str]] = [(VERDICTS[proof.verdict], style), "\n"]
+    good, open_ = "$text-success bold", "$text-warning bold"
+    style = {"proven": good, "alike": good, "undecided": open_}.get(proof.verdict, "$text-error bold")
+    parts: list[Content | str | tuple[str, str]] = [(proof.said(), style), "\n"]
     for model in proof.models:
         parts += ["\n", (f"{clean_line(model.model)}: {model.verdict} (n={model.n_before}+{model.n_after})", "bold")]
         parts += [f"\n  {clean_line(line, 300)}" for line in model.sentences()]

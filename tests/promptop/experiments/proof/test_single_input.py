@@ -1,4 +1,4 @@
-"""Trim with proof: the judgement of answers, which must tell noise from change and not promise more than it saw."""
+"""One input: its repeated answers must tell noise from change, and promise nothing about other inputs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from promptop.client.result import RunError, RunResult, Usage
 from promptop.experiments.checks import parse_check
-from promptop.experiments.proof import chance, prove, prove_model
+from promptop.experiments.proof.single_input import prove, prove_model
 from promptop.experiments.similarity import common, likeness, rouge_l, words
-from promptop.prompts.proof import CheckCount, proof_from, worst
+from promptop.prompts.proof import proof_from, worst
 
 
 def answer(text: str, tokens: int = 100, ttft: float = 0.2, state: str = "done") -> RunResult:
@@ -72,15 +72,15 @@ def test_few_answers_have_no_interval_and_no_verdict() -> None:
     assert likeness(["one"], ["one"]) is None
     few = likeness(["one", "one"], ["one"])
     assert few is not None and (few.across, few.within, few.interval) == (1.0, 1.0, None)
-    found = prove_model("m", [answer("one")] * 4, [answer("one")] * 4, [])
+    found, _ = prove_model("m", [answer("one")] * 4, [answer("one")] * 4, [])
     assert found.verdict == "undecided"
     assert any("too few" in line for line in found.sentences())
 
 
-def test_the_same_answers_from_fewer_tokens_are_proven() -> None:
+def test_the_same_answers_from_fewer_tokens_are_alike_on_this_input() -> None:
     left, right = [answer("yes, it is", 100)] * 6, [answer("yes, it is", 60)] * 6
-    found = prove_model("m", left, right, [parse_check("contains:yes")])
-    assert found.verdict == "proven"
+    found, why = prove_model("m", left, right, [parse_check("contains:yes")])
+    assert found.verdict == "alike" and "on this input" in why
     assert (found.input_tokens.before, found.input_tokens.after) == (100, 60)
     assert found.input_tokens.said == "input: 40 (40 %) fewer [40 … 40, n=6+6]"
     assert found.cost_usd.interval is not None and found.cost_usd.interval[1] < 0
@@ -91,44 +91,56 @@ def test_the_same_answers_from_fewer_tokens_are_proven() -> None:
 def test_another_answer_is_changed_even_where_the_checks_pass() -> None:
     checks = [parse_check("max-tokens:500")]
     left, right = [answer(text) for text in phrases(1, 8)], [answer("dogs in the park")] * 8
-    assert prove_model("m", left, right, checks).verdict == "changed"
+    assert prove_model("m", left, right, checks)[0].verdict == "changed"
 
 
-def test_a_check_that_fails_more_often_is_worse_and_one_failure_is_undecided() -> None:
+def test_answers_that_turned_into_their_opposite_are_no_proof() -> None:
+    long = "A customer who comes within thirty days and has the receipt is {}entitled to a refund of the price."
+    before, after = [answer(long.format("not "))] * 5, [answer(long.format(""))] * 5
+    found, why = prove_model("m", before, after, [])
+    assert (found.verdict, why) == ("changed", "5 of 5 answers changed on this input, in negations")
+    reworded = [answer(long.format("not ").replace("comes", "came"))] * 5
+    found, why = prove_model("m", before, reworded, [])
+    assert (found.verdict, why) == ("undecided", "5 of 5 answers changed; no check says whether that matters")
+
+
+def test_a_check_that_never_passes_proves_nothing() -> None:
+    found, why = prove_model("m", [answer("a b")] * 5, [answer("a b")] * 5, [parse_check("json")])
+    assert found.verdict == "undecided" and "json passes in none of 5 answers" in why
+    found, why = prove_model("m", [answer("a b")] * 5, [answer("a b")] * 5, [parse_check("lacks:error")])
+    assert found.verdict == "undecided" and "tells nothing" in why
+
+
+def test_a_check_that_fails_more_often_is_worse() -> None:
     checks = [parse_check("contains:yes")]
     well = [answer("yes it is so and so")] * 8
-    assert prove_model("m", well, [answer("no it is so and so")] * 8, checks).verdict == "worse"
+    assert prove_model("m", well, [answer("no it is so and so")] * 8, checks)[0].verdict == "worse"
     once = [*well[:7], answer("no it is so and so")]
-    assert prove_model("m", well, once, checks).verdict == "undecided"
-    assert prove_model("m", once, well, checks).verdict == "proven"  # it passes more often: nothing is lost
-
-
-def test_fishers_test_has_the_values_of_the_tables() -> None:
-    assert chance(CheckCount("c", 8, 8, 4, 8)) == pytest.approx(0.0385, abs=1e-4)
-    assert chance(CheckCount("c", 3, 4, 1, 4)) == pytest.approx(17 / 70)
-    assert chance(CheckCount("c", 5, 5, 5, 5)) == 1.0
+    assert prove_model("m", well, once, checks)[0].verdict != "worse"
+    assert prove_model("m", once, well, checks)[0].verdict == "alike"  # it passes more often: nothing is lost
 
 
 def test_failed_calls_are_counted_and_in_no_figure() -> None:
     left = [answer("a")] * 6
-    found = prove_model("m", left, [*[answer("a")] * 5, answer("", ttft=9.0, state="failed")], [])
+    found, _ = prove_model("m", left, [*[answer("a")] * 5, answer("", ttft=9.0, state="failed")], [])
     assert (found.n_after, found.failed, found.ttft_s.after) == (5, 1, 0.2)
     assert "1 calls failed" in found.sentences()[-1]
 
 
 def test_a_proof_is_of_its_two_texts_and_survives_json() -> None:
     pair = ([answer("a b")] * 5, [answer("a b", 60)] * 5)
-    found = prove("long 提示", "short", ["m"], [pair], [parse_check("json")], now_ms=7)
+    found = prove("long 提示", "short", ["m"], [pair], [parse_check("contains:a")], now_ms=7)
     assert found.is_of("long 提示", "short")
     assert not found.is_of("long 提示", "short ")
     assert (found.calls, found.usd) == (10, pytest.approx(5 * 160e-6))
-    assert found.line() == "proven by 10 calls: m proven (n=5+5)"
+    assert found.line() == "alike on one input by 10 calls: m alike (n=5+5)"
     assert proof_from(json.loads(json.dumps(found.as_dict()))) == found
     assert "long" not in json.dumps(found.as_dict())
 
 
 def test_the_worst_verdict_decides() -> None:
     assert worst(["proven", "proven"]) == "proven"
+    assert worst(["proven", "alike"]) == "alike"
     assert worst(["proven", "undecided"]) == "undecided"
     assert worst(["undecided", "changed"]) == "changed"
     assert worst(["changed", "worse", "proven"]) == "worse"

@@ -1,0 +1,159 @@
+"""The cells of a grid, each kept as soon as it is finished: no answer that was paid for is lost, or asked for twice.
+
+A cell is one answer: of one case, to one version of the prompt, by one model, for one repeat. It is found again by the
+digest of the request as it was sent, so that a changed prompt, case or parameter asks only the cells it concerns; and
+by its repeat number, so that one answer never stands for two. Texts go to disk only where the history keeps them.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from promptop.base.errors import UsageError
+from promptop.client.result import RunResult
+from promptop.experiments.checks import Checked
+from promptop.history.result_json import figures_of, read_result, texts_of
+from promptop.history.run_history import notebook_path, open_notebook
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+MOST_PROOFS = 500
+"""Runs whose cells are kept; older ones are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellKey:
+    """What a cell is found by within its run."""
+
+    case: str
+    side: str
+    model: str
+    repeat: int
+    digest: str
+    """Of the request as sent and the endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One finished answer."""
+
+    result: RunResult
+    checked: Mapping[str, Checked]
+    """By the text of the check."""
+    whole: bool = True
+    """Whether the answer's text is there: after a restart only where the history keeps texts."""
+
+
+class CellStore:
+    """The cells of one run. It can be pickled before it is used; then it opens the file anew."""
+
+    def __init__(self, run: str = "", *, path: Path | None = None, full: bool = False) -> None:
+        """``run`` is the id of an earlier run that goes on; ``full`` keeps prompts and answers on disk."""
+        self.run = run or f"p-{secrets.token_hex(4)}"
+        self.path = notebook_path() if path is None else path
+        self.full = full
+        self._known: dict[CellKey, Cell] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"run": self.run, "path": self.path, "full": self.full}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__init__(state["run"], path=state["path"], full=state["full"])  # type: ignore[misc]
+
+    def begin(self, setup: Mapping[str, Any], *, resumed: bool = False) -> int:
+        """Note that the run begins, and return how many cells are kept; raise :class:`UsageError` for no such run."""
+        with self._open() as database:
+            row = database.execute("SELECT 1 FROM proofs WHERE id = ?", (self.run,)).fetchone()
+            if resumed and row is None:
+                raise UsageError(
+                    f"There is no run {self.run!r} to resume.", "promptop prove names its id at the start."
+                )
+            database.execute(
+                "INSERT INTO proofs (id, started_ms, setup) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE"
+                " SET setup = excluded.setup",
+                (self.run, int(time.time() * 1000), json.dumps(setup, ensure_ascii=False)),
+            )
+            database.execute(
+                "DELETE FROM proofs WHERE id NOT IN (SELECT id FROM proofs ORDER BY started_ms DESC LIMIT ?)",
+                (MOST_PROOFS,),
+            )
+            database.execute("DELETE FROM proof_cells WHERE run NOT IN (SELECT id FROM proofs)")
+            rows = database.execute(
+                'SELECT "case", side, model, repeat, digest, figures, texts, checks FROM proof_cells WHERE run = ?',
+                (self.run,),
+            ).fetchall()
+        for case, side, model, repeat, digest, figures, texts, checks in rows:
+            self._known[CellKey(case, side, model, repeat, digest)] = _cell(figures, texts, checks)
+        return len(rows)
+
+    def find(self, key: CellKey) -> Cell | None:
+        """Return a cell that is finished; None for one that must be asked."""
+        return self._known.get(key)
+
+    def put(self, key: CellKey, cell: Cell) -> None:
+        """Keep a finished cell at once."""
+        self._known[key] = cell
+        checks = {text: [each.passed, each.why if self.full else ""] for text, each in cell.checked.items()}
+        texts = json.dumps(texts_of(cell.result), ensure_ascii=True) if self.full else None
+        with self._open() as database:
+            database.execute(
+                'INSERT OR REPLACE INTO proof_cells (run, "case", side, model, repeat, digest, done_ms, figures, texts,'
+                " checks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(self.run, key.case, key.side, key.model, key.repeat, key.digest, int(time.time() * 1000)),
+                    *(json.dumps(figures_of(cell.result)), texts, json.dumps(checks)),
+                ),
+            )
+
+    def end(self, verdict: str, attempt: str, *, counts: bool) -> None:
+        """Keep the verdict; ``attempt`` names what was tried, ``counts`` whether it was looked at at all."""
+        with self._open() as database:
+            database.execute(
+                "UPDATE proofs SET verdict = ?, attempt = ?, counts = ? WHERE id = ?",
+                (verdict, attempt, int(counts), self.run),
+            )
+
+    def failed_attempts(self, attempt: str) -> int:
+        """Return how many runs of the same prompt and test set were not proven since the last one that was."""
+        with self._open() as database:
+            rows = database.execute(
+                "SELECT verdict FROM proofs WHERE attempt = ? AND counts = 1 AND id != ? ORDER BY started_ms DESC",
+                (attempt, self.run),
+            ).fetchall()
+        failed = 0
+        for (verdict,) in rows:
+            if verdict == "proven":
+                break
+            failed += 1
+        return failed
+
+    def _open(self) -> AbstractContextManager[Database]:
+        return open_notebook(self.path)
+
+
+def _cell(figures: str, texts: str | None, checks: str) -> Cell:
+    shape = json.loads(figures)
+    if texts is not None:
+        shape |= json.loads(texts)
+    checked = {text: Checked(text, bool(passed), why) for text, (passed, why) in json.loads(checks).items()}
+    return Cell(replace(read_result(shape)), checked, texts is not None)
+
+
+def runs_of(path: Path | None = None, limit: int = 20) -> Sequence[tuple[str, int, str, Mapping[str, Any]]]:
+    """Return the latest runs: id, start (Unix milliseconds), verdict (empty while it goes on), and its setup."""
+    path = notebook_path() if path is None else path
+    if not path.exists():
+        return []
+    with open_notebook(path) as database:
+        rows = database.execute(
+            "SELECT id, started_ms, verdict, setup FROM proofs ORDER BY started_ms DESC LIMIT ?", (limit,)
+        ).fetchall()
+    return [(run, started, verdict or "", json.loads(setup)) for run, started, verdict, setup in rows]

@@ -1,0 +1,1 @@
+"""What providers bill for, read from what is sent to them."""
