@@ -189,6 +189,8 @@ class PlaygroundSettings:
     """What is kept of runs: full (prompts and answers), metadata (models, parameters, figures, ratings), or off."""
     python_checks: bool = False
     """Allow checks of answers to be Python expressions: they can do whatever a program of yours can."""
+    tool_commands: bool = False
+    """Allow results of tools to be what a command prints: it runs with your rights, and the model chooses its input."""
     session_cap_usd: float = 1.0
     """Runs stop when a session has spent this much. 0 is no limit."""
     daily_cap_usd: float = 10.0

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -51,6 +52,32 @@ def launch(
         env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else root},
         start_new_session=True,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program of the user's ended."""
+
+    status: int | None
+    """Exit status; None where it was ended because it took too long."""
+    printed: bytes
+    complained: bytes
+
+
+def run_program(arguments: Sequence[str], given: bytes, longest_s: float) -> Ended:
+    """Run a program of the user's with this on its standard input, in a session of its own that ends with it.
+
+    Raises :class:`OSError` if it cannot be started. After ``longest_s`` it is killed with all that it started.
+    """
+    process = subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        printed, complained = process.communicate(given, timeout=longest_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return Ended(None, *process.communicate())
+    return Ended(process.returncode, printed, complained)
 
 
 def stop(process: subprocess.Popen[bytes], wait_s: float = CLOSE_S) -> int:

@@ -32,7 +32,7 @@ MOST_BYTES = 64 << 20
 """Bytes of all prompts and answers together."""
 MOST_OF_A_RUN = 8 << 20
 """A run with more than this is kept without its texts."""
-CONTENT = frozenset({"tools", "format", "checks", "variables"})
+CONTENT = frozenset({"tools", "format", "checks", "variables", "mocks"})
 """Parts of a setup that hold the user's content, not parameters; kept with the texts only."""
 
 

@@ -14,6 +14,7 @@ from textual.screen import Screen
 
 from promptop.settings import PlaygroundSettings, Profile, Settings
 from promptop.simulator import SimulatedEndpoint
+from promptop.simulator.server.records import Recorded
 from promptop.workers.call_client import Runner
 from promptop_tui.context import AppContext
 from promptop_tui.playground import screen
@@ -120,6 +121,11 @@ async def until(pilot: Pilot[None], predicate: Callable[[], object], seconds: fl
             return
         await pilot.pause(0.02)
     raise AssertionError("it did not come to pass")
+
+
+def calls(endpoint: SimulatedEndpoint) -> list[Recorded]:
+    """Return the calls that an endpoint got; it is asked for its models, too."""
+    return [request for request in endpoint.requests if request.method == "POST"]
 
 
 def over(app: Alone) -> bool:

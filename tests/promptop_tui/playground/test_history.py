@@ -9,7 +9,7 @@ from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
-from tests.promptop_tui.playground.conftest import Alone, Open, ask, over, shows, until
+from tests.promptop_tui.playground.conftest import Alone, Open, ask, calls, over, shows, until
 from textual.widgets import Input, OptionList
 
 from promptop.budget.budget import Budget
@@ -139,19 +139,19 @@ async def test_a_run_is_found_opened_and_asked_again(opened: Open, endpoint: Sim
         assert "as long as the app" in str(app.screen.query_one("#dialog").border_title)
         app.screen.query_one("#picker-search", Input).value = "缓存"
         await until(pilot, lambda: runs.option_count == 1)
-        sent = len(endpoint.requests)
+        sent = len(calls(endpoint))
         runs.action_select()
         await until(pilot, lambda: not isinstance(app.screen, HistoryDialog))
         await until(pilot, lambda: app.answers and app.answers[0].result and app.answers[0].result.text == text)
         assert app.query_one("#prompt", PromptArea).text == "什么是缓存?"
         assert "".join(app.answers[0].rows).replace(" ", "") == text.replace("\n", "").replace(" ", "")
-        assert len(endpoint.requests) == sent
+        assert len(calls(endpoint)) == sent
         app.pane.action_open("history")
         await shows(app, pilot, HistoryDialog)
         await until(pilot, lambda: app.screen.query_one(OptionList).option_count)
         await pilot.press("down", "f5")
-        await until(pilot, lambda: len(endpoint.requests) == sent + 2 and over(app))
-        assert endpoint.requests[-1].json["messages"][0]["content"] == "什么是缓存?"
+        await until(pilot, lambda: len(calls(endpoint)) == sent + 2 and over(app))
+        assert calls(endpoint)[-1].json["messages"][0]["content"] == "什么是缓存?"
 
 
 async def test_a_run_whose_prompt_was_not_kept_is_not_asked_with_another_one(
@@ -165,7 +165,7 @@ async def test_a_run_whose_prompt_was_not_kept_is_not_asked_with_another_one(
     book.add(replace(lost, versions=(PromptVersion("问候 v1", [], "问候", "1"),)), full=False)
     async with app.run_test(size=(120, 40)) as pilot:
         app.query_one("#prompt", PromptArea).load_text("Something else")
-        sent = len(endpoint.requests)
+        sent = len(calls(endpoint))
         app.pane.action_open("history")
         await shows(app, pilot, HistoryDialog)
         runs = app.screen.query_one(OptionList)
@@ -173,13 +173,13 @@ async def test_a_run_whose_prompt_was_not_kept_is_not_asked_with_another_one(
         await pilot.press("down", "f5")
         await until(pilot, lambda: any("not asked again" in text for text in app.told))
         assert "its figures are" in "".join(app.answers[0].rows)
-        assert len(endpoint.requests) == sent
+        assert len(calls(endpoint)) == sent
         app.pane.action_open("history")
         await shows(app, pilot, HistoryDialog)
         await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 2)
         await pilot.press("f5")
-        await until(pilot, lambda: len(endpoint.requests) == sent + 1)
-        assert endpoint.requests[-1].json["messages"][0]["content"] == "你好", "the library has it"
+        await until(pilot, lambda: len(calls(endpoint)) == sent + 1)
+        assert calls(endpoint)[-1].json["messages"][0]["content"] == "你好", "the library has it"
         await until(pilot, lambda: over(app))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.promptop_tui.playground.conftest import Alone, Open, ask, over, shows, until
+from tests.promptop_tui.playground.conftest import Alone, Open, ask, calls, over, shows, until
 from textual.widgets import Input, OptionList, TextArea
 
 from promptop.client.result import RunResult
@@ -23,7 +23,7 @@ from promptop_tui.widgets.prompt_area.area import PromptArea
 
 
 def bodies(endpoint: SimulatedEndpoint, since: int) -> list[dict[str, Any]]:
-    return [request.json for request in endpoint.requests[since:]]
+    return [request.json for request in calls(endpoint)[since:]]
 
 
 async def test_versions_are_asked_side_by_side(opened: Open, endpoint: SimulatedEndpoint) -> None:
@@ -44,7 +44,7 @@ async def test_versions_are_asked_side_by_side(opened: Open, endpoint: Simulated
         await until(pilot, lambda: not isinstance(app.screen, VersionsDialog))
         assert str(app.query_one("#open-versions", Opener).render()) == "as typed + 2"
         app.query_one("#prompt", PromptArea).load_text("Typed anew.")
-        sent = len(endpoint.requests)
+        sent = len(calls(endpoint))
         await pilot.press("f5")
         await until(pilot, lambda: over(app))
         titles = [pane.title_text for pane in app.answers]
@@ -75,7 +75,7 @@ async def test_options_go_into_the_request_and_presets_bring_them_back(
         app.query_one("#parameter-reasoning_effort", Input).value = "low"
         app.query_one("#parameter-system", Choice).action_turn()
         app.query_one("#parameter-at_once", Input).value = "1"
-        sent = len(endpoint.requests)
+        sent = len(calls(endpoint))
         await ask(app, pilot, "system:\nBe brief.\n\nuser:\nHi")
         most = 0
 
@@ -123,9 +123,9 @@ async def test_an_answer_is_gone_on_from_and_old_rounds_are_left_out(opened: Ope
             await pilot.press("c")
             await until(pilot, lambda: area.has_focus)
             area.insert(question)
-            sent = len(endpoint.requests)
+            sent = len(calls(endpoint))
             await pilot.press("f5")
-            await until(pilot, lambda sent=sent: len(endpoint.requests) > sent and over(app))
+            await until(pilot, lambda sent=sent: len(calls(endpoint)) > sent and over(app))
         messages = bodies(endpoint, sent)[-1]["messages"]
         assert [message["role"] for message in messages] == ["system", *("user", "assistant") * 2, "user"]
         assert [message["content"] for message in messages[1::2]] == ["第一个问题", "第二个问题", "third question"]
@@ -134,9 +134,9 @@ async def test_an_answer_is_gone_on_from_and_old_rounds_are_left_out(opened: Ope
         app.query_one("#parameter-rounds", Input).value = "1"
         await until(pilot, lambda: "1 of 2 rounds: ≈−" in str(app.query_one("#price").render()))
         assert app.query_one("#row-older").display
-        sent = len(endpoint.requests)
+        sent = len(calls(endpoint))
         await pilot.press("f5")
-        await until(pilot, lambda: len(endpoint.requests) > sent and over(app))
+        await until(pilot, lambda: len(calls(endpoint)) > sent and over(app))
         messages = bodies(endpoint, sent)[-1]["messages"]
         assert [message["content"] for message in messages if message["role"] != "assistant"] == [
             "Be brief.",

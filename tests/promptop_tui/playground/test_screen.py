@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.promptop_tui.playground.conftest import Open, ask, over, until
+from tests.promptop_tui.playground.conftest import Open, ask, calls, over, until
 from textual.color import Color
 from textual.widgets import Input, SelectionList, Static
 
@@ -99,21 +99,21 @@ async def test_messages_from_another_tab_are_sent_as_they_came_until_they_are_ed
         assert app.query_one(SelectionList).selected == ["gpt-4o"]
         await pilot.press("f5")
         await until(pilot, lambda: over(app))
-        body = endpoint.requests[-1].json
+        body = calls(endpoint)[-1].json
         assert body["messages"] == given
         assert (body["model"], body["max_tokens"], body["stop"]) == ("gpt-4o", 3, ["\n"])
         assert "temperature" not in body
         assert (app.pane.prompt.system.text, area.text.split("\n")[0]) == ("Be brief.", "What is this?")
         app.pane.prompt.put("user:\nAnother question")
         await pilot.press("f5")
-        await until(pilot, lambda: over(app) and endpoint.requests[-1].json["messages"] != given)
-        assert endpoint.requests[-1].json["messages"] == [{"role": "user", "content": "Another question"}]
+        await until(pilot, lambda: over(app) and calls(endpoint)[-1].json["messages"] != given)
+        assert calls(endpoint)[-1].json["messages"] == [{"role": "user", "content": "Another question"}]
 
 
 async def test_what_cannot_be_meant_is_said_and_nothing_is_sent(opened: Open, endpoint: SimulatedEndpoint) -> None:
     app = opened("gpt-4o-mini")
     async with app.run_test(size=(120, 40)) as pilot:
-        sent = len(endpoint.requests)
+        sent = len(calls(endpoint))
         await pilot.press("f5")
         assert "prompt is empty" in app.told[-1]
         temperature = app.query_one("#parameter-temperature", Input)
@@ -131,7 +131,7 @@ async def test_what_cannot_be_meant_is_said_and_nothing_is_sent(opened: Open, en
         await pilot.press("f5")
         assert "No model" in app.told[-1]
         assert app.answers == []
-        assert len(endpoint.requests) == sent
+        assert len(calls(endpoint)) == sent
 
 
 async def test_the_cap_of_a_session_stops_the_next_run(opened: Open, endpoint: SimulatedEndpoint) -> None:
@@ -139,11 +139,11 @@ async def test_the_cap_of_a_session_stops_the_next_run(opened: Open, endpoint: S
     async with app.run_test(size=(120, 40)) as pilot:
         await ask(app, pilot)
         await until(pilot, lambda: over(app))
-        sent = len(endpoint.requests)
+        sent = len(calls(endpoint))
         await pilot.press("f5")
         assert "spent $0.000" in app.told[-1]
         assert "cap" in app.told[-1]
-        assert len(endpoint.requests) == sent
+        assert len(calls(endpoint)) == sent
 
 
 async def test_a_run_is_priced_before_it_starts_and_the_cap_stops_it(opened: Open, endpoint: SimulatedEndpoint) -> None:
@@ -159,16 +159,16 @@ async def test_a_run_is_priced_before_it_starts_and_the_cap_stops_it(opened: Ope
         assert str(app.query_one("#unfilled", Static).render()) == "! unfilled: 话题"
         app.query_one("#parameter-max_tokens", Input).value = "5000"
         await until(pilot, lambda: price.ceiling is not None and (price.ceiling.usd or 0) > 0.05)
-        sent = len(endpoint.requests)
+        sent = len(calls(endpoint))
         await pilot.press("f5")
         assert "may cost $0.05" in app.told[-1]
         assert "max_tokens" in app.told[-1]
-        assert len(endpoint.requests) == sent
+        assert len(calls(endpoint)) == sent
         app.query_one("#parameter-max_tokens", Input).value = "12"
         await until(pilot, lambda: price.ceiling is not None and (price.ceiling.usd or 1) < 0.01)
         await pilot.press("f5")
         await until(pilot, lambda: over(app))
-        assert len(endpoint.requests) == sent + 2
+        assert len(calls(endpoint)) == sent + 2
         assert ["{{话题}}" in told and "sample: {话题:" in told for told in app.told].count(True) == 1
         app.query_one("#prompt", PromptArea).load_text("What is it?")
         await until(pilot, lambda: not app.query_one("#unfilled").display)
@@ -277,10 +277,10 @@ async def test_repeats_are_interleaved_and_judged(opened: Open, endpoint: Simula
         await ask(app, pilot)
         assert "repeats cannot be '0'" in app.told[-1]
         repeats.value = "5"
-        sent = len(endpoint.requests)
+        sent = len(calls(endpoint))
         await pilot.press("f5")
         await until(pilot, lambda: app.pane.results.has_class("-judged"), 40)
-        asked = [request.json["model"] for request in endpoint.requests[sent:]]
+        asked = [request.json["model"] for request in calls(endpoint)[sent:]]
         assert len(asked) == 12
         assert all(set(asked[at : at + 2]) == {"gpt-4o-mini", "gpt-4o"} for at in range(0, 12, 2))
         table = app.query_one(ComparisonTable)
@@ -301,13 +301,13 @@ async def test_escape_ends_repeats_and_keeps_those_that_came(opened: Open, endpo
         await ask(app, pilot)
         await until(pilot, lambda: any(pane.result for pane in app.answers) or app.answers)
         await until(pilot, lambda: app.answers[1].has_class("-running"))
-        sent = len(endpoint.requests)
+        sent = len(calls(endpoint))
         await pilot.press("escape")
         await until(pilot, lambda: app.answers[1].state == "cancelled")
         await pilot.press("f5")
         await until(pilot, lambda: app.answers[1].has_class("-running"))
         assert "Still running" not in app.told
-        assert len(endpoint.requests) - sent <= 3  # the rest of the sixty was given up
+        assert len(calls(endpoint)) - sent <= 3  # the rest of the sixty was given up
         await pilot.press("escape")
         await until(pilot, lambda: app.answers[1].state == "cancelled")
 
@@ -341,7 +341,7 @@ async def test_a_hit_of_the_cache_says_its_level_and_costs_nothing(opened: Open,
         app.query_one("#parameter-temperature", Input).value = "0"
         switch = app.query_one(CacheSwitch)
         assert str(switch.render()) == "off"
-        sent = len(endpoint.requests)
+        sent = len(calls(endpoint))
         await ask(app, pilot)
         await until(pilot, lambda: over(app))
         switch.focus()
@@ -350,7 +350,7 @@ async def test_a_hit_of_the_cache_says_its_level_and_costs_nothing(opened: Open,
         for _ in range(2):
             await pilot.press("f5")
             await until(pilot, lambda: over(app))
-        assert len(endpoint.requests) == sent + 2, "off: asked; on: asked and kept, then found"
+        assert len(calls(endpoint)) == sent + 2, "off: asked; on: asked and kept, then found"
         (pane,) = app.answers
         assert "memory hit" in str(pane.border_title)
         assert "hit · TTFT" in str(pane.border_subtitle)

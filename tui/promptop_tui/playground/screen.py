@@ -291,6 +291,7 @@ class PlaygroundPane(Horizontal):
             plan = self.builder.plan()
             repeats = self.column.repeats()
             at_once = self.column.at_once(len(plan.requests))
+            tools = self.column.mocks()
             self._shared.purse.check(self.price.most(plan.requests, calls_of(repeats)))
         except PromptopError as error:
             self.tell(error, title="Not sent")
@@ -299,7 +300,7 @@ class PlaygroundPane(Horizontal):
             self.notify(with_keys(self, news), title="Variables without a value", severity="warning", markup=False)
         self.history.forget()
         self.checks.take([])
-        await self.session.begin(plan, repeats, at_once, self.versions.source)
+        await self.session.begin(plan, repeats, at_once, self.versions.source, tools)
 
     def _run_over(self, run: KeptRun) -> None:
         """Keep a run, and hold its answers against the checks."""

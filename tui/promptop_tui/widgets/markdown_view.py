@@ -177,6 +177,8 @@ class RenderedView(StreamView):
             "fold",
             "refusal",
             "tool",
+            "called",
+            "given",
             "note",
             "error",
         ]

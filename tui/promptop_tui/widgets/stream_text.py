@@ -27,7 +27,7 @@ from promptop_tui.widgets.text_wrap import TAB, wrap
 
 Match = tuple[tuple[int, int, int], ...]
 """Row, first character and the one behind the last of each piece."""
-KINDS = ("text", "reasoning", "refusal", "tool", "note", "error")
+KINDS = ("text", "reasoning", "refusal", "tool", "called", "given", "note", "error")
 
 
 @dataclass(slots=True)
@@ -95,14 +95,12 @@ class StreamView(ScrollView, can_focus=True):
         self.scroll_to(0, 0, animate=False, immediate=True)
         self.refresh()
 
-    def replace(self, kind: str, text: str) -> None:
-        """Put one block of this kind in place of all its pieces, where the first of them stands."""
-        at = next((at for at, block in enumerate(self._blocks) if block.kind == kind), len(self._blocks))
+    def drop(self, kind: str) -> None:
+        """Take away all pieces of a kind: they are said otherwise now."""
         kept = [block for block in self._blocks if block.kind != kind]
-        shown = clean(text).replace("\t", TAB)
-        kept.insert(at, _Block(kind, 0, [shown], len(shown)))
-        self._blocks = kept
-        self._rewrap()
+        if len(kept) != len(self._blocks):
+            self._blocks = kept
+            self._rewrap()
 
     @property
     def rows(self) -> tuple[str, ...]:

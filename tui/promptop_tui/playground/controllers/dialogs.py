@@ -75,7 +75,10 @@ class Dialogs:
     def _open_options(self) -> None:
         from promptop_tui.playground.dialogs.options import options_dialog
 
-        self._host.app.push_screen(options_dialog(self._column.texts), self._texts_written)
+        self._host.app.push_screen(
+            options_dialog(self._column.texts, commands=self._context.settings.playground.tool_commands),
+            self._texts_written,
+        )
 
     def _open_checks(self) -> None:
         from promptop_tui.playground.dialogs.options import checks_dialog

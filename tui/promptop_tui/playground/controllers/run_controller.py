@@ -17,6 +17,8 @@ from promptop.budget.budget import Budget
 from promptop.client.http.local_servers import first_call_s
 from promptop.client.request import RunRequest
 from promptop.client.result import Delta, Progress, RunResult
+from promptop.client.tools.loop import MOST_STEPS, next_request, together, with_results
+from promptop.client.tools.mocks import ToolResult
 from promptop.experiments.schedule import WARM_UPS, Job, Schedule
 from promptop.workers.call_client import Runner
 from promptop_tui.context import AppContext
@@ -54,6 +56,8 @@ class _Flight:
     progress: Progress | None = None
     said: list[Delta] = field(default_factory=list)
     result: RunResult | None = None
+    steps: list[RunResult] = field(default_factory=list)
+    """Calls of a tool loop before this one."""
 
     def so_far(self) -> RunResult:
         """Return the result, else what came until now as that of a cancelled call; times it has none of are unknown."""
@@ -84,6 +88,7 @@ class RunController:
         """Told on the runner's thread when a flight has its result."""
         self._panes: Sequence[AnswerPane] = ()
         self._on_done: OnDone = lambda job, result: None
+        self._cancelled = False
 
     @property
     def in_flight(self) -> int:
@@ -105,6 +110,7 @@ class RunController:
     ) -> None:
         """Send requests, one pane each, at most ``at_once`` of them side by side."""
         self.asked, self._panes, self._on_done = requests, panes, on_done
+        self._cancelled = False
         for pane, request in zip(panes, requests, strict=True):
             pane.begin(request)
         self.schedule = Schedule(len(requests), repeats, warm_ups=calls_of(repeats) - repeats)
@@ -125,11 +131,30 @@ class RunController:
         pane, request = self._panes[job.request], self.asked[job.request]
         turn = "" if schedule.repeats == 1 else "warm-up" if job.warm_up else f"{job.round + 1}/{schedule.repeats}"
         pane.begin(request, turn)
-        self._flights[job] = flight = _Flight(request)
-        flight.progress = pane.progress = self.runner.start(
-            request, on_delta=partial(_hand_over, pane, flight.said), on_done=partial(self._landed, job, flight)
-        )
+        self._start(job, _Flight(request))
         return True
+
+    def _start(self, job: Job, flight: _Flight) -> None:
+        pane = self._panes[job.request]
+        self._flights[job] = flight
+        flight.progress = pane.progress = self.runner.start(
+            flight.request, on_delta=partial(_hand_over, pane, flight.said), on_done=partial(self._landed, job, flight)
+        )
+
+    def may_go_on(self, job: Job) -> bool:
+        """Whether a tool loop may take another step: it was not cancelled, is not too long, and there is money."""
+        steps = len(self._flights[job].steps) + 1
+        return not self._cancelled and steps < MOST_STEPS and not self.purse.empty
+
+    def go_on(self, job: Job, result: RunResult, results: Sequence[ToolResult]) -> None:
+        """Take a step that called tools, and ask again with what these gave; the same pane shows it."""
+        flight, pane = self._flights[job], self._panes[job.request]
+        self.purse.take(result)
+        steps = [*flight.steps, result]
+        request = next_request(flight.request, result, results)
+        pane.step(len(steps), result, results)
+        pane.conversation = with_results(pane.conversation, result, results)
+        self._start(job, _Flight(request, steps=steps))
 
     def _landed(self, job: Job, flight: _Flight, result: RunResult) -> None:
         """Runs on the runner's thread."""
@@ -141,11 +166,11 @@ class RunController:
     def take(self, job: Job, result: RunResult) -> None:
         """Keep what a call gave: on its pane, in the schedule, and in the purse."""
         assert self.schedule is not None, "a call belongs to a schedule"
-        del self._flights[job]
+        self.purse.take(result)
+        result = together([*self._flights.pop(job).steps, result])
         self._panes[job.request].finish(result)
         # Of many calls only the last one's bytes can be looked at, on its pane: the others' would be kept for nothing.
         self.schedule.done(job, replace(result, received=None) if self.repeated else result)
-        self.purse.take(result)
 
     def tell_first(self) -> None:
         """Tell each pane of a repeated run that is over what being the first cost its first call."""
@@ -159,9 +184,10 @@ class RunController:
 
     def cancel(self) -> int:
         """Make no further calls and stop those in progress; return how many there were."""
+        self._cancelled = True
         if self.schedule is not None:
             self.schedule.stop()
-        return self.runner.cancel_all()
+        return max(self.runner.cancel_all(), len(self._flights))
 
     def end(self, longest_s: float) -> bool:
         """Cancel what runs and take what it gave, waiting for it no longer than this; say whether anything ran.

@@ -7,12 +7,14 @@ touched on the screen's own thread alone.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from textual.timer import Timer
 
 from promptop.base.sanitize import clean_line
 from promptop.client.result import RunResult
+from promptop.client.tools.mocks import Answer, ToolResult, answer_all
 from promptop.experiments.comparison import intervals, measurable_best, verdicts
 from promptop.experiments.schedule import Job
 from promptop.history.run_history import KeptRun
@@ -46,6 +48,7 @@ class RunSession:
         self._changed, self._over, self._capped = changed, over, capped
         self._plan: RunPlan | None = None
         self._order: list[int] = []
+        self._tools: dict[str, Answer] = {}
         self._started_ms = 0
         self._source = ""
         self._frames: Timer | None = None
@@ -59,9 +62,12 @@ class RunSession:
         """Take the timer that draws; it rests until something runs."""
         self._frames = frames
 
-    async def begin(self, plan: RunPlan, repeats: int, at_once: int, source: str) -> None:
-        """Send a plan; ``source`` says where its prompt came from."""
+    async def begin(
+        self, plan: RunPlan, repeats: int, at_once: int, source: str, tools: Mapping[str, Answer] | None = None
+    ) -> None:
+        """Send a plan; ``source`` says where its prompt came from, ``tools`` answer what models call."""
         results = self._results
+        self._tools = {} if repeats > 1 else dict(tools or {})  # repeated calls are measured: one call each
         self._plan, self._source, self._started_ms = plan, source, int(self._context.now() * 1000)
         self._order = list(range(len(plan.requests)))
         if results.blind:
@@ -81,6 +87,29 @@ class RunSession:
         self._background.hand_over(self._take, job, result)
 
     def _take(self, job: Job, result: RunResult) -> None:
+        """Take the end of a call; where it called tools that are mocked, have them answer and ask again."""
+        called = {name for name, _ in result.tool_calls}
+        tools = self._tools
+        if result.state == "done" and called and called <= tools.keys() and self.calls.may_go_on(job):
+            self._background.run(
+                partial(answer_all, result.tool_calls, tools),
+                partial(self._go_on, job, result),
+                lambda error: self._end_of(job, result),
+                group=f"tools {job}",
+                description="have tools answer",
+                exclusive=False,
+            )
+        else:
+            self._end_of(job, result)
+
+    def _go_on(self, job: Job, result: RunResult, results: Sequence[ToolResult]) -> None:
+        if self.calls.may_go_on(job):
+            self.calls.go_on(job, result, results)
+            self._changed()
+        else:
+            self._end_of(job, result)
+
+    def _end_of(self, job: Job, result: RunResult) -> None:
         self.calls.take(job, result)
         if not self.calls.next():
             self._capped()

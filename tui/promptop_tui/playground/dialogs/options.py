@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from promptop.base.errors import PromptopError
+from promptop.client.tools.mocks import read_mocks
 from promptop.client.variants import read_format, read_overrides, read_tools
 from promptop.experiments.checks import parse_check
 from promptop.workers.check_worker import check_lines
@@ -32,6 +33,14 @@ def read_checks(text: str, *, python: bool) -> None:
     """Raise :class:`PromptopError` for a check that could never be judged."""
     for line in check_lines(text):
         parse_check(line, python=python)
+
+
+def options(*, commands: bool) -> tuple[Part, ...]:
+    """Return the texts of the options; ``commands`` allows results of tools to be what a command prints."""
+    example = '[look_up]\nfixed = "a small cat"\n\n[weather]\nregex = [["Paris", "18 °C"], [".*", "unknown"]]'
+    example += '\n\n[clock]\ncommand = "date"' if commands else ""
+    mocks = Part("mocks", "results of tools, TOML", example, lambda text: read_mocks(text, commands=commands))
+    return (OPTIONS[0], mocks, *OPTIONS[1:])
 
 
 OPTIONS: tuple[Part, ...] = (
@@ -57,7 +66,10 @@ class TextsDialog(FormModal["dict[str, str] | None"]):
     """Texts to be typed or pasted; its result are those texts, None if they are as they were."""
 
     HELP = """
-    Tools are a JSON list as the chat API takes it; bare functions are wrapped. The response format is empty, `json`,
+    Tools are a JSON list as the chat API takes it; bare functions are wrapped. Results of tools are TOML: a table for
+    each tool with `fixed`, `regex` (pairs of pattern and result), or where the settings allow it (`tool_commands`)
+    `command`, which gets the arguments as JSON. A model that calls tools with results is asked again with them, up to
+    eight times. The response format is empty, `json`,
     the API's own object, or a JSON schema. Parameters of one model alone are TOML: a table for each model, any field
     of the request in it; they win over the column.
 
@@ -118,9 +130,9 @@ class TextsDialog(FormModal["dict[str, str] | None"]):
         self.say(f"✗ {event.problem}\n{key_name(self, 'dialog.close')} again leaves what was before.", bad=True)
 
 
-def options_dialog(texts: Mapping[str, str]) -> TextsDialog:
-    """Return the dialog of tools, response format and one model's parameters."""
-    return TextsDialog("options", OPTIONS, texts)
+def options_dialog(texts: Mapping[str, str], *, commands: bool) -> TextsDialog:
+    """Return the dialog of tools and their results, response format and one model's parameters."""
+    return TextsDialog("options", options(commands=commands), texts)
 
 
 def checks_dialog(texts: Mapping[str, str], *, python: bool) -> TextsDialog:

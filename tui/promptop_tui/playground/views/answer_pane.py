@@ -14,11 +14,13 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import var
 
+from promptop.base import units
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
 from promptop.client.request import Message as ChatMessage
 from promptop.client.request import RunRequest
 from promptop.client.result import FILTER_REASONS, Progress, RunResult, State
+from promptop.client.tools.mocks import ToolResult
 from promptop.experiments.checks import Checked
 from promptop.experiments.comparison import ending
 from promptop.history.run_history import KeptAnswer
@@ -30,6 +32,8 @@ from promptop_tui.widgets.markdown_view import RenderedView
 
 Wish = Literal["go on", "markdown", "diff", "base", "rate", "find"]
 MOST_STARS = 5
+MOST_OF_A_TOOL = 2_000
+"""Characters of what a tool gave that are shown; the model gets all of it."""
 MARKS: dict[State, str] = {"waiting": "…", "running": "▶", "done": "✓", "cancelled": "■", "failed": "✗"}
 """State in one cell: colour is not the only carrier."""
 
@@ -207,12 +211,29 @@ class AnswerPane(RenderedView):
             )
         if result.tool_calls:
             self.flush()
-            self.replace("tool", result.calls_text())
+            self.drop("tool")
+            self.feed("tool", result.calls_text())
         self.state = result.state
         self._show_title()
         self.tick()
         if self.wants_markdown:
             self.show_markdown(True)
+
+    def step(self, number: int, result: RunResult, results: Sequence[ToolResult]) -> None:
+        """Show a step of a tool loop: its figures, what was called, and what each tool gave; the next step follows."""
+        self.flush()
+        self.drop("tool")
+        figures = " · ".join(long for long, _ in result_figures(result))
+        self.feed("note", f"{self._lead()}── step {number} · {figures}\n")
+        for (name, arguments), given in zip(result.tool_calls, results, strict=True):
+            took = f" in {units.seconds(given.took_s)}" if given.took_s else ""
+            self.feed("called", f"→ {name}({arguments})\n")
+            self.feed("error" if given.failed else "given", f"← {given.how}{took}: {given.text[:MOST_OF_A_TOOL]}\n")
+        self.tick()
+
+    def _lead(self) -> str:
+        """Return what parts a step from what stands above it."""
+        return "\n" if self.row_texts() and self.row_texts()[-1] else ""
 
     def show_past(self, request: RunRequest, answer: KeptAnswer, *, whole: bool) -> None:
         """Show an answer of the history; ``whole``: its text was kept."""

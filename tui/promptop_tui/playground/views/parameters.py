@@ -20,6 +20,7 @@ from promptop.client.apis import MODEL_REFUSES, refusal
 from promptop.client.conversation import OLDER, Older
 from promptop.client.request import show_stops
 from promptop.client.targets import Target, offered, parse_target
+from promptop.client.tools.mocks import Answer, read_mocks
 from promptop.client.variants import read_format, read_overrides, read_tools, write_override
 from promptop.settings import Settings
 from promptop.workers.check_worker import check_lines
@@ -38,7 +39,7 @@ from promptop_tui.widgets.check_list import CheckList
 
 MOST_MODELS = 400
 """Models of an endpoint that are listed; routers have more, and a name can be typed."""
-TEXTS = ("tools", "format", "overrides", "checks")
+TEXTS = ("tools", "format", "overrides", "checks", "mocks")
 """Parts of a setup that are written on a page of their own."""
 MOST_NAMED = 6
 """Variables without a value that are named; the others are counted."""
@@ -141,6 +142,10 @@ class ParameterColumn(VerticalScroll, can_focus=False):
     def overrides(self) -> dict[str, dict[str, Any]]:
         """Return the parameters of one model alone; raise :class:`UsageError` where they cannot be meant."""
         return read_overrides(self.texts["overrides"])
+
+    def mocks(self) -> dict[str, Answer]:
+        """Return what answers tools, by their names; raise :class:`UsageError` where that cannot be read."""
+        return read_mocks(self.texts["mocks"], commands=self._settings.playground.tool_commands)
 
     def checks(self) -> list[str]:
         """Return what every answer must be."""
@@ -260,6 +265,8 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             answer_format = read_format(self.texts["format"])
             parts += [f"{tools} tool{'s' * (tools != 1)}"] if tools else []
             parts += [str(answer_format["type"]).removeprefix("json_")] if answer_format else []
+            mocked = len(self.mocks())
+            parts += [f"{mocked} mocked"] if mocked else []
             models_named = len(self.overrides())
             parts += [f"{models_named} model{'s' * (models_named != 1)}"] if models_named else []
         except PromptopError:
