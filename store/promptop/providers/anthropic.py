@@ -45,6 +45,8 @@ _EVENTS = frozenset(
         "ping",
     )
 )
+_US_ONLY = 1.1
+"""Factor of all prices of a call that was to stay in the United States."""
 _FREE_TOOLS = frozenset(("web_search_requests", "web_fetch_requests", "tool_search_requests"))
 """Counts of its own tools that are free, or that have a price of their own."""
 
@@ -151,6 +153,7 @@ class Anthropic(Api):
             cache_write_1h=hour,
             web_searches=whole(tools.get("web_search_requests")),
             service=_service(usage),
+            surcharge=_US_ONLY if usage.get("inference_geo") == "us" else None,
             unpriced=f"a tool's {unknown}" if unknown else None,
         )
 

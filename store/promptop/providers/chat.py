@@ -128,6 +128,8 @@ class Chat(Api):
                     facts.error = (reason, f"the server ended the answer with finish_reason {reason}")
             if choice.get("error"):
                 facts.failed(choice["error"])
+            if isinstance(choice.get("usage"), dict):  # Moonshot puts it here in a stream
+                take_usage(self, choice["usage"], facts)
             said = choice.get("message", choice.get("delta"))
             if isinstance(said, dict) and said.get("annotations"):
                 _searched(said["annotations"], facts)
@@ -307,6 +309,8 @@ def read_usage(raw: Any, provider: str | None = None) -> Usage:
     cached = (read or 0) + (written or 0)
     if taken is not None and cached and (cached > taken or overall == taken + cached + (given or 0)):
         taken += cached  # of Anthropic's counts, whose input leaves out what was cached
+    if given is None and taken is not None and overall is not None and overall > taken:
+        given = overall - taken  # Gemini's compatible endpoint leaves the count out where all was thought
     if given is not None:
         given, reasoning = _with_reasoning(taken, given, overall, reasoning, provider)
     heard, said = modalities(into), modalities(out_of)
@@ -372,6 +376,11 @@ def _cost(usage: Mapping[str, Any]) -> float | None:
     if ticks is not None:
         return ticks / _TICKS_PER_USD
     return amount(usage.get("estimated_cost"))  # DeepInfra
+
+
+def cost_of_headers(headers: Mapping[str, str]) -> float | None:
+    """Return the cost that LiteLLM's proxy tells in a header (lower-case names); 0 is what it writes for unknown."""
+    return amount(headers.get("x-litellm-response-cost")) or None
 
 
 def write_usage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from promptop.providers.usage import Usage
@@ -36,7 +37,7 @@ def cost_of(
     context = {"service_tier": service_tier} if service_tier else {}
     if usage.service is not None:
         context |= _SERVICES.get(usage.service, {"service_tier": usage.service})
-    return price(
+    found = price(
         [model for model in models if model],
         # One of the two may be missing where the call has no such side (embeddings).
         input_tokens=usage.input_tokens or 0 if usage else None,
@@ -50,3 +51,6 @@ def cost_of(
         kinds={name: count for name in KINDS if (count := getattr(usage, name))},
         at_most_s=at_most_s,
     )
+    if found.usd is None or usage.surcharge is None:
+        return found
+    return replace(found, usd=found.usd * usage.surcharge)

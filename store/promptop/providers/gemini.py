@@ -114,6 +114,7 @@ class Gemini(Api):
             output_audio=said.get("audio"),
             output_image=said.get("image"),
             output_video=said.get("video"),
+            unpriced="throughput paid by the month" if usage.get("trafficType") == "PROVISIONED_THROUGHPUT" else None,
             service={"ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "flex", "BATCH": "batch"}.get(
                 string(usage.get("trafficType"))
             ),

@@ -48,6 +48,8 @@ class Usage:
     """Length of the input, where that is charged (transcription)."""
     service: str | None = None
     """What chooses among prices: batch, flex, priority, fast; None is the ordinary one."""
+    surcharge: float | None = None
+    """Factor on the table's price, for where the call was served; None is 1."""
     unpriced: str | None = None
     """Why no table can price the call: what was used that is charged apart; None where nothing was."""
 

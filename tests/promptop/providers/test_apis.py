@@ -15,6 +15,7 @@ from promptop import providers
 from promptop.capture.parse.stream_reader import StreamReader
 from promptop.providers import errors
 from promptop.providers.api import Asked, Facts, Writing
+from promptop.providers.costs import cost_of
 from promptop.providers.usage import Usage
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -125,6 +126,16 @@ def test_cost_that_routers_report() -> None:
         0.0037756
     )
     assert providers.usage_of({"prompt_tokens": 9, "cost": 0.004}).cost_usd == 0.004
+
+
+def test_what_changes_the_price_of_tokens() -> None:
+    said = {"input_tokens": 1_000_000, "output_tokens": 0, "cache_read_input_tokens": 0}
+    haiku = ("claude-haiku-4-5",)
+    assert cost_of(providers.usage_of(said), haiku).usd == pytest.approx(1.0)
+    assert cost_of(providers.usage_of({**said, "service_tier": "batch"}), haiku).usd == pytest.approx(0.5)
+    assert cost_of(providers.usage_of({**said, "inference_geo": "us"}), haiku).usd == pytest.approx(1.1)
+    reserved = {"promptTokenCount": 10, "candidatesTokenCount": 1, "trafficType": "PROVISIONED_THROUGHPUT"}
+    assert cost_of(providers.usage_of(reserved), ("gemini-2.5-flash",)).status == "unpriced"
 
 
 def test_cached_tokens_under_whatever_name() -> None:

@@ -7,7 +7,7 @@ import json
 import math
 import sqlite3
 from collections import OrderedDict
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from promptop import providers
@@ -18,7 +18,7 @@ from promptop.capture.parse import redact, request_parser
 from promptop.capture.parse.response_parser import Digest
 from promptop.log.row import Row
 from promptop.log.write.pending import Finished
-from promptop.providers import bedrock, errors
+from promptop.providers import bedrock, chat, errors
 from promptop.providers.api import Asked, loads
 from promptop.providers.estimate import o200k_if_loaded, tokens
 from promptop.providers.usage import Usage, amount
@@ -293,6 +293,9 @@ def _reported(row: Row, call: Call, asked: Asked, digest: Digest) -> Usage:
     usage = facts.read_usage(row.provider_name)
     if row.operation_name == "speech" and not usage and call.status == 200:
         usage = usage.with_fees({"characters": sum(len(text) for _, text in asked.texts) or None})
+    if usage and usage.cost_usd is None:
+        told_cost = chat.cost_of_headers({name.lower(): value for name, value in call.response_headers})
+        usage = replace(usage, cost_usd=told_cost) if told_cost is not None else usage
     if call.method == "POST":
         if usage and facts.settled_later:
             _remember(facts.id)
