@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 from rich.cells import cell_len
@@ -11,8 +12,10 @@ from tests.promptop_tui.editor.conftest import Open, Running
 from promptop.base.diff import line_diff
 from promptop.settings import EditorSettings
 from promptop.tokens import encoding
-from promptop.trim import chosen, trim
+from promptop.trim import chosen, look, trim
 from promptop_tui.editor.dialogs.diff_dialog import render
+from promptop_tui.editor.dialogs.trim_rules import TrimRulesDialog
+from promptop_tui.editor.views.trim_rows import in_context
 from promptop_tui.editor.views.trims_panel import LONGEST, cut
 
 TEXT = """\
@@ -42,11 +45,87 @@ async def test_what_is_offered_saves_exactly_what_it_says(editor: Open, tmp_path
         for edit in edits:
             assert tokens(TEXT) - tokens(TEXT[: edit.start] + edit.after + TEXT[edit.end :]) == edit.tokens_saved > 0
         assert "a month for gpt-4o" in str(running.pane.trims_panel.head.render())
-        assert running.pane.area.selected_text == edits[0].before
-        await running.pilot.press("down")
-        one = str(running.pane.trims_panel.one.render())
-        assert one.startswith(f"−{edits[1].tokens_saved} tokens, $")
-        assert one.endswith("a month · safe · politeness that a model does not need (please, could you, thanks)")
+        panel = running.pane.trims_panel
+        assert [edit.severity for edit in panel.listed] == ["safe"] * 4 + ["check"]
+        assert running.pane.area.selected_text == panel.listed[0].before == edits[1].before
+        one, before, after = str(panel.one.render()).splitlines()
+        assert one.startswith(f"polite-en · safe · line 1 · −{edits[1].tokens_saved} tokens, $")
+        assert one.endswith("a month · politeness that a model does not need (please, could you, thanks)")
+        assert before == "− " + TEXT.splitlines()[0]
+        assert after == "+ You are a helpful assistant. Write."
+
+
+async def test_the_list_is_ordered_and_narrowed(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text(TEXT)
+    async with editor(path, counts=True) as running:
+        await opened(running)
+        panel = running.pane.trims_panel
+        await running.pilot.press("o")
+        saved = [edit.tokens_saved for edit in panel.listed]
+        assert saved == sorted(saved, reverse=True)
+        await running.pilot.press("o")
+        assert panel.listed == panel.edits
+        assert "by place" in str(panel.border_subtitle)
+        await running.pilot.press("f")
+        assert {edit.severity for edit in panel.listed} == {"safe"}
+        await running.pilot.press("f")
+        assert [edit.rule for edit in panel.listed] == ["preamble"]
+        await running.pilot.press("f", "f")
+        assert [edit.rule for edit in panel.listed] == ["polite-en"]
+        await running.pilot.press("a")
+        assert running.text == TEXT.replace("Could you please w", "W")
+
+
+async def test_a_rule_that_is_switched_off_stays_off(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text(TEXT)
+
+    def is_off(running: Running) -> bool:
+        edits = running.pane.trims_panel.edits
+        return bool(edits) and "polite-zh" not in [edit.rule for edit in edits]
+
+    async with editor(path, counts=True) as running:
+        await opened(running)
+        await running.pilot.press("d")
+        await running.until(lambda: isinstance(running.app.screen, TrimRulesDialog))
+        dialog = cast(TrimRulesDialog, running.app.screen)
+        await running.until(lambda: dialog.items)
+        at = [rule.id for rule in dialog.items].index("polite-zh")
+        await running.pilot.press(*["down"] * at, "enter")
+        await running.until(lambda: is_off(running))
+    async with editor(path, counts=True) as running:
+        await opened(running)
+        await running.until(lambda: is_off(running))
+
+
+async def test_what_was_left_alone_is_told_with_its_reason(editor: Open, tmp_path: Path) -> None:
+    text = "Please write a poem.\n\nIf you are asked to please simplify, do so.\n\n```\nplease x\n```\n"
+    path = tmp_path / "p.md"
+    path.write_text(text)
+    skipped = look(text).skipped
+    async with editor(path, counts=True) as running:
+        await opened(running)
+        await running.pilot.press("w")
+        await running.until(lambda: running.app.screen.query("#dialog-text"))
+        said = str(running.app.screen.query_one("#dialog-text").render())
+        assert said.count("line ") == len(skipped)
+        assert all(each.reason in said for each in skipped)
+
+
+@pytest.mark.parametrize("cells", [20, 40, 70, 120])
+def test_a_row_shows_the_change_in_its_sentence(cells: int) -> None:
+    text = (
+        "你好。" * 20
+        + "\nOne. " * 3
+        + "Could you please write a long poem about the sea and the sky, and then another?\n"
+    )
+    for edit in look(text).edits:
+        row = in_context(text, edit, cells)
+        assert cell_len(row.plain) <= cells
+        if cells >= 40:
+            assert edit.before in row.plain
+            assert edit.after in row.plain
 
 
 async def test_one_is_taken_one_turned_down_and_undo_brings_it_back(editor: Open, tmp_path: Path) -> None:
@@ -54,7 +133,7 @@ async def test_one_is_taken_one_turned_down_and_undo_brings_it_back(editor: Open
     path.write_text(TEXT)
     async with editor(path, counts=True) as running:
         await opened(running)
-        await running.pilot.press("x")
+        await running.pilot.press("end", "x", "home")
         assert "preamble" not in [edit.rule for edit in running.pane.trims_panel.edits]
         assert running.text == TEXT
         await running.pilot.press("a")

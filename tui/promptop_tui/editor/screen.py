@@ -34,6 +34,7 @@ from promptop_tui.editor.views.models_panel import ModelsPanel, summary
 from promptop_tui.editor.views.outline_panel import OutlinePanel
 from promptop_tui.editor.views.trims_panel import TrimsPanel
 from promptop_tui.messages import OpenInEditor
+from promptop_tui.services.rule_switches import RuleSwitches
 from promptop_tui.services.token_counts import CountingFailed, CountsReady, EdgesReady, LinesReady, SnippetsReady
 from promptop_tui.shell.key_names import with_keys
 from promptop_tui.widgets.prompt_area.area import PromptArea
@@ -104,7 +105,9 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
         self.context = context
         self.area = PromptArea(id="prompt", is_document=True)
         self.find_bar = FindBar()
-        self.trims_panel = TrimsPanel(context.counting, self.area, context.settings.editor.keep_rounds)
+        self.trims_panel = TrimsPanel(
+            context.counting, self.area, context.settings.editor, RuleSwitches(context.draft_path.parent)
+        )
         self.find = Find(self.area, self.find_bar)
         chosen = context.settings.editor
         self.panel = ModelsPanel(UsageAssumptions(chosen.output_tokens, chosen.calls_per_day, chosen.budget_tokens))

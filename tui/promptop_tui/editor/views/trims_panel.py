@@ -23,16 +23,21 @@ from textual.widgets import OptionList, Static
 
 from promptop.base.sanitize import clean_line
 from promptop_tui.editor.views.model_figures import DAYS_A_MONTH, usd
+from promptop_tui.editor.views.trim_rows import Order, arranged, before_and_after, filters, in_context
+from promptop_tui.services.rule_switches import RuleSwitches
 from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
 if TYPE_CHECKING:
-    from promptop.trim import Edit
+    from promptop.settings import EditorSettings
+    from promptop.trim import Edit, Skipped
+    from promptop.trim.rules.rule import Rule
     from promptop_tui.services.token_counts import Counting
 
 LONGEST = 300_000
 """Characters of a draft above which the rules are left to ``promptop trim``: they would hold up the keys."""
 _MOST = 300
+_LEFT_OF_TEXT = 14
 _AFTER_CHANGE_S = 0.4
 
 
@@ -61,18 +66,23 @@ class TrimsPanel(Vertical):
     """A list of edits over one area."""
 
     HELP = """\
-Each line is one change that saves tokens: the line it is in, tokens saved, the rule, what is there and what would be;
-above the list stands what all save in a month, and what the highlighted one does, at the calls a day of the models'
-panel: typed, or the log's where it knows the prompt.
-"?" marks rules that may change tone or emphasis: look before you take them. Code, quotes, addresses, variables, numbers
-and negations are left alone. Enter or a takes a change, x turns it down, s takes all safe ones in one step; undo
-(ctrl+z in the draft) brings each back. r lets a model of your endpoint shorten what was selected when this list was
-opened, or the whole draft. p asks a model the baseline and the draft in turns: do the answers hold?"""
+Each line is one change that saves tokens, in its sentence: what goes is struck, what comes stands behind it. Above
+stand what all save in a month, what the highlighted one is for, and its lines before (−) and after (+).
+"?" marks rules that may change tone or emphasis: look before you take them. Enter or {trims.take} takes a change,
+{trims.turn_down} turns it down, {trims.take_safe} takes all safe ones in one step, as promptop trim does; undo in the
+draft brings each back. {trims.order} orders them (safe first, by saving, by place), {trims.filter} narrows them to a
+severity or a rule, {trims.rules} switches rules off and on, which is remembered, and {trims.why} says what was left
+alone and why. {trims.rewrite} lets a model of your endpoint shorten what was selected when this list was opened, or the
+whole draft. {trims.prove} asks a model the baseline and the draft in turns: do the answers hold?"""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "take", "Take", id="trims.take", tooltip="Apply this change"),
         Binding("x", "turn_down", "Turn down", id="trims.turn_down", tooltip="Do not offer this change again"),
         Binding("s", "take_safe", "All safe", id="trims.take_safe", tooltip="Apply all safe changes in one step"),
+        Binding("o", "order", "Order", id="trims.order", tooltip="Safe first, by saving, or by place"),
+        Binding("f", "filter", "Filter", id="trims.filter", tooltip="Only one severity, or one rule"),
+        Binding("d", "rules", "Rules", id="trims.rules", tooltip="Switch rules off and on"),
+        Binding("w", "why", "Why not", id="trims.why", tooltip="What was left alone, and why"),
         Binding("r", "rewrite", "By a model", id="trims.rewrite", tooltip="Let a model shorten the selection or draft"),
         Binding("p", "prove", "Prove", id="trims.prove", tooltip="Ask baseline and draft in turns: do answers hold?"),
         Binding("escape", "close", "Back", id="trims.close", tooltip="Back to the draft"),
@@ -108,7 +118,9 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
     class Found(Message):
         """The rules have run over a version of the draft."""
 
+        text: str
         edits: list[Edit]
+        skipped: tuple[Skipped, ...]
         pieces: list[str]
         version: int
 
@@ -119,9 +131,17 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         edits: tuple[Edit, ...]
         version: int
 
-    def __init__(self, counting: Counting, area: PromptArea, keep_rounds: int = 6) -> None:
+    def __init__(self, counting: Counting, area: PromptArea, settings: EditorSettings, switches: RuleSwitches) -> None:
+        """``settings`` say which rules are off for good, ``switches`` which the user switched off here."""
         super().__init__(id="trims")
-        self._keep_rounds = keep_rounds
+        self._settings = settings
+        self._switches = switches
+        self._text = ""
+        self._skipped: tuple[Skipped, ...] = ()
+        self._order = Order.SAFE
+        self._only = ""
+        self._shown: list[int] = []
+        """Numbers of the edits that are listed, in their order."""
         self._counting = counting
         self._area = area
         self._target = Target()
@@ -148,8 +168,13 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
 
     @property
     def edits(self) -> tuple[Edit, ...]:
-        """What is offered now."""
+        """What is offered now, in the order of the text."""
         return tuple(self._edits)
+
+    @property
+    def listed(self) -> tuple[Edit, ...]:
+        """What is listed now, in the order of the list."""
+        return tuple(self._edits[at] for at in self._shown)
 
     @property
     def target(self) -> Target:
@@ -196,17 +221,25 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
 
     @work(thread=True, exclusive=True, group="trims", description="run the trim rules")
     def _run_rules(self, text: str, version: int) -> None:
-        from promptop.trim import chosen, contexts, find
+        from promptop.trim import contexts, look
 
-        edits = find(text, chosen(rounds=max(0, self._keep_rounds)))[:_MOST]
+        found = look(text, self._rules())
+        edits = list(found.edits[:_MOST])
         pieces = [piece for edit in edits for piece in contexts(text, edit)]
-        self.post_message(self.Found(edits, pieces, version))
+        self.post_message(self.Found(text, edits, found.skipped, pieces, version))
+
+    def _rules(self, *, safe_only: bool = False) -> tuple[Rule, ...]:
+        from promptop.trim import chosen
+
+        off = {*self._settings.trim_off, *self._switches.off}
+        return chosen(safe_only=safe_only, rounds=max(0, self._settings.keep_rounds), off=off)
 
     @on(Found)
     def _count_savings(self, message: Found) -> None:
         message.stop()
         if message.version != self._area.version or not self.display:
             return
+        self._text, self._skipped = message.text, message.skipped
         if not message.edits:
             self._take_over([], message.version)
             return
@@ -251,11 +284,17 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         if not self.display or not self.is_mounted:
             return
         at = self.options.highlighted or 0
-        width = max(20, self.options.content_size.width - 2)
+        width = max(20, self.options.scrollable_content_region.width - 1)
+        if self._only not in filters(self._edits):
+            self._only = ""
+        self._shown = arranged(self._edits, self._order, self._only)
         self.options.clear_options()
-        self.options.add_options([self._line(edit, width) for edit in self._edits])
-        if self._edits:
-            self.options.highlighted = min(at, len(self._edits) - 1)
+        self.options.add_options([self._line(edit, width) for edit in self.listed])
+        if self._shown:
+            self.options.highlighted = min(at, len(self._shown) - 1)
+        narrowed = f" · only {self._only}: {len(self._shown)}" if self._only else ""
+        left = f" · {len(self._skipped)} left alone" if self._skipped else ""
+        self.border_subtitle = f"{self._order.value}{narrowed}{left}"
         saved = sum(edit.tokens_saved for edit in self._edits)
         safe = sum(edit.severity == "safe" for edit in self._edits)
         if not self._edits:
@@ -273,16 +312,12 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         )
 
     def _line(self, edit: Edit, width: int) -> Content:
-        room = max(16, width - 18 - len(edit.rule))
-        after = clean_line(edit.after.replace("\n", "⏎"), max(8, room // 2)) or "(removed)"
-        before = cut(clean_line(edit.before.replace("\n", "⏎")), room - cell_len(after))
+        is_safe = edit.severity == "safe"
         return Content.assemble(
-            (f"{edit.line:>4} ", "dim"),
-            (f"−{edit.tokens_saved:<3}", "bold"),
-            ("  " if edit.severity == "safe" else "? ", "bold"),
-            f"{before} → ",
-            (after, "bold"),
-            (f"  {edit.rule}", "dim"),
+            ("  " if is_safe else "? ", "bold $text-warning"),
+            (f"−{edit.tokens_saved:<4}", "bold"),
+            (f"{edit.line:>5}  ", "$foreground 60%"),
+            in_context(self._text, edit, width - _LEFT_OF_TEXT),
         )
 
     @on(OptionList.OptionHighlighted)
@@ -290,8 +325,8 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         """Select the place in the draft, so that it is seen in its sentence."""
         message.stop()
         area = self._area
-        if self._version == area.version and message.option_index < len(self._edits):
-            edit = self._edits[message.option_index]
+        if self._version == area.version and message.option_index < len(self._shown):
+            edit = self._edits[self._shown[message.option_index]]
             area.selection = Selection(area.exact.location_at(edit.start), area.exact.location_at(edit.end))
             self._describe(edit)
 
@@ -301,8 +336,12 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
 
         rule = next((each for each in RULES if each.id == edit.rule), None)
         month = usd(self._target.usd_per_month(edit.tokens_saved))
-        says = f"−{edit.tokens_saved} tokens, {month} a month · {edit.severity}"
-        self.one.update(f"{says} · {clean_line(rule.description)}" if rule is not None else says)
+        says = f"{edit.rule} · {edit.severity} · line {edit.line} · −{edit.tokens_saved} tokens, {month} a month"
+        what = f" · {clean_line(rule.description)}" if rule is not None else ""
+        old, new = before_and_after(self._text, edit)
+        self.one.update(
+            Content("\n").join([Content(says + what), Content.assemble("− ", old), Content.assemble("+ ", new)])
+        )
 
     # Taking
 
@@ -314,7 +353,7 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
     def _current(self) -> int | None:
         at = self.options.highlighted
         is_fresh = self._version == self._area.version
-        return at if is_fresh and at is not None and at < len(self._edits) else None
+        return self._shown[at] if is_fresh and at is not None and at < len(self._shown) else None
 
     def action_take(self) -> None:
         """Apply the highlighted change."""
@@ -326,7 +365,7 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         self.post_message(self.Taken([(edit.rule, edit.before)]))
         moved = len(edit.after) - (edit.end - edit.start)
         self._edits[at:] = [replace(e, start=e.start + moved, end=e.end + moved) for e in self._edits[at:]]
-        self._version = self._area.version
+        self._version, self._text = self._area.version, self._area.text
         self._note = "looking …"
         self._draw()
 
@@ -348,9 +387,10 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
 
     @work(thread=True, exclusive=True, group="trims", description="apply the safe trims")
     def _trim_safely(self, text: str, version: int, encoding: str, refused: frozenset[tuple[str, str, str]]) -> None:
-        from promptop.trim import chosen, trim
+        from promptop.trim import trim
 
-        self.post_message(self.Trimmed(trim(text, encoding, chosen(safe_only=True), refused=refused).edits, version))
+        done = trim(text, encoding, self._rules(safe_only=True), refused=refused)
+        self.post_message(self.Trimmed(done.edits, version))
 
     @on(Trimmed)
     def _take_safe(self, message: Trimmed) -> None:
@@ -367,6 +407,45 @@ opened, or the whole draft. p asks a model the baseline and the draft in turns: 
         self._edits = []
         self._note = "looking …"
         self._draw()
+
+    def action_order(self) -> None:
+        """List the changes in another order."""
+        self._order = self._order.next
+        self.options.highlighted = 0 if self._shown else None
+        self._draw()
+
+    def action_filter(self) -> None:
+        """List only changes of one severity or one rule; after the last of them, all again."""
+        ways = filters(self._edits)
+        self._only = ways[(ways.index(self._only) + 1) % len(ways)] if self._only in ways else ""
+        self._draw()
+
+    @work(group="dialog", exclusive=True)
+    async def action_rules(self) -> None:
+        """Switch a rule off or on again."""
+        from promptop_tui.editor.dialogs.trim_rules import TrimRulesDialog
+
+        chosen = await self.app.push_screen_wait(TrimRulesDialog(self._switches.off, self._settings.trim_off))
+        if chosen is None:
+            return
+        try:
+            self._switches.switch(chosen.id)
+        except OSError as error:
+            self.notify(f"It holds for this session only: {error}.", title="Rules", severity="warning", markup=False)
+        self._note = "looking …"
+        self._look()
+
+    def action_why(self) -> None:
+        """Say what was left alone, and why."""
+        from promptop_tui.widgets.dialog import TextDialog
+
+        lines = [
+            f"line {each.line:>5}  {each.reason}"
+            + (f"  {each.rule}" if each.rule else "")
+            + (f"  “{cut(clean_line(each.text), 60)}”" if each.text else "")
+            for each in self._skipped
+        ]
+        self.app.push_screen(TextDialog("Left alone", "\n".join(lines) or "No rule saw anything that it left alone."))
 
     def action_prove(self) -> None:
         """Have the draft proven."""
