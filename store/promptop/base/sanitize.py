@@ -14,6 +14,8 @@ from typing import Any
 _BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _SEPARATORS = (0x2028, 0x2029)
 _SURROGATES = range(0xD800, 0xE000)
+_UNSEEN = (0x00AD, 0x034F, 0x180E, 0x200B, *range(0x2060, 0x2065), 0xFEFF, 0xE0001, *range(0xE0020, 0xE0080))
+"""Characters without a width (zero-width blanks, tags) that hide text from whoever reads it, not from a model."""
 _PICTURES = 0x2400
 _REPLACEMENT = 0xFFFD
 
@@ -24,10 +26,13 @@ SHOWN: dict[int, int] = {
     **dict.fromkeys(_BIDI, _REPLACEMENT),
     **dict.fromkeys(_SEPARATORS, 0x2424),
     **dict.fromkeys(_SURROGATES, _REPLACEMENT),
+    **dict.fromkeys(_UNSEEN, _REPLACEMENT),
 }
 """Code point → the one-cell code point that is shown instead: control pictures, ``␤`` and ``�``."""
 
 _BLOCK = {code: shown for code, shown in SHOWN.items() if code not in (0x09, 0x0A)}
+_JOINER = re.compile(r"(?<![^\x00-\x7f\u200c\u200d])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f\u200c\u200d])")
+"""A joiner that joins nothing; between two letters or two emoji it belongs to the text."""
 _LINE = {**SHOWN, 0x09: 0x20, 0x0A: 0x20, 0x0D: 0x20}
 
 
@@ -61,11 +66,13 @@ def clean(text: str) -> str:
     """Return text for a block of lines: newlines and tabs stay, CRLF becomes a newline, other controls are pictured."""
     if text.isprintable() and text.isascii():
         return text
-    return text.replace("\r\n", "\n").translate(_BLOCK)
+    return _JOINER.sub(chr(_REPLACEMENT), text.replace("\r\n", "\n").translate(_BLOCK))
 
 
 def clean_line(text: str, limit: int = 0) -> str:
     """Return text for one line: white space controls become blanks; cut to ``limit`` characters with ``…`` if given."""
     if limit and len(text) > limit:
         text = text[: limit - 1] + "…"
-    return text if text.isprintable() and text.isascii() else text.translate(_LINE)
+    if text.isprintable() and text.isascii():
+        return text
+    return _JOINER.sub(chr(_REPLACEMENT), text.translate(_LINE))

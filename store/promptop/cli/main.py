@@ -14,6 +14,7 @@ from pathlib import Path
 import promptop
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.base.terminal import guard_output, unguard
 from promptop.cli.commands import COMMANDS
 from promptop.cli.shared.options import AppOptions, OpenApp, add_settings_arguments, has_exports, log_files, settings_of
 
@@ -28,6 +29,11 @@ def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> 
         # escape it is still JSON inside a string.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    with guard_output():
+        return _guarded_run(arguments, open_app)
+
+
+def _guarded_run(arguments: list[str], open_app: OpenApp | None) -> int:
     try:
         return _run(arguments, open_app)
     except PromptopError as error:
@@ -129,4 +135,5 @@ def start(options: AppOptions, open_app: OpenApp | None) -> int:
                 f"The app needs a terminal, and its standard {name} is not one.",
                 "For scripts use the commands: promptop --help lists them.",
             )
+    unguard()
     return open_app(options)

@@ -20,6 +20,7 @@ from promptop.base.errors import PromptopError, UsageError
 from promptop.base.files import open_private
 from promptop.base.sanitize import clean_line
 from promptop.base.sqlite import backup, connect_for_reading
+from promptop.base.terminal import guarded
 from promptop.base.text_table import fitted, text_table
 from promptop.base.times import moment_ms
 from promptop.cli.shared.options import add_settings_arguments, settings_of
@@ -235,7 +236,7 @@ def _export(args: argparse.Namespace, settings: Settings, path: Path) -> int:
                 write(rows, sys.stdout, columns)
                 return 0
             with _explained(args.output), open_private(args.output) as file:
-                count = write(rows, file, columns)
+                count = write(rows, guarded(file), columns)  # which may be /dev/stdout
     print(f"{count:,} rows → {args.output}", file=sys.stderr)
     return 0
 
