@@ -148,7 +148,7 @@ class BatchApi:
         raise AssertionError("the last attempt returns or raises")
 
     def _judged(self, response: httpx2.Response, path: str) -> httpx2.Response:
-        from promptop.capture.parse.redact import credentials
+        from promptop.base.redact import credentials
 
         status = response.status_code
         if status < 300:
@@ -159,7 +159,7 @@ class BatchApi:
                 "Leave --provider-batch out: promptop sends the requests itself.",
             )
             raise error
-        text = credentials(response.text[:300], ())
+        text = credentials(response.text[:300])
         kind = AwayError if status >= 500 or status == 429 else PromptopError
         raise kind(
             f"{self.base_url}/{path} refused ({status}): {text}",

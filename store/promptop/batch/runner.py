@@ -296,14 +296,14 @@ def _result(item: Item, response: Any, problem: tuple[str, str] | None, body: An
 
 
 def _message(response: Any) -> str:
-    from promptop.capture.parse.redact import credentials
+    from promptop.base.redact import credentials
 
     try:
         error = response.json()["error"]
         text = str(error["message"] if isinstance(error, dict) else error)
     except (ValueError, KeyError, TypeError):
         text = response.text
-    return credentials(text[:500], ())
+    return credentials(text[:500])
 
 
 def _cost(item: Item, body: Any) -> tuple[float | None, int]:

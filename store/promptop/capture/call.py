@@ -42,6 +42,9 @@ class RawHeaders:
         return ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self._raw)
 
 
+_PARSED_AGAIN = 64 * 1024
+"""Bytes of a request from which its JSON is parsed again for the row rather than held twice until then."""
+
 _live: WeakSet[Call] = WeakSet()
 """Calls under way: the end of the process ends them, so that they leave a row."""
 _hooked = False
@@ -249,9 +252,26 @@ class Call:
             if self.reader is None:
                 self.reader = StreamReader(self.started_s)
             self.reader.finish(clock() if now_s is None else now_s, how)
+            if self.body is not None and len(self.body) > _PARSED_AGAIN:
+                self.parsed = None
             self.labels.sink.put(self)
         except Exception as fault:  # noqa: BLE001 - the boundary
             count_fault("end", fault)
+
+    # ── the log's queue ──
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the request and of the answer that are held for the row."""
+        return len(self.body or b"") + (self.reader.held_bytes if self.reader is not None else 0)
+
+    def lighten(self) -> None:
+        """Let go of the request's body for want of memory: the row has its parameters, and no estimate of its input."""
+        body, self.body = self.body, None
+        if body is not None:
+            from promptop.capture.parse.request_parser import at_the_ends
+
+            self.parsed = at_the_ends(body)
 
     # ── the writer's thread ──
 
@@ -275,6 +295,28 @@ class Call:
             self.error = self.note = None
             if self.reader is not None:
                 self.reader.release()
+
+
+def prepare(sink: Sink) -> None:
+    """Let a sink that is a log get ready for the first row now, and not when it comes."""
+    from promptop.log.write import lifecycle
+
+    if load_row_builder not in lifecycle.before_first:
+        lifecycle.before_first.append(load_row_builder)
+    warm = getattr(sink, "warm", None)
+    if warm is not None:
+        warm()
+
+
+def load_row_builder() -> None:
+    """Load what making a row needs: 70 ms of modules and prices."""
+    from promptop.capture.parse import row_builder  # noqa: F401 - loaded here to be at hand
+    from promptop.models import catalogue
+    from promptop.providers.estimate import tokens
+    from promptop.tokens.scripts import chars_by_script
+
+    catalogue.as_of()
+    tokens("", chars_by_script("a"))
 
 
 def _content(headers: Headers) -> tuple[str, str]:

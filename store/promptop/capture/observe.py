@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from promptop.base.errors import UsageError
-from promptop.capture.call import Labels, Sink
+from promptop.capture.call import Labels, Sink, prepare
 from promptop.capture.transports import classes, default_family, family_of
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def labels_for(
         sink: Sink = writer_for(log)
     else:
         sink = log
+    prepare(sink)
     return Labels(sink, app, dict(tags or {}), bodies, simulated, include_usage)
 
 

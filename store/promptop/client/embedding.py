@@ -147,7 +147,7 @@ async def embed(
 async def _post(client: Any, url: str, body: dict[str, Any]) -> dict[str, Any]:
     import httpx2
 
-    from promptop.capture.parse.redact import credentials
+    from promptop.base.redact import credentials
 
     try:
         response = await client.post(url, json=body)
@@ -160,7 +160,7 @@ async def _post(client: Any, url: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = None
     if response.status_code != 200 or not isinstance(answer, dict) or "data" not in answer:
         raise PromptopError(
-            f"The endpoint refused ({response.status_code}): {credentials(response.text[:300], ())}",
+            f"The endpoint refused ({response.status_code}): {credentials(response.text[:300])}",
             "Check the model's name and the key.",
         )
     return answer

@@ -22,6 +22,11 @@ def bodies_path(log: Path) -> Path:
     return log.with_name(f"{log.name}.bodies")
 
 
+def spill_path(log: Path, name: str) -> Path:
+    """Return the file in which a process keeps rows while the log cannot be written."""
+    return log.with_name(f"{log.name}.spill-{name}")
+
+
 def logs_in(folder: Path) -> list[Path]:
     """Return the request logs of a folder by name, and no other SQLite file of it; raises :class:`OSError`."""
     found = []

@@ -14,6 +14,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from promptop.base.redact import is_secret_name
 from promptop.cache import Cache, Entry, Hit, Key, Lead, Policy, key_of
 from promptop.cache.cache import AsyncEmbed
 from promptop.capture.caching import embedding_request
@@ -21,7 +22,6 @@ from promptop.capture.caching.outcome import CacheFact, fact_of
 from promptop.capture.caching.recorder import Recording
 from promptop.capture.caching.transport import Pace, slices, tags_of, told
 from promptop.capture.faults import count_fault
-from promptop.capture.parse.redact import is_secret_name
 from promptop.providers.api import loads
 from promptop.proxy.http.answer import Answer
 from promptop.proxy.http.fields import Fields

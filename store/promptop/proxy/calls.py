@@ -146,6 +146,7 @@ class Recorder:
             port=upstream.port,
             path=path,
             query=query,
+            userinfo=upstream.userinfo,
             headers=headers.copy(),
             body=body,
             parsed=parsed,

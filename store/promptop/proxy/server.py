@@ -16,6 +16,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from promptop.capture.call import prepare
 from promptop.proxy import metrics as exposition
 from promptop.proxy.calls import Recorder
 from promptop.proxy.http import responses
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from promptop.proxy.rate_limit import Throttle
 
 _logger = logging.getLogger("promptop.proxy")
+WARM_S = 5.0
+"""Longest wait for the log's writer before connections are taken, seconds."""
 
 
 class Proxy:
@@ -109,6 +112,8 @@ class Proxy:
     async def start(self, listening: socket.socket) -> None:
         """Serve a bound socket until :meth:`stop`."""
         self.port = listening.getsockname()[1]
+        prepare(self._writer)
+        await asyncio.get_running_loop().run_in_executor(None, self._writer.warm, WARM_S)
         self._plain = plain = Http1(self.limits)
         front = self._front
         self._listening = await asyncio.get_running_loop().create_server(

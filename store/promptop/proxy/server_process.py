@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.capture.call import load_row_builder
 from promptop.proxy import metrics as exposition
 from promptop.proxy.http.limits import Limits
 from promptop.proxy.upstreams import Routes, Upstream
@@ -186,22 +187,12 @@ def raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _warm() -> None:
-    """Load what the first row needs (70 ms of modules and prices), so that the first calls do not wait beside it."""
-    from promptop.capture.parse import row_builder  # noqa: F401 - loaded here to be at hand
-    from promptop.models import catalogue
-    from promptop.providers.estimate import tokens
-
-    catalogue.as_of()
-    tokens("", (0, 0, 0, 0))
-
-
 def serve(options: Options, ready: Callable[[int], None] = lambda port: None) -> int:
     """Run until a signal and return the exit code; ``ready`` is told the port once connections are accepted."""
     check(options)
     sys.setswitchinterval(SWITCH_S)
     raise_descriptor_limit()
-    _warm()
+    load_row_builder()  # before workers are forked, who then share it
     if options.workers > 1:
         return _Workers(options, ready).run()
     bound = bind(options.host, options.port)

@@ -40,6 +40,8 @@ class Upstream:
     port: int = 443
     http2: bool = False
     """Whether HTTP/2 is offered to it."""
+    userinfo: str = field(default="", repr=False)
+    """User and password of the address and of the HTTP proxy on the way, as they stand there."""
     authorization: str | None = field(default=None, repr=False)
     """``Authorization`` for clients that send none, from the user and password in the address."""
     via: str | None = field(default=None, repr=False)
@@ -85,6 +87,8 @@ def parse(text: str, *, http2: bool = False, environ: Mapping[str, str] | None =
     default = _DEFAULT_PORTS[parts.scheme]
     port = port or default
     origin = f"{parts.scheme}://{shown}" + ("" if port == default else f":{port}")
+    via = _via(parts.scheme, host, os.environ if environ is None else environ)
+    known = (parts.netloc.rpartition("@")[0], urlsplit(via or "").netloc.rpartition("@")[0])
     return Upstream(
         name=name,
         origin=origin,
@@ -92,8 +96,9 @@ def parse(text: str, *, http2: bool = False, environ: Mapping[str, str] | None =
         host=host,
         port=port,
         http2=http2,
+        userinfo=":".join(filter(None, known)),
         authorization=authorization,
-        via=_via(parts.scheme, host, os.environ if environ is None else environ),
+        via=via,
     )
 
 

@@ -66,7 +66,6 @@ def in_a_terminal(*arguments: str) -> str:
     ids=lambda arguments: "-".join(arguments[:6]).replace("/", ""),
 )
 def test_no_control_byte_reaches_a_terminal(arguments: tuple[str, ...], log: Path) -> None:
-        pytest.skip("this command has no such form")
     shown = in_a_terminal(*arguments, "--log", str(log))
     assert "52;c;" in shown, "the text itself is shown"
     assert not set(shown) & set("\x1b\x07\x9b\x00\u202e\u200b\U000e0041")

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import promptop
-from promptop.capture.parse import redact
+from promptop.base import redact
 from promptop.log import StoredRow, Writer
 from promptop.log.write.bodies import read_body
 from promptop.simulator import SimulatedEndpoint

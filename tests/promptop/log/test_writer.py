@@ -17,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tests.promptop.log.rows import NOON, append, random_rows
 
@@ -287,19 +288,116 @@ def test_bodies_that_cannot_be_kept_cost_no_row(log: Path) -> None:
         assert (writer.stats.written, writer.stats.bodies_lost, writer.stats.lost) == (1, 1, 0)
 
 
-def test_what_is_not_written_in_time_at_the_end_is_counted(log: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_a_locked_log_cannot_take_at_the_end_is_read_back_by_the_next_writer(log: Path) -> None:
     append(log, [])
-    with closing(sqlite3.connect(log, isolation_level=None)) as other, caplog.at_level(logging.WARNING):
+    with closing(sqlite3.connect(log, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         writer = Writer(log, batch=10)
-        for _ in range(30):
-            writer.put(Row())
-        until(lambda: writer.stats.queued <= 20)
-        assert not writer.close(0.05)
-        assert writer.stats.failed >= 20
-        assert "rows were lost at the end" in caplog.text
+        for number in range(30):
+            writer.put(Row(started_ms=number, app="waits"))
+        assert writer.close()
+        assert (writer.stats.written, writer.stats.lost) == (0, 0)
+        assert [path.stat().st_mode & 0o777 for path in log.parent.glob("*.spill-*")] == [0o600]
         other.execute("COMMIT")
-        until(lambda: not writer._thread or not writer._thread.is_alive())
+    with Writer(log) as following:
+        following.put(Row(started_ms=30, app="follows"))
+        assert following.flush()
+    assert started(log) == list(range(31))
+    assert not list(log.parent.glob("*.spill-*"))
+
+
+def started(log: Path) -> list[int]:
+    """Return the times of a log's rows in the order in which they were written."""
+    with closing(sqlite3.connect(log)) as connection:
+        return [row[0] for row in connection.execute("SELECT started_ms FROM requests ORDER BY id")]
+
+
+class Vision:
+    """A call with a picture: 3 MB until its row is made."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.body: bytes | None = bytes(3_000_000)
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self.body or b"")
+
+    def lighten(self) -> None:
+        self.body = None
+
+    def finish(self) -> Finished:
+        self.body = None
+        return Finished(Row(started_ms=self.number, app="vision"))
+
+
+def test_a_locked_log_bounds_memory_and_every_row_is_there_afterwards(log: Path) -> None:
+    process = psutil.Process()
+    append(log, [])
+    with closing(sqlite3.connect(log, isolation_level=None)) as other, Writer(log) as writer:
+        assert writer.warm(10)
+        other.execute("BEGIN IMMEDIATE")
+        before = peak = process.memory_info().rss
+        for number in range(1200):  # two calls a second for ten minutes
+            writer.put(Vision(number))
+            peak = max(peak, process.memory_info().rss)
+        until(lambda: writer.stats.queued == 0)
+        assert peak - before < 64 << 20
+        assert not writer.flush(0.05)
+        other.execute("COMMIT")
+        until(lambda: writer.stats.written == 1200)
+        assert writer.stats.lost == 0
+    assert started(log) == list(range(1200))
+
+
+def test_rows_beside_a_locked_log_outlive_a_kill(log: Path) -> None:
+    append(log, [])
+    script = """
+        import sys, time
+        from promptop.log import Row, Writer
+        writer = Writer(sys.argv[1])
+        for number in range(500):
+            writer.put(Row(started_ms=number))
+        while writer.stats.queued:
+            time.sleep(0.01)
+        writer.flush(0.1)
+        print("spilled", flush=True)
+        time.sleep(60)
+        """
+    with closing(sqlite3.connect(log, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        child = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script), str(log)], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None and child.stdout.readline() == "spilled\n"
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        (spilled,) = log.parent.glob("*.spill-*")
+        with spilled.open("ab") as file:
+            file.write(b'{"row":{"started_ms":')  # a row that was being written when the process was ended
+        other.execute("COMMIT")
+    for _ in range(2):  # the second one finds nothing to do
+        with Writer(log) as writer:
+            assert writer.warm(10)
+            assert writer.flush()
+    assert started(log) == list(range(500))
+    assert not list(log.parent.glob("*.spill-*"))
+
+
+def test_no_body_waits_beside_the_log_where_only_its_hash_is_kept(log: Path) -> None:
+    append(log, [])
+    with closing(sqlite3.connect(log, isolation_level=None)) as other, Writer(log) as writer:
+        other.execute("BEGIN IMMEDIATE")
+        for mode in ("hash", "redacted", "full"):
+            writer.put(Finished(Row(app=mode), b'{"of": "%s"}' % mode.encode(), None, bodies=mode))
+        assert not writer.flush(0.05)
+        until(lambda: any(path.stat().st_size for path in log.parent.glob("*.spill-*")))
+        (spilled,) = log.parent.glob("*.spill-*")
+        assert [line.count("request_body") for line in spilled.read_text().splitlines()] == [0, 0, 1]
+        other.execute("COMMIT")
+        until(lambda: writer.stats.written == 3)
+        assert writer.stats.bodies_lost == 2
 
 
 def test_a_closed_writer_counts_what_it_is_given(log: Path) -> None:

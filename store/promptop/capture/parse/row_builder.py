@@ -7,17 +7,19 @@ import json
 import math
 import sqlite3
 from collections import OrderedDict
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from promptop import providers
+from promptop.base import redact
 from promptop.capture.annotations import tags_json
 from promptop.capture.faults import count_fault
 from promptop.capture.include_usage import LARGEST_BODY
-from promptop.capture.parse import redact, request_parser
+from promptop.capture.parse import request_parser
 from promptop.capture.parse.response_parser import Digest
 from promptop.log.row import Row
 from promptop.log.write.pending import Finished
+from promptop.log.write.scrub import scrub
 from promptop.providers import bedrock, chat, errors
 from promptop.providers.api import Asked, loads
 from promptop.providers.estimate import o200k_if_loaded, tokens
@@ -26,10 +28,6 @@ from promptop.providers.usage import Usage, amount
 if TYPE_CHECKING:
     from promptop.capture.call import Call
 
-_MESSAGE = 500
-"""Characters kept of an error's message."""
-_LONGEST, _LONGEST_JSON, _SHORT = 512, 8192, 400
-"""Characters kept of other text; a JSON text above its limit is left out, since half of one is none."""
 _MOST_LIMITS = 32
 _CHARS = "[%d,%d,%d,%d]"
 """Characters by script as JSON, at a tenth of an encoder's cost."""
@@ -39,20 +37,16 @@ _TIMING_HEADERS = {
     "x-envoy-upstream-service-time": "upstream_s",
 }
 _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-goog-request-id")
-_OURS = frozenset(("prompt_hash", "prefix_hashes", "input_chars", "output_chars", "operation_name", "openai_api_type"))
-_TEXT_COLUMNS = tuple(f.name for f in fields(Row) if f.metadata["sql"] == "TEXT" and f.name not in _OURS)
-
-_JSON_COLUMNS = frozenset(f.name for f in fields(Row) if "JSON" in f.metadata["meaning"])
 
 
 def finished(call: Call) -> Finished:
     """Return the row of a call that ended, with its bodies as far as the call's mode keeps any."""
-    secrets = redact.secrets_of(call.headers, call.query, call.userinfo)
     row = Row(started_ms=call.started_ms, attempt=_attempt(call))
     parsed = call.parsed
     if parsed is None and call.body:
         parsed = loads(call.body) if len(call.body) <= LARGEST_BODY else request_parser.at_the_ends(call.body)
     providers.load_added()
+    secrets = redact.secrets_of(call.headers, call.query, call.userinfo, parsed)
     asked = providers.read_request(parsed, call.path)
     digest = call.reader.digest() if call.reader is not None else Digest()
     _labels(row, call)
@@ -64,7 +58,7 @@ def finished(call: Call) -> Finished:
     _usage(row, asked, digest, usage)
     if not _from_cache(row, call):
         _price(row, call, usage)
-    _scrub(row, secrets)
+    scrub(row, secrets)
     mode = call.labels.mode
     if mode == "off":
         return Finished(row, bodies=call.labels.bodies)
@@ -72,45 +66,11 @@ def finished(call: Call) -> Finished:
     if mode == "redacted":
         sent = redact.body(sent, secrets) if sent is not None else None
         received = redact.body(received, secrets) if received is not None else None
+    elif mode == "full":
+        sent = redact.full_body(sent, secrets, refused=False) if sent is not None else None
+        refused = row.error_type is not None
+        received = redact.full_body(received, secrets, refused=refused) if received is not None else None
     return Finished(row, sent, received, bodies=call.labels.bodies, redacted=mode == "redacted")
-
-
-def _scrub(row: Row, secrets: tuple[str, ...]) -> None:
-    """Take credentials out of every column of text that the caller or the server had a say in, then cut it to size.
-
-    In this order: the beginning of a key that is cut through would not be known for one.
-    """
-    texts = [(name, value) for name in _TEXT_COLUMNS if (value := getattr(row, name)) is not None]
-    joined = "\0".join(value for _, value in texts)
-    if len(joined) < _SHORT and joined.isascii() and redact.credentials(joined, secrets) == joined:
-        return  # all at once: nearly always there is nothing, and a pattern costs as much for ten texts as for one
-    for name, value in texts:
-        # Half a surrogate pair (a server may split one over two events) is no text to SQLite.
-        clean = redact.credentials(value, secrets).encode("utf-8", "replace").decode()
-        if name in _JSON_COLUMNS:
-            if clean != value:  # a pattern knows nothing of JSON: value by value, so that the rest stays readable
-                clean = _json(_clean(loads(value), secrets))
-            setattr(row, name, clean if len(clean) <= _LONGEST_JSON else None)
-        else:
-            setattr(row, name, clean[:_LONGEST])
-    if row.error_message is not None:
-        row.error_message = " ".join(row.error_message.split())[:_MESSAGE]
-
-
-def _clean(value: Any, secrets: tuple[str, ...]) -> Any:
-    """Return a JSON value without credentials: texts are searched, and texts of a field that holds a credential go."""
-    if isinstance(value, str):
-        return redact.credentials(value, secrets).encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {
-            _clean(name, secrets): redact.GONE
-            if isinstance(item, str) and item and redact.is_secret_name(name)
-            else _clean(item, secrets)
-            for name, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_clean(item, secrets) for item in value]
-    return value
 
 
 def _labels(row: Row, call: Call) -> None:

@@ -120,6 +120,11 @@ class StreamReader:
         return self.bytes_received if self._plain else self._decoded
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes that are held to be read later."""
+        return self._held_bytes + len(self._head)
+
+    @property
     def is_stream(self) -> bool:
         """True once the response is known to be a stream of events."""
         return self._kind in _STREAMS

@@ -25,6 +25,7 @@ from promptop.log.rollups.rollups import Rollups
 from promptop.log.row import COLUMNS, Row
 from promptop.log.transfer import external_formats
 from promptop.log.write.row_pricing import price_row
+from promptop.log.write.scrub import scrub
 
 _BATCH = 500
 _FORMULAS = frozenset("=+-@\t\r")
@@ -369,13 +370,18 @@ def _is_known(connection: sqlite3.Connection, row: Row) -> bool:
     return connection.execute(_KNOWN, (row.started_ms, name, *_identity(row))).fetchone() is not None
 
 
+def _scrubbed(row: Row) -> tuple[Any, ...]:
+    scrub(row)
+    return _values(row)
+
+
 def insert_rows(log: Path, rows: Iterable[Row], note: tuple[str, str]) -> None:
     """Write rows that are known to be new, and ``note`` (key, value) into the table ``meta``, in one transaction.
 
     Raises :class:`sqlite3.Error`, :class:`OSError` or :class:`PromptopError`.
     """
     with contextlib.closing(files.open_log(log)) as connection, sqlite.transaction(connection):
-        connection.executemany(_INSERT, map(_values, rows))
+        connection.executemany(_INSERT, map(_scrubbed, rows))
         connection.execute(
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", note
         )
@@ -391,6 +397,8 @@ def read_note(log: Path, key: str) -> str | None:
 
 
 def _insert(connection: sqlite3.Connection, batch: list[Row], done: Imported, fresh: bool) -> None:
+    for row in batch:
+        scrub(row)
     with sqlite.transaction(connection):
         for row in batch:
             if not _is_possible(row, done):

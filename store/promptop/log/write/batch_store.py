@@ -9,12 +9,17 @@ from collections.abc import Callable
 from itertools import compress, groupby
 from operator import is_not
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptop.base.files import identity
+from promptop.base.sqlite import BUSY_S
 from promptop.log import files
 from promptop.log.row import COLUMNS
 from promptop.log.write.pending import Bodies, Finished
+
+if TYPE_CHECKING:
+    from promptop.log.row import Row
+    from promptop.log.write.spill import Spill
 
 _NONES = (None,) * len(COLUMNS)
 _STATEMENTS = 256
@@ -34,12 +39,20 @@ _DATA_ERRORS = (
 class Store:
     """The open log of one writer."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, timeout_s: float = BUSY_S) -> None:
+        """``timeout_s`` is how long a transaction waits for that of another process."""
         self._path = path
+        self._timeout_s = timeout_s
         self._bodies: Any = None
         self._statements: dict[tuple[bool, ...], str] = {}
-        self._connection = files.open_log(path)
+        self._connection = files.open_log(path, timeout_s=timeout_s)
         self._identity = identity(path)
+
+    def wait(self, timeout_s: float) -> None:
+        """Let transactions wait so long for those of other processes."""
+        if timeout_s != self._timeout_s:
+            self._connection.execute(f"PRAGMA busy_timeout = {int(timeout_s * 1000)}")
+            self._timeout_s = timeout_s
 
     def replaced(self) -> bool:
         """Tell whether the file at the path is no longer the one that is open (2 µs)."""
@@ -91,6 +104,31 @@ class Store:
             raise
         return last
 
+    def read_back(
+        self, spill: Spill, most: int, values: Callable[[Row], tuple[Any, ...]]
+    ) -> list[tuple[int, Finished]]:
+        """Move the next rows of a spill file into the log; return those that went in, with their ids."""
+        cursor = self._connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        kept: list[tuple[int, Finished]] = []
+        try:
+            rows, place = spill.next(cursor, most)
+            for finished in rows:
+                try:
+                    self._insert_all(cursor, [tuple(_storable(value) for value in values(finished.row))])
+                except _DATA_ERRORS:
+                    continue
+                kept.append((_last_id(cursor), finished))
+            cursor.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                cursor.execute("ROLLBACK")
+            raise
+        spill.have_read(place, len(rows))
+        if not spill.left:
+            spill.remove(self._connection)
+        return kept
+
     def insert_bodies(
         self, kept: list[tuple[int, Finished]], mode: Bodies, redact: Callable[[str], str] | None
     ) -> None:
@@ -108,6 +146,11 @@ class Store:
     def leak(self) -> Any:
         """Return what must stay open for good: closing in a forked child would undo the parent's locks."""
         return self._connection, self._bodies
+
+
+def _last_id(cursor: sqlite3.Cursor) -> int:
+    """Return the id of the latest row; ``executemany`` sets no ``lastrowid``."""
+    return int(cursor.execute("SELECT last_insert_rowid()").fetchone()[0])
 
 
 def _storable(value: Any) -> Any:

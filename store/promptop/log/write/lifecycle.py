@@ -83,6 +83,9 @@ def on_start(writer: Writer) -> None:
             multiprocessing.Finalize(writer, flush_all, exitpriority=1)
 
 
+before_first: list[Callable[[], None]] = []
+"""Called on a writer's thread when it starts: whoever makes rows loads what the first one needs."""
+
 before_end: list[Callable[[], None]] = []
 """Called before the last flush, at exit and on a signal: whoever has rows to put yet (calls under way) puts them."""
 
@@ -125,4 +128,7 @@ def _after_in_child() -> None:
     for writer in list(_writers):
         if writer._store is not None:
             _leaked.append(writer._store.leak())
+        for spill in (writer._spill, *(writer._orphans or ())):
+            if spill is not None:
+                spill.close()  # the parent holds it still
         writer._reset()

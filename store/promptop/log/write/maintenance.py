@@ -50,6 +50,14 @@ class Tending:
             self._prune_due_s = now + PRUNE_EVERY_S
             self._prune(io, stop)
 
+    def open(self) -> None:
+        """Open the rollups, so that the first fold finds them so."""
+        if self._rollups:
+            from promptop.log.rollups.rollups import Rollups
+
+            if not isinstance(self._open, Rollups):
+                self._open = Rollups(self._path, timeout_s=0.2)
+
     def close(self) -> None:
         """Close what is open."""
         from promptop.log.rollups.rollups import Rollups

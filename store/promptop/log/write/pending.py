@@ -31,3 +31,19 @@ class Pending(Protocol):
 
     def finish(self) -> Finished | None:
         """Return the row, or None if there is nothing to log; called once, on the writer's thread."""
+
+    # An item may also have ``held_bytes``, what it keeps in memory until then, and ``lighten()``, which lets go of most
+    # of that at the cost of a poorer row.
+
+
+ROW_BYTES = 1500
+"""Bytes that a row takes in memory, about."""
+
+
+def held_bytes(item: Row | Finished | Pending) -> int:
+    """Return the bytes that an item holds until it is written."""
+    if isinstance(item, Row):
+        return ROW_BYTES
+    if isinstance(item, Finished):
+        return ROW_BYTES + len(item.request_body or b"") + len(item.response_body or b"")
+    return ROW_BYTES + int(getattr(item, "held_bytes", 0))

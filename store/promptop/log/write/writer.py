@@ -1,10 +1,14 @@
 """The writer: callers enqueue, one thread per process commits batches; nothing here blocks or breaks a call.
 
-- :meth:`Writer.put` appends to a bounded queue (about 0.5 µs); a full queue drops the item and counts it.
-- A batch is committed at 500 rows or 50 ms, whichever comes first, in a transaction that is ``IMMEDIATE``: a deferred
+- :meth:`Writer.put` appends to a queue that is bounded in items and in bytes (about 0.7 µs). Where bytes run short an
+  item first lets go of its request's body; a full queue drops the item and counts it.
+- A batch is committed at 500 rows or 20 ms, whichever comes first, in a transaction that is ``IMMEDIATE``: a deferred
   one that reads before it writes fails under contention whatever the busy timeout is (measured: 96 %).
-- What cannot be written is kept and tried again while the queue has room; what is lost in the end is counted, warned
-  of through :mod:`logging`, and written into the table ``losses`` as soon as the log can be written.
+- Rows are made also while the log cannot be written, so that nobody holds bodies for it. They wait in a spill file
+  beside the log (:mod:`promptop.log.write.spill`), in memory where that cannot be written either. What is lost in the
+  end is counted, warned of through :mod:`logging`, and written into the table ``losses`` as soon as the log can be
+  written.
+- The thread opens the log and loads what the first row needs before it waits for one.
 - Queues are :class:`queue.SimpleQueue`, whose ``put`` may interrupt itself: a response that the garbage collector
   closes may log its row from inside another ``put``.
 """
@@ -28,13 +32,28 @@ from promptop.base.errors import PromptopError
 from promptop.log import files
 from promptop.log.row import COLUMNS, Row
 from promptop.log.write.batch_store import Store
-from promptop.log.write.pending import Bodies, Finished, Pending
+from promptop.log.write.pending import Bodies, Finished, Pending, held_bytes
 from promptop.log.write.row_pricing import price_row
+from promptop.log.write.spill import Spill, orphans
 
 _values = attrgetter(*COLUMNS)
 _PRESSING = 2_000
 """Queued items from which the host is no longer let through between rows: it makes them faster than they are read."""
-_SHORTEST_RETRY_S, _LONGEST_RETRY_S = 0.25, 30.0
+_SHORTEST_RETRY_S, _LONGEST_RETRY_S = 0.02, 2.0
+_LOCKED_RETRY_S = 0.25
+"""Longest time between two attempts at a log that others hold."""
+_PATIENCE_S = 0.03
+"""How long a transaction waits for another process's; longer ones would hold up the making of rows."""
+_HURRIED_S = 0.01
+"""The same, where waiting has just not helped."""
+_FLUSH_PATIENCE_S = 0.5
+"""The same, where somebody waits for a flush."""
+_LOCKED_S = 2.0
+"""How long a log may be locked until that is told: programs that write the same log lock it again and again."""
+_SLICE_S = 0.02
+"""Seconds of row making after which what is made is committed."""
+_HEAVY = 0.75
+"""Share of the bytes that bodies may take; the rest is for what has let go of its body."""
 _FAILURES = (sqlite3.Error, OSError, PromptopError)
 _logger = logging.getLogger("promptop.log")
 
@@ -65,9 +84,10 @@ class WriterStats:
 class _Marker:
     """Stands in the queue behind what must be written before ``done`` is set."""
 
-    __slots__ = ("done", "stop")
+    __slots__ = ("done", "stop", "until")
 
-    def __init__(self, *, stop: bool = False) -> None:
+    def __init__(self, timeout: float, *, stop: bool = False) -> None:
+        self.until = time.monotonic() + timeout
         self.done = threading.Event()
         self.stop = stop
 
@@ -76,8 +96,8 @@ class Writer:
     """Appends rows to the log at ``path`` from any thread of this process; see :func:`promptop.log.writer_for`.
 
     ``bodies`` is what is kept of prompts and answers where an item does not say; ``redact`` takes and returns text and
-    is asked in mode ``redacted``. ``rollups`` and retention (``keep_days``, ``max_mb``; 0 is no limit, None what the
-    settings say by then) are tended on the same thread when it is idle.
+    is asked in mode ``redacted``. ``max_bytes`` bounds what waits in memory. ``rollups`` and retention (``keep_days``,
+    ``max_mb``; 0 is no limit, None what the settings say by then) are tended on the same thread when it is idle.
     """
 
     def __init__(
@@ -87,8 +107,9 @@ class Writer:
         bodies: Bodies = "off",
         redact: Callable[[str], str] | None = None,
         max_queue: int = 10_000,
+        max_bytes: int = 32 << 20,
         batch: int = 500,
-        linger_s: float = 0.05,
+        linger_s: float = 0.02,
         rollups: bool = True,
         keep_days: int | None = 90,
         max_mb: int | None = 2048,
@@ -97,6 +118,7 @@ class Writer:
         self.bodies: Bodies = bodies
         self._redact = redact
         self._max_queue, self._batch, self._linger_s = max_queue, batch, linger_s
+        self._max_bytes = max_bytes
         self._rollups, self._keep_days, self._max_mb = rollups, keep_days, max_mb
         self._counting = threading.RLock()
         self._reset()
@@ -112,7 +134,22 @@ class Writer:
         self._starting = threading.Lock()
         self.io = threading.Lock()  # held while this process is inside SQLite, so that no fork happens there
         self._thread: threading.Thread | None = None
+        self._warm = threading.Event()
         self._store: Store | None = None
+        self._held = 0
+        """Bytes of the items that wait to be made into rows."""
+        self._made: list[Finished] = []
+        """Rows that wait to be committed."""
+        self._made_bytes = 0
+        self._spill: Spill | None = None
+        self._orphans: list[Spill] | None = None
+        """Spill files of processes that have ended; None until somebody has looked."""
+        self._retry_at: float | None = None
+        """When the log is tried again; None while it can be written."""
+        self._retry_s = _SHORTEST_RETRY_S
+        self._failing_since = 0.0
+        self._unusable = False
+        """The file is none that rows may go into, now or later: another program's, or a newer version's."""
         self._closed = self._stopping = False
         self._written = self._dropped = self._failed = self._bodies_lost = 0
         self._unlogged: dict[str, int] = {}
@@ -123,23 +160,42 @@ class Writer:
 
     def put(self, item: Row | Finished | Pending) -> None:
         """Enqueue a row or a promise of one; never blocks and never raises."""
-        size = self._queue.qsize()
-        if size >= self._max_queue or self._closed:
+        waiting = self._queue.qsize()
+        if waiting >= self._max_queue or self._closed:
             self._drop("queue full" if not self._closed else "writer closed")
             return
         if self._thread is None and not self._start():
             self._drop("no thread")
             return
+        size = held_bytes(item)
+        if self._held + size > self._max_bytes * _HEAVY and (lighten := getattr(item, "lighten", None)) is not None:
+            lighten()
+            size = held_bytes(item)
+        with self._counting:
+            if fits := self._held + size <= self._max_bytes or not waiting:
+                self._held += size
+        if not fits:
+            self._drop("queue full")
+            return
         self._queue.put(item)
-        if size + 1 >= self._batch and not self._hurried:
+        if waiting + 1 >= self._batch and not self._hurried:
             self._hurried = True
             self._wake.put(None)
 
+    def warm(self, timeout: float = 0.0) -> bool:
+        """Start the thread, which opens the log and loads what the first row needs; wait for it ``timeout`` seconds."""
+        if self._thread is None and not self._closed:
+            self._start()
+        return self._warm.wait(timeout)
+
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until everything put before is committed; False if that took longer than ``timeout`` seconds."""
+        """Wait until everything put before is committed; False if that took longer than ``timeout`` seconds.
+
+        False also while the log cannot be written: the rows then wait in the spill file.
+        """
         if self._thread is None:
             return True
-        marker = _Marker()
+        marker = _Marker(timeout)
         self._queue.put(marker)
         self._wake.put(None)
         return marker.done.wait(timeout) and not self._last_error
@@ -147,7 +203,9 @@ class Writer:
     def close(self, timeout: float = 5.0) -> bool:
         """Write what is queued, stop the thread and close the files; False if something was lost on the way.
 
-        What cannot be written in ``timeout`` seconds is counted as failed. A closed writer drops what it is given.
+        What the log cannot take by then waits in the spill file for whoever opens it next; what that cannot take
+        either, or what ``timeout`` seconds do not suffice for, is counted as failed. A closed writer drops what it is
+        given.
         """
         self._closed = True
         thread = self._thread
@@ -155,7 +213,7 @@ class Writer:
             return True
         lost = self._dropped + self._failed
         self._stopping = True
-        self._queue.put(_Marker(stop=True))
+        self._queue.put(_Marker(timeout, stop=True))
         self._wake.put(None)
         thread.join(timeout)
         if thread.is_alive() and (left := self._queue.qsize() - 1) > 0:
@@ -213,25 +271,74 @@ class Writer:
         from promptop.log.write.maintenance import Tending
 
         tending = Tending(self.path, rollups=self._rollups, keep_days=self._keep_days, max_mb=self._max_mb)
+        self._prepare(tending)
         while True:
             try:
-                item = self._queue.get(timeout=tending.wait_s())
+                item = self._queue.get(timeout=self._wait_s(tending))
             except Empty:
+                self._write()
                 self._tend(tending)
                 continue
             items, marker = self._gather(item)
-            if items:
-                self._write([done for one in items if (done := self._finish(one))])
+            del item
+            self._make(items)
             tending.note(len(items))
-            del item, items  # this thread may sleep for hours now, and would hold what it has written
+            del items  # this thread may sleep for hours now, and would hold what it has written
             if marker is not None:
                 if marker.stop:
-                    self._shut(tending)
+                    self._shut(tending, marker.until)
+                else:
+                    self._write_all(marker.until)
                 marker.done.set()
                 if marker.stop:
                     return
             elif not self._stopping and self._queue.qsize() < self._batch:
                 self._tend(tending)
+
+    def _prepare(self, tending: Any) -> None:
+        """Open the log and load what the first row needs, so that it does not wait for that in the queue."""
+        try:
+            with self.io:
+                self._open(_PATIENCE_S)
+                tending.open()
+        except _FAILURES as error:
+            self._last_error = files.explain(self.path, error).cause  # told when there is a row to write
+            with self.io:
+                self._let_go()
+        from promptop.log.write import lifecycle
+
+        for load in list(lifecycle.before_first):
+            try:
+                load()
+            except Exception as error:
+                _logger.debug("promptop could not be warmed", exc_info=error)
+        self._warm.set()
+
+    def _wait_s(self, tending: Any) -> float | None:
+        """Return the seconds until something is due; None if nothing is."""
+        due: float | None = tending.wait_s()
+        if self._retry_at is not None and (self._made or self._spilled()):
+            until = max(0.0, self._retry_at - time.monotonic())
+            due = until if due is None else min(due, until)
+        elif self._spilled():
+            due = 0.0
+        return due
+
+    def _make(self, items: list[Any]) -> None:
+        """Make rows of items and write them, in slices, so that the first does not wait for the last."""
+        since = time.monotonic()
+        for item in items:
+            size = held_bytes(item)
+            done = self._finish(item)
+            with self._counting:
+                self._held -= size
+            if done is not None:
+                self._made.append(done)
+                self._made_bytes += held_bytes(done)
+            if self._made and time.monotonic() - since > _SLICE_S:
+                self._write()
+                since = time.monotonic()
+        self._write()
 
     def _gather(self, item: Any) -> tuple[list[Any], _Marker | None]:
         """Return a batch that starts with ``item``, and the marker that ended it, if one did."""
@@ -277,37 +384,126 @@ class Writer:
             self._warn(f"a row could not be priced: {type(error).__name__}: {error}")
         return finished
 
-    def _write(self, batch: list[Finished]) -> None:
-        """Commit a batch, trying again until it works or the process ends."""
-        wait = _SHORTEST_RETRY_S
-        while batch:
-            try:
-                with self.io:
-                    self._commit(batch)
-            except _FAILURES as error:
+    def _write(self, *, patience_s: float | None = None) -> None:
+        """Commit the rows that are made, or set them aside while the log cannot be written.
+
+        With ``patience_s`` the log is tried now, else when it is time.
+        """
+        if not self._made and not self._spilled():
+            return
+        if patience_s is None and self._retry_at is not None and time.monotonic() < self._retry_at:
+            if not self._unusable:
+                self._set_aside()
+            self._bound()
+            return
+        try:
+            with self.io:
+                self._open(patience_s or (_PATIENCE_S if self._retry_at is None else _HURRIED_S))
+                if self._read_back():
+                    self._commit(self._made)
+                    self._clear()
+                else:
+                    self._set_aside()  # behind those that came before
+        except _FAILURES as error:
+            locked = "locked" in str(error).lower()
+            if not locked:
                 with self.io:
                     self._let_go()
-                self._last_error = files.explain(self.path, error).cause
-                if self._stopping:
-                    self._lose(len(batch), self._last_error)
-                    return
-                self._warn(f"the request log cannot be written, {len(batch)} rows wait: {self._last_error}")
-                with contextlib.suppress(Empty):
-                    self._wake.get(timeout=wait)
-                wait = min(wait * 2, _LONGEST_RETRY_S)
-            except Exception as error:  # noqa: BLE001 - the boundary: a fault of ours costs a batch, never the thread
-                self._lose(len(batch), f"fault of the writer ({type(error).__name__})")
-                self._warn(f"{len(batch)} rows were lost by a fault of the writer: {type(error).__name__}: {error}")
-                return
-            else:
-                self._last_error = ""
-                return
+            self._last_error = files.explain(self.path, error).cause
+            self._retry_at = time.monotonic() + self._retry_s
+            self._retry_s = min(self._retry_s * 2, _LOCKED_RETRY_S if locked else _LONGEST_RETRY_S)
+            now_s = time.monotonic()
+            self._failing_since = self._failing_since or now_s
+            self._unusable = _is_unusable(error) or self.path.is_dir()
+            if not self._unusable:
+                self._set_aside()
+            self._bound()
+            if locked and now_s - self._failing_since < _LOCKED_S:
+                return  # others write, too
+            waiting = f"{len(self._made)} rows wait" if self._made else "new rows wait in a file beside it"
+            self._warn(f"the request log cannot be written, {waiting}: {self._last_error}")
+        except Exception as error:  # noqa: BLE001 - the boundary: a fault of ours costs a batch, never the thread
+            self._lose(len(self._made), f"fault of the writer ({type(error).__name__})")
+            self._warn(f"{len(self._made)} rows were lost by a fault of the writer: {type(error).__name__}: {error}")
+            self._clear()
+        else:
+            self._last_error = ""
+            self._retry_at, self._retry_s = None, _SHORTEST_RETRY_S
+            self._failing_since = 0.0
 
-    def _commit(self, batch: list[Finished]) -> None:
+    def _write_all(self, until: float) -> None:
+        """Write everything that waits, here and beside the log; try until then where the log cannot be written."""
+        while self._made or self._spilled():
+            left = until - time.monotonic()
+            self._write(patience_s=max(_HURRIED_S, min(left, _FLUSH_PATIENCE_S)))
+            if self._retry_at is not None:
+                if self._unusable or time.monotonic() >= until:
+                    return
+                time.sleep(min(self._retry_s, max(0.0, until - time.monotonic())))
+
+    def _clear(self) -> None:
+        self._made.clear()
+        self._made_bytes = 0
+
+    def _open(self, timeout_s: float) -> Store:
         store = self._store
         if store is None or store.replaced():
             self._let_go()
-            store = self._store = Store(self.path)
+            store = self._store = Store(self.path, timeout_s=timeout_s)
+        store.wait(timeout_s)
+        if self._orphans is None:
+            self._orphans = list(orphans(self.path))
+        return store
+
+    # ── rows that wait beside the log ──
+
+    def _spilled(self) -> bool:
+        return bool(self._orphans) or (self._spill is not None and self._spill.left)
+
+    def _read_back(self) -> bool:
+        """Move rows from the spill files into the log for a moment; return whether nothing is left there."""
+        store = self._store
+        assert store is not None
+        until = time.monotonic() + _SLICE_S
+        while self._spilled():
+            spill = self._orphans[0] if self._orphans else self._spill
+            assert spill is not None
+            kept = store.read_back(spill, self._batch, _values)
+            self._written += len(kept)
+            self._keep_bodies(store, [(row_id, one) for row_id, one in kept if one.request_body or one.response_body])
+            if not spill.left:
+                if self._orphans:
+                    del self._orphans[0]
+                else:
+                    self._spill = None
+            elif not kept:
+                return False
+            if time.monotonic() > until:
+                return not self._spilled()
+        return True
+
+    def _set_aside(self) -> None:
+        """Move the rows that are made into the spill file; they stay in memory if that cannot be written either."""
+        if not self._made:
+            return
+        try:
+            if self._spill is None:
+                self._spill = Spill(self.path)
+            self._bodies_lost += self._spill.add(self._made, self.bodies)
+        except OSError:
+            self._bound()
+        else:
+            self._clear()
+
+    def _bound(self) -> None:
+        """Drop what is more than memory may hold, the latest first: the log stays a beginning without holes."""
+        while self._made and self._made_bytes > self._max_bytes:
+            self._made_bytes -= held_bytes(self._made.pop())
+            self._drop("queue full")
+
+    def _commit(self, batch: list[Finished]) -> None:
+        store = self._store
+        assert store is not None
         with self._counting:
             losses = dict(self._unlogged)
         rows = [_values(finished.row) for finished in batch]
@@ -323,7 +519,9 @@ class Writer:
             batch = [finished for index, finished in enumerate(batch) if index not in refused]
         self._written += len(batch)
         first = last - len(batch) + 1
-        kept = [(first + n, f) for n, f in enumerate(batch) if (f.bodies or self.bodies) != "off"]
+        self._keep_bodies(store, [(first + n, f) for n, f in enumerate(batch) if (f.bodies or self.bodies) != "off"])
+
+    def _keep_bodies(self, store: Store, kept: list[tuple[int, Finished]]) -> None:
         if kept:
             try:
                 store.insert_bodies(kept, self.bodies, self._redact)
@@ -337,7 +535,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - derived data and limits wait for the next time; rows go first
             self._warn(f"rollups or retention wait: {files.explain(self.path, error).cause}")
 
-    def _shut(self, tending: Any) -> None:
+    def _shut(self, tending: Any, until: float) -> None:
         while True:  # what was put between the marker and now
             try:
                 item = self._queue.get_nowait()
@@ -345,11 +543,19 @@ class Writer:
                 break
             if isinstance(item, _Marker):
                 item.done.set()
-            elif finished := self._finish(item):
-                self._write([finished])
+            else:
+                self._make([item])
+        self._write_all(min(until, time.monotonic() + _FLUSH_PATIENCE_S))  # rows beside the log are safe there
+        if self._made:
+            self._lose(len(self._made), self._last_error or "not written in time at the end")
+            self._clear()
         with self.io:
             tending.close()
             self._let_go()
+            for spill in (self._spill, *(self._orphans or ())):
+                if spill is not None:
+                    spill.close()
+            self._spill, self._orphans = None, []
 
     def _let_go(self) -> None:
         if self._store is not None:
@@ -367,3 +573,10 @@ class Writer:
         if now - self._warned_at >= 10:
             self._warned_at = now
             _logger.warning("promptop: %s", message)
+
+
+def _is_unusable(error: BaseException) -> bool:
+    """Say whether waiting will not help: the file is another program's, a newer version's, or no SQLite file."""
+    return isinstance(error, PromptopError) or (
+        isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+    )

@@ -1,0 +1,174 @@
+"""A file beside the log for rows that SQLite cannot take now: locked for long, full, read-only.
+
+One file per process, one line of JSON a row, written as soon as a row is made, so that it outlives ``kill -9``. When
+the log can be written again the rows go into it in their order, each batch in one transaction with a mark of how far
+the file has been read: no row is read twice, whatever ends the process. Whoever opens the log next does that for a
+process that has ended. Bodies are in it only where the log keeps them as they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from promptop.log import files
+from promptop.log.row import COLUMNS, Row
+from promptop.log.write.pending import Bodies, Finished
+
+_MARKS = "CREATE TABLE IF NOT EXISTS spill_marks (file TEXT PRIMARY KEY, bytes INTEGER NOT NULL)"
+_BATCH_BYTES = 4 << 20
+"""Bytes of the largest batch that is read back at once."""
+_LONGEST_LINE = 256 << 20
+
+
+class Spill:
+    """The spill file of one process."""
+
+    def __init__(self, log: Path, path: Path | None = None) -> None:
+        """``path`` names the file of a process that has ended; raises :class:`OSError`."""
+        self.path = path or files.spill_path(log, f"{os.getpid()}-{time.time_ns():x}")
+        flags = os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+        self._file: IO[bytes] = os.fdopen(os.open(self.path, flags | (0 if path else os.O_CREAT), 0o600), "r+b")
+        self.size = os.fstat(self._file.fileno()).st_size
+        self.rows = 0
+        """Rows added and not read back."""
+        self._read = 0
+        self._owned = _locked(self._file)
+
+    @property
+    def owned(self) -> bool:
+        """Whether no other process has it."""
+        return self._owned
+
+    @property
+    def left(self) -> bool:
+        """Whether there is something to read back."""
+        return self._read < self.size
+
+    def add(self, finished: list[Finished], mode: Bodies) -> int:
+        """Append rows; return how many of them lost their bodies. Raises :class:`OSError`, and then adds nothing."""
+        lost = 0
+        lines = []
+        for one in finished:
+            entry: dict[str, Any] = {"row": {name: v for name in COLUMNS if (v := getattr(one.row, name)) is not None}}
+            kept = one.bodies or mode
+            if kept == "full" or (kept == "redacted" and one.redacted):
+                entry["mode"] = kept
+                for name in ("request_body", "response_body"):
+                    data = getattr(one, name)
+                    if data is not None:
+                        entry[name] = base64.b64encode(data).decode("ascii")
+            elif kept != "off":
+                lost += 1
+            lines.append(json.dumps(entry, separators=(",", ":"), default=str))
+        data = ("\n".join(lines) + "\n").encode("ascii")
+        try:
+            self._file.seek(0, os.SEEK_END)
+            self._file.write(data)
+            self._file.flush()
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file.fileno(), self.size)
+            raise
+        self.size += len(data)
+        self.rows += len(lines)
+        return lost
+
+    def next(self, cursor: sqlite3.Cursor, most: int) -> tuple[list[Finished], int]:
+        """Return the next rows and the place behind them, inside a transaction that holds the log."""
+        cursor.execute(_MARKS)
+        found = cursor.execute("SELECT bytes FROM spill_marks WHERE file = ?", (self.path.name,)).fetchone()
+        place = int(found[0]) if found is not None else 0
+        rows: list[Finished] = []
+        self._file.seek(place)
+        begun = place
+        while len(rows) < most and place - begun < _BATCH_BYTES:
+            line = self._file.readline(_LONGEST_LINE)
+            if not line.endswith(b"\n"):
+                if place + len(line) >= self.size and self._owned:
+                    place += len(line)  # a process was ended while it wrote this one
+                break
+            place += len(line)
+            one = _finished(line)
+            if one is not None:
+                rows.append(one)
+        cursor.execute("INSERT OR REPLACE INTO spill_marks VALUES (?, ?)", (self.path.name, place))
+        return rows, place
+
+    def have_read(self, place: int, count: int) -> None:
+        """Note that the rows up to a place are committed."""
+        self._read = place
+        self.rows = max(0, self.rows - count)
+
+    def remove(self, connection: sqlite3.Connection) -> None:
+        """Delete the file, then its mark: in this order, for a mark without a file harms nobody."""
+        self.path.unlink(missing_ok=True)
+        self.close()
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("DELETE FROM spill_marks WHERE file = ?", (self.path.name,))
+
+    def close(self) -> None:
+        """Let go of the file; what is left in it waits for whoever opens the log next."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+
+def orphans(log: Path) -> Iterator[Spill]:
+    """Yield the files of processes that have ended, the oldest first."""
+    try:
+        names = sorted(log.parent.glob(f"{log.name}.spill-*"), key=lambda path: path.stat().st_mtime)
+    except OSError:
+        return
+    for path in names:
+        try:
+            spill = Spill(log, path)
+        except OSError:
+            continue
+        if spill.owned:
+            yield spill
+        else:
+            spill.close()
+
+
+def waiting(log: Path) -> int:
+    """Return the bytes of rows that wait beside a log."""
+    with contextlib.suppress(OSError):
+        return sum(path.stat().st_size for path in log.parent.glob(f"{log.name}.spill-*"))
+    return 0
+
+
+def _finished(line: bytes) -> Finished | None:
+    try:
+        entry = json.loads(line)
+        row = Row(**{name: value for name, value in entry["row"].items() if name in _KNOWN})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    done = Finished(row, bodies=entry.get("mode", "off"), redacted=entry.get("mode") == "redacted")
+    for name in ("request_body", "response_body"):
+        if isinstance(entry.get(name), str):
+            with contextlib.suppress(ValueError):
+                setattr(done, name, base64.b64decode(entry[name]))
+    return done
+
+
+_KNOWN = frozenset(COLUMNS)
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Hold a file until it is closed or the process ends; False if another process holds it."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
