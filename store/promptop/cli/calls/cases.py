@@ -112,7 +112,7 @@ def _new(args: argparse.Namespace) -> int:
 
 
 def _from_log(args: argparse.Namespace, settings: Settings) -> int:
-    from promptop.capture.parse.redact import credentials, personal
+    from promptop.base.redact import credentials, personal
 
     path = Path(args.prompt)
     prompt = prompt_given(args.prompt) if path.is_file() else None
