@@ -123,6 +123,12 @@ def test_safe_edits_come_before_those_to_check_and_are_never_hidden_by_them() ->
     assert trim(alone.text, ENCODING).text == trim(text, ENCODING).text
 
 
+def test_praise_for_a_role_is_offered_to_check() -> None:
+    text = "请你扮演一个资深的软件工程师,详细解释什么是提示工程。"
+    assert safe(text) == "扮演一个资深的软件工程师,详细解释什么是提示工程。"
+    assert trim(text, ENCODING).text == "详细解释什么是提示工程。"
+
+
 def test_a_refused_edit_is_left() -> None:
     text = "Please answer. In order to help, read it."
     refused = {(edit.rule, edit.before, edit.after) for edit in look(text, SAFE).edits if edit.rule == "polite-en"}
