@@ -20,6 +20,7 @@ from promptop.capture.parse.stream_reader import HOLD, How, StreamReader
 
 if TYPE_CHECKING:
     from promptop.capture.caching.outcome import CacheFact
+    from promptop.capture.parse.large_request import LargeRequest
     from promptop.log.row import Row
     from promptop.log.write.pending import Bodies, Finished, Pending
 
@@ -98,6 +99,7 @@ class Call:
         "headers",
         "host",
         "labels",
+        "large",
         "lost",
         "method",
         "note",
@@ -151,6 +153,8 @@ class Call:
         self.tls_s: float | None = None
         self.connection_reused: bool | None = None
         self.ttfb_s: float | None = None
+        self.large: LargeRequest | None = None
+        """What was read of a request's body as it passed, where it is too large to be held."""
         self.cache: CacheFact | None = None
         """What the response cache had to do with the answer, if it was asked."""
         self.retried = False
@@ -289,7 +293,7 @@ class Call:
                     count_fault("note", error)
             return done
         finally:
-            self.body = self.parsed = None
+            self.body = self.parsed = self.large = None
             self.headers = self.response_headers = ()
             self.userinfo = self.query = ""
             self.error = self.note = None

@@ -13,6 +13,7 @@ from promptop.capture.annotations import Note, apart
 from promptop.capture.caching import embedding_request
 from promptop.capture.faults import count_fault
 from promptop.capture.include_usage import is_streamed, model_of, names_stream_options, remember_refusal, with_usage
+from promptop.capture.parse.large_request import LargeRequest
 from promptop.providers.api import loads
 from promptop.proxy.calls import ProxiedCall, Recorder
 from promptop.proxy.http import responses
@@ -51,6 +52,8 @@ class Exchange:
     """The body as the client sent it, where it is JSON and held."""
     parsed: Any = None
     """Its JSON, where it has been parsed."""
+    large: LargeRequest | None = None
+    """Reads the body as it passes, where it is JSON and not held."""
     added: bool = False
     """Whether ``include_usage`` stands in ``body`` and not in ``given``."""
 
@@ -142,7 +145,9 @@ class Relay:
                 self.held += len(chunk)
         if length is not None:
             exchange.headers.set(b"Content-Length", b"%d" % length)
-        exchange.body = self._rest(request, call, taken)
+        if b"json" in exchange.headers.get(b"content-type", b"json"):
+            exchange.large = LargeRequest()
+        exchange.body = self._rest(request, call, exchange, taken)
 
     def _ask_for_usage(self, exchange: Exchange, body: bytes) -> None:
         """Add ``include_usage`` where the client's stream would come without; the answer is then not compressed."""
@@ -156,12 +161,13 @@ class Relay:
             if b"accept-encoding" in exchange.headers:
                 exchange.headers.set(b"accept-encoding", b"identity")
 
-    async def _rest(self, request: Request, call: Call, taken: list[bytes]) -> AsyncIterator[bytes]:
+    async def _rest(self, request: Request, call: Call, exchange: Exchange, taken: list[bytes]) -> AsyncIterator[bytes]:
         """Yield what was taken of a body and then the rest, as the client sends it."""
         call.sent = 0
         for chunk in taken:
             call.sent += len(chunk)
             yield chunk
+            _read_on(exchange, chunk)
         taken.clear()
         self.held -= call.held
         call.held = 0
@@ -176,6 +182,7 @@ class Relay:
                 call.refused = _too_large(self._limits.body_bytes)
                 raise call.refused
             yield chunk
+            _read_on(exchange, chunk)
 
     async def _answer(self, call: Call, exchange: Exchange, note: Note | None) -> Answer:
         """Send the request and return the answer.
@@ -217,6 +224,7 @@ class Relay:
         attempt = call.attempt = self._recorder.begin(
             upstream, exchange.method, exchange.target, headers, exchange.given, note, exchange.parsed
         )
+        attempt.large = exchange.large
         if isinstance(body, bytes):
             attempt.bytes_sent = len(body)
         client = self._client(upstream)
@@ -327,6 +335,15 @@ class Relay:
         _end(call, "eof")
         call.waits_for(CLIENT)
         await drain()
+
+
+def _read_on(exchange: Exchange, chunk: bytes) -> None:
+    if exchange.large is not None:
+        try:
+            exchange.large.feed(chunk)
+        except Exception as error:  # noqa: BLE001 - the boundary: the body passes, its row is poorer
+            exchange.large = None
+            count_fault("request", error)
 
 
 def _forget(data: bytes, now_s: float) -> None:

@@ -16,6 +16,7 @@ from promptop.capture.annotations import tags_json
 from promptop.capture.faults import count_fault
 from promptop.capture.include_usage import LARGEST_BODY
 from promptop.capture.parse import request_parser
+from promptop.capture.parse.large_request import LargeRequest
 from promptop.capture.parse.response_parser import Digest
 from promptop.log.row import Row
 from promptop.log.write.pending import Finished
@@ -27,6 +28,7 @@ from promptop.providers.usage import Usage, amount
 
 if TYPE_CHECKING:
     from promptop.capture.call import Call
+    from promptop.tokens.scripts import Chars
 
 _MOST_LIMITS = 32
 _CHARS = "[%d,%d,%d,%d]"
@@ -41,13 +43,26 @@ _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-goog-request
 
 def finished(call: Call) -> Finished:
     """Return the row of a call that ended, with its bodies as far as the call's mode keeps any."""
+    from promptop.tokens.scripts import add, chars_by_script
+
     row = Row(started_ms=call.started_ms, attempt=_attempt(call))
     parsed = call.parsed
     if parsed is None and call.body:
-        parsed = loads(call.body) if len(call.body) <= LARGEST_BODY else request_parser.at_the_ends(call.body)
+        if len(call.body) <= LARGEST_BODY:
+            parsed = loads(call.body)
+        else:
+            call.large = LargeRequest()
+            call.large.feed(call.body)
+    if call.large is not None:
+        parsed = call.large.parsed()
     providers.load_added()
     secrets = redact.secrets_of(call.headers, call.query, call.userinfo, parsed)
     asked = providers.read_request(parsed, call.path)
+    given = "".join(text for _, text in asked.texts) + asked.extra
+    chars = chars_by_script(given) if given else (0, 0, 0, 0)
+    if call.large is not None:
+        chars = add(chars, call.large.chars)
+        asked.texts, asked.attached, asked.extra, given = [], [], "", ""  # of long texts there are only the counts
     digest = call.reader.digest() if call.reader is not None else Digest()
     _labels(row, call)
     _asked(row, asked)
@@ -55,7 +70,7 @@ def finished(call: Call) -> Finished:
     _timings(row, call, digest)
     _error(row, call, digest)
     usage = _reported(row, call, asked, digest)
-    _usage(row, asked, digest, usage)
+    _usage(row, asked, digest, usage, given, chars if call.large is None or not call.large.media else None)
     if not _from_cache(row, call):
         _price(row, call, usage)
     scrub(row, secrets)
@@ -296,9 +311,8 @@ def _is_settled(response_id: str, row: Row, call: Call) -> bool:
     return found is not None
 
 
-def _usage(row: Row, asked: Asked, digest: Digest, usage: Usage) -> None:
-    from promptop.tokens.scripts import chars_by_script
-
+def _usage(row: Row, asked: Asked, digest: Digest, usage: Usage, given: str, chars: Chars | None) -> None:
+    """Note what the server counted, else our count; ``chars`` of the input, None where it is more than text."""
     if digest.facts.usage is not None:
         row.usage_raw = _json(_finite(digest.facts.usage))
     if usage:
@@ -310,11 +324,9 @@ def _usage(row: Row, asked: Asked, digest: Digest, usage: Usage) -> None:
     if row.operation_name is None:
         return
     model = row.response_model or row.request_model
-    given = "".join(text for _, text in asked.texts) + asked.extra
-    if given:
-        chars = chars_by_script(given)
+    if chars is not None and any(chars):
         row.input_chars = _CHARS % chars
-        row.input_o200k_tokens = o200k_if_loaded(given)
+        row.input_o200k_tokens = o200k_if_loaded(given) if given else None
         messages = (asked.messages or 0) if row.operation_name == "chat" else 0
         row.estimate_input_tokens = tokens(model, chars, messages)
     answer = digest.chars()
@@ -363,6 +375,9 @@ def _price(row: Row, call: Call, usage: Usage) -> None:
     """Take the cost that the server reports, else the price table's; what was charged and is not known is unpriced."""
     if usage.cost_usd is not None:
         row.cost_usd, row.cost_status = usage.cost_usd, "reported"
+        return
+    if row.usage_source == "estimated" and row.usage_input_tokens is None and call.bytes_sent:
+        row.cost_status = "unpriced"  # an answer without its request would be priced far too low
         return
     from promptop.log.write.row_pricing import price_row
 
