@@ -217,6 +217,8 @@ class MonitorSettings:
     """Rules that the app judges while it runs: ``p95_ttft>2s over 15m``, ``burn>14.4 over 1h,5m`` (docs/monitor.md)."""
     alert_command: str = ""
     """Command that is run, with a sentence as its last argument, when an alert begins and when it ends."""
+    alert_webhook: str = ""
+    """URL to which the same is posted as JSON, with host, log, rule, scope, value and start."""
 
 
 @dataclass(frozen=True, slots=True)

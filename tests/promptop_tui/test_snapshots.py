@@ -184,6 +184,7 @@ def test_monitor(snap_compare: Picture, make: Any, theme: str, size: tuple[int, 
         await wait_until(pilot, lambda: drawn(app) and all(chart.picture for chart in drawn(app)))
         table = app.query_one("#pane-monitor VirtualTable")
         await wait_until(pilot, lambda: table.scroll_offset.y and table.vertical_scrollbar.position == table.scroll_y)
+        await wait_until(pilot, lambda: "last call" in shown(app))
         await pilot.pause()
 
     assert snap_compare(app, run_before=ready, terminal_size=size)

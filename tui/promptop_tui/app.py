@@ -121,9 +121,9 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
             yield SettingsBanner(self.settings)
             yield ContentSwitcher(id="panes")
             if self.settings.monitor.alerts:
-                from promptop_tui.services.alert_watch import AlarmWatch
+                from promptop_tui.services.alert_watch import AlertWatch
 
-                yield AlarmWatch(self.context)
+                yield AlertWatch(self.context)
             yield Footer(compact=True, show_command_palette=False)
 
     async def on_mount(self) -> None:
@@ -136,7 +136,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
 
             self.post_message(messages.OpenInPlayground(parse(self.options.ask).openai()))
         self.watch(self.screen, "focused", self._focus_changed, init=False)
-        for watch in self.query("AlarmWatch"):
+        for watch in self.query("AlertWatch"):
             self.watch(watch, "alerts", self._alerts_changed)
         self._apply_keys()
         self.call_after_refresh(self.counting.start)

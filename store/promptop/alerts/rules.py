@@ -8,6 +8,7 @@ that it still goes on. What is not known breaks no limit, and a percentile of fe
 from __future__ import annotations
 
 import json
+import math
 import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.files import write_private
+from promptop.log.read.filters import parse_filter
 
 if TYPE_CHECKING:
     from promptop.log import LogReader, Stats
@@ -72,11 +74,15 @@ METRICS: dict[str, Callable[[Measured], float | None]] = {
 }
 """Name of a figure → how it is taken from stats; seconds, shares of one, USD."""
 
-_SHAPE = re.compile(r"\s*([a-z0-9_]+)\s*(>=|<=|>|<)\s*\$?(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|m|%|k|M)?\s*")
+_SHAPE = re.compile(
+    r"\s*([a-z0-9_]+)\s*(?:\{([^{}]*)\})?\s*(>=|<=|>|<)\s*\$?(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|m|%|k|M)?\s*"
+)
 _SCALES = {"ms": 1e-3, "s": 1.0, "m": 60.0, "%": 0.01, "k": 1e3, "M": 1e6, "": 1.0}
 _SPECIAL = ("burn", "today_cost", "month_cost")
 _LENGTHS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DEFAULT_S = 300
+UNUSUAL = "unusual"
+"""The rule that fires for whatever the monitor's second line tells."""
 _HISTORY = 24
 """Windows before the present one that an unusual value is held against."""
 _MIN_HISTORY = 8
@@ -90,6 +96,8 @@ class Check:
     metric: str
     sign: str
     limit: float
+    where: str = ""
+    """Filter of the rows that it is held against."""
 
     def value(self, measured: Measured) -> float | None:
         """Return the figure that is judged; None if it is unknown."""
@@ -119,7 +127,10 @@ def _parsed(text: str, names: Iterable[str]) -> Check:
         raise UsageError(
             f"{text!r} is no check.", f"Write for example 'p95_ttft>1s' or slo. Figures: {', '.join(names)}."
         )
-    return Check(text.strip(), found[1], found[2], float(found[3]) * _SCALES[found[4] or ""])
+    where = (found[2] or "").strip()
+    if where:
+        parse_filter(where)
+    return Check(text.strip(), found[1], found[3], float(found[4]) * _SCALES[found[5] or ""], where)
 
 
 def parse_check(text: str, targets: MonitorSettings) -> tuple[Check, ...]:
@@ -148,12 +159,13 @@ class Rule:
         if self.check.metric in ("today_cost", "month_cost"):
             day = datetime.fromtimestamp(now_ms / 1000).replace(hour=0, minute=0, second=0, microsecond=0)
             start = day if self.check.metric == "today_cost" else day.replace(day=1)
-            return (_cost(log.window(round(start.timestamp() * 1000), now_ms + 1, by=()).total),)
+            window = log.window(round(start.timestamp() * 1000), now_ms + 1, by=(), where=self.check.where or None)
+            return (_cost(window.total),)
         return tuple(self._value(log, now_ms, span, targets) for span in self.spans_s)
 
     def _value(self, log: LogReader, now_ms: int, span_s: int, targets: MonitorSettings) -> float | None:
-        span = span_s * 1000
-        stats = log.window(now_ms - span, now_ms + 1, by=()).total
+        span, where = span_s * 1000, self.check.where or None
+        stats = log.window(now_ms - span, now_ms + 1, by=(), where=where).total
         metric = self.check.metric
         if metric == "burn":
             return stats.error_rate / targets.slo_error_rate if stats.error_rate is not None else None
@@ -164,7 +176,7 @@ class Rule:
             return value
         # Whole steps of the clock before the present window, so that rollups answer.
         end = (now_ms - span) // span * span
-        past = log.window(end - _HISTORY * span, end, step_ms=span, by=())
+        past = log.window(end - _HISTORY * span, end, step_ms=span, by=(), where=where)
         return robust_z(value, [_known(name, Measured(each, span_s)) for _, each, _ in past.buckets])
 
 
@@ -196,9 +208,14 @@ def parse_rule(text: str) -> Rule:
     """Return the rule of ``CHECK [over LENGTH[,LENGTH]]``; a rule without lengths is judged over five minutes.
 
     Beside the figures of checks there are ``burn`` (error rate / its target), ``today_cost``, ``month_cost`` and, with
-    ``odd_`` before a figure, its robust z-score against the 24 windows before. Raises :class:`UsageError`.
+    ``odd_`` before a figure, its robust z-score against the 24 windows before. A filter in braces after the figure
+    limits the rows: ``p95_ttft{model:claude*}>2s over 10m``. ``unusual`` alone is :data:`UNUSUAL`.
+
+    Raises :class:`UsageError`.
     """
-    condition, _, lengths = text.partition(" over ")
+    if text.strip() == UNUSUAL:
+        return Rule(UNUSUAL, Check(UNUSUAL, "n", ">", math.inf), (_DEFAULT_S,))
+    condition, _, lengths = text.rpartition(" over ") if " over " in text else (text, "", "")
     names = (*METRICS, *_SPECIAL, *(f"odd_{name}" for name in METRICS))
     found = _SHAPE.fullmatch(condition)
     if not found or found[1] not in names:
@@ -242,6 +259,10 @@ class Alert:
     value: float | None = None
     shown: str = units.UNKNOWN
     """The value for people."""
+    scope: str = ""
+    """Filter of the rows that it is judged on."""
+    seen_ms: int = 0
+    """When it was last found to hold, where it holds on for a while."""
 
 
 def judge(
@@ -253,12 +274,12 @@ def judge(
     """
     alerts, changed = [], []
     for rule in rules:
-        old = before.get(rule.text, Alert(rule.text))
+        old = before.get(rule.text, Alert(rule.text, scope=rule.check.where))
         values = rule.values(log, now_ms, targets)
         last = values[-1]
         firing = old.firing if any(value is None for value in values) else all(map(rule.check.holds, values))
         since = now_ms if firing != old.firing else old.since_ms
-        alert = Alert(rule.text, firing, since, last, rule.check.show(last))
+        alert = Alert(rule.text, firing, since, last, rule.check.show(last), rule.check.where)
         alerts.append(alert)
         if firing != old.firing:
             changed.append(alert)

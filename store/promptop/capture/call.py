@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 from promptop.capture.annotations import Note, current_note
 from promptop.capture.faults import count_fault
+from promptop.capture.heartbeat import Heartbeat
 from promptop.capture.parse.stream_reader import HOLD, How, StreamReader
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ _PARSED_AGAIN = 64 * 1024
 
 _live: WeakSet[Call] = WeakSet()
 """Calls under way: the end of the process ends them, so that they leave a row."""
+_heartbeat = Heartbeat(lambda: _live)
 _hooked = False
 
 
@@ -171,6 +173,8 @@ class Call:
         if not _hooked:
             _hook()
         _live.add(self)
+        if not _heartbeat.awake:
+            _heartbeat.wake()
         self.started_ms = time.time_ns() // 1_000_000
         self.started_s = clock()
 

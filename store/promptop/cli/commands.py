@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cache": ("promptop.cli.traffic.cache", "what the response cache holds, and how to empty it"),
     "agents": ("promptop.cli.traffic.agents", "what coding agents use: sessions, blocks, limits, cost"),
     "report": ("promptop.cli.traffic.report", "latency, cache hits and spend of a window of the log"),
+    "alerts": ("promptop.cli.traffic.alerts", "the alerts of a log: list, test, run without the app"),
     "demo": ("promptop.cli.app.demo", "the app against a simulated endpoint, no key needed"),
     "config": ("promptop.cli.app.config", "where the settings are; show or create them"),
     "doctor": ("promptop.cli.app.doctor", "check settings, keys, endpoint, log, clock and terminal"),

@@ -16,7 +16,7 @@ from promptop.log import Row, Writer
 from promptop.settings import MonitorSettings, Settings
 from promptop_tui.context import AppContext
 from promptop_tui.monitor.screen import SHEET, MonitorPane
-from promptop_tui.services.alert_watch import AlarmWatch
+from promptop_tui.services.alert_watch import AlertWatch
 from promptop_tui.shell import theme
 
 NOW = 1_795_000_000.0
@@ -91,7 +91,7 @@ class Host(App[None]):
 
     def compose(self) -> ComposeResult:
         if self.shared.settings.monitor.alerts:
-            yield AlarmWatch(self.shared)
+            yield AlertWatch(self.shared)
         yield MonitorPane(self.shared)
 
     @property

@@ -10,6 +10,7 @@ import pytest
 from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, until, write
 
 from promptop.alerts import rules as alert_rules
+from promptop.alerts.runner import state_file
 from promptop.settings import MonitorSettings, state_dir
 from promptop_tui.services import alert_watch
 
@@ -54,7 +55,7 @@ async def test_an_alert_is_shown_told_and_not_repeated_after_a_restart(
     assert len(lines) == 1
     assert lines[0].startswith("firing ")
     assert "p95>10s over 15m: it is" in lines[0]
-    kept = json.loads((state_dir() / "alerts.json").read_text())
+    kept = json.loads(state_file(state_dir(), (log_path,)).read_text())
     assert next((each["rule"], each["firing"], each["since_ms"]) for each in kept) == (rules[0], True, int(NOW * 1000))
 
 
@@ -75,7 +76,7 @@ async def test_without_rules_nothing_is_judged_or_written(log_path: Path) -> Non
         await pilot.press("a")
         await until(pilot, lambda: "No rules yet" in screen_text(app))
         assert "e Edit" not in screen_text(app)
-    assert not (state_dir() / "alerts.json").exists()
+    assert not (state_dir() / "alerts").exists()
 
 
 async def test_what_another_app_has_told_is_not_told_twice(log_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +84,7 @@ async def test_what_another_app_has_told_is_not_told_twice(log_path: Path, monke
     app = Host(log_path, settings=MonitorSettings(alerts=("n>0",)))
     rung: list[int] = []
     monkeypatch.setattr(app, "bell", lambda: rung.append(1))
-    alert_rules.save(state_dir() / "alerts.json", [alert_rules.Alert("n>0", firing=True, since_ms=5)])
+    alert_rules.save(state_file(state_dir(), (log_path,)), [alert_rules.Alert("n>0", firing=True, since_ms=5)])
     async with app.run_test(size=(100, 30)) as pilot:
         await until(pilot, lambda: "▲ 1 alert" in screen_text(app))
     assert rung == []

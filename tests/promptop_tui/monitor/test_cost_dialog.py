@@ -11,6 +11,7 @@ from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, unt
 from textual.widgets import SelectionList
 
 from promptop.log import LogReader, Sketch, Stats, StoredRow, Writer
+from promptop.log.read.filters import terms_for
 from promptop.log.write.pending import Finished
 from promptop.settings import state_dir
 from promptop_tui.messages import OpenInEditor
@@ -20,7 +21,6 @@ from promptop_tui.monitor.analysis.cost_breakdown import (
     Breakdown,
     Group,
     cells_of,
-    filter_for,
     repeats_of,
     shape_of,
     stable_of,
@@ -74,8 +74,8 @@ def test_a_key_of_the_tags_is_a_way_to_group(log_path: Path) -> None:
         found = break_down(log, Query(), "tag.Team", int(NOW * 1000))
         assert {group.name: group.stats.n for group in found.groups} == {"网页": 2, "(none)": 3}
         for group in found.groups:
-            assert len(log.latest(9, where=filter_for("tag.Team", group.name))) == group.stats.n
-    assert filter_for("tag.odd key", "1") is None
+            assert len(log.latest(9, where=terms_for("tag.Team", group.name))) == group.stats.n
+    assert terms_for("tag.odd key", "1") is None
     assert value_of(StoredRow(tags="{"), "tag.x") is None
 
 
@@ -97,7 +97,7 @@ def test_days_are_local_newest_first_and_can_be_filtered_by(log_path: Path) -> N
         ]
         assert found.sorted_by("calls")[0].name == "2026-11-17"
         for group in days:
-            assert len(log.latest(9, where=filter_for("day", group.name))) == group.stats.n
+            assert len(log.latest(9, where=terms_for("day", group.name))) == group.stats.n
 
 
 @pytest.mark.parametrize("dimension", [name for name in DIMENSIONS if name != "day"])
@@ -109,7 +109,7 @@ def test_a_group_can_be_filtered_by(log_path: Path, dimension: str) -> None:
     with LogReader(log_path) as log:
         groups = log.window(0, 2**53, by=(dimension,)).groups
         for name, stats in groups.items():
-            terms = filter_for(dimension, name)
+            terms = terms_for(dimension, name)
             if dimension == "tags" and name == "(none)":
                 assert terms is None
                 continue

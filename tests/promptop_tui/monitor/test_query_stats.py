@@ -17,7 +17,7 @@ from promptop_tui.monitor.data.snapshot import SPANS, Query
 
 def test_no_statement_of_any_look_scans_the_rows(hour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[Answer] = []
-    reader = MonitorReader(hour, answers.append, Clock())
+    reader = MonitorReader(hour, answers.append, Clock(), watches=False)
     statements: set[str] = set()
     monkeypatch.setattr(Meter, "_count", lambda self, statement: statements.add(statement))
     reader.inspect(True)
@@ -48,7 +48,7 @@ def test_no_statement_of_any_look_scans_the_rows(hour: Path, monkeypatch: pytest
 
 def test_steps_are_counted_only_while_the_drawer_is_open(hour: Path) -> None:
     answers: list[Answer] = []
-    reader = MonitorReader(hour, answers.append, Clock())
+    reader = MonitorReader(hour, answers.append, Clock(), watches=False)
     reader._look(Query())
     assert not [each for each in answers if isinstance(each, Inspection)]
     reader.inspect(True)

@@ -34,7 +34,7 @@ class Running:
     def __init__(self, *paths: Path) -> None:
         self.answers: Queue[Answer] = Queue()
         self.clock = Clock()
-        self.reader = MonitorReader(paths, self.answers.put, self.clock)
+        self.reader = MonitorReader(paths, self.answers.put, self.clock, watches=False)
         self.thread = threading.Thread(target=self.reader.run)
 
     def ask(self, query: Query = HOUR) -> Snapshot | None:

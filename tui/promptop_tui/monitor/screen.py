@@ -18,6 +18,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.reactive import reactive
 
+from promptop.alerts.figures import WORDS
 from promptop.base.sanitize import clean
 from promptop_tui.messages import ShowInMonitor
 from promptop_tui.monitor.analysis.tile_figures import figures_of
@@ -37,7 +38,8 @@ from promptop_tui.monitor.views.log_note import LogNote
 from promptop_tui.monitor.views.request_table import RequestTable
 from promptop_tui.monitor.views.status_line import StatusLine
 from promptop_tui.monitor.views.tiles import Tiles
-from promptop_tui.services.alert_watch import AlarmWatch
+from promptop_tui.monitor.views.triage_line import TriageLine
+from promptop_tui.services.alert_watch import AlertWatch
 from promptop_tui.widgets.chart import Chart
 from promptop_tui.widgets.table import VirtualTable
 
@@ -61,6 +63,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
 `1` … `5` choose the window, `←` `→` read a chart's values, `enter` opens a request, `end` follows the newest again."""
 
     status = getters.query_one(StatusLine)
+    triage = getters.query_one(TriageLine)
     tiles = getters.query_one(Tiles)
     charts = getters.query_one(ChartRow)
     table = getters.query_one(RequestTable)
@@ -109,6 +112,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
             **self.requests.commands,
             **self.places.commands,
             **self.analyses.commands,
+            "triage": lambda: self.triage.enter(),  # noqa: PLW0108 - the view is not there yet
             "filter": lambda: self.filter_line.edit(self.view.asked.filter),
             "back": lambda: self.filter_line.close() if self.filter_line.open else self.view.back(),
         }
@@ -120,6 +124,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         status = StatusLine()
         status.simulated = self._shared.simulated
         yield status
+        yield TriageLine()
         yield FilterLine()
         yield LogNote(self._shared.log_path)
         with Vertical(id="monitor-body"):
@@ -133,7 +138,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         self.tiles.figures = figures_of(self.shown, self._settings)
         self.status.query_shown = self.view.asked
         self.status.show_logs(self.reading.paths, replayed=not self.reading.placed)
-        for watch in self.app.query(AlarmWatch):
+        for watch in self.app.query(AlertWatch):
             self.watch(watch, "alerts", self.analyses.take_alerts)
         self.requests.use_columns()
         self.set_interval(LOOK_S, lambda: self.reading.run_if(self.display, self.view.asked))
@@ -158,6 +163,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         self.set_class(height < 16, "-tiny")
         self.tiles.lines = 1 if compact else 4 if width >= 130 and height >= 45 else 3
         self.tiles.most = 6 if height < 16 else 10
+        self.triage.most = 1 if height < 16 else 2 if compact else 3
         self.charts.room = 1 if width < 100 else 2 if width < 150 else 3
         self._show_charts()
 
@@ -205,6 +211,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
 
     def _look(self, seconds: float) -> None:
         """Ask for what is new, or move a replay on by so many seconds, which asks by itself."""
+        self.triage.now_ms = self.time.now_ms()
         if self.time.speed:
             self.time.advance(seconds)
         elif self.view.asked.until_ms is None:
@@ -278,6 +285,13 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     def _on_picked(self, message: Chart.Picked) -> None:
         plot = message.chart.plot
         self.view.pick(message.bucket, bar=plot is not None and bool(plot.names))  # a bar of sizes is no time
+
+    @on(TriageLine.Chosen)
+    def _on_change(self, message: TriageLine.Chosen) -> None:
+        message.stop()
+        self.table.focus()
+        if (change := message.change) is not None:
+            self.view.show_found(change.since_ms, self.time.now_ms(), WORDS[change.figure], change.filter)
 
     @on(FilterLine.Closed)
     def _on_filter(self, message: FilterLine.Closed) -> None:

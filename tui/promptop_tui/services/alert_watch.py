@@ -1,7 +1,7 @@
 """Judges the alert rules while the app runs, whatever tab is shown.
 
 A thread worker of its own looks at the log every ten seconds; a hidden monitor reads nothing else. Mounted only where
-the settings have rules. Who shows where they stand watches :attr:`AlarmWatch.alerts`.
+the settings have rules. Who shows where they stand watches :attr:`AlertWatch.alerts`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from promptop.alerts.rules import Alert
+from promptop.alerts.runner import AlertNews, AlertRunner, sentence
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
 from promptop.settings import state_dir
-from promptop_tui.services.alert_runner import AlarmNews, Alarms, sentence
 
 if TYPE_CHECKING:
     from promptop.log import LogReader
@@ -33,10 +33,10 @@ BEGIN_S = 2.0
 _PAUSE_S = 1.0
 
 
-class AlarmWatch(Widget):
+class AlertWatch(Widget):
     """An invisible widget that owns the rules' states: it tells, bells and says what is wrong with them."""
 
-    DEFAULT_CSS = "AlarmWatch { display: none; }"
+    DEFAULT_CSS = "AlertWatch { display: none; }"
 
     alerts: var[tuple[Alert, ...]] = var[tuple[Alert, ...]](())
     """Where the rules stand."""
@@ -45,7 +45,7 @@ class AlarmWatch(Widget):
     class News(Message):
         """The watching thread has judged."""
 
-        news: AlarmNews
+        news: AlertNews
 
     def __init__(self, context: AppContext) -> None:
         super().__init__()
@@ -60,8 +60,9 @@ class AlarmWatch(Widget):
         return sum(alert.firing for alert in self.alerts)
 
     def on_mount(self) -> None:
-        """Begin a little later."""
-        self.set_timer(BEGIN_S, self._begin)
+        """Begin a little later; a replay is no present to judge."""
+        if not self._shared.replay:
+            self.set_timer(BEGIN_S, self._begin)
 
     def on_unmount(self) -> None:
         """End the thread."""
@@ -70,12 +71,12 @@ class AlarmWatch(Widget):
     def _begin(self) -> None:
         self.run_worker(self._watch, thread=True, exclusive=True, group="alarms", description="judge alerts")
 
-    def _tell(self, news: AlarmNews) -> None:
+    def _tell(self, news: AlertNews) -> None:
         self.post_message(self.News(news))
 
     def _watch(self) -> None:
         worker = get_current_worker()
-        alarms = Alarms(self._shared.settings.monitor, state_dir() / "alerts.json", self._tell)
+        runner = AlertRunner(self._shared.settings.monitor, state_dir(), self._paths, self._tell)
         log: LogReader | None = None
         foldings: list[Folding] = []
         try:
@@ -85,7 +86,7 @@ class AlarmWatch(Widget):
                         log, foldings = self._opened()
                     # Without rollups a month would be read row by row: they are made first, by a process of its own.
                     if not any(folding.start() for folding in foldings):
-                        alarms.look(log, int(self._shared.now() * 1000))
+                        runner.look(log, int(self._shared.now() * 1000))
                         foldings = []
                     self._told = ""
                 except (PromptopError, sqlite3.Error, OSError) as error:
@@ -111,7 +112,7 @@ class AlarmWatch(Widget):
         """Say once why nothing is judged."""
         if cause != self._told:
             self._told = cause
-            self._tell(AlarmNews((), (), (f"Alerts are not judged: {cause}",)))
+            self._tell(AlertNews((), (), (f"Alerts are not judged: {cause}",)))
 
     @on(News)
     def _on_news(self, message: News) -> None:

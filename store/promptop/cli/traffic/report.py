@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from promptop.alerts.rules import Alert, Check, judge, parse_check, rules_of
+from promptop.alerts import watch
+from promptop.alerts.changes import sentence
+from promptop.alerts.rules import Alert, Check, Measured, judge, parse_check, rules_of
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.times import local_days, moment_ms
 from promptop.cli.report_formats import report_text
@@ -55,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         help=f"lines: {', '.join(_BY)}, tag.KEY (default: model)",
     )
+    parser.add_argument(
+        "--changes",
+        action="store_true",
+        help="what is unusual now; with --since what changed in that window against the one before (nine days back)",
+    )
     parser.add_argument("--top", type=int, default=0, metavar="N", help="only the N dearest groups")
     parser.add_argument("--filter", default="", metavar="TERMS", help="for example 'app:web status:error ttft>1s'")
     parser.add_argument(
@@ -84,6 +91,9 @@ def run(args: argparse.Namespace) -> int:
     logs = log_files(args.log or ())
     args.log, args.endpoint = None, None
     settings = settings_of(args)
+    defaults = "alerts" in map(str.strip, args.fail_on) and not settings.monitor.alerts
+    if defaults:  # without rules of one's own: whatever is unusual now
+        args.fail_on = [text for text in args.fail_on if text.strip() != "alerts"]
     rules = [rule for text in args.fail_on for rule in rules_of(text, settings.monitor)]
     plain = [text for text in args.fail_on if not rules_of(text, settings.monitor)]
     checks = [check for text in plain for check in parse_check(text, settings.monitor)]
@@ -96,6 +106,8 @@ def run(args: argparse.Namespace) -> int:
         if not path.exists():
             raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
     with LogReader(logs or settings.log_path()) as log:
+        if args.changes:
+            return _changes(args, log, None if args.since is None else since, until, now_ms)
         if exported and args.since is None and args.until == "now" and (span := log.span()) is not None:
             since, until = span[0], span[1] + 1  # an exported period is the window
         if args.before is not None or args.after is not None:
@@ -113,8 +125,40 @@ def run(args: argparse.Namespace) -> int:
             else:
                 text = _FORMATS[args.format](report)
             _put(text, args.output)
+        scoped = {
+            check.where: log.window(report.since_ms, report.until_ms, by=(), where=check.where).total
+            for check in checks
+            if check.where
+        }
         standing, _ = judge(rules, log, until - 1, settings.monitor, {})
-    return max(_judge(report, checks), _judge_rules(standing))
+        unusual = _judge_now(log, now_ms) if defaults else 0
+    return max(_judge(report, checks, scoped), _judge_rules(standing), unusual)
+
+
+def _changes(args: argparse.Namespace, log: LogReader, since: int | None, until: int, now_ms: int) -> int:
+    """Print what changed; of a window against the one before it, or what is unusual now."""
+    from promptop.alerts.comparison import window_changes
+    from promptop.cli.report_formats import changes as forms
+
+    if args.format not in ("table", "json"):
+        raise UsageError(f"--changes has no form {args.format}.", "Leave --format out, or use --json.")
+    if since is None:
+        present = watch.look(log, now_ms)
+        found, baseline = list(present.changes), present.baseline
+    else:
+        found = window_changes(log, since, until)
+        baseline = "as in the window before"
+    text = forms.json_text(found) if args.format == "json" else forms.table_text(found, now_ms, baseline)
+    _put(text, args.output)
+    return 0
+
+
+def _judge_now(log: LogReader, now_ms: int) -> int:
+    """Say on standard error what is unusual now; 1 if anything is."""
+    present = watch.look(log, now_ms)
+    for change in present.changes:
+        print(f"promptop report: {sentence(change, now_ms)}", file=sys.stderr)
+    return 1 if present.changes else 0
 
 
 def _put(text: str, output: Path | None) -> None:
@@ -178,10 +222,13 @@ def read(log: LogReader, since_ms: int, until_ms: int, *, by: str, where: str = 
     return Report(since_ms, until_ms, total, tuple(groups), by, where.strip(), simulated)
 
 
-def _judge(report: Report, checks: list[Check]) -> int:
+def _judge(report: Report, checks: list[Check], scoped: dict[str, Stats]) -> int:
     failed = 0
     for check in checks:
-        value = check.value(report.measured)
+        measured = report.measured
+        if check.where:
+            measured = Measured(scoped[check.where], measured.seconds)
+        value = check.value(measured)
         if value is None:
             print(f"promptop report: {check.text}: not known in this window, not judged", file=sys.stderr)
         elif check.holds(value):

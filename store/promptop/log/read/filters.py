@@ -8,14 +8,16 @@ only ever become parameters. A row that has no value in a compared field does no
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 from promptop.base.errors import UsageError
 from promptop.base.times import seconds
+from promptop.log.read.stats import NONE_GROUP
 
 _EXACT: dict[str, tuple[str, ...]] = {
     "model": ("request_model", "response_model"),
@@ -293,3 +295,26 @@ def tag_sql(key: str) -> str:
 def _quoted_path(name: str) -> str:
     path = '$."' + name.replace('"', "") + '"'
     return "'" + path.replace("'", "''") + "'"
+
+
+def terms_for(dimension: str, name: str) -> str | None:
+    """Return the expression that shows a group's requests; None if there is none."""
+    if dimension == "day":
+        return f"time>={name} time<{date.fromisoformat(name) + timedelta(days=1)}"
+    if dimension == "tags":
+        try:
+            tags = json.loads(name)
+        except ValueError:
+            return None
+        if not isinstance(tags, dict) or not tags:
+            return None
+        return " ".join(f"tag.{key}:{quoted(str(value))}" for key, value in tags.items())
+    if dimension.startswith("tag.") and any(letter in dimension for letter in ' :<>="'):
+        return None  # no key that an expression can name
+    return f"{dimension}:none" if name == NONE_GROUP else f"{dimension}:{quoted(name)}"
+
+
+def quoted(text: str) -> str:
+    """Return a value as a filter expression takes it, with its blanks and commas."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from promptop.base.sqlite import connect_for_reading
 from promptop.log import files, schema
 from promptop.log.read.filters import Filter
 from promptop.log.read.windows import Sums, add_rows
+from promptop.log.rollups.trend_query import TrendCell, TrendSeries, TrendView
+from promptop.log.rollups.trends import Place
 from promptop.log.rollups.window_query import RollupView, groups_by, level_for
 from promptop.log.row import COLUMNS, Row
 
@@ -54,6 +56,7 @@ class Source:
         self._data_version = -1
         self._present: set[str] = set()
         self._rollups = RollupView(path)
+        self._trends = TrendView(path)
         self._trace: Callable[[str], object] | None = None
 
     def trace(self, tell: Callable[[str], object] | None) -> None:
@@ -90,6 +93,7 @@ class Source:
             self._connection.close()
             self._connection = None
         self._rollups.close()
+        self._trends.close()
 
     def changed(self) -> bool:
         if self._moved():
@@ -187,6 +191,26 @@ class Source:
             if deadline is not None and time.monotonic() > deadline:
                 return Page(found, top if top > bottom else None)
         return Page(found, None)
+
+    def trend_series(self, since_ms: int) -> list[TrendSeries]:
+        """Return the values of all dimensions that had a row since a time."""
+        with self._explained():
+            return self._trends.series(since_ms)
+
+    def trend_cells(
+        self, level: int, since_ms: int, until_ms: int, wanted: Container[Place] | None = None
+    ) -> list[TrendCell]:
+        """Return the trends of a level that begin in [since, until)."""
+        with self._explained():
+            return self._trends.cells(level, since_ms, until_ms, wanted)
+
+    def trend_newer(self) -> list[tuple[TrendSeries, TrendCell]] | None:
+        """Return the rows that are not in the trends yet; None if there are no trends, or too many such rows."""
+        connection = self._ready()
+        if connection is None:
+            return []
+        with self._explained():
+            return self._trends.newer(connection)
 
     def add_to(self, sums: Sums, by: tuple[str, ...], where: Filter) -> None:
         """Add a window, from rollups where they know it, else from its rows."""

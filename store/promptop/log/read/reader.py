@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from heapq import merge
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,8 @@ from promptop.log.read.filters import Filter, parse_filter
 from promptop.log.read.log_file import END, Page, Source, StoredRow
 from promptop.log.read.stats import Window
 from promptop.log.read.windows import Sums
+from promptop.log.rollups.trend_query import TrendCell, TrendSeries
+from promptop.log.rollups.trends import Place
 
 
 class LogReader:
@@ -309,6 +311,29 @@ class LogReader:
             for source in self._sources:
                 source.add_to(sums, tuple(by), chosen)
         return sums.window()
+
+    def trend_series(self, since_ms: int) -> list[TrendSeries]:
+        """Return the values of all dimensions that had a row since a time; of several logs, each log's own."""
+        with self._lock:
+            return [series for source in self._sources for series in source.trend_series(since_ms)]
+
+    def trend_cells(
+        self, level: int, since_ms: int, until_ms: int, wanted: Container[Place] | None = None
+    ) -> list[TrendCell]:
+        """Return the trends of a level (minutes or quarters of an hour) that begin in [since, until)."""
+        with self._lock:
+            return [cell for source in self._sources for cell in source.trend_cells(level, since_ms, until_ms, wanted)]
+
+    def trend_newer(self) -> list[tuple[TrendSeries, TrendCell]] | None:
+        """Return the rows that are not in the trends yet; None while those of any log are not made."""
+        out: list[tuple[TrendSeries, TrendCell]] = []
+        with self._lock:
+            for source in self._sources:
+                found = source.trend_newer()
+                if found is None:
+                    return None
+                out += found
+        return out
 
     def extend(
         self,

@@ -19,46 +19,47 @@ NONE_GROUP = "(none)"
 
 MODEL = "coalesce(request_model, response_model, '')"
 
-_HIT = "(cache_level IS NOT NULL AND cache_level <> 'miss')"
+HIT = "(cache_level IS NOT NULL AND cache_level <> 'miss')"
 # Only rows that the provider answered in full speak about its latency: hits, failures and cancelled calls stay out.
-_SPEAKS = f"(error_type IS NULL AND NOT {_HIT})"
-_FAILED = "(error_type IS NOT NULL AND error_type <> 'cancelled')"
-_LIMITED = "(http_response_status_code IS 429 OR error_type IS '429')"
+SPEAKS = f"(error_type IS NULL AND NOT {HIT})"
+FAILED = "(error_type IS NOT NULL AND error_type <> 'cancelled')"
+LIMITED = "(http_response_status_code IS 429 OR error_type IS '429')"
+TRUNCATED = """coalesce(response_finish_reasons GLOB '*"length"*'
+  OR response_finish_reasons GLOB '*"max_*tokens"*', 0)"""
 
 
-def _pico(column: str) -> str:
+def pico(column: str) -> str:
     """Return the SQL of an amount in pico-dollars; one beyond a million dollars is no cost of a call."""
     return f"coalesce(CASE WHEN {column} BETWEEN -1e6 AND 1e6 THEN CAST(round({column} * 1e12) AS INTEGER) END, 0)"
 
 
 _COUNTED: dict[str, str] = {
     "n": "1",
-    "errors": f"({_FAILED} AND NOT {_LIMITED})",
-    "rate_limited": f"({_FAILED} AND {_LIMITED})",
+    "errors": f"({FAILED} AND NOT {LIMITED})",
+    "rate_limited": f"({FAILED} AND {LIMITED})",
     "cancelled": "(error_type IS 'cancelled')",
-    "truncated": """coalesce(response_finish_reasons GLOB '*"length"*'
-  OR response_finish_reasons GLOB '*"max_*tokens"*', 0)""",
+    "truncated": TRUNCATED,
     "lookups": "(cache_level IS NOT NULL)",
     **{f"hits_{level}": f"(cache_level IS '{level}')" for level in HIT_LEVELS[:-1]},
-    "hits_other": f"({_HIT} AND cache_level NOT IN ({', '.join(repr(level) for level in HIT_LEVELS[:-1])}))",
+    "hits_other": f"({HIT} AND cache_level NOT IN ({', '.join(repr(level) for level in HIT_LEVELS[:-1])}))",
     "input_tokens": "coalesce(CAST(usage_input_tokens AS INTEGER), 0)",
     "output_tokens": "coalesce(CAST(usage_output_tokens AS INTEGER), 0)",
     "cache_read": "coalesce(CAST(usage_cache_read_input_tokens AS INTEGER), 0)",
     "cache_write": "coalesce(CAST(usage_cache_write_input_tokens AS INTEGER), 0)",
     "reasoning": "coalesce(CAST(usage_reasoning_output_tokens AS INTEGER), 0)",
-    "unpriced": f"""((cost_usd BETWEEN -1e6 AND 1e6) IS NOT 1 AND NOT {_HIT}
+    "unpriced": f"""((cost_usd BETWEEN -1e6 AND 1e6) IS NOT 1 AND NOT {HIT}
   AND (coalesce(usage_input_tokens, 0) <> 0 OR coalesce(usage_output_tokens, 0) <> 0))""",
     "estimated": "(usage_source IS 'estimated' OR cost_status IS 'estimated')",
-    "cost_pico": _pico("cost_usd"),
-    "saved_pico": _pico("saved_usd"),
+    "cost_pico": pico("cost_usd"),
+    "saved_pico": pico("saved_usd"),
 }
 """What each integer of :class:`Stats` grows by for a row; the casts keep a hand-edited cell from breaking a sum."""
 
 SELECTED = f"""id, CAST(started_ms AS INTEGER), {MODEL}, coalesce(app, ''), coalesce(prompt_name, ''),
  {", ".join(_COUNTED.values())},
  substr(error_type, 1, 64),
- CASE WHEN {_SPEAKS} THEN CAST(coalesce(duration_s, total_s) AS REAL) END,
- CASE WHEN {_SPEAKS} THEN CAST(ttft_s AS REAL) END"""
+ CASE WHEN {SPEAKS} THEN CAST(coalesce(duration_s, total_s) AS REAL) END,
+ CASE WHEN {SPEAKS} THEN CAST(ttft_s AS REAL) END"""
 """Columns that :meth:`Stats.add` takes, in its order: the counting itself is done by SQLite."""
 
 

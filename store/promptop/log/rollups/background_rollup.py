@@ -19,7 +19,7 @@ from promptop.base.errors import PromptopError
 from promptop.base.sqlite import connect_for_reading
 from promptop.log.rollups.rollups import Rollups
 
-WORTH_IT = 20_000
+WORTH_IT = 2_000
 """Rows above the mark from which a process is started; fewer are read as rows in a tenth of a second."""
 _PORTION = 5_000
 

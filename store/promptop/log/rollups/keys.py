@@ -15,8 +15,10 @@ from typing import Any
 from promptop.log.read.stats import INTEGERS, Stats
 from promptop.log.rollups.sketch import Sketch
 
-VERSION = 2
-"""Version of the file: another one, older or newer, is made anew and not migrated, for all of it is derived."""
+VERSION = 3
+"""Version of the file. To version 2 the trends are added; any other is made anew, for all of it is derived."""
+SUMS_SINCE = 2
+"""Version from which on the sums of windows are those that are kept today."""
 LEVELS_MS = (60_000, 900_000, 7_200_000, 21_600_000, 86_400_000)
 ALL, BY_MODEL, BY_APP, BY_PROMPT, BY_EACH = range(5)
 KINDS = (ALL, BY_MODEL, BY_APP, BY_PROMPT, BY_EACH)

@@ -34,6 +34,7 @@ from promptop.log.rollups.keys import (
     OVERFLOW,
     SKETCHED,
     STORED,
+    SUMS_SINCE,
     VERSION,
     Cell,
     add_row,
@@ -43,6 +44,8 @@ from promptop.log.rollups.keys import (
     merged_errors,
     upsert,
 )
+from promptop.log.rollups.trends import DDL as TRENDS_DDL
+from promptop.log.rollups.trends import TrendFold
 
 KEPT_DAYS = (8, 100, 0, 0, 0)
 """Days that each level is kept; 0 is for good. The window of 7 days needs minutes at its edge, and no older ones."""
@@ -86,6 +89,7 @@ class Rollups:
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{id(self)}"
         self._rows: sqlite3.Connection | None = None
         self._sums: sqlite3.Connection | None = None
+        self._trends: TrendFold | None = None
         self._identities: tuple[object, object] = (None, None)
         self._known: dict[tuple[int, str, str, str], int] = {}
 
@@ -101,7 +105,7 @@ class Rollups:
         for connection in (self._rows, self._sums):
             if connection is not None:
                 connection.close()
-        self._rows = self._sums = None
+        self._rows = self._sums = self._trends = None
 
     def __enter__(self) -> Rollups:
         return self
@@ -113,7 +117,8 @@ class Rollups:
         """Return how many ids lie above the mark."""
         rows, sums = self._open()
         last = rows.execute("SELECT max(id) FROM requests").fetchone()[0] or 0
-        return max(0, int(last) - int(watermark.fact(sums, "mark")))
+        behind = self._trend_fold(sums).behind(rows, int(last), self._now_ms())
+        return max(0, int(last) - int(watermark.fact(sums, "mark")), behind)
 
     def busy(self) -> bool:
         """Tell whether another process holds the lease."""
@@ -131,10 +136,12 @@ class Rollups:
                 return None
             mark = self._checked_mark(rows, sums)
             count = self._fold(rows, sums, "rollups", mark, limit, frozen_before_ms=0)
+            count = max(count, self._trend_fold(sums).fold(rows, limit, self._now_ms()))
             self._renew(sums)
             sums.execute("COMMIT")
         except BaseException:
             self._known.clear()  # series that the rollback took away
+            self._trend_fold(sums).forget()
             if sums.in_transaction:
                 sums.execute("ROLLBACK")
             raise
@@ -184,6 +191,7 @@ class Rollups:
             watermark.note(sums, "mark", mark)
             watermark.note(sums, "mark_started_ms", watermark.started_ms(rows, mark) or 0)
             watermark.note(sums, "log_id", watermark.fact(rows, "log_id", ""))
+            self._trend_fold(sums).reset()
             sums.execute("DROP TABLE rollups")
             sums.execute("ALTER TABLE rebuilt RENAME TO rollups")
             sums.execute("COMMIT")
@@ -237,6 +245,11 @@ class Rollups:
         self._identities = (identity(self.log), identity(self.path))
         return self._rows, self._sums
 
+    def _trend_fold(self, sums: sqlite3.Connection) -> TrendFold:
+        if self._trends is None:
+            self._trends = TrendFold(sums)
+        return self._trends
+
     def _open_sums(self) -> sqlite3.Connection:
         connection = connect(self.path, timeout_s=self._timeout_s, page_size=_PAGE)
         connection.create_function("merged_buckets", 2, merged_buckets, deterministic=True)
@@ -244,13 +257,16 @@ class Rollups:
         try:
             connection.execute("BEGIN IMMEDIATE")
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            if version != VERSION:
-                # Derived data of another version, older or newer, is not migrated but made anew.
+            if version == SUMS_SINCE:
+                for statement in (*TRENDS_DDL, f"PRAGMA user_version = {VERSION}"):
+                    connection.execute(statement)
+            elif version != VERSION:
+                # Derived data of another version, older or newer, is made anew.
                 for (name,) in connection.execute(
                     "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
                 ).fetchall():
                     connection.execute(f'DROP TABLE "{name}"')
-                for statement in (*_DDL, _table("rollups"), f"PRAGMA user_version = {VERSION}"):
+                for statement in (*_DDL, _table("rollups"), *TRENDS_DDL, f"PRAGMA user_version = {VERSION}"):
                     connection.execute(statement)
             connection.execute("COMMIT")
         except BaseException:
@@ -274,6 +290,7 @@ class Rollups:
         known, log_id = watermark.facts(sums), watermark.fact(rows, "log_id", "")
         if not watermark.same_rows(rows, known, log_id):
             sums.execute("DELETE FROM rollups")
+            self._trend_fold(sums).reset()
             for key in ("mark", "mark_started_ms", *(f"kept_from_{level}" for level in range(len(LEVELS_MS)))):
                 watermark.note(sums, key, 0)
             known["mark"] = 0

@@ -26,6 +26,7 @@ from promptop.log.rollups.keys import (
     BY_PROMPT,
     LEVELS_MS,
     STORED,
+    SUMS_SINCE,
     VERSION,
     add_stored,
     key_of,
@@ -130,7 +131,7 @@ class RollupView:
             if self._trace is not None:
                 self._connection.set_trace_callback(self._trace)
         connection = self._connection
-        if connection is None or connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+        if connection is None or not (SUMS_SINCE <= connection.execute("PRAGMA user_version").fetchone()[0] <= VERSION):
             yield None
             return
         connection.execute("BEGIN")

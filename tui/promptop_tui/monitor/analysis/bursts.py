@@ -16,7 +16,7 @@ from promptop.base import units
 from promptop.base.sanitize import clean_line
 from promptop.batch.provider_runner import batch_share
 from promptop.client.embedding import MAX_INPUTS
-from promptop_tui.monitor.analysis.cost_breakdown import quoted
+from promptop.log.read.filters import quoted
 from promptop_tui.widgets.table import Cell, Column
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from promptop.base import units
 from promptop.base.sanitize import clean_line
-from promptop_tui.monitor.analysis.cost_breakdown import quoted
+from promptop.log.read.filters import quoted
 from promptop_tui.monitor.data.prefixes import characters_of, prefixes_of
 from promptop_tui.widgets.table import Cell, Column
 

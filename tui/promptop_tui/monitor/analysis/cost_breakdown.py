@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from promptop.base import units
@@ -200,30 +200,3 @@ def cells_of(group: Group, total: Stats) -> tuple[Cell, ...]:
         units.share(group.repeats),
         units.share(group.stable),
     )
-
-
-def filter_for(dimension: str, name: str) -> str | None:
-    """Return the expression that shows a group's requests; None if there is none."""
-    if dimension == "day":
-        return f"time>={name} time<{date.fromisoformat(name) + timedelta(days=1)}"
-    if dimension == "tags":
-        try:
-            tags = json.loads(name)
-        except ValueError:
-            return None
-        if not isinstance(tags, dict) or not tags:
-            return None
-        return _joined(f"tag.{key}:{quoted(str(value))}" for key, value in tags.items())
-    if dimension.startswith(TAG) and any(letter in dimension for letter in ' :<>="'):
-        return None  # no key that an expression can name
-    return f"{dimension}:none" if name == NONE else f"{dimension}:{quoted(name)}"
-
-
-def quoted(text: str) -> str:
-    """Return a value as a filter expression takes it, with its blanks and commas."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def _joined(terms: Iterable[str]) -> str:
-    return " ".join(terms)

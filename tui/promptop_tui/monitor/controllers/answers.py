@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from promptop.alerts.watch import Present
 from promptop_tui.monitor.analysis.cost_breakdown import Breakdown
 from promptop_tui.monitor.controllers.analyses import Analyses
 from promptop_tui.monitor.controllers.log_reading import LogReading
@@ -47,6 +48,8 @@ class Answers:
         match message.answer:
             case Snapshot() as snapshot:
                 self._take_snapshot(snapshot)
+            case Present() as present:
+                self._pane.triage.present = present
             case Inspection() as inspection:
                 self._pane.query_one(InspectionDrawer).inspection = inspection
             case OlderRows() as older:

@@ -24,6 +24,7 @@ BINDINGS: tuple[BindingType, ...] = (
     _key("C", "chart, -1", "Chart back", "chart-back", "show the chart before"),
     _key("z", "zoom", "Zoom", "zoom", "one chart on the whole tab; again: back", show=True),
     _key("l", "log-scale", "Log", "log-scale", "logarithmic axis, of lines"),
+    _key("t", "triage", "Triage", "triage", "what is unusual: enter goes to its requests"),
     _key("slash", "filter", "Filter", "filter", "show only requests that match", show=True),
     _key("left", "read, -1", "Read", "cursor-left", "read values, earlier"),
     _key("right", "read, 1", "Read", "cursor-right", "read values, later"),

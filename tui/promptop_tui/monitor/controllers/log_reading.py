@@ -49,7 +49,7 @@ class LogReading:
     def _made(self, replay: tuple[Path, ...]) -> MonitorReader:
         self.paths = replay or (self._context.log_path, *self._context.more_logs)
         self.placed = not replay
-        return MonitorReader(self.paths, partial(self._deliver, self.paths), self._context.now)
+        return MonitorReader(self.paths, partial(self._deliver, self.paths), self._context.now, watches=not replay)
 
     def _deliver(self, paths: tuple[Path, ...], answer: Answer) -> None:
         self._host.post_message(self.Answered(answer, paths))

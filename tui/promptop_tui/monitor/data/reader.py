@@ -10,12 +10,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Literal
 
+from promptop.alerts.watch import Present, Watch
 from promptop.base.errors import PromptopError
 from promptop.base.files import identity
 from promptop.log.read.stats import Stats
@@ -34,13 +35,15 @@ if TYPE_CHECKING:
     from promptop.log.rollups.background_rollup import Folding
     from promptop_tui.monitor.analysis.token_histogram import TokenSizes
 
+WATCH_S = 5.0
+"""Seconds between two judgements of what is unusual."""
 _SHARE = 20
 _SPEND_S = 15.0
 _SPEND_ROWS = 500
 """Today and the month are read again after so many seconds, or so many new rows."""
 
 
-Answer = Snapshot | Inspection | OlderRows | RankedRows | RowFound | Breakdown | Findings | QueryFailed
+Answer = Snapshot | Present | Inspection | OlderRows | RankedRows | RowFound | Breakdown | Findings | QueryFailed
 
 
 class MonitorReader:
@@ -51,7 +54,10 @@ class MonitorReader:
         path: Path | Sequence[Path],
         deliver: Callable[[Answer], object],
         now: Callable[[], float],
+        *,
+        watches: bool = True,
     ) -> None:
+        """Read the logs at ``path``; ``watches`` says whether what is unusual now is looked for."""
         self._paths = (path,) if isinstance(path, Path) else tuple(path)
         self._deliver = deliver
         self._now = now
@@ -80,6 +86,9 @@ class MonitorReader:
         self._next_spend = self._spend_rests = 0.0
         self._spent_rows = 0
         self._owes_money = False
+        self._watch = Watch() if watches else None
+        self._watching: Iterator[Present | None] | None = None
+        self._next_watch = 0.0
 
     # From any thread
 
@@ -167,6 +176,7 @@ class MonitorReader:
                 if query is not None and not self._stopped:
                     self._look(query)
                 self._go_on_ordering()
+                self._go_on_watching()
         finally:
             self._close()
             self._idle = True
@@ -198,6 +208,28 @@ class MonitorReader:
             self._ordering = None
         else:
             self._wake.set()
+
+    def _go_on_watching(self) -> None:
+        """Look at what is unusual, one slice of it, where that is due: between looks, so that none waits longer."""
+        log = self._log
+        if self._watch is None or log is None or self._stopped:
+            return
+        if self._watching is None:
+            if monotonic() < self._next_watch:
+                return
+            self._watching = self._watch.steps(log, self._now_ms())
+        try:
+            present = next(self._watching)
+        except (PromptopError, sqlite3.Error, OSError) as error:
+            # The next look at the rows says what is wrong with the log.
+            self._watching, self._next_watch = None, monotonic() + WATCH_S
+            self._deliver(QueryFailed(f"What is unusual could not be judged ({error}).", "It is tried again."))
+            return
+        if present is None:
+            self._wake.set()
+            return
+        self._watching, self._next_watch = None, monotonic() + (WATCH_S if present.ready else WATCH_S / 5)
+        self._deliver(present)
 
     def _look(self, query: Query) -> None:
         self.looks += 1
@@ -239,6 +271,7 @@ class MonitorReader:
             self._log.close()
             self._log = None
         self._held.drop()
+        self._watching = None
 
     def _open(self) -> LogReader | None:
         """Return the reader of the files that are there now; None, once said, if there is none."""
@@ -264,7 +297,7 @@ class MonitorReader:
             folding = Folding(path)
             folding.start()  # a log that was imported or copied has nobody who keeps its rollups
             self._foldings.append(folding)
-        self._next_window = self._next_spend = 0.0
+        self._next_window = self._next_spend = self._next_watch = 0.0
         return self._log
 
     @property

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Footer, Static
 
 from promptop.base import units
+from promptop.log.read.filters import terms_for
 from promptop_tui.monitor.analysis.cost_breakdown import (
     COLUMNS,
     DAYS_FIRST,
@@ -22,7 +23,6 @@ from promptop_tui.monitor.analysis.cost_breakdown import (
     Breakdown,
     Group,
     cells_of,
-    filter_for,
     tag_dimensions,
 )
 from promptop_tui.widgets.table import Cell, ChoiceTable, VirtualTable
@@ -144,7 +144,7 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
         if self.found is None or self.table.cursor_row >= len(self._rows):
             return
         group = self._rows[self.table.cursor_row]
-        terms = filter_for(self.dimension, group.name)
+        terms = terms_for(self.dimension, group.name)
         if terms is None:
             self.notify("These tags cannot be filtered by.", severity="warning")
             return

@@ -1,0 +1,545 @@
+"""Finds what is unusual now, from trends alone: which figure of which value, since when, and how much it explains.
+
+Every window that ends now (1, 2, 5, 15 and 60 minutes) is held against two baselines: the hours before it, and this
+time on up to seven earlier days. A change is told only if it stands against both. The reference is a median (of
+shares, what the ordinary windows have together), and the spread is that of one call, so that windows of busy and quiet
+hours can be mixed. Of the values that show one change the one is told that explains most of it and is filled most by
+it.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from promptop.alerts.changes import Change
+from promptop.alerts.figures import BY_NAME, FIGURES, PART, Figure
+from promptop.alerts.history import NEAR, History, Series
+from promptop.log.in_flight import InFlight
+
+WINDOWS = (1, 2, 5, 15, 60)
+"""Minutes; the running one is the last of each."""
+LEAST_Z = 7.0
+LEAST_CALLS, LEAST_CALLS_OF_TAG, LEAST_EVENTS, LEAST_BASE = 12, 30, 6, 40
+FLOOR_LOG, FLOOR_SHARE = 0.06, 0.006
+"""Errors that no number of calls makes smaller: slow drift."""
+MANY_VALUES = 30
+"""Values from which a tag names users and not parts of a service: what they ask is their own."""
+TOLD = 3
+_PART_OF_ALL = 0.2
+_N = PART["n"]
+_WRITES = PART["cache_write"]
+_PICO = 1e12
+_BREADTH = {"all": 0.8, "provider": 0.9, "host": 0.92, "app.model.prompt": 0.93, "version": 0.93}
+"""Of two values that explain the same: what is asked first. The narrower of two also scores higher by its part."""
+_OF_USERS = ("outcome", "answers", "retries", "clock", "spend", "calls")
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A figure's parts over one window of a baseline."""
+
+    top: int
+    of: int
+    calls: int
+    minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """What a figure was over the windows of a baseline, in the scale in which it is compared."""
+
+    value: float
+    spread: float
+    """Of one call; of amounts, of a window's rate."""
+    edge: float
+    """Shares: a window that was nearly the most unusual; amounts: the highest rate."""
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    z: float
+    factor: float
+    reference: float
+    """In natural units."""
+
+
+def look(history: History, in_flight: Sequence[InFlight] = ()) -> list[Change]:
+    """Return what is unusual, the weightiest first; empty where nothing is, or nothing is known."""
+    *_, found = steps(history, in_flight)
+    return found or []
+
+
+def steps(history: History, in_flight: Sequence[InFlight] = ()) -> Iterator[list[Change] | None]:
+    """Look in slices of a millisecond or two; the last one yields what was found."""
+    if not history.ready or history.whole is None:
+        yield []
+        return
+    triage = _Triage(history, history.whole)
+    found = [*triage.waiting(in_flight), *triage.silences()]
+    if not any(each.figure == "silence" and each.dimension == "all" for each in found):
+        for number, series in enumerate(list(history.series.values())):
+            if series.live and not series.partial:
+                found += triage.changes_of(series)
+            if number % 8 == 7:
+                yield None
+    yield triage.ranked(found)
+
+
+class _Triage:
+    """Judges the series of a history at one moment."""
+
+    def __init__(self, history: History, whole: Series) -> None:
+        self._history = history
+        self._whole = whole
+        self._t = history.minute
+        self._part = max((history.now_ms % 60_000) / 60_000, 1 / 60)
+        """Part of the running minute that is over."""
+
+    # Windows and baselines
+
+    def _near(self, series: Series, figure: Figure, width: int) -> list[_Window]:
+        """Return the windows of the three hours before (six, where they are of an hour)."""
+        step = max(width, 5)
+        end = self._t + 1 - max(width, 2)
+        first = max(end - (180 if step < 60 else 360), series.base, series.first_ms // 60_000 - 5)
+        return [
+            _Window(
+                series.sum(figure.top, at - step, at),
+                series.sum(figure.of, at - step, at),
+                series.sum(figure.calls, at - step, at),
+                step,
+            )
+            for at in range(end, first + step - 1, -step)
+        ]
+
+    @staticmethod
+    def _days(series: Series, figure: Figure, width: int) -> list[_Window]:
+        """Return the quarters of an hour (or hours) around this time on earlier days."""
+        size = 4 if width >= 60 else 1
+        windows = []
+        for quarters in series.days:
+            for at in range(len(quarters) - size + 1):
+                group = quarters[at : at + size]
+                top, of, calls = (sum(cell[part] for cell in group) for part in (figure.top, figure.of, figure.calls))
+                windows.append(_Window(top, of, calls, 15 * size))
+        return windows
+
+    @staticmethod
+    def _reference(figure: Figure, windows: Iterable[_Window]) -> _Reference | None:
+        """Return what a share, a mean or a time was; None if too little is known of it."""
+        filled = [window for window in windows if window.calls >= 3 and window.of > 0]
+        known = [(value, window) for window in filled if (value := figure.value(window.top, window.of)) is not None]
+        calls = sum(window.calls for _, window in known)
+        if calls < LEAST_BASE or len(known) < 4 or len(known) < 0.75 * len(filled):
+            return None
+        if figure.kind != "share":
+            middle = statistics.median(value for value, _ in known)
+            spread = 1.4826 * statistics.median(
+                abs(value - middle) * math.sqrt(window.calls) for value, window in known
+            )
+            return _Reference(middle, spread, 0.0, calls)
+        known.sort(key=lambda each: -figure.sign * each[0])
+        # The most unusual windows are left out: an incident that lasts is no reference for itself.
+        kept = known[len(known) // 4 :]
+        if sum(window.calls for _, window in kept) < LEAST_BASE / 2:
+            kept = known
+        pooled = sum(window.top for _, window in kept) / max(sum(window.of for _, window in kept), 1)
+        spread = 1.4826 * statistics.median(abs(value - pooled) * math.sqrt(w.calls) for value, w in known)
+        solid = [value for value, window in known if window.calls >= LEAST_CALLS] or [value for value, _ in known]
+        edge = solid[min(1 if len(solid) >= 9 else 2, len(solid) - 1)]
+        return _Reference(pooled, spread, edge, calls)
+
+    # One value
+
+    def changes_of(self, series: Series) -> list[Change]:
+        """Return every change that a value shows, in whatever window."""
+        end = self._t + 1
+        users = series.dimension.startswith("tag.") and self._history.values[series.dimension] > MANY_VALUES
+        found = []
+        for width in WINDOWS:
+            start = end - width
+            now = series.sums(start, end)
+            if now[_N] < LEAST_CALLS:
+                continue
+            base = self._base_of(series, start, now[_N])
+            rough = (base or series).sums(start - 180, start)
+            for figure in FIGURES:
+                if now[figure.calls] < LEAST_CALLS or (
+                    users and (figure.family not in _OF_USERS or figure.kind == "mean")
+                ):
+                    continue
+                change = None
+                if figure.kind == "amount":
+                    change = self._amount(series, base, figure, width, now)
+                elif _worth_it(figure, now, rough):
+                    change = self._change(series, base or series, figure, width, now)
+                if change is not None:
+                    found.append(change)
+        return found
+
+    def _base_of(self, series: Series, start: int, n: int) -> Series | None:
+        """Return what a value is held against: itself, what it is a part of if it is new, None if that is unknown."""
+        first, whole_first = series.first_ms // 60_000, self._whole.first_ms // 60_000
+        new = first > max(self._t - 180, whole_first + 30)
+        if not new and (
+            series.sum(_N, start - 180, start) >= 0.1 * n
+            or sum(cell[_N] for quarters in series.days for cell in quarters) >= 0.5 * n
+        ):
+            return series
+        if series.dimension == "version":
+            return self._history.series.get(("prompt", series.value.rpartition(" ")[0]))
+        if series.app and series.dimension != "app":
+            return self._history.series.get(("app", series.app))
+        return None
+
+    def _change(self, series: Series, base: Series, figure: Figure, width: int, sums: Sequence[int]) -> Change | None:
+        """Judge a share, a mean or a time over one window."""
+        mixed = series.dimension.startswith("tag.") and (figure.kind in ("mean", "log") or figure.family == "cache")
+        top, of, calls = sums[figure.top], sums[figure.of], sums[figure.calls]
+        now = figure.value(top, of)
+        if now is None or (mixed and calls < LEAST_CALLS_OF_TAG):
+            return None
+        if figure.kind == "share" and figure.sign > 0 and top < LEAST_EVENTS and figure.top != _WRITES:
+            return None
+        verdicts = []
+        for windows in (self._near(base, figure, width), self._days(base, figure, width)):
+            reference = self._reference(figure, windows)
+            if reference is not None:
+                verdict = _held_against(figure, reference, now, calls)
+                if verdict is None:
+                    return None
+                verdicts.append(verdict)
+        # A short window, and a value that is a mixture of the little that it calls, must stand out further.
+        least = LEAST_Z * (1.4 if mixed else 1.3 if width <= 2 else 1.0)
+        if not verdicts or min(verdict.z for verdict in verdicts) < least:
+            return None
+        factor = min((verdict.factor for verdict in verdicts), key=lambda each: abs(math.log(max(each, 1e-3))))
+        if factor * figure.least > 1 if figure.sign < 0 else factor < figure.least:
+            return None
+        reference_value = max((verdict.reference for verdict in verdicts), key=lambda each: figure.sign * each)
+        return Change(
+            series.dimension,
+            series.value,
+            figure.name,
+            reference_value,
+            figure.natural(now),
+            (self._t + 1 - width) * 60_000,
+            0.0,
+            0.0,
+            figure.family,
+            min(verdict.z for verdict in verdicts),
+            n=calls,
+            new=base is not series,
+        )
+
+    def _amount(
+        self, series: Series, base: Series | None, figure: Figure, width: int, sums: Sequence[int]
+    ) -> Change | None:
+        """Judge calls or cost a minute: a large part of the whole that was not there."""
+        history, whole, part = self._history, self._whole, figure.top
+        if width < 5 or (width > 15 and not history.aged) or series.dimension == "version":
+            return None  # without earlier days the rise of a morning is no jump
+        start, end = self._t + 1 - width, self._t + 1
+        minutes = width - 1 + self._part
+        top, calls, total = sums[part], sums[_N], whole.sum(part, start, end)
+        if top < _PART_OF_ALL * total:
+            return None
+        new = base is not series
+        held = base if base is not None else whole
+        rate = held.sum(part, start, end) / minutes
+        verdicts = []
+        for windows in (self._near(held, figure, width), self._days(held, figure, width)):
+            if len(windows) < 4:
+                continue
+            rates = [window.top / window.minutes for window in windows]
+            middle = statistics.median(rates)
+            spread = 1.4826 * statistics.median(abs(each - middle) for each in rates)
+            length = sum(window.minutes for window in windows)
+            known = sum(window.calls for window in windows)
+            each_call, per_minute = sum(window.top for window in windows) / max(known, 1), known / length
+            step = max(width, 5)
+            chance = 1.5 * each_call * math.sqrt(max(per_minute * step, 1.0)) / step
+            if new:
+                # What it is a part of must have grown with it: else it took another one's place.
+                if rate - middle < 0.6 * top / minutes:
+                    return None
+            elif rate < 1.3 * max(rates):
+                return None
+            error = max(spread, 0.15 * middle, chance, 1e-9)
+            verdicts.append(_Verdict((rate - middle) / error, rate / middle if middle > 0 else math.inf, middle))
+        if not verdicts or (history.aged and len(verdicts) < 2 and not new):
+            return None
+        z = min(verdict.z for verdict in verdicts)
+        if z < LEAST_Z or min(verdict.factor for verdict in verdicts) < (1.5 if new else figure.least):
+            return None
+        before = 0.0 if new else max(verdict.reference for verdict in verdicts)
+        if top - before * minutes < _PART_OF_ALL * total:
+            return None
+        return Change(
+            series.dimension,
+            series.value,
+            figure.name,
+            before,
+            top / minutes,
+            start * 60_000,
+            top / total,
+            0.0,
+            figure.family,
+            z,
+            n=calls,
+            new=new,
+        )
+
+    # What is not there
+
+    def silences(self) -> list[Change]:
+        """Return the values from which nothing came for longer than their own rhythm explains."""
+        found = [
+            change
+            for series in self._history.series.values()
+            if series.dimension in ("all", "app", "model") and (change := self._silence(series)) is not None
+        ]
+        found.sort(key=lambda each: -each.excess)
+        kept: list[Change] = []
+        for each in found:  # of those that fell silent together the largest speaks
+            if not any(abs(each.since_ms - other.since_ms) <= 180_000 for other in kept):
+                kept.append(each)
+        return kept
+
+    def _silence(self, series: Series) -> Change | None:
+        gap = (self._history.now_ms - series.last_ms) / 60_000
+        if not 0.3 <= gap <= 240:
+            return None
+        end, first = series.last_ms // 60_000 + 1, max(series.first_ms // 60_000, series.base)
+        lasted = min(60, end - first)
+        steady = sum(series.sum(_N, minute, minute + 1) > 0 for minute in range(end - 60, end))
+        if steady < 30:  # somebody who tries things and stops is no silence
+            return None
+        before = series.sum(_N, end - 60, end) / lasted
+        recent = series.sum(_N, end - 11, end - 1) / 10
+        expected = (min(before, recent) if recent > 0 else before) * gap
+        if expected < 12:
+            return None
+        on_days = []
+        for quarters in series.days:
+            middle = len(quarters) // 2
+            then = statistics.fmean(cell[_N] for cell in quarters[middle - 1 : middle + 2]) / 15
+            earlier = statistics.fmean(cell[_N] for cell in quarters[:middle]) / 15
+            # Both what came at this time on that day, and its fall from the hour before.
+            on_days.append(min(then, then / earlier * before) * gap if earlier else 0.0)
+        if on_days:
+            expected = min(expected, statistics.median(on_days))
+        longest = run = 0
+        for minute in range(max(first, end - 360), end):
+            run = run + 1 if series.sum(_N, minute, minute + 1) == 0 else 0
+            longest = max(longest, run)
+        least = 75 if gap < 4 else 12
+        if expected < least or gap < 2 * longest + bool(longest):
+            return None
+        share = min(series.sum(_N, end - 60, end) / max(self._whole.sum(_N, end - 60, end), 1), 1.0)
+        return Change(
+            series.dimension,
+            series.value,
+            "silence",
+            before,
+            0.0,
+            series.last_ms,
+            share,
+            3.0 * math.sqrt(share) + 0.01,
+            "silence",
+            expected,
+            expected,
+            int(expected),
+            share,
+        )
+
+    def waiting(self, in_flight: Sequence[InFlight]) -> list[Change]:
+        """Return programs whose calls are in flight for longer, or in greater number, than theirs ever are."""
+        found = []
+        now_ms, t = self._history.now_ms, self._t
+        latency, n_of = BY_NAME["latency"], BY_NAME["n"]
+        for each in in_flight:
+            place = ("app.model", each.app, each.model)
+            series = self._history.series.get(("app", each.app)) or self._history.series.get(("model", each.model))
+            usual_s, spread, rate = 1.0, 1.0, 0.0
+            if series is not None and series.live:
+                reference = self._reference(latency, self._near(series, latency, 5))
+                if reference is not None:
+                    usual_s, spread = math.exp(reference.value), min(reference.spread, 1.5)
+                rate = series.sum(n_of.top, t - 60, t - 1) / 59
+            oldest_s = (now_ms - each.oldest_ms) / 1000
+            ordinary = max(rate / 60 * usual_s, 1.0)  # Little's law
+            # Three times what one call in a hundred takes.
+            long_wait = oldest_s > max(10.0, 3 * usual_s * math.exp(2.33 * spread))
+            if not long_wait or (each.calls < 3 and oldest_s < 60) or each.calls < 1.5 * ordinary:
+                continue
+            factor = each.calls / ordinary
+            found.append(
+                Change(
+                    "app" if each.app else "model",
+                    each.app or each.model,
+                    "in_flight",
+                    ordinary,
+                    float(each.calls),
+                    each.oldest_ms,
+                    0.0,
+                    2.5 + min(math.log(max(factor, 1.0)), 1.5),
+                    f"in flight {place}",
+                    12.0,
+                    float(each.calls),
+                    each.calls,
+                )
+            )
+        total = sum(each.calls for each in in_flight)
+        by_value: dict[tuple[str, str], Change] = {}
+        for change in found:
+            key = change.dimension, change.value
+            known = by_value.get(key)
+            calls = change.after + (known.after if known else 0.0)
+            since = min(change.since_ms, known.since_ms) if known else change.since_ms
+            by_value[key] = replace(change, after=calls, since_ms=since, share=calls / max(total, 1))
+        return list(by_value.values())
+
+    # Which value
+
+    def ranked(self, found: Iterable[Change]) -> list[Change]:
+        """Return one change of each family, the weightiest first."""
+        families: dict[str, list[Change]] = {}
+        for each in found:
+            families.setdefault(each.family, []).append(each)
+        best = families.pop("silence", [])
+        for family, members in families.items():
+            if family.startswith("in flight"):
+                best += members
+                continue
+            scored = [
+                change
+                for name in {each.figure for each in members}
+                for change in self._side_by_side([each for each in members if each.figure == name])
+            ]
+            best.append(max(scored, key=lambda each: each.score))
+        best.sort(key=lambda each: -each.score)
+        return [_in_usd(each) for each in best]
+
+    def _side_by_side(self, same: list[Change]) -> list[Change]:
+        """Return the changes of one figure, one a value, as they are since one start, with their scores."""
+        figure = BY_NAME[same[0].figure]
+        strongest: dict[tuple[str, str], Change] = {}
+        for each in same:
+            place = each.dimension, each.value
+            if place not in strongest or each.z > strongest[place].z:
+                strongest[place] = each
+        lead = max(strongest.values(), key=lambda each: each.z * math.sqrt(each.n))
+        start = self._start(lead, figure)
+        made = [self._since(each, figure, start) for each in strongest.values()]
+        most = max(each.excess for each in made)
+        out = []
+        for each in made:
+            explains = each.excess / most if most > 0 else 0.0
+            share = each.share if figure.kind == "amount" else max(0.0, min(explains, 1.0))
+            out.append(replace(each, share=share, score=_score(each, figure, explains)))
+        top = max(out, key=lambda each: each.score)
+        own = self._start(top, figure)
+        if own != start:
+            out[out.index(top)] = replace(self._since(top, figure, own), share=top.share, score=top.score)
+        return out
+
+    def _series_of(self, change: Change) -> Series:
+        return self._history.series[change.dimension, change.value]
+
+    def _start(self, change: Change, figure: Figure) -> int:
+        """Return the minute at which a change began: of a new value, its first one."""
+        series, t = self._series_of(change), self._t
+        if change.new:
+            first = max(series.base, t - 360)
+            return next((minute for minute in range(first, t + 1) if series.sum(_N, minute, minute + 1)), t)
+        # The cut of the last three hours into the two parts that differ most.
+        first = max(series.base, t - 180, series.first_ms // 60_000)
+        best, at = -1.0, t
+        for cut in range(first + 5, t + 1):
+            top, late_top = series.sum(figure.top, first, cut), series.sum(figure.top, cut, t + 1)
+            if figure.kind == "amount":
+                of, late_of = float(cut - first), t - cut + self._part
+            else:
+                of, late_of = float(series.sum(figure.of, first, cut)), float(series.sum(figure.of, cut, t + 1))
+            if of <= 0 or late_of <= 0:
+                continue
+            difference = late_top / late_of - top / of
+            gain = of * late_of / (of + late_of) * difference * difference
+            if difference * figure.sign > 0 and gain > best:
+                best, at = gain, cut
+        return at
+
+    def _since(self, change: Change, figure: Figure, start: int) -> Change:
+        """Return a change as it is since a minute."""
+        series, end = self._series_of(change), self._t + 1
+        top, of, calls = (series.sum(part, start, end) for part in (figure.top, figure.of, figure.calls))
+        minutes = max(self._t - start + self._part, self._part)
+        before, after, share = change.before, change.after, 0.0
+        if figure.kind == "amount":
+            after = top / minutes
+            excess = after - before
+            share = top / max(self._whole.sum(figure.top, start, end), 1)
+        else:
+            now = figure.value(top, of)
+            if now is not None:
+                after = figure.natural(now)
+            if figure.kind == "log":
+                excess = calls * math.log(max(after, 1e-9) / before) / minutes
+            else:
+                excess = figure.sign * (top - before * of) / minutes
+        breadth = series.sum(_N, start, end) / max(self._whole.sum(_N, start, end), 1)
+        return replace(
+            change, since_ms=start * 60_000, after=after, excess=excess, share=share, breadth=breadth, n=calls
+        )
+
+
+def _worth_it(figure: Figure, now: Sequence[int], before: Sequence[int]) -> bool:
+    """Look cheaply first: at all of the three hours before as one."""
+    value, rough = figure.value(now[figure.top], now[figure.of]), figure.value(before[figure.top], before[figure.of])
+    if value is None or rough is None:
+        return value is not None
+    return figure.sign * (value - rough) >= (0.04 if figure.kind == "share" else 0.8 * math.log(figure.least))
+
+
+def _held_against(figure: Figure, reference: _Reference, now: float, calls: int) -> _Verdict | None:
+    """Return how far ``now`` is from a reference; None where it is no change that is told."""
+    if figure.kind != "share":
+        error = math.sqrt(reference.spread**2 / calls + FLOOR_LOG**2)
+        moved = now - reference.value
+        return _Verdict(figure.sign * moved / error, math.exp(moved), math.exp(reference.value))
+    least = 1 / (reference.calls + 2)
+    base = min(max(reference.value, least), 1 - least)
+    error = math.sqrt(max(base * (1 - base), reference.spread**2) / calls) + FLOOR_SHARE
+    z = figure.sign * (now - reference.value) / error
+    if figure.sign > 0:
+        if now < max(1.5 * reference.edge, reference.value + 0.05):
+            return None
+        return _Verdict(z, now / base, reference.value)
+    if reference.value < 0.1 or now > min(0.6 * reference.edge, reference.value - 0.1):
+        return None
+    return _Verdict(z, now / reference.value, reference.value)
+
+
+def _score(change: Change, figure: Figure, explains: float) -> float:
+    """Return the weight of a change: how surprising, how sure, and how much of the whole it explains."""
+    factor = change.factor if change.factor is not None else 33.0
+    surprise = min(abs(math.log(max(factor, 0.02))), 3.5)
+    score = figure.weight * _BREADTH.get(change.dimension, 1.0) * surprise
+    score *= max(0.0, min(1.0, explains)) * min(1.0, change.z / 12) * (1 - 0.15 * change.breadth)
+    if figure.kind == "share":
+        score *= 1 + 0.2 * abs(change.after - change.before)
+    return score
+
+
+def _in_usd(change: Change) -> Change:
+    if change.family != "spend":
+        return change
+    return replace(change, before=change.before / _PICO, after=change.after / _PICO)
+
+
+__all__ = ["NEAR", "TOLD", "look", "steps"]

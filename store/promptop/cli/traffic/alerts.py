@@ -1,0 +1,143 @@
+"""Alerts without the app: what they are, where they stand, a try, and a judge that runs on."""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import sys
+import time
+from pathlib import Path
+
+from promptop.alerts import watch
+from promptop.alerts.changes import clock, sentence
+from promptop.alerts.rules import UNUSUAL, load, parse_rule
+from promptop.alerts.rules import judge as judge_rules
+from promptop.alerts.runner import AlertNews, AlertRunner, state_file
+from promptop.alerts.runner import sentence as alert_sentence
+from promptop.base.errors import PromptopError, UsageError
+from promptop.base.sanitize import clean_line
+from promptop.cli.shared.options import log_files, settings_of
+from promptop.log import LogReader
+from promptop.settings import Settings, state_dir
+
+_PAUSE_S = 1.0
+_LAST_S = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument(
+        "action",
+        choices=("list", "test", "run"),
+        help="list the rules and where they stand; test rules now, without telling anyone; run: judge until stopped",
+    )
+    parser.add_argument(
+        "rules",
+        nargs="*",
+        metavar="RULE",
+        help="of test: 'p95_ttft{model:claude*}>2s over 10m', or unusual (default: those of the settings, and unusual)",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
+    parser.add_argument("--log", type=Path, action="append", metavar="FILE", help="request log; several are one")
+    parser.add_argument("--once", action="store_true", help="of run: judge once, hand on what has changed, and end")
+    parser.add_argument("--deliver", action="store_true", help="of test: give the command and the webhook one message")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List, test or judge; ``test`` exits 1 if a rule fires."""
+    paths = log_files(args.log or ())
+    args.log, args.endpoint = None, None
+    settings = settings_of(args)
+    logs = tuple(paths or (settings.log_path(),))
+    for path in logs:
+        if not path.exists():
+            raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
+    if args.rules and args.action != "test":
+        raise UsageError(f"{args.action} takes no rules.", "Rules stand in the settings: [monitor] alerts = [...]")
+    return {"list": _list, "test": _test, "run": _run}[args.action](args, settings, logs)
+
+
+def _list(args: argparse.Namespace, settings: Settings, logs: tuple[Path, ...]) -> int:
+    """Print each rule of the settings and where it stands."""
+    now_ms = time.time_ns() // 1_000_000
+    standing = load(state_file(state_dir(), logs))
+    for text in settings.monitor.alerts:
+        alert = standing.get(text)
+        state = "not judged yet"
+        if alert is not None:
+            word = "fires" if alert.firing else "quiet"
+            since = f" since {clock(alert.since_ms, now_ms)}" if alert.since_ms else ""
+            state = f"{word}{since}, {alert.shown}"
+        print(clean_line(f"{text}: {state}", 300))
+    if not settings.monitor.alerts:
+        print("no rules in the settings; what is unusual is shown in the monitor, and promptop alerts test says it")
+    return 0
+
+
+def _test(args: argparse.Namespace, settings: Settings, logs: tuple[Path, ...]) -> int:
+    """Judge rules now, and print where they stand."""
+    now_ms = time.time_ns() // 1_000_000
+    texts = args.rules or [*settings.monitor.alerts, *([UNUSUAL] if UNUSUAL not in settings.monitor.alerts else [])]
+    rules = [parse_rule(text) for text in texts]
+    fired = 0
+    with LogReader(logs) as log:
+        found, _ = judge_rules([rule for rule in rules if rule.text != UNUSUAL], log, now_ms, settings.monitor, {})
+        for alert in found:
+            fired += alert.firing
+            print(clean_line(f"{'fires' if alert.firing else 'quiet'}  {alert.rule}: {alert.shown}", 300))
+        if any(rule.text == UNUSUAL for rule in rules):
+            present = watch.look(log, now_ms)
+            fired += bool(present.changes)
+            for change in present.changes:
+                print(f"fires  {sentence(change, now_ms)}")
+            if not present.changes:
+                print(f"quiet  {UNUSUAL}: {present.baseline}")
+    if args.deliver:
+        _deliver(settings, logs)
+    return 1 if fired else 0
+
+
+def _deliver(settings: Settings, logs: tuple[Path, ...]) -> None:
+    """Give the command and the webhook a message that says that it is a test; raises what they answer."""
+    if not (settings.monitor.alert_command or settings.monitor.alert_webhook):
+        raise UsageError("There is nobody to tell.", "Set [monitor] alert_command or alert_webhook in the settings.")
+    from promptop.alerts.rules import Alert
+
+    problems: list[str] = []
+    runner = AlertRunner(settings.monitor, state_dir(), logs, lambda news: problems.extend(news.problems))
+    runner.hand_on(Alert("test", True, time.time_ns() // 1_000_000, 0.0, "a test of promptop alerts"))
+    runner.wait(_LAST_S + 30)
+    if problems:
+        raise PromptopError("; ".join(problems), "Check [monitor] alert_command and alert_webhook in the settings.")
+    print("delivered")
+
+
+def _run(args: argparse.Namespace, settings: Settings, logs: tuple[Path, ...]) -> int:
+    """Judge the rules every ten seconds until the process is told to end."""
+    if not settings.monitor.alerts:
+        raise UsageError("There are no rules to judge.", 'Set some: [monitor] alerts = ["unusual", "p95>10s over 15m"]')
+
+    def tell(news: AlertNews) -> None:
+        for alert in news.changed:
+            print(clean_line(alert_sentence(alert), 400), flush=True)
+        for problem in news.problems:
+            print(f"promptop alerts: {problem}", file=sys.stderr, flush=True)
+
+    runner = AlertRunner(settings.monitor, state_dir(), logs, tell)
+    try:
+        with LogReader(logs) as log:
+            while True:
+                try:
+                    runner.look(log, time.time_ns() // 1_000_000)
+                except (PromptopError, sqlite3.Error, OSError) as error:
+                    if args.once:
+                        raise
+                    print(f"promptop alerts: not judged: {error}", file=sys.stderr, flush=True)
+                if args.once:
+                    break
+                time.sleep(_PAUSE_S)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        runner.wait(_LAST_S)
+    return 0
