@@ -119,6 +119,7 @@ class PlaygroundPane(Horizontal):
         _dialog("o", "options", "Options", "Tools, format, one model"),
         _dialog("k", "checks", "Checks", "What every answer must be"),
         Binding("b", "blind", "Blind", id="playground.blind", tooltip="Rate answers without names", show=False),
+        _dialog("g", "grid", "Test set", "Ask every case of a test set"),
         _dialog("f11", "bench", "Bench", "Measure the prompt under load"),
         _dialog("l", "lab", "Claim lab", "What changes latency here?"),
         _dialog("f12", "batch", "Batch", "Send many prompts from a file"),

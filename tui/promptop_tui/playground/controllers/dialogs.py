@@ -20,6 +20,7 @@ from promptop_tui.playground.views.parameters import TEXTS, ParameterColumn
 
 if TYPE_CHECKING:
     from promptop_tui.playground.dialogs.history import Taken
+    from promptop_tui.playground.measure.grid_dialog import GridMemory
 
 
 class Dialogs:
@@ -45,6 +46,8 @@ class Dialogs:
         self._column, self._versions, self._builder = column, versions, builder
         self._store, self._checks, self._spend = store, checks, spend
         self._versions_changed, self._reopen, self._tell = versions_changed, reopen, tell
+        self._grid: GridMemory | None = None
+        """What was typed for the grid and its finished cells, as long as the tab lives."""
         self._openers: Mapping[str, Callable[[], None]] = {
             "versions": self._open_versions,
             "options": self._open_options,
@@ -52,6 +55,7 @@ class Dialogs:
             "variables": self._open_variables,
             "presets": self._open_presets,
             "history": self._open_history,
+            "grid": self._open_grid,
             "bench": self._open_bench,
             "lab": self._open_claims,
             "batch": self._open_batch,
@@ -129,6 +133,17 @@ class Dialogs:
     async def _run_taken(self, taken: Taken | None) -> None:
         if taken is not None:
             await self._reopen(taken)
+
+    def _open_grid(self) -> None:
+        from promptop_tui.playground.measure.grid_dialog import GridMemory, grid_dialog
+
+        try:
+            build, titles = self._builder.for_cases()
+        except PromptopError as error:
+            self._tell(error, title="Test set")
+            return
+        self._grid = self._grid or GridMemory()
+        self._host.app.push_screen(grid_dialog(self._context, build, titles, self._grid), self._measured)
 
     def _open_bench(self) -> None:
         from promptop_tui.playground.measure.bench_dialog import bench_dialog

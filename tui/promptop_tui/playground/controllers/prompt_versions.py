@@ -139,6 +139,12 @@ class PromptVersions:
                 raise PromptopError(f"{what} is empty.", "Write one above, or open one from the editor (F2).")
         return found
 
+    def sources(self, text: str) -> list[SavedVersion]:
+        """Return the texts of what is asked, labelled as the requests are."""
+        alone = len(self.chosen) == 1
+        typed = SavedVersion(AS_TYPED if alone else TYPED, text, self._known.name)
+        return [typed if label == AS_TYPED else self.shelf[label] for label in self.chosen]
+
     def __str__(self) -> str:
         """Return the choice in a few words."""
         first, *others = [label or TYPED for label in self.chosen]

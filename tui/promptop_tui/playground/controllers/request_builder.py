@@ -12,7 +12,7 @@ from promptop.client.conversation import Context, context_of, rounds_of
 from promptop.client.request import Message, RunRequest
 from promptop.client.targets import Target
 from promptop.client.variants import PromptVersion, requests_of
-from promptop.prompts import draft
+from promptop.prompts import draft, parse
 from promptop.settings import Settings
 from promptop_tui.playground.controllers.prompt_versions import PromptVersions
 from promptop_tui.playground.views.parameters import ParameterColumn
@@ -75,6 +75,27 @@ class RequestBuilder:
         setup = column.setup() | ({"variables": dict(self._versions.values)} if self._versions.values else {})
         shortened = contexts[0] if contexts[0].shortened else None
         return RunPlan(requests, versions, targets, shortened, text, draft.digest(text), setup)
+
+    def for_cases(self) -> tuple[Callable[[Mapping[str, str], Sequence[Message]], list[RunRequest]], list[str]]:
+        """Return what builds the requests of a case from its values and messages, and the titles of the variants.
+
+        Everything is read here, so that it may be called on a thread later. Raises :class:`PromptopError` with what is
+        missing or wrong.
+        """
+        plan, column = self.plan(), self._column
+        targets, parameters, overrides, system = column.targets(), column.values(), column.overrides(), column.system()
+        sources, typed = self._versions.sources(self.text()), dict(self._versions.values)
+
+        def build(values: Mapping[str, str], messages: Sequence[Message]) -> list[RunRequest]:
+            made = []
+            for source in sources:
+                sent: list[Message] = list(parse(source.text).openai({**typed, **values}))
+                if messages:  # they stand in for the prompt's own turns; its instructions stay
+                    sent = [each for each in sent if each.get("role") in {"system", "developer"}] + list(messages)
+                made.append(PromptVersion(source.label, sent, source.name, source.version))
+            return requests_of(targets, made, parameters, overrides=overrides, system=system)
+
+        return build, [request.title for request in plan.requests]
 
     def digest(self) -> str:
         """Return a name for the text in the field by which it is known again."""

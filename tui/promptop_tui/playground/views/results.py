@@ -33,7 +33,7 @@ FIRST_KEYS: tuple[tuple[tuple[str, str], ...], ...] = (
         ("playground.blind", "blind"),
     ),
     (("playground.history", "history"), ("playground.presets", "presets"), ("playground.lab", "claim lab")),
-    (("playground.bench", "benchmark"), ("playground.batch", "batch")),
+    (("playground.grid", "test set"), ("playground.bench", "benchmark"), ("playground.batch", "batch")),
 )
 """Bindings that an empty tab names, a line each: id, and what the key does."""
 

@@ -1,0 +1,190 @@
+"""A grid: every case of a test set, asked of every variant (version of the prompt × model), judged cell by cell.
+
+A cell is kept as soon as it is finished, and one that is kept is not asked again. Calls pass the budget's gate, and one
+that a cap refuses ends the grid; what came is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from promptop.budget.estimate import CostEstimate, Lengths, estimate
+from promptop.client.request import RunRequest
+from promptop.client.result import CAP, RunResult
+from promptop.experiments.checks import Check
+from promptop.experiments.grid.caller import Caller, Step, is_refused
+from promptop.experiments.grid.cells import Cell, CellKey, CellStore
+from promptop.experiments.proof.plan import PlannedCase, ProofPlan, checks_for, digest_of
+
+APP = "promptop grid"
+"""Name of the program in the log's rows."""
+Place = tuple[int, int]
+"""Number of the case and of the variant."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellState:
+    """A finished cell in figures: what a table shows while the grid runs."""
+
+    passed: int
+    checks: int
+    failed: bool
+    """Whether the call itself failed."""
+    ttft_s: float | None
+    total_s: float | None
+    output_tokens: int | None
+    cost_usd: float | None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether there is an answer and it passes every check."""
+        return not self.failed and self.passed == self.checks
+
+    @classmethod
+    def of(cls, cell: Cell) -> CellState:
+        """Sum a cell up."""
+        result = cell.result
+        passed = sum(each.passed for each in cell.checked.values())
+        tokens = result.usage.output_tokens
+        failed = result.state != "done"
+        return cls(passed, len(cell.checked), failed, result.ttft_s, result.total_s, tokens, result.cost_usd)
+
+
+@dataclass(frozen=True, slots=True)
+class GridStep:
+    """How far a grid is."""
+
+    step: Step
+    cells: Mapping[Place, CellState]
+
+
+@dataclass(frozen=True, slots=True)
+class GridOutcome:
+    """What came of a grid."""
+
+    cells: Mapping[Place, Cell]
+    spent_usd: float
+    unpriced: int
+    stopped: bool
+    is_capped: bool
+    errors: tuple[str, ...]
+    kept: int
+    """Cells that an earlier run had."""
+    finished: Mapping[CellKey, Cell]
+    """Every cell with an answer, for a run that goes on."""
+
+
+class GridRun:
+    """Asks and judges. It can be pickled until it works, and then belongs to one event loop."""
+
+    def __init__(
+        self,
+        cases: Sequence[PlannedCase],
+        titles: Sequence[str],
+        store: CellStore,
+        *,
+        folder: Path | None = None,
+        python: bool = False,
+        at_once: int = 4,
+        earlier: Mapping[CellKey, Cell] | None = None,
+    ) -> None:
+        """``titles`` name the variants, in the order of each case's requests; ``earlier`` cells are not asked again.
+
+        Raises :class:`UsageError` for a check that could never be judged, before any call.
+        """
+        self._cases, self._titles = tuple(cases), tuple(titles)
+        self._plan = ProofPlan(self._cases, self._titles, folder=folder, python=python)
+        self._store, self._at_once = store, at_once
+        self._finished: dict[CellKey, Cell] = dict(earlier or {})
+        self._caller = Caller(APP)
+        self._states: dict[Place, CellState] = {}
+        for planned in self._cases:
+            checks_for(planned, self._plan)
+
+    @property
+    def size(self) -> int:
+        """Number of cells."""
+        return len(self._cases) * len(self._titles)
+
+    def requests(self) -> list[RunRequest]:
+        """Return what is asked, case by case."""
+        return [pair[0] for planned in self._cases for pair in planned.requests]
+
+    def estimate(self, lengths: Lengths | None = None) -> CostEstimate:
+        """Return what it may cost; ``lengths`` are those of the log's answers."""
+        return estimate(self.requests(), 1, lengths)
+
+    def snapshot(self) -> GridStep:
+        """Return how far it is."""
+        return GridStep(self._caller.step(self.size), dict(self._states))
+
+    def stop(self) -> object:
+        """Begin no further call and cancel those under way; finished cells are kept."""
+        return self._caller.stop()
+
+    async def work(self, options: Mapping[str, Any]) -> GridOutcome:
+        """Ask every cell that is not kept; ``options`` are those of the endpoints."""
+        caller, found = self._caller, dict[Place, Cell]()
+        await caller.open(options)
+        kept = 0
+        try:
+            self._store.begin({"kind": "grid", "variants": list(self._titles), "cases": len(self._cases)})
+            places = iter([(case, at) for case in range(len(self._cases)) for at in range(len(self._titles))])
+            refused: set[int] = set()
+
+            async def worker() -> None:
+                nonlocal kept
+                for place in places:
+                    if caller.is_over:
+                        return
+                    if place[1] in refused:
+                        continue
+                    cell, was_kept = await self._cell(place)
+                    if cell is None:
+                        return
+                    kept += was_kept
+                    found[place] = cell
+                    self._states[place] = CellState.of(cell)
+                    if is_refused(cell.result.error):
+                        refused.add(place[1])  # every further call of this variant would be refused, too
+
+            await asyncio.gather(*(worker() for _ in range(self._at_once)))
+        finally:
+            await caller.close()
+        return GridOutcome(
+            found,
+            caller.spent_usd,
+            caller.unpriced,
+            caller.stopped,
+            caller.is_capped,
+            tuple(caller.errors),
+            kept,
+            self._finished,
+        )
+
+    async def _cell(self, place: Place) -> tuple[Cell | None, bool]:
+        planned, title = self._cases[place[0]], self._titles[place[1]]
+        request = planned.requests[place[1]][0]
+        key = CellKey(planned.case.id, "grid", title, 0, digest_of(request))
+        checks = [check for check in checks_for(planned, self._plan) if not check.is_asked]
+        known = self._finished.get(key) or self._store.find(key)
+        if known is not None and {check.text for check in checks} == set(known.checked):
+            return known, True
+        if known is not None and known.whole:  # other checks: judged again without a call
+            return self._judged(key, known.result, checks), True
+        result = await self._caller.call(request, title=f"{planned.case.id} · {title}")
+        if result.error is not None and result.error.type == CAP:
+            return None, False
+        return self._judged(key, result, checks), False
+
+    def _judged(self, key: CellKey, result: RunResult, checks: Sequence[Check]) -> Cell:
+        """Hold an answer against its checks, and keep the cell at once if there is an answer."""
+        cell = Cell(replace(result, received=None), {check.text: check.judge(result) for check in checks})
+        if result.state == "done":
+            self._finished[key] = cell
+            self._store.put(key, cell)
+        return cell

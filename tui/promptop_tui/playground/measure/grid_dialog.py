@@ -1,0 +1,230 @@
+"""A test set as a grid: a row a case, a column a variant; failing cells first, opened beside those that passed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widget import Widget
+from textual.widgets import Static
+
+from promptop.base import units
+from promptop.base.errors import UsageError
+from promptop.base.sanitize import clean, clean_line
+from promptop.client.request import Message, RunRequest
+from promptop.experiments.grid.cells import Cell as GridCell
+from promptop.experiments.grid.cells import CellKey, CellStore
+from promptop.experiments.grid.run import CellState, GridOutcome, GridRun, GridStep
+from promptop.experiments.proof.plan import PlannedCase, planned_cases
+from promptop.experiments.test_sets import read_test_set
+from promptop_tui.context import AppContext
+from promptop_tui.playground.dialogs.cell_compare import CellDialog
+from promptop_tui.playground.measure.measure_dialog import MeasureDialog, Planned, lengths_of, number, progress, whole
+from promptop_tui.widgets.form_modal import FormField
+from promptop_tui.widgets.table import Cell, ChoiceTable, Column, VirtualTable
+
+AT_ONCE = 4
+MOST_AT_ONCE = 64
+Build = Callable[[Mapping[str, str], Sequence[Message]], list[RunRequest]]
+"""Takes the values and messages of a case, returns a request for each variant."""
+
+
+@dataclass
+class GridMemory:
+    """What outlives the dialog: what was typed, and the cells that are finished."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    run: str = ""
+    cells: dict[CellKey, GridCell] = field(default_factory=dict)
+
+
+class GridView(Vertical):
+    """Asks every case of every variant, and shows the cells as they come."""
+
+    HELP = """
+    The chosen versions and models of the playground are the columns, the cases of the file are the rows. A cell passes
+    if there is an answer and it passes every check of its case. Cases with a failing cell come first. Enter opens a
+    case: its answers side by side, with what each check says. Finished cells are kept: asked again, only what has
+    changed is sent. Files: CSV, JSON lines or YAML, promptfoo's and OpenAI's too.
+    """
+    title = "test set: case × variant"
+
+    def __init__(self, context: AppContext, build: Build, titles: Sequence[str], memory: GridMemory) -> None:
+        """``titles`` name the variants; ``memory`` keeps cells from one opening to the next."""
+        super().__init__(id="measure-body")
+        self.shared = context
+        self._build, self._titles, self._memory = build, tuple(titles), memory
+        self._cases: tuple[PlannedCase, ...] = ()
+        self._shown: tuple[PlannedCase, ...] = ()
+        self._order: list[int] = []
+        self._states: Mapping[tuple[int, int], CellState] = {}
+        self._cells: Mapping[tuple[int, int], GridCell] = {}
+        self._table = ChoiceTable(self._columns(), follows=False, id="grid-table")
+        self._summary = Static(id="grid-summary", markup=False)
+
+    @property
+    def view(self) -> Widget:
+        """The grid, which is this widget."""
+        return self
+
+    def compose(self) -> ComposeResult:
+        """Lay out the cells over their sums."""
+        self._table.empty = "Name the file of a test set above."
+        yield self._table
+        yield self._summary
+
+    def focus(self, scroll_visible: bool = True) -> GridView:
+        """Give the keys to the cells."""
+        self._table.focus(scroll_visible)
+        return self
+
+    def _columns(self) -> tuple[Column, ...]:
+        names = [clean_line(title, 40) for title in self._titles]
+        variants = [Column(str(at), name, 22, rank=at + 1, most=30) for at, name in enumerate(names)]
+        return (Column("case", "case", 16, grows=True), *variants)
+
+    # The measure
+
+    def fields(self) -> list[FormField]:
+        """Return file, tags, calls at once and cap."""
+        return [
+            FormField("file", "test set", self._memory.values.get("file", ""), "cases.csv, .jsonl or .yaml"),
+            FormField("tags", "tags", self._memory.values.get("tags", ""), "all cases"),
+            FormField("at_once", "at once", self._memory.values.get("at_once", str(AT_ONCE)), "calls"),
+            FormField("cap", "cap $", self._memory.values.get("cap", ""), "session and day"),
+        ]
+
+    def plan(self, values: Mapping[str, str]) -> Planned:
+        """Read the test set and price a call for each cell."""
+        if not values["file"]:
+            raise UsageError("No test set was named.", "promptop cases new cases.csv begins one.")
+        test_set = read_test_set(Path(values["file"]).expanduser())
+        if tags := [tag.strip() for tag in values["tags"].split(",") if tag.strip()]:
+            test_set = test_set.tagged(tags)
+        at_once = whole(values["at_once"], "at once", 1, MOST_AT_ONCE, AT_ONCE)
+        cap = number(values["cap"], "cap", 0, 1e6) if values["cap"] else None
+        self._cases = planned_cases(test_set, (), lambda given, said: [self._build(given, said)] * 2)
+        settings = self.shared.settings.playground
+        store = CellStore(self._memory.run, full=settings.history == "full")
+        grid = GridRun(
+            self._cases,
+            self._titles,
+            store,
+            folder=test_set.folder,
+            python=settings.python_checks,
+            at_once=at_once,
+            earlier=self._memory.cells,
+        )
+        self._memory.run = store.run
+        most = grid.estimate(lengths_of(self.shared))
+        if cap is not None and (most.usd or 0.0) > cap:
+            raise UsageError(
+                f"{most.calls:,} calls may cost {units.usd(most.usd)}; the cap is {units.usd(cap)}.",
+                "Lower max_tokens, choose fewer models or tags, or raise the cap.",
+            )
+        return Planned(grid, most, cap)
+
+    def priced(self) -> None:
+        """Show the cases."""
+        if not self._cells:
+            self._show({})
+
+    def began(self, values: Mapping[str, str]) -> None:
+        """Begin with empty cells."""
+        self._memory.values.update(values)
+        self._cells = {}
+        self._show({})
+
+    def advanced(self, step: GridStep) -> str:
+        """Show the cells that are finished."""
+        self._show(step.cells)
+        done = step.step
+        return progress(len(step.cells), done.size, done.spent_usd, done.failed, clean_line(done.last, 40))
+
+    def ended(self, outcome: GridOutcome) -> str:
+        """Show every cell; answers can be opened now."""
+        self._cells = outcome.cells
+        self._memory.cells.update(outcome.finished)
+        self._show({place: CellState.of(cell) for place, cell in outcome.cells.items()})
+        kept = f" · {outcome.kept} were kept" if outcome.kept else ""
+        errors = "".join(f"\n✗ {clean_line(error, 200)}" for error in outcome.errors[:2])
+        how = "the cap ended it" if outcome.is_capped else "stopped" if outcome.stopped else "done"
+        return f"{how}{kept}{errors}"
+
+    def result(self) -> bool:
+        """Return whether anything was asked."""
+        return bool(self._cells)
+
+    # The cells
+
+    def _show(self, states: Mapping[tuple[int, int], CellState]) -> None:
+        self._states, self._shown = states, self._cases
+        bad = {case for (case, _), state in states.items() if not state.is_good}
+        self._order = sorted(range(len(self._shown)), key=lambda case: (case not in bad, case))
+        self._table.set_rows(len(self._order), self._row)
+        self._summary.update(clean("\n".join(self._sums())))
+
+    def _row(self, at: int) -> Sequence[Cell]:
+        if at >= len(self._order):
+            return ()
+        case = self._order[at]
+        states = [self._states.get((case, variant)) for variant in range(len(self._titles))]
+        return (clean_line(self._shown[case].case.id, 60), *map(cell_of, states))
+
+    def _sums(self) -> list[str]:
+        """Return pass rate, median time and cost of each variant."""
+        lines = []
+        for at, title in enumerate(self._titles):
+            mine = [state for (_, variant), state in self._states.items() if variant == at]
+            if not mine:
+                continue
+            good = sum(state.is_good for state in mine)
+            low, high = wilson(good, len(mine))
+            times = sorted(state.ttft_s for state in mine if state.ttft_s is not None)
+            ttft = units.seconds(times[len(times) // 2]) if times else units.UNKNOWN
+            costs = [state.cost_usd for state in mine]
+            usd = "unpriced" if any(cost is None for cost in costs) else units.usd(sum(cost or 0.0 for cost in costs))
+            share = f"{good}/{len(mine)} passed [{units.share(low)} to {units.share(high)}]"
+            lines.append(f"{clean_line(title, 40)}: {share} · TTFT p50 {ttft} · {usd}")
+        return lines
+
+    @on(VirtualTable.Chosen)
+    def _opened(self, event: VirtualTable.Chosen) -> None:
+        event.stop()
+        if event.row >= len(self._order) or not self._cells:
+            self.notify("Answers can be opened when the grid is over.", severity="warning")
+            return
+        case = self._order[event.row]
+        cells = [(title, self._cells.get((case, at))) for at, title in enumerate(self._titles)]
+        # What failed stands left, beside what passed.
+        cells.sort(key=lambda each: each[1] is not None and CellState.of(each[1]).is_good)
+        self.app.push_screen(CellDialog(self._shown[case], cells))
+
+
+def cell_of(state: CellState | None) -> Cell:
+    """Return a cell of the table: a sign, the checks that passed, the time."""
+    if state is None:
+        return ("·", "muted")
+    if state.failed:
+        return ("✗ no answer", "bad")
+    sign = "✓" if state.is_good else "✗"
+    text = f"{sign} {state.passed}/{state.checks} · {units.seconds(state.total_s)}"
+    return (text, "good" if state.is_good else "bad")
+
+
+def wilson(good: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a pass rate (Wilson): it leaves room at 0 and at 1."""
+    z, share = 1.96, good / n
+    middle = share + z * z / (2 * n)
+    spread = z * ((share * (1 - share) + z * z / (4 * n)) / n) ** 0.5
+    below = 1 + z * z / n
+    return max(0.0, (middle - spread) / below), min(1.0, (middle + spread) / below)
+
+
+def grid_dialog(context: AppContext, build: Build, titles: Sequence[str], memory: GridMemory) -> MeasureDialog[bool]:
+    """Return the dialog that asks a test set of these variants."""
+    return MeasureDialog(context, GridView(context, build, titles, memory))
