@@ -345,7 +345,7 @@ def _usage(row: Row, asked: Asked, digest: Digest, usage: Usage, given: str, cha
 
 
 def _complete(row: Row, digest: Digest, usage: Usage) -> None:
-    """Put our own count where the server's is missing or cannot be: none, or 0, for an answer that has text."""
+    """Put our own count where the server's is missing: none at all, or zeros on both sides of an answer with text."""
     if row.operation_name not in _WRITES:
         return
     said = row.estimate_output_tokens
@@ -353,7 +353,7 @@ def _complete(row: Row, digest: Digest, usage: Usage) -> None:
         row.usage_source = "estimated"  # zeros for want of counts
         row.usage_input_tokens, row.usage_output_tokens = row.estimate_input_tokens, said
         return
-    if said and (not usage.output_tokens or digest.facts.opening_usage):
+    if said and (usage.output_tokens is None or digest.facts.opening_usage):
         # The stream ended before its counts came, or they are none: of the output there is our own count of what came.
         row.usage_source = "estimated"
         row.usage_output_tokens = max(usage.output_tokens or 0, said)
