@@ -7,7 +7,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo demo-real app test lint types imports unit bench snapshots clean
+.PHONY: demo demo-real app test lint types imports unit conformance bench snapshots clean
 
 demo: $(VENV)/.app
 	@$(BIN)/promptop demo
@@ -33,6 +33,11 @@ imports: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -q
+
+# Inputs of the world with one right outcome each (tests/conformance/cases/README.md), through commands, proxy, watched
+# SDKs and a terminal. A few minutes.
+conformance: $(VENV)/.dev
+	PROMPTOP=$(BIN)/promptop $(BIN)/python tests/conformance/cases/run.py all --jobs 2 --known tests/conformance/cases/known-failures.txt
 
 # Measurements, as ratios in one run; each script says at its top what it prints. About ten minutes. A script that
 # misses its aim does not stop the others: the summary at the end names it, and the exit code is 1.
