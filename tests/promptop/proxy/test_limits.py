@@ -186,7 +186,7 @@ def test_chunked_bodies_and_held_memory_are_accounted(serve: Callable[..., Any],
     assert long.status_code == 200 and endpoint.requests[-2].json["messages"][0]["content"] == text
     assert short.status_code in (200, 400) and endpoint.requests[-1].json["messages"] == []
     first, second = served.rows()
-    assert first.bytes_sent == len(endpoint.requests[-2].body) and first.request_model is None
+    assert first.bytes_sent == len(endpoint.requests[-2].body) and first.request_model == "gpt-4o-mini"
     assert second.request_model == "gpt-4o-mini"
     assert served.figure("promptop_proxy_held_body_bytes") == 0
 
