@@ -11,12 +11,15 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptop.base.errors import PromptopError, UsageError
+from promptop.base.sqlite import connect_for_reading
 from promptop.proxy import upstreams as room
 from promptop.proxy.upstreams import Upstream
 
@@ -66,6 +69,9 @@ IF_SET = (
 )
 """Variables of SDKs and wrappers that are redirected where they are set; unset, their defaults are not ours to know."""
 
+_NOT_HTTPX = ("DASHSCOPE_",)
+"""Variables of Python SDKs whose client is another than httpx: their calls go through the proxy."""
+
 _PASSED = tuple(
     getattr(signal, name)
     for name in ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
@@ -99,6 +105,27 @@ class Redirected:
             if any(key.lower().endswith("_proxy") for key in environ) and "127.0.0.1" not in listed:
                 out[name] = ",".join((*listed, "127.0.0.1", "localhost"))
         return out
+
+
+def injected(options: Options, redirected: Redirected, environ: Mapping[str, str], port: int) -> dict[str, str]:
+    """Return the variables that let Python children watch their own calls, and see the addresses that they know."""
+    folder = Path(__file__).parent / "inject"
+    restored = [
+        f"{name}={environ[name]}" if name in environ else name
+        for name in redirected.variables
+        if not name.startswith(_NOT_HTTPX)
+    ]
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(folder), environ.get("PYTHONPATH")))),
+        "PROMPTOP_WATCH_SOURCE": str(Path(__file__).parents[2]),
+        "PROMPTOP_WATCH_LOG": str(options.log_path),
+        "PROMPTOP_WATCH_APP": options.app or "",
+        "PROMPTOP_WATCH_BODIES": options.bodies or "",
+        "PROMPTOP_WATCH_INCLUDE_USAGE": "1" if options.include_usage else "0",
+        "PROMPTOP_WATCH_PROXY": f"127.0.0.1:{port}",
+        "PROMPTOP_WATCH_ORIGINS": ",".join(f"{upstream.host}:{upstream.port}" for upstream in redirected.upstreams),
+        "PROMPTOP_WATCH_RESTORE": "\n".join(restored),
+    }
 
 
 def redirect(environ: Mapping[str, str], extra: Iterable[str] = ()) -> Redirected:
@@ -191,8 +218,15 @@ class Outcome:
         return ", ".join(parts)
 
 
-def run(command: Sequence[str], options: Options, redirected: Redirected, environ: Mapping[str, str]) -> Outcome:
-    """Run a command behind a private proxy.
+def run(
+    command: Sequence[str],
+    options: Options,
+    redirected: Redirected,
+    environ: Mapping[str, str],
+    *,
+    inject: bool = False,
+) -> Outcome:
+    """Run a command behind a private proxy; with ``inject`` Python programs log their calls themselves.
 
     Must be called on the main thread. Raises :class:`PromptopError` with the shell's codes 127 and 126 if the command
     is not there or cannot be run.
@@ -207,15 +241,52 @@ def run(command: Sequence[str], options: Options, redirected: Redirected, enviro
     # A signal that is ignored, as SIGCHLD is by default, may not be kept for sigwait on every system.
     action = signal.signal(signal.SIGCHLD, lambda *_: None)
     try:
+        since = _latest(options.log_path)
         with ProxyThread(options) as proxy:
-            pid = _spawn(program, command, redirected.environment(environ, proxy.port), before)
+            variables = redirected.environment(environ, proxy.port)
+            if inject:
+                variables |= injected(options, redirected, environ, proxy.port)
+            pid = _spawn(program, command, variables, before)
             code = _wait(pid)
         assert proxy.proxy is not None
-        return _outcome(code, proxy.proxy.snapshot())
+        outcome = _outcome(code, proxy.proxy.snapshot())
+        return _with_rows(outcome, options, since) if inject else outcome
     finally:
         _discard_pending()
         signal.signal(signal.SIGCHLD, action)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _latest(log: Path | None) -> int:
+    """Return the id of the log's latest row."""
+    if log is None or not log.exists():
+        return 0
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(connect_for_reading(log)) as connection:
+        return int(connection.execute("SELECT coalesce(max(id), 0) FROM requests").fetchone()[0])
+    return 0
+
+
+def _with_rows(outcome: Outcome, options: Options, since: int) -> Outcome:
+    """Return what the log says of the command's calls: the proxy saw those of other programs than Python's."""
+    if options.log_path is None or not options.log_path.exists():
+        return outcome
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(connect_for_reading(options.log_path)) as connection:
+        calls, failed, given, taken, cost, unpriced = connection.execute(
+            "SELECT count(*), count(error_type), coalesce(sum(usage_input_tokens), 0),"
+            " coalesce(sum(usage_output_tokens), 0), sum(cost_usd), count(CASE cost_status WHEN 'unpriced' THEN 1 END)"
+            " FROM requests WHERE id > ? AND app IS ?",
+            (since, options.app),
+        ).fetchone()
+        return replace(
+            outcome,
+            calls=calls,
+            failed=failed,
+            input_tokens=given,
+            output_tokens=taken,
+            cost_usd=cost,
+            unpriced=unpriced,
+        )
+    return outcome
 
 
 def _outcome(code: int, figures: Snapshot) -> Outcome:

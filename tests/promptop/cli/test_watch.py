@@ -238,3 +238,46 @@ def test_nothing_is_left_behind(environ: dict[str, str], tmp_path: Path) -> None
     assert not listening
     left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert left <= {"log.db", "log.db-wal", "log.db-shm", "log.rollups.db", "log-rollups.db"}, left
+
+
+SEES = """
+import json, os, sys
+import httpx2, openai, anthropic
+client = openai.OpenAI(max_retries=0)
+def refused():
+    try:
+        openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="k", max_retries=0).models.list()
+    except Exception as error:
+        return [type(error).__name__, type(error.__cause__).__name__]
+chunks = list(client.chat.completions.create(
+    model="gpt-4o", stream=True, messages=[{"role": "user", "content": "hi"}]))
+other = httpx2.get(os.environ["ELSEWHERE"], trust_env=False).status_code
+print(json.dumps([str(client.base_url), os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_BASE"),
+    isinstance(client._client, httpx2.Client), len(chunks) > 2, all(chunk.choices for chunk in chunks), refused(),
+    other, any("inject" in place for place in sys.path), os.environ.get("CHAINED")]))
+"""
+
+
+def test_a_python_program_sees_what_it_sees_unwatched(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text("import os\nos.environ['CHAINED'] = 'yes'\n")
+    elsewhere = environ["OPENAI_BASE_URL"].removesuffix("/v1") + "/healthz"
+    environ |= {"PYTHONPATH": str(tmp_path / "site"), "ELSEWHERE": elsewhere.replace("127.0.0.1", "localhost")}
+    bare = subprocess.run(
+        [sys.executable, "-c", SEES], env=environ, capture_output=True, text=True, timeout=60, check=True
+    )
+    code, out, err = finished(watch(environ, sys.executable, "-c", SEES))
+    assert (code, out) == (0, bare.stdout), err
+    assert '"yes"' in out and environ["OPENAI_BASE_URL"] in out
+    assert "promptop: 1 call," in err
+    (call,) = rows(environ)
+    assert call.usage_source == "reported" and call.server_port == int(environ["OPENAI_BASE_URL"].split(":")[2][:-3])
+
+
+def test_a_python_program_goes_through_the_proxy_where_that_is_asked_or_nothing_else_works(
+    environ: dict[str, str],
+) -> None:
+    show = "import os; print(os.environ['OPENAI_BASE_URL'])"
+    for options, command in ((("--proxy",), ("-c", show)), ((), ("-I", "-c", show))):
+        code, out, _ = finished(watch(environ, sys.executable, *command, options=options))
+        assert code == 0 and out.strip() != environ["OPENAI_BASE_URL"] and out.endswith("/openai/v1\n")

@@ -25,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[=URL]",
         help="another variable that holds an endpoint's address (repeatable)",
     )
+    parser.add_argument(
+        "--proxy",
+        action="store_true",
+        help="route every program through the proxy, also Python's, whose clients are else watched from within",
+    )
     parser.add_argument("--quiet", action="store_true", help="no line at the end about what was logged")
     add_log_arguments(parser)
 
@@ -52,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         include_usage=args.include_usage,
         limits=replace(Limits(), grace_s=run_command.GRACE_S),
     )
-    outcome = run_command.run(command, options, redirected, os.environ)
+    outcome = run_command.run(command, options, redirected, os.environ, inject=not args.proxy)
     if not args.quiet:
         print(clean_line(f"promptop: {outcome}; log: {path}"), file=sys.stderr)
     return outcome.code
