@@ -89,7 +89,7 @@ class Running:
     def table(self) -> str:
         return str(self.pane.panel.inner.render())
 
-    async def until(self, predicate: Callable[[], object], limit_s: float = 8.0) -> None:
+    async def until(self, predicate: Callable[[], object], limit_s: float = 30.0) -> None:
         """Let the app run until ``predicate`` holds."""
         end = time.monotonic() + limit_s
         while not predicate():

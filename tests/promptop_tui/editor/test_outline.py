@@ -163,5 +163,5 @@ def test_a_short_beginning_says_how_much_is_missing() -> None:
     assert "100/1,024 924 short" in ruler(100, 1, "")
     found = facts_of("Just one question?")
     assert found is not None
-    assert told(found, 4, 0, "o200k_base", lint_key="Alt+L", brief=False)[0] == ruler(4, 1, "")
+    assert told(found, 4, "", lint_key="Alt+L", brief=False)[0] == ruler(4, 1, "")
     assert facts_of("---\na: [\n---\nx") is None

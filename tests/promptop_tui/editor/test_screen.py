@@ -9,6 +9,7 @@ import pytest
 from tests.promptop_tui.editor.conftest import Open, Running
 from textual.widgets import Input
 
+from promptop.models import price
 from promptop.prompts import parse
 from promptop.prompts.chosen_roles import chosen_role
 from promptop.prompts.draft import kept_drafts
@@ -352,21 +353,34 @@ async def test_an_export_is_seen_copied_and_written(editor: Open, tmp_path: Path
         assert (tmp_path / "p-export.json").read_text() == running.app.clipboard
 
 
-async def test_variables_are_counted_with_and_without_their_values(editor: Open, tmp_path: Path) -> None:
+async def test_what_is_sent_is_what_is_counted(editor: Open, tmp_path: Path) -> None:
     path = tmp_path / "p.md"
-    front = "---\nsample: {topic: green tea from the hills of Hangzhou}\n---\n"
-    path.write_text(front + "About {{topic}} for {{reader}}.")
+    front = "---\nsample: {topic: green tea from the hills of Hangzhou}\nparameters: {max_tokens: 7}\n---\n"
+    body = (
+        "system:\nBe brief.\n{{!-- off\nNever sent, however long it is.\n--}}\n\nuser:\nAbout {{topic}} for {{reader}}."
+    )
+    path.write_text(front + body)
+
+    def count(*texts: str) -> int:
+        return sum(len(encoding("o200k_base").encode_ordinary(text)) for text in texts)
+
     async with editor(path, counts=True) as running:
         says = running.pane.panel.query_one("#sections")
-        filled = front + "About green tea from the hills of Hangzhou for {{reader}}."
-        tokens = len(encoding("o200k_base").encode_ordinary(filled))
+        tokens = count("Be brief.", "About green tea from the hills of Hangzhou for {{reader}}.")
+        await running.until(lambda: f"={tokens} " in running.table)
+        await running.until(lambda: "figures with 1 of 2 variables filled, none for reader" in str(says.render()))
+        usd = price("gpt-4o", input_tokens=tokens, output_tokens=7).usd
+        assert running.pane.counts.figures()[0].usd_per_call == usd  # not the 300 that are expected of any prompt
+        await running.pilot.press("ctrl+end", "x")
         await running.until(
-            lambda: f"{tokens} o200k_base tokens with 1 of 2 variables filled, none for reader" in str(says.render())
+            lambda: (
+                f"={count('Be brief.', 'About green tea from the hills of Hangzhou for {{reader}}.x')} "
+                in running.table
+            )
         )
-        plain = len(encoding("o200k_base").encode_ordinary(path.read_text()))
-        assert f"={plain} " in running.table
         running.pane.area.edit_whole("About {{topic}}.")
         await running.until(lambda: "without sample values: topic" in str(says.render()))
+        await running.until(lambda: f"={count('About {{topic}}.')} " in running.table)
         running.pane.area.edit_whole("About tea.")
         await running.until(lambda: "variables" not in str(says.render()))
         running.pane.area.edit_whole("")

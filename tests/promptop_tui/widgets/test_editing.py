@@ -159,3 +159,12 @@ async def test_undo_goes_on_in_another_session() -> None:
         assert app.area.text == "one\ntwo"
         await pilot.press("ctrl+z", "ctrl+z", "ctrl+z")
         assert app.area.text == ""
+
+
+async def test_in_a_file_that_mixes_line_ends_each_line_keeps_its_own() -> None:
+    app = AreaApp("one\r\ntwo\nthree\r\n")
+    async with app.run_test() as pilot:
+        await pilot.press("end", "x", "enter", "y")
+        assert app.area.text == "onex\r\ny\r\ntwo\nthree\r\n"
+        await pilot.press("down", "end", "z", "down", "end", "!")
+        assert app.area.text == "onex\r\ny\r\ntwoz\nthree!\r\n"

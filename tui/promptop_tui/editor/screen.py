@@ -257,6 +257,7 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
 
     @on(SnippetsReady)
     def _parts_came(self, message: SnippetsReady) -> None:
+        self.counts.handle(message)
         self.outline.handle(message)
 
     def _counted(self) -> None:

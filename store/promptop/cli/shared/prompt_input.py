@@ -107,9 +107,10 @@ def prompt_text(file: str) -> str:
 def body_of(text: str) -> str:
     """Return what of a draft is sent and counted: the text without front matter; all of it if that is broken."""
     from promptop.prompts import parse
+    from promptop.prompts.comments import without
 
     try:
-        return text[parse(text).body_start :]
+        return without(text[parse(text).body_start :])
     except PromptopError:
         return text
 

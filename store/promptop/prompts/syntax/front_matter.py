@@ -32,6 +32,8 @@ USED = frozenset({"model", "parameters", "sample", "inputs", "tools", "template"
 _IGNORED = frozenset(
     # Prompty, dotprompt, and what trimming leaves.
     {"authors", "author", "tags", "version", "metadata", "outputs", "output", "input", "config", "variant", "promptop"}
+    # Lint rules that are silenced in the prompt.
+    | {"lint-off", "lint_off"}
     # Notes and documents: Obsidian, Jekyll, Hugo.
     | {
         "title",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from promptop_tui.editor.views.model_figures import Figure, Reading, UsageAssumptions, figures, guess
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from textual.message_pump import MessagePump
 
     from promptop.models import Model
-    from promptop.workers.token_client import Counts, Edges, Lines
+    from promptop.tokens.scripts import Chars
+    from promptop.workers.token_client import Counts, Edges, Lines, SnippetCounts
+    from promptop_tui.editor.controllers.sent_text import Sent
 
 DOCUMENT = "editor"
 _BASE_ENCODING = "o200k_base"  # estimates of models without a public tokenizer start from it
@@ -45,6 +47,22 @@ def load_catalogue(watch: Sequence[str]) -> Catalogue:
     return Catalogue(tuple((name, find(name)) for name in names), as_of(), tuple(needed))
 
 
+@dataclass(frozen=True, slots=True)
+class _SentCounts:
+    version: int
+    most_output: int | None
+    counts: Mapping[str, int] | None
+    """Encoding → tokens of what is sent; None if that is the draft."""
+    chars: Chars
+    drafts: Mapping[str, int]
+    """Encoding → tokens of the draft that they were counted of."""
+
+
+def _summed(chars: Sequence[Chars]) -> Chars:
+    latin, cjk, code, other = (sum(each[at] for each in chars) for at in range(4))
+    return latin, cjk, code, other
+
+
 class LiveCounts:
     """Follows one document in the worker. All of it runs on the app's own thread."""
 
@@ -60,6 +78,7 @@ class LiveCounts:
         self._lines_wanted: tuple[int, int] | None = None
         self._edges_asked: int | None = None
         self._edges_wanted: tuple[int, int] | None = None
+        self._sent: _SentCounts | None = None
         self.baseline: dict[str, int] = {}
         self._baseline_is_due = False
 
@@ -71,7 +90,7 @@ class LiveCounts:
 
     def opened(self, text: str) -> None:
         """Start over with a text; the first count of it becomes the baseline."""
-        self._reply = None
+        self._reply = self._sent = None
         self._drift = self._guess(text)
         self._lines_asked = self._lines_wanted = self._edges_asked = self._edges_wanted = None
         self._baseline_is_due = True
@@ -90,8 +109,27 @@ class LiveCounts:
         """Take over a count."""
         if self._reply is None or reply.version >= self._reply.version:
             self._reply = reply
-        if self.is_current:
+        if self.is_counted:
             self._drift = 0
+
+    @property
+    def version(self) -> int:
+        """The worker's number of the present text."""
+        return self._version
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the draft as it stands was counted as it is now; what is sent of it may still be on its way."""
+        return self._reply is not None and self._reply.version == self._version
+
+    def take_sent(self, version: int, sent: Sent, reply: SnippetCounts | None) -> None:
+        """Take over what of that version is sent, with its counts unless it is sent as it stands."""
+        if self._reply is None:
+            return
+        counts = None if reply is None else {name: sum(tokens) for name, tokens in reply.counts.items()}
+        chars = self._reply.chars if reply is None else _summed(reply.chars)
+        drafts = {name: each.tokens for name, each in self._reply.counts.items()}
+        self._sent = _SentCounts(version, sent.most_output, counts, chars, drafts)
 
     def lines_came(self, reply: Lines) -> bool:
         """Note an answer about lines; tell whether it is about the present text."""
@@ -141,8 +179,8 @@ class LiveCounts:
 
     @property
     def is_current(self) -> bool:
-        """Whether the last count is of the present text."""
-        return self._reply is not None and self._reply.version == self._version
+        """Whether the last count is of what is sent of the present text."""
+        return self.is_counted and self._sent is not None and self._sent.version == self._version
 
     def tokens(self) -> int:
         """Return the tokens of the text under :attr:`encoding`, guessed from the last count if it is older."""
@@ -154,15 +192,21 @@ class LiveCounts:
         """Work out the panel's lines; none before the catalogue is there."""
         if self.catalogue is None:
             return ()
-        reply = self._reply
+        reply, sent = self._reply, self._sent
+        if sent is not None and sent.most_output is not None:
+            demand = replace(demand, output_tokens=min(demand.output_tokens, sent.most_output))
         if reply is None:
             guessed = max(0, round(self._drift))
             counts = dict.fromkeys(self.catalogue.encodings, guessed)
             reading = Reading(counts, (4 * guessed, 0, 0, 0), is_current=False)
         else:
             counts = {name: max(0, round(each.tokens + self._drift)) for name, each in reply.counts.items()}
+            chars = reply.chars
+            if sent is not None and sent.counts is not None:  # what was typed since is in the draft's count alone
+                counts = {name: max(0, sent.counts[name] + counts[name] - sent.drafts[name]) for name in sent.counts}
+                chars = sent.chars
             exact = all(each.exact for each in reply.counts.values())
-            reading = Reading(counts, reply.chars, is_current=self.is_current and exact)
+            reading = Reading(counts, chars, is_current=self.is_current and exact)
         found = figures(self.catalogue.models, reading, demand, self.baseline)
         if self._baseline_is_due and self.is_current:
             self._baseline_is_due = False

@@ -6,6 +6,8 @@ Nothing is counted here: edits go to the worker process (:mod:`.count_state`), a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 from textual.timer import Timer
 from textual.widget import Widget
@@ -14,10 +16,15 @@ from promptop.base.sanitize import clean
 from promptop_tui.context import AppContext
 from promptop_tui.editor.controllers.cost_delta import CostDelta
 from promptop_tui.editor.controllers.count_state import Catalogue, LiveCounts, load_catalogue
+from promptop_tui.editor.controllers.sent_text import Sent, sent_of
 from promptop_tui.editor.views.model_figures import Figure, UsageAssumptions
 from promptop_tui.editor.views.models_panel import ModelsPanel
-from promptop_tui.services.token_counts import CountingFailed, CountsReady, EdgesReady, LinesReady
+from promptop_tui.editor.views.prompt_facts import LONGEST
+from promptop_tui.services.token_counts import CountingFailed, CountsReady, EdgesReady, LinesReady, SnippetsReady
 from promptop_tui.widgets.prompt_area.area import PromptArea
+
+if TYPE_CHECKING:
+    from promptop.workers.token_client import SnippetCounts
 
 _STALE_AFTER_S = 0.25
 
@@ -57,6 +64,9 @@ class CountsController:
         self._stale_timer: Timer | None = None
         self._counted_from = 0
         self._has_text = False
+        self._asked: tuple[int, int, Sent] | None = None
+        self.uncounted = ""
+        """What is sent as well and is in no figure: tools, images."""
 
     def begin(self) -> None:
         """Look the watched models up, away from the screen; figures follow."""
@@ -98,7 +108,7 @@ class CountsController:
         if not self.live.is_current:
             self.show()
 
-    def handle(self, message: CountsReady | LinesReady | EdgesReady | CountingFailed) -> None:
+    def handle(self, message: CountsReady | LinesReady | EdgesReady | SnippetsReady | CountingFailed) -> None:
         """Take over what the worker answered."""
         match message:
             case CountsReady():
@@ -106,7 +116,12 @@ class CountsController:
                 self._area.set_totals(self.live.tokens())
                 self.show()
                 self.ask_for_view()
-                self._counted()
+                if self.live.is_counted:
+                    self._read_sent()
+            case SnippetsReady():
+                if self._asked is not None and message.reply.id == self._asked[0]:
+                    (_, version, sent), self._asked = self._asked, None
+                    self._take_sent(version, sent, message.reply)
             case LinesReady():
                 if self.live.lines_came(message.reply):
                     self._area.set_line_tokens(message.reply.first, message.reply.tokens)
@@ -119,6 +134,34 @@ class CountsController:
             case CountingFailed():
                 self.live.failed()
                 self._pane.notify(clean(message.reply.message), title="Counting", severity="warning", markup=False)
+
+    def _read_sent(self) -> None:
+        """Find out what of the present text is sent, and have that counted if it is not the text itself."""
+        version = self.live.version
+        if self._area.exact.length > LONGEST:
+            self._take_sent(version, Sent(None), None)
+            return
+        read = partial(self._read, self._area.text, version)
+        self._pane.run_worker(read, thread=True, exclusive=True, group="sent", description="read what is sent")
+
+    def _read(self, text: str, version: int) -> None:
+        self._pane.call_later(self._have_read, version, sent_of(text))
+
+    def _have_read(self, version: int, sent: Sent) -> None:
+        if self.live.catalogue is None or version != self.live.version:
+            return  # the count of the newer text will ask again
+        if sent.texts is None:
+            self._take_sent(version, sent, None)
+        else:
+            encodings = self.live.catalogue.encodings
+            request = self._context.counting.request_counts(self._pane, list(sent.texts), encodings)
+            self._asked = request, version, sent
+
+    def _take_sent(self, version: int, sent: Sent, reply: SnippetCounts | None) -> None:
+        self.live.take_sent(version, sent, reply)
+        self.uncounted = sent.uncounted
+        self.show()
+        self._counted()
 
     def ask_for_view(self) -> None:
         """Ask for the tokens of the visible lines, and where they begin if that is painted."""

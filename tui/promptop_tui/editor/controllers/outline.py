@@ -77,7 +77,7 @@ class OutlineController:
             return
         parts = parts_of(text)
         texts = [sent_text(text, part) for part in parts]
-        texts += [text[slice(*facts.prefix)] if facts.prefix is not None else "", facts.filled]
+        texts += [text[slice(*facts.prefix)] if facts.prefix is not None else ""]
         self._pane.call_later(self._count, _Reading(version, parts, facts, texts))
 
     def _count(self, found: _Reading) -> None:
@@ -97,7 +97,7 @@ class OutlineController:
         if found.facts is not None:
             is_brief = self._pane.has_class("-narrow")
             key = key_name(self._pane, "editor.lint")
-            lines = told(found.facts, tokens[-2], tokens[-1], encoding, lint_key=key, brief=is_brief)
+            lines = told(found.facts, tokens[-1], self._counts.uncounted, lint_key=key, brief=is_brief)
             self._panel.show_sections("\n".join(lines))
 
     def _rows(self, parts: tuple[Part, ...], tokens: Sequence[int]) -> list[Row]:

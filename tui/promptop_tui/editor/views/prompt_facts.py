@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
-from promptop.prompts import fill, parse
+from promptop.prompts import parse
 from promptop.prompts.sections import CACHE_FLOOR, Prefix, stable_prefix
 from promptop_tui.editor.views.model_figures import bar
 
@@ -46,10 +46,8 @@ class Facts:
     warnings: int
     """Findings of lint that are warnings."""
     hints: int
-    filled: str
-    """The text with variables filled in, to be counted; empty if no variable has a sample value."""
     variables: str
-    """What is to be said of variables; the count goes before it if one was made."""
+    """What is to be said of variables."""
     log: tuple[str, ...] = ()
     """What the log says of the prompt's answers, and what follows for max_tokens and stop."""
     is_known: bool = False
@@ -75,7 +73,7 @@ def facts_of(
     variables = ""
     if filled:
         lacks = f", none for {', '.join(missing)}" if missing else ""
-        variables = f"tokens with {filled} of {len(prompt.variables)} variables filled{lacks}"
+        variables = f"figures with {filled} of {len(prompt.variables)} variables filled{lacks}"
     elif missing:
         variables = f"variables without sample values: {', '.join(missing)}"
     has_words = bool(text[prompt.body_start :].strip())
@@ -86,16 +84,13 @@ def facts_of(
         volatile=prefix.volatile,
         warnings=sum(each.severity == "warning" for each in findings),
         hints=sum(each.severity != "warning" for each in findings),
-        filled=text[: prompt.body_start] + fill(text[prompt.body_start :], prompt.sample) if filled else "",
         variables=variables,
         log=log_lines(prompt, known, says) if has_words else (),
         is_known=known is not None,
     )
 
 
-def told(
-    found: Facts, prefix_tokens: int, filled_tokens: int, encoding: str, *, lint_key: str, brief: bool
-) -> list[str]:
+def told(found: Facts, prefix_tokens: int, uncounted: str, *, lint_key: str, brief: bool) -> list[str]:
     """Return the lines for a draft and its counts; ``brief`` leaves out what can be seen elsewhere.
 
     The cacheable beginning is a floor, not a promise: a provider counts in its own way and keeps it for minutes.
@@ -115,7 +110,9 @@ def told(
         ]
         lines.append(f"lint     {', '.join(counts)} ({lint_key} lists them)")
     if found.variables:
-        lines.append(f"{filled_tokens:,} {encoding} {found.variables}" if found.filled else found.variables)
+        lines.append(found.variables)
+    if uncounted:
+        lines.append(f"not in the figures: {uncounted}")
     if brief and not found.is_known:  # little room: what is not known comes last
         lines += found.log[:1]
     return lines

@@ -294,8 +294,15 @@ class PromptArea(TextArea):
             event.prevent_default()
             event.stop()
             row, column = min(self.selection)
-            margin = line_edits.indentation(self.exact.get_line(row)[:column])
-            self._replace_via_keyboard("\n" + margin, *self.selection)
+            line = self.exact.get_line(row)
+            margin = line_edits.indentation(line[:column])
+            self._replace_via_keyboard(("\r\n" if line.endswith("\r") else "\n") + margin, *self.selection)
+
+    def clamp_visitable(self, location: Location) -> Location:
+        """Keep the cursor before the CR of a line that has one (in a file that mixes line ends): it ends the line."""
+        row, column = super().clamp_visitable(location)
+        line = self.exact.get_line(row)
+        return (row, column - 1) if column and column == len(line) and line.endswith("\r") else (row, column)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave Tab and Esc to the form where this is one of its fields."""
