@@ -24,7 +24,7 @@ WATCHED = EditorSettings(watch=("gpt-4o", "gpt-4-turbo"))
 
 
 class EditorApp(App[None]):
-    CSS_PATH = SHEET
+    CSS_PATH = [SHEET.parents[1] / "app.tcss", SHEET]  # noqa: RUF012 (Textual's own form)
 
     def __init__(
         self, folder: Path, open_path: Path | None, settings: Settings, counts: bool, runner: Runner | None

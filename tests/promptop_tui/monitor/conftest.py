@@ -70,7 +70,7 @@ class Clock:
 class Host(App[None]):
     """The monitor alone in an app."""
 
-    CSS_PATH = [SHEET]  # noqa: RUF012 (Textual's own form)
+    CSS_PATH = [SHEET.parents[1] / "app.tcss", SHEET]  # noqa: RUF012 (Textual's own form)
 
     def __init__(self, path: Path, *, simulated: bool = False, settings: MonitorSettings | None = None) -> None:
         self._extras = theme.defaults()

@@ -29,7 +29,7 @@ from promptop_tui.monitor.analysis.cost_breakdown import (
 )
 from promptop_tui.monitor.data.queries import break_down
 from promptop_tui.monitor.data.snapshot import SPANS, Query
-from promptop_tui.monitor.dialogs.columns import hidden_columns
+from promptop_tui.monitor.dialogs.columns import ColumnsDialog, hidden_columns
 from promptop_tui.monitor.dialogs.cost_dialog import MoneyDialog
 from promptop_tui.monitor.dialogs.detail import DetailDialog
 
@@ -249,7 +249,10 @@ async def test_the_window_by_size_and_columns_by_choice(log_path: Path) -> None:
         assert "TTFT" in table.render_line(0).text
         await pilot.press("h")
         await until(pilot, lambda: app.screen is not app.screen_stack[0])
-        app.screen.query_one(SelectionList).deselect("ttft")
+        dialog = app.screen
+        assert isinstance(dialog, ColumnsDialog)
+        await until(pilot, lambda: dialog.items)
+        dialog.query_one(SelectionList).deselect(str(dialog.items.index("ttft")))
         await pilot.press("escape")
         await until(pilot, lambda: "ttft" in table.hidden)
         await pilot.pause()

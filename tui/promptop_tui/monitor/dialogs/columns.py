@@ -7,15 +7,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
-from textual.widgets import Footer, SelectionList
-from textual.widgets.selection_list import Selection
 
 from promptop.base.files import write_private
 from promptop_tui.monitor.views.row_cells import COLUMNS
+from promptop_tui.widgets.picker_modal import PickerModal
 
 _FIXED = ("time", "mark", "model", "status")
 _TITLES = {"tps": "tokens per second", "input": "input tokens", "output": "output tokens", "total": "duration"}
@@ -36,32 +32,27 @@ def keep_hidden(path: Path, keys: Collection[str]) -> None:
     write_private(path, json.dumps(sorted(keys)))
 
 
-class ColumnsDialog(ModalScreen[frozenset[str]]):
+class ColumnsDialog(PickerModal[str, "frozenset[str]"]):
     """A list to tick; returns the keys of the columns that are hidden."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "close", "Done", id="columns.close", tooltip="show the table with these columns"),
+        Binding("escape,q", "close", "Done", id="dialog.close", tooltip="show the table with these columns"),
     ]
     HELP = "Columns that are ticked are shown where there is room for them; the narrowest screens leave some out."
 
     def __init__(self, hidden: Collection[str]) -> None:
-        super().__init__()
-        self._hidden = hidden
-
-    def compose(self) -> ComposeResult:
-        """Lay out the list."""
-        with Vertical(id="columns") as box:
-            box.border_title = "columns"
-            yield SelectionList[str](
-                *(
-                    Selection(_TITLES.get(column.key, column.key), column.key, column.key not in self._hidden)
-                    for column in COLUMNS
-                    if column.key not in _FIXED
-                )
-            )
-        yield Footer(compact=True, show_command_palette=False)
+        super().__init__(
+            "columns",
+            lambda _: [column.key for column in COLUMNS if column.key not in _FIXED],
+            label=lambda key: _TITLES.get(key, key),
+            is_chosen=lambda key: key not in hidden,
+            classes="-small",
+        )
 
     def action_close(self) -> None:
         """Go back with what is not ticked."""
-        shown = set(self.query_one(SelectionList).selected)
-        self.dismiss(frozenset(c.key for c in COLUMNS if c.key not in _FIXED and c.key not in shown))
+        if not self.items:  # closed before they were listed: nothing was chosen
+            self.dismiss(None)
+            return
+        shown = set(self.chosen)
+        self.dismiss(frozenset(key for key in self.items if key not in shown))

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
-from textual import getters, on
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, Static
+from textual import on
+from textual.widgets import Input, Static
 
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
+from promptop_tui.widgets.form_modal import FormField, FormModal
 
 _ABOUT = """\
 3h, 2d              so long ago
@@ -23,33 +19,17 @@ _ABOUT = """\
 _BACK = "\nempty               back to your own log, live"
 
 
-class GoDialog(ModalScreen[int | Path | None]):
+class GoDialog(FormModal["int | Path"]):
     """One field; returns a moment (Unix milliseconds), a file, ``Path()`` for the own log, or None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", "Back", id="go.close", tooltip="back to the monitor"),
-    ]
     HELP = "A time to look at, or the file of an exported period (`promptop log export`): nothing is added to the log."
 
-    field = getters.query_one("#go-field", Input)
-
     def __init__(self, now_ms: Callable[[], int], *, replays: bool) -> None:
-        super().__init__()
+        hint = "3h · 2026-11-21T09:30 · export.jsonl"
+        about = Static(_ABOUT + (_BACK if replays else ""), id="go-about", markup=False)
+        super().__init__("go to", [FormField("place", "", hint=hint)], body=[about], classes="-small -single")
         self._now_ms = now_ms
         self._replays = replays
-
-    def compose(self) -> ComposeResult:
-        """Lay out the field and what may stand in it."""
-        with Vertical(id="go") as box:
-            box.border_title = "go to"
-            yield Input(id="go-field", placeholder="3h · 2026-11-21T09:30 · export.jsonl", compact=True)
-            yield Static("", id="go-error", markup=False)
-            yield Static(_ABOUT + (_BACK if self._replays else ""), id="go-about", markup=False)
-        yield Footer(compact=True, show_command_palette=False)
-
-    def on_mount(self) -> None:
-        """Begin to type."""
-        self.field.focus()
 
     @on(Input.Submitted)
     def _on_submitted(self, message: Input.Submitted) -> None:
@@ -67,9 +47,4 @@ class GoDialog(ModalScreen[int | Path | None]):
         try:
             self.dismiss(moment_ms(text, self._now_ms()))
         except UsageError as error:
-            self.query_one("#go-error", Static).update(clean_line(f"{error.cause} There is no such file either."))
-            self.add_class("-wrong")
-
-    def action_close(self) -> None:
-        """Go back."""
-        self.dismiss(None)
+            self.say(clean_line(f"{error.cause} There is no such file either."), bad=True)
