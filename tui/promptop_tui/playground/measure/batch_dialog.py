@@ -114,6 +114,7 @@ class BatchDialog(FormModal[float]):
         self._stop: Callable[[], object] | None = None
         self._timer: Timer | None = None
         self._busy = False
+        self._read_values: dict[str, str] = {}
         self._spent_usd = 0.0
 
     def on_mount(self) -> None:
@@ -127,7 +128,7 @@ class BatchDialog(FormModal[float]):
 
     @on(Input.Changed)
     def _changed(self) -> None:
-        if not self._busy:
+        if not self._busy and self.values() != self._read_values:  # fields tell their first value, too
             self._job = None
             self.say("")
 
@@ -146,7 +147,8 @@ class BatchDialog(FormModal[float]):
                 self._timer.resume()
             return
         self.say("reading …")
-        self._check(self.values())
+        self._read_values = self.values()
+        self._check(self._read_values)
 
     @work(thread=True, exclusive=True, group="batch", description="read a batch's input")
     def _check(self, values: dict[str, str]) -> None:
