@@ -52,7 +52,9 @@ METRICS: dict[str, Callable[[Measured], float | None]] = {
     "rate": lambda m: m.stats.n / m.seconds,
     "errors": lambda m: m.stats.errors,
     "error_rate": lambda m: m.stats.error_rate,
-    "rate_limited": lambda m: m.stats.rate_limited,
+    "rejected": lambda m: m.stats.rate_limited,
+    "rejected_rate": lambda m: m.stats.rejected_rate,
+    "timeouts": lambda m: m.stats.timeouts,
     "truncated": lambda m: m.stats.truncated,
     "hit_ratio": lambda m: m.stats.hit_ratio,
     "cached_share": lambda m: m.stats.cached_share,
@@ -114,7 +116,7 @@ class Check:
             return units.rate(value)
         if name.split("_", maxsplit=1)[0] in (*_QUANTILES, "mean", "max"):
             return units.seconds(value)
-        if name in ("error_rate", "hit_ratio", "cached_share"):
+        if name in ("error_rate", "rejected_rate", "hit_ratio", "cached_share"):
             return units.share(value)
         if name in ("cost", "saved", "today_cost", "month_cost"):
             return units.usd(value)

@@ -365,11 +365,11 @@ class _Triage:
         for each in in_flight:
             place = ("app.model", each.app, each.model)
             series = self._history.series.get(("app", each.app)) or self._history.series.get(("model", each.model))
-            usual_s, spread, rate = 1.0, 1.0, 0.0
+            usual_s, spread, rate = 1.0, 0.6, 0.0
             if series is not None and series.live:
                 reference = self._reference(latency, self._near(series, latency, 5))
                 if reference is not None:
-                    usual_s, spread = math.exp(reference.value), min(reference.spread, 1.5)
+                    usual_s, spread = math.exp(reference.value), min(reference.spread, 0.6)
                 rate = series.sum(n_of.top, t - 60, t - 1) / 59
             oldest_s = (now_ms - each.oldest_ms) / 1000
             ordinary = max(rate / 60 * usual_s, 1.0)  # Little's law

@@ -1,8 +1,8 @@
 """Calls in flight, beside the log: a row is written when a call ends, and until then nothing else tells of it.
 
-Each process that has had calls open for more than a second writes one small file, ``LOG.in-flight/HOST-PID.json``,
-every two seconds, and removes it when none is open. A process that dies leaves its file: a reader takes it for dead
-when its time is older than :data:`STALE_S`, and whoever begins to write there removes what is an hour old.
+Each process that has had calls open for more than a second writes one small file, ``LOG.in-flight-HOST-PID``, every two
+seconds, and removes it when none is open. A process that dies leaves its file: a reader takes it for dead when its time
+is older than :data:`STALE_S`, and whoever begins to write there removes what is an hour old.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from promptop.base.files import write_private
 
 STALE_S = 15.0
 _LEFT_S = 3_600
-_MOST_FILES = 1_000
+_MOST_FILES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,20 @@ class InFlight:
     """Start of the oldest, Unix milliseconds."""
 
 
-def folder_of(log: Path) -> Path:
-    """Return the folder in which the processes that write a log say what they have open."""
-    return log.with_name(log.name + ".in-flight")
+def files_of(log: Path) -> list[Path]:
+    """Return the files in which the processes that write a log say what they have open."""
+    prefix = f"{log.name}.in-flight-"
+    try:
+        with os.scandir(log.parent) as entries:
+            return [Path(entry.path) for entry in islice(entries, _MOST_FILES) if entry.name.startswith(prefix)]
+    except OSError:
+        return []
 
 
 def read(logs: Iterable[Path], now_ms: int) -> list[InFlight]:
     """Return the calls in flight of all processes that write these logs, by app and model; the oldest first."""
     calls: list[InFlight] = []
-    for path in (path for log in logs for path in _files(log)):
+    for path in (path for log in logs for path in files_of(log)):
         try:
             found = json.loads(path.read_bytes())
             if now_ms - int(found["at_ms"]) <= STALE_S * 1000:
@@ -68,7 +73,7 @@ def grouped(calls: Iterable[InFlight]) -> list[InFlight]:
 
 def write(log: Path, calls: Sequence[InFlight]) -> None:
     """Say what this process has open; of none the file is removed. Raises :class:`OSError`."""
-    path = folder_of(log) / f"{socket.gethostname()[:64]}-{os.getpid()}.json"
+    path = log.with_name(f"{log.name}.in-flight-{socket.gethostname()[:64]}-{os.getpid()}")
     if not calls:
         path.unlink(missing_ok=True)
         return
@@ -80,15 +85,7 @@ def write(log: Path, calls: Sequence[InFlight]) -> None:
 
 def _remove_left(log: Path) -> None:
     now = time.time()
-    for other in _files(log):
+    for other in files_of(log):
         with contextlib.suppress(OSError):  # another process is at it
             if now - other.stat().st_mtime > _LEFT_S:
                 other.unlink()
-
-
-def _files(log: Path) -> list[Path]:
-    try:
-        with os.scandir(folder_of(log)) as entries:
-            return [Path(entry.path) for entry in islice(entries, _MOST_FILES) if entry.name.endswith(".json")]
-    except OSError:
-        return []

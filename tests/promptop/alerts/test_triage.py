@@ -186,7 +186,7 @@ def test_calls_that_hang_are_told_while_they_hang(tmp_path: Path) -> None:
         watch = Watch()
         hanging = [InFlight("shop", "large", 25, NOW - 40_000), InFlight("crawler", "small", 1, NOW - 2_000)]
         in_flight.write(path, hanging)
-        file = next(in_flight.folder_of(path).iterdir())
+        file = in_flight.files_of(path)[0]
         file.write_text(file.read_text().replace(str(json.loads(file.read_text())["at_ms"]), str(NOW)))
         *_, present = watch.steps(log, NOW)
     assert present is not None

@@ -33,7 +33,7 @@ def test_open_calls_are_said_and_taken_back(tmp_path: Path, monkeypatch: pytest.
         until(lambda: said() == [("web", "m", 1)])
         calls[1].failed("connect")
         until(lambda: said() == [])
-        until(lambda: list(in_flight.folder_of(log).iterdir()) == [])
+        until(lambda: in_flight.files_of(log) == [])
         again = Call(labels, method="POST", host="h", port=443, path="/", body=b"no json")
         until(lambda: said() == [("web", "", 1)])
         again.failed("connect")

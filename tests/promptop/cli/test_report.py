@@ -77,11 +77,16 @@ def test_json_has_the_fixed_shape_and_true_sums(log: Path, capsys: pytest.Captur
         "cost_usd",
         "unpriced",
         "groups",
+        "rejected",
+        "in_flight",
+        "newest_row_age_s",
     }
     assert set(found["window"]) == {"from", "to"}
     assert set(found["duration_s"]) == {"n", "p50", "p95", "p99", "mean", "max"} == set(found["ttft_s"])
     assert (found["n"], found["errors"]) == (10, 1)
-    assert found["error_rate"] == pytest.approx(0.1)
+    assert found["error_rate"] == pytest.approx(1 / 9)  # without the hit
+    assert (found["rejected"], found["in_flight"]) == (0, 0)
+    assert found["newest_row_age_s"] > 0
     assert found["duration_s"]["n"] == 8  # neither the hit nor the failed call
     assert found["duration_s"]["max"] == pytest.approx(6.0)
     assert found["duration_s"]["p50"] == pytest.approx(2.5, rel=0.25)
@@ -335,7 +340,8 @@ def test_an_export_is_reported_as_its_log_would_be(
     whole = json.loads(report(capsys, log, "--json", "--since", "30d")[1])
     again = json.loads(report(capsys, export, "--json", "--since", "30d")[1])
     assert again["n"] == 12  # two of them are equal, and two calls
-    assert {**again, "window": None} == {**whole, "window": None}
+    moving = {"window": None, "newest_row_age_s": None}
+    assert {**again, **moving} == {**whole, **moving}
     assert json.loads(report(capsys, export, "--json")[1])["n"] == 12  # all of it, eight days as it has
     assert report(capsys, tmp_path / "typo.jsonl")[0] == 2
     assert not (tmp_path / "typo.jsonl").exists()

@@ -197,7 +197,8 @@ def test_a_hit_a_failure_and_a_cancelled_call_do_not_speak_about_latency(log: Pa
     assert (total.latency.n, total.latency.max, total.ttft.n) == (2, 3.0, 1)
     assert (total.lookups, total.hits, total.hits_by_level, total.saved_usd) == (2, 1, {"memory": 1}, 0.5)
     assert total.hit_ratio == 0.5
-    assert total.error_rate == pytest.approx(1 / 4)
+    assert total.error_rate == pytest.approx(1 / 3)  # two answers that were no hit, and the failed one
+    assert (total.timeouts, total.answered, total.rejected_rate) == (1, 2, pytest.approx(1 / 5))
     assert total.error_types == {"timeout": 1, "cancelled": 1, "rate_limit": 1}
 
 

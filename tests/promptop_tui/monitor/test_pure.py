@@ -78,7 +78,7 @@ def test_tiles_say_value_target_samples_and_change() -> None:
     assert (tiles["month"].value, tiles["month"].verdict, tiles["month"].change) == ("≈ $30.00", "missed", "+20 %")
     assert tiles["month"].note == "this month so far $2.00"
     assert tiles["tokens"].value == rate(1000 / ((int(NOW * 1000) - SINCE) / 1000))
-    assert tiles["errors"].value == "5.0 %"
+    assert tiles["errors"].value == "7.1 %"
     assert tiles["latency"].spark[1] is None  # no rows, no value
     assert tiles["rate"].spark[1] == 0.0  # no rows, no requests
 

@@ -71,7 +71,7 @@ async def test_a_small_terminal_shows_fewer_changes_and_says_so(hour: Path) -> N
 async def test_silence_and_calls_in_flight_are_on_the_line(log_path: Path) -> None:
     write(log_path, [row(60.0 * minute + 700) for minute in range(60)])
     in_flight.write(log_path, [InFlight("web", "m", 3, NOW_MS - 40_000)])
-    file = next(in_flight.folder_of(log_path).iterdir())
+    file = in_flight.files_of(log_path)[0]
     file.write_text(f'{{"at_ms": {NOW_MS}, "calls": [["web", "m", 3, {NOW_MS - 40_000}]]}}')
     app = Host(log_path)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -86,3 +86,17 @@ async def test_a_held_window_and_a_hidden_change_do_not_take_the_focus(hour: Pat
         await pilot.press("t")
         assert app.query_one(TriageLine).has_focus is False
         await until(pilot, lambda: any("Nothing is unusual" in each.message for each in app._notifications))
+
+
+async def test_what_changed_against_the_window_before_leads_to_rows(log_path: Path) -> None:
+    before = [row(3_700 + 10.0 * number) for number in range(300)]
+    after = [row(10.0 * number, ttft_s=1.6, duration_s=3.2) for number in range(300)]
+    write(log_path, [*reversed(before), *reversed(after)])
+    app = Host(log_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        await pilot.press("u")
+        await until(pilot, lambda: "×4.0" in screen_text(app))
+        assert "TTFT" in screen_text(app)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: app.pane.view.asked.filter != "")

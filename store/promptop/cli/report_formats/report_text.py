@@ -30,6 +30,10 @@ class Report:
     filter: str = ""
     simulated: bool = False
     """Whether simulated traffic is among the newest rows of the log."""
+    in_flight: int = 0
+    """Calls that have not ended, of all programs that write the log."""
+    newest_row_age_s: float | None = None
+    """Age of the log's newest row; None for an empty log."""
 
     @property
     def seconds(self) -> float:
@@ -54,7 +58,9 @@ def as_dict(stats: Stats) -> dict[str, Any]:
         "n": stats.n,
         "errors": stats.errors,
         "error_rate": stats.error_rate,
-        "rate_limited": stats.rate_limited,
+        "rejected": stats.rate_limited,
+        "rejected_rate": stats.rejected_rate,
+        "timeouts": stats.timeouts,
         "cancelled": stats.cancelled,
         "truncated": stats.truncated,
         "error_types": dict(sorted(stats.error_types.items(), key=lambda item: (-item[1], item[0]))),
@@ -92,6 +98,8 @@ def json_text(report: Report) -> str:
     whole = {
         "window": {"from": iso(report.since_ms), "to": iso(report.until_ms)},
         **as_dict(report.total),
+        "in_flight": report.in_flight,
+        "newest_row_age_s": report.newest_row_age_s,
         "by": report.by,
         "filter": report.filter or None,
         "groups": [{"group": name, **as_dict(stats)} for name, stats in report.groups],
@@ -99,7 +107,7 @@ def json_text(report: Report) -> str:
     return json.dumps(whole, ensure_ascii=False, indent=1)
 
 
-_HEAD = ("requests", "failed", "p50", "p95", "TTFT p95", "hits", "input", "output", "cost")
+_HEAD = ("requests", "failed", "429", "p50", "p95", "TTFT p95", "hits", "input", "output", "cost")
 
 
 def _cells(stats: Stats) -> tuple[str, ...]:
@@ -110,6 +118,7 @@ def _cells(stats: Stats) -> tuple[str, ...]:
     return (
         units.count(stats.n),
         units.share(stats.error_rate),
+        units.share(stats.rejected_rate),
         units.seconds(p50) + few,
         units.seconds(p95) + few,
         units.seconds(stats.ttft.quantile(0.95)),

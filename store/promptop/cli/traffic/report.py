@@ -16,7 +16,7 @@ from promptop.base.times import local_days, moment_ms
 from promptop.cli.report_formats import report_text
 from promptop.cli.report_formats.report_text import Report
 from promptop.cli.shared.options import has_exports, log_files, settings_of
-from promptop.log import LogReader, Stats, parse_filter
+from promptop.log import LogReader, Stats, in_flight, parse_filter
 
 _BY = ("model", "app", "prompt", "provider", "host", "place", "operation", "error", "cache", "day")
 _FORMATS: dict[str, Callable[[Report], str]] = {
@@ -219,7 +219,10 @@ def read(log: LogReader, since_ms: int, until_ms: int, *, by: str, where: str = 
             for _, stats in groups[top:]:
                 rest.merge(stats)
             groups = [*groups[:top], (f"(other {len(groups) - top})", rest)]
-    return Report(since_ms, until_ms, total, tuple(groups), by, where.strip(), simulated)
+    now_ms, span = time.time_ns() // 1_000_000, log.span()
+    age_s = max(0.0, (now_ms - span[1]) / 1000) if span else None
+    open_calls = sum(each.calls for each in in_flight.read(log.paths, now_ms))
+    return Report(since_ms, until_ms, total, tuple(groups), by, where.strip(), simulated, open_calls, age_s)
 
 
 def _judge(report: Report, checks: list[Check], scoped: dict[str, Stats]) -> int:

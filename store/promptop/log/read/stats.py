@@ -63,6 +63,11 @@ SELECTED = f"""id, CAST(started_ms AS INTEGER), {MODEL}, coalesce(app, ''), coal
 """Columns that :meth:`Stats.add` takes, in its order: the counting itself is done by SQLite."""
 
 
+def is_timeout(error_type: str) -> bool:
+    """Tell whether an error type means that something took too long."""
+    return error_type in ("408", "504") or ("time" in error_type.lower() and "out" in error_type.lower())
+
+
 @dataclass(slots=True)
 class Stats:
     """Counts, sums and distributions of a set of rows."""
@@ -130,10 +135,30 @@ class Stats:
         return self.cache_read / self.input_tokens if self.input_tokens else None
 
     @property
+    def upstream(self) -> int:
+        """Attempts that our response cache did not answer."""
+        return self.n - self.hits
+
+    @property
+    def answered(self) -> int:
+        """Attempts that the provider answered."""
+        return max(self.ok - self.hits, 0)
+
+    @property
+    def timeouts(self) -> int:
+        """Attempts that took too long for the caller or a gateway; they are among the errors."""
+        return sum(count for kind, count in self.error_types.items() if is_timeout(kind))
+
+    @property
     def error_rate(self) -> float | None:
-        """Errors / (ok + errors), rate limits and cancelled calls apart; None if there are neither."""
-        judged = self.ok + self.errors
+        """Errors / (answered + errors): hits of our cache, rejected and cancelled calls apart; None without either."""
+        judged = self.answered + self.errors
         return self.errors / judged if judged else None
+
+    @property
+    def rejected_rate(self) -> float | None:
+        """Attempts answered with 429 / all that reached the provider; None if none did."""
+        return self.rate_limited / self.upstream if self.upstream else None
 
     @property
     def cost_usd(self) -> float:

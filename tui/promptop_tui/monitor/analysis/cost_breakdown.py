@@ -37,6 +37,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("spread", "0.1…100 s", 9, rank=12),
     Column("failed", "failed", 7, rank=6, right=True),
     Column("hits", "hits", 6, rank=7, right=True),
+    Column("rejected", "429", 6, rank=7, right=True),
+    Column("ttft", "TTFT p95", 8, rank=9, right=True),
     Column("repeats", "repeats", 7, rank=8, right=True),
     Column("stable", "prefix", 6, rank=9, right=True),
 )
@@ -48,7 +50,7 @@ SORTS: dict[str, Callable[[Group], float]] = {
     "calls": lambda group: group.stats.n,
     "tokens": lambda group: group.stats.input_tokens + group.stats.output_tokens,
     "p95": lambda group: group.stats.latency.quantile(0.95) or 0.0,
-    "failed": lambda group: group.stats.errors,
+    "failed": lambda group: group.stats.errors + group.stats.rate_limited,
 }
 
 
@@ -197,6 +199,8 @@ def cells_of(group: Group, total: Stats) -> tuple[Cell, ...]:
         (shape_of(latency), few),
         (units.share(stats.error_rate), "bad" if stats.errors else ""),
         units.share(stats.hit_ratio),
+        (units.share(stats.rejected_rate), "bad" if stats.rate_limited else ""),
+        (units.seconds(stats.ttft.quantile(0.95)), "muted" if stats.ttft.n < units.FEW else ""),
         units.share(group.repeats),
         units.share(group.stable),
     )

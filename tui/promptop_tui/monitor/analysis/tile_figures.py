@@ -99,13 +99,21 @@ def _percentile(snapshot: Snapshot, window: Window, which: Literal["latency", "t
         which,
         units.seconds(value),
         sketch.n,
-        note=f"p50 {units.seconds(sketch.quantile(0.5))}, p99 {units.seconds(sketch.quantile(0.99))}",
+        note=f"p50 {units.seconds(sketch.quantile(0.5))}, p99 {units.seconds(sketch.quantile(0.99))}"
+        + _left_out(window),
         verdict=_judged(value, target),
         target=f"≤{target:g}s" if target else "",
         change=units.change(value, before),
         few=sketch.n < units.FEW,
         spark=snapshot.series(lambda stats: getattr(stats, which).quantile(0.95)),
     )
+
+
+def _left_out(window: Window) -> str:
+    """Say that a percentile leaves calls out where these are many: a hang makes it look better."""
+    total = window.total
+    out = total.errors + total.cancelled
+    return f", without {units.count(out)} failed" if out > 0.05 * max(total.upstream, 1) else ""
 
 
 def _share(snapshot: Snapshot, key: str, value: Callable[[Stats], float | None], samples: int, target: float) -> Figure:
@@ -197,8 +205,8 @@ def _rate(snapshot: Snapshot, key: str, value: Callable[[Stats], float]) -> Figu
     note = ""
     if key == "tokens":
         note = f"in {units.rate(now.input_tokens / elapsed)}, out {units.rate(now.output_tokens / elapsed)}"
-    elif now.cancelled or now.rate_limited:
-        note = f"{units.count(now.cancelled)} cancelled, {units.count(now.rate_limited)} × 429"
+    elif now.cancelled:
+        note = f"{units.count(now.cancelled)} cancelled"
     return _tile(
         key,
         units.rate(value(now) / elapsed),
@@ -210,16 +218,21 @@ def _rate(snapshot: Snapshot, key: str, value: Callable[[Stats], float]) -> Figu
 
 
 def _errors(snapshot: Snapshot, now: Stats, before: Stats | None, target: float) -> Figure:
-    value = now.error_rate
-    limited = f", {units.count(now.rate_limited)} × 429" if now.rate_limited else ""
+    """Return the tile of what went wrong: for the caller a rejected call is as bad as a failed one."""
+    value, rejected = now.error_rate, now.rejected_rate
+    samples = now.answered + now.errors + now.rate_limited
+    timeouts = f", {units.count(now.timeouts)} timeouts" if now.timeouts else ""
+    limited = f", {units.count(now.rate_limited)} rejected (429)" if now.rate_limited else ""
+    worst = max((each for each in (value, rejected) if each is not None), default=None)
     return _tile(
         "errors",
-        units.share(value),
-        now.ok + now.errors,
-        note=f"{units.count(now.errors)} failed{limited}",
-        verdict=_judged(value, target),
+        f"{units.share(value)} 429: {units.share(rejected)}" if now.rate_limited else units.share(value),
+        samples,
+        note=f"{units.count(now.errors)} failed{timeouts}{limited}",
+        verdict=_judged(worst, target),
         target=f"≤{target * 100:g}%" if target else "",
-        change=units.change(value, before.error_rate if before else None),
-        few=now.ok + now.errors < units.FEW,
-        spark=snapshot.series(lambda stats: stats.errors, absent=0.0),
+        # Beside two shares there is no room for it, and half a number would be another one.
+        change="" if now.rate_limited else units.change(value, before.error_rate if before else None),
+        few=samples < units.FEW,
+        spark=snapshot.series(lambda stats: stats.errors + stats.rate_limited, absent=0.0),
     )

@@ -17,6 +17,7 @@ from promptop_tui.monitor.data.snapshot import Query
 from promptop_tui.monitor.views.status_line import StatusLine
 
 if TYPE_CHECKING:
+    from promptop.alerts.changes import Change
     from promptop.alerts.rules import Alert
     from promptop_tui.monitor.analysis.bursts import Burst
     from promptop_tui.monitor.analysis.cache_misses import Finding
@@ -48,6 +49,7 @@ class Analyses:
             "money": self.show_money,
             "bursts": self.show_bursts,
             "misses": self.show_misses,
+            "changes": self.show_changes,
             "what-if": self.show_what_if,
             "alerts": self.show_alerts,
         }
@@ -109,6 +111,18 @@ class Analyses:
         if finding is not None:
             self._view.show_found(finding.first_ms, finding.last_ms, "misses", finding.filter)
 
+    def show_changes(self) -> None:
+        """Show what changed against the window before."""
+        from promptop_tui.monitor.dialogs.finding_lists import CHANGES, ListDialog
+
+        query = self._view.asked
+        dialog = ListDialog(CHANGES, period_of(query), lambda: self._reading.reader.find(query, "changes"))
+        self._host.app.push_screen(dialog, self._after_changes)
+
+    def _after_changes(self, change: Change | None) -> None:
+        if change is not None:
+            self._view.narrow(change.filter)
+
     def show_what_if(self) -> None:
         """Show what caches of other TTLs, sizes and thresholds would have done."""
         from promptop.cache import policy_of
@@ -123,13 +137,14 @@ class Analyses:
     def take(self, found: Breakdown | Findings) -> None:
         """Hand what was read to the page that asked for it, if it is still open."""
         from promptop_tui.monitor.dialogs.cost_dialog import MoneyDialog
-        from promptop_tui.monitor.dialogs.finding_lists import BURSTS, MISSES, ListDialog
+        from promptop_tui.monitor.dialogs.finding_lists import BURSTS, CHANGES, MISSES, ListDialog
 
         page = self._host.app.screen
+        lists = {"bursts": BURSTS, "misses": MISSES, "changes": CHANGES}
         if isinstance(found, Breakdown):
             if isinstance(page, MoneyDialog):
                 page.found = found
-        elif isinstance(page, ListDialog) and page.kind is (BURSTS if found.kind == "bursts" else MISSES):
+        elif isinstance(page, ListDialog) and page.kind is lists.get(found.kind):
             page.found = found
 
 

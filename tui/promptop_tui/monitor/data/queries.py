@@ -60,7 +60,7 @@ class RowFound:
 class Findings:
     """What was found among the newest rows of a window."""
 
-    kind: Literal["bursts", "misses", "bookmarks"]
+    kind: Literal["bursts", "misses", "bookmarks", "changes"]
     items: tuple[Any, ...]
     rows: int
     cut: bool
@@ -142,9 +142,17 @@ def _by_day(log: LogReader, since_ms: int, until_ms: int, where: Filter | None) 
     return {name: stats for name, stats in found.items() if stats.n}
 
 
-def find(log: LogReader, query: Query, kind: Literal["bursts", "misses"], now_ms: int, ttl_s: float = 0.0) -> Findings:
-    """Return bursts, or why caches did not answer, among the newest rows of a window."""
+FindingKind = Literal["bursts", "misses", "changes"]
+
+
+def find(log: LogReader, query: Query, kind: FindingKind, now_ms: int, ttl_s: float = 0.0) -> Findings:
+    """Return bursts, why caches did not answer, or what changed against the window before."""
     since, until = query.bounds_ms(now_ms)
+    if kind == "changes":
+        from promptop.alerts.comparison import window_changes
+
+        changes = tuple(window_changes(log, since, min(until, now_ms)))
+        return Findings(kind, changes, log.window(since, until, by=()).total.n, False)
     rows = log.between(since, until, LOOKED_AT, compiled(query.filter))
     items: tuple[Burst | Finding, ...]
     if kind == "bursts":

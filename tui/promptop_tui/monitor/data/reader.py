@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from promptop.alerts.watch import Present, Watch
 from promptop.base.errors import PromptopError
@@ -132,8 +132,8 @@ class MonitorReader:
         """Want two rows, to be compared."""
         self._errand(lambda log: queries.fetch_pair(log, row_id, other_id, sources))
 
-    def find(self, query: Query, kind: Literal["bursts", "misses"], ttl_s: float = 0.0) -> None:
-        """Want the bursts of the window, or why caches did not answer; ``ttl_s`` is how long ours keeps an answer."""
+    def find(self, query: Query, kind: queries.FindingKind, ttl_s: float = 0.0) -> None:
+        """Want the bursts of the window, why caches did not answer, or what changed; ``ttl_s`` is our cache's."""
         self._errand(lambda log: queries.find(log, query, kind, self._now_ms(), ttl_s))
 
     def break_down(self, query: Query, dimension: str) -> None:

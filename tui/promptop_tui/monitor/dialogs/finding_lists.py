@@ -15,7 +15,7 @@ from textual.widgets import Footer, Static
 
 from promptop.base import units
 from promptop.base.sanitize import clean
-from promptop_tui.monitor.analysis import bursts, cache_misses
+from promptop_tui.monitor.analysis import bursts, cache_misses, changes
 from promptop_tui.monitor.data import bookmarks
 from promptop_tui.monitor.data.queries import Findings
 from promptop_tui.widgets.table import Cell, ChoiceTable, Column, VirtualTable
@@ -73,6 +73,18 @@ same prompt was asked before; "lost" is what the repeats cost. `enter` shows the
     _misses_in_words,
 )
 """Why caches did not answer, the dearest cause first."""
+CHANGES = FindingList(
+    "what changed",
+    "nothing changed against the window before",
+    changes.COLUMNS,
+    changes.cells_of,
+    """\
+The window against the one before it: every figure of every model, app, prompt, version, provider, host and tag that is
+not what it was, the weightiest first. "share" is how much of the whole change a value explains; of calls and cost, its
+part of the whole. `enter` shows its requests.""",
+    lambda items: f"{len(items)} figures",
+)
+"""What changed against the window before."""
 BOOKMARKS = FindingList(
     "bookmarks",
     "no bookmarks: k keeps the time that is looked at",
