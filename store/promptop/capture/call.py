@@ -318,13 +318,17 @@ def prepare(sink: Sink) -> None:
 
 def load_row_builder() -> None:
     """Load what making a row needs: 70 ms of modules and prices."""
+    from promptop import providers
     from promptop.capture.parse import row_builder  # noqa: F401 - loaded here to be at hand
     from promptop.models import catalogue
+    from promptop.models.pricing import price
     from promptop.providers.estimate import tokens
     from promptop.tokens.scripts import chars_by_script
 
     catalogue.as_of()
-    tokens("", chars_by_script("a"))
+    providers.load_added()
+    tokens("gpt-4o", chars_by_script("a"))
+    price(["gpt-4o"], input_tokens=1, output_tokens=1)
 
 
 def _content(headers: Headers) -> tuple[str, str]:
