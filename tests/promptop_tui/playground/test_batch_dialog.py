@@ -133,7 +133,7 @@ async def test_what_is_wrong_is_said_and_nothing_is_sent(
         await pilot.press("f5")
         await until(pilot, lambda: "The cap will stop it" in app.state)
         await pilot.press("f5")
-        await until(pilot, lambda: "was reached with 2 to go" in app.state)
+        await until(pilot, lambda: "A cap ended it with 2 to go" in app.state)
         assert endpoint.requests == []
 
 
@@ -220,5 +220,5 @@ async def test_an_empty_or_higher_cap_does_not_lift_that_of_session_and_day(
             await pilot.press("f5")
             await until(pilot, lambda: "The cap will stop it" in app.state)
         await pilot.press("f5")
-        await until(pilot, lambda: "was reached with 3 to go" in app.state)
+        await until(pilot, lambda: "A cap ended it with 3 to go" in app.state)
     assert not endpoint.requests
