@@ -63,7 +63,7 @@ class Profile:
     keep_alive_s: float = 30.0
     """Seconds until an idle connection is closed; the SDK's own 5 make most interactive calls pay for TLS."""
     max_connections: int = 100
-    """Connections to an endpoint at most; further calls wait for one. 0 is no limit."""
+    """Connections to an endpoint at most; further calls wait for one. 0 means no limit."""
     http2: bool = True
     """Use HTTP/2 where the endpoint speaks it."""
     gzip_requests: bool = False
@@ -110,7 +110,7 @@ class LogSettings:
     keep_days: int = 90
     """Rows older than this are pruned; rollups stay. 0 keeps everything."""
     max_mb: int = 2048
-    """Rows are pruned, oldest first, when the log grows beyond this. 0 is no limit."""
+    """Rows are pruned, oldest first, when the log grows beyond this. 0 means no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +192,9 @@ class PlaygroundSettings:
     tool_commands: bool = False
     """Allow results of tools to be what a command prints: it runs with your rights, and the model chooses its input."""
     session_cap_usd: float = 1.0
-    """Runs stop when a session has spent this much. 0 is no limit."""
+    """Runs stop when a session has spent this much. 0 means no limit."""
     daily_cap_usd: float = 10.0
-    """Runs stop, those of the commands too, when promptop's own calls have cost this much today. 0 is no limit."""
+    """Runs stop, those of the commands too, when promptop's own calls have cost this much today. 0 means no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +328,7 @@ def _url(value: Any) -> Wrong | None:
 
 
 def _variable_name(value: Any) -> Wrong | None:
-    """Judge the name of an environment variable, or each of a list; one that is no name may be a key."""
+    """Judge the name of an environment variable, or each of a list; one that is not a name may be a key."""
     for each in [value] if isinstance(value, str) else value:
         if each and not _VARIABLE_NAME.fullmatch(each):
             return Wrong("that", "Write the name of an environment variable, not a key: OPENAI_API_KEY.")

@@ -64,7 +64,7 @@ def test_a_file_s_choice_stands_above_the_environment(tmp_path: Path) -> None:
         ('[profiles]\na = "b"\n', 2, "cannot be 'b'", "table"),
         ('profile = "nobody"\n', 1, "no profile 'nobody'", "none"),
         ("theme = 3\n", 1, "cannot be 3", "string"),
-        ('[profile.private]\nbase_url = "http://a/v1"\n', 1, "'profile' is no table", "[profiles.private]"),
+        ('[profile.private]\nbase_url = "http://a/v1"\n', 1, "'profile' is not a table", "[profiles.private]"),
         ('profiles.a.base_url = "ftp://a"\n', 1, "cannot be 'ftp://a'", "http://HOST/v1"),
         ('[profiles.a]\nbase_url = "127.0.0.1:80/v1"\n', 2, "cannot be '127.0.0.1:80/v1'", "http://HOST/v1"),
         ('[profiles.a]\nBase-URL = "http://a"\napi_key_env = "K"\n', 2, "unknown setting 'Base-URL'", "'base_url'"),

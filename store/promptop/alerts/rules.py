@@ -127,7 +127,7 @@ def _parsed(text: str, names: Iterable[str]) -> Check:
     found = _SHAPE.fullmatch(text)
     if not found or found[1] not in names:
         raise UsageError(
-            f"{text!r} is no check.", f"Write for example 'p95_ttft>1s' or slo. Figures: {', '.join(names)}."
+            f"{text!r} is not a check.", f"Write for example 'p95_ttft>1s' or slo. Figures: {', '.join(names)}."
         )
     where = (found[2] or "").strip()
     if where:
@@ -222,7 +222,7 @@ def parse_rule(text: str) -> Rule:
     found = _SHAPE.fullmatch(condition)
     if not found or found[1] not in names:
         raise UsageError(
-            f"{text!r} is no alert.",
+            f"{text!r} is not an alert.",
             "Write for example 'p95_ttft>2s over 15m', 'burn>14.4 over 1h,5m', 'month_cost>$100', 'odd_p95>4 over 1h'.",
         )
     check = _parsed(condition, names)
@@ -230,7 +230,7 @@ def parse_rule(text: str) -> Rule:
     for part in lengths.split(",") if lengths.strip() else ():
         length = re.fullmatch(r"\s*(\d+)\s*([smhd])\s*", part)
         if length is None or int(length[1]) == 0:
-            raise UsageError(f"{part.strip()!r} in {text!r} is no length of time.", "Write 30s, 5m, 1h or 7d.")
+            raise UsageError(f"{part.strip()!r} in {text!r} is not a length of time.", "Write 30s, 5m, 1h or 7d.")
         spans.append(int(length[1]) * _LENGTHS[length[2]])
     return Rule(text.strip(), check, tuple(sorted(spans, reverse=True)) or (_DEFAULT_S,))
 
@@ -272,7 +272,7 @@ def judge(
 ) -> tuple[tuple[Alert, ...], tuple[Alert, ...]]:
     """Judge each rule; return where all stand, and those that have just begun to fire or ceased.
 
-    A rule whose figure is not known stays as it was: silence is no recovery.
+    A rule whose figure is not known stays as it was: silence is not a recovery.
     """
     alerts, changed = [], []
     for rule in rules:

@@ -143,7 +143,7 @@ class _Triage:
             )
             return _Reference(middle, spread, 0.0, calls)
         known.sort(key=lambda each: -figure.sign * each[0])
-        # The most unusual windows are left out: an incident that lasts is no reference for itself.
+        # The most unusual windows are left out: an incident that lasts is not a reference for itself.
         kept = known[len(known) // 4 :]
         if sum(window.calls for _, window in kept) < LEAST_BASE / 2:
             kept = known
@@ -242,7 +242,7 @@ class _Triage:
         """Judge calls or cost a minute: a large part of the whole that was not there."""
         history, whole, part = self._history, self._whole, figure.top
         if width < 5 or (width > 15 and not history.aged) or series.dimension == "version":
-            return None  # without earlier days the rise of a morning is no jump
+            return None  # without earlier days the rise of a morning is not a jump
         start, end = self._t + 1 - width, self._t + 1
         minutes = width - 1 + self._part
         top, calls, total = sums[part], sums[_N], whole.sum(part, start, end)
@@ -317,7 +317,7 @@ class _Triage:
         end, first = series.last_ms // 60_000 + 1, max(series.first_ms // 60_000, series.base)
         lasted = min(60, end - first)
         steady = sum(series.sum(_N, minute, minute + 1) > 0 for minute in range(end - 60, end))
-        if steady < 30:  # somebody who tries things and stops is no silence
+        if steady < 30:  # somebody who tries things and stops is not a silence
             return None
         before = series.sum(_N, end - 60, end) / lasted
         recent = series.sum(_N, end - 11, end - 1) / 10
@@ -507,7 +507,7 @@ def _worth_it(figure: Figure, now: Sequence[int], before: Sequence[int]) -> bool
 
 
 def _held_against(figure: Figure, reference: _Reference, now: float, calls: int) -> _Verdict | None:
-    """Return how far ``now`` is from a reference; None where it is no change that is told."""
+    """Return how far ``now`` is from a reference; None where it is not a change that is told."""
     if figure.kind != "share":
         error = math.sqrt(reference.spread**2 / calls + FLOOR_LOG**2)
         moved = now - reference.value

@@ -23,6 +23,6 @@ class PromptopError(Exception):
 
 
 class UsageError(PromptopError):
-    """The command line or a settings file says something that cannot be meant: exit code 2."""
+    """The command line or a settings file says something that is not valid: exit code 2."""
 
     exit_code = 2

@@ -40,7 +40,7 @@ _PLAIN_HEADER = re.compile(
 _OPAQUE = re.compile(r"(?=[^\s]*\d)(?=[^\s]*[A-Za-z])[A-Za-z0-9._~+/=:-]{20,}\Z")
 """What a key looks like where nothing else says that it is one."""
 _PATH_SEGMENT = re.compile(r"(?<=[/:])(?![a-z]{1,12}[-_])[A-Za-z0-9_-]{24,}(?=[/:?]|\Z)")
-"""A segment of a path that is no id with its kind before it (``file-…``, ``resp_…``)."""
+"""A segment of a path that is not an id with its kind before it (``file-…``, ``resp_…``)."""
 _MIXED = re.compile(r"[A-Za-z]\d|\d[A-Za-z]")
 _MOST_CHANGES = 4
 """Changes between letters and digits in a name that somebody has chosen (``Gpt4oForTheTeam2026``); keys have more."""

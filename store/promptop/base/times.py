@@ -45,7 +45,9 @@ def moment_ms(text: str, now_ms: int) -> int:
     try:
         return round(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
     except (ValueError, OverflowError, OSError):
-        raise UsageError(f"{text!r} is no moment.", "Write 24h, 7d, today, 2026-11-21 or 2026-11-21T09:30.") from None
+        raise UsageError(
+            f"{text!r} is not a moment.", "Write 24h, 7d, today, 2026-11-21 or 2026-11-21T09:30."
+        ) from None
 
 
 _MAX_DAYS = 3_700

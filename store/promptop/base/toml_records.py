@@ -90,7 +90,7 @@ class RecordReader:
                 values[key] = read
             elif isinstance(value, dict) and not is_dataclass(hints[key]) and f"{key}s" in known:
                 inner = f"{key}s.{next(iter(value), 'NAME')}"
-                self.note(here, f"{key!r} is no table", f"Did you mean [{'.'.join((*place, inner))}]?")
+                self.note(here, f"{key!r} is not a table", f"Did you mean [{'.'.join((*place, inner))}]?")
             else:
                 default = known[key].default
                 shown = "the default" if default is MISSING else repr(default)

@@ -107,7 +107,7 @@ class BatchApi:
             except ValueError:
                 line = None
             if not isinstance(line, dict):
-                raise PromptopError(f"Line {number} of the provider's file {file_id} is no JSON.", "Run it again.")
+                raise PromptopError(f"Line {number} of the provider's file {file_id} is not JSON.", "Run it again.")
             yield line
 
     def _ask(self, method: str, path: str, *, again: bool = False, **options: Any) -> Mapping[str, Any]:

@@ -240,7 +240,7 @@ class Batch:
         try:
             body = response.json()
         except ValueError:
-            problem = ("invalid_json", f"HTTP {response.status_code}: the answer is no JSON: {response.text[:200]}")
+            problem = ("invalid_json", f"HTTP {response.status_code}: the answer is not JSON: {response.text[:200]}")
             billed = None if response.status_code == 200 else 0.0
             return Outcome(_result(item, None, problem), ok=False, usd=billed)
         ok = response.status_code == 200 and not (isinstance(body, dict) and body.get("error"))

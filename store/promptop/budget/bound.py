@@ -2,7 +2,7 @@
 
 Text is counted by the model's own tokenizer where it is exact, else as a token for each byte, which no tokenizer
 exceeds. Everything is uncached, every answer is as long as its limit. What cannot be bounded is named, and then there
-is no bound at all: a cap refuses such a request instead of guessing.
+is not a bound at all: a cap refuses such a request instead of guessing.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Day:
 def spent_on(log: Path, now_s: float) -> Day:
     """Return what the log knows of the local day that holds ``now_s``; cost depends on its minutes, not on its rows.
 
-    Raises :class:`PromptopError` for a file that is no log; one that is not there yet is an empty log.
+    Raises :class:`PromptopError` for a file that is not a log; one that is not there yet is an empty log.
     """
     from promptop.log import LogReader
 
@@ -68,7 +68,7 @@ class Budget:
         """Start empty; what the day has spent already comes by :meth:`know`.
 
         ``ledger`` is what processes share, this one alone if None. ``is_strict`` says that the day's cap was chosen and
-        is no default: then a call whose cost has no bound is refused.
+        is not a default: then a call whose cost has no bound is refused.
         """
         self.cap_usd = cap_usd
         self.daily_cap_usd = daily_cap_usd

@@ -136,7 +136,7 @@ def times(found: CostEstimate, calls: int) -> CostEstimate:
 def output_lengths(log: Path, now_s: float) -> dict[str, float]:
     """Return the mean output tokens of each model's answers in the log's last week; empty for a log that is not there.
 
-    Raises :class:`promptop.base.errors.PromptopError` for a file that is no log.
+    Raises :class:`promptop.base.errors.PromptopError` for a file that is not a log.
     """
     from promptop.log import LogReader
 

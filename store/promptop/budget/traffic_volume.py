@@ -49,7 +49,7 @@ class Volume:
 def read_volume(logs: Sequence[Path], now_s: float) -> Volume:
     """Return the volume of the last days; of an empty log it is 0. Blocks: reads rollups, and the rows of own trials.
 
-    Raises :class:`promptop.base.errors.PromptopError` for a file that is no log.
+    Raises :class:`promptop.base.errors.PromptopError` for a file that is not a log.
     """
     from promptop.log import LogReader, parse_filter
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def connect(url: str, *, timeout_s: float) -> Redis:
     """Return a client for ``url``; nothing is sent yet except to find a cluster's nodes.
 
-    Raises :class:`UsageError` for an address that cannot be meant.
+    Raises :class:`UsageError` for an address that is not valid.
     """
     import redis
 
@@ -51,7 +51,7 @@ def connect(url: str, *, timeout_s: float) -> Redis:
         client: Redis = redis.Redis.from_url(url, **options)
         return client
     except ValueError as error:
-        raise UsageError(f"{_without_password(url)!r} is no address of a Redis server ({error}).", _FORMS) from None
+        raise UsageError(f"{_without_password(url)!r} is not an address of a Redis server ({error}).", _FORMS) from None
 
 
 _FORMS = "Write redis://host:6379/0, rediss://…, unix:///path, redis+cluster://… or redis+sentinel://host:port/service."
@@ -87,7 +87,7 @@ class GuardedRedis:
     def do(self, work: Callable[[Any], Any], otherwise: Any) -> Any:
         """Return what ``work`` does with the client, or ``otherwise`` if the server fails or is left alone.
 
-        Raises :class:`UsageError` for an address that cannot be meant.
+        Raises :class:`UsageError` for an address that is not valid.
         """
         if not self._breaker.allows():
             return otherwise
@@ -103,7 +103,7 @@ class GuardedRedis:
                 self._notice(f"{self._what} is out of use ({self.cause}). Calls go on without it; it is tried again.")
             return otherwise
         except UsageError:
-            self._breaker.failed("the address cannot be meant")
+            self._breaker.failed("the address is not valid")
             raise
         if self._breaker.succeeded() and self._notice is not None:
             self._notice(f"{self._what} is back.")

@@ -142,7 +142,7 @@ class RunResult:
     def output_tps(self) -> float | None:
         """Output tokens a second after the first: (n − 1) / (duration − ttft).
 
-        None below two tokens, and where they came in one or two reads: one gap between packets is no rate.
+        None below two tokens, and where they came in one or two reads: one gap between packets is not a rate.
         """
         tokens = self.usage.output_tokens
         if self.token_reads is not None and self.token_reads <= FEW_READS:

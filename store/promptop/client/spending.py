@@ -47,7 +47,7 @@ def cost_of(row: Row | None, error: RunError | None, *, was_sent: bool) -> float
     """Return what an attempt cost for sure; None where it may have cost anything up to its most.
 
     A request that never left, or that was refused by an HTTP status, costs nothing. A stream that ended early may be
-    billed whole, and its usage so far is no bill.
+    billed whole, and its usage so far is not a bill.
     """
     if not was_sent or (error is not None and error.status is not None and error.status >= 400):
         return 0.0

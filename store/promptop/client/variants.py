@@ -45,7 +45,7 @@ class PromptVersion:
 def read_tools(text: str) -> list[dict[str, Any]]:
     """Read tools: a JSON list, or one object; a bare function (``name``, ``parameters``) is wrapped for the API.
 
-    Raises :class:`UsageError` for what is no tool.
+    Raises :class:`UsageError` for what is not a tool.
     """
     found = _json(text, "tools", "Write a JSON list of tools, each with a name and parameters.")
     if found is None:
@@ -74,7 +74,7 @@ def read_format(text: str) -> dict[str, Any] | None:
         return {"type": "json_object"}
     found = _json(text, "response format", "Write json, or a JSON schema.")
     if not isinstance(found, dict):
-        raise UsageError("The response format is no JSON object.", "Write json, or a JSON schema.")
+        raise UsageError("The response format is not a JSON object.", "Write json, or a JSON schema.")
     if found.get("type") in {"text", "json_object", "json_schema"}:
         return found
     name = "".join(char if char.isascii() and char.isalnum() else "_" for char in str(found.get("title") or "answer"))
@@ -84,7 +84,7 @@ def read_format(text: str) -> dict[str, Any] | None:
 def read_overrides(text: str) -> dict[str, dict[str, Any]]:
     """Read per-model parameters: a TOML table for each model, keys as the chat API names them.
 
-    Raises :class:`UsageError` naming the line or the key that cannot be meant.
+    Raises :class:`UsageError` naming the line or the key that is not valid.
     """
     try:
         tables = tomllib.loads(text)
@@ -97,7 +97,7 @@ def read_overrides(text: str) -> dict[str, dict[str, Any]]:
 
 
 def check_overrides(tables: Mapping[str, Any]) -> None:
-    """Raise :class:`UsageError` naming the model and the key that cannot be meant."""
+    """Raise :class:`UsageError` naming the model and the key that is not valid."""
     for model, table in tables.items():
         if not isinstance(table, dict):
             raise UsageError(f"{clean_line(model, 40)} stands outside a table.", 'Begin with ["model"].')

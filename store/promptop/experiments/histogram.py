@@ -42,6 +42,6 @@ def spans(groups: Sequence[Sequence[float]], count: int) -> Spans | None:
     if high <= low:
         return None
     most = max(quantile(group, TAIL) for group in known)
-    # A tail that lies close is no tail: then the spans reach to its end.
+    # A tail that lies close is not a tail: then the spans reach to its end.
     tail = high > most + (most - low) / 2 and most > low
     return Spans(low, ((most if tail else high) - low) / count, count, tail)

@@ -68,7 +68,7 @@ class Found:
 
     difference: Difference
     superiority: float
-    """Share of all pairs in which the variant's value is the higher one, ties counted half: 0.5 is no effect."""
+    """Share of all pairs in which the variant's value is the higher one, ties counted half: 0.5 is not an effect."""
 
     def said(self) -> str:
         """Return the effect size in words: ``; slower in 93 % of pairs``."""
@@ -256,10 +256,10 @@ class ClaimsRun:
         names: Sequence[str],
         repeats: int,
     ) -> None:
-        """Plan ``repeats`` rounds. Raises :class:`UsageError` for what cannot be meant."""
+        """Plan ``repeats`` rounds. Raises :class:`UsageError` for what is not valid."""
         if not FEWEST <= repeats <= MOST_REPEATS:
             raise UsageError(
-                f"{repeats} rounds cannot be meant.", f"Write {FEWEST} to {MOST_REPEATS}; {REPEATS} is usual."
+                f"{repeats} rounds are not possible.", f"Write {FEWEST} to {MOST_REPEATS}; {REPEATS} is usual."
             )
         limited = replace(request, max_tokens=request.max_tokens or MAX_TOKENS, cache=False, retries=0)
         base = Arm("", limited)

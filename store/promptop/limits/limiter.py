@@ -24,7 +24,7 @@ CallLater = Callable[[float, Callable[[], None]], object]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is allowed; None is no limit."""
+    """What is allowed; None means no limit."""
 
     concurrency: int | None = 5
     requests_per_minute: int | None = 60

@@ -131,7 +131,8 @@ VERSION = len(STEPS)
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """Return the version of an open log, 0 for an empty file; raise :class:`PromptopError` for what is no log of ours.
+    """Return the version of an open log, 0 for an empty file; raise :class:`PromptopError` for what is not a log of
+    ours.
 
     A file that a newer promptop wrote is refused: an older one does not know what its columns mean.
     """

@@ -177,7 +177,7 @@ def near(name: str, limit: int = 3) -> tuple[str, ...]:
     """Return known names that ``name`` is likely a slip of, nearest first; empty where it is known or like no other.
 
     A slip is a word that no known name has, one or two letters off a word of one (``gpt-5-mni``), or separators that
-    are missing or too many (``gpt4o``, ``gpt-4 o``). Another size, date or version is no slip.
+    are missing or too many (``gpt4o``, ``gpt-4 o``). Another size, date or version is not a slip.
     """
     from promptop.models import families
 

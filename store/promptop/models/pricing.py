@@ -174,7 +174,7 @@ _MODALITIES = {
 
 
 def _measured(prices: Mapping[str, Any], counts: Mapping[str, float]) -> Decimal | None:
-    """Return USD of what is no token; None where something has no price."""
+    """Return USD of what is not a token; None where something has no price."""
     total = Decimal(0)
     for key, count in counts.items():
         if key in prices:

@@ -14,7 +14,7 @@
     @image https://example.org/leaf.png
 
 Text without a role line is one message of the user (or of the role that was chosen for it), unchanged to the last
-character. What is no text stands in lines of its own: ``@image URL`` and ``@part {…}`` are content parts as the chat
+character. What is not text stands in lines of its own: ``@image URL`` and ``@part {…}`` are content parts as the chat
 API writes them, ``@message {…}`` holds further fields of a message (``tool_calls``, ``tool_call_id``, ``name``), and
 ``@part text`` begins another part of text. A line of content that looks like one of these is written with a backslash
 before it, so that :func:`parse` after :func:`compose` gives the messages back.

@@ -130,7 +130,7 @@ def load_added() -> None:
             if isinstance(api, Api):
                 added.append(api)
             else:
-                broken[entry.name] = "it is no promptop.providers.api.Api"
+                broken[entry.name] = "it is not promptop.providers.api.Api"
         _known = (*_SHIPPED, *added)
         at_path.cache_clear()
         host_provider.cache_clear()

@@ -206,7 +206,7 @@ def loads(data: bytes | str) -> Any:
 
 
 def dicts(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a list; nothing where ``value`` is no list."""
+    """Yield the objects of a list; nothing where ``value`` is not a list."""
     if isinstance(value, list):
         for item in value:
             if isinstance(item, dict):

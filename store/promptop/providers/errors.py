@@ -71,7 +71,7 @@ def of_body(body: Any) -> tuple[str, str] | None:
 
 
 def of_text(text: str) -> str:
-    """Return the one line that a body which is no JSON says."""
+    """Return the one line that a body which is not JSON says."""
     return page_text(text) if is_page(text) else " ".join(text.split())
 
 

@@ -179,7 +179,7 @@ class ProxiedCall(Call):
     """Takes the tokens that the server counted, on the writer's thread."""
 
     def waits(self, waited_s: float, settle: Callable[[int], None]) -> None:
-        """Start the clock now: the call waited for a limiter until it could be sent, which is no latency of its."""
+        """Start the clock now: the call waited for a limiter until it could be sent, which is not a latency of its."""
         self.started_s, self.started_ms = perf_counter(), time_ns() // 1_000_000
         self.waited_s, self.settle = waited_s, settle
 

@@ -1,7 +1,7 @@
 """The limiter in the proxy: calls of one upstream and model wait for their turn, fairly among the clients.
 
 A call holds its place from the moment it is sent until its answer has been read. Answers from the cache wait for
-nothing. The wait is no part of a call's latency: its clock starts when it is sent, and ``queue_s`` of its row says how
+nothing. The wait is not part of a call's latency: its clock starts when it is sent, and ``queue_s`` of its row says how
 long it waited. A client that leaves while it waits leaves no hole.
 """
 

@@ -161,7 +161,7 @@ def _redirected(wanted: Mapping[str, str], environ: Mapping[str, str]) -> Redire
             upstream = room.parse(address, environ=environ)
         except UsageError:
             raise UsageError(
-                f"{variable} is no address of an endpoint.", "Mend it, or unset it for this command."
+                f"{variable} is not an address of an endpoint.", "Mend it, or unset it for this command."
             ) from None
         found = upstreams.get((upstream.origin, upstream.authorization))
         if found is None:

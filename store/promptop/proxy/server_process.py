@@ -78,7 +78,7 @@ class Options:
 
 
 def check(options: Options) -> None:
-    """Raise :class:`UsageError` for options that would open the proxy to others, or cannot be meant."""
+    """Raise :class:`UsageError` for options that would open the proxy to others, or are not valid."""
     if options.token is not None and len(options.token) < SHORTEST_TOKEN:
         raise UsageError(
             f"The access token is shorter than {SHORTEST_TOKEN} characters.",

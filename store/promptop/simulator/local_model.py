@@ -71,7 +71,7 @@ def chosen(files: Sequence[Path]) -> list[Path]:
         except OSError as error:
             raise PromptopError(f"{file} cannot be read ({error.strerror}).", "Check its name.") from None
         if magic != b"GGUF":
-            raise PromptopError(f"{file} is no GGUF file.", "llama.cpp reads weights in the format GGUF only.")
+            raise PromptopError(f"{file} is not a GGUF file.", "llama.cpp reads weights in the format GGUF only.")
     return list(files) or [weights()]
 
 

@@ -17,7 +17,7 @@ occur inside a match only in the tail of punctuation (``[\\r\\n/]*``), which a s
 space, which the next character ends. (2) If the piece is white space, the alternative for runs that end in a newline
 stands before the one that leaves the last blank to the next word, so all of the run up to the newline is one piece in
 the whole text; in the left part alone it is so too (cl100k's ``\\s++$`` then takes the same run). Not so for GPT-2's
-pattern (p50k, r50k), which has no alternative for newlines: there B2 is no barrier.
+pattern (p50k, r50k), which has no alternative for newlines: there B2 is not a barrier.
 
 Qwen's text is brought to normal form C first. No character on the right of a barrier composes with what precedes it,
 and none on the left of B1 is the second half of a composition, so normalising commutes with the split and keeps the

@@ -68,7 +68,7 @@ def count_stream(stream: BinaryIO, name: str, encodings: Sequence[str]) -> FileC
             if not cut and len(held) > LONGEST_RUN:
                 raise PromptopError(
                     f"{name} has a run of more than {LONGEST_RUN:,} characters without a blank or punctuation.",
-                    "Such a file is no prompt; give it in parts.",
+                    "Such a file is not a prompt; give it in parts.",
                 )
         part, held = held[:cut], held[cut:]
         searched = len(held)  # what is left over holds no barrier

@@ -67,7 +67,7 @@ def main() -> None:
     """Judge what standard input asks for; a line of JSON for each verdict."""
     asked: dict[str, Any] = json.load(sys.stdin)
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what an expression prints is no verdict
+    os.dup2(2, 1)  # what an expression prints is not a verdict
     checks = [parse_check(check, python=asked["python"]) for check in asked["checks"]]
     for shape in asked["results"]:
         result = read_result(shape)

@@ -55,7 +55,7 @@ def test_few_samples_and_silence_are_not_judged(tmp_path: Path) -> None:
     with LogReader(path) as log:
         assert judge(log, "p95>2s")[0] == Alert("p95>2s")
         fires = Alert("p95>2s", True, 1, 3.0, "3 s")
-        assert judge(log, "p95>2s", {"p95>2s": fires})[0].firing  # silence is no recovery
+        assert judge(log, "p95>2s", {"p95>2s": fires})[0].firing  # silence is not a recovery
         assert judge(log, "n<10 over 1m")[0].firing
 
 

@@ -160,7 +160,7 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "a limit that is a text": (CHAT, chat(max_tokens="5")),
     "a limit below zero": (CHAT, chat(max_tokens=-1)),
     "no limit": (CHAT, chat(max_tokens=None)),
-    "n that is no number": (CHAT, chat(n="10")),
+    "n that is not a number": (CHAT, chat(n="10")),
     "an image": (CHAT, said({"type": "image_url", "image_url": {"url": "x"}})),
     "audio": (CHAT, said({"type": "input_audio", "input_audio": {"data": "A" * 9}})),
     "a file by its id": (CHAT, said({"type": "file", "file": {"file_id": "f"}})),

@@ -109,7 +109,7 @@ def _bodies(log: Path) -> bytes:
 
 @pytest.mark.parametrize("kind", ["application/json", "text/plain"])
 def test_no_key_is_cut_through(kind: str, log: Writer, rows: Rows) -> None:
-    """Half of a key at the end of a text that is cut to size is no key by its form, but it is half of a key."""
+    """Half of a key at the end of a text that is cut to size is not a key by its form, but it is half of a key."""
     key = "Zx9-" + "PlantedBeginning" * 4
 
     def answer(request: httpx2.Request) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""Rows of answers that are no plain chat: what is charged, what is counted once, and what is no answer at all."""
+"""Rows of answers that are no plain chat: what is charged, what is counted once, and what is not an answer at all."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def send(tmp_path: Path) -> Send:
     ("answer", "kind", "said"),
     [
         ("<html><title>Sign in</title></html>", "text/html", "an HTML page: Sign in"),
-        ("OK", "text/plain", "text that is no JSON"),
+        ("OK", "text/plain", "text that is not JSON"),
         ("", "application/json", "nothing"),
-        ({"status": "ok"}, "application/json", "JSON that is no answer: status"),
+        ({"status": "ok"}, "application/json", "JSON that is not an answer: status"),
         ("[]", "application/json", "JSON of no known form"),
     ],
 )

@@ -130,7 +130,7 @@ def test_tail_follows_what_another_process_writes(log: Path) -> None:
 def test_prune_by_age_keeps_what_is_younger(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "0 rows" in output(capsys, "prune")
     assert "An age of 0" in output(capsys, "prune", "--older-than", "0d", code=2)
-    assert "is no age" in output(capsys, "prune", "--older-than", "soon", code=2)
+    assert "is not an age" in output(capsys, "prune", "--older-than", "soon", code=2)
     assert json.loads(output(capsys, "prune", "--older-than", "3d", "--json"))["rows"] == 1
     assert len(output(capsys, "tail").splitlines()) == 3
 
@@ -156,7 +156,7 @@ def test_export_and_import_go_round(log: Path, tmp_path: Path, capsys: pytest.Ca
     assert "0 rows, 3 known" in output(capsys, "import", str(target), "--log", str(other))
     lines = output(capsys, "export", "--columns", "id,app", "--log", str(other)).splitlines()
     assert [json.loads(line) for line in lines] == [{"id": n, "app": "web"} for n in (1, 2, 3)]
-    assert "is no moment" in output(capsys, "export", "--since", "soon", code=2)
+    assert "is not a moment" in output(capsys, "export", "--since", "soon", code=2)
     assert "Name a file" in output(capsys, "export", "--format", "parquet", code=2)
     assert "There is no file" in output(capsys, "import", str(tmp_path / "none.csv"), code=1)
 

@@ -111,7 +111,7 @@ def test_variables_without_a_value_are_named_once_on_stderr(
     assert capsys.readouterr().err.startswith(said)
     assert main(["compare", "--no-answers", *base, "--var", "order_id=1", "--var", "消息=好", "--var", "style=x"]) == 0
     assert "unfilled" not in capsys.readouterr().err
-    assert main(["run", "-q", *base]) == 0  # no figures; what is sent otherwise than meant is no figure
+    assert main(["run", "-q", *base]) == 0  # no figures; what is sent otherwise than meant is not a figure
     assert capsys.readouterr().err.startswith(said)
     assert main(["run", "--strict", *base]) == 2
     assert "--strict refuses" in capsys.readouterr().err

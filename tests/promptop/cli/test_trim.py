@@ -96,7 +96,7 @@ def lint_rules(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         ("At most 5 lines. Do not use bullet points.\nWrite it as a list.", [("conflict", 2)]),
         ("At most 5 lines. Do not use bullet points in a formatted answer.", []),
         ("In 2 sentences. Write a program that sorts.", [("open-code", 1)]),
-        ("In 2 sentences. Write a Python program.", [("open-code", 1)]),  # a language is no limit
+        ("In 2 sentences. Write a Python program.", [("open-code", 1)]),  # a language is not a limit
         ("In 2 sentences. Write a Python program of at most 30 lines.", []),
         ("写一个Flask接口，返回用户列表。", [("open-code", 1)]),
         ("写一个排序函数，计算每个用户的平均消费。", [("open-code", 1)]),  # sums in code are no arithmetic

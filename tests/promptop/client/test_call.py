@@ -286,7 +286,7 @@ async def test_a_request_that_asks_for_it_is_answered_from_the_cache(
     assert [row.cache_level for row in rows()] == ["miss", "memory", None, None]
     assert ending(second).endswith("memory hit")
     hit, miss = compare([second, first])
-    assert not any(cell.best for cell in (*hit, *miss)), "a hit is no rival of a model"
+    assert not any(cell.best for cell in (*hit, *miss)), "a hit is not a rival of a model"
 
 
 async def test_without_cache_settings_a_wish_for_the_cache_is_an_ordinary_call(

@@ -81,7 +81,7 @@ def test_bad_files_and_names_are_told(library: Library, tmp_path: Path) -> None:
     with pytest.raises(PromptopError, match="needs a name"):
         library.save("  ", "x", now_ms=1)
     bad = tmp_path / "bad.db"
-    bad.write_text("this is no database, but it is long enough to be looked at as one" * 20)
+    bad.write_text("this is not a database, but it is long enough to be looked at as one" * 20)
     with pytest.raises(PromptopError, match="is not an SQLite file"):
         Library(bad).entries()
     library.save("a", "b", now_ms=1)

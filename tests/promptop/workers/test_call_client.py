@@ -145,7 +145,7 @@ def test_a_process_that_dies_fails_its_calls_and_is_started_anew(tmp_path: Path,
 
 def test_a_defect_of_ours_becomes_a_failed_result(runner: Runner, ask: Ask) -> None:
     results = Results(1)
-    runner.start(ask(extra={"odd": {1, 2}}), on_done=results.take)  # a set is no JSON
+    runner.start(ask(extra={"odd": {1, 2}}), on_done=results.take)  # a set is not JSON
     assert results.over.wait(20)
     assert results[0].state == "failed"
 

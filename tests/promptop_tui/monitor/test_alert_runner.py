@@ -49,7 +49,7 @@ async def test_an_alert_is_shown_told_and_not_repeated_after_a_restart(
             text = screen_text(app)
             assert "p95>10s over 15m: 30." in text or "p95>10s over 15m: 29." in text
             assert "✓ quiet" in text
-            assert any("'modle>1' is no alert" in notice.message for notice in app._notifications)
+            assert any("'modle>1' is not an alert" in notice.message for notice in app._notifications)
     assert bells == [0]
     lines = out.read_text().splitlines()
     assert len(lines) == 1

@@ -102,7 +102,7 @@ async def test_a_time_is_gone_to_by_name(hour: Path) -> None:
         await until(pilot, lambda: isinstance(app.screen, GoDialog))
         app.screen.query_one(Input).value = "soon"
         await pilot.press("enter")
-        await until(pilot, lambda: "'soon' is no moment" in screen_text(app))
+        await until(pilot, lambda: "'soon' is not a moment" in screen_text(app))
         app.screen.query_one(Input).value = "30m"
         await pilot.press("enter")
         await until(pilot, lambda: pane.view.asked.until_ms == int((NOW - 1800) * 1000))

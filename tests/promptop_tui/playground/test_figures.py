@@ -70,7 +70,7 @@ def test_the_best_of_a_column_is_marked_among_calls_that_went_well() -> None:
     keys = [column.key for column in COLUMNS]
     ttft, cost = keys.index("ttft"), keys.index("cost")
     assert not any(row[ttft].best for row in rows), "a time of one call says nothing about the next"
-    assert [row[cost].best for row in rows] == [False, False, False, False]  # one price is no comparison
+    assert [row[cost].best for row in rows] == [False, False, False, False]  # one price is not a comparison
     assert rows[1][cost].text == "n/a"
     assert {cell.text for cell in rows[3]} == {""}
     assert BEST == "*"

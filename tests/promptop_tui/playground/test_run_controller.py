@@ -175,7 +175,7 @@ async def test_a_logged_request_brings_its_parameters_tools_and_endpoint(opened:
         ]
         app.pane.draft.put("Hi!")
         changed = app.pane.builder.plan().requests[0]
-        assert (changed.prompt_name, changed.prompt_version) == ("greeting", None), "another text is no version"
+        assert (changed.prompt_name, changed.prompt_version) == ("greeting", None), "another text is not a version"
 
 
 def test_the_desk_keeps_variants_and_falls_back_to_the_field() -> None:

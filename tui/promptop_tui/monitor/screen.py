@@ -284,7 +284,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     @on(Chart.Picked)
     def _on_picked(self, message: Chart.Picked) -> None:
         plot = message.chart.plot
-        self.view.pick(message.bucket, bar=plot is not None and bool(plot.names))  # a bar of sizes is no time
+        self.view.pick(message.bucket, bar=plot is not None and bool(plot.names))  # a bar of sizes is not a time
 
     @on(TriageLine.Chosen)
     def _on_change(self, message: TriageLine.Chosen) -> None:

@@ -60,7 +60,7 @@ class AlertWatch(Widget):
         return sum(alert.firing for alert in self.alerts)
 
     def on_mount(self) -> None:
-        """Begin a little later; a replay is no present to judge."""
+        """Begin a little later; a replay is not a present to judge."""
         if not self._shared.replay:
             self.set_timer(BEGIN_S, self._begin)
 

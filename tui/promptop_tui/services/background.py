@@ -1,7 +1,7 @@
 """Blocking work of plain objects, on named threads; what comes of it is handled on the screen's own thread.
 
-A controller is no widget and has no workers. It is given this, bound to the widget that it works for: when that widget
-is gone, its threads are cancelled and nothing is handled any more.
+A controller is not a widget and has no workers. It is given this, bound to the widget that it works for: when that
+widget is gone, its threads are cancelled and nothing is handled any more.
 """
 
 from __future__ import annotations

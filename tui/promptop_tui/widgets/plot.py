@@ -183,7 +183,7 @@ def value_ticks(low: float, high: float, wanted: int, *, whole: bool = False) ->
         step = max(step, 1.0)
     first = math.ceil(low / step - 1e-9)
     ticks = [index * step for index in range(first, int(high / step + 1e-9) + 1)]
-    if len(ticks) < 2 and wanted < _MOST_TICKS:  # one label is no scale
+    if len(ticks) < 2 and wanted < _MOST_TICKS:  # one label is not a scale
         return value_ticks(low, high, wanted + 1, whole=whole)
     return ticks
 

@@ -297,7 +297,7 @@ class Semantic:
 def packed(vector: Sequence[float] | None) -> bytes | None:
     """Return a vector as 32-bit floats of length 1; None for none, or for one that has no direction.
 
-    Raises :class:`ValueError` or :class:`TypeError` for what is no vector.
+    Raises :class:`ValueError` or :class:`TypeError` for what is not a vector.
     """
     if vector is None:
         return None

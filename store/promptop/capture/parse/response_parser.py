@@ -20,7 +20,7 @@ _TEXT_LIMIT = 1 << 22
 """Characters of the answer that are kept for its body; all of them are counted."""
 _FOLD = 1 << 16
 _PAGE = 8192
-"""Bytes kept of a body that is no JSON."""
+"""Bytes kept of a body that is not JSON."""
 
 _DECODER = json.JSONDecoder()
 _EDGE_FACTS = re.compile(r'(?<!\\)"(usage|usageMetadata|model|modelVersion|id)"\s*:\s*')
@@ -49,7 +49,7 @@ class Digest:
         self.body: Any = None
         """The parsed body of a response that was not streamed."""
         self.raw: bytes = b""
-        """A body that is no JSON (an error page), its first bytes."""
+        """A body that is not JSON (an error page), its first bytes."""
         self.partial = False
         """The body was too large to be kept whole: what is not known of it may have stood in its middle."""
         self._api: Api | None = None

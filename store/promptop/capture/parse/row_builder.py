@@ -178,7 +178,7 @@ def _error(row: Row, call: Call, digest: Digest) -> None:
     elif reader is not None and reader.how is not None and not call.lost:
         row.error_type = _of_end(reader.how, reader.is_stream, digest)
         if row.error_type == "malformed_event":
-            message = "an event of the stream is no valid JSON"
+            message = "an event of the stream is not valid JSON"
         elif digest.oversized:
             message = "an event of the stream is too large to be read"
         elif row.error_type is None and _answers_nothing(row, call, digest):
@@ -214,10 +214,10 @@ def _content(digest: Digest) -> str:
         text = digest.raw.decode("utf-8", "replace")
         if errors.is_page(text):
             return f"the server answered with an HTML page: {errors.page_text(text)[:200]}"
-        return "the server answered with text that is no JSON"
+        return "the server answered with text that is not JSON"
     if isinstance(digest.body, dict):
         names = ", ".join(sorted(digest.body))[:200] or "an empty object"
-        return f"the server answered with JSON that is no answer: {names}"
+        return f"the server answered with JSON that is not an answer: {names}"
     return (
         "the server answered with nothing" if digest.body is None else "the server answered with JSON of no known form"
     )

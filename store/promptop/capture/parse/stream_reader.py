@@ -200,7 +200,7 @@ class StreamReader:
             self._spill()
 
     def _sniff(self, data: bytes) -> None:
-        """Let the first byte that is no white space correct the content type: servers send either under the other."""
+        """Let the first byte that is not white space correct the content type: servers send either under the other."""
         start = data.lstrip(b" \t\r\n\xef\xbb\xbf")[:1]
         if not start:
             return

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--port {args.port} is not a port.", "Choose one from 1 to 65535, or 0 for a free one.")
     for name in ("speed", "hours"):
         if not 0 <= getattr(args, name) <= 24 * 90:
-            raise UsageError(f"--{name} {getattr(args, name):g} cannot be meant.", f"--{name} takes a number ≥ 0.")
+            raise UsageError(f"--{name} {getattr(args, name):g} is not valid.", f"--{name} takes a number ≥ 0.")
     if args.gguf and not args.real:
         raise UsageError("--gguf names weights of a real model.", "Add --real.")
     if args.real:

@@ -186,7 +186,7 @@ def _models(profile: Profile, answer: httpx2.Response) -> Finding:
     except (ValueError, TypeError):
         kind = clean_line(answer.headers.get("content-type", "no content type"), 60)
         remedy = "base_url usually ends with /v1; a page in HTML is a web server's, not an API's."
-        return Finding("models", BAD, f"what it lists is no JSON of models but {kind}", remedy)
+        return Finding("models", BAD, f"what it lists is not JSON of models but {kind}", remedy)
     missing = [name for name in profile.models if name not in names]
     if missing and names:
         near = nearest(missing[0], names)
@@ -243,7 +243,7 @@ def _log(path: Path) -> Iterator[Finding]:
 def _terminal() -> Iterator[Finding]:
     term = os.environ.get("TERM", "")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        yield Finding("terminal", SKIPPED, "this is no terminal: the commands work, the app needs one")
+        yield Finding("terminal", SKIPPED, "this is not a terminal: the commands work, the app needs one")
         return
     size = shutil.get_terminal_size()
     colours = "true colour" if os.environ.get("COLORTERM") in ("truecolor", "24bit") else "256 colours or fewer"

@@ -2,7 +2,7 @@
 
 Answers are kept as they come in OUT.journal: after Ctrl-C, a kill or a failure the same command goes on where it was,
 and pays for nothing twice. The cache is asked first. Exit codes: 0 all answered, 1 some failed or the cap was reached,
-2 cannot be meant, 130 interrupted.
+2 usage error, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     for name in ("concurrency", "rpm", "tpm"):
         value = getattr(args, name)
         if value is not None and value < 1:
-            raise UsageError(f"--{name} {value} cannot be meant.", "Write a number above 0.")
+            raise UsageError(f"--{name} {value} is not valid.", "Write a number above 0.")
     settings = settings_of(args, sends=not args.dry_run)
     items = _items(args)
     profile = settings.active_profile()

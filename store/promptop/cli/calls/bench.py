@@ -4,7 +4,7 @@ Closed loop: --concurrency N (several steps: 1,4,16). Open loop: --rate R starts
 1h as they came in the last hour of the log; latency then counts from when each was due. Models and steps are measured
 one after the other, each after a warm-up that is dropped.
 
-Exit codes: 0 measured, 1 a --fail-if holds or no call was answered, 2 cannot be meant, 130 cancelled with Ctrl-C (what
+Exit codes: 0 measured, 1 a --fail-if holds or no call was answered, 2 usage error, 130 cancelled with Ctrl-C (what
 came is reported, nothing is saved).
 """
 
@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _loads(args: argparse.Namespace, settings: Settings) -> list[Load]:
     if not 1 <= args.requests <= MOST_CALLS:
-        raise UsageError(f"--requests {args.requests} cannot be meant.", f"Write a number from 1 to {MOST_CALLS}.")
+        raise UsageError(f"--requests {args.requests} is not valid.", f"Write a number from 1 to {MOST_CALLS}.")
     if args.warm_up is not None and not 0 <= args.warm_up <= MOST_CALLS:
         raise UsageError("--warm-up starts at 0.", "Leave it out for as many as run at once.")
     if args.arrivals is not None:
@@ -142,7 +142,7 @@ def _loads(args: argparse.Namespace, settings: Settings) -> list[Load]:
 
 def _arrivals(args: argparse.Namespace, settings: Settings) -> Load:
     if not 0 < args.speed <= 10_000:
-        raise UsageError(f"--speed {args.speed:g} cannot be meant.", "Write a number above 0, as in 10.")
+        raise UsageError(f"--speed {args.speed:g} is not valid.", "Write a number above 0, as in 10.")
     now_ms = int(time.time() * 1000)
     since_ms = moment_ms(args.arrivals, now_ms)
     until_ms = moment_ms(args.until, now_ms) if args.until else now_ms
@@ -164,7 +164,7 @@ def _steps(text: str, option: str, read: Callable[[str], _Number], most: _Number
     except ValueError:
         found = []
     if not found or not all(0 < step <= most for step in found):
-        raise UsageError(f"{option} {text} cannot be meant.", f"Write numbers above 0 up to {most}, as in 1,4,16.")
+        raise UsageError(f"{option} {text} is not valid.", f"Write numbers above 0 up to {most}, as in 1,4,16.")
     return list(dict.fromkeys(found))
 
 

@@ -3,7 +3,7 @@
 For each claim the prompt is asked both ways in turns, after a warm-up that is dropped; the difference has an interval
 and an effect size, and the verdict is said in plain words. The price is said before the first call.
 
-Exit codes: 0 judged, 1 no call was answered or the cap ended it, 2 cannot be meant, 130 cancelled with Ctrl-C (what
+Exit codes: 0 judged, 1 no call was answered or the cap ended it, 2 usage error, 130 cancelled with Ctrl-C (what
 came is judged).
 """
 

@@ -3,7 +3,7 @@
 With --repeat N the models are asked N times in interleaved order after a warm-up round that is dropped; the table then
 holds medians with 95 % intervals, and each model is held against the first.
 
-Exit codes: 0 all answered, 1 some failed or a --check did, 2 cannot be meant, 130 cancelled with Ctrl-C (what
+Exit codes: 0 all answered, 1 some failed or a --check did, 2 usage error, 130 cancelled with Ctrl-C (what
 came is kept).
 """
 

@@ -91,7 +91,7 @@ def _targets(named: Sequence[str], settings: Settings) -> list[Probed]:
             found.append(Probed(_address(name), _address(name)))
         else:
             known = ", ".join(settings.profiles) or "none"
-            raise UsageError(f"{clean_line(name)!r} is no profile and no URL.", f"Profiles: {known}.")
+            raise UsageError(f"{clean_line(name)!r} is neither a profile nor a URL.", f"Profiles: {known}.")
     if not found:
         raise UsageError("There is no endpoint to probe.", "Write URLs, or profiles into the settings.")
     if len(found) > MOST_ENDPOINTS:

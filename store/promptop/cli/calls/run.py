@@ -1,6 +1,6 @@
 """Send a prompt to one model: the answer on stdout as it streams, its figures on stderr.
 
-Exit codes: 0 answered, 1 failed, 2 cannot be meant, 130 cancelled with Ctrl-C (what came is kept).
+Exit codes: 0 answered, 1 failed, 2 usage error, 130 cancelled with Ctrl-C (what came is kept).
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def _read(path: Path) -> dict[str, Any]:
             name: {**entry, "models": dict(entry["models"])} for name, entry in lock["prompts"].items()
         }
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise PromptopError(f"{path} is no prompts.lock.", "Remove it, and write it with --update.") from None
+        raise PromptopError(f"{path} is not prompts.lock.", "Remove it, and write it with --update.") from None
     return prompts
 
 

@@ -51,7 +51,7 @@ def settings_for(args: argparse.Namespace) -> Settings:
     if not args.base_url:
         return settings
     if not args.base_url.startswith(("http://", "https://")):
-        raise UsageError(f"{args.base_url!r} is no base URL.", "Write http(s)://HOST/v1.")
+        raise UsageError(f"{args.base_url!r} is not a base URL.", "Write http(s)://HOST/v1.")
     import os
 
     active = settings.active_profile()
@@ -82,7 +82,7 @@ def requests_for(
     *,
     values: Mapping[str, str] | None = None,
 ) -> list[RunRequest]:
-    """Build one request per model; raise :class:`UsageError` for options that cannot be meant.
+    """Build one request per model; raise :class:`UsageError` for options that are not valid.
 
     With ``others`` (name → prompt) each model is asked with these versions, too; parameters are those of ``prompt``.
     ``values`` of variables win over those of ``--var``.

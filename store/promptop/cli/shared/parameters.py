@@ -99,7 +99,7 @@ def overrides_of(args: argparse.Namespace, targets: Sequence[Target]) -> dict[st
 
 
 def _field(text: str, option: str) -> tuple[str, Any]:
-    """Read ``NAME=JSON``; what is no JSON is a string."""
+    """Read ``NAME=JSON``; what is not JSON is a string."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise UsageError(f"{option} {clean_line(text, 60)!r} has no value.", f"Write {option} NAME=VALUE.")

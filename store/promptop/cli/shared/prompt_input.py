@@ -190,7 +190,7 @@ def _is_file(given: str) -> bool:
 
 
 def values_of(args: argparse.Namespace) -> dict[str, str]:
-    """Return the values of ``--var``; raise :class:`UsageError` for one that is no ``NAME=VALUE``."""
+    """Return the values of ``--var``; raise :class:`UsageError` for one that is not ``NAME=VALUE``."""
     return dict(_variable(text) for text in args.var)
 
 

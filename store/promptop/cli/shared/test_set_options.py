@@ -45,7 +45,7 @@ def add_test_set_arguments(parser: argparse.ArgumentParser) -> None:
 def read_cases(args: argparse.Namespace, prompts: Sequence[Prompt]) -> TestSet:
     """Read the test set and fill every prompt with every case.
 
-    Raises :class:`UsageError` for a file that cannot be meant, and for a variable without a value, before any call.
+    Raises :class:`UsageError` for a file that is not valid, and for a variable without a value, before any call.
     """
     names = list(dict.fromkeys(name for prompt in prompts for name in prompt.unfilled({})))
     test_set = read_test_set(

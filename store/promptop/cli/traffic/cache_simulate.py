@@ -82,14 +82,14 @@ def _ttl(text: str) -> float | None:
     except ValueError:
         value = 0.0
     if value <= 0:
-        raise UsageError(f"--ttl {text!r} is no length of time.", "Write 5m, 1h, 7d, or none for entries that stay.")
+        raise UsageError(f"--ttl {text!r} is not a length of time.", "Write 5m, 1h, 7d, or none for entries that stay.")
     return value
 
 
 def _thresholds(given: list[float] | None) -> list[float | None]:
     for threshold in given or ():
         if not 0 < threshold <= 1:
-            raise UsageError(f"--threshold {threshold} cannot be meant.", "Write a similarity above 0, at most 1.")
+            raise UsageError(f"--threshold {threshold} is not valid.", "Write a similarity above 0, at most 1.")
     return [None, *given] if given else [None]
 
 
@@ -124,7 +124,7 @@ def _vectors(found: History) -> dict[str, bytes]:
 def _sizes(given: list[int] | None) -> list[int | None]:
     for size in given or ():
         if size < 1:
-            raise UsageError(f"--size {size} cannot be meant.", "Write how many entries the cache may hold, 1 or more.")
+            raise UsageError(f"--size {size} is not valid.", "Write how many entries the cache may hold, 1 or more.")
     return [*given] if given else [None]
 
 

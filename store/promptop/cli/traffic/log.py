@@ -226,7 +226,7 @@ def _export(args: argparse.Namespace, settings: Settings, path: Path) -> int:
         rows = exports.rows_of(reader, parse_filter(" ".join(args.filter)), since, until)
         if form == "parquet":
             if args.output is None:
-                raise UsageError("Parquet is no text for standard output.", "Name a file: -o rows.parquet")
+                raise UsageError("Parquet is not text for standard output.", "Name a file: -o rows.parquet")
             exports.require_parquet()
             with _explained(args.output), open_private(args.output):
                 count = exports.write_parquet(rows, args.output, columns)
@@ -243,7 +243,7 @@ def _export(args: argparse.Namespace, settings: Settings, path: Path) -> int:
 
 def _query(args: argparse.Namespace, settings: Settings, path: Path) -> int:
     _existing(path)
-    LogReader(path).close()  # says clearly what is wrong with a file that is no log
+    LogReader(path).close()  # says clearly what is wrong with a file that is not a log
     with contextlib.closing(connect_for_reading(path)) as connection:
         connection.execute("PRAGMA query_only = ON")
         try:
@@ -289,7 +289,7 @@ def _prune(args: argparse.Namespace, settings: Settings, path: Path) -> int:
         try:
             keep_days = seconds(args.older_than) / 86_400
         except ValueError:
-            raise UsageError(f"{args.older_than!r} is no age.", "Write for example 30d or 12h.") from None
+            raise UsageError(f"{args.older_than!r} is not an age.", "Write for example 30d or 12h.") from None
         if keep_days <= 0:
             raise UsageError("An age of 0 would delete everything.", "Delete the file instead: promptop log path")
     size = args.max_mb if args.max_mb is not None else 0.0 if args.older_than else settings.log.max_mb

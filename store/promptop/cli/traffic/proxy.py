@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def options_of(args: argparse.Namespace) -> Options:
-    """Return what the command line and the settings say; raise :class:`UsageError` for what cannot be meant."""
+    """Return what the command line and the settings say; raise :class:`UsageError` for what is not valid."""
     from promptop.proxy.http.limits import Limits
     from promptop.proxy.server_process import Options
 
@@ -168,7 +168,7 @@ def _rates(args: argparse.Namespace) -> Rates | None:
     for name in ("concurrency", "rpm", "tpm"):
         value = getattr(args, name)
         if value is not None and value < 1:
-            raise UsageError(f"--{name} {value} cannot be meant.", "Write a number above 0.")
+            raise UsageError(f"--{name} {value} is not valid.", "Write a number above 0.")
     if args.concurrency is args.rpm is args.tpm is None:
         return None
     from promptop.limits.limiter import Limits as Rates
@@ -192,7 +192,7 @@ def listen_address(text: str) -> tuple[str, int]:
     """Read ``HOST:PORT``, ``[::1]:PORT``, ``:PORT`` or ``PORT``; no host means loopback."""
     found = re.match(r"(?:\[([0-9a-fA-F:.%]+)\]:|([^:\[\]]*):)?(\d{1,5})\Z", text.strip())
     if not found or int(found[3]) > 65535:
-        raise UsageError(f"{text!r} is no address to listen on.", "Write 127.0.0.1:8787, [::1]:8787 or 8787.")
+        raise UsageError(f"{text!r} is not an address to listen on.", "Write 127.0.0.1:8787, [::1]:8787 or 8787.")
     return found[1] or found[2] or "127.0.0.1", int(found[3])
 
 
@@ -225,5 +225,5 @@ def _token(file: Path | None) -> str | None:
 def _size(text: str) -> int:
     found = re.match(r"(\d+)\s*([kmg]?)i?b?\Z", text.strip().lower())
     if not found:
-        raise UsageError(f"{text!r} is no size.", "Write bytes, or 100m, or 2g.")
+        raise UsageError(f"{text!r} is not a size.", "Write bytes, or 100m, or 2g.")
     return int(found[1]) * _UNITS[found[2]]

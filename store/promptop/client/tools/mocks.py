@@ -88,7 +88,7 @@ def _by_pattern(name: str, pairs: list[Any]) -> Answer:
         try:
             compiled.append((re.compile(pair[0], re.DOTALL), pair[1]))
         except re.error as error:
-            raise UsageError(f"{clean_line(pair[0], 60)!r} of {name} is no pattern: {error}.", "Mend it.") from None
+            raise UsageError(f"{clean_line(pair[0], 60)!r} of {name} is not a pattern: {error}.", "Mend it.") from None
 
     def answer(given: str) -> ToolResult:
         for pattern, result in compiled:

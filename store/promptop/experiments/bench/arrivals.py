@@ -20,7 +20,7 @@ def load_of(
     """Return the open loop of the last ``calls`` calls that other programs made in a stretch of the log.
 
     ``where`` is a filter expression (``app:web model:gpt-4o``), ``speed`` divides the pauses. Raises
-    :class:`UsageError` where there are fewer than two calls, and :class:`PromptopError` for a file that is no log.
+    :class:`UsageError` where there are fewer than two calls, and :class:`PromptopError` for a file that is not a log.
     """
     from promptop.log import LogReader
     from promptop.log.read.filters import Filter, parse_filter

@@ -148,7 +148,9 @@ def parse_check(
     name = str(table.get("name") or (text if shared else _group(table)))
     weight = table.get("weight", 1)
     if isinstance(weight, bool) or not isinstance(weight, int | float) or weight < 0:
-        raise UsageError(f"The weight {weight!r} of {clean_line(text, 60)} is no number.", "Write a number from 0 on.")
+        raise UsageError(
+            f"The weight {weight!r} of {clean_line(text, 60)} is not a number.", "Write a number from 0 on."
+        )
     check = Check(text, fault, name, kind, float(weight), limited=kind in ("regex", "python"))
     if kind in ("similar", "rubric"):
         at = table.get("at", table.get("threshold", SIMILAR_AT))
@@ -204,7 +206,7 @@ def _table_of(spec: Spec) -> dict[str, Any]:
     else:
         found = _SHORT.match(spec)
         if found is None:
-            raise UsageError(f"{clean_line(spec, 60)!r} is no check.", f"Checks: {', '.join(FORMS)}.")
+            raise UsageError(f"{clean_line(spec, 60)!r} is not a check.", f"Checks: {', '.join(FORMS)}.")
         table = {"type": found["kind"]}
         if found["not"]:
             table["not"] = True
@@ -338,14 +340,14 @@ def _regex(given: _Given) -> Judge:
     try:
         pattern = re.compile(value)
     except re.error as error:
-        raise UsageError(f"regex:{value} is no regular expression ({error}).", "Check its brackets.") from None
+        raise UsageError(f"regex:{value} is not a regular expression ({error}).", "Check its brackets.") from None
     return lambda result: "" if pattern.search(result.text) else "matches nowhere"
 
 
 def _whole_number(given: _Given, what: str) -> int:
     text = str(given.value).strip()
     if not text.isascii() or not text.isdigit():
-        raise UsageError(f"{what}:{text} is no whole number.", f"Write {what}:200.")
+        raise UsageError(f"{what}:{text} is not a whole number.", f"Write {what}:200.")
     return int(text)
 
 
@@ -365,7 +367,7 @@ def _most(given: _Given, what: str, read: Callable[[RunResult], float | None], u
     try:
         most = float(given.value)
     except (TypeError, ValueError):
-        raise UsageError(f"{what}:{given.value} is no number.", f"Write {what}:2.5.") from None
+        raise UsageError(f"{what}:{given.value} is not a number.", f"Write {what}:2.5.") from None
 
     def fault(result: RunResult) -> str:
         value = read(result)
@@ -384,7 +386,7 @@ def _length(given: _Given, what: str, measure: Callable[[str], int]) -> Judge:
         least, most = (int(low or 0), int(high) if high else None) if dots else (0, int(text))
     except ValueError:
         raise UsageError(
-            f"{what}:{text} is no length.", f"Write {what}:10..200, or {what}:200 for at most 200."
+            f"{what}:{text} is not a length.", f"Write {what}:10..200, or {what}:200 for at most 200."
         ) from None
 
     def fault(result: RunResult) -> str:
@@ -431,7 +433,7 @@ def _json_schema(given: _Given) -> Judge:
     except (ValueError, RecursionError) as error:
         raise PromptopError(f"The schema {path} is not JSON ({error}).", "Check it with a JSON tool.") from None
     if not isinstance(schema, dict):
-        raise PromptopError(f"The schema {path} is no JSON object.", 'Begin with {"type": "object", …}.')
+        raise PromptopError(f"The schema {path} is not a JSON object.", 'Begin with {"type": "object", …}.')
     return _schema(given, schema, str(path))
 
 
@@ -444,7 +446,7 @@ def _validator(given: Mapping[str, Any], name: str) -> Any:
     try:
         kind.check_schema(schema)
     except exceptions.SchemaError as error:
-        raise PromptopError(f"{name} is no JSON schema: {error.message}", f"See {error.json_path}.") from None
+        raise PromptopError(f"{name} is not a JSON schema: {error.message}", f"See {error.json_path}.") from None
     # An empty registry: a schema's $ref to an address is not fetched.
     return kind(schema, registry=Registry())
 
@@ -483,7 +485,7 @@ def value_at(value: Any, path: str) -> tuple[Any, str]:
     while at < len(rest):
         step = _STEP.match(rest, at)
         if step is None:
-            raise UsageError(f"{path} is no path.", "Write $.name, $.list[0], or $['a name'].")
+            raise UsageError(f"{path} is not a path.", "Write $.name, $.list[0], or $['a name'].")
         at = step.end()
         if step["index"] is not None:
             number = int(step["index"])
@@ -542,13 +544,13 @@ def _is_same(value: Any, wanted: Any) -> bool:
 def _near(wanted: Any, within: Any) -> Callable[[str], str]:
     found = numbers_in(str(wanted))
     if len(found) != 1:
-        raise UsageError(f"number:{wanted} is no number.", "Write number:12.5, or number:12.5 within 1%.")
+        raise UsageError(f"number:{wanted} is not a number.", "Write number:12.5, or number:12.5 within 1%.")
     middle = found[0]
     text = str(within or 0).strip()
     try:
         allowed = abs(middle) * float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
-        raise UsageError(f"within {within} is no number.", "Write within 0.1, or within 1%.") from None
+        raise UsageError(f"within {within} is not a number.", "Write within 0.1, or within 1%.") from None
 
     def fault(text: str) -> str:
         numbers = numbers_in(text)
@@ -636,7 +638,7 @@ def _python(given: _Given) -> Judge:
     try:
         code = compile(value.strip(), "check", "eval")
     except (SyntaxError, ValueError) as error:
-        raise UsageError(f"python:{value} is no expression ({error}).", "Write python:len(text) < 200.") from None
+        raise UsageError(f"python:{value} is not an expression ({error}).", "Write python:len(text) < 200.") from None
 
     def fault(result: RunResult) -> str:
         data, why = read_json(result.text)

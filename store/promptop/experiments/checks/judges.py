@@ -97,7 +97,7 @@ class JudgeRecord:
         return self.first / total if total else 0.0
 
     def fault(self) -> str:
-        """Return why it is no evidence; empty if it is."""
+        """Return why it is not evidence; empty if it is."""
         if not self.calls:
             return "was not asked"
         if self.planted and self.found < math.ceil(self.planted * FOUND / PLANTED):
@@ -116,7 +116,7 @@ class JudgeRecord:
         return ""
 
     def said(self) -> str:
-        """Return what it found, or why that is no evidence."""
+        """Return what it found, or why that is not evidence."""
         why = self.fault()
         family = " It is of the same family as the model under test." if self.same_family else ""
         if why:

@@ -1,7 +1,7 @@
 """Makes the calls of a measurement, whatever it is: one way to send, to count, to stop, and to tell how far it is.
 
 Benchmarks, claims, comparisons, proofs and grids differ in what they ask and in what order; here is what they share.
-Money is no matter of theirs: each call passes the gate of its endpoints, and a call that a cap refuses ends the run.
+Money is not a matter of theirs: each call passes the gate of its endpoints, and a call that a cap refuses ends the run.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ Facts = tuple[tuple[str, Any], ...]
 
 
 def text_of_answer(result: RunResult) -> str:
-    """Return what is compared: the text, and tool calls with their arguments; reasoning is no part of an answer."""
+    """Return what is compared: the text, and tool calls with their arguments; reasoning is not part of an answer."""
     return "\n".join([result.text, *(f"{name}({arguments})" for name, arguments in result.tool_calls)])
 
 

@@ -84,7 +84,7 @@ class Case:
 class TestSet:
     """Cases in order, with the checks that hold for all of them."""
 
-    __test__ = False  # it is no class of tests
+    __test__ = False  # it is not a class of tests
 
     cases: tuple[Case, ...]
     checks: tuple[Spec, ...] = ()

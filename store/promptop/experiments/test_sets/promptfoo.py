@@ -60,7 +60,7 @@ def check_of(assertion: Any, folder: Path) -> Spec:
     if isinstance(assertion, str):
         return short(assertion)
     if not isinstance(assertion, Mapping):
-        raise UnknownAssertion("an assertion that is no table")
+        raise UnknownAssertion("an assertion that is not a table")
     kind = str(assertion.get("type") or "")
     if kind == "assert-set":
         parts = [check_of(each, folder) for each in assertion.get("assert") or ()]

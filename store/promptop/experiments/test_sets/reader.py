@@ -43,7 +43,7 @@ _ANSWER_KEYS = ("expected", "ideal", "answer", "correct_label", "label", "target
 
 
 def read_test_set(path: Path, *, skip_unknown: bool = False, only_variable: str | None = None) -> TestSet:
-    """Read a test set; raise :class:`UsageError` naming file and line of what cannot be meant.
+    """Read a test set; raise :class:`UsageError` naming file and line of what is not valid.
 
     ``only_variable`` is the prompt's one variable, which a plain text stands for. With ``skip_unknown`` what cannot be
     taken over is left out and named in the notes.
@@ -65,7 +65,7 @@ def read_test_set(path: Path, *, skip_unknown: bool = False, only_variable: str 
     elif suffix in (".yaml", ".yml", ".json"):
         found = reader.document(text)
     else:
-        raise UsageError(f"{path} is no test set by its name.", _FORMS)
+        raise UsageError(f"{path} is not a test set by its name.", _FORMS)
     if not found.cases:
         raise UsageError(f"{path} holds no case.", _FORMS)
     return replace(found, cases=_with_ids(found.cases), notes=tuple(notes))
@@ -93,7 +93,7 @@ def _with_ids(cases: Sequence[Case]) -> tuple[Case, ...]:
                 )
             raise UsageError(
                 f"{case.where}: this case is the same as the one at {seen[name].where}.",
-                "Leave one out: a double is no second case.",
+                "Leave one out: the same case twice counts once.",
             )
         seen[name] = replace(case, id=name)
     return tuple(seen.values())
@@ -132,7 +132,7 @@ class _Reader:
             checks = tuple(data.get("checks") or ())
             defaults = data.get("defaultTest") or {}
             if not isinstance(defaults, Mapping):
-                self.refuse(str(self.path), "defaultTest that is no table")
+                self.refuse(str(self.path), "defaultTest that is not a table")
                 defaults = {}
             entries = next((data[name] for name in ("tests", "cases", "items", "data") if name in data), None)
         else:
@@ -149,7 +149,7 @@ class _Reader:
                 cases += list(inner.cases)
                 continue
             if not isinstance(entry, Mapping):
-                raise UsageError(f"{where} is no table.", _FORMS)
+                raise UsageError(f"{where} is not a table.", _FORMS)
             if (case := self.entry(entry, where, defaults)) is not None:
                 cases.append(case)
         return TestSet(tuple(cases), checks, self.path)
@@ -287,7 +287,7 @@ class _Reader:
         checks = [checks] if isinstance(checks, str | Mapping) else checks
         weight = entry.get("weight", 1)
         if isinstance(weight, bool) or not isinstance(weight, int | float) or weight <= 0:
-            raise UsageError(f"{where}: the weight {weight!r} is no number above 0.", "Leave it out for 1.")
+            raise UsageError(f"{where}: the weight {weight!r} is not a number above 0.", "Leave it out for 1.")
         tags = entry.get("tags") or []
         return Case(
             str(entry.get("id") or entry.get("description") or entry.get("name") or ""),
@@ -423,7 +423,9 @@ def _number(text: str, where: str, what: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise UsageError(f"{where}: the {what} {clean_line(text, 20)!r} is no number.", "Leave it out for 1.") from None
+        raise UsageError(
+            f"{where}: the {what} {clean_line(text, 20)!r} is not a number.", "Leave it out for 1."
+        ) from None
 
 
 def rows_of(cases: Sequence[Case]) -> Iterator[dict[str, str]]:

@@ -26,7 +26,7 @@ from promptop.log.rollups.trends import Place
 class LogReader:
     """Reads one log, or several as one; safe to use from several threads, one at a time.
 
-    Raises :class:`PromptopError` with cause and remedy for a file that is no log, is newer, damaged or locked.
+    Raises :class:`PromptopError` with cause and remedy for a file that is not a log, is newer, damaged or locked.
     """
 
     def __init__(self, path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> None:

@@ -29,7 +29,7 @@ TRUNCATED = """coalesce(response_finish_reasons GLOB '*"length"*'
 
 
 def pico(column: str) -> str:
-    """Return the SQL of an amount in pico-dollars; one beyond a million dollars is no cost of a call."""
+    """Return the SQL of an amount in pico-dollars; one beyond a million dollars is not a cost of a call."""
     return f"coalesce(CASE WHEN {column} BETWEEN -1e6 AND 1e6 THEN CAST(round({column} * 1e12) AS INTEGER) END, 0)"
 
 

@@ -20,7 +20,8 @@ _COUNTED = 2_000_000
 def status_of(log: Path, *, check: bool = False) -> dict[str, Any]:
     """Return path, version, rows, sizes in bytes, lag of the rollups in rows, losses and problems of a log.
 
-    Raises :class:`PromptopError` for a file that is no log of ours, :class:`sqlite3.Error` for one that cannot be read.
+    Raises :class:`PromptopError` for a file that is not a log of ours, :class:`sqlite3.Error` for one that cannot be
+    read.
     """
     with contextlib.closing(connect_for_reading(log)) as connection:
         version = schema.version_of(connection)

@@ -163,7 +163,7 @@ def places_of(row: Sequence[Any]) -> list[Place]:
 
 
 def tags_of(text: str | None) -> list[Place]:
-    """Return a row's tags as places; text that is no JSON object of plain values has none."""
+    """Return a row's tags as places; text that is not a JSON object of plain values has none."""
     if not text:
         return []
     try:

@@ -1,6 +1,6 @@
 """How other programs describe a call, recognised by shape: Langfuse, Helicone, LiteLLM, ``llm``, and answers as JSON.
 
-Each reader gives a row and the usage to price it by. What is no call (a span, a daily sum) is said to be none.
+Each reader gives a row and the usage to price it by. What is not a call (a span, a daily sum) is said to be none.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class NoCallError(Exception):
 def read(entry: dict[str, Any]) -> Call | None:
     """Return the call that an entry describes; None for a shape that is not known.
 
-    Raises :class:`NoCallError` for what is no call.
+    Raises :class:`NoCallError` for what is not a call.
     """
     if _get(entry, "traceId") and (_get(entry, "type") in _LANGFUSE_CALLS or _get(entry, "type") in _LANGFUSE_OTHERS):
         return _langfuse(entry)
@@ -136,7 +136,7 @@ def _llm(entry: Mapping[str, Any]) -> Call:
 def _litellm(entry: dict[str, Any]) -> Call:
     """Read an entry of LiteLLM's spend logs (a row of its table, the API's JSON) or of its logging callbacks."""
     if "models" in entry and "users" in entry and not entry.get("model"):
-        raise NoCallError("a sum of a day is no call")
+        raise NoCallError("a sum of a day is not a call")
     metadata = _object(entry.get("metadata"))
     started, ended = time_ms(entry.get("startTime")), time_ms(entry.get("endTime"))
     begun = time_ms(entry.get("completionStartTime"))
@@ -190,7 +190,7 @@ def _langfuse(entry: dict[str, Any]) -> Call:
     """Read an observation of Langfuse, in the API's spelling or the export's (snake case)."""
     kind = str(_get(entry, "type"))
     if kind not in _LANGFUSE_CALLS:
-        raise NoCallError(f"{'an' if kind[:1] in 'AE' else 'a'} {kind.lower()} of Langfuse is no call")
+        raise NoCallError(f"{'an' if kind[:1] in 'AE' else 'a'} {kind.lower()} of Langfuse is not a call")
     started, ended = time_ms(_get(entry, "startTime")), time_ms(_get(entry, "endTime"))
     begun = time_ms(_get(entry, "completionStartTime"))
     row = Row(

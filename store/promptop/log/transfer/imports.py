@@ -277,12 +277,12 @@ def _holds(items: list[Any]) -> bool:
 
 def _one(entry: Any, done: Imported, file_ms: int) -> Iterator[Row]:
     if not isinstance(entry, dict):
-        done.refuse("an entry is no object")
+        done.refuse("an entry is not an object")
         return
     if "started_ms" in entry:
         done.kind, row = "promptop export", _ours(entry)
         if row is None or row.started_ms is None:
-            done.refuse("an entry has no time" if row is not None else "an entry is no call")
+            done.refuse("an entry has no time" if row is not None else "an entry is not a call")
             return
         price_row(row)
         yield row
@@ -293,7 +293,7 @@ def _one(entry: Any, done: Imported, file_ms: int) -> Iterator[Row]:
         done.refuse(str(error))
         return
     if call is None:
-        done.refuse("an entry is no call")
+        done.refuse("an entry is not a call")
         return
     done.kind = call.kind
     if call.row.started_ms is None:

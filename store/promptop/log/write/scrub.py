@@ -36,7 +36,7 @@ def scrub(row: Row, secrets: redact.Secrets = redact.NO_SECRETS) -> None:
     ):
         return  # all at once: nearly always there is nothing, and a pattern costs as much for ten texts as for one
     for name, value in texts:
-        # Half a surrogate pair (a server may split one over two events) is no text to SQLite.
+        # Half a surrogate pair (a server may split one over two events) is not a text to SQLite.
         text = value.encode("utf-8", "replace").decode()
         if name in _JSON_COLUMNS:
             clean = redact.json_text(text, secrets, numbers=name == "tags")
@@ -50,7 +50,7 @@ def scrub(row: Row, secrets: redact.Secrets = redact.NO_SECRETS) -> None:
 
 
 def _message(text: str, secrets: redact.Secrets) -> str:
-    """Return an error's message: a code such as ``invalid_api_key`` before it is no name of what follows."""
+    """Return an error's message: a code such as ``invalid_api_key`` before it is not a name of what follows."""
     if found := _CODE.match(text):
         return f"{redact.credentials(found[1], secrets)}: {redact.credentials(text[found.end() :], secrets)}"
     return redact.credentials(text, secrets)

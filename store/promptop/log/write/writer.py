@@ -97,7 +97,7 @@ class Writer:
 
     ``bodies`` is what is kept of prompts and answers where an item does not say; ``redact`` takes and returns text and
     is asked in mode ``redacted``. ``max_bytes`` bounds what waits in memory. ``rollups`` and retention (``keep_days``,
-    ``max_mb``; 0 is no limit, None what the settings say by then) are tended on the same thread when it is idle.
+    ``max_mb``; 0 means no limit, None what the settings say by then) are tended on the same thread when it is idle.
     """
 
     def __init__(

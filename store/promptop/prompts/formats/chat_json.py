@@ -37,7 +37,8 @@ def read(text: str) -> Draft | None:
             said = Note("this is JSON Lines, and it is sent as one text", remedy="promptop batch sends each line")
         else:
             said = Note(
-                f"this looks like chat messages and is no valid JSON ({error.msg}), so it is sent as text", error.lineno
+                f"this looks like chat messages and is not valid JSON ({error.msg}), so it is sent as text",
+                error.lineno,
             )
         return Draft(text, notes=(said,))
     return of_value(value, text)

@@ -29,14 +29,16 @@ def read(text: str, name: str, folder: Path | None) -> Draft | None:
     try:
         value = tomllib.loads(text) if suffix == ".toml" else read_yaml(text.removeprefix("\ufeff"))
     except YamlError as error:
-        return Draft(text, notes=(Note(f"this is no valid YAML ({error.cause}), so it is sent as text", error.line),))
+        return Draft(text, notes=(Note(f"this is not valid YAML ({error.cause}), so it is sent as text", error.line),))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        return Draft(text, notes=(Note(f"this is no valid TOML ({error}), so it is sent as text"),))
+        return Draft(text, notes=(Note(f"this is not valid TOML ({error}), so it is sent as text"),))
     found = _read(value, text, folder)
     if found is not None:
         return found
     kind = suffix[1:].upper()
-    return Draft(text, notes=(Note(f"this {kind} is no prompt of a form that is known here, so it is sent as text"),))
+    return Draft(
+        text, notes=(Note(f"this {kind} is not a prompt of a form that is known here, so it is sent as text"),)
+    )
 
 
 def _read(value: Any, text: str, folder: Path | None) -> Draft | None:

@@ -174,7 +174,7 @@ class Structure:
         if self.body_start:
             found.protected.append(Protected(0, self.body_start, "front matter"))
         found.protected += [
-            Protected(*each.span(), "what is no text: an image, a file, a tool call")
+            Protected(*each.span(), "what is not text: an image, a file, a tool call")
             for each in DIRECTIVE.finditer(text, self.body_start)
         ]
         self.blocks: tuple[Block, ...] = tuple(sorted(found.blocks, key=lambda block: block.start))

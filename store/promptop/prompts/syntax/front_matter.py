@@ -125,7 +125,7 @@ def read_front(text: str, name: str = "", folder: Path | None = None) -> Front:
         values, texts = read_yaml(yaml), read_yaml_texts(yaml)
     except YamlError as error:
         line = f" (line {first_line + error.line})" if error.line else ""
-        if not keys & _REQUEST:  # rules of editors have `globs: *.ts`, which is no YAML
+        if not keys & _REQUEST:  # rules of editors have `globs: *.ts`, which is not YAML
             said = f"front matter is not sent, and it is not valid YAML{line}: {error.cause}"
             return replace(plain, body_start=found.end(), notes=(Note(said),))
         raise PromptopError(
@@ -134,7 +134,9 @@ def read_front(text: str, name: str = "", folder: Path | None = None) -> Front:
     if values is None:
         return Front(body_start=found.end(), template=plain.template)
     if not isinstance(values, dict):
-        raise PromptopError("The front matter is no YAML mapping.", "Write lines of the form `key: value` between ---.")
+        raise PromptopError(
+            "The front matter is not a YAML mapping.", "Write lines of the form `key: value` between ---."
+        )
     return _Reader(folder, plain.template).front(values, texts, found.end())
 
 
@@ -225,7 +227,7 @@ class _Reader:
         if "sample" in values:
             found = self._resolved(values["sample"], "sample", may_read_environment=False)
             if not isinstance(found, dict):
-                self.notes.append(Note("front matter: sample is no mapping, so it fills nothing"))
+                self.notes.append(Note("front matter: sample is not a mapping, so it fills nothing"))
                 return {}, {}
             as_written = texts["sample"] if isinstance(values["sample"], dict) else found
             return {**_as_read(as_written, found)}, found

@@ -21,7 +21,7 @@ MOST_ROUNDS = 100_000
 
 
 class TemplateSyntaxError(PromptopError):
-    """A text that is no valid template: a block that does not end, an expression that is none."""
+    """A text that is not a valid template: a block that does not end, an expression that is none."""
 
 
 INSTALL = "pip install 'promptop[jinja]'"

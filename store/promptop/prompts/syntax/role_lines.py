@@ -1,4 +1,4 @@
-"""Lines of a prompt that mean something: role lines begin messages, directives carry what is no text.
+"""Lines of a prompt that mean something: role lines begin messages, directives carry what is not text.
 
 A role line stands at the left edge, outside fences and outside a pair of tags whose opening tag begins a line: in a
 fenced YAML file or a transcript in tags, ``user:`` is content. A line of content that looks like one of ours is written
@@ -66,7 +66,7 @@ def _fences(text: str, start: int) -> Iterator[Span]:
     for each in _FENCE.finditer(text, start):
         info = each["info"].strip()
         if opened is None:
-            if "`" not in info or each["fence"][0] == "~":  # ```code``` on one line is no fence
+            if "`" not in info or each["fence"][0] == "~":  # ```code``` on one line is not a fence
                 opened = each
         elif each["fence"].startswith(opened["fence"]) and not info:
             yield opened.start(), each.end()

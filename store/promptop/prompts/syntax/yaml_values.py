@@ -68,7 +68,7 @@ def _node(text: str) -> yaml.Node | None:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else None
         raise YamlError(str(getattr(error, "problem", None) or type(error).__name__), line) from None
-    except (RecursionError, ValueError) as error:  # nested too deep for the parser; an escape that is no character
+    except (RecursionError, ValueError) as error:  # nested too deep for the parser; an escape that is not a character
         raise YamlError("it is nested too deep" if isinstance(error, RecursionError) else str(error)) from None
     if node is not None:
         _check(node)

@@ -186,7 +186,7 @@ def _read_thinking(value: Any, found: Billed) -> None:
     for budget in budgets:
         tokens = _whole(budget)
         if tokens is None:
-            found.unknown.append("a budget for thinking that is no number")
+            found.unknown.append("a budget for thinking that is not a number")
         elif found.limit is not None:
             found.limit += tokens
 

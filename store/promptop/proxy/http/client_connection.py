@@ -236,7 +236,7 @@ class Front:
         handle: Callable[[Request], Awaitable[None]],
         refused: Callable[[Request | None, RefusedError], bytes],
     ) -> None:
-        """``handle`` answers a request; ``refused`` notes what is no request and returns the answer's body, JSON."""
+        """``handle`` answers a request; ``refused`` notes what is not a request and returns the answer's body, JSON."""
         self.limits = limits
         self.handle = handle
         self.refused = refused
@@ -536,7 +536,7 @@ class ClientConnection(asyncio.Protocol):
             self._feed(rest)
 
     def _refuse(self, refusal: RefusedError) -> None:
-        """Answer what is no request behind the answers that are due, and read no more."""
+        """Answer what is not a request behind the answers that are due, and read no more."""
         self._refusal = refusal
         self.ends = True
         if self._incoming is not None:

@@ -56,7 +56,7 @@ class Hosts:
             return False
 
     def _is_from_here(self, origin: str) -> bool:
-        """Say whether an origin is no foreign web page: of this machine, or an app that is none (``app://…``)."""
+        """Say whether an origin is not a foreign web page: of this machine, or an app that is none (``app://…``)."""
         page = _WEB.match(origin)
         if page is None:
             return "://" in origin and not origin.lower().startswith("file:")

@@ -67,7 +67,7 @@ def body(
 
 
 def refused(path: str, error: BadRequestError, status: int = 400) -> Refusal:
-    """Return the response to a request that cannot be meant."""
+    """Return the response to a request that is not valid."""
     shape = body(dialect(path), status, str(error), "invalid_request_error", error.code, error.param)
     return Refusal(status, json.dumps(shape).encode())
 

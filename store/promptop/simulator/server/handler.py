@@ -82,7 +82,7 @@ class Handler:
         await self._batches.close()
 
     def _wrap(self, reply: _Reply, *, plain: bool = False) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """Return a handler that records and answers; ``plain``: a body is no JSON."""
+        """Return a handler that records and answers; ``plain``: a body is not JSON."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             raw = await request.read()

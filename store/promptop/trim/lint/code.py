@@ -66,7 +66,7 @@ def _unmeasured(structure: Structure, prompt: Prompt) -> Iterator[Place]:
         if asks_for_code(text) is not None or _HOW_FAST.search(text):
             yield Place(
                 start + found.start(), start + found.end(),
-                f"{found[0]!r} is no measure: say ms, rows, memory (template performance-requirements)",
+                f"{found[0]!r} is not a measure: say ms, rows, memory (template performance-requirements)",
             )  # fmt: skip
             return
 

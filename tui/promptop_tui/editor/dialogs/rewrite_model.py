@@ -61,7 +61,7 @@ class AskLine(Vertical):
     def ready(self) -> RunRequest | None:
         """Return the request if it may be sent, None while it is being priced.
 
-        Raises :class:`PromptopError` for a model that cannot be meant, and for what the caps do not allow.
+        Raises :class:`PromptopError` for a model that is not valid, and for what the caps do not allow.
         """
         self._shared.settings.require_valid()
         if self._request is None or self._ceiling is None:

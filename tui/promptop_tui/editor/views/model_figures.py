@@ -27,7 +27,7 @@ class UsageAssumptions:
     output_tokens: int
     calls_per_day: float
     budget_tokens: int = 0
-    """Tokens that the prompt may have; 0 is no budget."""
+    """Tokens that the prompt may have; 0 is not a budget."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ def _provider(
 ) -> None:
     tokens, read = row.usage_input_tokens, row.usage_cache_read_input_tokens
     if read is None or tokens is None or tokens < SMALLEST or not prefixes:
-        return  # unknown is no miss, and small prompts are not cached
+        return  # unknown is not a miss, and small prompts are not cached
     model, now = row.request_model or "", row.started_ms or 0
     whole = max(characters_of(row, prefixes), 1)
     known = [(size, seen.prefixes[model, digest]) for size, digest in prefixes if (model, digest) in seen.prefixes]

@@ -44,7 +44,7 @@ class PriceLine(Static):
         """The ceiling is another one."""
 
     def __init__(self, counting: Counting | None, plan: Callable[[], Plan | None]) -> None:
-        """Show nothing yet; ``plan`` returns what would be sent now, or None if that cannot be meant."""
+        """Show nothing yet; ``plan`` returns what would be sent now, or None if that is not valid."""
         super().__init__(id="price", markup=False)
         self._counting = counting
         self._plan = plan

@@ -59,7 +59,7 @@ class _Laid:
 
 
 def _extra(key: str, heading: str, width: int, wanted: int) -> Column:
-    """Return a column whose cells are made here: what it shows is no figure of one call."""
+    """Return a column whose cells are made here: what it shows is not a figure of one call."""
     return Column(key, heading, lambda _: None, units.count, None, width, wanted)
 
 

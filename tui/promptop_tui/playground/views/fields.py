@@ -107,7 +107,7 @@ class ParameterInput(Input):
         self.screen.focus_next()
 
     def read(self) -> Any:
-        """Return the value, None if empty; raise :class:`UsageError` if it cannot be meant."""
+        """Return the value, None if empty; raise :class:`UsageError` if it is not valid."""
         text = self.value if self.field.name == "stop" else self.value.strip()
         if not text:
             return None

@@ -131,7 +131,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         return [parse_target(spec, self._settings) for spec in specs]
 
     def values(self) -> dict[str, Any]:
-        """Return the parameters that are set; raise :class:`UsageError` naming the first that cannot be meant."""
+        """Return the parameters that are set; raise :class:`UsageError` naming the first that is not valid."""
         read = {field.field.name: field.read() for field in self.query(ParameterInput) if field.field in FIELDS}
         found = {name: value for name, value in read.items() if value is not None}
         tools, answer_format = read_tools(self.texts["tools"]), read_format(self.texts["format"])
@@ -140,7 +140,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         return found
 
     def overrides(self) -> dict[str, dict[str, Any]]:
-        """Return the parameters of one model alone; raise :class:`UsageError` where they cannot be meant."""
+        """Return the parameters of one model alone; raise :class:`UsageError` where they are not valid."""
         return read_overrides(self.texts["overrides"])
 
     def mocks(self) -> dict[str, Answer]:
@@ -160,7 +160,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         return self.query_one("#parameter-system", Choice).value == "on"
 
     def repeats(self) -> int:
-        """Return how often each model is asked; raise :class:`UsageError` if that cannot be meant."""
+        """Return how often each model is asked; raise :class:`UsageError` if that is not valid."""
         return self._number(REPEATS.name) or 1
 
     def at_once(self, calls: int) -> int:

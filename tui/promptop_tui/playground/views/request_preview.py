@@ -57,7 +57,7 @@ def parts_of(message: Message) -> Iterator[tuple[str, str]]:
 
 
 def _described(value: Any) -> str:
-    """Return a part that is no text in a few words: an address, or the type and size of its data."""
+    """Return a part that is not text in a few words: an address, or the type and size of its data."""
     if isinstance(value, Mapping):
         value = value.get("url") or value.get("data") or value.get("file_data") or value.get("filename") or dict(value)
     if not isinstance(value, str):

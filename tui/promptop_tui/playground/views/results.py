@@ -42,7 +42,7 @@ class SendView(VerticalScroll, can_focus=True):
     """What F5 will send, in full; what the tab can do, while there is nothing to send."""
 
     HELP = """
-    The request as it will be sent: every message with its role, what is no text as `▣`, tools, answer format and
+    The request as it will be sent: every message with its role, what is not text as `▣`, tools, answer format and
     parameters. `{{names}}` that have no value stand out, and so does what will not be sent.
     """
 
