@@ -32,7 +32,7 @@ _PART_OF_ALL = 0.2
 _N = PART["n"]
 _WRITES = PART["cache_write"]
 _PICO = 1e12
-_BREADTH = {"all": 0.8, "provider": 0.9, "host": 0.92, "app.model.prompt": 0.93, "version": 0.93}
+_BREADTH = {"all": 0.8, "provider": 0.9, "server": 0.92, "app.model.prompt": 0.93, "version": 0.93}
 """Of two values that explain the same: what is asked first. The narrower of two also scores higher by its part."""
 _OF_USERS = ("outcome", "answers", "retries", "clock", "spend", "calls")
 

@@ -322,11 +322,11 @@ class ProviderBatch:
         self._cache.store(key, entry)
 
     def _row(self, part: Part, item: Item, body: Any, usd: float | None, known: str, problem: Any) -> Any:
-        from promptop.log import Row
+        from promptop.log import Row, caller
 
         given, made, cached = _usage(body)
         table = body if isinstance(body, Mapping) else {}
-        return Row(
+        row = Row(
             started_ms=int(part.created_s * 1000),
             app=self._app,
             tags=json.dumps({"batch": part.batch_id, "custom_id": item.custom_id}, ensure_ascii=False),
@@ -347,6 +347,8 @@ class ProviderBatch:
             cost_usd=usd,
             cost_status=known if problem is None else None,
         )
+        caller.this_process().sign(row)
+        return row
 
     def _tell(self) -> None:
         if self._on_progress is not None:

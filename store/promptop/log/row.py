@@ -23,6 +23,10 @@ class Row:
     # When, who, where
     started_ms: int | None = column("INTEGER", "start, UTC, Unix milliseconds")
     app: str | None = column("TEXT", "the program that called")
+    host_name: str | None = column("TEXT", "machine of the process that called, or of the proxy", "host.name")
+    process_pid: int | None = column("INTEGER", "that process's id", "process.pid")
+    service_name: str | None = column("TEXT", "its service, where OTEL_SERVICE_NAME names one", "service.name")
+    service_instance_id: str | None = column("TEXT", "one run of that service", "service.instance.id")
     tags: str | None = column("TEXT", "JSON object of the caller's tags")
     simulated: int | None = column("INTEGER", "1 for traffic of the simulated endpoint")
     operation_name: str | None = column("TEXT", "chat, embeddings, …", "gen_ai.operation.name")

@@ -126,7 +126,15 @@ def _fifth(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE requests ADD COLUMN cache_words_key TEXT")
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third, _fourth, _fifth)
+def _sixth(connection: sqlite3.Connection) -> None:
+    """Version 6: the process that a row comes from, under OpenTelemetry's resource names."""
+    connection.execute("ALTER TABLE requests ADD COLUMN host_name TEXT")
+    connection.execute("ALTER TABLE requests ADD COLUMN process_pid INTEGER")
+    connection.execute("ALTER TABLE requests ADD COLUMN service_name TEXT")
+    connection.execute("ALTER TABLE requests ADD COLUMN service_instance_id TEXT")
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third, _fourth, _fifth, _sixth)
 VERSION = len(STEPS)
 
 

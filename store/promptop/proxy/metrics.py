@@ -6,9 +6,11 @@ bounded: a client that invents model names cannot grow the process, its calls ar
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from promptop.log.row import Row
@@ -51,6 +53,7 @@ _GAUGES: dict[str, str] = {
     "promptop_proxy_held_body_bytes": "Bytes of request bodies held.",
     "promptop_log_queued": "Rows that wait for the log's writer.",
 }
+_NO_LABEL = re.compile(r"[^A-Za-z0-9_]")
 _USAGE = {
     "usage_input_tokens": "gen_ai_client_inference_usage_input_tokens_total",
     "usage_output_tokens": "gen_ai_client_inference_usage_output_tokens_total",
@@ -66,12 +69,17 @@ Snapshot = dict[str, list[tuple[Labels, list[float]]]]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MAX_SERIES = 2_000
 MAX_LABEL = 120
+MAX_VALUES = 20
+"""Values of a label that callers choose (app, tags); whatever comes after them is counted under ``other``."""
 
 
 class Metrics:
     """Counters and histograms of one process; safe to feed from any thread."""
 
-    def __init__(self, max_series: int = MAX_SERIES) -> None:
+    def __init__(self, max_series: int = MAX_SERIES, *, tags: Sequence[str] = ()) -> None:
+        """``tags`` are the keys of the callers' tags that become labels."""
+        self._tags = {key: f"promptop_tag_{_NO_LABEL.sub('_', key)}" for key in tags}
+        self._values: dict[str, set[str]] = {}
         self._lock = threading.Lock()
         self._series: dict[str, dict[Labels, list[float]]] = {}
         self._names: set[Labels] = set()
@@ -129,12 +137,32 @@ class Metrics:
             ("gen_ai_request_model", _short(row.request_model)),
             ("gen_ai_response_model", _short(row.response_model)),
         )
-        labels: Labels = (operation, provider, *models, *server)
+        labels: Labels = (operation, provider, *models, *server, *self._caller_labels(row))
         if labels not in self._names:
             if len(self._names) >= self._max_series // 16:  # a set of labels makes up to 16 series
                 return (("gen_ai_operation_name", "other"),)
             self._names.add(labels)
         return labels
+
+    def _caller_labels(self, row: Row) -> Labels:
+        """Return who called: host, app and the chosen tags, each only where the row has it."""
+        labels = [("host_name", _short(row.host_name))] if row.host_name else []
+        if row.app:
+            labels.append(("promptop_app", self._bounded("promptop_app", row.app)))
+        given = _tags_of(row) if self._tags and row.tags else {}
+        for key, label in self._tags.items():
+            if key in given:
+                labels.append((label, self._bounded(label, str(given[key]))))
+        return tuple(labels)
+
+    def _bounded(self, label: str, value: str) -> str:
+        known = self._values.setdefault(label, set())
+        value = _short(value)
+        if value not in known:
+            if len(known) >= MAX_VALUES:
+                return "other"
+            known.add(value)
+        return value
 
     def _add(self, name: str, labels: Labels, value: float) -> None:
         series = self._series.setdefault(name, {})
@@ -151,6 +179,14 @@ class Metrics:
         held = self._series.setdefault(name, {}).setdefault(labels, [0.0] * (len(bounds) + 2))
         held[bisect_left(bounds, value)] += 1
         held[-1] += value
+
+
+def _tags_of(row: Row) -> dict[str, Any]:
+    try:
+        found = json.loads(row.tags or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def merge(snapshots: Iterable[Mapping[str, Any]]) -> Snapshot:

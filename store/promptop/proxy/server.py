@@ -13,7 +13,7 @@ import hmac
 import json
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from promptop.capture.call import prepare
@@ -59,6 +59,7 @@ class Proxy:
         hosts: Hosts | None = None,
         app: str | None = None,
         tags: Mapping[str, Any] | None = None,
+        metric_tags: Sequence[str] = (),
         simulated: bool = False,
         include_usage: bool = True,
         cache: Cache | None = None,
@@ -68,6 +69,7 @@ class Proxy:
         shared_rates: Callable[[str], Shared] | None = None,
     ) -> None:
         """``token``, where given, is asked of every request; ``app`` and ``tags`` stand in rows without their own.
+        ``metric_tags`` are the keys of tags that become labels of the metrics.
 
         ``hosts`` are the names that requests may give the proxy, loopback's if nothing is said.
 
@@ -76,7 +78,7 @@ class Proxy:
         """
         self.routes = routes
         self.limits = limits or Limits()
-        self.metrics = Metrics()
+        self.metrics = Metrics(tags=metric_tags)
         self._writer = writer
         self._token = token.encode() if token else None
         self._hosts = hosts or Hosts(checked=token is None)

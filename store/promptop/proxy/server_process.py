@@ -62,6 +62,8 @@ class Options:
     log_path: Path | None = None
     bodies: Bodies | None = None
     app: str | None = None
+    metric_tags: Sequence[str] = ()
+    """Keys of callers' tags that become labels of ``/metrics``."""
     simulated: bool = False
     include_usage: bool = True
     cache: CacheSettings | None = None
@@ -163,6 +165,7 @@ def build(options: Options) -> Proxy:
         token=options.token,
         hosts=Hosts((*options.host_names, options.host), checked=options.token is None),
         app=options.app,
+        metric_tags=options.metric_tags,
         simulated=options.simulated,
         include_usage=options.include_usage,
         **cache,

@@ -124,3 +124,21 @@ def test_threads_lose_no_count() -> None:
         thread.join()
     ((_, values),) = metrics.snapshot()["gen_ai_client_operation_duration_seconds"]
     assert sum(values[:-1]) == 1200
+
+
+def test_the_caller_is_a_label_and_chosen_tags_within_bounds() -> None:
+    metrics = Metrics(tags=("env", "team-1"))
+    metrics.observe(row(total_s=1.0, app="web", host_name="h1", tags='{"env": "prod", "user": "u", "team-1": 5}'))
+    metrics.observe(row(total_s=1.0, tags="no json"))
+    text = render(metrics.snapshot())
+    assert 'host_name="h1",promptop_app="web",promptop_tag_env="prod",promptop_tag_team_1="5"' in text
+    assert "user" not in text
+
+
+def test_invented_apps_and_tags_are_counted_as_other() -> None:
+    metrics = Metrics(tags=("user",))
+    for number in range(300):
+        metrics.observe(row(total_s=1.0, app="web", tags=json.dumps({"user": f"u{number}"})))
+    series = metrics.snapshot()["gen_ai_client_operation_duration_seconds"]
+    assert len(series) == 21
+    assert sum(sum(values[:-1]) for labels, values in series if ("promptop_tag_user", "other") in labels) == 280

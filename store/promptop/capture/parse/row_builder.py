@@ -18,6 +18,7 @@ from promptop.capture.include_usage import LARGEST_BODY
 from promptop.capture.parse import request_parser
 from promptop.capture.parse.large_request import LargeRequest
 from promptop.capture.parse.response_parser import Digest
+from promptop.log import caller
 from promptop.log.row import Row
 from promptop.log.write.pending import Finished
 from promptop.log.write.scrub import scrub
@@ -46,6 +47,7 @@ def finished(call: Call) -> Finished:
     from promptop.tokens.scripts import add, chars_by_script
 
     row = Row(started_ms=call.started_ms, attempt=_attempt(call))
+    caller.this_process().sign(row)
     parsed = call.parsed
     if parsed is None and call.body:
         if len(call.body) <= LARGEST_BODY:

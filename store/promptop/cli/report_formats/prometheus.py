@@ -15,7 +15,10 @@ from promptop.proxy.metrics import FIRST_TOKEN, SECONDS, Labels, Snapshot, rende
 _LABELS = {
     "model": "gen_ai_request_model",
     "provider": "gen_ai_provider_name",
-    "host": "server_address",
+    "server": "server_address",
+    "host": "host_name",
+    "service": "service_name",
+    "instance": "service_instance_id",
     "operation": "gen_ai_operation_name",
     "error": "error_type",
     "prompt": "gen_ai_prompt_name",

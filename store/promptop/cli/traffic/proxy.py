@@ -71,6 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grace", type=float, default=30.0, metavar="S", help="seconds for calls to finish at the end")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes on the one port (1)")
     parser.add_argument(
+        "--metric-tag",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="make this key of the callers' tags a label of /metrics (repeatable; 20 values each, then 'other')",
+    )
+    parser.add_argument(
         "--loop", choices=("auto", "uvloop", "asyncio"), default="auto", help="event loop (uvloop where installed)"
     )
     add_log_arguments(parser)
@@ -152,6 +159,7 @@ def options_of(args: argparse.Namespace) -> Options:
         log_path=settings.log_path(),
         bodies=bodies_of(args, settings),
         app=args.app,
+        metric_tags=tuple(args.metric_tag),
         include_usage=args.include_usage,
         cache=settings.cache if args.cache else None,
         rates=rates,

@@ -18,7 +18,10 @@ from promptop.cli.report_formats.report_text import Report
 from promptop.cli.shared.options import has_exports, log_files, settings_of
 from promptop.log import LogReader, Stats, in_flight, parse_filter
 
-_BY = ("model", "app", "prompt", "provider", "host", "place", "operation", "error", "cache", "day")
+_BY = (
+    *("model", "app", "prompt", "provider", "server", "place", "operation", "error", "cache", "day"),
+    *("host", "service", "instance", "pid"),
+)
 _FORMATS: dict[str, Callable[[Report], str]] = {
     "table": report_text.table_text,
     "json": report_text.json_text,

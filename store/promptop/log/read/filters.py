@@ -27,7 +27,10 @@ _EXACT: dict[str, tuple[str, ...]] = {
     "version": ("prompt_version",),
     "hash": ("prompt_hash",),
     "operation": ("operation_name",),
-    "host": ("server_address",),
+    "host": ("host_name",),
+    "service": ("service_name",),
+    "instance": ("service_instance_id",),
+    "server": ("server_address",),
     "path": ("url_path",),
     "conversation": ("conversation_id",),
     "error": ("error_type",),
@@ -63,6 +66,7 @@ _NUMBERS: dict[str, str] = {
     "chunks": "chunks",
     "code": "http_response_status_code",
     "id": "id",
+    "pid": "process_pid",
     "tps": "((usage_output_tokens - 1) / nullif(duration_s - ttft_s, 0))",
 }
 _YES_NO: dict[str, str] = {

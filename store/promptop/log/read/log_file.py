@@ -17,7 +17,7 @@ from promptop.base.files import identity
 from promptop.base.sqlite import connect_for_reading
 from promptop.log import files, schema
 from promptop.log.read.filters import Filter
-from promptop.log.read.windows import Sums, add_rows
+from promptop.log.read.windows import Sums, add_rows, without
 from promptop.log.rollups.trend_query import TrendCell, TrendSeries, TrendView
 from promptop.log.rollups.trends import Place
 from promptop.log.rollups.window_query import RollupView, groups_by, level_for
@@ -54,7 +54,8 @@ class Source:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._data_version = -1
-        self._present: set[str] = set()
+        self._missing: frozenset[str] = frozenset()
+        """Columns of today that an older log does not have: they are unknown there."""
         self._rollups = RollupView(path)
         self._trends = TrendView(path)
         self._trace: Callable[[str], object] | None = None
@@ -83,7 +84,7 @@ class Source:
             except BaseException:
                 connection.close()
                 raise
-            self._present = present
+            self._missing = frozenset(COLUMNS) - present
             self._connection = connection
             if self._trace is not None:
                 connection.set_trace_callback(self._trace)
@@ -135,7 +136,7 @@ class Source:
         if connection is None:
             return []
         with self._explained():
-            return connection.execute(sql, values).fetchall()
+            return connection.execute(without(sql, self._missing), values).fetchall()
 
     def last_id(self) -> int:
         found = self.execute("SELECT max(id) FROM requests")
@@ -152,8 +153,7 @@ class Source:
         if self._ready() is None:
             return []
         names = COLUMNS if columns is None else columns
-        wanted = ", ".join(name if name in self._present else f"NULL AS {name}" for name in names)
-        sql = f"SELECT id, {wanted} FROM requests WHERE {condition} {tail}"
+        sql = f"SELECT id, {', '.join(names)} FROM requests WHERE {condition} {tail}"
         keys = ("id", *names)
         return [StoredRow(source=self.number, **dict(zip(keys, row, strict=True))) for row in self.execute(sql, values)]
 
@@ -239,6 +239,6 @@ class Source:
         connection.execute("BEGIN")
         try:
             sums.marks.append(int(connection.execute("SELECT max(id) FROM requests").fetchone()[0] or 0))
-            add_rows(sums, connection, by, sums.since_ms, sums.until_ms, where=where, **which)
+            add_rows(sums, connection, by, sums.since_ms, sums.until_ms, where=where, missing=self._missing, **which)
         finally:
             connection.execute("COMMIT")

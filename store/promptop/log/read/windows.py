@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from promptop.base.errors import UsageError
 from promptop.log.read.filters import Filter, tag_sql
@@ -17,7 +18,11 @@ DIMENSIONS: dict[str, str] = {
     "operation": "coalesce(operation_name, '')",
     "version": "coalesce(prompt_version, '')",
     "hash": "coalesce(prompt_hash, '')",
-    "host": "coalesce(server_address, '')",
+    "server": "coalesce(server_address, '')",
+    "host": "coalesce(host_name, '')",
+    "service": "coalesce(service_name, '')",
+    "instance": "coalesce(service_instance_id, '')",
+    "pid": "coalesce(host_name || ' ', '') || coalesce(process_pid, '')",
     # Endpoint and key among several (the tag of our own calls), else where the call went.
     "place": "coalesce(CASE WHEN json_valid(tags) THEN json_extract(tags, '$.place') END,"
     " server_address || coalesce(':' || server_port, ''), '')",
@@ -59,6 +64,13 @@ class Sums:
         return Window(self.since_ms, self.until_ms, self.total, ordered, self.groups, tuple(self.marks))
 
 
+def without(sql: str, missing: Collection[str]) -> str:
+    """Return SQL in which columns that an older log does not have are NULL; names of tags and parameters stay."""
+    if not missing:
+        return sql
+    return re.sub(rf"(?<![\w\"])(?:{'|'.join(sorted(missing))})(?![\w\"])", "NULL", sql)
+
+
 def group_in(groups: dict[str, Stats], name: str) -> Stats:
     """Return the group ``name`` of ``groups``, new if it is not there yet."""
     found = groups.get(name)
@@ -97,11 +109,12 @@ def add_rows(
     where: Filter | None = None,
     whole: bool = True,
     steps: bool = True,
+    missing: Collection[str] = (),
 ) -> int:
     """Add the rows that started in [since, until) and have an id above / up to the given ones; return their number.
 
     They go into the totals and groups (``whole``) and into the steps (``steps``). They are found by time, or from
-    ``above_id`` on with ``by_id``.
+    ``above_id`` on with ``by_id``. ``missing`` are columns that this log does not have.
     """
     conditions, parameters = ["started_ms >= ?", "started_ms < ?"], [since_ms, until_ms]
     index = "INDEXED BY requests_started"
@@ -122,7 +135,7 @@ def add_rows(
     sql = f"SELECT {group_sql(by)}, {SELECTED} FROM requests {index} WHERE {' AND '.join(conditions)}"
     count = 0
     step = sums.step_ms if steps else None
-    for group, *row in connection.execute(sql, values):
+    for group, *row in connection.execute(without(sql, missing), values):
         count += 1
         if whole:
             sums.total.add(row)

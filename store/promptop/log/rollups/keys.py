@@ -15,8 +15,8 @@ from typing import Any
 from promptop.log.read.stats import INTEGERS, Stats
 from promptop.log.rollups.sketch import Sketch
 
-VERSION = 3
-"""Version of the file. To version 2 the trends are added; any other is made anew, for all of it is derived."""
+VERSION = 4
+"""Version of the file. Trends are added to 2, a dimension of 3 is renamed; any other is made anew: all is derived."""
 SUMS_SINCE = 2
 """Version from which on the sums of windows are those that are kept today."""
 LEVELS_MS = (60_000, 900_000, 7_200_000, 21_600_000, 86_400_000)

@@ -260,6 +260,10 @@ class Rollups:
             if version == SUMS_SINCE:
                 for statement in (*TRENDS_DDL, f"PRAGMA user_version = {VERSION}"):
                     connection.execute(statement)
+            elif version == 3:
+                # The host that was called is named server since version 4.
+                connection.execute("UPDATE trend_series SET dimension = 'server' WHERE dimension = 'host'")
+                connection.execute(f"PRAGMA user_version = {VERSION}")
             elif version != VERSION:
                 # Derived data of another version, older or newer, is made anew.
                 for (name,) in connection.execute(

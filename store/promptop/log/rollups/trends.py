@@ -148,7 +148,7 @@ def parts_of(row: Sequence[Any], skew_ms: int) -> tuple[int, ...]:
 
 def places_of(row: Sequence[Any]) -> list[Place]:
     """Return the values that one row, given as :data:`SELECTED`, is counted under."""
-    model, app, prompt, version, provider, host, tags = row[3:10]
+    model, app, prompt, version, provider, server, tags = row[3:10]
     places = [("all", ""), ("model", model), ("app", app)]
     if prompt:
         places.append(("prompt", prompt))
@@ -156,8 +156,8 @@ def places_of(row: Sequence[Any]) -> list[Place]:
         places.append(("version", f"{prompt} {version}".strip()))
     if provider:
         places.append(("provider", provider))
-    if host:
-        places.append(("host", host))
+    if server:
+        places.append(("server", server))
     places.append(("app.model.prompt", _JOIN.join(name or "(none)" for name in (app, model, prompt))))
     return [*places, *tags_of(tags)]
 

@@ -19,7 +19,7 @@ from promptop_tui.widgets.table import Cell, Column, Tone
 if TYPE_CHECKING:
     from promptop.log import Sketch, Stats, StoredRow
 
-DIMENSIONS = ("model", "app", "prompt", "tags", "provider", "host", "hash", "day")
+DIMENSIONS = ("model", "app", "prompt", "tags", "provider", "server", "host", "service", "hash", "day")
 """What spend is shown by: dimensions of the log's windows, and the local day."""
 NONE = "(none)"
 
@@ -105,7 +105,9 @@ _VALUES: dict[str, Callable[[StoredRow], str | None]] = {
     "prompt": lambda row: row.prompt_name,
     "tags": lambda row: row.tags,
     "provider": lambda row: row.provider_name,
-    "host": lambda row: row.server_address,
+    "server": lambda row: row.server_address,
+    "host": lambda row: row.host_name,
+    "service": lambda row: row.service_name,
     "hash": lambda row: row.prompt_hash,
     "day": lambda row: f"{datetime.fromtimestamp((row.started_ms or 0) / 1000):%Y-%m-%d}",
 }
