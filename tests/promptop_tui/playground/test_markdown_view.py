@@ -3,7 +3,7 @@ from __future__ import annotations
 from rich.style import Style
 
 from promptop.client.conversation import Context
-from promptop_tui.playground.controllers.cost_estimate import context_line
+from promptop_tui.playground.controllers.cost.estimate import context_line
 from promptop_tui.widgets.markdown_view import PARTS, render
 
 STYLES = {part: Style(color="red") for part in (*PARTS, "note", "fold")}

@@ -12,7 +12,7 @@ from textual.widgets import Input, SelectionList, Static
 from promptop.log import LogReader, writer_for
 from promptop.simulator import SimulatedEndpoint
 from promptop_tui.messages import OpenInPlayground
-from promptop_tui.playground.controllers.cost_estimate import PriceLine
+from promptop_tui.playground.controllers.cost.estimate import PriceLine
 from promptop_tui.playground.dialogs.inspect_dialogs import DetailsDialog, DiffDialog
 from promptop_tui.playground.measure.batch_dialog import BatchDialog
 from promptop_tui.playground.views.comparison_table import ComparisonTable

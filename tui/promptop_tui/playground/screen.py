@@ -24,20 +24,20 @@ from promptop_tui.context import AppContext
 from promptop_tui.messages import OpenInPlayground
 from promptop_tui.playground.controllers.answer_checks import AnswerChecks
 from promptop_tui.playground.controllers.conversation import Conversation
-from promptop_tui.playground.controllers.cost_estimate import PriceLine
+from promptop_tui.playground.controllers.cost.estimate import PriceLine
+from promptop_tui.playground.controllers.cost.log_volume import LogVolume
+from promptop_tui.playground.controllers.cost.spend import Spend
 from promptop_tui.playground.controllers.dialogs import Dialogs
 from promptop_tui.playground.controllers.draft import PromptDraft
 from promptop_tui.playground.controllers.endpoint_models import EndpointModels
 from promptop_tui.playground.controllers.history import History
 from promptop_tui.playground.controllers.history_store import MODES, HistoryStore
-from promptop_tui.playground.controllers.log_volume import LogVolume
 from promptop_tui.playground.controllers.prompt_versions import PromptVersions, SavedVersion
 from promptop_tui.playground.controllers.request_builder import RequestBuilder, spec_at
 from promptop_tui.playground.controllers.run_controller import RunController, calls_of, runner_for
 from promptop_tui.playground.controllers.run_reopener import RunReopener
 from promptop_tui.playground.controllers.run_session import RunSession
 from promptop_tui.playground.controllers.send_preview import SendPreview
-from promptop_tui.playground.controllers.spend import Spend
 from promptop_tui.playground.views.answer_pane import AnswerPane
 from promptop_tui.playground.views.fields import Opener
 from promptop_tui.playground.views.parameters import ParameterColumn

@@ -12,10 +12,10 @@ from promptop.base.errors import PromptopError
 from promptop.client.request import RunRequest
 from promptop_tui.context import AppContext
 from promptop_tui.playground.controllers.answer_checks import AnswerChecks
+from promptop_tui.playground.controllers.cost.spend import Spend
 from promptop_tui.playground.controllers.history_store import HistoryStore
 from promptop_tui.playground.controllers.prompt_versions import PromptVersions
 from promptop_tui.playground.controllers.request_builder import RequestBuilder
-from promptop_tui.playground.controllers.spend import Spend
 from promptop_tui.playground.views.parameters import TEXTS, ParameterColumn
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
 from promptop.client.request import RunRequest
-from promptop_tui.playground.controllers.cost_estimate import Plan
+from promptop_tui.playground.controllers.cost.estimate import Plan
 from promptop_tui.playground.controllers.request_builder import RequestBuilder, RunPlan
 from promptop_tui.playground.controllers.run_controller import calls_of
 from promptop_tui.playground.views.parameters import ParameterColumn
