@@ -52,6 +52,15 @@ async def test_a_call_brings_text_figures_and_a_row(endpoints: Endpoints, ask: A
     assert shape["output_tps"] == result.output_tps
 
 
+async def test_what_an_endpoint_lists_is_asked_over_its_connection_and_not_logged(
+    endpoints: Endpoints, ask: Ask, rows: Rows
+) -> None:
+    request = ask(max_tokens=3)
+    assert "gpt-4o" in await endpoints.models(request.profile)
+    assert (await run(request, endpoints)).connection_reused
+    assert [row.request_model for row in rows()] == ["gpt-4o-mini"]
+
+
 async def test_the_second_call_finds_the_connection_open(endpoints: Endpoints, ask: Ask) -> None:
     first = await run(ask(max_tokens=3), endpoints)
     second = await run(ask("gpt-4o", max_tokens=3), endpoints)

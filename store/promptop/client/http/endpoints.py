@@ -72,7 +72,7 @@ class Endpoints:
         self._notice = notice
         self._cache: Cache | None = None
         self._inner: dict[Identity, httpx2.AsyncHTTPTransport] = {}
-        self._clients: dict[tuple[Identity, bool], AsyncOpenAI] = {}
+        self._clients: dict[tuple[Identity, bool, bool], AsyncOpenAI] = {}
         self._balancers: dict[tuple[str, Identity], Balancer] = {}
         self._keys: dict[str, str] = {}
         self._learned: dict[tuple[str, str], Learned] = {}
@@ -108,13 +108,14 @@ class Endpoints:
                 lines.append(f"{clean_line(place.label, 60)}: {place.sent} sent{failed}{mean}{why}")
         return lines
 
-    async def client(self, profile: Profile, *, cached: bool = False) -> AsyncOpenAI:
-        """Return the client of a profile, one that asks the cache first if ``cached``; both share their connections.
+    async def client(self, profile: Profile, *, cached: bool = False, logged: bool = True) -> AsyncOpenAI:
+        """Return the client of a profile, one that asks the cache first if ``cached``; all share their connections.
 
+        Not ``logged`` is what the app asks for itself, such as the list of models: the log holds the user's calls.
         Raises :class:`promptop.base.errors.PromptopError` if the profile's key or the cache's address cannot be had.
         """
         cached = cached and self._cache_settings is not None
-        place = _identity(profile), cached
+        place = _identity(profile), cached, logged
         async with self._lock:
             known = self._clients.get(place)
             if known is not None:
@@ -122,7 +123,7 @@ class Endpoints:
             # A key command may ask a password manager, and importing openai takes 0.8 to 1.1 s: neither may hold up
             # the calls that are already streaming on this loop.
             key = await asyncio.to_thread(profile.api_key)
-            made = await asyncio.to_thread(self._make, profile, key, cached)
+            made = await asyncio.to_thread(self._make, profile, key, cached, logged)
             self._clients[place] = made
             self._keys[f"{profile.name} {profile.api_key_env}"] = key
             return made
@@ -140,27 +141,17 @@ class Endpoints:
         key = key_of("", api_of(profile).path, body, policy_of(self._cache_settings))
         return key.refusal if key is not None else ""
 
-    def _make(self, profile: Profile, key: str, cached: bool) -> AsyncOpenAI:
+    def _make(self, profile: Profile, key: str, cached: bool, logged: bool) -> AsyncOpenAI:
         import httpx2
         from openai import AsyncOpenAI
 
-        import promptop
         from promptop.client.http.transport import Connection, proxy_for
 
         place = _identity(profile)
         if place not in self._inner:
             self._inner[place] = Connection(profile, proxy_for(profile.base_url))
-        transport: httpx2.AsyncBaseTransport = promptop.transport(
-            self._inner[place],
-            asynchronous=True,
-            family="httpx2",
-            log=self._log,
-            app=self._app,
-            tags=self._tags,
-            bodies=cast("Bodies | None", self._bodies),
-            simulated=self._simulated,
-            **(self._caching() if cached else {}),
-        )
+        inner = self._inner[place]
+        transport: httpx2.AsyncBaseTransport = self._watched(inner, cached) if logged else inner
         timeout = httpx2.Timeout(profile.timeout_s, connect=profile.connect_timeout_s)
         headers = headers_of(profile, key)
         home = httpx2.URL(base_url_of(profile))
@@ -184,6 +175,23 @@ class Endpoints:
             ),
         )
 
+    def _watched(self, inner: httpx2.AsyncBaseTransport, cached: bool) -> httpx2.AsyncBaseTransport:
+        """Return a transport that logs what passes through ``inner``."""
+        import promptop
+
+        watched: httpx2.AsyncBaseTransport = promptop.transport(
+            inner,
+            asynchronous=True,
+            family="httpx2",
+            log=self._log,
+            app=self._app,
+            tags=self._tags,
+            bodies=cast("Bodies | None", self._bodies),
+            simulated=self._simulated,
+            **(self._caching() if cached else {}),
+        )
+        return watched
+
     def _caching(self) -> dict[str, Any]:
         """Return the options of the transport that concern the cache, which is opened with the first of them."""
         from promptop.cache import open_cache, policy_of
@@ -200,7 +208,7 @@ class Endpoints:
         import openai
 
         try:
-            client = await self.client(profile)
+            client = await self.client(profile, logged=False)
             page = await client.models.list(timeout=timeout_s)
             return tuple(sorted(model.id for model in page.data or ()))
         except (openai.OpenAIError, ValueError, AttributeError, TypeError):
