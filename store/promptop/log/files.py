@@ -31,7 +31,7 @@ def logs_in(folder: Path) -> list[Path]:
     """Return the request logs of a folder by name, and no other SQLite file of it; raises :class:`OSError`."""
     found = []
     for path in sorted(folder.iterdir()):
-        if not path.is_file() or path.name.endswith(("-wal", "-shm", ".rollups", ".bodies")):
+        if not path.is_file() or path.name.endswith(("-wal", "-shm", ".rollups", ".bodies", ".ship")):
             continue
         with path.open("rb") as file:
             if not file.read(16).startswith(b"SQLite format 3"):

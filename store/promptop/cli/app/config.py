@@ -114,6 +114,16 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # alerts = []                  # ["p95_ttft>2s over 15m", "burn>14.4 over 1h,5m", "month_cost>$100"]
 # alert_command = ""           # for example "notify-send promptop"; a sentence is added as its last argument
 
+[fleet]
+# url = ""                     # clickhouse://logs.example:8443/promptop: promptop ship sends this machine's log there
+# user = ""
+# password_file = ""           # mode 0600; else the variable PROMPTOP_FLEET_PASSWORD
+# ca_file = ""                 # PEM of an authority of your own
+# tenant = "default"
+# every_s = 5.0
+# batch = 5000
+# columns_excluded = []        # ["tags", "error_message"] stay on this machine
+
 [keys]
 # "editor.send" = "f5"         # binding id = key; F1 in the app lists the ids
 """

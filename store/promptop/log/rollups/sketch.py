@@ -17,9 +17,9 @@ ACCURACY = 0.0095
 """Largest relative error of a bucket's middle; below 1 % so that rounding to microseconds stays inside it."""
 
 _GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
-_PER_LOG = 1 / math.log(_GAMMA)
+PER_LOG = 1 / math.log(_GAMMA)
 _MIDDLE = 2 / (1 + _GAMMA)
-_LONGEST_US = 10**12
+LONGEST_US = 10**12
 """Durations above 11 days are clock faults; they are counted as 11 days so that sums fit 64 bits."""
 _SWAP = sys.byteorder == "big"
 _log = math.log
@@ -27,7 +27,7 @@ _log = math.log
 
 def bucket_of(microseconds: float) -> int:
     """Return the bucket of a duration in microseconds; 0 holds everything below one microsecond."""
-    return 0 if microseconds < 1 else 1 + int(_log(microseconds) * _PER_LOG)
+    return 0 if microseconds < 1 else 1 + int(_log(microseconds) * PER_LOG)
 
 
 def middle_of(bucket: int) -> float:
@@ -62,16 +62,16 @@ class Sketch:
     def add(self, seconds: float) -> None:
         """Count one duration in seconds; NaN is left out, negative ones are clock faults and count as 0."""
         us = seconds * 1e6
-        if not 0 <= us <= _LONGEST_US:
+        if not 0 <= us <= LONGEST_US:
             if math.isnan(us):
                 return
-            us = 0.0 if us < 0 else float(_LONGEST_US)
+            us = 0.0 if us < 0 else float(LONGEST_US)
         whole = round(us)
         self.n += 1
         self.sum_us += whole
         self.max_us = max(self.max_us, whole)
         counts = self._counts
-        bucket = 0 if us < 1 else 1 + int(_log(us) * _PER_LOG)
+        bucket = 0 if us < 1 else 1 + int(_log(us) * PER_LOG)
         counts[bucket] = counts.get(bucket, 0) + 1
 
     def copy(self) -> Sketch:

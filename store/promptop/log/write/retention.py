@@ -7,6 +7,7 @@ Rows are folded into the rollups before they are deleted. The log remembers from
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pathlib import Path
 from promptop.base import sqlite
 from promptop.base.sqlite import connect
 from promptop.log import files
+from promptop.log.outbox import confirmed_id, floor_ms
 from promptop.log.rollups.rollups import Rollups
 from promptop.log.write.bodies import delete_body
 
@@ -81,12 +83,14 @@ def prune(
                     return Pruned(complete=False)  # another process folds: next time
             if rollups.lag():
                 return Pruned(complete=False)
-        run = _Run(rows, bodies, stop)
+        confirmed = confirmed_id(log)
+        run = _Run(rows, bodies, stop, confirmed)
         if keep_days:
             # Whole days: sums of a day are then either whole in the rows or wholly out of them.
-            run.before(
-                round(now_ms - keep_days * DAY_MS) // DAY_MS * DAY_MS if keep_days >= 1 else _cut(now_ms, keep_days)
-            )
+            span = DAY_MS if keep_days >= 1 else _MINUTE_MS
+            cut = round(now_ms - keep_days * DAY_MS) // span * span
+            waits_from = floor_ms(rows, confirmed)
+            run.before(cut if waits_from is None else min(cut, waits_from // span * span))
         while max_bytes and not stop() and _size(rows, bodies) > max_bytes:
             oldest = _oldest(rows)
             if oldest is None:
@@ -127,8 +131,14 @@ def _hundredth(rows: sqlite3.Connection, oldest_ms: int) -> int:
 
 
 class _Run:
-    def __init__(self, rows: sqlite3.Connection, bodies: sqlite3.Connection | None, stop: Callable[[], bool]) -> None:
-        self._rows, self._bodies, self._stop = rows, bodies, stop
+    def __init__(
+        self,
+        rows: sqlite3.Connection,
+        bodies: sqlite3.Connection | None,
+        stop: Callable[[], bool],
+        confirmed: int | None = None,
+    ) -> None:
+        self._rows, self._bodies, self._stop, self._confirmed = rows, bodies, stop, confirmed
         self.rows = self.bodies = 0
 
     def before(self, moment_ms: int) -> None:
@@ -145,6 +155,12 @@ class _Run:
                 sql = "UPDATE meta SET value = max(value, ?) WHERE key = 'pruned_before_ms'"
                 self._rows.execute(sql, (moment_ms,))
                 self._rows.executemany("DELETE FROM requests WHERE id = ?", ids)
+                unshipped = 0 if self._confirmed is None else sum(row_id > self._confirmed for (row_id,) in ids)
+                if unshipped:  # only the size of the log gets here: age waits for the shipper
+                    self._rows.execute(
+                        "INSERT INTO losses (at_ms, pid, rows, cause) VALUES (?, ?, ?, 'unshipped')",
+                        (time.time_ns() // 1_000_000, os.getpid(), unshipped),
+                    )
             self.rows += len(ids)
         self.bodies_before(moment_ms)
 

@@ -1,0 +1,115 @@
+"""The fleet's log in ClickHouse: create its tables, check them, list the logs that ship there (docs/fleet.md)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from pathlib import Path
+
+from promptop.base.errors import UsageError
+from promptop.base.sanitize import clean_line
+from promptop.base.text_table import text_table
+from promptop.cli.fleet.connection import add_connection_arguments, address_of, chosen
+from promptop.cli.shared.options import tell_problems
+from promptop.fleet import schema
+from promptop.fleet.engine import Engine
+from promptop.settings import FleetSettings, load
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_CLOCK_S = 300.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    init = actions.add_parser("init", help="the tables, as SQL or made at once")
+    way = init.add_mutually_exclusive_group(required=True)
+    way.add_argument("--print-sql", action="store_true", help="print the statements, run nothing")
+    way.add_argument("--apply", action="store_true", help="run them as the user of the settings")
+    init.add_argument("--database", metavar="NAME", help="database (default: that of the address, else promptop)")
+    check = actions.add_parser("check", help="whether tables, version, clock and rights are right")
+    status = actions.add_parser("status", help="the logs that ship there: rows, and when each was heard of last")
+    status.add_argument("--json", action="store_true", help="print JSON")
+    for each in (init, check, status):
+        each.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
+        add_connection_arguments(each)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; the exit code of ``check`` is 1 where something is wrong."""
+    settings = load(args.config)
+    tell_problems(settings)
+    fleet = chosen(args, settings.fleet)
+    if args.action == "init":
+        return _init(args, fleet)
+    engine = Engine(address_of(fleet), timeout_s=15.0)
+    try:
+        return _check(engine) if args.action == "check" else _status(engine, as_json=args.json)
+    finally:
+        engine.close()
+
+
+def _init(args: argparse.Namespace, fleet: FleetSettings) -> int:
+    if args.database and not _NAME.fullmatch(args.database):
+        raise UsageError(f"{args.database!r} is not a name of a database.", "Use letters, digits and underscores.")
+    if args.print_sql:
+        print(schema.script(args.database or (address_of(fleet).database if fleet.url else "promptop")), end="")
+        return 0
+    address = address_of(fleet)
+    engine = Engine(address).at("default")  # the database may not be there yet
+    try:
+        for statement in schema.statements(args.database or address.database):
+            engine.run(statement)
+    finally:
+        engine.close()
+    print(f"{address} has the tables of version {schema.VERSION}.")
+    return 0
+
+
+def _check(engine: Engine) -> int:
+    lines: list[tuple[bool, str]] = []
+    version, now = engine.at("default").rows("SELECT version(), toUnixTimestamp64Milli(now64(3))")[0]
+    number = tuple(int(part) for part in str(version).split(".")[:2])
+    oldest = ".".join(map(str, schema.OLDEST_ENGINE))
+    lines.append((number >= schema.OLDEST_ENGINE, f"ClickHouse {version} ({oldest} or newer is needed)"))
+    apart = abs(int(now) / 1000 - time.time())
+    lines.append((apart < _CLOCK_S, f"its clock and this one differ by {apart:.1f} s"))
+    found: dict[str, set[str]] = {}
+    for table, name in engine.rows(
+        "SELECT table, name FROM system.columns WHERE database = {db:String}", {"db": engine.address.database}
+    ):
+        found.setdefault(str(table), set()).add(str(name))
+    missing = [
+        table for table in (*schema.TABLES, "rollup_minute_mv", "rollup_hour_mv", "marks_mv") if table not in found
+    ]
+    said = f"missing: {', '.join(missing)}; create them: promptop fleet init --apply" if missing else "all there"
+    lines.append((not missing, f"tables and views of {engine.address.database}: {said}"))
+    if not missing:
+        lacking = sorted(set(schema.column_types()) - found["requests"])
+        said = f"lacks {', '.join(lacking)}, which are not shipped" if lacking else "has every column of a row"
+        lines.append((not lacking, f"requests {said}"))
+    for holds, text in lines:
+        print(f"{'ok   ' if holds else 'WRONG'} {clean_line(text)}")
+    return 0 if all(holds for holds, _ in lines) else 1
+
+
+def _status(engine: Engine, *, as_json: bool) -> int:
+    names = ("tenant", "log_id", "host", "rows", "last_id", "last_seen_s")
+    # The names of the sums are not those of the columns: ClickHouse would take one for the other.
+    found = engine.rows(
+        "SELECT tenant, log_id, anyLast(host) AS newest_host, sum(rows) AS all_rows, max(last) AS last_id,"
+        " (toUnixTimestamp64Milli(now64(3)) - toUnixTimestamp64Milli(max(seen))) / 1000 AS age"
+        " FROM marks GROUP BY tenant, log_id ORDER BY age DESC"
+    )
+    if as_json:
+        print(json.dumps([dict(zip(names, row, strict=True)) for row in found], ensure_ascii=False))
+        return 0
+    cells = [
+        [clean_line(str(t)), clean_line(str(host)), str(log)[:12], f"{rows:,}", f"{age:.0f} s"]
+        for t, log, host, rows, _, age in found
+    ]
+    table = text_table(["tenant", "host", "log", "rows", "last heard"], cells)
+    print("\n".join(table) if cells else "No log ships there yet.")
+    return 0

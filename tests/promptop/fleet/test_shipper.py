@@ -1,0 +1,211 @@
+"""A log is shipped exactly once, sums included, whatever fails on the way. Needs chdb (make test-fleet)."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.promptop.log.rows import append, random_rows
+
+from promptop.fleet import schema, shipper
+from promptop.fleet.engine import Engine, parse_address
+from promptop.fleet.shipper import Shipper, ShippingStoppedError, Step, standing
+from promptop.log import Row
+from promptop.log.outbox import outbox_path
+
+pytest.importorskip("chdb", reason="chdb is not installed: make test-fleet")
+
+from tests.support.clickhouse import ClickHouse
+
+_DATABASES = iter(f"fleet_{number}" for number in range(100))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
+    made = ClickHouse(str(tmp_path_factory.mktemp("engine")))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def engine(server: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    monkeypatch.setattr(shipper, "_FIRST_WAIT_S", 0.005)
+    monkeypatch.setattr(shipper, "_LONGEST_WAIT_S", 0.05)
+    found = Engine(parse_address(f"{server.url}/{next(_DATABASES)}"), timeout_s=10)
+    with contextlib.closing(found.at("default")) as maker:
+        for statement in schema.statements(found.address.database):
+            maker.run(statement)
+    yield found
+    server.break_inserts("")
+    found.close()
+
+
+def recent(count: int, seed: int = 0) -> list[Row]:
+    return random_rows(count, seed=seed, start_ms=time.time_ns() // 1_000_000 - 3_600_000)
+
+
+def counts(engine: Engine) -> set[int]:
+    """Return the numbers of rows that each table has counted: one number if they agree."""
+    sql = ("count() FROM requests", "count() FROM requests FINAL", "sum(n) FROM rollup_minute")
+    more = ("sum(n) FROM rollup_hour", "sum(rows) FROM marks")
+    return {int(engine.rows(f"SELECT {each}")[0][0]) for each in (*sql, *more)}
+
+
+def drain(one: Shipper, steps: int = 400) -> list[str]:
+    done = []
+    for _ in range(steps):
+        step: Step = one.step()
+        done.append(step.done)
+        if step.done == "idle":
+            return done
+        time.sleep(min(step.wait_s, 0.02))
+    raise AssertionError(f"not drained: {done[-9:]}")
+
+
+def release(log: Path) -> None:
+    """End the lease of a process that is gone, instead of waiting 15 s for it."""
+    path = outbox_path(log)
+    if path.exists():
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as side:
+            if side.execute("SELECT 1 FROM sqlite_master WHERE name = 'ship'").fetchone():
+                side.execute("UPDATE ship SET value = 0 WHERE key = 'lease_until_ms'")
+
+
+def test_rows_and_sums_are_what_the_log_holds(engine: Engine, tmp_path: Path) -> None:
+    log = tmp_path / "log.db"
+    append(log, recent(700))
+    with contextlib.closing(Shipper(log, engine, batch=300, tenant="acme", excluded=["tags"])) as one:
+        assert drain(one) == ["sent"] * 3 + ["idle"]
+        append(log, recent(50, seed=1))
+        assert drain(one) == ["sent", "idle"]
+    assert counts(engine) == {750}
+    with contextlib.closing(sqlite3.connect(log)) as rows:
+        sums = rows.execute("SELECT sum(usage_input_tokens), count(ttft_s), count(tags) FROM requests").fetchone()
+    sql = "SELECT sum(usage_input_tokens), count(ttft_s), sum(tenant != 'acme'), count(tags) FROM requests"
+    assert engine.rows(sql) == [[*sums[:2], 0, 0]]
+    found = standing(log)
+    assert (found.confirmed_id, found.waiting_rows, found.rows_sent, found.shipping) == (750, 0, 750, False)
+
+
+def test_answers_that_are_lost_refused_or_dropped_count_once(
+    engine: Engine, server: ClickHouse, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.db"
+    append(log, recent(1500))
+    told: list[str] = []
+    server.outcomes.clear()
+    with contextlib.closing(Shipper(log, engine, batch=100, tell=told.append)) as one:
+        for fault in ("lose", "refuse", "drop"):
+            server.break_inserts(fault, rate=0.6, times=6)
+            for _ in range(7):
+                one.step()
+        server.break_inserts("lose", rate=0.3)
+        drain(one)
+    assert {"lose", "refuse", "drop"} <= set(server.outcomes)
+    assert counts(engine) == {1500}
+    assert told and len(told) <= 2 * len(server.outcomes)
+
+
+def test_an_engine_that_hangs_or_is_away_holds_the_rows_back_and_loses_none(
+    engine: Engine, server: ClickHouse, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.db"
+    append(log, recent(200))
+    engine.timeout_s = 0.3
+    server.break_inserts("hang", times=2)
+    with contextlib.closing(Shipper(log, engine, batch=200)) as one:
+        assert [one.step().done, one.step().done] == ["down", "down"]
+        server.break_inserts("")
+        engine.timeout_s = 10
+        engine.close()
+        server.shut()
+        assert one.step().done == "down"
+        assert "does not answer" in standing(log).last_error
+        server.open()
+        drain(one)
+    assert counts(engine) == {200}
+    assert standing(log).last_error == ""
+
+
+def test_shippers_that_are_killed_leave_a_batch_that_the_next_one_sends(
+    engine: Engine, server: ClickHouse, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.db"
+    append(log, recent(2500))
+    server.break_inserts("lose", rate=0.3)
+    source, killed = random.Random(1), 0
+    (tmp_path / "config.toml").write_text("[fleet]\nbatch = 50\n")
+    program = "import sys; from promptop.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "ship", "--once", "--log", str(log), "--config"]
+    command += [str(tmp_path / "config.toml"), "--url", f"{server.url}/{engine.address.database}"]
+    for _ in range(12):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(source.uniform(0.8, 1.5) if killed < 3 else 60)
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            killed += 1
+            release(log)
+    assert killed
+    assert process.returncode == 0
+    assert counts(engine) == {2500}
+
+
+def test_one_process_ships_a_log_and_two_send_the_same_cut(engine: Engine, tmp_path: Path) -> None:
+    log = tmp_path / "log.db"
+    append(log, recent(600))
+    one, other = Shipper(log, engine, batch=100), Shipper(log, engine, batch=70)
+    assert (one.step().done, other.step().done) == ("sent", "leased")
+    first = one._cut()
+    assert first is not None
+    release(log)
+    one._send(*first)  # it slept through its lease and sends all the same
+    drain(other)
+    other.close()
+    one.close()
+    assert counts(engine) == {600}
+
+
+def test_a_copied_log_is_refused_with_and_without_its_ship_file(engine: Engine, tmp_path: Path) -> None:
+    log, copy, bare = tmp_path / "log.db", tmp_path / "copy.db", tmp_path / "bare.db"
+    append(log, recent(100))
+    with contextlib.closing(Shipper(log, engine)) as one:
+        drain(one)
+    shutil.copy(log, copy)
+    shutil.copy(outbox_path(log), outbox_path(copy))
+    shutil.copy(log, bare)
+    for path in (copy, bare):
+        with contextlib.closing(Shipper(path, engine)) as one, pytest.raises(ShippingStoppedError, match="copy"):
+            one.step()
+    append(bare, recent(10))
+    with contextlib.closing(Shipper(bare, engine, take_over=True)) as one:
+        drain(one)
+    assert counts(engine) == {110}
+
+
+def test_an_engine_without_tables_is_said_once_and_nothing_is_skipped(engine: Engine, tmp_path: Path) -> None:
+    log = tmp_path / "log.db"
+    append(log, recent(20))
+    told: list[str] = []
+    database = engine.address.database
+    with contextlib.closing(engine.at("default")) as maker:
+        maker.run(f"DROP DATABASE `{database}`")
+        maker.run(f"CREATE DATABASE `{database}`")
+        with contextlib.closing(Shipper(log, engine, tell=told.append)) as one:
+            assert [one.step().done for _ in range(3)] == ["refused"] * 3
+            assert len(told) == 1 and "promptop fleet init" in told[0]
+            for statement in schema.statements(database):
+                maker.run(statement)
+            drain(one)
+    assert counts(engine) == {20}
