@@ -74,13 +74,14 @@ class GuardedRedis:
         breaker: Breaker | None = None,
         notice: Callable[[str], None] | None = None,
     ) -> None:
-        """``what`` begins the notices, of which one is given when the server is given up and one when it is back."""
+        """``what`` begins the notices: one at the first failure in a row, and one when the server is back."""
         self._url = url
         self._what = what
         self._timeout_s = timeout_s
         self._breaker = breaker or Breaker()
         self._notice = notice
         self._client: Redis | None = None
+        self._is_told = False
         self.cause = ""
         """The last failure; empty before the first."""
 
@@ -99,15 +100,24 @@ class GuardedRedis:
             result = work(self._client)
         except (redis.RedisError, OSError) as error:
             self.cause = f"{type(error).__name__}: {_without_password(str(error))}"
-            if self._breaker.failed(self.cause) and self._notice is not None:
+            self._breaker.failed(self.cause)
+            # At the first failure: a command makes one call, and nobody would hear of a third.
+            if not self._is_told and self._notice is not None:
+                self._is_told = True
                 self._notice(f"{self._what} is out of use ({self.cause}). Calls go on without it; it is tried again.")
             return otherwise
         except UsageError:
             self._breaker.failed("the address is not valid")
             raise
-        if self._breaker.succeeded() and self._notice is not None:
+        self._breaker.succeeded()
+        if self._is_told and self._notice is not None:
+            self._is_told = False
             self._notice(f"{self._what} is back.")
         return result
+
+    def warm(self) -> None:
+        """Load the library and connect, so that the first look-up pays for neither."""
+        self.do(lambda client: client.ping(), None)
 
     def close(self) -> None:
         """Close the connections."""

@@ -42,6 +42,10 @@ class RedisLevel:
         self._server = GuardedRedis(url, "The Redis cache", timeout_s=timeout_s, breaker=breaker, notice=notice)
         self._hits = self._misses = 0
 
+    def warm(self) -> None:
+        """Connect before the first look-up."""
+        self._server.warm()
+
     def _key(self, digest: str) -> str:
         return f"{self._prefix}e:{digest}"
 

@@ -22,7 +22,8 @@ OLDER: tuple[Older, ...] = get_args(Older)
 SUMMARY_CHARS = 120
 """Longest quotation of a message in a summary."""
 
-_WORD = re.compile(r"[^\W_\u2e80-\u9fff\uac00-\ud7af]{3,}|[\u2e80-\u9fff\uac00-\ud7af]+")
+_WORD = re.compile(r"[^\W_\u2e80-\u9fff\uac00-\ud7af]+|[\u2e80-\u9fff\uac00-\ud7af]+")
+_COMMON = frozenset({"A", "I"})
 _SENTENCE = re.compile(r".*?(?:[.!?](?=\s)|[。！？\n]|$)", re.DOTALL)
 
 
@@ -101,11 +102,15 @@ def _summary(messages: Sequence[Message]) -> str:
 
 
 def words_of(text: str) -> Counter[str]:
-    """Return the words of a text that can be looked for: of three letters and more, and pairs of Chinese characters."""
+    """Return the words of a text that can be looked for: of three letters and more, and pairs of Chinese characters.
+
+    Shorter ones count where they are names: with a capital or a digit (AI, Go, C, v2), but not A and I.
+    """
     found: Counter[str] = Counter()
-    for word in _WORD.findall(text.casefold()):
+    for word in _WORD.findall(text):
         if word[0] < "\u2e80":
-            found[word] += 1
+            if len(word) > 2 or (word not in _COMMON and any(each.isupper() or each.isdigit() for each in word)):
+                found[word.casefold()] += 1
         else:
             found.update(word[at : at + 2] for at in range(max(1, len(word) - 1)))
     return found

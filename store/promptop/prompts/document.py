@@ -36,13 +36,13 @@ from promptop.prompts.syntax import jinja
 from promptop.prompts.syntax.front_matter import read_front
 from promptop.prompts.syntax.role_lines import DIRECTIVE, ESCAPED, INLINE, ROLES, Inside, content_spans, escape, markers
 from promptop.prompts.syntax.variables import (
-    LITERAL_BRACE,
     VARIABLE,
     constructs,
     fill,
     flat,
     nested,
     variables_of,
+    without_literals,
     without_triples,
 )
 
@@ -166,7 +166,7 @@ class Prompt:
     def _plain(self, text: str) -> str:
         """Return a text of the prompt's template language as one of plain variables."""
         if self.template == "jinja2":
-            return text.replace(LITERAL_BRACE, "{")
+            return without_literals(text)
         return without_triples(text) if self.template in ("mustache", "handlebars") else text
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from promptop.prompts.structure import Structure, sentences_of
-from promptop.trim.verbs import has_verb
+from promptop.trim.verbs import BASE, has_verb
 
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|neither|nor|nothing|nobody|without|cannot|unless|except|avoid|only|don['’]t|doesn['’]t"
@@ -47,9 +47,9 @@ _DANGLING = re.compile(
 )
 _DOUBLED = re.compile(r"\b(\w+) \1\b", re.IGNORECASE)
 _SUBORDINATED = re.compile(
-    r"\b(?:if|whether|because|unless|who|which|while) (?P<word>[a-z]+)\b(?! (?:by|in|of|is|are|was))"
+    r"\b(?:if|whether|because|unless|who|which|while) (?P<word>[a-z]+)\b(?! (?:by|in|of|is|are|was)\b)",
+    re.IGNORECASE,
 )
-_PASSIVE = re.compile(r"\w+(?:ed|en|ing)\Z")
 _START = re.compile(r"[*_\"“(\[（「]*(?P<first>.)", re.DOTALL)
 
 
@@ -113,9 +113,7 @@ def paragraph_needed(structure: Structure, start: int, end: int) -> bool:
 
 
 def _orders_in_clauses(text: str) -> int:
-    from promptop.trim.verbs import BASE
-
-    return sum(found["word"] in BASE for found in _SUBORDINATED.finditer(text))
+    return sum(found["word"].lower() in BASE for found in _SUBORDINATED.finditer(text))
 
 
 def _sentences(text: str) -> list[str]:

@@ -15,6 +15,8 @@ from promptop.prompts import compose, parse
 from promptop.prompts.document import Prompt
 from promptop.prompts.formats import FORMATS, export, export_notes, read
 from promptop.prompts.reader import Sending, prompt_from
+from promptop.prompts.syntax.jinja import render
+from promptop.prompts.syntax.yaml_values import read_yaml
 
 IMAGE = {"type": "image_url", "image_url": {"url": "https://pictures.example/x.png"}}
 MESSAGES: list[dict[str, Any]] = [
@@ -245,3 +247,16 @@ def test_exports_keep_parts_or_refuse_and_warn_of_other_template_languages() -> 
     assert "{{user_name}}" in export(odd, "prompty")
     assert "{{#if x}}" in str(export_notes(odd, "promptfoo")[0])
     assert export_notes(odd, "json") == []
+
+
+@pytest.mark.parametrize(
+    "text", ["{{#if x}}y{{/if}} {{a}}", '{"k": {{a}}}', "{{{a}}} {% b %} {# c #}", '{{"j": 1}} {{}}']
+)
+def test_what_is_exported_as_a_template_renders_to_what_is_sent(text: str) -> None:
+    prompt = parse(text).with_values({"a": "1"})
+    sent = prompt.openai()[0]["content"]
+    for name in ("prompty", "promptfoo"):
+        again = prompt_from(export(prompt, name), name="x.yaml" if name == "promptfoo" else "x.prompty")
+        assert again.openai()[0]["content"] == sent
+    written = json.loads(read_yaml(export(prompt, "promptfoo"))["prompts"][0])[0]["content"]
+    assert render(written, {"a": "1"})[0] == sent

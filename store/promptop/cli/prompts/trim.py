@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--base-url", metavar="URL", help="endpoint of --rewrite, instead of a profile's")
     add_settings_arguments(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="no figures on stderr")
     parser.add_argument("--rules", action="store_true", help="list the rules and stop")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
@@ -141,7 +142,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if result.skipped:
         more += f", {len(result.skipped)} places left (--why)"
-    print(f"promptop: {says}, {len(result.edits)} edits{more}, for {clean_line(args.model)}", file=sys.stderr)
+    if not args.quiet:
+        print(f"promptop: {says}, {len(result.edits)} edits{more}, for {clean_line(args.model)}", file=sys.stderr)
     if args.budget is not None and result.tokens_after > args.budget:
         print(f"promptop: {result.tokens_after - args.budget:,} tokens over the budget", file=sys.stderr)
         return 1

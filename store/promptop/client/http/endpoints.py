@@ -201,6 +201,7 @@ class Endpoints:
         if self._cache is None:
             log: Any = getattr(self._log, "path", self._log) or Settings().log_path()
             self._cache = open_cache(settings, Path(log), notice=self._notice)
+            self._cache.warm()  # 280 to 880 ms (import and connect) that a first miss would show as TTFT
         return {"cache": self._cache, "cache_policy": policy_of(settings), "cache_pace": settings.pace}
 
     async def models(self, profile: Profile, *, timeout_s: float = 5.0) -> tuple[str, ...]:

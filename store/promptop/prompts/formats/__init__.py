@@ -68,7 +68,7 @@ def export_notes(prompt: Prompt, name: str) -> list[Note]:
     notes = []
     if found.language and prompt.constructs and prompt.template != found.language:
         said = ", ".join(prompt.constructs[:3])
-        notes.append(Note(f"{name} renders its text as {found.language}, and {said} may mean something else there"))
+        notes.append(Note(f"{said} stand as text in the export, not as a template"))
     has_parts = any(message.parts or message.fields for message in prompt.messages)
     if has_parts and name in ("prompty", "markdown"):
         notes.append(Note("its images, files and tool calls stand as @ lines, which promptop alone reads"))

@@ -12,7 +12,7 @@ from promptop.prompts.formats.draft import Draft, draft_of
 from promptop.prompts.formats.names import jinja_names, renamed
 from promptop.prompts.notes import Note
 from promptop.prompts.syntax.front_matter import RENAMED
-from promptop.prompts.syntax.variables import LITERAL_BRACE, as_jinja, constructs, nested
+from promptop.prompts.syntax.variables import as_jinja, constructs, nested, without_literals
 from promptop.prompts.syntax.yaml_values import write_yaml
 
 DEFAULT_MODEL = "gpt-4o-mini"
@@ -36,13 +36,13 @@ def read(value: Mapping[str, Any], folder: Path | None) -> Draft | None:
     if text is None:
         return None
     template = "jinja2" if constructs(text) else ""
-    if not template:
-        text = text.replace(LITERAL_BRACE, "{")
     chat = chat_json.read(text)
     if chat is not None and chat.messages is not None:
         messages: list[Mapping[str, Any]] = list(chat.messages)
     else:
         messages = [{"role": "user", "content": text}]
+    if not template:  # the braces that an export wrote so that Nunjucks gives them back
+        messages = _without_literals(messages)
     model, parameters = _provider(value.get("providers", value.get("targets")), notes)
     front = {
         "name": value.get("description"),
@@ -52,6 +52,14 @@ def read(value: Mapping[str, Any], folder: Path | None) -> Draft | None:
         "template": template,
     }
     return draft_of("a promptfoo configuration", messages, front, notes)
+
+
+def _without_literals(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_literals(value)
+    if isinstance(value, Mapping):
+        return {key: _without_literals(each) for key, each in value.items()}
+    return [_without_literals(each) for each in value] if isinstance(value, list) else value
 
 
 def _loaded(text: str, folder: Path | None, notes: list[Note]) -> str | None:

@@ -286,6 +286,8 @@ def _read_messages(text: str, body_start: int, messages: Sequence[Span], roles: 
             )
         at = end
         found.section += 1
+        if start == end:
+            continue
         is_shown = "assistant" in roles[number + 1 :] and role == "user" and number < last_user
         if role in ("assistant", "tool") or is_shown:
             reason = "a tool's answer" if role == "tool" else "a turn of the conversation"
@@ -526,7 +528,10 @@ class _Message:
                 if not is_source and _SIGN_OFF.match(lines[end - 1].text):
                     end = min(len(lines), end + 2)
                     break
-            self._mark(at + is_source, end, "data", "text to work on")
+            last = end
+            while last > at + 1 and lines[last - 1].kind is None:
+                last -= 1
+            self._mark(at + is_source, last, "data", "text to work on", blank=True)
             at = end
 
     def _examples(self) -> None:

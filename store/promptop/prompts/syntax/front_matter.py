@@ -27,7 +27,9 @@ _FRONT = re.compile(
 _TOML = re.compile(r"\ufeff?\+\+\+[ \t]*\r?\n(?P<toml>.*?)^\+\+\+[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _PARAMETERS = ("temperature", "max_tokens", "top_p", "stop", "seed", "reasoning_effort", "response_format")
 """Parameters that may stand at the top."""
-USED = frozenset({"model", "parameters", "sample", "inputs", "tools", "template", "name", "description", *_PARAMETERS})
+USED = frozenset(
+    {"model", "parameters", "sample", "inputs", "tools", "template", "name", "description", "lint-off", *_PARAMETERS}
+)
 """Keys that become a part of the request or name the prompt."""
 _IGNORED = frozenset(
     # Prompty, dotprompt, and what trimming leaves.

@@ -61,9 +61,23 @@ def constructs(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+_FOR_JINJA = re.compile(
+    rf"(?P<variable>{VARIABLE.pattern.replace('?P<name>', '?:')})|\{{(?={VARIABLE.pattern})|\{{\{{|\{{(?=[%#])"
+)
+
+
 def as_jinja(text: str) -> str:
-    """Return a text of plain variables as a Jinja template: its own ``{%`` and ``{#`` stay text."""
-    return re.sub(r"\{(?=[%#])", lambda _: LITERAL_BRACE, text)
+    """Return a text of plain variables as a Jinja template: every other ``{{``, ``{%`` and ``{#`` stays text."""
+
+    def written(found: re.Match[str]) -> str:
+        return found[0] if found["variable"] else f'{{{{ "{found[0]}" }}}}'
+
+    return _FOR_JINJA.sub(written, text)
+
+
+def without_literals(text: str) -> str:
+    """Return a text with the braces that :func:`as_jinja` wrote as they were."""
+    return text.replace(LITERAL_BRACE, "{").replace('{{ "{{" }}', "{{")
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, str]:

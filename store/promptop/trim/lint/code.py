@@ -72,6 +72,6 @@ def _unmeasured(structure: Structure, prompt: Prompt) -> Iterator[Place]:
 
 
 CODE_CHECKS: tuple[Check, ...] = (
-    Check("open-code", "hint", "code without a language, or without a limit", _open_code),
+    Check("open-code", "warning", "code without a language, or without a limit", _open_code),
     Check("unmeasured-speed", "hint", "fast code is asked for without a figure", _unmeasured),
 )

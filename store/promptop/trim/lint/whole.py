@@ -129,7 +129,7 @@ def _variables(structure: Structure, prompt: Prompt) -> Iterator[Place]:
             local |= set(re.findall(r"\w+", bound["names"] or bound["set"] or bound["each"] or ""))
         used |= {name.split(".")[0] for name in _NAME.findall(inside)}
     for name in prompt.variables:
-        root = name.split(".")[0]
+        root = name.rsplit(maxsplit=1)[-1].split(".")[0]  # a helper stands before what it is given
         if root not in prompt.sample and name not in prompt.sample and root not in local and root not in _KEYWORDS:
             at = re.compile(r"\{\{\s*" + re.escape(name) + r"\s*\}\}").search(text, prompt.body_start)
             start = at.start() if at else prompt.body_start

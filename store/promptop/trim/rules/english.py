@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Place = Literal["any", "start", "demand", "order", "verb", "sentence", "opening"]
+Place = Literal["any", "start", "demand", "order", "verb", "second", "sentence", "opening"]
 """``start``: where a sentence begins. ``order``: there, and what follows is an order. ``verb``: anywhere before an order. ``demand``: as start, where a demand follows.
+``second``: an order that follows what the writer of the prompt will do: "I will give you a text and you will …".
 ``sentence``: the phrase is a whole sentence. ``opening``: a whole sentence or clause that begins a paragraph."""
 
 
@@ -55,7 +56,7 @@ POLITE: tuple[Phrase, ...] = (
     ),
     Phrase(r"(?:i|we) (?:was|were|am|are)(?: just)? (?:wondering|hoping)(?: if)?(?: that)? you (?:could|would|can|might) ", "", "order"),
     Phrase(
-        rf"(?:your (?:main |primary |overall |current |next )?(?:task|job|goal|mission|objective|assignment)(?: here| today| now)?"
+        rf"(?:your (?:main |primary |overall |current |next )?(?:task|job|goal|role|mission|objective|assignment)(?: here| today| now)?"
         rf"|the task(?: at hand)?|the job) is(?: simply| now)? (?:for you )?to {_KINDLY}",
         "", "order",
     ),
@@ -63,6 +64,11 @@ POLITE: tuple[Phrase, ...] = (
     Phrase(r"(?:please |kindly )?(?:make sure|be sure|ensure|see to it)(?: that)? you (?!are\b)(?:do )?", "", "order"),
     Phrase(r"(?:please |kindly )?(?:make sure|be sure|remember|take care|make certain) to ", "", "order"),
     Phrase(r"(?:please |kindly )?(?:go ahead and|do go ahead and|proceed and|take (?:a moment|the time|your time|some time) to) ", "", "order"),
+    Phrase(
+        r",? and (?:(?:your (?:task|job|goal|role)|the task)(?: is| will be)(?: then)? to|it(?: is| will be|['’]s|['’]ll be) your (?:task|job|role|turn) to|you are to) ",
+        "; ", "second",
+    ),
+    Phrase(r",? and you(?: will|['’]ll)(?: then)? ", "; ", "second"),
     Phrase(r"(?:please|kindly)[ ](?:go ahead and )?", "", "order"),
     Phrase(r"(?:i|we) (?:kindly |politely |humbly )(?:ask|request)(?: that)? you(?: to)? ", "", "order"),
     Phrase(r"(?:please,? |kindly,? )", "", "verb"),

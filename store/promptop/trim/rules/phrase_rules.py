@@ -39,7 +39,7 @@ _SPOKEN_BEFORE = re.compile(
 def _compiled(phrase: Phrase) -> re.Pattern[str]:
     pattern = re.sub(r"\[(?:\\.|[^\]\\])*\]| ", lambda part: r"[ \n]" if part[0] == " " else part[0], phrase.pattern)
     is_word = (
-        phrase.place in ("any", "verb")
+        phrase.place in _INSIDE
         and re.match(r"\(?[A-Za-z(?:]", phrase.pattern)
         and not phrase.pattern.startswith(("(?<", " ", ",?"))
     )
@@ -50,6 +50,10 @@ def _compiled(phrase: Phrase) -> re.Pattern[str]:
     )
     tail = r"(?![\w-])" if is_ascii and ends_in_word and phrase.place == "any" else ""
     return re.compile(f"{head}(?:{pattern}){tail}", re.IGNORECASE | re.MULTILINE)
+
+
+_INSIDE = ("any", "verb", "second")
+"""Places of phrases that may stand inside a sentence."""
 
 
 class Starts:
@@ -129,8 +133,8 @@ class Phrases(Rule):
 
     def __init_subclass__(cls) -> None:
         compiled = [(_compiled(phrase), phrase) for phrase in cls.phrases]
-        cls._at_starts = tuple(each for each in compiled if each[1].place not in ("any", "verb"))
-        cls._anywhere = tuple(each for each in compiled if each[1].place in ("any", "verb"))
+        cls._at_starts = tuple(each for each in compiled if each[1].place not in _INSIDE)
+        cls._anywhere = tuple(each for each in compiled if each[1].place in _INSIDE)
         cls._needed = tuple(_letters_of(phrase.pattern) for _, phrase in cls._anywhere)
         joined = "|".join(re.sub(r"\?P<\w+>", "?:", pattern.pattern) for pattern, _ in cls._at_starts)
         cls._any_start = re.compile(joined or r"(?!)", re.IGNORECASE | re.MULTILINE)
@@ -150,7 +154,11 @@ class Phrases(Rule):
             yield from self._at_start(structure, block)
         for pattern, phrase in anywhere:
             for found in pattern.finditer(text, block.start, block.end):
-                if _joins_lines(text, found) or (phrase.place == "verb" and not self._before_order(text, block, found)):
+                if (
+                    _joins_lines(text, found)
+                    or (phrase.place == "verb" and not self._before_order(text, block, found))
+                    or (phrase.place == "second" and not _is_second(text, block, found))
+                ):
                     continue
                 yield self._proposal(structure, block, found, phrase)
 
@@ -274,6 +282,20 @@ _SUBORDINATE = re.compile(
     r" case|due|regarding|though|although)\b",
     re.IGNORECASE,
 )
+
+
+def _is_second(text: str, block: Block, found: re.Match[str]) -> bool:
+    """Tell whether a clause gives an order after a sentence that says what the writer does, and ends with it."""
+    start, stop = next(
+        (span for span in sentences_of(text, block.start, block.end) if span[0] <= found.start() < span[1]),
+        (block.start, block.end),
+    )
+    before, after = text[start : found.start()], text[found.end() : stop]
+    return (
+        re.match(r"I(?: will|['’]ll| am going to|['’]m going to)\b", before) is not None
+        and not re.search(r"[;:]|\b(?:if|when|until|unless|while|so that|that you|because)\b", before)
+        and is_order(after, states=False)
+    )
 
 
 def _joins_lines(text: str, found: re.Match[str]) -> bool:
