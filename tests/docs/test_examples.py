@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = {"demo", "proxy"}
 """Commands that end from outside."""
-ELSEWHERE = re.compile(r"--provider-batch|--no-wait|--cancel|--arrivals|qwen3:|eu\.api\.")
-"""Examples that need hours, a local server, rows of another program or a host beyond loopback."""
+ELSEWHERE = re.compile(r"--provider-batch|--no-wait|--cancel|--arrivals|qwen3:|eu\.api\.|from-log|--resume")
+"""Examples that need hours, a local server, rows of another program, an earlier run or a host beyond loopback."""
 GATES = {"--fail-on", "--fail-if", "--check", "check", "lint", "prove", "doctor", "probe"}
 """Exit code 1 is an answer of theirs."""
 
@@ -74,6 +74,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, endpoint: SimulatedEndpo
     (folder / "answer.json").write_text(json.dumps(schema), encoding="utf-8")
     tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
     (folder / "tools.json").write_text(json.dumps([tool]), encoding="utf-8")
+    (folder / "summary.md").write_text("Sum up: {{input}}\n", encoding="utf-8")
+    (folder / "cases.jsonl").write_text('{"vars": {"input": "a"}, "checks": ["regex:."]}\n', encoding="utf-8")
+    (folder / "tests.yaml").write_text("tests:\n- vars: {input: a}\n  assert: [{type: is-json}]\n", encoding="utf-8")
     for name in ("my_script.py", "my_program.py"):
         (folder / name).write_text("print('done')\n", encoding="utf-8")
     settings = folder / "home" / "config" / "config.toml"

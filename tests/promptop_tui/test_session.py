@@ -39,13 +39,13 @@ async def test_from_opening_to_a_proven_export_by_keys_alone(make_app: MakeApp, 
             await pilot.press("ctrl+t", "f8")
             await wait_until(pilot, lambda: editor.trims_panel.edits)
             await pilot.press("s")
-            assert editor.area.text == SHORT
+            await wait_until(pilot, lambda: editor.area.text == SHORT)
             await wait_until(pilot, lambda: not editor.trims_panel.edits or editor.counts.live.is_current)
 
             await pilot.press("p")
             await wait_until(pilot, lambda: "22 calls, at most $" in said("#form-state"))
             await pilot.press("tab", "5")
-            await wait_until(pilot, lambda: app.screen.query_one("#measure-answers", Input).value == "5")
+            await wait_until(pilot, lambda: app.screen.query_one("#field-answers", Input).value == "5")
             await wait_until(pilot, lambda: "12 calls, at most $" in said("#form-state"))
             await pilot.press("f5")
             await wait_until(pilot, lambda: "similarity (ROUGE-L)" in said("#proof-text"))

@@ -124,11 +124,11 @@ class Ledger:
                 self._connection.close()
                 self._connection = None
 
-    def __getstate__(self) -> Path | None:
-        return self.path
+    def __getstate__(self) -> tuple[Path | None]:
+        return (self.path,)  # a tuple: a state that is None would not be handed back
 
-    def __setstate__(self, path: Path | None) -> None:
-        self.__init__(path)  # type: ignore[misc]  # a ledger that was sent to another process opens the file there
+    def __setstate__(self, state: tuple[Path | None]) -> None:
+        self.__init__(*state)  # type: ignore[misc]  # a ledger that was sent to another process opens the file there
 
     def _change(self, work: Callable[[sqlite3.Connection], _Found]) -> _Found:
         with self._lock:

@@ -26,12 +26,17 @@ class Answer:
     """Grows as the events of a stream are read; ``tell`` gets each piece, in its order."""
 
     tell: Callable[[Delta], None]
+    has_choices: bool = False
+    """Whether several answers were asked for: then each stays apart."""
     text: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
     tools: dict[int, list[str]] = field(default_factory=dict)
     """Place of a tool call in the answer → its name and its arguments so far."""
     facts: Facts = field(default_factory=Facts)
     """Model, usage, ends and errors, read as the log reads them."""
+
+    others: dict[int, list[str]] = field(default_factory=dict)
+    """Choices after the first → their text; nobody is told of their pieces, which come between those of the first."""
 
     _halves: dict[str, str] = field(default_factory=dict)
     """Kind → the first half of a surrogate pair that came last, until the second is there."""
@@ -107,5 +112,7 @@ class Answer:
         for piece in pieces:
             if piece.kind == "tool":
                 self.add_tool(piece.place, *((piece.text, "") if piece.is_name else ("", piece.text)))
+            elif self.has_choices and piece.place > 0 and piece.kind in {"text", "refusal"}:
+                self.others.setdefault(piece.place, []).append(whole_text(piece.text))
             elif piece.kind in {"text", "reasoning", "refusal"}:
                 self.add(piece.kind, piece.text)  # type: ignore[arg-type]  # narrowed by the line above

@@ -105,6 +105,7 @@ class _Call:
         avoid: list[Endpoint] = []
         while True:
             self.body, progress.changes = body_of(request, model, learned)
+            self.answer.has_choices = isinstance(self.body.get("n"), int) and self.body["n"] > 1
             number = len(self.tried) + 1
             raised, error = await self._at_a_place(number, avoid)
             label = self.place.label if self.place is not None and self.balancer.several else ""
@@ -292,6 +293,7 @@ class _Call:
             model=(row.response_model if row is not None else None) or answer.model or self.request.model,
             title=self.request.title,
             text="".join(answer.text),
+            choices=tuple("".join(parts) for _, parts in sorted(answer.others.items())),
             state=state,
             finish_reason=answer.finish_reason,
             reasoning="".join(answer.reasoning),

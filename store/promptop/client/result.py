@@ -91,6 +91,8 @@ class RunResult:
     reasoning: str = ""
     tool_calls: tuple[tuple[str, str], ...] = ()
     """Name and JSON arguments of each tool call."""
+    choices: tuple[str, ...] = ()
+    """The text of every choice after the first, where several were asked for."""
     ttfb_s: float | None = None
     ttft_s: float | None = None
     ttfo_s: float | None = None
@@ -194,6 +196,7 @@ class RunResult:
             },
             "cost_usd": self.cost_usd,
             "cost_status": self.cost_status,
+            "choices": [self.text, *self.choices] if self.choices else None,
             "error": error
             and {"type": error.type, "status": error.status, "cause": error.cause, "remedy": error.remedy},
             "request_model": self.request_model,

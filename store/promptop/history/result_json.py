@@ -10,7 +10,7 @@ from promptop.client.result import Attempt, RunError, RunResult, State, Usage
 from promptop.log.row import Row
 
 _TIMES = ("ttfb_s", "ttft_s", "ttfo_s", "duration_s", "total_s", "gap_max_s", "stalls", "connect_s", "tls_s")
-_TEXTS = ("text", "reasoning", "tool_calls", "changes")
+_TEXTS = ("text", "choices", "reasoning", "tool_calls", "changes")
 
 
 def figures_of(result: RunResult) -> dict[str, Any]:
@@ -40,6 +40,7 @@ def read_result(shape: Mapping[str, Any]) -> RunResult:
         model=str(shape.get("model") or ""),
         title=str(shape.get("title") or ""),
         text=str(shape.get("text") or ""),
+        choices=tuple((shape.get("choices") or [""])[1:]),
         state=cast(State, shape.get("state") or "failed"),
         finish_reason=shape.get("finish_reason"),
         reasoning=str(shape.get("reasoning") or ""),

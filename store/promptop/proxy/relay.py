@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 from promptop.capture.annotations import Note, apart
 from promptop.capture.caching import embedding_request
@@ -15,6 +16,7 @@ from promptop.capture.faults import count_fault
 from promptop.capture.include_usage import is_streamed, model_of, names_stream_options, remember_refusal, with_usage
 from promptop.capture.parse.large_request import LargeRequest
 from promptop.providers.api import loads
+from promptop.proxy import websocket_relay
 from promptop.proxy.calls import ProxiedCall, Recorder
 from promptop.proxy.http import responses
 from promptop.proxy.http.answer import Answer, Body, Client, Connected, CutError, UpstreamError
@@ -66,6 +68,7 @@ class Relay:
         recorder: Recorder,
         limits: Limits,
         client: Callable[[Upstream], Client],
+        plain_client: Callable[[Upstream], Client],
         *,
         include_usage: bool = True,
         cache: ProxyCache | None = None,
@@ -78,6 +81,8 @@ class Relay:
         self._recorder = recorder
         self._limits = limits
         self._client = client
+        self._plain_client = plain_client
+        """Speaks HTTP/1.1, which WebSockets begin with."""
         self._include_usage = include_usage
 
     async def carry(self, request: Request, call: Call, exchange: Exchange, note: Note | None) -> None:
@@ -114,6 +119,42 @@ class Relay:
             _end(call, "error", "internal")
             self.held -= call.held
             call.held = 0
+
+    async def carry_websocket(self, request: Request, call: Call, exchange: Exchange, note: Note | None) -> None:
+        """Carry a WebSocket; each response on it is a call of its own."""
+        upstream, target = exchange.upstream, exchange.target
+
+        def begin(asked: dict[str, Any]) -> ProxiedCall:
+            given = {"stream": True, **asked}
+            model = parse_qs(target.partition("?")[2]).get("model")
+            if model:
+                given.setdefault("model", model[0])
+            # Each response is asked for by a message of its own: to the log, a POST.
+            return self._recorder.begin(upstream, "POST", target, exchange.headers, None, note, given)
+
+        client = self._plain_client(upstream)
+        try:
+            declined = await websocket_relay.carry(request, call, exchange.headers, client, (upstream, target), begin)
+            if declined is not None:
+                call.attempt = begin({})
+                try:
+                    await self._pass_on(request, call, declined, added=False)
+                finally:
+                    await declined.close()
+        except UpstreamError as failed:
+            call.attempt = begin({})
+            _end(call, "error", failed)
+            responses.bad_gateway(request, failed)
+        except CutError as error:
+            _end(call, "error", error)
+            request.cut()
+        except asyncio.CancelledError:
+            _end(call, "cancelled")
+            if call.cut is None:
+                raise
+            if call.task is not None:
+                call.task.uncancel()
+            responses.cut_off(request, call.cut)
 
     # ── towards the upstream ──
 

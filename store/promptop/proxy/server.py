@@ -98,6 +98,7 @@ class Proxy:
             recorder,
             self.limits,
             self._client,
+            self._plain_client,
             include_usage=include_usage,
             cache=self._cache,
             throttle=self._throttle,
@@ -203,13 +204,6 @@ class Proxy:
         if target == "/metrics":
             responses.send(request, 200, (await self.exposition()).encode(), exposition.CONTENT_TYPE)
             return
-        if request.websocket:
-            raise RefusedError(
-                501,
-                "websocket_not_supported",
-                "WebSockets (the Realtime API) are not carried.",
-                "Point that client at the endpoint itself.",
-            )
         upstream, path = self.routes.resolve(target)
         if len(self._calls) >= self.limits.calls:
             raise RefusedError(
@@ -221,7 +215,10 @@ class Proxy:
         self._calls.add(call)
         try:
             exchange = Exchange(upstream, request.method, path, headers, None)
-            await self._relay.carry(request, call, exchange, note_of(own))
+            if request.websocket:
+                await self._relay.carry_websocket(request, call, exchange, note_of(own))
+            else:
+                await self._relay.carry(request, call, exchange, note_of(own))
         finally:
             self._calls.discard(call)
 
@@ -243,6 +240,10 @@ class Proxy:
     def _health(self, request: Request) -> None:
         state = "draining" if self._draining else "ok"
         responses.send(request, 503 if self._draining else 200, json.dumps({"status": state}).encode())
+
+    def _plain_client(self, _: Upstream) -> Client:
+        assert self._plain is not None
+        return self._plain
 
     def _client(self, upstream: Upstream) -> Client:
         if not upstream.http2:

@@ -115,6 +115,8 @@ def test_a_gate_goes_to_another_process_with_its_caps_and_not_with_its_file(tmp_
     for each in (gate, other):
         with pytest.raises(OverCapError):
             each(BODY, CHAT)
+    alone = pickle.loads(pickle.dumps(capped(0.0025)))
+    assert alone(BODY, CHAT)
 
 
 def test_a_ledger_that_cannot_be_used_stops_what_has_a_chosen_cap(tmp_path: Path) -> None:

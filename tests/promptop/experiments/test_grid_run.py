@@ -12,8 +12,8 @@ import pytest
 from promptop.base.errors import UsageError
 from promptop.client.request import RunRequest
 from promptop.experiments.grid.cells import CellStore
+from promptop.experiments.grid.plan import planned_cases
 from promptop.experiments.grid.run import GridOutcome, GridRun
-from promptop.experiments.proof.plan import planned_cases
 from promptop.experiments.test_sets import read_test_set
 from promptop.settings import Profile
 from promptop.simulator import SimulatedEndpoint

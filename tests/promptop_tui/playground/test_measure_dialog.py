@@ -96,13 +96,13 @@ async def test_a_trim_is_priced_proven_and_handed_back(context: Callable[..., Ap
     app = Alone(proof_dialog(shared, LONG, SHORT))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "22 calls, at most" in app.text("#form-state"))
-        app.fill(answers="5", temperature="0", checks="contains:提示 && lacks:sorry")
+        app.fill(answers="5", temperature="0", max_tokens="200", checks="contains:提示 && lacks:sorry")
         await until(pilot, lambda: "12 calls, at most" in app.text("#form-state"))
         await pilot.press("f5")
         await until(pilot, lambda: app.page.measure.result() is not None)
         await pilot.pause()
         said = app.text("#proof-text")
-        assert said.startswith("proven: the answers held")
+        assert said.startswith("alike: 5 + 5 answers are alike on this input")
         assert "check contains:提示: 5/5 → 5/5 passed, equal" in said
         assert "6 (29 %) fewer" in said
         assert "spent $0.00" in app.text("#form-state")

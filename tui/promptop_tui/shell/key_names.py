@@ -5,6 +5,7 @@ A text names a binding by its id in braces, ``{editor.save}``, and :func:`with_k
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from textual.binding import Binding
@@ -48,7 +49,7 @@ def display_key(key: str) -> str:
 
 
 def key_name(node: DOMNode, identifier: str) -> str:
-    """Return the first key of the binding ``identifier`` of a widget, of what it lies in or of what lies in it.
+    """Return the first key of the binding ``identifier`` of a widget, its ancestors, what lies in it, or screens below.
 
     Raises KeyError if none of them has such a binding.
     """
@@ -56,7 +57,8 @@ def key_name(node: DOMNode, identifier: str) -> str:
     if bound:
         return display_key(bound.split(",")[0])
     inside = node.walk_children() if node.is_attached else ()
-    for each in (*node.ancestors_with_self, *inside):
+    below = (each for screen in reversed(node.app.screen_stack) for each in screen.walk_children())
+    for each in itertools.chain(node.ancestors_with_self, inside, below):
         for binding in _declared(type(each)):
             if binding.id == identifier:
                 return display_key(binding.key.split(",")[0])

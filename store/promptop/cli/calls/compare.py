@@ -14,8 +14,9 @@ import asyncio
 import json
 import sys
 import urllib.parse
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from promptop.base import units
 from promptop.base.diff import marked, similarity, word_diff
@@ -35,17 +36,33 @@ from promptop.cli.shared.call_options import (
     tell_prompts,
     tell_shares,
 )
-from promptop.cli.shared.money import check_cost
+from promptop.cli.shared.money import check_cost, lengths_of, price
 from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import prompt_given, read_prompt
+from promptop.cli.shared.test_set_options import (
+    add_test_set_arguments,
+    builder,
+    check_asked,
+    embed_of,
+    judge_of,
+    keeps_texts,
+    read_cases,
+)
 from promptop.client.call import run as run_call
 from promptop.client.http.local_servers import first_call_s, is_private, load_s
 from promptop.client.request import RunRequest
 from promptop.client.result import Progress, RunResult
 from promptop.experiments.checks import Check, judge, parse_check
 from promptop.experiments.comparison import BEST, COLUMNS, compare, ending, repeated
+from promptop.experiments.grid.caller import Step
+from promptop.experiments.grid.cells import CellStore
+from promptop.experiments.grid.export import as_json, failing, report_of, write_grid
+from promptop.experiments.grid.export import table as grid_table
+from promptop.experiments.grid.plan import GridPlan, planned_cases
+from promptop.experiments.grid.run import GridOutcome, GridRun
 from promptop.experiments.interleaved import Arm, Trial
 from promptop.experiments.stats import METRICS, difference, summarise, values_of
+from promptop.prompts import Prompt
 from promptop.settings import Settings
 
 
@@ -85,6 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-answers", action="store_true", help="the table alone")
     add_call_arguments(parser)
+    add_test_set_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,6 +113,8 @@ def run(args: argparse.Namespace) -> int:
     specs = args.model or list(settings.active_profile().models)
     if not specs:
         raise UsageError("No model was named.", 'Write -m MODEL for each, or models = ["…"] in the profile.')
+    if args.cases is not None:
+        return _cases(args, settings, prompt, specs)
     others = {file: prompt_given(file, role=args.role) for file in args.against}
     requests = requests_for(args, settings, prompt, specs, others)
     if args.repeat < 1 or args.warm_up < 0 or args.concurrency < 1:
@@ -131,6 +151,75 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
+def _cases(args: argparse.Namespace, settings: Settings, prompt: Prompt, specs: Sequence[str]) -> int:
+    """Ask every case of a test set of each model and version; exit 0 only if all pass."""
+    if args.repeat > 1:
+        raise UsageError("--repeat and --cases exclude each other.", "A case is asked once of each column.")
+    files = [args.file, *args.against]
+    prompts = [prompt, *(prompt_given(file, role=args.role) for file in args.against)]
+    test_set = read_cases(args, prompts)
+    build = builder(args, settings, prompts, specs, files if args.against else None)
+    cases = planned_cases(test_set, args.check, build)
+    flat = [replace(each, requests=tuple((one,) for row in each.requests for one in row)) for each in cases]
+    titles = [row[0].title for row in flat[0].requests]
+    judge, embed = judge_of(args, settings), embed_of(args, settings)
+    check_asked(GridPlan(cases, (), folder=test_set.folder, python=args.allow_python, judge=judge, embed=embed))
+    store = CellStore(args.resume or "", full=keeps_texts(settings))
+    if args.resume:
+        store.begin({}, resumed=True)
+    grid = GridRun(
+        flat,
+        titles,
+        store,
+        folder=test_set.folder,
+        python=args.allow_python,
+        at_once=max(1, args.at_once),
+        judge=judge,
+        embed=embed,
+        asks=True,
+    )
+    gate = price(args, settings, grid.estimate(lengths_of(settings)))
+    if not args.quiet and not args.json:
+        print(f"{len(cases)} cases × {len(titles)} columns; --resume {store.run} goes on with it.", file=sys.stderr)
+    outcome = make(_Stepped(grid), args, settings, gate)
+    report = report_of(flat, titles, outcome, store.run)
+    for out in args.report:
+        write_grid(out, report)
+    if args.json:
+        print(json.dumps(as_json(report), ensure_ascii=True, indent=2))
+    else:
+        for line in grid_table(report) + failing(report):
+            print(line)
+        for error in outcome.errors[:5]:
+            print(f"error: {clean(error)}", file=sys.stderr)
+        if outcome.is_capped:
+            print("A cap ended it.", file=sys.stderr)
+    if outcome.stopped:
+        return INTERRUPTED
+    whole = len(outcome.cells) == len(cases) * len(titles)
+    return int(not whole or any(case.is_failing for case in report.cases))
+
+
+class _Stepped:
+    """A grid whose snapshot is the figures of its calls alone."""
+
+    def __init__(self, grid: GridRun) -> None:
+        self._grid = grid
+
+    async def work(self, options: Mapping[str, Any]) -> GridOutcome:
+        """Make the calls."""
+        return await self._grid.work(options)
+
+    def stop(self) -> Sequence[Progress]:
+        """Begin no further call and cancel those under way."""
+        self._grid.stop()
+        return ()
+
+    def snapshot(self) -> Step:
+        """Return how far it is."""
+        return self._grid.snapshot().step
+
+
 def all_pass(checks: Sequence[Check], results: Sequence[RunResult]) -> bool:
     """Whether every answer passes every check."""
     return all(check.judge(result).passed for check in checks for result in results)
@@ -157,10 +246,19 @@ def _print_checks(
 
 def _answer(first: RunResult, result: RunResult, *, differ: bool) -> str:
     """Return an answer, or how it differs from the first one."""
+    whole = said_in(result)
     if not differ:
-        return result.text
-    pieces = word_diff(first.text, result.text)
+        return whole
+    pieces = word_diff(said_in(first), whole)
     return f"{marked(pieces)}\n({units.share(similarity(pieces))} in common with {first.title})"
+
+
+def said_in(result: RunResult) -> str:
+    """Return all that an answer says: its text, further choices, tool calls with their arguments."""
+    parts = [result.text] if result.text else []
+    parts += [f"== choice {number} ==\n{text}" for number, text in enumerate(result.choices, 2)]
+    parts += [f"{name}({arguments})" for name, arguments in result.tool_calls]
+    return "\n".join(parts)
 
 
 def _repeated(
@@ -186,7 +284,7 @@ def _repeated(
         if not args.no_answers:
             for request, results in zip(requests, kept, strict=True):
                 print(f"== {clean_line(request.title)} (1 of {len(results)}) ==")
-                print(clean(results[0].text if results else "").rstrip("\n") + "\n")
+                print(clean(said_in(results[0]) if results else "").rstrip("\n") + "\n")
             sys.stdout.flush()
         if not args.quiet:
             for line in repeated_table(requests, kept) + loading_lines(requests, loading):

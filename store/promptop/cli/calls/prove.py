@@ -33,18 +33,25 @@ from promptop.cli.shared.call_options import (
 from promptop.cli.shared.money import check, gate_of, lengths_of, price
 from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import read_input, sendable, values_of
-from promptop.cli.shared.test_set_options import add_test_set_arguments, builder, embed_of, judge_of, read_cases
+from promptop.cli.shared.test_set_options import (
+    add_test_set_arguments,
+    builder,
+    check_asked,
+    embed_of,
+    judge_of,
+    keeps_texts,
+    read_cases,
+)
 from promptop.client.request import RunRequest
 from promptop.experiments.checks import FORMS, parse_check
-from promptop.experiments.checks.vectors import check_engine
 from promptop.experiments.grid.cells import CellStore
+from promptop.experiments.grid.plan import attempt_of, planned_cases
 from promptop.experiments.proof import rule
 from promptop.experiments.proof.exports import write_report
-from promptop.experiments.proof.plan import ProofPlan, attempt_of, checks_for, planned_cases
+from promptop.experiments.proof.plan import ProofPlan
 from promptop.experiments.proof.report import ProofReport, report_of
 from promptop.experiments.proof.run import ProofRun
 from promptop.experiments.proof.single_input import MORE, REPEATS, paired, prove, trial
-from promptop.history.run_history import RunHistory
 from promptop.prompts import Prompt
 from promptop.prompts.proof import ALIKE, PROVEN, Proof, digest
 from promptop.prompts.receipt import Receipt
@@ -143,9 +150,9 @@ def _test_set(
         tags=test_set.tags,
         attempt=attempt_of(digest(texts[0]), test_set.digest, titles, hosts),
     )
-    store = CellStore(args.resume or "", full=_keeps_texts(settings))
+    store = CellStore(args.resume or "", full=keeps_texts(settings))
     proof = ProofRun(plan, store, resumed=bool(args.resume))
-    _check_asked(plan)
+    check_asked(plan)
     gate = gate_of(settings, args.max_usd)
     lengths = lengths_of(settings)
     first = [request for pair in cases[0].requests for request in pair]
@@ -176,20 +183,6 @@ def _answers(repeat: int | None) -> int | None:
     if repeat is not None and not 1 <= repeat <= 100:
         raise UsageError(f"-n {repeat} makes no sense with --cases.", "Write 1 to 100 answers of each side to a case.")
     return repeat
-
-
-def _check_asked(plan: ProofPlan) -> None:
-    """Raise :class:`UsageError` before any call where a check needs a model that was not named."""
-    kinds = {check.kind for planned in plan.cases for check in checks_for(planned, plan)}
-    if "rubric" in kinds and plan.judge is None:
-        raise UsageError("A rubric: check needs a judge.", "Name one with --judge MODEL.")
-    if "similar" in kinds:
-        check_engine(plan.embed)
-
-
-def _keeps_texts(settings: Settings) -> bool:
-    mode = RunHistory().chosen_mode() or settings.playground.history
-    return mode == "full"
 
 
 def _whole_price(plan: ProofPlan, lengths: Lengths) -> CostEstimate:

@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     result = asyncio.run(_call(request, settings, gate, quiet=args.json, silent=args.quiet))
     if args.json:
         print(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
+    for number, text in enumerate(result.choices if not args.json else (), 2):
+        print(f"\n== choice {number} ==\n{clean(text)}")
     if not args.quiet and not args.json:
         print(figures_line(result), file=sys.stderr)
     if not args.json:
@@ -81,6 +83,8 @@ class _Printer:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._open_line = False
+        self._in_call = False
+        """Whether a tool call was begun whose parenthesis is open."""
         self._broken: BrokenPipeError | None = None
 
     def show(self, delta: Delta) -> None:
@@ -88,6 +92,9 @@ class _Printer:
         if delta.kind == "reasoning" or self._broken is not None:
             return
         text = clean(delta.text)
+        if self._in_call and (delta.kind != "tool" or delta.text.endswith("(")):
+            text = ")\n" + text
+        self._in_call = delta.kind == "tool"
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -101,5 +108,5 @@ class _Printer:
         if self._broken is not None:
             raise self._broken
         if self._open_line:
-            sys.stdout.write("\n")
+            sys.stdout.write(")\n" if self._in_call else "\n")
             sys.stdout.flush()

@@ -87,17 +87,18 @@ def requests_for(
     With ``others`` (name → prompt) each model is asked with these versions, too; parameters are those of ``prompt``.
     ``values`` of variables win over those of ``--var``.
     """
-    values, system = {**values_of(args), **(values or {})}, system_text(args.system)
+    known, system = {**values_of(args), **(values or {})}, system_text(args.system)
     named = {args.file: prompt, **others} if others else {AS_TYPED: prompt}
     versions = []
     for label, each in named.items():
-        messages = each.openai(values)
+        messages = each.openai(known)
         if system is not None:
-            messages.insert(0, {"role": "system", "content": fill(system, {**each.sample, **values})})
+            messages.insert(0, {"role": "system", "content": fill(system, {**each.sample, **known})})
         versions.append(PromptVersion(label, messages, each.name or None))
     parameters = {**parameters_of(args, prompt), "retries": max(0, args.retries), "cache": args.cache}
     targets = [parse_target(spec, settings) for spec in specs]
-    tell_unknown((target.model for target in targets), likely_slips_only=True)
+    if values is None:
+        tell_unknown((target.model for target in targets), likely_slips_only=True)
     return requests_of(targets, versions, parameters, overrides=overrides_of(args, targets))
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.cli.shared.call_options import requests_for
+from promptop.cli.shared.model_names import tell_unknown
 from promptop.client.request import Message, RunRequest
+from promptop.client.targets import parse_target
 from promptop.experiments.checks.judges import JudgeModel
-from promptop.experiments.checks.vectors import EmbedModel
+from promptop.experiments.checks.vectors import EmbedModel, check_engine
+from promptop.experiments.grid.plan import GridPlan, checks_for
 from promptop.experiments.test_sets import TestSet, read_test_set
+from promptop.history.run_history import RunHistory
 from promptop.prompts import Prompt
 from promptop.settings import Settings
 
@@ -74,15 +79,21 @@ def read_cases(args: argparse.Namespace, prompts: Sequence[Prompt]) -> TestSet:
 
 
 def builder(
-    args: argparse.Namespace, settings: Settings, prompts: Sequence[Prompt], specs: Sequence[str]
+    args: argparse.Namespace,
+    settings: Settings,
+    prompts: Sequence[Prompt],
+    specs: Sequence[str],
+    labels: Sequence[str] | None = None,
 ) -> Callable[[Mapping[str, str], Sequence[Message]], list[list[RunRequest]]]:
-    """Return what makes the requests of a case: for each prompt, one to each model."""
+    """Return what makes the requests of a case: for each prompt, one to each model; ``labels`` tell prompts apart."""
+    tell_unknown((parse_target(spec, settings).model for spec in specs), likely_slips_only=True)
 
     def build(values: Mapping[str, str], messages: Sequence[Message]) -> list[list[RunRequest]]:
-        return [
-            [_standing_in(request, messages) for request in requests_for(args, settings, prompt, specs, values=values)]
-            for prompt in prompts
-        ]
+        made = []
+        for at, prompt in enumerate(prompts):
+            row = [_standing_in(each, messages) for each in requests_for(args, settings, prompt, specs, values=values)]
+            made.append([replace(each, label=f"{each.title} · {labels[at]}") for each in row] if labels else row)
+        return made
 
     return build
 
@@ -91,16 +102,12 @@ def _standing_in(request: RunRequest, messages: Sequence[Message]) -> RunRequest
     """Put a case's conversation in the place of the prompt's user part; the system part stays the prompt's."""
     if not messages:
         return request
-    from dataclasses import replace
-
     system = [each for each in request.messages if each.get("role") in _LEADING]
     return replace(request, messages=[*system, *(each for each in messages if each.get("role") not in _LEADING)])
 
 
 def judge_of(args: argparse.Namespace, settings: Settings) -> JudgeModel | None:
     """Return the judge that was named."""
-    from promptop.client.targets import parse_target
-
     if not args.judge:
         return None
     target = parse_target(args.judge, settings)
@@ -109,9 +116,21 @@ def judge_of(args: argparse.Namespace, settings: Settings) -> JudgeModel | None:
 
 def embed_of(args: argparse.Namespace, settings: Settings) -> EmbedModel | None:
     """Return the model of vectors that was named."""
-    from promptop.client.targets import parse_target
-
     if not args.embed:
         return None
     target = parse_target(args.embed, settings)
     return EmbedModel(target.profile, target.model)
+
+
+def check_asked(plan: GridPlan) -> None:
+    """Raise :class:`UsageError` before any call where a check needs a model that was not named."""
+    kinds = {check.kind for planned in plan.cases for check in checks_for(planned, plan)}
+    if "rubric" in kinds and plan.judge is None:
+        raise UsageError("A rubric: check needs a judge.", "Name one with --judge MODEL.")
+    if "similar" in kinds:
+        check_engine(plan.embed)
+
+
+def keeps_texts(settings: Settings) -> bool:
+    """Whether answers are kept on disk: what the history's page was told, else the settings."""
+    return (RunHistory().chosen_mode() or settings.playground.history) == "full"

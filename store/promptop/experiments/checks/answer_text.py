@@ -20,7 +20,7 @@ _REFUSALS = re.compile(
     r"(?:help|assist|provide|answer|do|comply|fulfil|fulfill|create|generate|write|discuss|share|support|engage|continue"
     r"|complete|give|respond)\b"
     r"|as an ai\b|i (?:don['’]t|do not) feel comfortable"
-    r"|[^。！？\n]{0,12}(?:抱歉|对不起|遗憾)[^。！？\n]{0,30}(?:无法|不能|没法|不便|不可以)"
+    r"|[^。！？\n]{0,12}(?:抱歉|对不起|遗憾)[^。！？\n]{0,30}(?:无法|不能|没法|不可以)"
     r"|(?:我|本人)?(?:无法|不能|没法|不便)(?:提供|回答|协助|帮助|满足|完成|处理|讨论)"
     r"|作为(?:一个|一名)?\s*(?:ai|人工智能))"
 )

@@ -16,9 +16,12 @@ from promptop.budget.estimate import CostEstimate, Lengths, estimate
 from promptop.client.request import RunRequest
 from promptop.client.result import CAP, RunResult
 from promptop.experiments.checks import Check
+from promptop.experiments.checks.judges import JudgeModel
+from promptop.experiments.checks.vectors import EmbedModel
 from promptop.experiments.grid.caller import Caller, Step, is_refused
 from promptop.experiments.grid.cells import Cell, CellKey, CellStore
-from promptop.experiments.proof.plan import PlannedCase, ProofPlan, checks_for, digest_of
+from promptop.experiments.grid.checker import Checker
+from promptop.experiments.grid.plan import GridPlan, PlannedCase, checks_for, digest_of
 
 APP = "promptop grid"
 """Name of the program in the log's rows."""
@@ -91,16 +94,22 @@ class GridRun:
         python: bool = False,
         at_once: int = 4,
         earlier: Mapping[CellKey, Cell] | None = None,
+        judge: JudgeModel | None = None,
+        embed: EmbedModel | None = None,
+        asks: bool = False,
     ) -> None:
         """``titles`` name the variants, in the order of each case's requests; ``earlier`` cells are not asked again.
+        With ``asks`` a model judges ``rubric`` and ``similar`` checks, which are left out otherwise.
 
         Raises :class:`UsageError` for a check that could never be judged, before any call.
         """
         self._cases, self._titles = tuple(cases), tuple(titles)
-        self._plan = ProofPlan(self._cases, self._titles, folder=folder, python=python)
+        self._plan = GridPlan(self._cases, self._titles, folder=folder, python=python, judge=judge, embed=embed)
         self._store, self._at_once = store, at_once
         self._finished: dict[CellKey, Cell] = dict(earlier or {})
         self._caller = Caller(APP)
+        self._checker = Checker(self._caller, judge, embed)
+        self._asks = asks
         self._states: dict[Place, CellState] = {}
         for planned in self._cases:
             checks_for(planned, self._plan)
@@ -170,20 +179,20 @@ class GridRun:
         planned, title = self._cases[place[0]], self._titles[place[1]]
         request = planned.requests[place[1]][0]
         key = CellKey(planned.case.id, "grid", title, 0, digest_of(request))
-        checks = [check for check in checks_for(planned, self._plan) if not check.is_asked]
+        checks = [check for check in checks_for(planned, self._plan) if self._asks or not check.is_asked]
         known = self._finished.get(key) or self._store.find(key)
         if known is not None and {check.text for check in checks} == set(known.checked):
             return known, True
         if known is not None and known.whole:  # other checks: judged again without a call
-            return self._judged(key, known.result, checks), True
+            return await self._judged(key, planned.given, known.result, checks), True
         result = await self._caller.call(request, title=f"{planned.case.id} · {title}")
         if result.error is not None and result.error.type == CAP:
             return None, False
-        return self._judged(key, result, checks), False
+        return await self._judged(key, planned.given, result, checks), False
 
-    def _judged(self, key: CellKey, result: RunResult, checks: Sequence[Check]) -> Cell:
+    async def _judged(self, key: CellKey, given: str, result: RunResult, checks: Sequence[Check]) -> Cell:
         """Hold an answer against its checks, and keep the cell at once if there is an answer."""
-        cell = Cell(replace(result, received=None), {check.text: check.judge(result) for check in checks})
+        cell = Cell(replace(result, received=None), await self._checker.judged(checks, given, result))
         if result.state == "done":
             self._finished[key] = cell
             self._store.put(key, cell)

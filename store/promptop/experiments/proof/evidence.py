@@ -10,14 +10,10 @@ from typing import Any
 
 from promptop.client.result import RunResult
 from promptop.experiments.checks.answer_text import negations_in, numbers_in, stance_of
+from promptop.experiments.grid.checker import text_of_answer
 from promptop.experiments.similarity import rouge_l, words
 
 Facts = tuple[tuple[str, Any], ...]
-
-
-def text_of_answer(result: RunResult) -> str:
-    """Return what is compared: the text, and tool calls with their arguments; reasoning is not part of an answer."""
-    return "\n".join([result.text, *(f"{name}({arguments})" for name, arguments in result.tool_calls)])
 
 
 def plain(text: str) -> str:

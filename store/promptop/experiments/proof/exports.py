@@ -18,7 +18,7 @@ from promptop.base.errors import PromptopError, UsageError
 from promptop.base.files import write_private
 from promptop.base.sanitize import clean
 from promptop.experiments.grid.cells import Cell
-from promptop.experiments.proof.evidence import text_of_answer
+from promptop.experiments.grid.checker import text_of_answer
 from promptop.experiments.proof.records import SIDES, CaseRecord
 from promptop.experiments.proof.report import ProofReport
 

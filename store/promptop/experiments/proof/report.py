@@ -11,7 +11,7 @@ from typing import Any
 from promptop.base.diff import marked, word_diff
 from promptop.base.sanitize import clean
 from promptop.client.result import RunResult
-from promptop.experiments.proof.evidence import text_of_answer
+from promptop.experiments.grid.checker import text_of_answer
 from promptop.experiments.proof.findings import Finding
 from promptop.experiments.proof.plan import ProofPlan
 from promptop.experiments.proof.records import AFTER, BEFORE, SIDES, STATES, CaseRecord

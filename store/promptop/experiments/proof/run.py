@@ -13,15 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from promptop.client.result import RunResult
-from promptop.experiments.checks import Check, Checked
+from promptop.experiments.checks import Check
 from promptop.experiments.checks.judges import Judge, JudgeRecord, family_of
 from promptop.experiments.grid.caller import Caller, Step, is_refused
 from promptop.experiments.grid.cells import Cell, CellKey, CellStore
+from promptop.experiments.grid.checker import Checker, text_of_answer
+from promptop.experiments.grid.plan import PlannedCase, checks_for, digest_of
 from promptop.experiments.proof import rule
 from promptop.experiments.proof.broken_answers import Caught, broken, caught
-from promptop.experiments.proof.evidence import same_texts, text_of_answer
+from promptop.experiments.proof.evidence import same_texts
 from promptop.experiments.proof.findings import Finding, judge_model
-from promptop.experiments.proof.plan import WARM_UP, PlannedCase, ProofPlan, checks_for, digest_of
+from promptop.experiments.proof.plan import WARM_UP, ProofPlan
 from promptop.experiments.proof.records import BEFORE, SIDES, CaseRecord, distinct
 
 APP = "promptop prove"
@@ -97,7 +99,7 @@ class ProofRun:
         self._caller = Caller(APP)
         self._kept = 0
         self._note = ""
-        self._vectors: dict[str, list[float]] = {}
+        self._checker = Checker(self._caller, plan.judge, plan.embed)
         for planned in plan.cases:
             checks_for(planned, plan)
 
@@ -350,29 +352,9 @@ class ProofRun:
         return await self._checked(key, planned, checks, result)
 
     async def _checked(self, key: CellKey, planned: PlannedCase, checks: Sequence[Check], result: RunResult) -> Cell:
-        said: dict[str, Checked] = {}
-        for check in checks:
-            said[check.text] = await self._asked(check, planned, result) if check.is_asked else check.judge(result)
-        cell = Cell(result, said)
+        cell = Cell(result, await self._checker.judged(checks, planned.given, result))
         self.store.put(key, cell)
         return cell
-
-    async def _asked(self, check: Check, planned: PlannedCase, result: RunResult) -> Checked:
-        if check.kind == "rubric":
-            assert self.plan.judge is not None, "a rubric without a judge is refused before the first call"
-            judge = Judge(self.plan.judge, self._caller.call)
-            return check.said(await judge.met(check.wants, planned.given, text_of_answer(result)))
-        closeness = await self._similarity(check.wants, result.text)
-        return check.said("" if closeness >= check.at else f"similarity {closeness:.2f}, below {check.at:g}")
-
-    async def _similarity(self, left: str, right: str) -> float:
-        from promptop.experiments.checks.vectors import cosine, vectors_of
-
-        missing = [text for text in dict.fromkeys((left, right)) if text not in self._vectors]
-        if missing:
-            made = await vectors_of(missing, self.plan.embed, self._caller)
-            self._vectors.update(zip(missing, made, strict=True))
-        return cosine(self._vectors[left], self._vectors[right])
 
     async def _try_asked_checks(self, run: ModelRun) -> None:
         """Hold broken answers against checks that need a model: a judge that lets them all pass tells nothing."""
@@ -387,7 +369,7 @@ class ProofRun:
                     continue
                 for check in asked:
                     known = run.caught.get(check.name, Caught(check.name, frozenset(), frozenset()))
-                    checked = await self._asked(check, run.planned[at], form)
+                    checked = await self._checker.said(check, run.planned[at].given, form)
                     kinds = known.kinds | ({kind} if not checked.passed else frozenset())
                     run.caught[check.name] = Caught(check.name, kinds, known.tried | {kind})
                     if self._caller.is_over:

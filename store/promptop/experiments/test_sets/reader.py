@@ -39,6 +39,19 @@ _OWN = frozenset(
         "name",
     ]
 )
+_PROMPTFOO = frozenset(
+    [
+        "assert",
+        "metadata",
+        "threshold",
+        "options",
+        "provider",
+        "providers",
+        "prompts",
+        "providerOutput",
+        "assertScoringFunction",
+    ]
+)
 _ANSWER_KEYS = ("expected", "ideal", "answer", "correct_label", "label", "target")
 
 
@@ -304,6 +317,8 @@ class _Reader:
         )
 
     def _promptfoo(self, entry: Mapping[str, Any], where: str, defaults: Mapping[str, Any]) -> Case | None:
+        for name in sorted(set(map(str, entry)) - _OWN - _PROMPTFOO):
+            self.refuse(where, f"the field {clean_line(name, 40)!r} is not known.")
         checks: list[Spec] = []
         given = [*(defaults.get("assert") or []), *(entry.get("assert") or [])]
         for assertion in given:

@@ -518,6 +518,7 @@ class ClientConnection(asyncio.Protocol):
             self.ends = True
             return
         if request.websocket:
+            request.keep_alive = False
             # What follows belongs to the WebSocket, should there be one.
             if rest:
                 request._chunks.append(rest)

@@ -14,7 +14,8 @@ from tests.support.trap_endpoint import Said, Trap, asked_of, honest, playing, s
 from promptop.client.request import RunRequest
 from promptop.experiments.checks.judges import JudgeModel
 from promptop.experiments.grid.cells import CellStore
-from promptop.experiments.proof.plan import ProofPlan, planned_cases
+from promptop.experiments.grid.plan import planned_cases
+from promptop.experiments.proof.plan import ProofPlan
 from promptop.experiments.proof.report import ProofReport, report_of
 from promptop.experiments.proof.run import ProofRun
 from promptop.experiments.test_sets import Case, TestSet

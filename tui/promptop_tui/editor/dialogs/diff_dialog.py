@@ -17,6 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from promptop.base.sanitize import clean_line
+from promptop_tui.shell.key_names import with_keys
 
 if TYPE_CHECKING:
     from promptop.base.diff import Gap, Line
@@ -89,14 +90,15 @@ class ChangesDialog(ModalScreen[bool]):
     """A diff over the app; returns True if the baseline is to come back."""
 
     HELP = """\
-The baseline is the text as it was opened, or as it was when ctrl+t was pressed. Words that changed within a line are
-bold and underlined. r puts the baseline back; undo in the draft brings the present text again."""
+The baseline is the text as it was opened, or as it was when {editor.baseline} was pressed. Words that changed within
+a line are bold and underlined. {changes.restore} puts the baseline back; undo in the draft brings the present text
+again."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "r", "dismiss(True)", "Restore", id="changes.restore", tooltip="Put the baseline back (undo takes it back)"
         ),
-        Binding("escape,q,ctrl+f", "dismiss(False)", "Back", id="changes.back", tooltip="Back to the draft"),
+        Binding("escape,q", "dismiss(False)", "Back", id="changes.back", tooltip="Back to the draft"),
     ]
 
     def __init__(self, before: str, after: str, figures: str) -> None:
@@ -109,7 +111,7 @@ bold and underlined. r puts the baseline back; undo in the draft brings the pres
         """Lay out figures and lines."""
         with Vertical(id="changes-box") as box:
             box.border_title = "Changes since the baseline"
-            box.border_subtitle = "r restores the baseline, esc goes back"
+            box.border_subtitle = with_keys(self, "{changes.restore} restores the baseline, {changes.back} goes back")
             yield Static(self._figures, id="changes-figures", markup=False)
             with VerticalScroll(id="changes-scroll"):
                 yield Static("comparing …", id="changes-lines", markup=False)

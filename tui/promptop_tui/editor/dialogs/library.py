@@ -17,6 +17,7 @@ from textual.widgets import Input, OptionList, Static
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
 from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
+from promptop_tui.shell.key_names import with_keys
 
 if TYPE_CHECKING:
     from promptop.prompts.library import Entry, Version
@@ -30,13 +31,15 @@ class LibraryDialog(ModalScreen["Version | None"]):
     """Names left, versions right, below them what a version would change in the draft; returns the version taken."""
 
     HELP = """\
-Type to find a prompt by name or text; #tag finds those with that tag. Enter goes to the names and their versions; enter
-on a version puts it into the draft (undo brings the draft back). F9 saves the draft as the next version of the name
-that is typed, or of the one that is highlighted; words that begin with # become tags, #-tag takes one away.
+Type to find a prompt by name or text; #tag finds those with that tag. Enter goes to the names and their versions;
+enter on a version puts it into the draft (undo brings the draft back). {library.save} saves the draft as the next
+version of the name that is typed, or of the one that is highlighted; words that begin with # become tags, #-tag takes
+one away.
 
-Below stands what would change, in tokens, dollars, lines and words, from the draft to the highlighted version. F6 on a
-version holds all others against it instead of the draft, those of other prompts too; F6 on it again lets go.
-With the highlight on a prompt, F7 gives it the name that you type next (enter takes it), and F8 twice removes it."""
+Below stands what would change, in tokens, dollars, lines and words, from the draft to the highlighted version.
+{library.hold} on a version holds all others against it instead of the draft, those of other prompts too;
+{library.hold} on it again lets go. With the highlight on a prompt, {library.rename} gives it the name that you type
+next (Enter takes it), and {library.delete} twice removes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f9", "save", "Save draft", id="library.save", tooltip="Save the draft as a version of this name"),
@@ -75,7 +78,8 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         """Lay out line, lists and preview."""
         with Vertical(id="library-box") as box:
             box.border_title = "Library"
-            box.border_subtitle = "enter opens, F9 saves, F6 compares, F7 renames, F8 deletes, esc"
+            ways = "Enter opens, {library.save} saves, {library.hold} compares, {library.rename} renames, "
+            box.border_subtitle = with_keys(self, ways + "{library.delete} deletes, {library.back}")
             yield Input(self._name, placeholder="name, #tag or words of the text", id="library-find", compact=True)
             with Horizontal(id="library-lists"):
                 yield OptionList(id="library-names", compact=True, markup=False)
@@ -131,7 +135,8 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         else:
             self._versions = []
             self.query_one("#library-versions", OptionList).clear_options()
-            self._say("Nothing of that name. F9 saves the draft under it." if typed else "Empty. Type a name, then F9.")
+            empty = "Nothing of that name. {library.save} saves the draft under it."
+            self._say(with_keys(self, empty if typed else "Empty. Type a name, then {library.save}."))
 
     @on(OptionList.OptionHighlighted, "#library-names")
     def _choose(self, message: OptionList.OptionHighlighted) -> None:
@@ -252,7 +257,8 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         else:
             self._asked = None
             self.query_one("#library-figures", Static).update("")
-            self._tell(f"Versions are compared with {version.label}. F6 on it again lets go.")
+            ways = with_keys(self, "{library.hold} on it again lets go.")
+            self._tell(f"Versions are compared with {version.label}. {ways}")
 
     def action_rename(self) -> None:
         """Let another name be typed for the highlighted prompt."""
@@ -264,7 +270,7 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
         line = self.query_one("#library-find", Input)
         line.value = name
         line.focus()
-        self._tell(f"Type another name for {name}, then enter.")
+        self._tell(f"Type another name for {name}, then Enter.")
 
     @work(thread=True, exclusive=True, group="library", description="rename a prompt")
     def _rename(self, name: str, new_name: str) -> None:
@@ -289,7 +295,8 @@ With the highlight on a prompt, F7 gives it the name that you type next (enter t
             self._tell("Highlight a prompt first.")
         elif self._deleting != name:
             self._deleting = name
-            self._tell(f"F8 again removes {name} with all its versions; nothing brings them back.")
+            key = with_keys(self, "{library.delete}")
+            self._tell(f"{key} again removes {name} with all its versions; nothing brings them back.")
         else:
             self._deleting = ""
             self._delete(name)

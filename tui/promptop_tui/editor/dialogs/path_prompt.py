@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from promptop.base.sanitize import clean, clean_line
+from promptop_tui.shell.key_names import with_keys
 
 _SHOWN = 12
 
@@ -61,7 +62,7 @@ class PathDialog(ModalScreen[Path | None]):
         """Lay out the line and the names."""
         with Vertical(id="path-box") as box:
             box.border_title = self._title
-            box.border_subtitle = "tab completes, enter takes it, esc goes back"
+            box.border_subtitle = with_keys(self, "{path.complete} completes, Enter takes it, {path.back} goes back")
             yield Input(self._value, placeholder="path of a file", id="path", compact=True, select_on_focus=False)
             yield Static(id="path-names", markup=False)
 

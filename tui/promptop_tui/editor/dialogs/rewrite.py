@@ -28,6 +28,7 @@ from promptop_tui.editor.dialogs.diff_dialog import render, room_in
 from promptop_tui.editor.dialogs.rewrite_model import AskLine
 from promptop_tui.editor.views.trims_panel import Target, cut
 from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
+from promptop_tui.shell.key_names import with_keys
 
 if TYPE_CHECKING:
     from promptop.client.result import Delta, Progress, RunResult
@@ -61,12 +62,12 @@ class RewriteDialog(ModalScreen[None]):
 
     HELP = """\
 A model of your endpoint rewrites the selection (or the whole draft) with fewer tokens. Enter in the model's line asks
-it; what the call may cost at most stands there before. Esc stops it.
+it; what the call may cost at most stands there before. {rewrite.stop} stops it.
 
-Each line of the list is a change that can be taken alone: a or enter takes it (one step of undo), x turns it down, s
-takes all that are not flagged. "!" flags a change that loses or adds what no rule may touch: code, quotes, addresses,
-variables, numbers, negations. A rewrite counts as "check" until a proof run in the playground has shown that the
-answers held; the receipt says so."""
+Each line of the list is a change that can be taken alone: {rewrite.take} or Enter takes it (one step of undo),
+{rewrite.turn_down} turns it down, {rewrite.take_unflagged} takes all that are not flagged. "!" flags a change that
+loses or adds what no rule may touch: code, quotes, addresses, variables, numbers, negations. A rewrite counts as
+"check" until a proof run in the playground has shown that the answers held; the receipt says so."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5", "ask", "Ask", id="rewrite.ask", tooltip="Ask the model for a shorter text", priority=True),
@@ -127,7 +128,10 @@ answers held; the receipt says so."""
         """Lay out model and price, what is offered, and the text."""
         with Vertical(id="rewrite-box") as box:
             box.border_title = "Rewrite by a model · check"
-            box.border_subtitle = "enter asks · a takes, x turns down, s takes all unflagged · esc"
+            ways = "Enter asks · {rewrite.take} takes, {rewrite.turn_down} turns down, "
+            box.border_subtitle = with_keys(
+                self, ways + "{rewrite.take_unflagged} takes all unflagged · {rewrite.stop}"
+            )
             yield AskLine(self._shared, self._part.text, self._model)
             yield Static(id="rewrite-head", markup=False)
             yield OptionList(id="rewrite-hunks", markup=False, compact=True)
@@ -159,7 +163,7 @@ answers held; the receipt says so."""
     def action_ask(self) -> None:
         """Send the request, if its price is known and within the caps."""
         if self._progress is not None:
-            self.notify("Still running: Esc stops it.", severity="warning")
+            self.notify(with_keys(self, "Still running: {rewrite.stop} stops it."), severity="warning")
             return
         try:
             request = self.query_one(AskLine).ready()
@@ -368,7 +372,7 @@ answers held; the receipt says so."""
     def _after_last(self) -> None:
         if not self._offers:
             self.query_one("#rewrite-text", Static).update("")
-            self._head("No change is left. Esc goes back to the draft.")
+            self._head(with_keys(self, "No change is left. {rewrite.stop} goes back to the draft."))
 
     def action_stop(self) -> None:
         """Stop the call, or leave."""

@@ -61,10 +61,11 @@ class FindBar(Vertical):
     """Two lines: what to find, and what to put there. It shows what it is told and says what the user wants."""
 
     HELP = """\
-Matches are marked in the draft while you type. Enter goes to the next one, up and down to the one before and behind;
-Enter in the second field replaces the marked match and goes on. "Aa" heeds upper and lower case, ".*" reads the first
-field as a regular expression (groups are \\1 or \\g<name> in the second one), "sel" stays inside the lines that were
-selected. All matches are replaced in one step of undo. Esc goes back to the draft with the match selected."""
+Matches are marked in the draft while you type. Enter or {find.next} goes to the next one, {find.previous} to the one
+before; Enter in the second field replaces the marked match and goes on. "Aa" heeds upper and lower case, ".*" reads
+the first field as a regular expression (groups are \\1 or \\g<name> in the second one), "sel" stays inside the lines
+that were selected. All matches are replaced in one step of undo. {find.close} goes back to the draft with the match
+selected."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "step(1)", "Next", id="find.next", tooltip="Go to the next match"),

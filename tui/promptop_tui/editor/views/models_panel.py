@@ -162,15 +162,15 @@ class ModelsPanel(Vertical):
 
     HELP = """\
 Figures of the draft for each watched model: "=" is counted exactly, "≈" is an estimate or a count that the text has
-just left behind; "±" is how far 90 of 100 such estimates are off, where that was measured. "window" is the share of the
-context window that the prompt and the expected output take. Costs come from the price table of the date above; n/a
-means that it has no price for the model. "change" is against the baseline (ctrl+t sets it). "out" are expected output
-tokens of a call. It and "calls/day" come from the request log where that knows the prompt, by its name, its text or the
-beginning that its calls share; what you type wins.
+just left behind; "±" is how far 90 of 100 such estimates are off, where that was measured. "window" is the share of
+the context window that the prompt and the expected output take. Costs come from the price table of the date above;
+n/a means that it has no price for the model. "change" is against the baseline ({editor.baseline} sets it). "out" are
+expected output tokens of a call. It and "calls/day" come from the request log where that knows the prompt, by its
+name, its text or the beginning that its calls share; what you type wins.
 
-Below: tokens by role and by part, and how much of the beginning is the same in each call. Providers keep it from 1,024
-tokens on: what changes (dates, ids, variables) belongs behind what stays. Then what the log says of the answers, and
-the max_tokens and stop that would fit them."""
+Below: how much of the beginning is the same in each call. Providers keep it from 1,024 tokens on: what changes
+(dates, ids, variables) belongs behind what stays. Then what the log says of the answers, and the max_tokens and stop
+that would fit them."""
 
     inner = query_one("#figures", Static)
     budget_bar = query_one("#budget-bar", Static)

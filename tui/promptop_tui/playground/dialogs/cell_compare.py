@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from promptop.base.sanitize import clean, clean_line
 from promptop.experiments.grid.cells import Cell
-from promptop.experiments.proof.plan import PlannedCase
+from promptop.experiments.grid.plan import PlannedCase
 from promptop_tui.playground.dialogs.inspect_dialogs import DiffDialog
 from promptop_tui.widgets.dialog import Dialog
 

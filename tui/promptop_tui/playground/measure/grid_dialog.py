@@ -18,8 +18,8 @@ from promptop.base.sanitize import clean, clean_line
 from promptop.client.request import Message, RunRequest
 from promptop.experiments.grid.cells import Cell as GridCell
 from promptop.experiments.grid.cells import CellKey, CellStore
+from promptop.experiments.grid.plan import PlannedCase, planned_cases
 from promptop.experiments.grid.run import CellState, GridOutcome, GridRun, GridStep
-from promptop.experiments.proof.plan import PlannedCase, planned_cases
 from promptop.experiments.test_sets import read_test_set
 from promptop_tui.context import AppContext
 from promptop_tui.playground.dialogs.cell_compare import CellDialog
