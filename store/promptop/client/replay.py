@@ -28,7 +28,7 @@ _NO_PARAMETER = frozenset(
 
 
 def parameters_of(body: str | Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a request's body (Chat Completions, Responses, Anthropic); none if it is not a JSON
+    """Return the parameters of a request's body (Chat Completions, Responses, Anthropic); none if it is not JSON
     object.
 
     Tools and the response format come in the chat API's form. What only the sender's program knows (metadata, keys of

@@ -12,7 +12,7 @@ from promptop.experiments.grid.caller import Caller
 
 
 def text_of_answer(result: RunResult) -> str:
-    """Return all that an answer says: its text, and tool calls with their arguments; reasoning is no part of it."""
+    """Return all that an answer says: its text, and tool calls with their arguments; reasoning is not part of it."""
     return "\n".join([result.text, *(f"{name}({arguments})" for name, arguments in result.tool_calls)])
 
 
