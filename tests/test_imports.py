@@ -13,7 +13,6 @@ HEAVY = {
     "openai",
     "tiktoken",
     "rich",
-    "plotext",
     "pydantic",
     "sqlite_utils",
     "numpy",

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from tests.promptop_tui.conftest import MakeApp, wait_until
-from textual.widgets import Footer
 
 from promptop import settings as settings_room
 from promptop.settings import Problem, Profile, Settings
 from promptop_tui import messages
 from promptop_tui.editor.screen import EditorPane
 from promptop_tui.shell import theme
+from promptop_tui.shell.footer import KeyFooter
 from promptop_tui.shell.help import HelpDialog
 from promptop_tui.shell.palette import commands
 
@@ -172,7 +172,7 @@ async def test_every_tab_stands_at_every_size_and_in_a_resize(make_app: MakeApp,
         for key, tab in (("f2", "editor"), ("f3", "playground"), ("f4", "monitor")):
             await pilot.press(key)
             await wait_until(pilot, lambda tab=tab: app.tab == tab and app.focused is not None)
-            assert app.query_one(Footer).region.bottom == size[1]
+            assert app.query_one(KeyFooter).region.bottom == size[1]
         await pilot.resize_terminal(60, 15)
         await pilot.resize_terminal(*size)
         assert app.is_running
@@ -245,7 +245,6 @@ def test_the_first_paint_and_the_first_key_need_none_of_the_heavy_libraries(tmp_
         "openai",
         "httpx",
         "httpx2",
-        "plotext",
         "tiktoken",
         "sqlite_utils",
         "numpy",

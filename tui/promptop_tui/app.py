@@ -26,7 +26,7 @@ from textual.containers import Vertical
 from textual.filter import LineFilter
 from textual.notifications import SeverityLevel
 from textual.widget import Widget
-from textual.widgets import ContentSwitcher, Footer
+from textual.widgets import ContentSwitcher
 from textual.worker import get_current_worker
 
 from promptop import settings as settings_room
@@ -40,6 +40,7 @@ from promptop_tui.services import clipboard, terminal_hangup
 from promptop_tui.services.token_counts import Counting
 from promptop_tui.shell import keymap, theme
 from promptop_tui.shell.control_filter import ControlCharacters
+from promptop_tui.shell.footer import KeyFooter
 from promptop_tui.shell.key_names import display_key
 from promptop_tui.shell.ordered_keys import OrderedKeys
 from promptop_tui.shell.palette import PaletteProvider
@@ -124,7 +125,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
                 from promptop_tui.services.alert_watch import AlertWatch
 
                 yield AlertWatch(self.context)
-            yield Footer(compact=True, show_command_palette=False)
+            yield KeyFooter()
 
     async def on_mount(self) -> None:
         """Show the first tab, then start what may come after the first paint."""

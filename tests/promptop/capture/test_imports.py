@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HEAVY = (
-    *("textual", "openai", "anthropic", "tiktoken", "rich", "plotext", "pydantic", "sqlite_utils", "numpy", "aiohttp"),
+    *("textual", "openai", "anthropic", "tiktoken", "rich", "pydantic", "sqlite_utils", "numpy", "aiohttp"),
     *("genai_prices", "redis", "yaml", "h2", "uvloop", "promptop_tui"),
 )
 

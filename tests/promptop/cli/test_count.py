@@ -152,7 +152,7 @@ def test_counting_loads_no_screen_and_no_client() -> None:
     code = (
         "import sys; from promptop.cli.main import main\n"
         "main(['count', '-', '-m', 'gpt-4o'])\n"
-        "heavy = {'textual', 'openai', 'httpx2', 'genai_prices', 'pydantic', 'rich', 'plotext'}\n"
+        "heavy = {'textual', 'openai', 'httpx2', 'genai_prices', 'pydantic', 'rich'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], input="hello", capture_output=True, text=True, check=True)

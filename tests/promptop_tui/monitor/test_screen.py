@@ -324,34 +324,6 @@ async def test_a_hidden_tab_reads_nothing_and_goes_on_when_shown(hour: Path) -> 
         await until(pilot, lambda: "meanwhile" in screen_text(app))
 
 
-async def test_plotext_is_not_imported_by_the_ui_thread(hour: Path) -> None:
-    code = (
-        "import asyncio, sys, threading\n"
-        "sys.path[:0] = sys.argv[2:]\n"
-        "from pathlib import Path\n"
-        "from tests.promptop_tui.monitor.conftest import Host, until\n"
-        "from promptop_tui.widgets.chart import Chart\n"
-        "assert 'plotext' not in sys.modules and 'promptop_tui.widgets.drawing' not in sys.modules\n"
-        "seen = []\n"
-        "class Watch:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'plotext': seen.append(threading.current_thread() is threading.main_thread())\n"
-        "sys.meta_path.insert(0, Watch())\n"
-        "async def main():\n"
-        "    app = Host(Path(sys.argv[1]))\n"
-        "    async with app.run_test(size=(80, 24)) as pilot:\n"
-        "        await until(pilot, lambda: any(chart.picture for chart in app.query(Chart)))\n"
-        "asyncio.run(main())\n"
-        "assert seen == [False], seen\n"
-    )
-    root = Path(__file__).parents[3]
-    paths = [str(root), str(root / "tui"), str(root / "store")]
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(hour), *paths], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
 async def test_the_reader_ends_with_the_app(hour: Path) -> None:
     app = Host(hour)
     async with app.run_test(size=(80, 24)) as pilot:

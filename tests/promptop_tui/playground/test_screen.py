@@ -262,7 +262,7 @@ async def test_controls_of_an_answer_are_pictured(opened: Open) -> None:
 def test_the_sdk_is_loaded_by_the_first_call_and_not_before() -> None:
     code = (
         "import sys, promptop_tui.playground.screen as s; from promptop.workers.call_client import Runner; Runner();"
-        "late = ('openai', 'httpx2', 'httpx', 'tiktoken', 'plotext', 'pydantic', 'numpy');"
+        "late = ('openai', 'httpx2', 'httpx', 'tiktoken', 'pydantic', 'numpy');"
         "print([m for m in late if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Plots as text: gaps, marks that need no colour, round ticks, local times."""
+"""Plots as text: gaps, layers and lines that need no colour, the running bucket, round ticks, local times."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from datetime import datetime
 
 import pytest
 
-from promptop_tui.widgets import plot as plot_module
 from promptop_tui.widgets.drawing import draw
 from promptop_tui.widgets.plot import (
+    SHADES,
+    Picture,
     Plot,
     Series,
     bucket_of,
@@ -28,7 +29,7 @@ NOON = datetime(2026, 11, 21, 12).timestamp()
 def lines_plot(**changes: object) -> Plot:
     p95 = tuple(None if 20 <= i < 30 else 2.0 for i in range(60))
     p50 = tuple(None if value is None else value / 2 for value in p95)
-    plot = Plot("latency", NOON, 60.0, (Series("p50", p50, "series-2", "o"), Series("p95", p95)), "seconds")
+    plot = Plot("latency", NOON, 60.0, (Series("p95", p95, area=True), Series("p50", p50, "series-2")), "seconds")
     return replace(plot, **changes)  # type: ignore[arg-type]
 
 
@@ -39,35 +40,80 @@ def test_every_line_has_the_width_asked_for() -> None:
         assert {sum(len(text) for text, _ in line) for line in picture.lines} == {width}
 
 
-def test_buckets_without_data_are_blank_in_lines_and_between_them() -> None:
-    picture = draw(lines_plot(), 100, 16)
+def grounds(picture: Picture) -> set[str]:
+    return {role.partition("/")[2] for line in picture.lines for _, role in line if "/" in role}
+
+
+def test_a_stretch_without_rows_is_dotted_and_named() -> None:
+    picture = draw(lines_plot(), 100, 16, colour=False)
     first = column_of(20, picture.columns, 60) + picture.left
     last = column_of(29, picture.columns, 60) + picture.left
     canvas = [row[first + 1 : last] for row in picture.text.split("\n")[:-2]]
-    assert not "".join(canvas).strip()
-    assert "o" in picture.text
+    assert set("".join(canvas)) == set("·no rws")
+    assert sum(" no rows " in row for row in canvas) == 1
+
+
+def test_what_has_not_come_yet_is_no_gap() -> None:
+    values = (1.0,) * 30 + (None,) * 30
+    ahead = draw(Plot("x", NOON, 60.0, (Series("a", values, area=True),), running=29), 80, 12)
+    assert "·" not in ahead.text
+    assert "·" in draw(Plot("x", NOON, 60.0, (Series("a", values, area=True),), running=59), 80, 12).text
+
+
+def test_the_running_bucket_is_faded_and_named() -> None:
+    picture = draw(lines_plot(running=59), 100, 16)
+    assert picture.text.split("\n")[-1].rstrip().endswith("now")
+    assert {role for line in picture.lines for _, role in line[-1:] if "area" in role} <= {
+        "/area~",
+        "area~",
+        "series-2/area~",
+    }
+    assert "/area" in {role for line in picture.lines for _, role in line}
+
+
+def test_only_what_lies_above_the_target_is_bad() -> None:
+    values = (1.0,) * 30 + (3.0,) * 30
+    plot = lines_plot(series=(Series("p95", values, area=True),), level=(1.5, "target 1.5 s"))
+    picture = draw(plot, 80, 14)
+    for y, line in enumerate(picture.lines[:-2]):
+        column = 0
+        for text, role in line:
+            if "area-bad" in role:
+                assert column >= picture.left + 36, "values below the target stay as they are"
+                assert y <= 7
+            column += len(text)
+    assert {"area", "area-bad"} <= grounds(picture)
+    assert " target 1.5 s " in picture.text
+    assert "area-bad" not in grounds(draw(replace(plot, level=(3.0, "target 3 s")), 80, 14))
 
 
 def test_series_are_told_apart_without_colour() -> None:
-    picture = draw(lines_plot(), 100, 16)
-    by_role: dict[str, set[str]] = {}
-    for line in picture.lines:
-        for text, role in line:
-            by_role.setdefault(role, set()).update(text.replace(" ", ""))
-    assert by_role["series-2"] == {"o"}
-    assert all(0x2800 <= ord(char) < 0x2900 for char in by_role["series-1"])  # braille
+    lines = tuple(Series(str(i), (float(i + 1),) * 20, f"series-{i + 1}") for i in range(3))
+    picture = draw(Plot("tokens", NOON, 60.0, lines), 100, 20, colour=False)
+    rows = [row[picture.left :] for row in picture.text.split("\n")[:-2]]
+    drawn = [row for row in rows if any(0x2800 <= ord(char) < 0x2900 for char in row)]
+    assert len(drawn) == 3
+    assert len({tuple(char == " " for char in row[:24]) + (len(set(row[:24])),) for row in drawn}) == 3
 
-    layers = tuple(Series(str(i), (1.0,) * 10, f"series-{i + 1}") for i in range(6))
-    stack = draw(Plot("spend", NOON, 60.0, layers, "usd", stacked=True), 60, 20)
-    assert set(plot_module.FILLS) <= set(stack.text)
+    layers = tuple(Series(str(i), (1.0,) * 10, f"series-{i + 1}") for i in range(4))
+    stack = draw(Plot("spend", NOON, 60.0, layers, "usd", stacked=True), 60, 20, colour=False)
+    assert set(SHADES) <= set(stack.text)
 
 
 def test_a_stack_paints_no_column_blank_and_no_layer_over_another() -> None:
     layers = (Series("a", (1.0,) * 7, "series-1"), Series("b", (1.0,) * 7, "series-2"))
     picture = draw(Plot("x", NOON, 60.0, layers, stacked=True), 97, 12)
-    rows = [row[picture.left :] for row in picture.text.split("\n")[:-2]]
-    assert set(rows[-1]) == {"█"}
-    assert any(set(row) == {"▒"} for row in rows)
+    rows = [[role for _, role in line[2:]] for line in picture.lines[:-2]]
+    assert rows[-1] == ["/series-1"]
+    assert ["/series-2"] in rows
+    assert all(len(row) == 1 for row in rows), "columns touch"
+
+
+def test_two_layers_share_a_cell() -> None:
+    layers = (Series("a", (1.0,), "series-1"), Series("b", (3.0,), "series-2"))
+    picture = draw(Plot("x", NOON, 60.0, layers, "rate", stacked=True), 40, 8)
+    shared = [(text[0], role) for line in picture.lines for text, role in line if "series-1/series-2" in role]
+    assert shared == [("▄", "series-1/series-2")], "1 of 4 in six rows: one and a half"
 
 
 def test_nothing_to_draw_is_said() -> None:
@@ -90,7 +136,7 @@ def test_the_cursor_stands_over_its_bucket() -> None:
         sum(len(text) for text, _ in line[:index])
         for line in picture.lines
         for index, (text, role) in enumerate(line)
-        if role == "cursor" and len(text) == 1
+        if role.partition("/")[0] == "cursor" and len(text) == 1
     }
     assert columns == {picture.left + column_of(40, picture.columns, 60)}
     assert bucket_of(columns.pop() - picture.left, picture.columns, 60) == 40

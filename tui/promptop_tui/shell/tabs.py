@@ -63,7 +63,7 @@ class TabStrip(Horizontal):
             yield Static(" SIMULATED ", id="simulated")
 
     def watch_current(self, current: str) -> None:
-        """Mark the tab that is shown, by weight and underline as well as by colour."""
+        """Mark the tab that is shown: inverse and bold."""
         for label in self.query(TabLabel):
             label.set_class(label.tab == current, "-current")
 

@@ -1,4 +1,4 @@
-"""A chart over time: legend on the first line, plotext's picture below it.
+"""A chart over time: legend on the first line, the picture below it.
 
 The picture is drawn in a thread worker and arrives as data; ``render_line`` only joins cached strips. While a new
 picture is being drawn the old one stays, and requests that come meanwhile are answered by one drawing of the latest.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
+from rich.style import Style
 from textual import on
 from textual.message import Message
 from textual.reactive import reactive
@@ -19,11 +20,14 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from promptop.base.sanitize import clean_line
-from promptop_tui.widgets.plot import FILLS, ROLES, SYMBOLS, Picture, Plot, bucket_of, column_of
+from promptop_tui.widgets.plot import LINE_MARKS, ROLES, SHADES, Picture, Plot, bucket_of, column_of, level_fits
 
 if TYPE_CHECKING:
-    from rich.style import Style
+    from rich.color import Color
     from textual import events
+
+_FADE = 0.55
+"""Share of the ground in a colour that is faded."""
 
 
 class Chart(Widget):
@@ -33,9 +37,12 @@ class Chart(Widget):
     Chart {
         width: 1fr;
         height: 1fr;
-        & > .chart--axis { color: $text-muted; }
+        & > .chart--axis { color: $dim; }
+        & > .chart--line { color: $line; }
+        & > .chart--area { color: $area; }
+        & > .chart--area-bad { color: $area-bad; }
         & > .chart--title { text-style: bold; }
-        & > .chart--level { color: $latency-warn; }
+        & > .chart--level { color: $dim; }
         & > .chart--cursor { color: $text; }
         & > .chart--series-1 { color: $series-1; }
         & > .chart--series-2 { color: $series-2; }
@@ -133,7 +140,8 @@ class Chart(Widget):
     def _draw(self, plot: Plot, width: int, height: int, cursor: int | None) -> None:
         from promptop_tui.widgets.drawing import draw
 
-        self.post_message(self.Drawn(self, plot, draw(plot, width, height, cursor), cursor))
+        picture = draw(plot, width, height, cursor, colour=not self.app.no_color)
+        self.post_message(self.Drawn(self, plot, picture, cursor))
 
     @on(Drawn)
     def _show(self, message: Drawn) -> None:
@@ -149,9 +157,26 @@ class Chart(Widget):
     def _style(self, role: str) -> Style:
         style = self._styles.get(role)
         if style is None:
-            style = self.get_component_rich_style(f"chart--{role}") if role else self.rich_style
-            self._styles[role] = style
+            style = self._styles[role] = self._made(role)
         return style
+
+    def _made(self, role: str) -> Style:
+        """Return the style of ``ink``, ``ink/ground`` or ``/ground``, where ``~`` is faded into the chart's ground."""
+        if not role:
+            return self.rich_style
+        ink, _, ground = role.partition("/")
+        style = self.get_component_rich_style(f"chart--{ink.removesuffix('~')}") if ink else self.rich_style
+        if ink.endswith("~"):
+            style += Style(color=self._faded(ink))
+        if ground:
+            style += Style(bgcolor=self._faded(ground))
+        return style
+
+    def _faded(self, role: str) -> Color:
+        color = self.get_component_styles(f"chart--{role.removesuffix('~')}").color
+        if role.endswith("~"):
+            color = color.blend(self.background_colors[1], _FADE)
+        return color.rich_color
 
     def render_line(self, y: int) -> Strip:
         """Return line ``y``: the legend, then the picture."""
@@ -177,18 +202,30 @@ class Chart(Widget):
         reading = self.cursor
         if reading is not None:
             parts.append((f"  {self.moment(reading)}", "cursor"))
-        for index, series in enumerate(plot.series):
-            symbol = FILLS[index % len(FILLS)] if plot.filled else SYMBOLS[series.mark]
+        for series, symbol in zip(plot.series, self._symbols(plot), strict=True):
+            if not series.drawn and reading is None:
+                continue
             value = series.values[reading] if reading is not None and reading < len(series.values) else None
             shown = f" {plot.format(value)}" if reading is not None else ""
-            parts += [("  ", ""), (symbol, series.role), (f" {clean_line(series.name, 24)}{shown}", "")]
-        if plot.level is not None:
-            parts += [("  ", ""), ("─", "level"), (f" {plot.level[1]}", "axis")]
+            parts += [
+                ("  ", ""),
+                (symbol, series.role),
+                (f"{clean_line(series.name, 24)}{shown}", "axis" if not shown else ""),
+            ]
+        if plot.level is not None and not level_fits(plot):
+            parts.append((f"  {plot.level[1]}", "axis"))
         if plot.log:
             parts.append(("  log", "axis"))
         if plot.note:
             parts.append((f"  {plot.note}", "axis"))
         return _fit([Segment(text, self._style(role)) for text, role in parts], width)
+
+    def _symbols(self, plot: Plot) -> list[str]:
+        """Return the mark of each series in the legend: of an area or a layer, of a line, of what is only read."""
+        if plot.filled:
+            return ["▌" if not self.app.no_color else SHADES[n % len(SHADES)] for n in range(len(plot.series))]
+        lines = iter(LINE_MARKS)
+        return ["▌" if series.area else next(lines, "━") if series.drawn else "" for series in plot.series]
 
     def moment(self, bucket: int) -> str:
         """Return the local time at which ``bucket`` starts, or its name."""

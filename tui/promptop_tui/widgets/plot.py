@@ -1,4 +1,4 @@
-"""What a chart shows, as plain data, and what it looks like once drawn. No widget, no plotext, no colour here.
+"""What a chart shows, as plain data, and what it looks like once drawn. No widget and no colour here.
 
 A :class:`Plot` is immutable and hashable: equal plots of equal size have equal pictures, so the picture can be cached
 by the plot itself. Each series has a column of values, one a bucket of time; ``None`` is a gap and is left blank.
@@ -15,7 +15,6 @@ from typing import Literal
 from promptop.base import units
 
 Unit = Literal["seconds", "usd", "count", "share", "rate"]
-Mark = Literal["line", "blocks", "x", "o", "+", "*"]
 
 FORMATS: dict[Unit, Callable[[float | None], str]] = {
     "seconds": units.seconds,
@@ -24,13 +23,17 @@ FORMATS: dict[Unit, Callable[[float | None], str]] = {
     "share": units.share,
     "rate": units.rate,
 }
-SYMBOLS: dict[Mark, str] = {"line": "⠒", "blocks": "▀", "x": "x", "o": "o", "+": "+", "*": "*"}
-"""How a line of this mark looks in the legend."""
-FILLS = ("█", "▒", "░", "#", "=", ":")
-"""Layers of a stack from the bottom up: told apart without colour."""
+SHADES = ("█", "▓", "▒", "░")
+"""Layers of a stack from the bottom up where there is no colour."""
+
+LINE_MARKS = ("━ ", "╍ ", "┅ ", "┉ ")
+"""Lines of a plot in the legend, as they are dashed."""
 
 ROLES = (
     "axis",
+    "line",
+    "area",
+    "area-bad",
     "level",
     "cursor",
     "title",
@@ -56,7 +59,10 @@ class Series:
     name: str
     values: tuple[float | None, ...]
     role: str = "series-1"
-    mark: Mark = "line"
+    area: bool = False
+    """Filled down to the axis; the other series of its plot are lines over it."""
+    drawn: bool = True
+    """False: only read at the cursor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,13 @@ class Plot:
     unit: Unit = "count"
     stacked: bool = False
     level: tuple[float, str] | None = None
-    """A horizontal line and its name, for example the target of an SLO."""
+    """A horizontal line and its name, for example a target."""
+    above_is_bad: bool = True
+    """Whether what an area has above the level is marked."""
+    running: int | None = None
+    """The bucket that is not over yet: it is faded and named ``now``."""
+    gap: str = "no rows"
+    """What a stretch without data is called."""
     log: bool = False
     empty: str = "no data in this window"
     note: str = ""
@@ -87,8 +99,13 @@ class Plot:
 
     @property
     def filled(self) -> bool:
-        """Whether series are areas, told apart by :data:`FILLS`, and not lines."""
+        """Whether all series are filled: a stack, or bars side by side."""
         return self.stacked or bool(self.names)
+
+    @property
+    def drawn(self) -> tuple[Series, ...]:
+        """The series that are drawn."""
+        return tuple(series for series in self.series if series.drawn)
 
     @property
     def has_data(self) -> bool:
@@ -98,6 +115,12 @@ class Plot:
     def format(self, value: float | None) -> str:
         """Return ``value`` in the plot's unit."""
         return FORMATS[self.unit](value)
+
+
+def level_fits(plot: Plot) -> bool:
+    """Say whether a target is close enough to the data to be drawn without flattening it."""
+    known = [value for series in plot.drawn for value in series.values if value is not None]
+    return plot.level is not None and bool(known) and plot.level[0] <= max(known) * 2.5
 
 
 Run = tuple[str, str]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from promptop.base import units
 from promptop_tui.monitor.analysis.tile_figures import MONTH_S, spent
 from promptop_tui.monitor.analysis.token_histogram import histogram
-from promptop_tui.widgets.plot import Mark, Plot, Series
+from promptop_tui.widgets.plot import Plot, Series
 
 if TYPE_CHECKING:
     from promptop.log import Stats
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 LAYERS = 5
 """Groups that have a layer of their own in a stack; the rest is ``other``."""
-
-_MARKS: tuple[Mark, ...] = ("line", "o", "+", "x", "*", "blocks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +30,34 @@ class ChartKind:
 
 
 def _frame(snapshot: Snapshot, title: str) -> Plot:
-    return Plot(title, snapshot.since_ms / 1000, float(snapshot.query.span.step_s))
+    step_ms = snapshot.query.span.step_s * 1000
+    running = (snapshot.now_ms - snapshot.since_ms) // step_ms if snapshot.query.until_ms is None else None
+    return Plot(title, snapshot.since_ms / 1000, step_ms / 1000, running=running)
 
 
 def _with(frame: Plot, **changes: object) -> Plot:
     return replace(frame, **changes)  # type: ignore[arg-type]
 
 
+def _layers(snapshot: Snapshot, layers: list[Series]) -> tuple[Series, ...]:
+    """Return layers with a gap where nothing was logged: that is no zero."""
+    rows = snapshot.series(lambda stats: float(stats.n))
+    return tuple(
+        replace(
+            layer,
+            values=tuple(None if n is None else value for value, n in zip(layer.values, rows, strict=True)),
+        )
+        for layer in layers
+    )
+
+
 def _percentiles(which: str, title: str, snapshot: Snapshot, target: float) -> Plot:
     lines = []
-    for quantile, name, role, mark in (
-        (0.5, "p50", "series-2", "o"),
-        (0.95, "p95", "series-1", "line"),
-        (0.99, "p99", "series-3", "+"),
-    ):
+    for quantile, name, role in ((0.95, "p95", "series-1"), (0.5, "p50", "series-2"), (0.99, "p99", "series-3")):
         values = snapshot.series(lambda stats, q=quantile: getattr(stats, which).quantile(q))  # type: ignore[misc]
-        lines.append(Series(name, values, role, mark))  # type: ignore[arg-type]
-    # p95 over p50 over p99: where they meet, the target's percentile is seen.
-    ordered = (lines[2], lines[0], lines[1])
-    level = (target, f"SLO {target:g} s") if target else None
-    return _with(_frame(snapshot, title), series=ordered, unit="seconds", level=level)
+        lines.append(Series(name, values, role, area=name == "p95", drawn=name != "p99"))
+    level = (target, f"target {target:g} s") if target else None
+    return _with(_frame(snapshot, title), series=tuple(lines), unit="seconds", level=level)
 
 
 def _latency(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
@@ -78,7 +84,7 @@ def _cache(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     empty = "no look-ups in a response cache in this window"
     return _with(
         _frame(snapshot, "cache"),
-        series=tuple(layers) if total and total.lookups else (),
+        series=_layers(snapshot, layers) if total and total.lookups else (),
         stacked=True,
         note=note,
         empty=f"{empty}; {note}" if note else empty,
@@ -102,7 +108,9 @@ def _by_group(
             for index, amount in enumerate(whole)
         )
         layers.append(Series(f"other ({len(ranked) - LAYERS})", rest, "series-6"))
-    return _with(_frame(snapshot, title), series=tuple(layers), unit=unit, stacked=True, note=note, empty=empty)
+    return _with(
+        _frame(snapshot, title), series=_layers(snapshot, layers), unit=unit, stacked=True, note=note, empty=empty
+    )
 
 
 def _spend(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
@@ -123,7 +131,7 @@ def _cumulative(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     share = settings.budget_usd_month * snapshot.query.span.seconds / MONTH_S
     return _with(
         _frame(snapshot, "spend, running total"),
-        series=(Series("spent", tuple(sums), "cost"),),
+        series=(Series("spent", tuple(sums), "series-1", area=True),),
         unit="usd",
         level=(share, f"this window's share of the budget, {units.usd(share)}") if share else None,
         note=f"total {spent(snapshot.window.total)}" if snapshot.window else "",
@@ -147,7 +155,9 @@ def _part_of(layer: Series, whole: tuple[float | None, ...]) -> Series:
 def _throughput(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     step = snapshot.query.span.step_s
     requests = snapshot.series(lambda stats: stats.n / step, absent=0.0)
-    return _with(_frame(snapshot, "throughput"), series=(Series("requests/s", requests, "series-1"),), unit="rate")
+    return _with(
+        _frame(snapshot, "throughput"), series=(Series("requests/s", requests, "series-1", area=True),), unit="rate"
+    )
 
 
 def _tokens(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
@@ -158,7 +168,7 @@ def _tokens(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
         ("cached input/s", lambda stats: stats.cache_read / step),
     )
     lines = tuple(
-        Series(name, snapshot.series(value, absent=0.0), f"series-{index + 1}", _MARKS[index])
+        Series(name, snapshot.series(value, absent=0.0), f"series-{index + 1}")
         for index, (name, value) in enumerate(parts)
     )
     return _with(_frame(snapshot, "tokens"), series=lines, unit="rate")
@@ -175,14 +185,17 @@ def _errors(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
         others = snapshot.series(lambda stats: sum(stats.error_types.get(kind, 0) for kind in rest), absent=0.0)
         layers.append(Series(f"other ({len(rest)})", others, "series-6"))
     return _with(
-        _frame(snapshot, "failures"), series=tuple(layers), stacked=True, empty="no failed requests in this window"
+        _frame(snapshot, "failures"),
+        series=_layers(snapshot, layers),
+        stacked=True,
+        empty="no failed requests in this window",
     )
 
 
 def _ratios(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     lines = (
-        Series("response cache", snapshot.series(lambda stats: stats.hit_ratio), "cache-hit", "line"),
-        Series("provider-cached tokens", snapshot.series(lambda stats: stats.cached_share), "series-2", "o"),
+        Series("response cache", snapshot.series(lambda stats: stats.hit_ratio), "cache-hit"),
+        Series("provider-cached tokens", snapshot.series(lambda stats: stats.cached_share), "series-2"),
     )
     return _with(_frame(snapshot, "hit ratio"), series=lines, unit="share")
 
