@@ -32,7 +32,7 @@ async def test_tiles_charts_and_rows_are_there(hour: Path, size: tuple[int, int]
         assert "p95" in text
         assert "TTFT" in text
         assert "spend" in text
-        assert "SLO 10 s" in text
+        assert "target 10 s" in text
         assert "gpt-4o-mini" in text
         assert "timeout" in text
         shown = sum(chart.display for chart in app.query(Chart))
@@ -194,7 +194,7 @@ async def test_the_histogram_of_tokens_is_counted_while_it_is_shown(hour: Path) 
         assert app.pane.shown.sizes is not None
         assert sum(app.pane.shown.sizes.input) == 30
         await pilot.press("right")
-        await until(pilot, lambda: "96 to 127 tokens  █ input 0  ▒ output 30" in screen_text(app))
+        await until(pilot, lambda: "96 to 127 tokens  ▌input 0  ▌output 30" in screen_text(app))
         assert await pilot.click(Chart, offset=(76, 3))
         await until(pilot, lambda: "768 to 1,023 tokens" in screen_text(app))
         await pilot.press("d")

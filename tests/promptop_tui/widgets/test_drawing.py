@@ -93,7 +93,7 @@ def test_series_are_told_apart_without_colour() -> None:
     rows = [row[picture.left :] for row in picture.text.split("\n")[:-2]]
     drawn = [row for row in rows if any(0x2800 <= ord(char) < 0x2900 for char in row)]
     assert len(drawn) == 3
-    assert len({tuple(char == " " for char in row[:24]) + (len(set(row[:24])),) for row in drawn}) == 3
+    assert len({(*(char == " " for char in row[:24]), len(set(row[:24]))) for row in drawn}) == 3
 
     layers = tuple(Series(str(i), (1.0,) * 10, f"series-{i + 1}") for i in range(4))
     stack = draw(Plot("spend", NOON, 60.0, layers, "usd", stacked=True), 60, 20, colour=False)

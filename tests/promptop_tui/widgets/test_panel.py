@@ -17,9 +17,9 @@ def line(title: str, state: str, width: int) -> str:
 
 
 def test_the_state_stands_at_the_right_and_leaves_before_the_title() -> None:
-    assert line("Draft", "saved · 213 tokens", 40) == "Draft ─────────── saved · 213 tokens"
-    assert len(line("Draft", "saved · 213 tokens", 40)) == 36
-    assert line("Draft", "saved · 213 tokens", 24) == "Draft ──────── saved"
+    assert line("Draft", "saved · 213 tokens", 40) == "Draft ───────── saved · 213 tokens"
+    assert len(line("Draft", "saved · 213 tokens", 40)) == 34
+    assert line("Draft", "saved · 213 tokens", 24) == "Draft ────── saved"
     assert line("Draft", "saved · 213 tokens", 14) == "Draft"
 
 

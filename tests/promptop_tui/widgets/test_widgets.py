@@ -163,11 +163,11 @@ async def test_chart_draws_off_the_ui_thread_and_answers_the_latest(monkeypatch:
     gate = threading.Event()
     real = drawing.draw
 
-    def slow(plot: Plot, width: int, height: int, cursor: int | None = None) -> object:
+    def slow(plot: Plot, width: int, height: int, cursor: int | None = None, *, colour: bool = True) -> object:
         threads.append(threading.current_thread().name)
         drawn.append(plot)
         gate.wait(5)
-        return real(plot, width, height, cursor)
+        return real(plot, width, height, cursor, colour=colour)
 
     monkeypatch.setattr(drawing, "draw", slow)
     app = Host()
@@ -181,7 +181,7 @@ async def test_chart_draws_off_the_ui_thread_and_answers_the_latest(monkeypatch:
         await pilot.pause()
         assert "v4" in chart.render_line(0).text  # the legend does not wait
         gate.set()
-        await until(pilot, lambda: plots[-1] in drawn and chart.picture is real(plots[-1], *_canvas(chart), None))
+        await until(pilot, lambda: plots[-1] in drawn and chart.picture is real(plots[-1], *_canvas(chart), None, colour=True))
         assert drawn == [plots[0], plots[-1]]
         assert threading.main_thread().name not in threads
 
@@ -221,7 +221,7 @@ async def test_chart_takes_the_colours_of_another_theme() -> None:
 
         def colours() -> set[object]:
             strips = [chart.render_line(y) for y in range(chart.size.height)]
-            return {seg.style.color for strip in strips for seg in strip if seg.style and "█" in seg.text}
+            return {seg.style.bgcolor for strip in strips[1:] for seg in strip if seg.style and seg.style.bgcolor}
 
         dark = colours()
         app.theme = "promptop-light"

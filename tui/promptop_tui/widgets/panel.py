@@ -16,8 +16,8 @@ from textual.style import Style
 from textual.widget import Widget
 
 _RULES = {"heavy": "━", "round": "─", "solid": "─"}
-_RESERVED = 4
-"""Cells of the upper line that Textual keeps: two corners and a blank beside each."""
+_RESERVED = 6
+"""Cells of the upper line that stay: a corner, a cell of frame and a blank at either end."""
 _LEAST_RULE = 2
 """Cells of frame between title and state; with less room the state gives way."""
 
