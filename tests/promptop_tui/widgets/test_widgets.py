@@ -181,7 +181,8 @@ async def test_chart_draws_off_the_ui_thread_and_answers_the_latest(monkeypatch:
         await pilot.pause()
         assert "v4" in chart.render_line(0).text  # the legend does not wait
         gate.set()
-        await until(pilot, lambda: plots[-1] in drawn and chart.picture is real(plots[-1], *_canvas(chart), None, colour=True))
+        await until(pilot, lambda: plots[-1] in drawn)
+        await until(pilot, lambda: chart.picture is real(plots[-1], *_canvas(chart), None, colour=True))
         assert drawn == [plots[0], plots[-1]]
         assert threading.main_thread().name not in threads
 
