@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import shutil
 import signal
@@ -16,10 +17,12 @@ from pathlib import Path
 import pytest
 from tests.promptop.log.rows import append, random_rows
 
+from promptop.cli.main import main
 from promptop.fleet import schema, shipper
 from promptop.fleet.engine import Engine, parse_address
+from promptop.fleet.reader import FleetReader
 from promptop.fleet.shipper import Shipper, ShippingStoppedError, Step, standing
-from promptop.log import Row
+from promptop.log import LogReader, Row, parse_filter
 from promptop.log.outbox import outbox_path
 
 pytest.importorskip("chdb", reason="chdb is not installed: make test-fleet")
@@ -209,3 +212,52 @@ def test_an_engine_without_tables_is_said_once_and_nothing_is_skipped(engine: En
                 maker.run(statement)
             drain(one)
     assert counts(engine) == {20}
+
+
+FILTERS = (
+    *("model:gpt-4o", "model:GPT-4O*", "model:none", "app:web,batch", "status:ok", "status:error", "status:2xx"),
+    *("status:429", "ttft>500ms", "-ttft>500ms", "latency:1..2", "cost>0.005", "cache:hit", "cache:none", "in>1k"),
+    *("finish:length", "prompt:摘*", "tag.env:prod*", "tag.n:7", "-tag.env:Production", "tag.vip:1", "host:web-1"),
+    *("tps>10", "timeout", "server:none", "tag.a?b:x", "age<30m", "usage:estimated model:gpt* -app:batch"),
+)
+
+
+def test_a_window_of_the_fleet_is_the_window_of_the_log(
+    engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log, now = tmp_path / "log.db", time.time_ns() // 1_000_000
+    tags = [None, '{"env": "production", "n": 7, "a?b": "x"}', '{"env": "Prod", "vip": true}', "no json"]
+    rows = []
+    for day in (0, 1, 3, 9, 20):
+        rows += random_rows(120, seed=day, start_ms=now - day * 86_400_000 - 7_200_000, spread_ms=7_100_000)
+    for number, row in enumerate(rows):
+        row.host_name, row.tags = f"web-{number % 3}", tags[number % 4]
+    append(log, rows)
+    with contextlib.closing(Shipper(log, engine, batch=250)) as one:
+        drain(one)
+    spans = [
+        *((now - 3_600_123, now - 77, None), (now - 7_200_000, now, 60_000), (now - 86_400_005, now - 5, 3_600_000)),
+        *((now - 12 * 86_400_000 + 12_345, now, 86_400_000), (now - 30 * 86_400_000, now, None)),
+    ]
+    fleet = FleetReader(engine)
+    with LogReader(log) as local:
+        for since, until, step in spans:
+            for by in (("model",), ("app", "prompt"), ("host",), ()):
+                here = local.window(since, until, step_ms=step, by=by)
+                there = fleet.window(since, until, step_ms=step, by=by)
+                assert (here.total, here.groups, here.buckets) == (there.total, there.groups, there.buckets), (by, step)
+        for text in FILTERS:
+            chosen = parse_filter(text, now_ms=now)
+            here = local.window(now - 30 * 86_400_000, now, by=("tag.env",), where=chosen)
+            there = fleet.window(now - 30 * 86_400_000, now, by=("tag.env",), where=chosen)
+            assert (here.total, here.groups) == (there.total, there.groups), text
+        assert sum(stats.n for stats in fleet.window(0, now, by=()).groups.values()) == 0
+    outs = []
+    for where in (str(log), str(engine.address)):
+        assert main(["report", "--log", where, "--since", "30d", "--until", "1m", "--by", "host", "--json"]) == 0
+        outs.append(capsys.readouterr().out)
+    here, there = map(json.loads, outs)
+    assert there["n"] == here["n"] and there["groups"] == here["groups"] and here["in_flight"] == 0
+    assert there["in_flight"] is None and len(there["groups"]) == 3
+    assert main(["report", "--log", "clickhouse+http://127.0.0.1:9/promptop"]) == 1
+    assert "does not answer" in capsys.readouterr().err

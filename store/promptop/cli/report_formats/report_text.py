@@ -30,8 +30,8 @@ class Report:
     filter: str = ""
     simulated: bool = False
     """Whether simulated traffic is among the newest rows of the log."""
-    in_flight: int = 0
-    """Calls that have not ended, of all programs that write the log."""
+    in_flight: int | None = 0
+    """Calls that have not ended, of all programs that write the log; None where that is not known (a fleet's log)."""
     newest_row_age_s: float | None = None
     """Age of the log's newest row; None for an empty log."""
 

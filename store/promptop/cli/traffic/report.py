@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from promptop.alerts import watch
 from promptop.alerts.changes import sentence
@@ -16,7 +18,8 @@ from promptop.base.times import local_days, moment_ms
 from promptop.cli.report_formats import report_text
 from promptop.cli.report_formats.report_text import Report
 from promptop.cli.shared.options import has_exports, log_files, settings_of
-from promptop.log import LogReader, Stats, in_flight, parse_filter
+from promptop.fleet.engine import is_address
+from promptop.log import Filter, LogReader, Stats, StoredRow, Window, in_flight, parse_filter
 
 _BY = (
     *("model", "app", "prompt", "provider", "server", "place", "operation", "error", "cache", "day"),
@@ -38,10 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
     parser.add_argument(
         "--log",
-        type=Path,
+        type=lambda text: text if is_address(text) else Path(text),
         action="append",
         metavar="FILE",
-        help="request log, folder or export; all are added up",
+        help="request log, folder or export; all are added up; or clickhouse://HOST/DATABASE, the fleet's log",
     )
     parser.add_argument(
         "--since",
@@ -90,6 +93,8 @@ def _grouping(text: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; exit code 1 if a check of ``--fail-on`` holds."""
+    if any(isinstance(each, str) for each in args.log or ()):
+        return _fleet(args)
     exported = has_exports(args.log or ())
     logs = log_files(args.log or ())
     args.log, args.endpoint = None, None
@@ -136,6 +141,43 @@ def run(args: argparse.Namespace) -> int:
         standing, _ = judge(rules, log, until - 1, settings.monitor, {})
         unusual = _judge_now(log, now_ms) if defaults else 0
     return max(_judge(report, checks, scoped), _judge_rules(standing), unusual)
+
+
+def _fleet(args: argparse.Namespace) -> int:
+    """Print the report of a fleet's log."""
+    from promptop.cli.fleet.connection import engine_of
+    from promptop.fleet.reader import FleetReader
+
+    if len(args.log) != 1:
+        raise UsageError("A fleet's log is reported alone.", "Name one address, or files.")
+    left_out = {
+        "--changes": args.changes,
+        "--before and --after": args.before is not None or args.after is not None,
+        "--format html": args.format == "html",
+    }
+    for option, given in left_out.items():
+        if given:
+            raise UsageError(f"{option} needs a local log.", "Leave it out for a fleet's log.")
+    address, args.log, args.endpoint = args.log[0], None, None
+    settings = settings_of(args)
+    if any(rules_of(text, settings.monitor) or text.strip() == "alerts" for text in args.fail_on):
+        raise UsageError("Alert rules need a local log.", "Use checks such as 'p95_ttft>1s'.")
+    checks = [check for text in args.fail_on for check in parse_check(text, settings.monitor)]
+    now_ms = time.time_ns() // 1_000_000
+    until = moment_ms(args.until, now_ms) + (args.until == "now")
+    since = until - _DAY_MS if args.since is None else moment_ms(args.since, now_ms)
+    if since >= until:
+        raise UsageError(f"The window from {args.since} to {args.until} is empty.", "--since must be before --until.")
+    with FleetReader(engine_of(replace(settings.fleet, url=address))) as log:
+        report = read(log, since, until, by=args.by, where=args.filter, top=args.top)
+        scoped = {c.where: log.window(since, until, by=(), where=c.where).total for c in checks if c.where}
+    if args.format == "prometheus":
+        from promptop.cli.report_formats.prometheus import prometheus_text
+
+        _put(prometheus_text(report), args.output)
+    else:
+        _put(_FORMATS[args.format](report), args.output)
+    return _judge(report, checks, scoped)
 
 
 def _changes(args: argparse.Namespace, log: LogReader, since: int | None, until: int, now_ms: int) -> int:
@@ -204,7 +246,26 @@ def _compare(args: argparse.Namespace, log: LogReader, until: int, now_ms: int) 
     return after
 
 
-def read(log: LogReader, since_ms: int, until_ms: int, *, by: str, where: str = "", top: int = 0) -> Report:
+class WindowSource(Protocol):
+    """What a report asks of a log, a local one or a fleet's."""
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """Files of the log; none where it is not on this machine."""
+
+    def latest(self, limit: int, /) -> list[StoredRow]:
+        """Return the newest rows."""
+
+    def span(self) -> tuple[int, int] | None:
+        """Return the earliest and the latest start, Unix milliseconds; None for an empty log."""
+
+    def window(
+        self, since_ms: int, until_ms: int, *, by: Sequence[str] = ..., where: Filter | str | None = ...
+    ) -> Window:
+        """Add up a stretch of time."""
+
+
+def read(log: WindowSource, since_ms: int, until_ms: int, *, by: str, where: str = "", top: int = 0) -> Report:
     """Read a window of a log; ``top`` keeps so many groups and adds the others up as one."""
     chosen = parse_filter(where) if where.strip() else None
     simulated = any(row.simulated for row in log.latest(_NEWEST))
@@ -224,7 +285,7 @@ def read(log: LogReader, since_ms: int, until_ms: int, *, by: str, where: str = 
             groups = [*groups[:top], (f"(other {len(groups) - top})", rest)]
     now_ms, span = time.time_ns() // 1_000_000, log.span()
     age_s = max(0.0, (now_ms - span[1]) / 1000) if span else None
-    open_calls = sum(each.calls for each in in_flight.read(log.paths, now_ms))
+    open_calls = sum(each.calls for each in in_flight.read(log.paths, now_ms)) if log.paths else None
     return Report(since_ms, until_ms, total, tuple(groups), by, where.strip(), simulated, open_calls, age_s)
 
 

@@ -59,6 +59,13 @@ class Sketch:
                 sketch._parts.append(blob)
         return sketch
 
+    @classmethod
+    def counted(cls, n: int, sum_us: int, max_us: int, buckets: dict[int, int]) -> Sketch:
+        """Return the sketch of three integers and the counts by :func:`bucket_of`."""
+        sketch = cls()
+        sketch.n, sketch.sum_us, sketch.max_us, sketch._counts = n, sum_us, max_us, buckets
+        return sketch
+
     def add(self, seconds: float) -> None:
         """Count one duration in seconds; NaN is left out, negative ones are clock faults and count as 0."""
         us = seconds * 1e6
