@@ -94,6 +94,8 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # tier_complex = 0.6
 # tier_expert = 0.9
 # tier_models = []             # models recommended for the four tiers, simplest first
+# lint_off = []                # lint rules that are off, by id (promptop lint --rules)
+# trim_off = []                # trim rules that are off, by id (promptop trim --rules)
 
 [playground]
 # max_tokens = 512
@@ -113,6 +115,7 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # budget_usd_month = 0.0
 # alerts = []                  # ["p95_ttft>2s over 15m", "burn>14.4 over 1h,5m", "month_cost>$100"]
 # alert_command = ""           # for example "notify-send promptop"; a sentence is added as its last argument
+# alert_webhook = ""           # for example "https://hooks.example.com/x"; the same is posted there as JSON
 
 [fleet]
 # url = ""                     # clickhouse://logs.example:8443/promptop: promptop ship sends this machine's log there
