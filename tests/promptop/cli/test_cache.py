@@ -65,7 +65,7 @@ def test_a_level_out_of_use_is_a_failure_that_names_its_cause(
     assert "$NO_SUCH_VARIABLE" in capsys.readouterr().err
     config.write_text('[cache]\nredis = "http://x"\n')
     assert cli.main(["cache", "stats", "--config", str(config)]) == 2
-    assert "no address of a Redis server" in capsys.readouterr().err
+    assert "Write an address such as redis://" in capsys.readouterr().err
     disk_path(tmp_path / "log.db").write_bytes(b"not a database at all" * 50)
     assert cli.main(["cache", "stats", "--log", str(tmp_path / "log.db")]) == 1
     assert "not a database" in capsys.readouterr().out

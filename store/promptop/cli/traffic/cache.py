@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run one sub-command; a level that is out of use makes ``stats`` exit with 1."""
-    settings = settings_of(args)
+    # What the file says of Redis must hold: with another address in its place, clear would clear nothing and say so.
+    settings = settings_of(args, sends=args.verb != "simulate")
     if args.verb == "simulate":
         return cache_simulate.run(args, settings)
     kept = settings.cache.semantic_keep != "memory"
