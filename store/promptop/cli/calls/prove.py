@@ -70,7 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"answers of each side to a case (default: 1, 3 where the baseline wavers; without --cases {REPEATS})",
     )
     parser.add_argument(
-        "--check", action="append", default=[], metavar="CHECK", help=f"what each answer must be: {', '.join(FORMS)}"
+        "--check",
+        action="append",
+        default=[],
+        metavar="CHECK",
+        help="what each answer must be: " + ", ".join(FORMS).replace("%", "%%"),
     )
     parser.add_argument(
         "--margin",

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 
 from promptop.base.sanitize import clean
+from promptop.budget.estimate import estimate
 from promptop.budget.gate import Gate
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
@@ -17,7 +18,7 @@ from promptop.cli.shared.call_options import (
     open_endpoints,
     settings_for,
 )
-from promptop.cli.shared.money import check_cost
+from promptop.cli.shared.money import check, gate_of, lengths_of
 from promptop.client.call import run as run_call
 from promptop.client.request import RunRequest
 from promptop.client.result import Progress, RunResult
@@ -63,7 +64,8 @@ def rewrite(args: argparse.Namespace, text: str, *, everything: bool) -> Rewritt
     body = text[start:]
     target = parse_target(args.model, settings)
     asked = request(target, body, count(body, target.model).tokens)
-    gate, _ = check_cost(args, settings, [asked])
+    gate = gate_of(settings, args.max_usd)
+    check(gate, estimate([asked], 1, lengths_of(settings)))
     result = asyncio.run(_call(asked, settings, gate))
     print(figures_line(result), file=sys.stderr)
     for note in notes(result):
