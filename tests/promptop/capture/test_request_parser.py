@@ -302,4 +302,4 @@ def test_a_request_too_large_to_be_parsed(first: bool, monkeypatch: pytest.Monke
     )
     call.end("eof")
     row = call.finish().row
-    assert (row.request_model, row.request_stream, row.request_messages, row.prompt_hash) == ("m-1", 1, None, None)
+    assert (row.request_model, row.request_stream, row.request_messages, row.prompt_hash) == ("m-1", 1, 1, None)

@@ -14,7 +14,7 @@ import pytest
 
 from promptop.base.errors import PromptopError
 from promptop.client.result import RunResult
-from promptop.experiments.proof import prove
+from promptop.experiments.proof.single_input import prove
 from promptop.prompts.library import Entry, Library, Version, library_path
 from promptop.prompts.receipt import Receipt
 

@@ -12,7 +12,7 @@ import yaml
 
 from promptop.cli.main import main
 from promptop.client.result import RunResult
-from promptop.experiments.proof import prove
+from promptop.experiments.proof.single_input import prove
 from promptop.prompts import parse
 from promptop.prompts.formats import FORMATS, export
 from promptop.prompts.receipt import Receipt, applied, receipt_from

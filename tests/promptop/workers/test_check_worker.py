@@ -36,7 +36,7 @@ def test_a_pattern_without_end_takes_no_longer_than_is_allowed() -> None:
 def test_python_is_off_unless_it_is_allowed() -> None:
     with pytest.raises(UsageError, match="off"):
         judge_apart(["python:True"], [])
-    with pytest.raises(UsageError, match="no expression"):
+    with pytest.raises(UsageError, match="is not an expression"):
         parse_check("python:1 +", python=True)
     checks = ["python:len(text) < 9 and tokens == 3", "python:data['n'] > 1", "python:1 / 0", "python:print('x')"]
     (found,) = judge_apart(checks, [answer('{"n": 2}')], python=True)
