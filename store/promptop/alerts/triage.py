@@ -27,6 +27,8 @@ FLOOR_LOG, FLOOR_SHARE = 0.06, 0.006
 """Errors that no number of calls makes smaller: slow drift."""
 MANY_VALUES = 30
 """Values from which a tag names users and not parts of a service: what they ask is their own."""
+SHORT_GAP = 4
+"""Minutes: a shorter gap is told only of busy logs whose rows are written as their calls end."""
 TOLD = 3
 _PART_OF_ALL = 0.2
 _N = PART["n"]
@@ -67,19 +69,24 @@ class _Verdict:
     """In natural units."""
 
 
-def look(history: History, in_flight: Sequence[InFlight] = ()) -> list[Change]:
+def look(history: History, in_flight: Sequence[InFlight] = (), *, batched: bool = False) -> list[Change]:
     """Return what is unusual, the weightiest first; empty where nothing is, or nothing is known."""
-    *_, found = steps(history, in_flight)
+    *_, found = steps(history, in_flight, batched=batched)
     return found or []
 
 
-def steps(history: History, in_flight: Sequence[InFlight] = ()) -> Iterator[list[Change] | None]:
-    """Look in slices of a millisecond or two; the last one yields what was found."""
+def steps(
+    history: History, in_flight: Sequence[InFlight] = (), *, batched: bool = False
+) -> Iterator[list[Change] | None]:
+    """Look in slices of a millisecond or two; the last one yields what was found.
+
+    ``batched`` says that rows reach the log well after their calls: then minutes without any are no silence.
+    """
     if not history.ready or history.whole is None:
         yield []
         return
     triage = _Triage(history, history.whole)
-    found = [*triage.waiting(in_flight), *triage.silences()]
+    found = [*triage.waiting(in_flight), *triage.silences(batched)]
     if not any(each.figure == "silence" and each.dimension == "all" for each in found):
         for number, series in enumerate(list(history.series.values())):
             if series.live and not series.partial:
@@ -296,12 +303,12 @@ class _Triage:
 
     # What is not there
 
-    def silences(self) -> list[Change]:
+    def silences(self, batched: bool) -> list[Change]:
         """Return the values from which nothing came for longer than their own rhythm explains."""
         found = [
             change
             for series in self._history.series.values()
-            if series.dimension in ("all", "app", "model") and (change := self._silence(series)) is not None
+            if series.dimension in ("all", "app", "model") and (change := self._silence(series, batched)) is not None
         ]
         found.sort(key=lambda each: -each.excess)
         kept: list[Change] = []
@@ -310,9 +317,9 @@ class _Triage:
                 kept.append(each)
         return kept
 
-    def _silence(self, series: Series) -> Change | None:
+    def _silence(self, series: Series, batched: bool) -> Change | None:
         gap = (self._history.now_ms - series.last_ms) / 60_000
-        if not 0.3 <= gap <= 240:
+        if not (SHORT_GAP if batched else 0.3) <= gap <= 240:
             return None
         end, first = series.last_ms // 60_000 + 1, max(series.first_ms // 60_000, series.base)
         lasted = min(60, end - first)
@@ -337,7 +344,7 @@ class _Triage:
         for minute in range(max(first, end - 360), end):
             run = run + 1 if series.sum(_N, minute, minute + 1) == 0 else 0
             longest = max(longest, run)
-        least = 75 if gap < 4 else 12
+        least = 75 if gap < SHORT_GAP else 12
         if expected < least or gap < 2 * longest + bool(longest):
             return None
         share = min(series.sum(_N, end - 60, end) / max(self._whole.sum(_N, end - 60, end), 1), 1.0)
@@ -421,7 +428,8 @@ class _Triage:
                 for name in {each.figure for each in members}
                 for change in self._side_by_side([each for each in members if each.figure == name])
             ]
-            best.append(max(scored, key=lambda each: each.score))
+            if scored:
+                best.append(max(scored, key=lambda each: each.score))
         best.sort(key=lambda each: -each.score)
         return [_in_usd(each) for each in best]
 
@@ -446,7 +454,9 @@ class _Triage:
         own = self._start(top, figure)
         if own != start:
             out[out.index(top)] = replace(self._since(top, figure, own), share=top.share, score=top.score)
-        return out
+        # A mean of fewer calls is that of their mixture. Without this rule one simulated day of a third of the traffic
+        # gave two false claims (of five and of eight calls); with it none. Three busier days gave none without it.
+        return [each for each in out if figure.kind not in ("mean", "log") or each.n >= LEAST_CALLS]
 
     def _series_of(self, change: Change) -> Series:
         return self._history.series[change.dimension, change.value]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _N, _UPSTREAM, _FAILED, _LIMITED = (PART[name] for name in ("n", "upstream", "failed", "limited"))
 
+_BATCHED_MS = 30_000
+
 
 @dataclass(frozen=True, slots=True)
 class Present:
@@ -94,12 +96,23 @@ class Watch:
             raise
         open_calls = in_flight.read(log.paths, now_ms)
         found: list[Change] = []
-        for changes in triage.steps(self._history, open_calls):
+        for changes in triage.steps(self._history, open_calls, batched=self._batched(log)):
             if changes is None:
                 yield None
             else:
                 found = changes
         yield self._present(log, now_ms, tuple(found), tuple(open_calls))
+
+    def _batched(self, log: LogReader) -> bool:
+        """Say whether the files were written well after the newest row began: an import, or a shipper's delivery."""
+        whole = self._history.whole
+        written = [
+            file.stat().st_mtime_ns // 1_000_000
+            for path in log.paths
+            for file in (path, path.with_name(f"{path.name}-wal"))
+            if file.exists() and file.stat().st_size
+        ]
+        return whole is not None and bool(written) and max(written) - whole.last_ms > _BATCHED_MS
 
     def _present(
         self, log: LogReader, now_ms: int, changes: tuple[Change, ...], open_calls: tuple[InFlight, ...]

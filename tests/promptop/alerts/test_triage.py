@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -165,6 +166,17 @@ def test_silence_suppresses_the_rest_and_age_is_by_the_logs_rhythm(tmp_path: Pat
     assert present.overdue(NOW) == 2
     assert present.overdue((present.newest_ms or 0) + 3_000) == 0
     assert sentence(present.changes[0], NOW).startswith("no calls since ")
+
+
+def test_a_log_that_was_brought_in_is_not_silent_at_once(tmp_path: Path) -> None:
+    path = log_of(tmp_path / "log.db", traffic(300))
+    later = NOW + 3 * MINUTE + MINUTE // 2
+    for written_ms, figures in ((NOW, ["silence"]), (later - MINUTE, [])):
+        for file in (path, path.with_name(f"{path.name}-wal")):
+            if file.exists():
+                os.utime(file, (written_ms / 1000, written_ms / 1000))
+        assert [each.figure for each in looked(path, later).changes] == figures
+    assert [each.figure for each in looked(path, NOW + 9 * MINUTE).changes] == ["silence"]
 
 
 def test_this_time_of_yesterday_excuses_what_comes_every_day(tmp_path: Path) -> None:
