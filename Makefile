@@ -7,7 +7,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: test-fleet demo demo-real app test lint types imports unit conformance bench snapshots clean
+.PHONY: test-fleet demo demo-real app test lint types imports unit retest conformance bench snapshots clean
 
 demo: $(VENV)/.app
 	@$(BIN)/promptop demo
@@ -33,6 +33,10 @@ imports: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -q
+
+# What failed, once more and alone: a test that needs a quiet machine passes, a fault does not.
+retest: lint types imports
+	$(BIN)/python -m pytest -q -p no:xdist --last-failed --last-failed-no-failures all
 
 # What ships to a ClickHouse, against a real one in a wheel (500 MB). Without it make test skips these and says so.
 test-fleet: $(VENV)/.fleet
