@@ -34,6 +34,8 @@ def read(text: str) -> Draft | None:
         if _LOOKS_LIKE.search(start[:4000]) is None:
             return None
         if error.msg == "Extra data":
+            if start[error.pos : error.pos + 1] not in ("{", "["):
+                return None  # a text that begins with JSON
             said = Note("this is JSON Lines, and it is sent as one text", remedy="promptop batch sends each line")
         else:
             said = Note(

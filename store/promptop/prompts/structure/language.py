@@ -10,6 +10,7 @@ from promptop.prompts.structure.model import Language
 _KANA_OR_HANGUL = re.compile(r"[\u3040-\u30ff\uac00-\ud7a3]")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _SCRIPTS = re.compile(r"[\u0370-\u05ff\u0600-\u06ff\u0900-\u0eff\u10a0-\u10ff]")
+_ACCENTED = re.compile(r"[à-öø-ÿ]", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-zÀ-ÿ]+(?:['’][A-Za-z]+)?")
 _ENGLISH = frozenset(
     "the a an and or of to in on for with is are be you your not do don't if it this that as at by from will"
@@ -22,7 +23,8 @@ _FOREIGN = (
         " pour dans que"
         " qui du el los las una para con por si no se del como il che di per non sono con gli della o os um uma"
         " com não em"
-        " do da het een en van je niet voor met op och att det som på inte är og ikke til av nie się na jest w"
+        " do da de y al su muy"
+        " het een en van je niet voor met op och att det som på inte är og ikke til av nie się na jest w"
         " z".split()
     )
     - _ENGLISH
@@ -35,7 +37,10 @@ def language_of(text: str) -> Language:
     if _KANA_OR_HANGUL.search(text) or len(_SCRIPTS.findall(text)) > 3:
         return "other"
     words = [word.lower() for word in _WORD.findall(text)]
-    foreign, english = sum(word in _FOREIGN for word in words), sum(word in _ENGLISH for word in words)
+    foreign, english = (
+        sum(word in _FOREIGN or _ACCENTED.search(word) is not None for word in words),
+        sum(word in _ENGLISH for word in words),
+    )
     if foreign >= 2 and foreign > 2 * english:
         return "other"
     if _HAN.search(text):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -59,8 +59,11 @@ _SOURCE_LABEL = re.compile(
     re.IGNORECASE,
 )
 _SALUTATION = re.compile(
-    r"[ \t]*(?:Dear|Hi|Hello|Hey|To) [A-Z][^.!?\n]{0,40}[,:][ \t]*$|[ \t]*(?:尊敬的"
+    r"[ \t]*(?:Dear [A-Za-z]|(?:Hi|Hello|Hey|To) [A-Z])[^.!?\n]{0,40}[,:][ \t]*$|[ \t]*(?:尊敬的"
     r"|亲爱的)[^。！？\n]{1,20}[：:，,][ \t]*$"
+)
+_MAIL_HEADER = re.compile(
+    r"[ \t]*(?:From|To|Cc|Bcc|Subject|Date|Sent|Reply-To|发件人|收件人|抄送|主题)[:：][ \t]*\S", re.IGNORECASE
 )
 _SIGN_OFF = re.compile(
     r"[ \t]*(?:(?:kind|best|warm|many) (?:regards|wishes|thanks)|regards|best|sincerely|yours(?: (?:truly"
@@ -89,6 +92,10 @@ _PARAMETER = re.compile(
     r"(?:required|optional|default|string|number|integer|boolean|array|object|必填|选填|可选|必须|默认)[^)）\]\n]{0,40}[)）\]]"
     r"|[*_]{0,2}`[\w.$-]+`[*_]{0,2}[ ]?(?:[(（\[][^)\n]{0,40}[)）\]])?[ ]?[:：–—-]",
     re.IGNORECASE,
+)
+_DOC_TAG = re.compile(
+    r"[ \t]*(?:\*[ \t]*)?(?:@(?:params?|args?|returns?|throws|raises|type|property)\b"
+    r"|:(?:param|type|returns?|raises)\b[^:\n]*:)"
 )
 _LITERAL_TITLE = re.compile(
     r"\b(?:phrases?|scripts?|wordings?|canned|templates?|snippets?|greetings?|sample (?:replies|responses)|replies"
@@ -317,6 +324,7 @@ class _Message:
         self._tags()
         self._quoted()
         self._code_and_tables()
+        self._indented()
         self._headings_and_labels()
         self._letters()
         self._examples()
@@ -519,7 +527,8 @@ class _Message:
             if is_source:
                 following = next((each.kind for each in lines[at + 1 :] if each.kind is not None), None)
                 is_source = following in _FREE  # quoted or fenced text says itself where it ends
-            if not is_source and not (line.kind in (*_FREE, "label") and _SALUTATION.match(line.text)):
+            is_mail = self._is_mail(at)
+            if not is_source and not is_mail and not (line.kind in (*_FREE, "label") and _SALUTATION.match(line.text)):
                 at += 1
                 continue
             end = at + 1
@@ -533,6 +542,30 @@ class _Message:
                 last -= 1
             self._mark(at + is_source, last, "data", "text to work on", blank=True)
             at = end
+
+    def _is_mail(self, at: int) -> bool:
+        """Tell whether the header of a mail begins on a line: two fields in a row, such as From and Subject."""
+        return all(
+            line.kind in _FREE and _MAIL_HEADER.match(line.text) is not None for line in self.lines[at : at + 2]
+        ) and at + 1 < len(self.lines)
+
+    def _indented(self) -> None:
+        """Mark what is set off by indentation under a line that announces it: verses, a text, a listing."""
+        lines = self.lines
+        for at, line in enumerate(lines):
+            if line.kind != "paragraph" or not _INTRO.search(line.text) or at + 2 >= len(lines):
+                continue
+            margin = len(line.text) - len(line.text.lstrip()) + 4
+            end = at + 2
+            while end < len(lines) and (
+                (lines[end].kind == "paragraph" and lines[end].text.startswith((" " * margin, "\t")))
+                or (lines[end].kind is None and end + 1 < len(lines) and lines[end + 1].kind == "paragraph")
+            ):
+                end += 1
+            while end > at + 2 and lines[end - 1].kind is None:
+                end -= 1
+            if lines[at + 1].kind is None and end > at + 2:
+                self._mark(at + 2, end, "literal", "an indented block")
 
     def _examples(self) -> None:
         lines = self.lines
@@ -646,7 +679,9 @@ class _Message:
                     mode = ""
             elif line.kind in ("separator", "tag"):
                 mode = ""
-            if line.kind == "item" and (mode == "parameter" or _PARAMETER.match(_body(line.text))):
+            if (line.kind in _FREE and _DOC_TAG.match(line.text)) or (
+                line.kind == "item" and (mode == "parameter" or _PARAMETER.match(_body(line.text)))
+            ):
                 line.kind, line.detail, line.begins = "parameter", "a parameter", True
             elif line.kind == "item" and mode == "literal":
                 line.kind, line.detail, line.begins = "literal", "text to be said word for word", True
@@ -662,6 +697,7 @@ class _Message:
 
     def _blocks(self) -> None:
         found, lines = self.found, self.lines
+        first_block = len(found.blocks)
         at = 0
         heads: list[tuple[int, int, str]] = []
         while at < len(lines):
@@ -693,6 +729,7 @@ class _Message:
             if start < stop:
                 self._add(line, start, stop)
             at = end
+        self._leave_foreign(first_block)
         for number, (level, start, title) in enumerate(heads):
             end = next((begin for other, begin, _ in heads[number + 1 :] if other <= level), self.end)
             end = min(
@@ -701,6 +738,17 @@ class _Message:
             while end > start and self.text[end - 1] in "\r\n":
                 end -= 1
             found.sections.append(Section("heading", title, start, end))
+
+    def _leave_foreign(self, first_block: int) -> None:
+        """Leave all prose alone of a message that is mostly in a language without rules: English is quoted there."""
+        blocks = self.found.blocks
+        prose = [at for at in range(first_block, len(blocks)) if blocks[at].is_prose]
+        other = sum(blocks[at].end - blocks[at].start for at in prose if blocks[at].language == "other")
+        if 2 * other > sum(blocks[at].end - blocks[at].start for at in prose):
+            for at in prose:
+                if blocks[at].language != "other":
+                    blocks[at] = replace(blocks[at], language="other")
+                    self.found.protected.append(Protected(blocks[at].start, blocks[at].end, "a language without rules"))
 
     def _add(self, line: _Line, start: int, end: int) -> None:
         found = self.found

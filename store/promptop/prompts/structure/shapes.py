@@ -22,6 +22,11 @@ _KEYWORD = re.compile(
     r"|SELECT\b.+\bFROM\b|INSERT INTO\b|CREATE TABLE\b|UPDATE \w+ SET\b|\$ \w|>>> |\.\.\. |//|/\*|\*/"
     r"|(?:pip|npm|yarn|git|docker|curl|sudo|cd|python3?|node|brew|apt) [\w./-]+.*$(?<![.:!?]))"
 )
+_SQL_CLAUSE = re.compile(
+    r"(?:SELECT|FROM|WHERE|AND|OR|(?:LEFT |RIGHT |INNER |OUTER |CROSS )*JOIN|ON|GROUP BY|ORDER BY|HAVING|LIMIT|VALUES"
+    r"|DELETE FROM|SET|UNION(?: ALL)?)\b(?![.:!?])"
+)
+"""How the lines of a query begin that is written over several."""
 _ASSIGNED = re.compile(r"[ \t]*[\w.\[\]\"']+(?:\s*:\s*[\w\[\], .|]+)?\s*(?:[-+*/]?=|:=)\s*\S")
 _CALLED = re.compile(r"[ \t]*(?:await )?[\w.]+\([^()]*(?:\([^()]*\)[^()]*)*\)[;,]?$")
 _ENDED = re.compile(r"(?:[;{}]|[)\]}][,;]|=>|\{|\(|\[)[ \t]*(?://.*|#.*)?$")
@@ -31,6 +36,8 @@ _YAML = re.compile(
     r"[ \t]*(?:- )?[a-z_][\w.\-]*:(?:[ \t]+(?P<value>.*))?$|[ \t]*- [\w./\"'-]+$|[ \t]+- .*$|[ \t]*#[^#].*$"
 )
 _ROW = re.compile(r"[ \t]*\|.*\||[ \t]*[^|\n]+\|[^|\n]+\|[^|\n]+")
+_COLUMNS = re.compile(r"[ \t]*\S(?:[^\n]{0,38}?[^\s.!?:;,])?(?P<gap> {2,}|\t+)(?=\S)")
+"""A short cell and a wide gap, as in the list of a command's options."""
 _CSV = re.compile(r"[^\s,][^,\n]*(?:,[^,\n]*){2,}$|[^\s,][^,\n]*,(?! )[^,\n]*$")
 _SENTENCE = re.compile(
     r"(?:[-*+•#>]+ +|\d+[.)] +)?[*_\"“]{0,3}[A-Za-z][a-z'’]*[*_]{0,2}(?:[,;:]? [\w'’\-\"“”(),*`/<>.]+){3,}"
@@ -56,6 +63,7 @@ def _is_strong(line: str) -> bool:
     return bool(
         _DIFF.match(bare)
         or _KEYWORD.match(bare)
+        or _SQL_CLAUSE.match(bare)
         or _JSON_LINE.match(line)
         or (_ASSIGNED.match(bare) and not bare.endswith((".", "?", "!")))
         or (_CALLED.match(bare) and not bare.startswith("("))
@@ -181,6 +189,12 @@ def _yaml(lines: Sequence[str], free: Sequence[bool], at: int) -> int:
     return end if keys >= 3 and deep >= 1 and spoken * 3 <= keys else at
 
 
+def _column(line: str) -> int:
+    """Return where the second column of an aligned line begins; 0 where there is none."""
+    found = _COLUMNS.match(line)
+    return found.end() if found else 0
+
+
 def table_rows(lines: Sequence[str], free: Sequence[bool]) -> Iterator[tuple[int, int]]:
     """Yield (first line, line behind the last) of tables: rows with bars, or three lines of CSV in a row."""
     at = 0
@@ -189,6 +203,12 @@ def table_rows(lines: Sequence[str], free: Sequence[bool]) -> Iterator[tuple[int
         while end < len(lines) and free[end] and _ROW.match(lines[end]):
             end += 1
         if end - at >= 2 or (end - at == 1 and lines[at].count("|") >= 3):
+            yield at, end
+            at = end
+            continue
+        while end < len(lines) and free[end] and (column := _column(lines[end])) and column == _column(lines[at]):
+            end += 1
+        if end - at >= 2:
             yield at, end
             at = end
             continue

@@ -20,7 +20,7 @@ _VAGUE = pattern(
     r"\s+(?!(?:of (?:the|these|those|it|them)\b|(?:other )?(?:times?|days?|minutes?|hours?|weeks?|time|information|context|background|detail|text|code|advice|feedback|sense|space|kind|more)\b))"
     r"(?:[\w'-]+\s+){0,3}?[\w'-]+"
     r"|(?:列出|给出|提供|写出?|生成|推荐|加上?|添加|举出?|提出|补充|设计|附上?|介绍|选出?|挑选|想出?|给我|说出?|准备|包含|提|来)[^，。；：！？\n不]{0,6}?"
-    r"(?P<zh>一些|几个|几条|几点|几种|几项|几句|几段|几篇|几道|若干|适量的?|多个|多条|一定数量的?)(?!月|小时|分钟|工作日)"
+    r"(?P<zh>(?<![长短多少快慢大小高低轻重浅深早晚好细])一些|几个|几条|几点|几种|几项|几句|几段|几篇|几道|若干|适量的?|多个|多条|一定数量的?)(?!月|小时|分钟|工作日)"
     r"|\b(?P<length>not too (?:long|short|many)|as (?:many|much|long) as (?:needed|necessary))\b"
     r"|(?P<zh_length>不要太[长短多]|差不多(?:长度|字数)|长度适中|适当(?:长度|篇幅))"
 )
@@ -150,13 +150,17 @@ def _pair(
         is_asked = not _IF.search(text)
         if one and other and one.span() != other.span() and is_asked and block.message not in told:
             apart = max(one.start(), other.start()) - min(one.end(), other.end())
-            if not same_sentence or (apart <= 60 and not _two_things(text, one, other)):
+            if (not same_sentence and not (_is_limited(text, one) and _is_limited(text, other))) or (
+                same_sentence and apart <= 60 and not _two_things(text, one, other)
+            ):
                 told.add(block.message)
                 later = max(one, other, key=lambda found: found.start())
                 yield Place(start + later.start(), start + later.end(), f"{one[0]!r} and {other[0]!r}: which of them?")
             continue
         found = one or other
         if found is None or not is_asked or is_quoted(structure, start + found.start(), start + found.end()):
+            continue
+        if not same_sentence and _is_limited(text, found):
             continue
         is_style = _STYLE.match(text) is not None
         before = seen.get(block.message)
@@ -174,6 +178,20 @@ def _pair(
             )
         else:
             seen.setdefault(block.message, (found, found is one, is_style))
+
+
+_TO_SOME = re.compile(
+    r"(?:[ ](?:tone|style|language|register))?[ ](?:with|for|to|towards|in|when|on)[ ]"
+    r"(?!(?:(?:your|the|all|every|each) )?(?:answers?|responses?|repl(?:y|ies)|output|tone|style|english|chinese)\b)\w",
+    re.IGNORECASE,
+)
+"""What limits a demand to some readers or texts: a formal tone with clients."""
+_TO_SOME_ZH = re.compile(r"(?:对|面向|在)[^，。；,;]{1,12}\Z")
+
+
+def _is_limited(text: str, found: re.Match[str]) -> bool:
+    before = text[max(0, found.start() - 16) : found.start()]
+    return _TO_SOME.match(text, found.end()) is not None or _TO_SOME_ZH.search(before) is not None
 
 
 def _two_things(text: str, one: re.Match[str], other: re.Match[str]) -> bool:
@@ -267,6 +285,13 @@ def _subject(text: str, limit: re.Match[str]) -> str:
     return "each" if each else ""
 
 
+_PARAMETERS_OF = re.compile(
+    r"(?:arguments?|args|parameters?|params|returns?|inputs?|outputs?|options?|参数|返回值?|入参)[ ]?[:：–—]",
+    re.IGNORECASE,
+)
+"""How a sentence begins that describes one tool: the next one may have the same parameters."""
+
+
 def _doubled(structure: Structure, prompt: Prompt) -> Iterator[Place]:
     text = structure.text
     told: set[int] = set()
@@ -277,7 +302,7 @@ def _doubled(structure: Structure, prompt: Prompt) -> Iterator[Place]:
                 + len(text[proposal.start : proposal.end])
                 - len(text[proposal.start : proposal.end].lstrip())
             )
-            if start not in told:
+            if start not in told and not _PARAMETERS_OF.match(text, start):
                 told.add(start)
                 yield Place(start, proposal.end, "this was asked before: say it once")
     for one, other in _TWICE:

@@ -55,6 +55,7 @@ def _no_format(structure: Structure, prompt: Prompt) -> Iterator[Place]:
     said = instructions(structure)
     if (
         not said.strip()
+        or not structure.prose
         or len(said) > _SHORT_PROMPT
         or _FORMAT.search(said)
         or _AGENT.search(said)
@@ -74,7 +75,7 @@ def _no_format(structure: Structure, prompt: Prompt) -> Iterator[Place]:
 def _no_length(structure: Structure, prompt: Prompt) -> Iterator[Place]:
     said = instructions(structure)
     everything = written(structure)
-    if not said.strip() or len(said) > _LONGEST_OPEN or prompt.parameters.get("max_tokens"):
+    if not said.strip() or not structure.prose or len(said) > _LONGEST_OPEN or prompt.parameters.get("max_tokens"):
         return
     kinds = {block.kind for block in structure.blocks}
     is_agent = "parameter" in kinds or _AGENT.search(said) is not None

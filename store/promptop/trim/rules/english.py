@@ -73,7 +73,7 @@ POLITE: tuple[Phrase, ...] = (
     Phrase(r"(?:i|we) (?:kindly |politely |humbly )(?:ask|request)(?: that)? you(?: to)? ", "", "order"),
     Phrase(r"(?:please,? |kindly,? )", "", "verb"),
     Phrase(r"(?:please )?(?:make sure|be sure|make certain)(?: that)? (?=(?:the|all|your|each|every|it|there|any|this|these) )", "ensure ", "start"),
-    Phrase(r",? (?:if you )?please(?=[.!?]|$)(?!\n[a-z])", ""),
+    Phrase(r"(?<=[\w)\]}\"”’*`]),? (?:if you )?please(?=[.!?](?:[\s\"”’)*_]|$)|$)(?!\n[a-z])", "", "verb"),
     Phrase(r" (?:for me|for us)(?=[.!?](?:\s|$))", "", "verb"),
 )  # fmt: skip
 """Asking nicely."""

@@ -34,6 +34,42 @@ _SPOKEN_BEFORE = re.compile(
     r"|[说写道])[ ]?[:：,]?[ ]?\Z",
     re.IGNORECASE,
 )
+_AS_A_WORD = re.compile(
+    r"[\"“‘'`*「«]please[\"”’'`*」»]"
+    r"|\b(?:words?|terms?|tool|command|phrase|say|says|said|called|use of|uses of)[ ]please\b"
+    r"|(?:\A|[.!?\n][ ]*|\b(?:the|that|a) )please (?:is|was|means|shows|stands|counts)\b",
+    re.IGNORECASE,
+)
+"""Where a prompt speaks about the word please, or about something of that name."""
+_NOT_POLITE = re.compile(
+    r"\b(?:to|you|as|they|we|he|she|it|who|words?|terms?|phrases?|say|says|said|saying|with|without|uses?|using|the|a"
+    r"|and|or|not|never|like|of|from|named|called|if you)\Z",
+    re.IGNORECASE,
+)
+"""What stands before please where it is a verb, as in "as you please", or a word that is spoken of."""
+_LISTS_WORDS = re.compile(r"\b(?:words?|terms?|phrases?|tags?|hashtags?|say|says|saying)\b", re.IGNORECASE)
+_WORDING_BEFORE = re.compile(
+    r"(?:\b(?:slogan|motto|tagline|catchphrase|greeting|subject line|headline|caption|banner|sign|tooltip|inscription)"
+    r"[ ]?(?:is|reads?|says?)?[ ]?[:：–—-]?"
+    r"|\b(?:reads?|wrote|writes|says?|said|entitled|titled|named)[ ]?[:：,–—-])[ ]?\Z",
+    re.IGNORECASE,
+)
+"""What announces the wording of something else, which may be quoted without marks."""
+
+
+@lru_cache(maxsize=16)
+def _speaks_of_please(text: str) -> bool:
+    return _AS_A_WORD.search(text) is not None
+
+
+def _is_name(text: str, found: re.Match[str], sentence_starts: set[int]) -> bool:
+    """Tell whether a phrase inside a sentence is spelled with capitals, as a title or the name of a button is."""
+    if found.start() in sentence_starts or found[0].isupper():
+        return False
+    rest = found[0].split()[1:]
+    following = text[found.end() : found.end() + 2]
+    begins = found[0].lstrip(", ")[:1].isupper()
+    return any(word[0].isupper() for word in rest) or (begins and following[:1].isupper() and following[1:].islower())
 
 
 def _compiled(phrase: Phrase) -> re.Pattern[str]:
@@ -152,11 +188,14 @@ class Phrases(Rule):
         at_starts, anywhere = _hints(type(self), text[block.start : block.end])
         if at_starts:
             yield from self._at_start(structure, block)
+        sentence_starts = set(Starts(text, block.start, block.end).sentences) if anywhere else set()
         for pattern, phrase in anywhere:
             for found in pattern.finditer(text, block.start, block.end):
                 if (
                     _joins_lines(text, found)
-                    or (phrase.place == "verb" and not self._before_order(text, block, found))
+                    or _is_name(text, found, sentence_starts)
+                    or _WORDING_BEFORE.search(text, max(block.start, found.start() - 24), found.start())
+                    or (phrase.place == "verb" and not self._before_order(text, block, found, sentence_starts))
                     or (phrase.place == "second" and not _is_second(text, block, found))
                 ):
                     continue
@@ -177,6 +216,7 @@ class Phrases(Rule):
                     found
                     and found.end() > at
                     and not _joins_lines(text, found)
+                    and not _WORDING_BEFORE.search(text, max(block.start, at - 24), at)
                     and self._fits(structure, block, found, phrase, sentence_starts)
                 ):
                     yield self._proposal(structure, block, found, phrase)
@@ -204,10 +244,12 @@ class Phrases(Rule):
             if end >= block.end:
                 return False
             said = found[0].lower()
+            if said.startswith("please") and found.start() not in sentence_starts and _speaks_of_please(text):
+                return False
             is_wish = "sure" in said and " you" in said
             return is_order(text[end : min(block.end, end + 80)], states=not is_wish)
         if phrase.place in ("start", "demand"):
-            if end >= block.end or text[end] in ".!?。！？\n:：":
+            if end >= block.end or text[end] in ".!?。！？\n:：" or re.match(r"that\b", text[end : end + 5]):
                 return False
             return phrase.place == "start" or _DEMAND.search(text[end : min(block.end, end + 60)]) is not None
         if phrase.place == "sentence":
@@ -228,9 +270,11 @@ class Phrases(Rule):
         return not before or before[-1].kind in ("heading", "label", "tag", "separator")
 
     @staticmethod
-    def _before_order(text: str, block: Block, found: re.Match[str]) -> bool:
+    def _before_order(text: str, block: Block, found: re.Match[str], sentence_starts: set[int]) -> bool:
         """Tell whether an order follows a word such as please, or comes before " for me"."""
         said = found[0].strip().lower()
+        if found[0].startswith((" ", ",")) and said.endswith("please"):
+            return _asks_nicely(text, block, found)
         if said.startswith("for "):
             line = text.rfind("\n", block.start, found.start()) + 1
             sentence = max(
@@ -247,6 +291,8 @@ class Phrases(Rule):
                 r"(?:do|be|wait|ask|work|act|look|speak|pray|play|book|buy|reserve|decide)\b", begun, re.IGNORECASE
             )
         is_please = said.startswith(("please", "kindly"))
+        if said.startswith("please") and found.start() not in sentence_starts and _speaks_of_please(text):
+            return False
         if is_please and _SPOKEN_BEFORE.search(text, max(0, found.start() - 12), found.start()):
             return False
         if text[: found.start()].endswith(", ") and _states_first(text, block, found.start()):
@@ -296,6 +342,15 @@ def _is_second(text: str, block: Block, found: re.Match[str]) -> bool:
         and not re.search(r"[;:]|\b(?:if|when|until|unless|while|so that|that you|because)\b", before)
         and is_order(after, states=False)
     )
+
+
+def _asks_nicely(text: str, block: Block, found: re.Match[str]) -> bool:
+    """Tell whether please at the end of a sentence is said to the reader: "Be brief, please.", not "as you please."."""
+    start = max((begin for begin, _ in sentences_of(text, block.start, found.start())), default=block.start)
+    before = re.sub(r"^[\W_]+", "", text[start : found.start()])
+    if found[0].startswith(","):
+        return not (_LISTS_WORDS.search(before) or _SPOKEN_BEFORE.search(before))
+    return is_order(before) and not (_NOT_POLITE.search(before) or _LISTS_WORDS.search(before))
 
 
 def _joins_lines(text: str, found: re.Match[str]) -> bool:

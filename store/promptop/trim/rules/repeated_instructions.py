@@ -31,9 +31,12 @@ _LEAD_ZH = re.compile(
 _REMINDER = re.compile(
     r"(?:again|remember|reminder|once (?:more|again)|to (?:repeat|reiterate)|as (?:mentioned|stated|said|noted)"
     r"|in other words|i repeat"
-    r"|don['’]t forget|do not forget|make sure|always)\b|再次|记住|切记|再强调|重申|如前|也就是说|换句话说|请务必记住",
+    r"|don['’]t forget|do not forget)\b|再次|记住|切记|再强调|重申|如前|也就是说|换句话说|请务必记住",
     re.IGNORECASE,
 )
+"""How a sentence begins that says something of another section again."""
+_INSISTS = re.compile(r"(?:make sure|always)\b", re.IGNORECASE)
+"""The same within a section only: under another heading it begins a rule of that one."""
 _OF_NO_MEANING = (
     "a an the to of in on at and or is are be been it its this that these those you your we our as with for by from so"
     " please always should must will shall would could can may need needs have has do does make makes sure ensure"
@@ -135,14 +138,16 @@ class RestatedInstruction(Rule):
                 continue
             inside = frozenset(text[each.start : each.end] for each in structure.cover.all_in(start, end))
             one = _Instruction(block, start, end, words, tuple(sorted(negations(said))), inside)
-            is_reminder = _REMINDER.match(said) is not None
+            is_reminder, insists = _REMINDER.match(said) is not None, _INSISTS.match(said) is not None
             near = [
                 before
                 for before in earlier
-                if before.block is block or (is_reminder and before.block.message == block.message)
+                if before.block is block
+                or (is_reminder and before.block.message == block.message)
+                or (insists and before.block.section == block.section)
             ]
             is_item = block.kind == "item" and block.start == start and end >= block.end
-            if (not is_item or is_reminder) and any(_says(one, before) for before in near):
+            if (not is_item or is_reminder or insists) and any(_says(one, before) for before in near):
                 yield Proposal(*without_gap(text, block, start, end), "")
             else:
                 earlier.append(one)
