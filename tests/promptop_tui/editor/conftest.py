@@ -83,7 +83,7 @@ class Running:
 
     @property
     def status(self) -> str:
-        return str(self.pane.status.render())
+        return f"{self.pane.draft_panel.heading} · {self.pane.draft_panel.state} · {self.pane.draft_panel.hint}"
 
     @property
     def table(self) -> str:

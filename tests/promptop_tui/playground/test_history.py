@@ -53,7 +53,7 @@ async def test_blind_answers_have_no_names_until_all_are_rated(opened: Open) -> 
     app = opened("gpt-4o-mini", "gpt-4o", "refused-model")
     async with app.run_test(size=(160, 48)) as pilot:
         app.pane.action_blind()
-        assert str(app.pane.prompt.border_title) == "prompt · blind"
+        assert str(app.pane.prompt.border_title) == "Prompt · blind"
         app.query_one("#prompt", PromptArea).load_text("Which one are you?")
         app.pane.column.choose(["gpt-4o-mini", "gpt-4o", "sim-fault-401"])
         await pilot.press("f5")

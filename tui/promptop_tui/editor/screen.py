@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical
 from textual.getters import query_one
-from textual.widgets import Static, TextArea
+from textual.widgets import TextArea
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
@@ -37,6 +36,7 @@ from promptop_tui.messages import OpenInEditor
 from promptop_tui.services.rule_switches import RuleSwitches
 from promptop_tui.services.token_counts import CountingFailed, CountsReady, EdgesReady, LinesReady, SnippetsReady
 from promptop_tui.shell.key_names import with_keys
+from promptop_tui.widgets.panel import Panel
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
         ),
     ]
 
-    status = query_one("#draft-status", Static)
+    draft_panel = query_one("#draft", Panel)
 
     def __init__(self, context: AppContext, runner: Runner | None = None) -> None:
         """Build the tab; ``runner`` makes the calls of rewrites if given, and is then closed by who gave it."""
@@ -153,10 +153,9 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
     def compose(self) -> ComposeResult:
         """Lay out draft, status line and models."""
         with Horizontal(id="editor-body"):
-            with Vertical(id="draft"):
+            with Panel(id="draft", heading="Draft"):
                 yield self.area
                 yield self.find_bar
-                yield Static(id="draft-status", markup=False)
             with Vertical(id="side"):
                 yield self.outline_panel
                 yield self.panel
@@ -308,12 +307,9 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
         name = clean_line(self.draft.title)
         row, column = self.area.selection.end
         role = f" · {self.draft.state.role} message" if self.draft.state.role else ""
-        left = f"{name}{role} · {self.draft.kept}"
-        right = f"{row + 1}:{column + 1}  {self.area.exact.length:,} chars"
         figures = self.counts.figures() if self.has_class("-short") else ()
-        if figures:
-            right = summary(figures[0])
-            left = f"{name}{role}"
-        room = self.size.width - (0 if self.has_class("-narrow") else self.query_one("#side").outer_size.width) - 2
-        self.status.update(left + " " * max(2, room - cell_len(left) - cell_len(right)) + right)
-        self.status.set_class(bool(self.draft.conflict), "-warning")
+        panel = self.draft_panel
+        panel.heading = name
+        panel.state = summary(figures[0]) if figures else f"{self.draft.kept}{role}"
+        panel.hint = f"line {row + 1}, column {column + 1} · {self.area.exact.length:,} characters"
+        panel.set_class(bool(self.draft.conflict), "-alarm")

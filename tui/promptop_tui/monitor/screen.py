@@ -41,6 +41,7 @@ from promptop_tui.monitor.views.tiles import Tiles
 from promptop_tui.monitor.views.triage_line import TriageLine
 from promptop_tui.services.alert_watch import AlertWatch
 from promptop_tui.widgets.chart import Chart
+from promptop_tui.widgets.panel import Panel
 from promptop_tui.widgets.table import VirtualTable
 
 if TYPE_CHECKING:
@@ -122,16 +123,18 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     def compose(self) -> ComposeResult:
         """Lay out the tab."""
         status = StatusLine()
-        status.simulated = self._shared.simulated
-        yield status
-        yield TriageLine()
+        with Panel(id="monitor-now", heading="Now"):
+            yield status
+            yield TriageLine()
         yield FilterLine()
         yield LogNote(self._shared.log_path)
         with Vertical(id="monitor-body"):
-            yield Tiles()
+            with Panel(id="monitor-figures", heading="Figures"):
+                yield Tiles()
             yield ChartRow()
-            yield RequestTable()
-            yield InspectionDrawer()
+            with Panel(id="monitor-requests", heading="Requests"):
+                yield RequestTable()
+                yield InspectionDrawer()
 
     def on_mount(self) -> None:
         """Show empty tiles until the first snapshot comes."""

@@ -14,6 +14,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import on
+from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -111,6 +112,8 @@ class Chart(Widget):
         plot = self.plot
         if plot is not None and self.cursor is not None and self.cursor >= plot.buckets:
             self.cursor = None
+        if plot is not None:
+            self.border_title = Content(clean_line(plot.title[:1].upper() + plot.title[1:], 80))
         self._request()
 
     def watch_cursor(self) -> None:
@@ -198,7 +201,8 @@ class Chart(Widget):
         plot = self.plot
         if plot is None:
             return [Segment(" " * width, self._style(""))]
-        parts: list[tuple[str, str]] = [(plot.title, "title")]
+        framed = self.styles.border_top[0] not in ("", "none")
+        parts: list[tuple[str, str]] = [] if framed else [(plot.title, "title")]
         reading = self.cursor
         if reading is not None:
             parts.append((f"  {self.moment(reading)}", "cursor"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import events
 from textual.containers import Vertical
 from textual.content import Content
 from textual.reactive import reactive
@@ -65,7 +64,10 @@ class Frame:
         _, ground = widget.background_colors
         line = Style(foreground=ground + color, bold=False)
         width = widget.outer_size.width
-        widget.border_title = top_line(_content(title), _content(state), width, _RULES.get(kind, "─"), line)
+        plain = Style(foreground=ground + widget.styles.border_subtitle_color, bold=False)
+        widget.border_title = top_line(
+            _content(title), _content(state).stylize_before(plain), width, _RULES.get(kind, "─"), line
+        )
         widget.border_subtitle = _content(hint)
 
 
@@ -102,7 +104,7 @@ class Panel(Vertical):
         """Draw the frame's texts."""
         self.draw_frame()
 
-    def on_resize(self, event: events.Resize) -> None:
+    def on_resize(self) -> None:
         """Draw the frame's texts for the new width."""
         self.draw_frame()
 

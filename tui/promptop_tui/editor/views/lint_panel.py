@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.content import Content
 from textual.getters import query_one
 from textual.message import Message
 from textual.widgets import OptionList, Static
 
 from promptop.base.sanitize import clean_line
+from promptop_tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from promptop.trim.lint import Finding
 
 
-class LintPanel(Vertical):
+class LintPanel(Panel):
     """Shows the findings that it is given, and tells what the user wants of one."""
 
     HELP = """\
@@ -35,7 +35,7 @@ settings does for all prompts."""
         Binding("escape", "close", "Back", id="lint.close", tooltip="Back to the draft"),
     ]
 
-    BORDER_TITLE: ClassVar[str] = "lint"
+    HEAD: ClassVar[str] = "Lint"
 
     options = query_one("#lint-list", OptionList)
     said = query_one("#lint-said", Static)
@@ -68,7 +68,7 @@ settings does for all prompts."""
         at = self.options.highlighted or 0
         self._findings = tuple(ordered)
         warnings = sum(each.severity == "warning" for each in ordered)
-        self.border_subtitle = f"{warnings} warnings, {len(ordered) - warnings} hints" if ordered else ""
+        self.hint = f"{warnings} warnings, {len(ordered) - warnings} hints" if ordered else ""
         self.said.update("" if ordered else note)
         self.options.clear_options()
         self.options.add_options([self._line(each) for each in ordered])

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from rich.cells import cell_len, set_cell_size
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.getters import query_one
 from textual.message import Message
@@ -27,6 +27,7 @@ from promptop_tui.editor.views.model_figures import (
     signed_percent,
     usd,
 )
+from promptop_tui.widgets.panel import Panel
 
 Cell = tuple[str, str]
 """Text and style (a theme variable; no colour is named here)."""
@@ -51,7 +52,7 @@ def _window(figure: Figure) -> Cell:
 
 
 def _money(amount: float | None) -> Cell:
-    return usd(amount), "$foreground 60%" if amount is None else "$cost"
+    return usd(amount), "$foreground 60%" if amount is None else "$foreground"
 
 
 def _change(figure: Figure) -> Cell:
@@ -157,7 +158,7 @@ def _rounded(calls: float) -> str:
     return f"{calls:.2g}" if 0 < calls < 10 else str(round(calls))
 
 
-class ModelsPanel(Vertical):
+class ModelsPanel(Panel):
     """Shows figures that it is given; tells what the user expects of the calls."""
 
     HELP = """\
@@ -181,7 +182,7 @@ that would fit them."""
 
         assumptions: UsageAssumptions
 
-    BORDER_TITLE: ClassVar[str] = "models"
+    HEAD: ClassVar[str] = "Models"
 
     def __init__(self, assumptions: UsageAssumptions) -> None:
         super().__init__(id="models")
@@ -228,7 +229,7 @@ that would fit them."""
 
     def show(self, figures: tuple[Figure, ...], as_of: str) -> None:
         """Show these figures; ``as_of`` is the date of the price table."""
-        self.border_title = f"models · prices of {as_of}" if as_of else "models"
+        self.state = f"prices of {as_of}" if as_of else ""
         if figures != self._figures:
             self._figures = figures
             self._draw()

@@ -10,7 +10,6 @@ from rich.cells import cell_len, set_cell_size
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.content import Content
 from textual.getters import query_one
 from textual.message import Message
@@ -19,6 +18,7 @@ from textual.widgets import OptionList
 from promptop.base.sanitize import clean_line
 from promptop_tui.editor.controllers.draft_parts import Part
 from promptop_tui.editor.views.model_figures import usd
+from promptop_tui.widgets.panel import Panel
 
 _TOKENS, _SHARE, _MONEY = 7, 5, 9
 _ROOM_FOR_MONEY = 40
@@ -36,7 +36,7 @@ class Row:
     usd_per_month: float | None
 
 
-class OutlinePanel(Vertical):
+class OutlinePanel(Panel):
     """Shows the rows that it is given, and tells what the user wants of one."""
 
     HELP = """\
@@ -63,7 +63,7 @@ undo."""
         what: str
         part: Part | None
 
-    BORDER_TITLE: ClassVar[str] = "outline"
+    HEAD: ClassVar[str] = "Outline"
 
     def __init__(self) -> None:
         super().__init__(id="outline")
@@ -102,7 +102,7 @@ undo."""
     def _draw(self) -> None:
         if not self.is_mounted:
             return
-        self.border_subtitle = self._note
+        self.hint = self._note
         options = self.options
         at, current = options.highlighted or 0, self._current()
         self._shown = self._unfolded()
@@ -141,7 +141,7 @@ undo."""
             (set_cell_size(said, room), style),
             (f"{tokens:>{_TOKENS}}", "$text-success" if is_off else ""),
             (f"{row.share:>{_SHARE}.0%}", "$foreground 60%"),
-            (f"{usd(row.usd_per_month):>{_MONEY}}" if has_money else "", "$cost"),
+            (f"{usd(row.usd_per_month):>{_MONEY}}" if has_money else "", "$foreground"),
         )
 
     def _current(self) -> Part | None:

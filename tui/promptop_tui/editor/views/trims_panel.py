@@ -13,7 +13,6 @@ from rich.cells import cell_len, set_cell_size
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.content import Content
 from textual.document._document import Selection
 from textual.getters import query_one
@@ -26,6 +25,7 @@ from promptop_tui.editor.views.model_figures import DAYS_A_MONTH, usd
 from promptop_tui.editor.views.trim_rows import Order, arranged, before_and_after, filters, in_context
 from promptop_tui.services.rule_switches import RuleSwitches
 from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
+from promptop_tui.widgets.panel import Panel
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def cut(text: str, cells: int) -> str:
     return text if cell_len(text) <= cells else set_cell_size(text, max(1, cells - 1)).rstrip() + "…"
 
 
-class TrimsPanel(Vertical):
+class TrimsPanel(Panel):
     """A list of edits over one area."""
 
     HELP = """\
@@ -294,7 +294,7 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
             self.options.highlighted = min(at, len(self._shown) - 1)
         narrowed = f" · only {self._only}: {len(self._shown)}" if self._only else ""
         left = f" · {len(self._skipped)} left alone" if self._skipped else ""
-        self.border_subtitle = f"{self._order.value}{narrowed}{left}"
+        self.hint = f"{self._order.value}{narrowed}{left}"
         saved = sum(edit.tokens_saved for edit in self._edits)
         safe = sum(edit.severity == "safe" for edit in self._edits)
         if not self._edits:

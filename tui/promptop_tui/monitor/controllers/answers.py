@@ -75,7 +75,7 @@ class Answers:
             status.waiting = table.unseen
             marked = any(row.simulated for row in snapshot.fresh)
             kept = status.simulated and not snapshot.restart
-            status.simulated = self._simulated or marked or kept
+            status.simulated = not self._simulated and (marked or kept)  # the header says so of a demo
             pane.shown = snapshot
         reading.reader.taken()
         if not reading.placed and snapshot.reach is not None:

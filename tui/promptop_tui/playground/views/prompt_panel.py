@@ -70,7 +70,7 @@ class PromptPanel(Vertical):
 
     def on_mount(self) -> None:
         """Make the fields plain ones: counts and edges are the editor's."""
-        self.border_title = "prompt"
+        self.border_title = "Prompt"
         for area in (self.system, self.area):
             area.show_tokens = False
             area.show_line_numbers = False
@@ -93,7 +93,7 @@ class PromptPanel(Vertical):
 
     def show_source(self, *parts: str) -> None:
         """Say where the prompt came from."""
-        said = " · ".join(part for part in ("prompt", *parts) if part)
+        said = " · ".join(part for part in ("Prompt", *parts) if part)
         self.border_title = Content(clean_line(said, 80))
 
     def show_sent(self, *parts: str) -> None:

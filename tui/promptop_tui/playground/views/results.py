@@ -53,7 +53,7 @@ class SendView(VerticalScroll, can_focus=True):
 
     def on_mount(self) -> None:
         """Name the keys, whatever they are bound to."""
-        self.border_title = "will be sent"
+        self.border_title = "Will be sent"
         self.show_keys()
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.show_keys())
 
