@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,27 +24,65 @@ class Fault:
     message: str
 
 
-def faults(schema: Mapping[str, Any], value: Any) -> list[Fault]:
-    """Return what breaks the schema, in the order of the value; raise :class:`PromptopError` for one that is none.
+class Validator:
+    """A schema that was found to be one, for many values."""
 
-    A ``$ref`` to an address is not fetched.
-    """
-    from jsonschema import exceptions, validators
-    from referencing import Registry
+    def __init__(self, schema: Mapping[str, Any], name: str = "That") -> None:
+        """Raise :class:`PromptopError` for a schema that is none; ``name`` begins its message.
+
+        A ``$ref`` to an address is not fetched.
+        """
+        from jsonschema import exceptions, validators
+        from referencing import Registry
+
+        given = dict(schema)
+        kind = validators.validator_for(given, default=validators.validator_for({"$schema": DRAFT}))
+        try:
+            kind.check_schema(given)
+        except exceptions.SchemaError as error:
+            raise PromptopError(f"{name} is not a JSON schema: {error.message}", f"See {error.json_path}.") from None
+        except RecursionError:
+            raise PromptopError(f"{name} is nested too deep.", "Flatten it.") from None
+        self._kind = kind(given, registry=Registry())
+
+    def faults(self, value: Any) -> list[Fault]:
+        """Return what breaks the schema, in the order of the value.
+
+        Raises :class:`PromptopError` for a ``$ref`` to what is not in the schema, and for a value nested too deep.
+        """
+        found = []
+        with _told():
+            for error in self._kind.iter_errors(value):
+                found.append(Fault(tuple(error.absolute_path), error.message))
+                if len(found) == MOST:
+                    break
+        return sorted(found, key=lambda fault: [str(step) for step in fault.path])
+
+    def worst(self, value: Any) -> str:
+        """Return the fault that explains most, with its path, as ``$.a[0]: …``; empty for a value that fits.
+
+        Raises like :meth:`faults`.
+        """
+        from jsonschema import exceptions
+
+        with _told():
+            error = exceptions.best_match(self._kind.iter_errors(value))
+        return f"{error.json_path}: {error.message}" if error is not None else ""
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say what stops a validation in the program's own errors."""
     from referencing.exceptions import Unresolvable
 
-    kind = validators.validator_for(schema, default=validators.validator_for({"$schema": DRAFT}))
     try:
-        kind.check_schema(dict(schema))
-        found = []
-        for error in kind(schema, registry=Registry()).iter_errors(value):
-            found.append(Fault(tuple(error.absolute_path), error.message))
-            if len(found) == MOST:
-                break
-    except exceptions.SchemaError as error:
-        raise PromptopError(f"That is not a JSON schema: {error.message}", f"See {error.json_path}.") from None
+        yield
     except Unresolvable as error:
         raise PromptopError(f"The schema refers to what is not in it: {error}", "Put that under $defs.") from None
     except RecursionError:
         raise PromptopError("The schema or the value is nested too deep.", "Flatten it.") from None
-    return sorted(found, key=lambda fault: [str(step) for step in fault.path])
+
+
+def faults(schema: Mapping[str, Any], value: Any) -> list[Fault]:
+    """Return what breaks the schema, in the order of the value; raise :class:`PromptopError` for one that is none."""
+    return Validator(schema).faults(value)

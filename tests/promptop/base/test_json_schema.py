@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from promptop.base.errors import PromptopError
-from promptop.base.json_schema import faults
+from promptop.base.json_schema import Validator, faults
 
 SCHEMA = {
     "type": "object",
@@ -23,3 +23,11 @@ def test_a_schema_that_is_none_or_refers_abroad_is_an_error() -> None:
     for schema in ({"type": "nonsense"}, {"$ref": "http://127.0.0.1:9/schema.json"}):
         with pytest.raises(PromptopError):
             faults(schema, {})
+
+
+def test_the_worst_fault_is_told_with_its_path() -> None:
+    validator = Validator(SCHEMA)
+    assert validator.worst({"name": 5, "city": "b"}) == "$.name: 5 is not of type 'string'"
+    assert validator.worst({"name": "a", "city": "b"}) == ""
+    with pytest.raises(PromptopError, match="The schema of it is not a JSON schema"):
+        Validator({"type": "nonsense"}, "The schema of it")

@@ -83,7 +83,7 @@ def test_a_check_that_cannot_be_judged_is_said(wrong: str) -> None:
 def test_a_schema_that_is_none_is_said(tmp_path: Path) -> None:
     with pytest.raises(PromptopError, match="cannot be read"):
         parse_check(f"json-schema:{tmp_path / 'missing.json'}")
-    for value, said in (({"type": "objekt"}, "no JSON schema"), ([1], "no JSON object")):
+    for value, said in (({"type": "objekt"}, "not a JSON schema"), ([1], "not a JSON object")):
         with pytest.raises(PromptopError, match=said):
             parse_check(schema(tmp_path, value))
     (tmp_path / "bad.json").write_text("{")

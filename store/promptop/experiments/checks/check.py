@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from promptop.base.errors import PromptopError, UsageError
+from promptop.base.json_schema import Validator
 from promptop.base.sanitize import clean_line
 from promptop.client.result import FILTER_REASONS, RunResult
 from promptop.experiments.checks.answer_text import language_of, numbers_in, refuses
@@ -416,7 +417,7 @@ def read_json(text: str, *, fenced: bool = False) -> tuple[Any, str]:
 def _json(given: _Given) -> Judge:
     if given.value not in (None, "", True):
         if isinstance(given.value, Mapping):
-            return _schema(given, given.value, "the schema")
+            return _schema(given, given.value, "The schema")
         raise UsageError("The check json takes no value.", "Write json, or json-schema:FILE.")
     fenced = bool(given.table.get("fenced"))
     return lambda result: read_json(result.text, fenced=fenced)[1]
@@ -424,7 +425,7 @@ def _json(given: _Given) -> Judge:
 
 def _json_schema(given: _Given) -> Judge:
     if isinstance(given.value, Mapping):
-        return _schema(given, given.value, "the schema")
+        return _schema(given, given.value, "The schema")
     path = given.path()
     try:
         schema: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -437,35 +438,15 @@ def _json_schema(given: _Given) -> Judge:
     return _schema(given, schema, str(path))
 
 
-def _validator(given: Mapping[str, Any], name: str) -> Any:
-    from jsonschema import exceptions, validators
-    from referencing import Registry
-
-    schema = dict(given)
-    kind = validators.validator_for(schema, default=validators.validator_for({"$schema": _DRAFT}))
+def _fault_of(validator: Validator, value: Any) -> str:
     try:
-        kind.check_schema(schema)
-    except exceptions.SchemaError as error:
-        raise PromptopError(f"{name} is not a JSON schema: {error.message}", f"See {error.json_path}.") from None
-    # An empty registry: a schema's $ref to an address is not fetched.
-    return kind(schema, registry=Registry())
-
-
-def _fault_of(validator: Any, value: Any) -> str:
-    from jsonschema import exceptions
-    from referencing.exceptions import Unresolvable
-
-    try:
-        error = exceptions.best_match(validator.iter_errors(value))
-    except Unresolvable as unknown:
-        return f"the schema refers to what is not in it: {unknown}"
-    except RecursionError:
-        return "it is nested too deep"
-    return f"{error.json_path}: {error.message}" if error is not None else ""
+        return validator.worst(value)
+    except PromptopError as error:
+        return error.cause[:1].lower() + error.cause[1:].rstrip(".")
 
 
 def _schema(given: _Given, schema: Mapping[str, Any], name: str) -> Judge:
-    validator = _validator(schema, name)
+    validator = Validator(schema, name)
     fenced = bool(given.table.get("fenced"))
 
     def fault(result: RunResult) -> str:
@@ -588,7 +569,7 @@ def _choice(given: _Given) -> Judge:
 
 def _tool(given: _Given) -> Judge:
     name, schema = str(given.value), given.table.get("arguments")
-    validator = _validator(schema, "the schema of the arguments") if isinstance(schema, Mapping) else None
+    validator = Validator(schema, "The schema of the arguments") if isinstance(schema, Mapping) else None
 
     def fault(result: RunResult) -> str:
         calls = [arguments for called, arguments in result.tool_calls if called == name]
@@ -660,7 +641,6 @@ def _python(given: _Given) -> Judge:
     return fault
 
 
-_DRAFT = "https://json-schema.org/draft/2020-12/schema"
 FORMS = (
     *("contains:TEXT", "lacks:TEXT", "contains-any:A|B", "contains-all:A|B", "starts-with:TEXT", "equals:TEXT"),
     *("equals-any:A|B", "regex:PATTERN", "json", "json-schema:FILE", "json-path:$.a=VALUE", "number:12 within 1%"),

@@ -14,7 +14,7 @@ from promptop.experiments.checks.answer_text import numbers_in
 
 KINDS = ("empty", "first half", "refusal", "another case's answer", "number changed", "negation put in", "keys renamed")
 _REFUSAL = "I'm sorry, but I can't help with that."
-_LAST_NUMBER = re.compile(r"\d+(?![\s\S]*\d)")
+_DIGITS = re.compile(r"\d+")
 _VERB = re.compile(r"\b(is|are|was|were|can|will|should|may|has|have|do|does)\b(?!\s+not\b)")
 _NEGATED = re.compile(r"\b(is|are|was|were|can|will|should|may|has|have|do|does)\s+not\b")
 MOST_ANSWERS = 20
@@ -95,7 +95,13 @@ def negated(text: str) -> str:
 def _other_number(text: str) -> str:
     if not numbers_in(text):
         return text
-    return _LAST_NUMBER.sub(lambda found: str(int(found[0]) + 1) if len(found[0]) < 16 else "1", text, count=1)
+    last = None
+    for last in _DIGITS.finditer(text):  # noqa: B007 - the last one is wanted
+        pass
+    if last is None:
+        return text
+    other = str(int(last[0]) + 1) if len(last[0]) < 16 else "1"
+    return text[: last.start()] + other + text[last.end() :]
 
 
 def _other_keys(text: str) -> str:

@@ -126,7 +126,7 @@ def judge_model(run: ModelRun, plan: ProofPlan, alpha: float) -> Finding:
     judge = _judged(run, plan, alpha)
     if judge == WORSE:
         return _with(base, WORSE, "the judge prefers the baseline's answers", run, plan, records)
-    if not plan.has_checks:
+    if not plan.has_checks and not decision.idle:
         return _without_checks(base, run, plan, records, alpha, judge)
     if decision.word == PROVEN:
         open_suspects = [r.id for r in records if r.dropped() and r.lost_for_sure is None]
@@ -234,6 +234,11 @@ def _trouble(run: ModelRun, records: Sequence[CaseRecord]) -> tuple[str, str] | 
     if run.ended == "idle":
         return _idle_after_warm_up(run)
     begun = len(run.records)
+    if copied := sum(bool(record.copied) for record in run.records):
+        return (
+            f"{copied} of {begun} cases: the answer to the trimmed prompt is a copy of the baseline's, by its id",
+            "Turn off the endpoint's cache, or let it tell system prompts apart.",
+        )
     if run.ended == "failing" and not records:
         return "no case was answered", "See the errors below."
     incomplete = begun - len(records)

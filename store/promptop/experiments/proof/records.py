@@ -31,6 +31,8 @@ class CaseRecord:
     """Calls of each side that were not answered, after all attempts."""
     fresh: dict[str, list[Cell]] = field(default_factory=lambda: {side: [] for side in SIDES})
     """Answers of the second look."""
+    copied: int = 0
+    """Answers to the trimmed prompt that are copies of answers to the baseline, out of an endpoint's cache."""
     lost_for_sure: bool | None = None
     """What the second look found; None where there was none, or it could not tell."""
     _scores: dict[str, float] = field(default_factory=dict)
@@ -44,8 +46,8 @@ class CaseRecord:
 
     @property
     def is_complete(self) -> bool:
-        """Whether both sides have all their answers."""
-        return not any(self.failed.values()) and bool(self.before) and bool(self.after)
+        """Whether both sides have all their answers, and none of them is the other side's."""
+        return not self.copied and not any(self.failed.values()) and bool(self.before) and bool(self.after)
 
     def side(self, name: str) -> list[Cell]:
         """Return the cells of a side."""

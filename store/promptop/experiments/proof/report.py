@@ -11,6 +11,7 @@ from typing import Any
 from promptop.base.diff import marked, word_diff
 from promptop.base.sanitize import clean
 from promptop.client.result import RunResult
+from promptop.experiments.grid.cells import Cell
 from promptop.experiments.grid.checker import text_of_answer
 from promptop.experiments.proof.findings import Finding
 from promptop.experiments.proof.plan import ProofPlan
@@ -57,6 +58,20 @@ class ProofReport:
         every = [(run, record) for run in self.runs for record in run.records]
         return sorted(every, key=lambda each: STATES.index(each[1].state) if each[1].state in STATES else len(STATES))
 
+    def answers(self) -> list[tuple[ModelRun, str, str, Cell]]:
+        """Return every answer with its model, case and side: those of the cases, or of a warm-up that ended it."""
+        found = [
+            (run, record.id, side, cell)
+            for run, record in self.records()
+            for side in SIDES
+            for cell in record.side(side)
+        ]
+        for run in self.runs:
+            if not run.records:
+                planned = zip(run.planned, run.warm, strict=False)
+                found += [(run, each.case.id, BEFORE, cell) for each, cells in planned for cell in cells]
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """Return the shape of ``prove --json``."""
         run, finding = self.deciding
@@ -81,15 +96,13 @@ class ProofReport:
             "cost_usd": self.outcome.spent_usd,
             "answers": [
                 {
-                    "case": record.id,
+                    "case": case,
                     "model": each.title,
                     "version": side,
                     "text": cell.result.text if cell.whole else None,
                     "passed": all(checked.passed for checked in cell.checked.values()),
                 }
-                for each, record in self.records()
-                for side in SIDES
-                for cell in record.side(side)
+                for each, case, side, cell in self.answers()
             ],
             "n_cases": len(run.complete),
             "planned_cases": len(self.plan.cases),

@@ -193,7 +193,7 @@ class ProofRun:
         firsts = [(cells[0].result, run.checks[at]) for at, cells in enumerate(run.warm) if cells and cells[0].whole]
         run.caught = caught(firsts) if firsts else {}
         await self._try_asked_checks(run)
-        if plan.has_checks and _is_idle(run):
+        if _is_idle(run):
             run.ended = "idle"
 
     async def _ask_cases(self, run: ModelRun, alpha: float) -> None:
@@ -221,6 +221,7 @@ class ProofRun:
                         records.pop(at)  # a case that was cut off is in no figure
                         return
                     record.failed[side] += 1
+                record.copied = _copied(record, run)
                 done.add(at)
                 missing_in_a_row = 0 if record.is_complete else missing_in_a_row + 1
                 self._settle(run, records, done, alpha)
@@ -394,6 +395,14 @@ def _ids_tell(warm: Sequence[Sequence[Cell]]) -> bool:
     """Whether response ids differ from case to case: some servers give every answer the same one."""
     ids = [cells[0].result.response_id for cells in warm if cells]
     return len(ids) > 1 and None not in ids and "" not in ids and len(set(ids)) == len(ids)
+
+
+def _copied(record: CaseRecord, run: ModelRun) -> int:
+    """Return how many trimmed answers came under the id of an answer to the baseline: the prompt was not read."""
+    if not run.ids_tell:
+        return 0
+    known = {cell.result.response_id for cells in (*run.warm, record.before) for cell in cells}
+    return sum(cell.result.response_id in known for cell in record.after)
 
 
 def _differ(cells: Sequence[Cell], has_checks: bool) -> bool:

@@ -320,3 +320,24 @@ async def test_each_attempt_that_fails_asks_for_more_certainty(tmp_path: Path) -
     fourth, _ = await proved(honest, tmp_path)
     assert (fourth.proof.attempt, fourth.verdict) == (1, "proven")
     assert path.stat().st_mode & 0o077 == 0
+
+
+async def test_a_cache_that_does_not_read_the_prompt_proves_nothing(tmp_path: Path) -> None:
+    first: dict[str, Said] = {}
+    found, _ = await proved(lambda body, number, said: first.setdefault(asked_of(body), said), tmp_path, NO_FORM)
+    assert found.verdict == "undecided"
+    assert "copy of the baseline's" in found.why and "cache" in found.advice
+
+
+@pytest.mark.parametrize("said", ["", "I'm sorry, but I can't help with that."])
+async def test_a_baseline_without_answers_is_like_nothing(tmp_path: Path, said: str) -> None:
+    found, calls = await proved(lambda *_: Said(said), tmp_path, checks=(), test_set=_unchecked(30))
+    assert (found.verdict, calls) == ("undecided", 20)
+    assert "answered passes in none of 20" in found.why
+
+
+async def test_answers_of_a_warm_up_that_ended_it_are_told(tmp_path: Path) -> None:
+    found, calls = await proved(honest, tmp_path, checks=("contains:never said",))
+    answers = found.to_json()["answers"]
+    assert (found.verdict, calls, len(answers)) == ("undecided", 20, 20)
+    assert all(each["text"] and each["version"] == "before" and not each["passed"] for each in answers)
