@@ -264,7 +264,7 @@ def test_a_cluster_keeps_finds_and_forgets(cluster: str, entry: Entry) -> None:
 
 @pytest.mark.parametrize("url", ["http://x", "redis://host:notaport", "redis+sentinel://a:1", "nonsense"])
 def test_an_address_that_cannot_be_meant_is_refused_with_the_forms(url: str) -> None:
-    with pytest.raises(UsageError, match="no address") as caught:
+    with pytest.raises(UsageError, match="not an address") as caught:
         RedisLevel(url).get("d")
     assert "redis+cluster://" in caught.value.remedy
 

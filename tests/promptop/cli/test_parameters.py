@@ -62,7 +62,7 @@ def test_one_model_alone_gets_another_value(asked: Any) -> None:
         (["--for", "gpt-4o-mini:temperature=hot"], "temperature of gpt-4o-mini cannot be"),
         (["--param", "top_k"], "no value"),
         (["--tools", "[1]"], "A tool cannot be"),
-        (["--response-format", "[]"], "no JSON object"),
+        (["--response-format", "[]"], "not a JSON object"),
     ],
 )
 def test_what_cannot_be_meant_is_named_and_nothing_is_sent(

@@ -99,7 +99,7 @@ def test_what_is_no_address_is_told(text: str) -> None:
         (["--listen", "127.0.0.1:0"], {"PROMPTOP_PROXY_TOKEN": "short"}, "shorter than 16"),
         (["--upstream", "nonsense"], {}, "must look like"),
         (["--upstream", "a=https://x.example", "--http2", "b"], {}, "names no upstream"),
-        (["--max-body", "lots"], {}, "no size"),
+        (["--max-body", "lots"], {}, "not a size"),
         (["--workers", "0"], {}, "1 or more"),
         (["--allow", "a b"], {}, "not a host"),
         (["--token-file", "/nowhere/token"], {}, "cannot be read"),

@@ -219,7 +219,7 @@ def test_html_stands_alone_and_escapes(log: Path, tmp_path: Path, capsys: pytest
 def test_checks_decide_the_exit_code(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = report(capsys, log, "--since", "1h", "--fail-on", "p95>1h", "--fail-on", "cost>$2.40")
     assert code == 2
-    assert "no check" in err
+    assert "not a check" in err
     code, out, err = report(capsys, log, "--since", "1h", "--fail-on", "p95>60s", "--fail-on", "cost>2.40")
     assert code == 1
     assert "cost>2.40: it is 2.5" in err
@@ -261,7 +261,7 @@ def test_slo_stands_for_the_targets_of_the_settings() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--since", "soon"], "no moment"),
+        (["--since", "soon"], "not a moment"),
         (["--since", "1h", "--until", "2h"], "is empty"),
         (["--filter", "modle:x"], "modle"),
         (["--since", "1900-01-01", "--by", "day"], "ten years"),

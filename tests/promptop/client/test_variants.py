@@ -63,7 +63,7 @@ def test_a_schema_is_wrapped_as_a_response_format() -> None:
         (read_tools, "[1]", "A tool cannot be 1"),
         (read_tools, '{"parameters": {}}', "no name"),
         (read_tools, "[", "cannot be read as JSON"),
-        (read_format, "[]", "no JSON object"),
+        (read_format, "[]", "not a JSON object"),
         (read_format, "yaml", "cannot be read as JSON"),
         (read_overrides, "temperature = 0", "outside a table"),
         (read_overrides, "[x", "not TOML"),

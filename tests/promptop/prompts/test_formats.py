@@ -77,7 +77,7 @@ def test_json_that_is_no_chat_is_text_and_said_where_it_looks_like_one() -> None
     for text in ('{"a": 1}', "[1]", '{"role": "x"}'):
         assert (read(text).text, read(text).notes) == (text, ())
     for text, said in (
-        ('[{"role": "user", "content": "x"},]', "no valid JSON"),
+        ('[{"role": "user", "content": "x"},]', "not valid JSON"),
         ('[{"role": "human", "content": "x"}]', "'human'"),
         ('{"messages": [{"role": "user", "content": "x"}]}\n{"messages": []}', "batch"),
         ('{"contents": [{"parts": []}]}', "another API"),
@@ -174,8 +174,8 @@ def test_prompts_of_other_programs_are_read(
         ("g.prompt", DOTPROMPT, "{{history}}"),
         ("g.prompt", DOTPROMPT, "{{#each dishes}}"),
         ("g.prompt", DOTPROMPT, "schema of its output"),
-        ("c.yaml", "a: 1", "no prompt of a form"),
-        ("c.yaml", "a: [", "no valid YAML"),
+        ("c.yaml", "a: 1", "not a prompt of a form"),
+        ("c.yaml", "a: [", "not valid YAML"),
         ("p.yaml", "prompts: [a, b]\nproviders: [x, y]", "1 more"),
         ("t.yaml", "prompt: x\nfragments: [f]", "fragments"),
     ],

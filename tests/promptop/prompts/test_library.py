@@ -16,6 +16,7 @@ from promptop.base.errors import PromptopError
 from promptop.client.result import RunResult
 from promptop.experiments.proof.single_input import prove
 from promptop.prompts.library import Entry, Library, Version, library_path
+from promptop.prompts.proof import PROVEN
 from promptop.prompts.receipt import Receipt
 
 
@@ -115,7 +116,8 @@ def test_a_version_keeps_its_receipt_and_takes_a_proof_later(library: Library) -
     assert library.save("tea", "短", now_ms=2, note="trimmed", receipt=receipt).receipt == receipt
     assert library.save("tea", "短", now_ms=3).receipt == receipt  # saving again forgets nothing
     pair = ([RunResult("m", "m", "m", "yes", "done")] * 5, [RunResult("m", "m", "m", "yes", "done")] * 5)
-    proven = replace(receipt, proof=prove("long", "短", ["m"], [pair], [], now_ms=4))
+    alike = prove("long", "短", ["m"], [pair], [], now_ms=4)
+    proven = replace(receipt, proof=replace(alike, verdict=PROVEN))  # one input is alike at most
     assert library.save("tea", "短", now_ms=5, receipt=proven).version == 2
     newest, oldest = library.versions("tea")
     assert newest.receipt == proven and newest.receipt.is_proven

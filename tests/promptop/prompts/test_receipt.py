@@ -15,6 +15,7 @@ from promptop.client.result import RunResult
 from promptop.experiments.proof.single_input import prove
 from promptop.prompts import parse
 from promptop.prompts.formats import FORMATS, export
+from promptop.prompts.proof import PROVEN
 from promptop.prompts.receipt import Receipt, applied, receipt_from
 
 RECEIPT = Receipt("gpt-4o", "exact", 1200, 900, 0.003, 0.00225, {"polite-zh": 2, "shorter-en": 1})
@@ -30,11 +31,13 @@ def test_the_line_says_tokens_dollars_and_rules() -> None:
 
 def test_a_proof_goes_with_the_receipt_into_each_form_that_has_a_place() -> None:
     pair = ([RunResult("m", "m", "m", "好", "done")] * 5, [RunResult("m", "m", "m", "好", "done")] * 5)
-    proven = replace(RECEIPT, proof=prove("a", "b", ["gpt-4o"], [pair], [], now_ms=1))
+    alike = prove("a", "b", ["gpt-4o"], [pair], [], now_ms=1)
     assert not RECEIPT.is_proven
+    assert not replace(RECEIPT, proof=alike).is_proven, "one input is alike at most"
+    proven = replace(RECEIPT, proof=replace(alike, verdict=PROVEN))
     assert proven.is_proven
-    assert proven.line().endswith("; proven by 10 calls: gpt-4o proven (n=5+5)")
-    assert "# trimmed for gpt-4o" in export(PROMPT, "curl", proven) and "; proven by 10" in export(
+    assert proven.line().endswith("; proven on one input by 10 calls: gpt-4o alike (n=5+5)")
+    assert "# trimmed for gpt-4o" in export(PROMPT, "curl", proven) and "; proven on one input by 10" in export(
         PROMPT, "curl", proven
     )
     assert receipt_from(parse(export(PROMPT, "prompty", proven)).front["metadata"]["trim"]) == proven

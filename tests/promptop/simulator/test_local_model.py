@@ -43,7 +43,7 @@ def test_weights_are_looked_at_before_they_are_loaded(tmp_path: Path, capsys: py
     text, weights = tmp_path / "notes.gguf", tmp_path / "Qwen-0.5B.Q4_0.gguf"
     text.write_text("not weights")
     weights.write_bytes(b"GGUF\x03\0\0\0")
-    with pytest.raises(PromptopError, match="no GGUF file"):
+    with pytest.raises(PromptopError, match="not a GGUF file"):
         local_model.chosen([text])
     with pytest.raises(PromptopError, match="cannot be read"):
         local_model.chosen([tmp_path / "none.gguf"])

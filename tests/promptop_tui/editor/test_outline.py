@@ -114,7 +114,8 @@ def test_parts_are_nested_and_messages_begin_with_their_role() -> None:
         (0, "message", "user"),
     ]
     assert parts_of(TEXT)[0].start == 0
-    assert titles("---\na: [\n---\nx") == []
+    whole = titles("---\na: [\n---\nx")
+    assert whole[0][-1] == "user", "front matter that cannot be read is sent as text"
 
 
 @pytest.mark.parametrize("title", ["Role", "Rules", "Tone", "Examples", "<example>", "system", "user"])
@@ -164,4 +165,4 @@ def test_a_short_beginning_says_how_much_is_missing() -> None:
     found = facts_of("Just one question?")
     assert found is not None
     assert told(found, 4, "", lint_key="Alt+L", brief=False)[0] == ruler(4, 1, "")
-    assert facts_of("---\na: [\n---\nx") is None
+    assert facts_of("---\na: [\n---\nx") is not None, "front matter that cannot be read is sent as text"

@@ -52,7 +52,7 @@ def test_a_tool_is_answered_by_a_text_a_pattern_or_a_command() -> None:
         ("[a", "not TOML"),
         ("a = 1", "fixed, regex, command"),
         ('[a]\nfixed = "x"\nregex = []', "fixed, regex, command"),
-        ('[a]\nregex = [["(", "x"]]', "no pattern"),
+        ('[a]\nregex = [["(", "x"]]', "not a pattern"),
         ('[a]\nregex = ["x"]', "not a pair"),
         ("[a]\nfixed = 5", "cannot be read"),
         ('[a]\ncommand = "date"', "not allowed"),

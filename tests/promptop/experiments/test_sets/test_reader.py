@@ -36,14 +36,14 @@ def test_our_own_lines(tmp_path: Path) -> None:
         ("c.jsonl", '{"vars": {"x": "1"}, "expcted": "1"}', "'expcted' is not known"),
         ("c.jsonl", "[1]", "must be a JSON object"),
         ("c.jsonl", "", "holds no case"),
-        ("c.jsonl", '{"vars": {"x": "1"}, "weight": 0}', "no number above 0"),
+        ("c.jsonl", '{"vars": {"x": "1"}, "weight": 0}', "not a number above 0"),
         ("c.csv", "a,a\n1,2\n", "twice"),
         ("c.csv", "a,b\n1\n", ":2: the row"),
         ("c.yaml", "a: &x [1]\ntests: *x\n", "aliases"),
         ("c.yaml", "tests: [", "not YAML"),
         ("c.yaml", "tests:\n- {vars: {a: 1}, assert: [{type: javascript, value: x}]}\n", "javascript"),
         ("c.yaml", "tests: https://example.org/x.csv\n", "from elsewhere"),
-        ("c.txt", "x", "no test set by its name"),
+        ("c.txt", "x", "not a test set by its name"),
     ],
 )
 def test_what_cannot_be_meant_is_named(name: str, text: str, said: str, tmp_path: Path) -> None:
