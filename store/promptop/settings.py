@@ -222,6 +222,18 @@ class MonitorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    """Which model a request goes to, where routing is asked for (docs/routing.md)."""
+
+    on: bool = False
+    """Route the playground's calls and the proxy's. A program asks for it itself: ``observe(client, routing=True)``."""
+    tiers: tuple[str, ...] = ()
+    """Models by how hard the task is, simplest first; the scores between them are tier_medium … of [editor]."""
+    rules: tuple[str, ...] = ()
+    """Rules that are asked before the tiers: ``prompt=greet* -> gpt-4o-mini``, ``complexity<0.3 -> gpt-4o-mini``."""
+
+
+@dataclass(frozen=True, slots=True)
 class FleetSettings:
     """The fleet's log: a ClickHouse that ``promptop ship`` sends this machine's log to."""
 
@@ -259,6 +271,7 @@ class Settings:
     editor: EditorSettings = field(default_factory=EditorSettings)
     playground: PlaygroundSettings = field(default_factory=PlaygroundSettings)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
     fleet: FleetSettings = field(default_factory=FleetSettings)
     path: Path | None = None
     """The file that was read, or None."""

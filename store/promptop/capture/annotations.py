@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from promptop.capture.call import Call
     from promptop.log.row import Row
+    from promptop.routing.policy import Decision
 
 _LIMIT = 1000
 
@@ -52,6 +53,8 @@ class Note:
         """Calls begun in this block, at most the last 1,000; their timings can be read while they run."""
         self.rows: list[Row] = []
         """Rows of finished calls, at most the last 1,000, in the order in which they were logged."""
+        self.decision: Decision | None = None
+        """What routing decided, where the caller itself routed the request before it was made."""
         self.tee: Callable[[Call, bytes], None] | None = None
         """Gets each read of a response's body as it came from the wire, on the caller's path: it must be quick."""
         self._taken = 0

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from promptop.capture import include_usage
+from promptop.capture.annotations import current_note
 from promptop.capture.caching.outcome import EXTENSION
 from promptop.capture.call import Call, Labels, RawHeaders, clock
 from promptop.capture.faults import count_fault
@@ -25,6 +26,7 @@ class Attempt:
     """One request on its way through a transport of ours."""
 
     __slots__ = (
+        "_asks_for_usage",
         "_decode",
         "_decoding_error",
         "_extensions",
@@ -37,8 +39,10 @@ class Attempt:
         "hider",
     )
 
-    def __init__(self, call: Any, request: Any, replaced: Any = None) -> None:
+    def __init__(self, call: Any, request: Any, replaced: Any = None, *, asks_for_usage: bool = False) -> None:
+        """``replaced`` is sent instead of ``request``: with another model, with usage asked for, or both."""
         self.call = call
+        self._asks_for_usage = asks_for_usage
         self.after_refusal: tuple[str, int | None, str, str] | None = None
         """Host, port, path and model of the attempt before, which was refused for the field that was added."""
         self.at_end = False
@@ -79,11 +83,12 @@ class Attempt:
             content = (fields.get(b"content-type", b"").decode("latin-1"), encoding.decode("latin-1"))
             if self.after_refusal is not None and response.status_code < 400:
                 include_usage.remember_refusal(*self.after_refusal)
-            self.call.cache = response.extensions.get(EXTENSION)
+            if (fact := response.extensions.get(EXTENSION)) is not None:
+                self.call.looked_up(fact)
             self.call.responded(response.status_code, RawHeaders(raw), content=content)
         except Exception as error:  # noqa: BLE001 - the boundary
             count_fault("response", error)
-        return self._replaced is not None and response.status_code in (400, 422)
+        return self._asks_for_usage and response.status_code in (400, 422)
 
     def refused(self, response: Any, raw: bytes) -> bool:
         """Note the answer's first bytes; say whether it refuses ``stream_options``, and remember it if so."""
@@ -104,7 +109,7 @@ class Attempt:
         try:
             if response.is_stream_consumed:  # made in memory: its body will not be read through the stream
                 return self._at_hand(response, httpx, noted=before is not None)
-            if self._replaced is not None and response.status_code == 200:
+            if self._asks_for_usage and response.status_code == 200:
                 self._hide(response.headers, httpx)
             response.stream = stream(response.stream, self, before)
         except Exception as error:  # noqa: BLE001 - the boundary
@@ -166,7 +171,7 @@ class Attempt:
         if not noted:
             self.call.feed(content)
         self.call.end("eof")
-        if self._replaced is None or response.status_code != 200:
+        if not self._asks_for_usage or response.status_code != 200:
             return response
         hider = include_usage.UsageHider()
         shown = hider.feed(content) + hider.finish()
@@ -187,7 +192,7 @@ class _NoCall:
     def responded(self, *_: Any, **__: Any) -> None:
         """Nothing is noted."""
 
-    feed = failed = end = responded
+    feed = failed = end = looked_up = responded
 
 
 _EVENTS = {
@@ -262,12 +267,17 @@ def begin(labels: Labels, request: Any, httpx: Any, *, refused: Attempt | None =
         host, path = url.host, url.path
         port = url.port or {"http": 80, "https": 443}.get(url.scheme)
         body = _body(request, fields, httpx)
-        parsed = replaced = None
+        parsed = replaced = decision = None
+        asks_for_usage = False
+        if labels.routing is not None and not _is_signed(fields):
+            decision, body, parsed = _routed(labels, body, path)
+            if decision is not None and decision.changes:
+                replaced = _replaced(request, body or b"", httpx)
         if refused is None and labels.include_usage and include_usage.is_streamed(body) and not _is_signed(fields):
-            parsed = loads(body or b"")
+            parsed = loads(body or b"") if parsed is None else parsed
             changed = include_usage.with_usage(host, port, path, body or b"", parsed)
             if changed is not None:
-                replaced = _replaced(request, changed, httpx)
+                replaced, asks_for_usage = _replaced(request, changed, httpx), True
         call = Call(
             labels,
             method=request.method,
@@ -281,7 +291,8 @@ def begin(labels: Labels, request: Any, httpx: Any, *, refused: Attempt | None =
             parsed=parsed,
             bytes_sent=_length(fields),
         )
-        attempt = Attempt(call, request, replaced)
+        call.decision = decision
+        attempt = Attempt(call, request, replaced, asks_for_usage=asks_for_usage)
         if refused is not None:
             model = include_usage.model_of(loads(body) if body is not None else None)
             attempt.after_refusal = host, port, path, model
@@ -289,6 +300,19 @@ def begin(labels: Labels, request: Any, httpx: Any, *, refused: Attempt | None =
     except Exception as error:  # noqa: BLE001 - the boundary: what cannot be watched is sent all the same
         count_fault("request", error)
         return Attempt(_NoCall(), request)
+
+
+def _routed(labels: Labels, body: bytes | None, path: str) -> tuple[Any, bytes | None, Any]:
+    """Return what routing decided of a request, its body and its JSON; a fault of ours leaves the request as it is."""
+    try:
+        from promptop.capture.routing import routed
+
+        assert labels.routing is not None
+        found = routed(labels.routing, body, path, app=labels.app, tags=labels.tags, note=current_note())
+    except Exception as error:  # noqa: BLE001 - the boundary
+        count_fault("routing", error)
+        found = None
+    return found if found is not None else (None, body, None)
 
 
 def _fields(raw: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from promptop.capture.parse.large_request import LargeRequest
     from promptop.log.row import Row
     from promptop.log.write.pending import Bodies, Finished, Pending
+    from promptop.routing.policy import Decision, Policy
 
 clock = time.perf_counter
 """Seconds, monotonic: the clock of every stamp."""
@@ -74,6 +75,8 @@ class Labels:
     """Ask for usage in streams where the caller says nothing of it."""
     hold: int = HOLD
     """Bytes of a response kept unread until it ends."""
+    routing: Policy | None = None
+    """What decides which model a request goes to; None: the one that it names."""
 
     @property
     def mode(self) -> Bodies:
@@ -96,6 +99,7 @@ class Call:
         "cache",
         "connect_s",
         "connection_reused",
+        "decision",
         "error",
         "finished",
         "headers",
@@ -159,6 +163,8 @@ class Call:
         """What was read of a request's body as it passed, where it is too large to be held."""
         self.cache: CacheFact | None = None
         """What the response cache had to do with the answer, if it was asked."""
+        self.decision: Decision | None = None
+        """What routing decided, where it was on."""
         self.retried = False
         """The shim itself sent the request again, without what it had added."""
         self.lost = False
@@ -206,6 +212,13 @@ class Call:
         return self._ended
 
     # ── the hot path ──
+
+    def looked_up(self, fact: CacheFact) -> None:
+        """Note what the cache had to do with the call. The look-up of a miss is no time of the endpoint's: the clock
+        of every stamp starts after it."""
+        self.cache = fact
+        if fact.level == "miss":
+            self.started_s += fact.lookup_s
 
     def responded(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from promptop.cache import Cache, Policy
     from promptop.capture.caching.transport import Pace
     from promptop.log.write.pending import Bodies
+    from promptop.routing.policy import Policy as RoutingPolicy
 
 _Client = TypeVar("_Client")
 _MODES = ("off", "hash", "redacted", "full")
@@ -33,6 +35,7 @@ def observe(
     cache: Cache | None = None,
     cache_policy: Policy | None = None,
     cache_pace: Pace = "instant",
+    routing: RoutingPolicy | bool = False,
 ) -> _Client:
     """Return a client like ``client`` whose every call leaves a row in the log; nothing else about it changes.
 
@@ -41,10 +44,13 @@ def observe(
     settings' log); ``app`` and ``tags`` label the rows; ``bodies`` is what is kept of prompts and answers (off, hash,
     redacted, full; default: what the log's settings say). A stream that says nothing of usage asks for it, unseen
     by the caller, unless ``include_usage`` is false. With a :class:`promptop.cache.Cache` it answers from there
-    what ``cache_policy`` lets it keep, streams at the recorded pace or at once. Raises :class:`TypeError` for another
-    kind of client.
+    what ``cache_policy`` lets it keep, streams at the recorded pace or at once. With ``routing`` a request for text
+    goes to the model that the settings' rules name (true), or a policy's; its row says from where and why. Raises
+    :class:`TypeError` for another kind of client.
     """
-    labels = labels_for(log, app=app, tags=tags, bodies=bodies, simulated=simulated, include_usage=include_usage)
+    labels = labels_for(
+        log, app=app, tags=tags, bodies=bodies, simulated=simulated, include_usage=include_usage, routing=routing
+    )
     within = _within(cache, cache_policy, cache_pace, labels)
     if _is_http_client(client):
         watched: _Client = _watched(client, labels, within)
@@ -74,6 +80,7 @@ def transport(
     cache: Cache | None = None,
     cache_policy: Policy | None = None,
     cache_pace: Pace = "instant",
+    routing: RoutingPolicy | bool = False,
     **options: Any,
 ) -> Any:
     """Return a transport for a client of httpx2 or httpx that logs each request and passes it to ``inner``.
@@ -90,7 +97,9 @@ def transport(
     elif options:
         raise TypeError(f"options of a transport are given where it is made: {', '.join(options)}")
     family = family or family_of(inner) or default_family()
-    labels = labels_for(log, app=app, tags=tags, bodies=bodies, simulated=simulated, include_usage=include_usage)
+    labels = labels_for(
+        log, app=app, tags=tags, bodies=bodies, simulated=simulated, include_usage=include_usage, routing=routing
+    )
     return classes(family)[0](_within(cache, cache_policy, cache_pace, labels)(inner, family), labels)
 
 
@@ -102,6 +111,7 @@ def labels_for(
     bodies: Bodies | None,
     simulated: bool,
     include_usage: bool = True,
+    routing: RoutingPolicy | bool = False,
 ) -> Labels:
     """Return what all calls of a client have in common; ``log`` is a file, a writer, or None for the settings' log."""
     if bodies is not None and bodies not in _MODES:
@@ -113,7 +123,15 @@ def labels_for(
     else:
         sink = log
     prepare(sink)
-    return Labels(sink, app, dict(tags or {}), bodies, simulated, include_usage)
+    labels = Labels(sink, app, dict(tags or {}), bodies, simulated, include_usage)
+    if not routing:
+        return labels
+    if routing is True:
+        from promptop.routing.policy import policy_of
+        from promptop.settings import load
+
+        routing = policy_of(load())
+    return replace(labels, routing=routing)
 
 
 def _within(cache: Cache | None, policy: Policy | None, pace: Pace, labels: Labels) -> Callable[[Any, str], Any]:

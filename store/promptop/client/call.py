@@ -206,6 +206,7 @@ class _Call:
             ) as self.note:
                 progress.watch(self.note)
                 self.note.tee = self.received.take
+                self.note.decision = request.decision
                 # The SDK's generic call: events come as they were sent, and one reader for each API knows their shapes.
                 stream: Any = await client.post(
                     self.api.path, cast_to=object, body=self.body, stream=True, stream_cls=AsyncStream[object]

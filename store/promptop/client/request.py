@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from promptop.base.errors import UsageError
+from promptop.routing.policy import Decision
 from promptop.settings import Profile
 
 MAX_STOPS = 4
@@ -40,6 +41,8 @@ class RunRequest:
     """Ask the response cache first, and keep the answer there."""
     retries: int = 2
     """Further attempts after 429, 5xx and failed connections; none after the first token."""
+    decision: Decision | None = None
+    """What routing decided of it; None where it was not routed."""
 
     @property
     def title(self) -> str:

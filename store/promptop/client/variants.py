@@ -182,7 +182,7 @@ def requests_of(
     return made
 
 
-_FIELDS = frozenset(field.name for field in fields(RunRequest)) - {"profile", "model", "messages", "label"}
+_FIELDS = frozenset(field.name for field in fields(RunRequest)) - {"profile", "model", "messages", "label", "decision"}
 
 
 def _fields_of(values: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

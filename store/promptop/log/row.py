@@ -52,6 +52,9 @@ class Row:
     request_reasoning_effort: str | None = column("TEXT", "reasoning effort", "gen_ai.request.reasoning.effort")
     request_tools: int | None = column("INTEGER", "number of tools offered")
     request_messages: int | None = column("INTEGER", "number of messages or inputs")
+    routed_from: str | None = column("TEXT", "model that the caller named, where routing was on")
+    route_rule: str | None = column("TEXT", "the routing rule that decided; 'no rule': the named model was kept")
+    task_complexity: float | None = column("REAL", "how hard the task is, 0 … 1, read from a chat request's text")
     # What came back
     response_model: str | None = column("TEXT", "model that answered", "gen_ai.response.model")
     response_id: str | None = column("TEXT", "answer's id", "gen_ai.response.id")
@@ -130,6 +133,7 @@ class Row:
     cache_key: str | None = column("TEXT", "hash of the canonical request")
     cache_match: str | None = column("TEXT", "cache_key of the other wording whose answer was given (level semantic)")
     cache_score: float | None = column("REAL", "how near that wording is, 0 … 1")
+    cache_lookup_s: float | None = column("REAL", "time of the look-up in our cache; of a miss no part of its timings")
     cache_words_key: str | None = column(
         "TEXT", "cache_key without regard to runs of white space: of misses, where the cache regards them"
     )

@@ -134,7 +134,15 @@ def _sixth(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE requests ADD COLUMN service_instance_id TEXT")
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third, _fourth, _fifth, _sixth)
+def _seventh(connection: sqlite3.Connection) -> None:
+    """Version 7: what routing decided and on what, and the time of a look-up in the cache apart from the endpoint's."""
+    connection.execute("ALTER TABLE requests ADD COLUMN routed_from TEXT")
+    connection.execute("ALTER TABLE requests ADD COLUMN route_rule TEXT")
+    connection.execute("ALTER TABLE requests ADD COLUMN task_complexity REAL")
+    connection.execute("ALTER TABLE requests ADD COLUMN cache_lookup_s REAL")
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third, _fourth, _fifth, _sixth, _seventh)
 VERSION = len(STEPS)
 
 

@@ -57,6 +57,7 @@ class ProxyCache:
 
         ``aside`` sends a request of ours to the same upstream, with the credentials of this one.
         """
+        asked = perf_counter()
         try:
             key = self._key(exchange)
             begun = None if key is None else await self._cache.abegin(key, self._embedder(exchange, aside))
@@ -67,12 +68,13 @@ class ProxyCache:
             return await send()
         if isinstance(begun, Hit):
             self._metrics.count("promptop_proxy_cache_total", level=begun.level)
-            attempt.cache = fact = fact_of(begun, key.digest)
+            fact = fact_of(begun, key.digest, perf_counter() - asked)
+            attempt.looked_up(fact)
             return self._replayed(begun, fact)
         self._metrics.count("promptop_proxy_cache_total", level="miss")
         words = None if self._policy.normalize_whitespace else lambda: self._words_key(exchange)
-        attempt.cache = CacheFact("miss", key.digest, words_key=words)
         since = perf_counter()
+        attempt.looked_up(CacheFact("miss", key.digest, since - asked, words_key=words))
         try:
             tags = tags_of(attempt.labels.tags, attempt.note.tags if attempt.note is not None else {})
             return _recorded(await send(), self._cache, key, begun, since, tags)

@@ -125,7 +125,7 @@ class Recorder:
         self.metrics = metrics
         self._writer = writer
         self._backlog = Backlog()
-        self._labels = Labels(sink=writer, app=app, tags=tags or {}, simulated=simulated)
+        self.labels = Labels(sink=writer, app=app, tags=tags or {}, simulated=simulated)
 
     def begin(
         self,
@@ -140,7 +140,7 @@ class Recorder:
         """Start the clock of one attempt. ``headers`` and ``body`` are the request's as it is sent on."""
         path, _, query = target.partition("?")
         call = ProxiedCall(
-            self._labels,
+            self.labels,
             method=method,
             host=upstream.host,
             port=upstream.port,

@@ -15,6 +15,7 @@ from promptop.capture.caching import embedding_request
 from promptop.capture.faults import count_fault
 from promptop.capture.include_usage import is_streamed, model_of, names_stream_options, remember_refusal, with_usage
 from promptop.capture.parse.large_request import LargeRequest
+from promptop.capture.routing import routed
 from promptop.providers.api import loads
 from promptop.proxy import websocket_relay
 from promptop.proxy.calls import ProxiedCall, Recorder
@@ -31,6 +32,7 @@ from promptop.proxy.upstreams import RefusedError, Upstream
 if TYPE_CHECKING:
     from promptop.proxy.cache import ProxyCache
     from promptop.proxy.rate_limit import Throttle
+    from promptop.routing.policy import Decision, Policy
 
 _ERROR_BYTES = 64 * 1024
 _VECTOR_BYTES = 1024 * 1024
@@ -56,6 +58,8 @@ class Exchange:
     """Its JSON, where it has been parsed."""
     large: LargeRequest | None = None
     """Reads the body as it passes, where it is JSON and not held."""
+    decision: Decision | None = None
+    """What routing decided; ``given`` and ``parsed`` then name the model that it chose."""
     added: bool = False
     """Whether ``include_usage`` stands in ``body`` and not in ``given``."""
 
@@ -73,8 +77,10 @@ class Relay:
         include_usage: bool = True,
         cache: ProxyCache | None = None,
         throttle: Throttle | None = None,
+        routing: Policy | None = None,
     ) -> None:
         self._cache = cache
+        self._routing = routing
         self._throttle = throttle
         self.held = 0
         """Bytes of request bodies that are held now."""
@@ -89,6 +95,8 @@ class Relay:
         """Carry one call and answer it; raise :class:`RefusedError` for a body that is not sent on."""
         try:
             await self._read_body(request, call, exchange)
+            self._route(exchange, note)
+            self._ask_for_usage(exchange)
             answer = await self._answer(call, exchange, note)
             try:
                 await self._pass_on(request, call, answer, exchange.added)
@@ -175,10 +183,6 @@ class Relay:
                     body = exchange.body = taken[0] if len(taken) == 1 else b"".join(taken)
                     if b"json" in exchange.headers.get(b"content-type", b"json"):
                         exchange.given = body
-                        try:
-                            self._ask_for_usage(exchange, body)
-                        except Exception as error:  # noqa: BLE001 - the boundary: the request goes out as it came
-                            count_fault("include_usage", error)
                     return
                 taken.append(chunk)
                 call.since = perf_counter()
@@ -190,11 +194,32 @@ class Relay:
             exchange.large = LargeRequest()
         exchange.body = self._rest(request, call, exchange, taken)
 
-    def _ask_for_usage(self, exchange: Exchange, body: bytes) -> None:
-        """Add ``include_usage`` where the client's stream would come without; the answer is then not compressed."""
-        if not self._include_usage or not is_streamed(body) or is_signed(exchange.headers):
+    def _route(self, exchange: Exchange, note: Note | None) -> None:
+        """Put the model that the policy names into the body, where one is on."""
+        if self._routing is None or exchange.given is None or is_signed(exchange.headers):
             return
-        exchange.parsed = loads(body)
+        path, labels = exchange.target.partition("?")[0], self._recorder.labels
+        try:
+            found = routed(self._routing, exchange.given, path, app=labels.app, tags=labels.tags, note=note)
+        except Exception as error:  # noqa: BLE001 - the boundary: the request goes out as it came
+            count_fault("routing", error)
+            return
+        if found is not None:
+            exchange.decision, exchange.given, exchange.parsed = found
+            exchange.body = exchange.given
+
+    def _ask_for_usage(self, exchange: Exchange) -> None:
+        """Add ``include_usage`` where the client's stream would come without; the answer is then not compressed."""
+        body = exchange.given
+        if body is None or not self._include_usage or not is_streamed(body) or is_signed(exchange.headers):
+            return
+        try:
+            self._with_usage(exchange, body)
+        except Exception as error:  # noqa: BLE001 - the boundary: the request goes out as it came
+            count_fault("include_usage", error)
+
+    def _with_usage(self, exchange: Exchange, body: bytes) -> None:
+        exchange.parsed = loads(body) if exchange.parsed is None else exchange.parsed
         upstream, path = exchange.upstream, exchange.target.partition("?")[0]
         more = with_usage(upstream.host, upstream.port, path, body, exchange.parsed)
         if more is not None:
@@ -265,6 +290,7 @@ class Relay:
         attempt = call.attempt = self._recorder.begin(
             upstream, exchange.method, exchange.target, headers, exchange.given, note, exchange.parsed
         )
+        attempt.decision = exchange.decision
         attempt.large = exchange.large
         if isinstance(body, bytes):
             attempt.bytes_sent = len(body)

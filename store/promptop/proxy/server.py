@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from promptop.log import Writer
     from promptop.proxy.cache import ProxyCache
     from promptop.proxy.rate_limit import Throttle
+    from promptop.routing.policy import Policy as RoutingPolicy
 
 _logger = logging.getLogger("promptop.proxy")
 WARM_S = 5.0
@@ -65,6 +66,7 @@ class Proxy:
         cache: Cache | None = None,
         cache_policy: Policy | None = None,
         cache_pace: Pace = "instant",
+        routing: RoutingPolicy | None = None,
         rates: Rates | None = None,
         shared_rates: Callable[[str], Shared] | None = None,
     ) -> None:
@@ -73,7 +75,8 @@ class Proxy:
 
         ``hosts`` are the names that requests may give the proxy, loopback's if nothing is said.
 
-        ``cache``, where given, answers what it may, and is closed with the proxy. ``rates`` hold for each upstream and
+        ``cache``, where given, answers what it may, and is closed with the proxy. ``routing``, where given, says which
+        model a request goes to. ``rates`` hold for each upstream and
         model; ``shared_rates`` yields those that several processes keep together.
         """
         self.routes = routes
@@ -102,6 +105,7 @@ class Proxy:
             include_usage=include_usage,
             cache=self._cache,
             throttle=self._throttle,
+            routing=routing,
         )
         self._calls: set[Call] = set()
         self._clients: dict[Upstream, Client] = {}

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from promptop.limits.limiter import Shared
     from promptop.log.write.pending import Bodies
     from promptop.proxy.server import Proxy
+    from promptop.routing.policy import Policy
     from promptop.settings import CacheSettings
 
 SHORTEST_TOKEN = 16
@@ -68,6 +69,8 @@ class Options:
     include_usage: bool = True
     cache: CacheSettings | None = None
     """The response cache, if calls are to be answered from one."""
+    routing: Policy | None = None
+    """Which model a request goes to; None: the one that it names."""
     limits: Limits = field(default_factory=Limits)
     rates: Rates | None = None
     """Calls, requests and tokens a minute for each upstream and model; None holds nothing back."""
@@ -168,6 +171,7 @@ def build(options: Options) -> Proxy:
         metric_tags=options.metric_tags,
         simulated=options.simulated,
         include_usage=options.include_usage,
+        routing=options.routing,
         **cache,
     )
 

@@ -21,6 +21,8 @@ class CacheFact:
     """The level that answered, or ``miss``."""
     key: str
     """The request's key, hex."""
+    lookup_s: float = 0.0
+    """Seconds that the look-up took, the wait for another asker's fetch included."""
     saved_usd: float | None = None
     """What the answer cost when it was fetched; None if that is not known."""
     match: str = ""
@@ -33,9 +35,11 @@ class CacheFact:
     """That wording. It goes to the caller, whose prompt it was, and not into the row."""
 
 
-def fact_of(hit: Hit, key: str) -> CacheFact:
-    """Return what a hit tells of itself; ``key`` is the request's own."""
+def fact_of(hit: Hit, key: str, lookup_s: float) -> CacheFact:
+    """Return what a hit tells of itself; ``key`` is the request's own, ``lookup_s`` what finding it took."""
     match = hit.match
     if match is None:
-        return CacheFact(hit.level, key, hit.entry.cost_usd)
-    return CacheFact(hit.level, key, hit.entry.cost_usd, match.digest, round(match.score, 4), prompt=match.text)
+        return CacheFact(hit.level, key, lookup_s, hit.entry.cost_usd)
+    return CacheFact(
+        hit.level, key, lookup_s, hit.entry.cost_usd, match.digest, round(match.score, 4), prompt=match.text
+    )

@@ -203,13 +203,14 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
             key = key_for(request, self._policy, httpx)
             if key is None or not key.cacheable:
                 return self.inner.handle_request(request)
+            asked = time.perf_counter()
             begun = self._cache.begin(key, self._embedder(request))
-            if isinstance(begun, Hit):
-                return self._replayed(begun, key, request)
             since = time.perf_counter()
+            if isinstance(begun, Hit):
+                return self._replayed(begun, key, since - asked, request)
             try:
                 response = self.inner.handle_request(request)
-                return self._recorded(response, key, begun, since, request)
+                return self._recorded(response, key, begun, (asked, since), request)
             except BaseException:
                 begun.done(None)
                 raise
@@ -218,13 +219,14 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
             key = key_for(request, self._policy, httpx)
             if key is None or not key.cacheable:
                 return await self.inner.handle_async_request(request)
+            asked = time.perf_counter()
             begun = await self._cache.abegin(key, self._async_embedder(request))
-            if isinstance(begun, Hit):
-                return self._replayed(begun, key, request)
             since = time.perf_counter()
+            if isinstance(begun, Hit):
+                return self._replayed(begun, key, since - asked, request)
             try:
                 response = await self.inner.handle_async_request(request)
-                return self._recorded(response, key, begun, since, request)
+                return self._recorded(response, key, begun, (asked, since), request)
             except BaseException:
                 begun.done(None)
                 raise
@@ -261,8 +263,8 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
 
             return embed
 
-        def _replayed(self, hit: Hit, key: Key, request: Any) -> Any:
-            fact = fact_of(hit, key.digest)
+        def _replayed(self, hit: Hit, key: Key, lookup_s: float, request: Any) -> Any:
+            fact = fact_of(hit, key.digest, lookup_s)
             return httpx.Response(
                 hit.entry.status,
                 headers=[*hit.entry.headers, *told(fact)],
@@ -271,10 +273,12 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
                 extensions={EXTENSION: fact},
             )
 
-        def _recorded(self, response: Any, key: Key, lead: Lead, since: float, request: Any) -> Any:
+        def _recorded(self, response: Any, key: Key, lead: Lead, times: tuple[float, float], request: Any) -> Any:
+            """``times`` are those of the look-up's start and end."""
+            asked, since = times
             policy = replace(self._policy, normalize_whitespace=True)
             words = None if policy == self._policy else lambda: _digest(key_for(request, policy, httpx))
-            response.extensions[EXTENSION] = CacheFact("miss", key.digest, words_key=words)
+            response.extensions[EXTENSION] = CacheFact("miss", key.digest, since - asked, words_key=words)
             if response.status_code != 200:
                 lead.done(None)
                 return response

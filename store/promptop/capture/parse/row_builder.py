@@ -26,6 +26,7 @@ from promptop.providers import bedrock, chat, errors
 from promptop.providers.api import Asked, loads
 from promptop.providers.estimate import o200k_if_loaded, tokens
 from promptop.providers.usage import Usage, amount
+from promptop.routing.policy import complexity_of
 
 if TYPE_CHECKING:
     from promptop.capture.call import Call
@@ -68,6 +69,7 @@ def finished(call: Call) -> Finished:
     digest = call.reader.digest() if call.reader is not None else Digest()
     _labels(row, call)
     _asked(row, asked)
+    _routed(row, call, asked)
     _answered(row, call, digest)
     _timings(row, call, digest)
     _error(row, call, digest)
@@ -117,6 +119,15 @@ def _asked(row: Row, asked: Asked) -> None:
         row.prompt_hash = request_parser.prompt_hash(asked.texts, asked.attached)
         prefixes = request_parser.prefix_hashes(asked.texts)
         row.prefix_hashes = _json(prefixes) if prefixes else None
+
+
+def _routed(row: Row, call: Call, asked: Asked) -> None:
+    """Note how hard the task is, from which a later policy can be tried on the log, and what routing decided."""
+    if row.operation_name in _WRITES:
+        row.task_complexity = complexity_of(asked.texts)
+    decision = call.decision or (call.note.decision if call.note is not None else None)
+    if decision is not None:
+        row.routed_from, row.route_rule = decision.asked, decision.rule
 
 
 def _answered(row: Row, call: Call, digest: Digest) -> None:
@@ -406,6 +417,7 @@ def _from_cache(row: Row, call: Call) -> bool:
     if fact is None:
         return False
     row.cache_level, row.cache_key = fact.level, fact.key
+    row.cache_lookup_s = round(fact.lookup_s, 6)
     row.cache_match, row.cache_score = fact.match or None, fact.score
     if fact.words_key is not None:
         try:

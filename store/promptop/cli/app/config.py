@@ -117,6 +117,11 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # alert_command = ""           # for example "notify-send promptop"; a sentence is added as its last argument
 # alert_webhook = ""           # for example "https://hooks.example.com/x"; the same is posted there as JSON
 
+[routing]
+# on = false                   # route the playground's calls and the proxy's (docs/routing.md)
+# rules = ["prompt=greet* tag.team=ops -> gpt-4o-mini"]
+# tiers = ["gpt-4o-mini", "gpt-4o-mini", "gpt-4o"]   # by complexity, simplest first, asked after the rules
+
 [fleet]
 # url = ""                     # clickhouse://logs.example:8443/promptop: promptop ship sends this machine's log there
 # user = ""

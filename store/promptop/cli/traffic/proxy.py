@@ -15,6 +15,7 @@ from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.cache import redis_url
 from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.routing.policy import policy_of
 
 if TYPE_CHECKING:
     from promptop.limits.limiter import Limits as Rates
@@ -62,6 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--cache", action="store_true", help="answer repeated calls from the response cache ([cache] of the settings)"
+    )
+    parser.add_argument(
+        "--route",
+        action="store_true",
+        help="send requests to the models that [routing] of the settings names (also where it is on there)",
     )
     parser.add_argument("--concurrency", type=int, metavar="N", help="calls at a time for each upstream and model")
     parser.add_argument("--rpm", type=int, metavar="N", help="requests a minute for each upstream and model")
@@ -125,6 +131,10 @@ def run(args: argparse.Namespace) -> int:
             print(f"  each model of an upstream may be sent {', '.join(said)}; more wait, in turns")
         if options.cache is not None:
             print(f"  repeated calls are answered from the cache: {_levels(options.cache)}")
+        if options.routing is not None:
+            print("  requests are routed; their rows say from which model and by which rule:")
+            for rule in options.routing.rules:
+                print(f"    {clean_line(str(rule))}")
         sys.stdout.flush()
 
     return serve(options, ready)
@@ -162,6 +172,7 @@ def options_of(args: argparse.Namespace) -> Options:
         metric_tags=tuple(args.metric_tag),
         include_usage=args.include_usage,
         cache=settings.cache if args.cache else None,
+        routing=policy_of(settings) if args.route or settings.routing.on else None,
         rates=rates,
         rates_redis=redis_url(settings.cache) if rates is not None else "",
         rates_prefix=settings.cache.redis_prefix,
