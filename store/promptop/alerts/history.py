@@ -10,9 +10,10 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from operator import add as _plus
 from operator import sub as _minus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from promptop.alerts.figures import PART
 from promptop.log.rollups.trends import MINUTES, PARTS, QUARTERS, Place
@@ -32,6 +33,7 @@ _SLICE = 20
 _GROWING = 6
 """Newest minutes that are read again at each look: a call is counted where it began, once it has ended."""
 _WIDTH = len(PARTS)
+_NOTHING: tuple[int, ...] = (0,) * _WIDTH
 _N = PART["n"]
 _ALWAYS = ("all", "app", "model", "prompt")
 _DAY_MS = 86_400_000
@@ -62,7 +64,10 @@ class Series:
     """Whether it is older than what is held of it: it had too few calls when all was read last."""
     live: bool = False
     """Whether it is summed up, and can be judged."""
-    _prefix: array[int] = field(default_factory=lambda: array("q", bytes(8 * _WIDTH)))
+    references: dict[Any, Any] = field(default_factory=dict)
+    """What :mod:`promptop.alerts.triage` has worked out of this value; emptied when a minute begins."""
+    _prefix: tuple[array[int], ...] = field(default_factory=lambda: tuple(array("q", bytes(8)) for _ in range(_WIDTH)))
+    """Of each part, the sum of all minutes before each one: a column is summed up without a loop in Python."""
     _minutes: int = 0
     """Minutes that are in the prefix sums."""
 
@@ -80,30 +85,40 @@ class Series:
             if recent < LIVE_CALLS:
                 return
         keep = min(max(first - self.base, 0), self._minutes)
-        prefix = self._prefix
-        del prefix[(keep + 1) * _WIDTH :]
-        row: list[int] = prefix[keep * _WIDTH :].tolist()
         cells, fresh = self.cells, self.fresh
-        for minute in range(self.base + keep, last + 1):
-            if (cell := cells.get(minute)) is not None:
-                row = list(map(_plus, row, cell))
-            if fresh and (cell := fresh.get(minute)) is not None:
-                row = list(map(_plus, row, cell))
-            prefix.extend(row)
-        self._minutes = last + 1 - self.base
+        rows: list[Parts] = [cells.get(minute, _NOTHING) for minute in range(self.base + keep, last + 1)]
+        for minute, cell in fresh.items():
+            at = minute - self.base - keep
+            if 0 <= at < len(rows):
+                rows[at] = list(map(_plus, rows[at], cell))
+        if not rows:
+            return
+        if keep + len(rows) != self._minutes:
+            self.references.clear()
+        for prefix, column in zip(self._prefix, zip(*rows, strict=True), strict=True):
+            del prefix[keep + 1 :]
+            before = prefix.pop()
+            prefix.extend(accumulate(column, initial=before))
+        self._minutes = keep + len(rows)
         self.live = self.sum(_N, last - 59, last + 1) >= LIVE_CALLS or self.dimension in _ALWAYS
 
     def sum(self, part: int, first: int, end: int) -> int:
         """Return the sum of a part over the minutes ``first`` to ``end`` − 1."""
         low, high = max(first - self.base, 0), min(max(end - self.base, 0), self._minutes)
-        return self._prefix[high * _WIDTH + part] - self._prefix[min(low, high) * _WIDTH + part]
+        prefix = self._prefix[part]
+        return prefix[high] - prefix[min(low, high)]
 
     def sums(self, first: int, end: int) -> list[int]:
         """Return the sums of all parts over the minutes ``first`` to ``end`` − 1: 2 µs."""
         high = min(max(end - self.base, 0), self._minutes)
         low = min(max(first - self.base, 0), high)
-        prefix = self._prefix
-        return list(map(_minus, prefix[high * _WIDTH : (high + 1) * _WIDTH], prefix[low * _WIDTH : (low + 1) * _WIDTH]))
+        return [prefix[high] - prefix[low] for prefix in self._prefix]
+
+    def steps(self, part: int, end: int, first: int, step: int) -> list[int]:
+        """Return the sums of a part over the whole steps of minutes between ``first`` and ``end``, the latest first."""
+        base, prefix, last = self.base, self._prefix[part], self._minutes
+        edges = [prefix[min(max(at - base, 0), last)] for at in range(end, first - 1, -step)]
+        return list(map(_minus, edges, edges[1:]))
 
 
 class History:
@@ -218,11 +233,10 @@ class History:
             quarters = by_place.setdefault(cell.place, {})
             at = cell.start_ms // _QUARTER_MS
             quarters[at] = list(map(_plus, quarters[at], cell.parts)) if at in quarters else cell.parts
-        nothing = (0,) * _WIDTH
         for place, series in self.series.items():
             if series.first_ms // _QUARTER_MS < end:
                 quarters = by_place.get(place, {})
-                series.days.append([quarters.get(at, nothing) for at in range(first, end)])
+                series.days.append([quarters.get(at, _NOTHING) for at in range(first, end)])
 
     def _merge(self, found: dict[Place, Series], each: TrendSeries, base: int) -> None:
         known = found.get(each.place)

@@ -113,15 +113,8 @@ class _Triage:
         step = max(width, 5)
         end = self._t + 1 - max(width, 2)
         first = max(end - (180 if step < 60 else 360), series.base, series.first_ms // 60_000 - 5)
-        return [
-            _Window(
-                series.sum(figure.top, at - step, at),
-                series.sum(figure.of, at - step, at),
-                series.sum(figure.calls, at - step, at),
-                step,
-            )
-            for at in range(end, first + step - 1, -step)
-        ]
+        parts = (series.steps(part, end, first, step) for part in (figure.top, figure.of, figure.calls))
+        return [_Window(top, of, calls, step) for top, of, calls in zip(*parts, strict=True)]
 
     @staticmethod
     def _days(series: Series, figure: Figure, width: int) -> list[_Window]:
@@ -134,6 +127,18 @@ class _Triage:
                 top, of, calls = (sum(cell[part] for cell in group) for part in (figure.top, figure.of, figure.calls))
                 windows.append(_Window(top, of, calls, 15 * size))
         return windows
+
+    def _references(self, series: Series, figure: Figure, width: int) -> list[_Reference]:
+        """Return what is known of a figure before: of the hours before, and of this time on earlier days.
+
+        Worked out once a minute: between looks of one minute hardly a call of these windows ends.
+        """
+        known: list[_Reference] | None = series.references.get((figure.name, width))
+        if known is None:
+            both = (self._near(series, figure, width), self._days(series, figure, width))
+            known = [made for windows in both if (made := self._reference(figure, windows)) is not None]
+            series.references[figure.name, width] = known
+        return known
 
     @staticmethod
     def _reference(figure: Figure, windows: Iterable[_Window]) -> _Reference | None:
@@ -213,13 +218,11 @@ class _Triage:
         if figure.kind == "share" and figure.sign > 0 and top < LEAST_EVENTS and figure.top != _WRITES:
             return None
         verdicts = []
-        for windows in (self._near(base, figure, width), self._days(base, figure, width)):
-            reference = self._reference(figure, windows)
-            if reference is not None:
-                verdict = _held_against(figure, reference, now, calls)
-                if verdict is None:
-                    return None
-                verdicts.append(verdict)
+        for reference in self._references(base, figure, width):
+            verdict = _held_against(figure, reference, now, calls)
+            if verdict is None:
+                return None
+            verdicts.append(verdict)
         # A short window, and a value that is a mixture of the little that it calls, must stand out further.
         least = LEAST_Z * (1.4 if mixed else 1.3 if width <= 2 else 1.0)
         if not verdicts or min(verdict.z for verdict in verdicts) < least:
@@ -340,12 +343,9 @@ class _Triage:
             on_days.append(min(then, then / earlier * before) * gap if earlier else 0.0)
         if on_days:
             expected = min(expected, statistics.median(on_days))
-        longest = run = 0
-        for minute in range(max(first, end - 360), end):
-            run = run + 1 if series.sum(_N, minute, minute + 1) == 0 else 0
-            longest = max(longest, run)
+        longest = self._longest_gap(series, max(first, end - 360), end, before)
         least = 75 if gap < SHORT_GAP else 12
-        if expected < least or gap < 2 * longest + bool(longest):
+        if expected < least or gap < 2 * longest + min(longest, 1.0):
             return None
         share = min(series.sum(_N, end - 60, end) / max(self._whole.sum(_N, end - 60, end), 1), 1.0)
         return Change(
@@ -363,6 +363,23 @@ class _Triage:
             int(expected),
             share,
         )
+
+    @staticmethod
+    def _longest_gap(series: Series, first: int, end: int, rate: float) -> float:
+        """Return the longest ordinary gap before ``end``, minutes, as it would be at a rate of ``rate`` calls a minute.
+
+        A gap of the night, when calls came one in ten minutes, is none of the day.
+        """
+        longest, run = 0.0, 0
+        for minute in range(first, end):
+            if series.sum(_N, minute, minute + 1):
+                run = 0
+                continue
+            run += 1
+            began = minute + 1 - run
+            around = series.sum(_N, began - 30, began) / 30
+            longest = max(longest, run * min(1.0, around / rate))
+        return longest
 
     def waiting(self, in_flight: Sequence[InFlight]) -> list[Change]:
         """Return programs whose calls are in flight for longer, or in greater number, than theirs ever are."""

@@ -168,6 +168,16 @@ def test_silence_suppresses_the_rest_and_age_is_by_the_logs_rhythm(tmp_path: Pat
     assert sentence(present.changes[0], NOW).startswith("no calls since ")
 
 
+def test_gaps_of_a_slow_night_excuse_no_silence_of_the_day(tmp_path: Path) -> None:
+    def waking(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any] | None:
+        if row["app"] == "crawler" and (age < 12 or (age > 200 and rng.random() > 0.02)):
+            return None
+        return row
+
+    first = told(tmp_path / "log.db", waking)[0]
+    assert (first.dimension, first.value, first.figure) == ("app", "crawler", "silence")
+
+
 def test_a_log_that_was_brought_in_is_not_silent_at_once(tmp_path: Path) -> None:
     path = log_of(tmp_path / "log.db", traffic(300))
     later = NOW + 3 * MINUTE + MINUTE // 2

@@ -81,11 +81,12 @@ class TrendView:
             if connection is None:
                 return []
             span = (key_of(level, ALL, since_ms), key_of(level, ALL, until_ms))
-            out = []
-            for key, *parts in connection.execute(_SELECT, span):
-                place = self._place(connection, series_of(key))
+            out, places = [], self._places
+            for row in connection.execute(_SELECT, span):
+                key = row[0]
+                place = places.get(series := series_of(key)) or self._place(connection, series)
                 if place is not None and (wanted is None or place in wanted):
-                    out.append(TrendCell(place, start_of(key), tuple(parts)))
+                    out.append(TrendCell(place, start_of(key), row[1:]))
             return out
 
     def newer(self, rows: sqlite3.Connection) -> list[tuple[TrendSeries, TrendCell]] | None:
