@@ -31,6 +31,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cache": ("promptop.cli.traffic.cache", "what the response cache holds, and how to empty it"),
     "ship": ("promptop.cli.fleet.ship", "send the log to the fleet's ClickHouse, each row once"),
     "fleet": ("promptop.cli.fleet.fleet", "the fleet's log: create its tables, check them, list its hosts"),
+    "collect": ("promptop.cli.fleet.collect", "log the calls of programs that OpenTelemetry instruments (OTLP)"),
+    "receive": ("promptop.cli.fleet.collect", "the same as collect"),
     "agents": ("promptop.cli.traffic.agents", "what coding agents use: sessions, blocks, limits, cost"),
     "report": ("promptop.cli.traffic.report", "latency, cache hits and spend of a window of the log"),
     "alerts": ("promptop.cli.traffic.alerts", "the alerts of a log: list, test, run without the app"),

@@ -165,7 +165,7 @@ def options_of(args: argparse.Namespace) -> Options:
         port=port,
         allow=tuple(args.allow),
         host_names=tuple(args.host_name),
-        token=_token(args.token_file),
+        token=access_token(args.token_file),
         log_path=settings.log_path(),
         bodies=bodies_of(args, settings),
         app=args.app,
@@ -226,7 +226,8 @@ def _upstreams(given: list[str], http2: list[str], settings: room.Settings) -> l
     return [replace(upstream, http2=(upstream.name or "default") in http2) for upstream in upstreams]
 
 
-def _token(file: Path | None) -> str | None:
+def access_token(file: Path | None) -> str | None:
+    """Return the token that clients must send, from a private file or the variable; None if there is none."""
     if file is None:
         return os.environ.get(TOKEN_VARIABLE) or None
     try:

@@ -17,13 +17,15 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from promptop.base import sqlite
+from promptop.base import redact, sqlite
 from promptop.base.errors import PromptopError
 from promptop.base.sqlite import connect_for_reading
 from promptop.log import files
 from promptop.log.rollups.rollups import Rollups
 from promptop.log.row import COLUMNS, Row
 from promptop.log.transfer import external_formats
+from promptop.log.write.bodies import BodyStore
+from promptop.log.write.pending import Bodies, Finished
 from promptop.log.write.row_pricing import price_row
 from promptop.log.write.scrub import scrub
 
@@ -385,6 +387,60 @@ def insert_rows(log: Path, rows: Iterable[Row], note: tuple[str, str]) -> None:
         connection.execute(
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", note
         )
+
+
+class RowsInserter:
+    """Inserts rows that come in while a program runs, each once; for one thread at a time."""
+
+    def __init__(self, log: Path, bodies: Bodies = "off") -> None:
+        """Open the log at the first row; ``bodies`` is what is kept of prompts and answers."""
+        self._log, self._mode = log, bodies
+        self._connection: sqlite3.Connection | None = None
+        self._bodies: BodyStore | None = None
+
+    def insert(self, finished: Iterable[Finished]) -> tuple[int, int]:
+        """Commit the rows that the log does not have; return how many those are, and how many it had.
+
+        Raises :class:`sqlite3.Error`, :class:`OSError` or :class:`PromptopError`; then none is in the log.
+        """
+        items = list(finished)
+        if not items:
+            return 0, 0
+        if self._connection is None:
+            self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._connection = files.open_log(self._log)
+        known, added = 0, list[tuple[int, Finished]]()
+        with sqlite.transaction(self._connection):
+            for item in items:
+                scrub(item.row)
+                if _is_known(self._connection, item.row):
+                    known += 1
+                    continue
+                row_id = self._connection.execute(_INSERT, _values(item.row)).lastrowid
+                added.append((int(row_id or 0), item))
+        kept = [pair for pair in added if pair[1].request_body or pair[1].response_body]
+        if kept and self._mode != "off":
+            if self._bodies is None:
+                self._bodies = BodyStore(self._log)
+            for _, item in kept:
+                item.request_body = _clean_body(item.request_body, self._mode)
+                item.response_body = _clean_body(item.response_body, self._mode)
+                item.redacted = True
+            self._bodies.insert(kept, self._mode)
+        return len(added), known
+
+    def close(self) -> None:
+        """Close the files."""
+        for each in (self._connection, self._bodies):
+            if each is not None:
+                each.close()
+        self._connection = self._bodies = None
+
+
+def _clean_body(body: bytes | None, mode: Bodies) -> bytes | None:
+    if body is None:
+        return None
+    return redact.body(body) if mode == "redacted" else redact.full_body(body, redact.NO_SECRETS, refused=True)
 
 
 def read_note(log: Path, key: str) -> str | None:
