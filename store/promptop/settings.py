@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import subprocess
-import tomllib
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -76,6 +73,9 @@ class Profile:
         """
         environ = os.environ if environ is None else environ
         if self.api_key_command:
+            import shlex
+            import subprocess
+
             try:
                 done = subprocess.run(
                     shlex.split(self.api_key_command), capture_output=True, text=True, timeout=30, check=True
@@ -438,6 +438,8 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
             path, None, f"the file cannot be read ({said})", "Check its permissions and that it is UTF-8."
         )
         return _with_environment(Settings(path=path, problems=(problem,)), environ)
+    import tomllib  # here, as what a key command needs is there: an observed program without a file pays for neither
+
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -1,6 +1,8 @@
-"""How long until the app has painted, beside bare Textual and beside an app that loads everything first.
+"""How long until the app has painted, beside bare Textual, and what ``observe`` adds to a client's start.
 
-Run: python tests/benchmarks/start.py [RUNS]. Prints medians and ratios of one run; asserts nothing.
+Run: python tests/benchmarks/start.py [RUNS]. Prints medians and ratios of one run; asserts nothing. ``observe`` is
+measured in processor time beside the start of the httpx client that it watches (aim: 0.15 of it), with byte code at
+hand: without it (``PYTHONDONTWRITEBYTECODE``, a first start) the compiler takes most of the time.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import os
 import pty
 import select
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +23,27 @@ BARE = (
 EAGER = "import openai, httpx2, tiktoken, sqlite_utils, aiohttp, redis\n"
 APP = "import sys; sys.argv[:] = ['promptop']\nfrom promptop_tui.main import main\nmain()"
 CASES = {"bare Textual + TextArea": BARE, "promptop": APP, "promptop, everything imported first": EAGER + APP}
+
+OBSERVE = """
+import time
+start = time.process_time()
+import httpx
+client = httpx.Client()
+loaded = time.process_time()
+import promptop
+promptop.observe(client)
+print(loaded - start, time.process_time() - loaded)
+"""
+
+
+def seconds_of_observe(folder: str) -> tuple[float, float]:
+    """Return the processor seconds of an httpx client's start, and of observing it; byte code is kept in ``folder``."""
+    environment = {**os.environ, "PROMPTOP_DATA_DIR": folder, "PROMPTOP_CONFIG_DIR": folder}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONPYCACHEPREFIX"] = f"{folder}/bytecode"
+    done = subprocess.run([sys.executable, "-c", OBSERVE], env=environment, capture_output=True, text=True, check=True)
+    client, observe = map(float, done.stdout.split())
+    return client, observe
 
 
 def seconds_to_paint(code: str) -> float:
@@ -61,6 +85,12 @@ def main() -> None:
     print(f"{'first paint':40s} {'median s':>9s} {'ratio':>6s}   n={runs}")
     for name, values in taken.items():
         print(f"{name:40s} {statistics.median(values):9.3f} {statistics.median(values) / base:6.2f}")
+    with tempfile.TemporaryDirectory(prefix="promptop-start-") as folder:
+        seconds_of_observe(folder)  # compiles
+        pairs = [seconds_of_observe(folder) for _ in range(runs)]
+    client, observe = (statistics.median(values) for values in zip(*pairs, strict=True))
+    print(f"{'httpx.Client(), processor':40s} {client:9.3f} {1:6.2f}")
+    print(f"{'promptop.observe, processor':40s} {observe:9.3f} {observe / client:6.2f}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Any
 
-from promptop.providers import errors
 from promptop.providers.api import loads
 from promptop.providers.stream.sse import parse_block
 
@@ -72,6 +71,8 @@ def names_stream_options(status: int, body: bytes) -> bool:
     """Say whether an error answer refuses ``stream_options``; one that only repeats the request does not."""
     if status not in _REFUSED_STATUS or (b"stream_options" not in body and b"include_usage" not in body):
         return False
+    from promptop.providers import errors  # only a refusal needs its patterns and HTML's entities
+
     value = loads(body)
     return errors.refuses_field(body.decode("utf-8", "replace") if value is None else value, _FIELDS)
 
