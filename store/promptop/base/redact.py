@@ -8,7 +8,6 @@ form or by the name it stands under.
 from __future__ import annotations
 
 import base64
-import html
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -175,6 +174,8 @@ def _json_text(text: str) -> str:
 
 def _forms(texts: tuple[str, ...]) -> Iterator[str]:
     """Yield patterns for each way in which a secret may be written, the longest first."""
+    import html  # its table of entities takes longer to load than the rest of this module
+
     for text in texts:
         escaped = _json_text(text)
         written = {text, escaped, _json_text(escaped), json.dumps(text, ensure_ascii=False)[1:-1], html.escape(text)}

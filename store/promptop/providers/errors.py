@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Iterator
@@ -37,6 +36,8 @@ def page_text(text: str) -> str:
 
 
 def _plain(text: str) -> str:
+    import html  # an observed program whose calls succeed does not pay for it
+
     return " ".join(html.unescape(_TAG.sub(" ", text)).split())
 
 
