@@ -44,6 +44,7 @@ from promptop.cli.shared.test_set_options import (
 )
 from promptop.client.request import RunRequest
 from promptop.experiments.checks import FORMS, parse_check
+from promptop.experiments.checks.judges import JudgeModel
 from promptop.experiments.grid.cells import CellStore
 from promptop.experiments.grid.plan import attempt_of, planned_cases
 from promptop.experiments.proof import rule
@@ -160,8 +161,9 @@ def _test_set(
     gate = gate_of(settings, args.max_usd)
     lengths = lengths_of(settings)
     first = [request for pair in cases[0].requests for request in pair]
-    # A proof stops by itself as soon as it is sure, and a cap ends it early: one case must fit.
-    check(gate, estimate(first, 1, lengths))
+    # A proof stops by itself as soon as it is sure, and a cap ends it early: one case must fit, with its judge.
+    one = [estimate(first, 1, lengths)] + ([estimate([_judged(plan.judge, plan)], 2, lengths)] if plan.judge else [])
+    check(gate, together(one))
     if not args.quiet:
         _tell_before(plan, store, _whole_price(plan, lengths))
     outcome = make(proof, args, settings, gate)
@@ -197,9 +199,13 @@ def _whole_price(plan: ProofPlan, lengths: Lengths) -> CostEstimate:
     warm = [pair[0] for planned in plan.cases[:10] for pair in planned.requests]
     parts.append(estimate(warm, 2, lengths))
     if plan.judge is not None:
-        asked = plan.judge.request("", "\n".join([plan.cases[0].given, "x" * 2000]))
-        parts.append(estimate([asked], 40 + sides, lengths))
+        parts.append(estimate([_judged(plan.judge, plan)], 40 + sides, lengths))
     return together(parts)
+
+
+def _judged(judge: JudgeModel, plan: ProofPlan) -> RunRequest:
+    """Return a call of the judge as it may look."""
+    return judge.request("", "\n".join([plan.cases[0].given, "x" * 2000]))
 
 
 def _tell_before(plan: ProofPlan, store: CellStore, most: CostEstimate) -> None:
@@ -210,6 +216,11 @@ def _tell_before(plan: ProofPlan, store: CellStore, most: CostEstimate) -> None:
     seen = f"{n} cases can show a drop of {units.share(rule.could_see(n))} at best"
     more = f"; {needed} are needed for {units.share(plan.margin)}" if needed > n else ""
     print(f"{seen}{more}. Run {store.run}: --resume {store.run} goes on with it.", file=sys.stderr)
+    if not plan.has_checks and not store.full:
+        print(
+            "Texts are not kept (history of [playground]): resumed, it asks again, since no check is given.",
+            file=sys.stderr,
+        )
     if not plan.has_checks:
         print("No check is given: at most alike can be shown. --check tells what must hold.", file=sys.stderr)
 

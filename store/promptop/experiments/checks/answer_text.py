@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections import Counter
 
+from promptop.client.result import FILTER_REASONS, RunResult
+
 _MINUS = "-−–﹣－‐‑"
 _NUMBER = re.compile(
     rf"(?<![\w.])(?P<sign>[{_MINUS}]\s?)?(?P<digits>\d{{1,3}}(?:[,'’\u00a0\u202f\u2009]\d{{3}})+(?!\d)(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}}){{2,}}(?:,\d+)?"
@@ -117,3 +119,12 @@ def _script(char: str) -> str:
         return "hangul"
     name = unicodedata.name(char, "").split(" ", 1)[0].lower()
     return name if name in ("cyrillic", "arabic", "greek", "hebrew", "thai", "devanagari") else "latin"
+
+
+def trouble_of(result: RunResult) -> str:
+    """Return ``cut``, ``refused``, ``empty`` or nothing for an answer."""
+    if result.cut_short:
+        return "cut"
+    if result.finish_reason in FILTER_REASONS or (refuses(result.text) and not result.tool_calls):
+        return "refused"
+    return "empty" if not result.text.strip() and not result.tool_calls else ""

@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from promptop.base import units
 from promptop.client.request import RunRequest
-from promptop.client.result import RunResult
+from promptop.client.result import CAP, RunResult
 from promptop.settings import Profile
 
 MOST_WITHOUT = 0.30
@@ -72,6 +73,8 @@ class JudgeRecord:
     calls: int = 0
     usd: float = 0.0
     unpriced: int = 0
+    is_capped: bool = False
+    """Whether a cap refused a call of its."""
     unread: int = 0
     """Answers that hold no verdict."""
     first: int = 0
@@ -86,6 +89,8 @@ class JudgeRecord:
     """Pairs in which the two orders disagree, or said nothing."""
     scores: dict[str, float] = field(default_factory=dict)
     """Case → +1 where the trimmed answer wins in both orders, −1 where it loses, 0 where they are alike."""
+    unseen: int = 0
+    """Cases whose texts were not kept, so that they could not be shown to it after a restart."""
     disagreed: list[str] = field(default_factory=list)
     """Cases without a verdict."""
     same_family: bool = False
@@ -98,8 +103,13 @@ class JudgeRecord:
 
     def fault(self) -> str:
         """Return why it is not evidence; empty if it is."""
+        if self.is_capped:
+            return f"was ended by the cap after {self.calls} calls"
         if not self.calls:
             return "was not asked"
+        if not self.planted:
+            lost = f": the texts of {self.unseen} cases were not kept" if self.unseen else ""
+            return f"was not tested on planted faults{lost}"
         if self.planted and self.found < math.ceil(self.planted * FOUND / PLANTED):
             place = ""
             if self.first + self.second >= 10 and not 0.2 <= self.first_share <= 0.8:
@@ -120,13 +130,18 @@ class JudgeRecord:
         why = self.fault()
         family = " It is of the same family as the model under test." if self.same_family else ""
         if why:
-            return f"judge {self.model} {why}: no evidence.{family}"
+            return f"judge {self.model} {why}: no evidence; {self._price()}.{family}"
         wins, losses = (sum(score == side for score in self.scores.values()) for side in (1.0, -1.0))
+        unseen = f", {self.unseen} not shown (their texts were not kept)" if self.unseen else ""
         return (
             f"judge {self.model}: {wins} won, {losses} lost, {sum(not score for score in self.scores.values())} alike,"
-            f" {self.without} of {self.pairs} pairs without a verdict; found {self.found} of {self.planted} planted"
-            f" faults.{family}"
+            f" {self.without} of {self.pairs} pairs without a verdict{unseen}; found {self.found} of {self.planted}"
+            f" planted faults; {self._price()}.{family}"
         )
+
+    def _price(self) -> str:
+        usd = f"{units.usd(self.usd)}{' and more that has no price' if self.usd and self.unpriced else ''}"
+        return f"{self.calls} calls, {usd if self.usd or not self.unpriced else 'unpriced'}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the shape of the commands."""
@@ -136,6 +151,7 @@ class JudgeRecord:
             "why_not": self.fault() or None,
             "calls": self.calls,
             "cost_usd": self.usd,
+            "unpriced": self.unpriced,
             "pairs": self.pairs,
             "without_verdict": self.without,
             "disagreement": self.without / self.pairs if self.pairs else None,
@@ -144,6 +160,7 @@ class JudgeRecord:
             "found": self.found,
             "same_family": self.same_family,
             "disagreed": self.disagreed,
+            "unseen": self.unseen,
         }
 
 
@@ -183,8 +200,8 @@ class Judge:
         record.second += said == "second"
         return said
 
-    async def met(self, rubric: str, given: str, answer: str) -> str:
-        """Return why an answer does not meet a rubric; empty if it does."""
+    async def met(self, rubric: str, given: str, answer: str) -> str | None:
+        """Return why an answer does not meet a rubric, empty if it does; None without a verdict."""
         said = await self._asked(_SINGLE.format(rubric=rubric), f"Request:\n{given}\n\nAnswer:\n{answer}")
         data = _object_in(said)
         met = data.get("met")
@@ -193,8 +210,10 @@ class Judge:
         word = said.strip().lower()
         if word.startswith(("yes", "true")):
             return ""
-        self.record.unread += not word.startswith(("no", "false"))
-        return "the judge says no" if word.startswith(("no", "false")) else "the judge gave no verdict"
+        if word.startswith(("no", "false")):
+            return "the judge says no"
+        self.record.unread += 1
+        return None
 
     async def test(self, planted: Sequence[tuple[str, str, str]], alike: Sequence[tuple[str, str, str]]) -> None:
         """Show it answers with planted faults (request, good, broken) and pairs of equal standing."""
@@ -224,6 +243,9 @@ class Judge:
 
     async def _asked(self, system: str, text: str) -> str:
         result = await self._ask(self._who.request(system, text))
+        if result.error is not None and result.error.type == CAP:
+            self.record.is_capped = True
+            return ""
         self.record.calls += 1
         if result.cost_usd is not None:
             self.record.usd += result.cost_usd

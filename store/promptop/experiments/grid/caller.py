@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from promptop.base.errors import PromptopError
 from promptop.client.request import RunRequest
 from promptop.client.result import CAP, Progress, RunError, RunResult
+from promptop.client.spending import OverCapError
 
 if TYPE_CHECKING:
     from promptop.client.http.endpoints import Endpoints
@@ -129,6 +131,14 @@ class Caller:
         if result.state == "failed":
             self.failed += 1
             self.errors[str(error or "")] = None
+
+    def tell(self, error: PromptopError) -> None:
+        """Keep an error of a call that was not made by :meth:`call`; a cap's ends the run."""
+        if isinstance(error, OverCapError):
+            self.is_capped = True
+            self.over_cap = str(error)
+        else:
+            self.errors[str(error)] = None
 
     def step(self, size: int, note: str = "") -> Step:
         """Return how far it is, of ``size`` calls."""

@@ -12,13 +12,15 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptop.base.errors import UsageError
 from promptop.client.result import RunResult
 from promptop.experiments.checks import Checked
+from promptop.experiments.checks.answer_text import trouble_of
+from promptop.experiments.grid.checker import answer_digest
 from promptop.history.result_json import figures_of, read_result, texts_of
 from promptop.history.run_history import notebook_path, open_notebook
 
@@ -50,6 +52,19 @@ class Cell:
     """By the text of the check."""
     whole: bool = True
     """Whether the answer's text is there: after a restart only where the history keeps texts."""
+    kept_digest: str = ""
+    kept_trouble: str = ""
+    """What is known of a text that was not kept."""
+
+    @property
+    def digest(self) -> str:
+        """What tells whether two answers are the same to the letter."""
+        return answer_digest(self.result) if self.whole else self.kept_digest
+
+    @property
+    def trouble(self) -> str:
+        """``cut``, ``refused``, ``empty`` or nothing."""
+        return trouble_of(self.result) if self.whole else self.kept_trouble
 
 
 class CellStore:
@@ -102,6 +117,7 @@ class CellStore:
         """Keep a finished cell at once."""
         self._known[key] = cell
         checks = {text: [each.passed, each.why if self.full else ""] for text, each in cell.checked.items()}
+        known = {"answer_digest": cell.digest, "trouble": cell.trouble}
         texts = json.dumps(texts_of(cell.result), ensure_ascii=True) if self.full else None
         with self._open() as database:
             database.execute(
@@ -109,7 +125,7 @@ class CellStore:
                 " checks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(self.run, key.case, key.side, key.model, key.repeat, key.digest, int(time.time() * 1000)),
-                    *(json.dumps(figures_of(cell.result)), texts, json.dumps(checks)),
+                    *(json.dumps(figures_of(cell.result) | known), texts, json.dumps(checks)),
                 ),
             )
 
@@ -144,7 +160,8 @@ def _cell(figures: str, texts: str | None, checks: str) -> Cell:
     if texts is not None:
         shape |= json.loads(texts)
     checked = {text: Checked(text, bool(passed), why) for text, (passed, why) in json.loads(checks).items()}
-    return Cell(replace(read_result(shape)), checked, texts is not None)
+    digest, trouble = str(shape.get("answer_digest") or ""), str(shape.get("trouble") or "")
+    return Cell(read_result(shape), checked, texts is not None, digest, trouble)
 
 
 def runs_of(path: Path | None = None, limit: int = 20) -> Sequence[tuple[str, int, str, Mapping[str, Any]]]:

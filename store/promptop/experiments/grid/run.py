@@ -15,7 +15,7 @@ from typing import Any
 from promptop.budget.estimate import CostEstimate, Lengths, estimate
 from promptop.client.request import RunRequest
 from promptop.client.result import CAP, RunResult
-from promptop.experiments.checks import Check
+from promptop.experiments.checks import Check, Checked
 from promptop.experiments.checks.judges import JudgeModel
 from promptop.experiments.checks.vectors import EmbedModel
 from promptop.experiments.grid.caller import Caller, Step, is_refused
@@ -25,6 +25,7 @@ from promptop.experiments.grid.plan import GridPlan, PlannedCase, checks_for, di
 
 APP = "promptop grid"
 """Name of the program in the log's rows."""
+NO_VERDICT = "no verdict: the judge or the vectors could not be had"
 Place = tuple[int, int]
 """Number of the case and of the variant."""
 
@@ -192,8 +193,13 @@ class GridRun:
 
     async def _judged(self, key: CellKey, given: str, result: RunResult, checks: Sequence[Check]) -> Cell:
         """Hold an answer against its checks, and keep the cell at once if there is an answer."""
-        cell = Cell(replace(result, received=None), await self._checker.judged(checks, given, result))
-        if result.state == "done":
-            self._finished[key] = cell
-            self._store.put(key, cell)
-        return cell
+        answer = replace(result, received=None)
+        if result.state != "done":
+            return Cell(answer, {check.text: check.judge(result) for check in checks})
+        if self._store.full and any(check.is_asked for check in checks):
+            self._store.put(key, Cell(answer, {}))  # paid for: a judge that is asked next must not lose it
+        cell = Cell(answer, await self._checker.judged(checks, given, result))
+        self._finished[key] = cell
+        self._store.put(key, cell)
+        unsaid = [check.text for check in checks if check.text not in cell.checked]
+        return replace(cell, checked={**cell.checked, **{text: Checked(text, False, NO_VERDICT) for text in unsaid}})

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 from promptop.client.result import RunResult
 from promptop.experiments.checks.answer_text import negations_in, numbers_in, stance_of
-from promptop.experiments.grid.checker import text_of_answer
+from promptop.experiments.grid.checker import answer_digest, text_of_answer
 from promptop.experiments.similarity import rouge_l, words
 
 Facts = tuple[tuple[str, Any], ...]
-
-
-def plain(text: str) -> str:
-    """Return a text as equality is meant: one form of each character, no white space around it."""
-    return unicodedata.normalize("NFC", text).strip()
 
 
 def facts_of(result: RunResult) -> Facts:
@@ -81,4 +75,4 @@ def likeness_score(before: Sequence[RunResult], after: Sequence[RunResult]) -> f
 
 def same_texts(results: Sequence[RunResult]) -> bool:
     """Whether all answers are the same to the letter."""
-    return len({plain(text_of_answer(each)) for each in results}) <= 1
+    return len({answer_digest(each) for each in results}) <= 1

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from promptop.base import units
 from promptop.experiments.checks import ANSWERED
 from promptop.experiments.proof import rule
-from promptop.experiments.proof.records import AFTER, BEFORE, SIDES, CaseRecord, trouble_of
+from promptop.experiments.proof.records import AFTER, BEFORE, SIDES, CaseRecord
 
 if TYPE_CHECKING:
     from promptop.experiments.proof.plan import ProofPlan
@@ -219,9 +219,9 @@ def _counts(records: Sequence[CaseRecord]) -> dict[str, int]:
     found: Counter[str] = Counter()
     for record in records:
         for side in SIDES:
-            for result in record.results(side):
-                if trouble := trouble_of(result):
-                    found[f"{trouble} {side}"] += 1
+            for cell in record.side(side):
+                if cell.trouble:
+                    found[f"{cell.trouble} {side}"] += 1
     return dict(found)
 
 
@@ -264,7 +264,7 @@ def _idle_after_warm_up(run: ModelRun) -> tuple[str, str]:
     passes: dict[str, list[bool]] = {}
     troubles: Counter[str] = Counter()
     for at, cells in enumerate(run.warm):
-        troubles.update(trouble for cell in cells if (trouble := trouble_of(cell.result)))
+        troubles.update(cell.trouble for cell in cells if cell.trouble)
         for check in run.checks[at]:
             passes.setdefault(check.name, []).extend(cell.checked[check.text].passed for cell in cells)
     for name, each in passes.items():
@@ -431,7 +431,7 @@ def _lines(base: Finding, run: ModelRun, plan: ProofPlan, records: Sequence[Case
     if base.counts:
         said = ", ".join(f"{count} {what}" for what, count in sorted(base.counts.items()))
         lines.append(f"answers that are none: {said}")
-    if n > 4 and len({record.results(BEFORE)[0].text for record in records}) == 1:
+    if n > 4 and len({record.before[0].digest for record in records}) == 1:
         lines.append(f"the baseline gives the same answer to all {n} cases: does the prompt use its input?")
     known = (run.caught.get(check.check) for check in base.checks if check.check != ANSWERED)
     lines += [each.said() for each in known if each is not None]

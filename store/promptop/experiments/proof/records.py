@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from promptop.client.result import FILTER_REASONS, RunResult
+from promptop.client.result import RunResult
 from promptop.experiments.checks import ANSWERED, Check, Checked
-from promptop.experiments.checks.answer_text import refuses
 from promptop.experiments.grid.cells import Cell
 from promptop.experiments.proof import evidence
 from promptop.experiments.test_sets.case import Case
@@ -83,8 +82,15 @@ class CaseRecord:
         return [name for name in self.names if self.score(name) <= LOST_AT]
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all texts of its answers are there: after a restart only where the history keeps them."""
+        return all(cell.whole for cell in (*self.before, *self.after))
+
+    @property
     def flips(self) -> list[str]:
         """Facts that all of the baseline's answers share and no trimmed one has."""
+        if self._flips is None and not self.is_whole:
+            self._flips = []
         if self._flips is None:
             self._flips = evidence.flipped(self.results(BEFORE), self.results(AFTER))
         return self._flips
@@ -92,19 +98,19 @@ class CaseRecord:
     @property
     def likeness(self) -> float | None:
         """How much less alike the sides are than the baseline is to itself; None below two baseline answers."""
-        if self._likeness is None:
+        if self._likeness is None and self.is_whole:
             self._likeness = evidence.likeness_score(self.results(BEFORE), self.results(AFTER))
         return self._likeness
 
     @property
     def is_same(self) -> bool:
         """Whether all answers of both sides are the same to the letter."""
-        return evidence.same_texts([*self.results(BEFORE), *self.results(AFTER)])
+        return len({cell.digest for cell in (*self.before, *self.after)}) <= 1
 
     @property
     def repeats_agree(self) -> bool:
         """Whether the baseline answers the same to the letter each time."""
-        return evidence.same_texts(self.results(BEFORE))
+        return len({cell.digest for cell in self.before}) <= 1
 
     @property
     def state(self) -> str:
@@ -154,15 +160,6 @@ def answer_json(cell: Cell) -> dict[str, Any]:
         "cost_usd": result.cost_usd,
         "output_tokens": result.usage.output_tokens,
     }
-
-
-def trouble_of(result: RunResult) -> str:
-    """Return ``cut``, ``refused``, ``empty`` or nothing for an answer."""
-    if result.cut_short:
-        return "cut"
-    if result.finish_reason in FILTER_REASONS or (refuses(result.text) and not result.tool_calls):
-        return "refused"
-    return "empty" if not result.text.strip() and not result.tool_calls else ""
 
 
 def judged_by(checked: Mapping[str, Checked]) -> bool:

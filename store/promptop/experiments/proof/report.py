@@ -68,9 +68,17 @@ class ProofReport:
         ]
         for run in self.runs:
             if not run.records:
-                planned = zip(run.planned, run.warm, strict=False)
-                found += [(run, each.case.id, BEFORE, cell) for each, cells in planned for cell in cells]
+                found += [(each, case, BEFORE, cell) for each, case, cell in self.warm_up() if each is run]
         return found
+
+    def warm_up(self) -> list[tuple[ModelRun, str, Cell]]:
+        """Return the baseline's answers of the warm-up, which are in no figure, with model and case."""
+        return [
+            (run, each.case.id, cell)
+            for run in self.runs
+            for each, cells in zip(run.planned, run.warm, strict=False)
+            for cell in cells
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return the shape of ``prove --json``."""
@@ -94,16 +102,8 @@ class ProofReport:
                 if key in ("input_tokens", "output_tokens")
             },
             "cost_usd": self.outcome.spent_usd,
-            "answers": [
-                {
-                    "case": case,
-                    "model": each.title,
-                    "version": side,
-                    "text": cell.result.text if cell.whole else None,
-                    "passed": all(checked.passed for checked in cell.checked.values()),
-                }
-                for each, case, side, cell in self.answers()
-            ],
+            "answers": [_answer_json(each, case, side, cell) for each, case, side, cell in self.answers()],
+            "warm_up": [_answer_json(each, case, BEFORE, cell) for each, case, cell in self.warm_up()],
             "n_cases": len(run.complete),
             "planned_cases": len(self.plan.cases),
             "bound": finding.bound,
@@ -166,6 +166,16 @@ class ProofReport:
             ]
             found.append((tag, len(mine), passed[0], passed[1]))
         return found
+
+
+def _answer_json(run: ModelRun, case: str, side: str, cell: Cell) -> dict[str, Any]:
+    return {
+        "case": case,
+        "model": run.title,
+        "version": side,
+        "text": cell.result.text if cell.whole else None,
+        "passed": all(checked.passed for checked in cell.checked.values()),
+    }
 
 
 def _end(shift: Shift, at: int) -> float | None:

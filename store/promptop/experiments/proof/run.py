@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from promptop.client.request import RunRequest
 from promptop.client.result import RunResult
 from promptop.experiments.checks import Check
 from promptop.experiments.checks.judges import Judge, JudgeRecord, family_of
@@ -98,6 +100,7 @@ class ProofRun:
         self._resumed = resumed
         self._caller = Caller(APP)
         self._kept = 0
+        self._judged: Counter[str] = Counter()
         self._note = ""
         self._checker = Checker(self._caller, plan.judge, plan.embed)
         for planned in plan.cases:
@@ -286,7 +289,7 @@ class ProofRun:
         lost = any(record.lost_for_sure for record in run.records)
         if who is None or self._caller.is_over or run.ended == "worse" or lost:
             return
-        judge = Judge(who, self._caller.call, seed=self.plan.seed)
+        judge = Judge(who, self._ask_judge, seed=self.plan.seed)
         run.judge = judge.record
         asked_model = run.planned[0].requests[run.number][0].model
         judge.record.same_family = family_of(who.model) == family_of(asked_model)
@@ -294,6 +297,8 @@ class ProofRun:
         texts = [(planned.given, text_of_answer(record.before[0].result)) for planned, record in self._pairs(run)]
         planted, alike = [], []
         for at, (_, record) in enumerate(self._pairs(run)):
+            if not record.before[0].whole:
+                continue
             given, good = texts[at]
             other = texts[(at + 1) % len(texts)][1] if len(texts) > 1 else None
             forms = dict(broken(record.before[0].result))
@@ -302,18 +307,37 @@ class ProofRun:
             if ways:
                 planted.append((given, good, ways[at % len(ways)]))
         for at, cells in enumerate(run.warm):
-            if len(cells) == 2:
+            if len(cells) == 2 and all(cell.whole for cell in cells):
                 left, right = (text_of_answer(cell.result) for cell in cells)
                 alike.append((run.planned[at].given, left, right))
         await judge.test(planted, alike)
         if "planted faults" in judge.record.fault() or self._caller.is_over:
+            judge.record.unseen = sum(not record.is_whole for _, record in self._pairs(run))
             return
         for planned, record in self._pairs(run):
             self._note = f"{run.title}: judge, {record.id}"
-            left, right = (text_of_answer(record.side(side)[0].result) for side in SIDES)
             if self._why_over(run):
                 return
+            if not record.is_whole and not record.is_same:
+                judge.record.unseen += 1
+                continue
+            left, right = (text_of_answer(record.side(side)[0].result) for side in SIDES)
             await judge.judge_case(record.id, planned.given, left, right)
+
+    async def _ask_judge(self, request: RunRequest) -> RunResult:
+        """Ask a judge, or return what it said before the run was killed."""
+        digest = digest_of(request)
+        repeat = self._judged[digest]
+        self._judged[digest] += 1
+        key = CellKey("", "judge", request.model, repeat, digest)
+        known = self.store.find(key)
+        if known is not None and known.whole:
+            self._kept += 1
+            return known.result
+        result = await self._caller.call(request, title=f"judge {request.model}")
+        if result.state == "done":
+            self.store.put(key, Cell(result, {}))
+        return result
 
     def _pairs(self, run: ModelRun) -> list[tuple[PlannedCase, CaseRecord]]:
         by_id = {planned.case.id: planned for planned in run.planned}
@@ -352,10 +376,14 @@ class ProofRun:
             return None
         return await self._checked(key, planned, checks, result)
 
-    async def _checked(self, key: CellKey, planned: PlannedCase, checks: Sequence[Check], result: RunResult) -> Cell:
+    async def _checked(
+        self, key: CellKey, planned: PlannedCase, checks: Sequence[Check], result: RunResult
+    ) -> Cell | None:
+        if self.store.full and any(check.is_asked for check in checks):
+            self.store.put(key, Cell(result, {}))  # paid for: a judge that is asked next must not lose it
         cell = Cell(result, await self._checker.judged(checks, planned.given, result))
         self.store.put(key, cell)
-        return cell
+        return cell if len(cell.checked) == len({check.text for check in checks}) else None
 
     async def _try_asked_checks(self, run: ModelRun) -> None:
         """Hold broken answers against checks that need a model: a judge that lets them all pass tells nothing."""
@@ -371,10 +399,12 @@ class ProofRun:
                 for check in asked:
                     known = run.caught.get(check.name, Caught(check.name, frozenset(), frozenset()))
                     checked = await self._checker.said(check, run.planned[at].given, form)
-                    kinds = known.kinds | ({kind} if not checked.passed else frozenset())
-                    run.caught[check.name] = Caught(check.name, kinds, known.tried | {kind})
                     if self._caller.is_over:
                         return
+                    if checked is None:
+                        continue
+                    kinds = known.kinds | ({kind} if not checked.passed else frozenset())
+                    run.caught[check.name] = Caught(check.name, kinds, known.tried | {kind})
 
     def _why_over(self, run: ModelRun) -> str:
         caller = self._caller

@@ -14,12 +14,12 @@ from promptop.base.errors import UsageError
 from promptop.client.request import RunRequest
 from promptop.client.result import RunResult
 from promptop.experiments.checks import ANSWERED, Check, answered
+from promptop.experiments.checks.answer_text import trouble_of
 from promptop.experiments.grid.checker import text_of_answer
 from promptop.experiments.interleaved import MOST_REPEATS, Arm, Trial
 from promptop.experiments.proof import rule
 from promptop.experiments.proof.broken_answers import caught
 from promptop.experiments.proof.evidence import flipped, same_texts
-from promptop.experiments.proof.records import trouble_of
 from promptop.experiments.similarity import likeness
 from promptop.experiments.stats import FEWEST, INPUT, METRICS, Metric, difference, summarise, values_of
 from promptop.prompts import proof
