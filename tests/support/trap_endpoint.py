@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ class Said:
     finish: str = "stop"
     status: int = 200
     id: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 Trap = Callable[[dict[str, Any], int, Said], Said]
@@ -41,6 +43,8 @@ class Traps:
     trap: Trap
     url: str = ""
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    embedded: int = 0
+    """Texts that were turned into vectors."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -62,6 +66,14 @@ def answer(body: dict[str, Any]) -> str:
     return json.dumps({"sum": total}) if "form" in system else f"The sum is {total}."
 
 
+def vector(text: str, size: int = 32) -> list[float]:
+    """Return a hashed bag of words."""
+    found = [0.0] * size
+    for word in re.findall(r"\w+", text.lower()):
+        found[zlib.crc32(word.encode()) % size] += 1.0
+    return found
+
+
 @contextmanager
 def playing(trap: Trap = honest) -> Iterator[Traps]:
     """Serve on loopback while the block runs."""
@@ -78,12 +90,15 @@ def playing(trap: Trap = honest) -> Iterator[Traps]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)))
+            if self.path.endswith("/embeddings"):
+                self._embed(traps, body)
+                return
             with traps.lock:
                 number = len(traps.bodies)
                 traps.bodies.append(body)
             said = traps.trap(body, number, Said(answer(body), id=f"r{number}"))
             if said.status != 200:
-                self._send(said.status, {"error": {"message": "refused by the trap", "type": "trap"}})
+                self._send(said.status, {"error": {"message": "refused by the trap", "type": "trap"}}, said.headers)
                 return
             usage = {"prompt_tokens": 50, "completion_tokens": len(said.text) // 4 + 1}
             head = {"id": said.id, "model": body["model"], "created": 1}
@@ -104,9 +119,19 @@ def playing(trap: Trap = honest) -> Iterator[Traps]:
             self.end_headers()
             self.wfile.write(data)
 
-        def _send(self, status: int, shape: dict[str, Any]) -> None:
+        def _embed(self, traps: Traps, body: dict[str, Any]) -> None:
+            texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+            with traps.lock:
+                traps.embedded += len(texts)
+            data = [{"object": "embedding", "index": at, "embedding": vector(each)} for at, each in enumerate(texts)]
+            usage = {"prompt_tokens": 1, "total_tokens": 1}
+            self._send(200, {"object": "list", "model": body["model"], "data": data, "usage": usage})
+
+        def _send(self, status: int, shape: dict[str, Any], headers: dict[str, str] | None = None) -> None:
             data = json.dumps(shape).encode()
             self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(data)))
             self.end_headers()

@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +42,7 @@ from promptop.cli.shared.test_set_options import (
     keeps_texts,
     read_cases,
 )
+from promptop.cli.shared.trimmed_input import trimmed_input
 from promptop.client.request import RunRequest
 from promptop.experiments.checks import FORMS, parse_check
 from promptop.experiments.checks.judges import JudgeModel
@@ -110,19 +111,21 @@ def run(args: argparse.Namespace) -> int:
     for text in args.check:
         parse_check(text, python=python)
     settings = settings_for(args)
-    inputs = read_input(args.base), read_input(args.file, args.text)
-    texts = inputs[0].text, inputs[1].text
-    before, after = (sendable(each, args.role) for each in inputs)
+    base = read_input(args.base)
+    counted_for = (args.model or [base.prompt(args.role).model or "gpt-4o"])[0]
+    trimmed, rules = trimmed_input(args.file, args.text, base, counted_for)
+    texts = base.text, trimmed.text
+    before, after = (sendable(each, args.role) for each in (base, trimmed))
     specs = args.model or ([after.model] if after.model else list(settings.active_profile().models)[:1])
     if not specs:
         raise UsageError("No model was named.", 'Write -m MODEL for each, or models = ["…"] in the profile.')
     if args.cases is None:
         if args.resume or args.judge:
             raise UsageError("--resume and --judge need a test set.", "Name one with --cases FILE.")
-        return _one_input(args, settings, texts, (before, after), specs)
+        return _one_input(args, settings, texts, (before, after), specs, rules)
     # A test set's case is incomplete without its answer, so failed calls are tried again.
     args.retries = 2 if args.retries is None else args.retries
-    return _test_set(args, settings, texts, (before, after), specs)
+    return _test_set(args, settings, texts, (before, after), specs, rules)
 
 
 # A test set
@@ -134,6 +137,7 @@ def _test_set(
     texts: tuple[str, str],
     prompts: tuple[Prompt, Prompt],
     specs: Sequence[str],
+    rules: Mapping[str, int],
 ) -> int:
     test_set = read_cases(args, prompts)
     cases = planned_cases(test_set, args.check, builder(args, settings, prompts, specs), seed=args.seed_order)
@@ -168,7 +172,7 @@ def _test_set(
         _tell_before(plan, store, _whole_price(plan, lengths))
     outcome = make(proof, args, settings, gate)
     report = report_of(plan, outcome, texts, int(time.time() * 1000))
-    receipt = replace(receipt_of(specs[0], prompts[0], prompts[1], None), proof=report.proof)
+    receipt = replace(receipt_of(specs[0], prompts[0], prompts[1], None), proof=report.proof, rules=rules)
     if args.json:
         print(json.dumps(report.to_json() | {"receipt": receipt.as_dict()}, ensure_ascii=True, indent=2))
     else:
@@ -251,6 +255,7 @@ def _one_input(
     texts: tuple[str, str],
     prompts: tuple[Prompt, Prompt],
     specs: Sequence[str],
+    rules: Mapping[str, int],
 ) -> int:
     # A repeated attempt would stand in for an answer that the other prompt had to give at once.
     args.retries = args.retries or 0
@@ -275,7 +280,7 @@ def _one_input(
     now_ms = int(time.time() * 1000)
     groups = paired(outcome.kept)
     found = prove(*texts, titles, groups, checks, now_ms=now_ms, margin=args.margin)
-    receipt = replace(receipt_of(specs[0], prompts[0], prompts[1], None), proof=found)
+    receipt = replace(receipt_of(specs[0], prompts[0], prompts[1], None), proof=found, rules=rules)
     errors = list(dict.fromkeys(str(each.error) for arm in outcome.kept for each in arm if each.error is not None))
     first = next((each for each in outcome.first if each is not None and each.error is not None), None)
     if not errors and first is not None:

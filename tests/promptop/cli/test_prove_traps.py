@@ -1,0 +1,272 @@
+"""``promptop prove`` and ``compare --cases`` as commands, against an endpoint that plays traps over real sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.processes import until
+from tests.support.trap_endpoint import Said, Trap, Traps, asked_of, honest, playing, system_of
+
+from promptop.cli.main import main
+
+BASE = "system:\nAdd every number. Keep to the form. Be nice to us all.\nuser:\n{{a}} and {{b}}\n"
+TRIM = "system:\nAdd every number. Keep to the form.\nuser:\n{{a}} and {{b}}\n"
+SUM = '{"type": "json-path", "path": "$.sum"}'
+PROMPTOP = (sys.executable, "-c", "import sys; from promptop.cli.main import main; sys.exit(main())")
+Prove = Callable[..., tuple[int, dict[str, Any], Traps]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PROMPTOP_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    (tmp_path / "base.md").write_text(BASE)
+    (tmp_path / "trim.md").write_text(TRIM)
+    rows = [
+        {"id": f"c{n}", "vars": {"a": str(n), "b": str(n * 7)}, "expected": str(n * 8), "checks": [json.loads(SUM)]}
+        for n in range(1, 31)
+    ]
+    (tmp_path / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "plain.jsonl").write_text("".join(json.dumps({"vars": row["vars"]}) + "\n" for row in rows))
+    return tmp_path
+
+
+@pytest.fixture
+def prove(folder: Path, capsys: pytest.CaptureFixture[str]) -> Prove:
+    def call(
+        trap: Trap, *options: str, cases: str = "cases.jsonl", model: str = "m"
+    ) -> tuple[int, dict[str, Any], Traps]:
+        with playing(trap) as traps:
+            capsys.readouterr()
+            code = main(command(folder, traps.url, cases, options, model))
+        out, err = capsys.readouterr()
+        return code, json.loads(out) if out.startswith("{") else {"err": err, "verdict": None}, traps
+
+    return call
+
+
+def command(folder: Path, url: str, cases: str, options: tuple[str, ...], model: str = "m") -> list[str]:
+    files = [str(folder / name) for name in ("base.md", "trim.md")]
+    rest = ["--base-url", url, "--log", str(folder / "log.db"), "--cases", str(folder / cases), "--json"]
+    return ["prove", *files, "-m", model, *rest, *options]
+
+
+def is_after(body: dict[str, Any]) -> bool:
+    return "nice" not in system_of(body)
+
+
+def is_judge(body: dict[str, Any]) -> bool:
+    return "Criterion:" in system_of(body)
+
+
+def test_clean_is_proven_and_every_answer_stands_in_json(prove: Prove) -> None:
+    code, found, traps = prove(honest)
+    assert (code, found["verdict"], len(traps.bodies)) == (0, "proven", 80)
+    assert len(found["answers"]) == 60 and len(found["warm_up"]) == 20
+    assert all(each["text"] for each in (*found["answers"], *found["warm_up"]))
+
+
+def test_reversed_answers_without_a_check_are_changed(prove: Prove) -> None:
+    def trap(body: dict[str, Any], number: int, said: Said) -> Said:
+        said.text = f"The refund is {'not ' if is_after(body) else ''}possible for {asked_of(body)}."
+        return said
+
+    code, found, _ = prove(trap, cases="plain.jsonl")
+    assert (code, found["verdict"]) == (1, "changed")
+    assert "negations" in found["why"] and all(each["state"] != "same" for each in found["cases"])
+
+
+@pytest.mark.parametrize("check", ["contains:never said", "lacks:\u2603"])
+def test_a_check_that_tells_nothing_ends_it_after_the_warm_up(prove: Prove, check: str) -> None:
+    code, found, traps = prove(honest, "--check", check)
+    assert (code, found["verdict"], len(traps.bodies)) == (1, "undecided", 20)
+    assert check in found["why"]
+
+
+def test_copies_of_one_answer_prove_nothing(prove: Prove) -> None:
+    code, found, _ = prove(lambda body, number, said: Said("The sum is 8.", id="one"), cases="plain.jsonl")
+    assert (code, found["verdict"]) != (0, "proven")
+    assert any("same answer" in line for line in found["lines"])
+
+
+def test_a_cached_answer_is_no_second_answer(prove: Prove) -> None:
+    known: dict[str, Said] = {}
+
+    def trap(body: dict[str, Any], number: int, said: Said) -> Said:
+        return known.setdefault(json.dumps(body["messages"]), said)
+
+    _, found, _ = prove(trap, "-n", "3")
+    assert found["verdict"] != "proven" or found["n_cases"] == 30
+    assert any("copies out of a cache" in line for line in found["lines"]), found["lines"]
+
+
+def test_refusals_and_truncations_are_named(prove: Prove) -> None:
+    def refuses(body: dict[str, Any], number: int, said: Said) -> Said:
+        return Said("I'm sorry, but I can't help with that.") if is_after(body) else said
+
+    code, found, _ = prove(refuses)
+    assert (code, found["verdict"]) == (1, "worse")
+    assert found["counts"]["refused after"] and any("refused after" in line for line in found["lines"])
+
+    def cuts(body: dict[str, Any], number: int, said: Said) -> Said:
+        return Said(said.text[:5], finish="length") if is_after(body) else said
+
+    _, found, _ = prove(cuts)
+    assert found["verdict"] == "worse" and found["counts"]["cut after"]
+
+
+def test_a_key_refused_half_way_ends_it(prove: Prove) -> None:
+    code, found, traps = prove(lambda body, number, said: Said("", status=401) if number >= 40 else said)
+    assert (code, found["verdict"], len(traps.bodies)) == (1, "undecided", 41)
+    assert "refused" in found["why"] and len(found["answers"]) >= 18
+
+
+def test_unfilled_variables_send_nothing(prove: Prove, folder: Path) -> None:
+    (folder / "trim.md").write_text(TRIM.replace("{{b}}", "{{c}}"))
+    code, found, traps = prove(honest)
+    assert (code, len(traps.bodies)) == (2, 0) and "{{c}}" in found["err"]
+
+
+def test_drift_meets_both_sides_and_blames_neither(prove: Prove) -> None:
+    def trap(body: dict[str, Any], number: int, said: Said) -> Said:
+        return Said("no form at all") if number > 50 else said
+
+    _, found, _ = prove(trap)
+    assert found["verdict"] in ("undecided", "proven") and not found["lost"]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_noise_of_ten_percent_is_never_lost_for_sure(prove: Prove, seed: int) -> None:
+    rng = random.Random(seed)
+    _, found, _ = prove(lambda body, number, said: Said('{"sum": 0}', id=said.id) if rng.random() < 0.1 else said)
+    assert found["verdict"] in ("undecided", "proven") and not found["lost"]
+
+
+def first_wins(body: dict[str, Any], number: int, said: Said) -> Said:
+    if is_judge(body):
+        return Said('{"reason": "it stands first", "winner": "A"}')
+    return Said(said.text.replace("}", " }"), id=said.id) if is_after(body) else said
+
+
+def test_a_judge_that_takes_the_first_is_no_evidence(prove: Prove) -> None:
+    code, found, _ = prove(first_wins, "--judge", "judge", cases="plain.jsonl")
+    assert (code, found["verdict"]) == (1, "undecided")
+    assert not found["judge"]["evidence"] and found["judge"]["first_share"] == 1.0 and found["judge"]["calls"]
+    assert any("took the first answer in 100%" in line for line in found["lines"])
+
+
+def test_a_judge_that_costs_more_than_the_cap_is_refused_before_a_call(prove: Prove) -> None:
+    cheap = ("--max-tokens", "10", "--max-usd", "0.001")
+    code, found, traps = prove(first_wins, "--judge", "o1-pro", *cheap, cases="plain.jsonl", model="gpt-4o-mini")
+    assert code == 1 and not traps.bodies and "nothing was sent" in found["err"]
+
+
+def test_a_judge_that_the_cap_ends_is_no_evidence(prove: Prove) -> None:
+    options = ("--judge", "o1-pro", "--max-usd", "0.5", "--max-tokens", "10")
+    _, found, _ = prove(first_wins, *options, cases="plain.jsonl", model="gpt-4o-mini")
+    assert found["cost_usd"] <= 0.5 and found["capped"] and found["verdict"] != "proven"
+    assert not found["judge"]["evidence"] and "cap" in found["judge"]["why_not"]
+
+
+def test_a_rubric_without_a_verdict_fails_no_answer(prove: Prove) -> None:
+    def trap(body: dict[str, Any], number: int, said: Said) -> Said:
+        if is_judge(body):
+            good = '"sum"' in asked_of(body) or "sum is" in asked_of(body)
+            return Said("", status=429) if number > 70 else Said(json.dumps({"met": good}))
+        return said
+
+    code, found, _ = prove(trap, "--judge", "judge", "--check", "rubric:names a sum", "--retries", "0")
+    assert (code, found["verdict"]) == (1, "undecided")
+    assert found["lost"] == [] and all(each["state"] in ("same", "incomplete", "changed") for each in found["cases"])
+    assert "judge" in json.dumps(found["errors"])
+
+
+def test_rate_limits_are_waited_for(prove: Prove) -> None:
+    refused: set[str] = set()
+
+    def trap(body: dict[str, Any], number: int, said: Said) -> Said:
+        key = json.dumps(body["messages"])
+        if number % 7 == 0 and key not in refused:
+            refused.add(key)
+            return Said("", status=429, headers={"retry-after-ms": "1"})
+        return said
+
+    code, found, traps = prove(trap)
+    assert (code, found["verdict"]) == (0, "proven"), found.get("why")
+    assert len(traps.bodies) == 80 + len(refused)
+
+
+def test_similarity_asks_the_endpoints_embeddings(prove: Prove) -> None:
+    options = ("--embed", "vectors", "--check", "similar(0.6):sum of the numbers is")
+    code, found, traps = prove(
+        lambda b, n, s: Said(f"The sum of {asked_of(b)} is it.", id=s.id), *options, cases="plain.jsonl"
+    )
+    assert traps.embedded and (code, found["verdict"]) == (0, "proven"), found["why"]
+    code, found, traps = prove(
+        lambda b, n, s: Said("Bananas grow." if is_after(b) else "the sum is " + asked_of(b)),
+        *options,
+        cases="plain.jsonl",
+    )
+    assert (code, found["verdict"]) == (1, "worse")
+
+
+@pytest.mark.parametrize("history", ["metadata", "full"])
+def test_killed_in_mid_run_it_goes_on_and_pays_for_no_cell_twice(prove: Prove, folder: Path, history: str) -> None:
+    (folder / "settings.toml").write_text(f'[playground]\nhistory = "{history}"\n')
+    options = ("--config", str(folder / "settings.toml"))
+    with playing(honest) as traps:
+        arguments = [each for each in command(folder, traps.url, "cases.jsonl", options) if each != "--json"]
+        environment = {**os.environ, "PROMPTOP_DATA_DIR": str(folder / "data")}
+        child = subprocess.Popen(
+            [*PROMPTOP, *arguments],
+            env=environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
+        assert child.stderr is not None
+        until(lambda: len(traps.bodies) >= 37 or child.poll() is not None, 60)
+        child.send_signal(signal.SIGKILL)
+        child.wait(10)
+        run = child.stderr.read().decode().partition("--resume ")[2].split()[0]
+        child.stderr.close()
+        before = len(traps.bodies)
+        again = subprocess.run(
+            [*PROMPTOP, *arguments, "--json", "--resume", run],
+            env=environment,
+            capture_output=True,
+        )
+        found = json.loads(again.stdout)
+        assert (again.returncode, found["verdict"]) == (0, "proven")
+        assert len(traps.bodies) - 80 in (0, 1)  # the call that was under way
+        assert found["calls"] + found["kept"] == 80 and before - found["kept"] <= 1
+        assert sum(each["state"] == "same" for each in found["cases"]) == 30 and not found["counts"]
+
+
+def test_trims_are_also_rule_names_or_the_json_of_trim(
+    prove: Prove, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "base.md").write_text(
+        BASE.replace("Be nice to us all.", "Please note that it is very important to be nice.")
+    )
+    assert main(["trim", str(folder / "base.md"), "--all", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["edits"]
+    (folder / "trim.md").write_text(json.dumps(made))
+    code, found, _ = prove(honest)
+    assert (code, found["verdict"]) == (0, "proven")
+    assert found["receipt"]["rules"] == made["receipt"]["rules"]
+    rules = ",".join(sorted(made["receipt"]["rules"]))
+    with playing(honest) as traps:
+        arguments = command(folder, traps.url, "cases.jsonl", ())
+        arguments[2] = rules
+        assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["receipt"]["rules"] == made["receipt"]["rules"]
