@@ -6,6 +6,7 @@ Percentiles interpolate linearly between the sorted values, both ends included (
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -178,3 +179,14 @@ def difference(
         beyond = (1 - confidence) / 2
         interval = (quantile(gaps, beyond), quantile(gaps, 1 - beyond))
     return Difference(metric, before, after, after.p50 - before.p50, interval)
+
+
+def share_interval(passed: int, n: int) -> tuple[float, float]:
+    """Return the 95 % score interval of a share (Wilson)."""
+    if not n:
+        return 0.0, 1.0
+    z = 1.96
+    share = passed / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)

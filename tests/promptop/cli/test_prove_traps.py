@@ -270,3 +270,48 @@ def test_trims_are_also_rule_names_or_the_json_of_trim(
         arguments[2] = rules
         assert main(arguments) == 0
     assert json.loads(capsys.readouterr().out)["receipt"]["rules"] == made["receipt"]["rules"]
+
+
+def run_json(folder: Path, trap: Trap, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any, Traps]:
+    with playing(trap) as traps:
+        capsys.readouterr()
+        shared = ["--base-url", traps.url, "--log", str(folder / "log.db"), "--cases", str(folder / "cases.jsonl")]
+        code = main([words[0], str(folder / "base.md"), "-m", "m", *shared, "--json", *words[1:]])
+    return code, json.loads(capsys.readouterr().out), traps
+
+
+def seventh_is_wrong(body: dict[str, Any], number: int, said: Said) -> Said:
+    return Said('{"sum": 1}', id=said.id) if asked_of(body) == "7 and 49" else said
+
+
+def test_bench_asks_the_cases_in_turns_and_counts_their_checks(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, found, traps = run_json(folder, seventh_is_wrong, capsys, "bench", "--concurrency", "4")
+    assert (code, len(traps.bodies), len({asked_of(body) for body in traps.bodies})) == (0, 30 + 4, 30)
+    phase = found["phases"][0]
+    assert (phase["calls"], phase["checked"], phase["passed"]) == (30, 30, 29)
+
+
+def test_compare_repeats_each_cell_and_resumes_without_a_call(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("compare", "--repeat", "2", "--at-once", "4")
+    code, found, traps = run_json(folder, seventh_is_wrong, capsys, *options)
+    assert (code, len(traps.bodies)) == (1, 60)
+    assert found["cases"][0]["id"] == "c7" and len(found["cases"][0]["cells"][0]["answers"]) == 2
+    assert (found["columns"][0]["passed"], found["columns"][0]["cases"]) == (29, 30)
+    assert found["columns"][0]["checks"]['json-path {"path": "$.sum"}'] == [58, 60]
+    again = (*options, "--resume", found["run"], "--base-url")
+    with playing(seventh_is_wrong) as traps:
+        code = main(
+            [
+                again[0],
+                str(folder / "base.md"),
+                "-m",
+                "m",
+                "--cases",
+                str(folder / "cases.jsonl"),
+                *again[1:],
+                traps.url,
+            ]
+        )
+    assert code == 1 and len(traps.bodies) == 60  # another endpoint: other cells

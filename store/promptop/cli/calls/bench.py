@@ -32,6 +32,7 @@ from promptop.cli.shared.call_options import (
 from promptop.cli.shared.money import lengths_of, price
 from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import read_prompt
+from promptop.cli.shared.test_set_options import add_cases_arguments, builder, read_cases
 from promptop.client.request import RunRequest
 from promptop.experiments.bench.arrivals import load_of
 from promptop.experiments.bench.baselines import Baseline, Baselines, digest
@@ -39,16 +40,21 @@ from promptop.experiments.bench.gates import Rule, Verdict, judge, parse, parse_
 from promptop.experiments.bench.load_generator import MOST_AT_ONCE, MOST_CALLS, Load, Measured
 from promptop.experiments.bench.report import changes, picture, remarks, table
 from promptop.experiments.bench.runner import BenchRun
+from promptop.experiments.checks import Check
+from promptop.experiments.grid.plan import GridPlan, checks_for, planned_cases
+from promptop.experiments.stats import share_interval
+from promptop.prompts import Prompt
 from promptop.settings import Settings
 
 _Number = TypeVar("_Number", int, float)
 OBJECTIVES = ("ttft<1s",)
+CALLS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("-m", "--model", action="append", metavar="M", help="model, or model@profile; once for each")
-    parser.add_argument("-n", "--requests", type=int, default=20, metavar="N", help="calls per step (default 20)")
+    parser.add_argument("-n", "--requests", type=int, metavar="N", help="calls per step (20, or one for each case)")
     loop = parser.add_mutually_exclusive_group()
     loop.add_argument("--concurrency", default="1", metavar="N,N", help="calls under way, one or several steps")
     loop.add_argument("--rate", metavar="R,R", help="calls started a second, one or several steps (open loop)")
@@ -73,7 +79,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RULE",
         help="exit 1 if it holds: 'p95_ttft>+10%%', 'errors>1%%'",
     )
+    parser.add_argument(
+        "--check", action="append", default=[], metavar="CHECK", help="what each answer must be (with --cases): json"
+    )
     add_call_arguments(parser)
+    add_cases_arguments(parser)
     # An attempt that is repeated is another request to the endpoint: under load it would be counted twice.
     parser.set_defaults(retries=0)
 
@@ -85,22 +95,28 @@ def run(args: argparse.Namespace) -> int:
     if args.cache:
         raise UsageError("--cache and bench exclude each other.", "A benchmark measures the endpoint; a hit is none.")
     settings = settings_for(args)
-    loads = _loads(args, settings)
-    baselines = Baselines()
-    baseline = baselines.load(args.baseline) if args.baseline else None
+    if args.check and args.cases is None:
+        raise UsageError("--check needs a test set.", "Name one with --cases FILE.")
     prompt = read_prompt(args)
     specs = args.model or list(settings.active_profile().models)[:1]
     if not specs:
         raise UsageError("No model was named.", 'Write -m MODEL for each, or models = ["…"] in the profile.')
-    requests = requests_for(args, settings, prompt, specs)
-    tell_prompts(args, prompt)
+    cases, checks = _cases(args, settings, prompt, specs) if args.cases is not None else ([], [])
+    if args.requests is None:
+        args.requests = len(cases) or CALLS
+    loads = _loads(args, settings)
+    baselines = Baselines()
+    baseline = baselines.load(args.baseline) if args.baseline else None
+    requests = cases[0] if cases else requests_for(args, settings, prompt, specs)
+    if not cases:
+        tell_prompts(args, prompt)
     _check_baseline(rules, baseline, requests, loads)
-    bench = BenchRun(requests, loads, objectives)
+    bench = BenchRun(requests, loads, objectives, cases=cases, checks=checks)
     gate = price(args, settings, bench.estimate(lengths_of(settings)))
     least_s = len(requests) * sum(load.arrivals()[-1] for load in loads if load.is_open)
     if least_s > 5 and not args.quiet and not args.json:
         print(f"Takes {units.seconds(least_s)} at least.", file=sys.stderr)
-    asked = digest(requests)
+    asked = digest([request for case in cases for request in case] if cases else requests)
     outcome = make(bench, args, settings, gate)
     phases, errors, interrupted = outcome.phases, outcome.errors, outcome.stopped
     for line in outcome.shares if not args.quiet else ():
@@ -124,6 +140,22 @@ def run(args: argparse.Namespace) -> int:
         if not args.json:
             print(f"Saved as baseline {clean_line(args.save)}.", file=sys.stderr)
     return 1 if not answered or any(verdict.failed for verdict in verdicts) else 0
+
+
+def _cases(
+    args: argparse.Namespace, settings: Settings, prompt: Prompt, specs: Sequence[str]
+) -> tuple[list[list[RunRequest]], list[list[Check]]]:
+    """Return for each case its request to each model, and its checks."""
+    test_set = read_cases(args, [prompt])
+    planned = planned_cases(test_set, args.check, builder(args, settings, [prompt], specs))
+    plan = GridPlan(planned, (), folder=test_set.folder)
+    checks = [checks_for(each, plan) if each.specs else [] for each in planned]
+    if asked := next((check.text for each in checks for check in each if check.is_asked), ""):
+        raise UsageError(
+            f"The check {clean_line(asked, 60)} asks a model: its calls would be in the measurement.",
+            "Leave it out, or use promptop compare --cases.",
+        )
+    return [[pair[0] for pair in each.requests] for each in planned], checks
 
 
 def _loads(args: argparse.Namespace, settings: Settings) -> list[Load]:
@@ -223,6 +255,10 @@ def _print(
         print(f"== {clean_line(phase.key)} ==")
         for line in [*table(phase), *remarks(phase, goals)]:
             print(line)
+        if phase.checked:
+            low, high = share_interval(phase.passed, phase.checked)
+            share = f"{units.share(low)}–{units.share(high)}"
+            print(f"checks: {phase.passed} of {phase.checked} answers pass all of them (95 %: {share})")
         if not args.quiet:
             for line in picture(phase):
                 print(line)

@@ -60,7 +60,7 @@ from promptop.experiments.grid.export import as_json, failing, report_of, write_
 from promptop.experiments.grid.export import table as grid_table
 from promptop.experiments.grid.plan import GridPlan, planned_cases
 from promptop.experiments.grid.run import GridOutcome, GridRun
-from promptop.experiments.interleaved import Arm, Trial
+from promptop.experiments.interleaved import MOST_REPEATS, Arm, Trial
 from promptop.experiments.stats import METRICS, difference, summarise, values_of
 from promptop.prompts import Prompt
 from promptop.settings import Settings
@@ -153,8 +153,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _cases(args: argparse.Namespace, settings: Settings, prompt: Prompt, specs: Sequence[str]) -> int:
     """Ask every case of a test set of each model and version; exit 0 only if all pass."""
-    if args.repeat > 1:
-        raise UsageError("--repeat and --cases exclude each other.", "A case is asked once of each column.")
+    if not 1 <= args.repeat <= MOST_REPEATS:
+        raise UsageError(f"--repeat {args.repeat} is not valid.", f"Write a number from 1 to {MOST_REPEATS}.")
+    if args.cache and args.repeat > 1:
+        raise UsageError("--cache and --repeat exclude each other.", "A cached answer is never a second answer.")
     files = [args.file, *args.against]
     prompts = [prompt, *(prompt_given(file, role=args.role) for file in args.against)]
     test_set = read_cases(args, prompts)
@@ -177,10 +179,12 @@ def _cases(args: argparse.Namespace, settings: Settings, prompt: Prompt, specs: 
         judge=judge,
         embed=embed,
         asks=True,
+        repeats=args.repeat,
     )
     gate = price(args, settings, grid.estimate(lengths_of(settings)))
+    again = f" × {args.repeat} answers" if args.repeat > 1 else ""
     if not args.quiet and not args.json:
-        print(f"{len(cases)} cases × {len(titles)} columns; --resume {store.run} goes on with it.", file=sys.stderr)
+        print(f"{len(cases)} cases × {len(titles)} columns{again}; --resume {store.run} goes on.", file=sys.stderr)
     outcome = make(_Stepped(grid), args, settings, gate)
     report = report_of(flat, titles, outcome, store.run)
     for out in args.report:
@@ -196,7 +200,7 @@ def _cases(args: argparse.Namespace, settings: Settings, prompt: Prompt, specs: 
             print("A cap ended it.", file=sys.stderr)
     if outcome.stopped:
         return INTERRUPTED
-    whole = len(outcome.cells) == len(cases) * len(titles)
+    whole = len(outcome.cells) == grid.size
     return int(not whole or any(case.is_failing for case in report.cases))
 
 

@@ -26,12 +26,8 @@ _LEADING = frozenset({"system", "developer"})
 
 
 def add_test_set_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a test set."""
-    group = parser.add_argument_group("test set")
-    add = group.add_argument
-    add("--cases", type=Path, metavar="FILE", help="ask each case of a test set: JSONL, YAML, JSON or CSV")
-    add("--tag", action="append", default=[], metavar="TAG", help="only cases with this tag; repeatable")
-    add("--skip-unknown", action="store_true", help="leave out, and name, what has no equal here")
+    """Add the options of a test set that is asked and judged."""
+    add = add_cases_arguments(parser)
     add("--at-once", type=int, default=1, metavar="N", help="cases under way at a time (default 1)")
     add("--judge", metavar="MODEL", help="model that compares answers and grades rubric: checks")
     add("--rubric", default="", metavar="TEXT", help="what the judge compares answers by")
@@ -45,6 +41,15 @@ def add_test_set_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help="also write OUT.html, .md, .csv, .json, .xml (JUnit) or .promptfoo.json; repeatable",
     )
+
+
+def add_cases_arguments(parser: argparse.ArgumentParser) -> Callable[..., object]:
+    """Add the options that say which cases are asked; return what adds further ones to their group."""
+    add = parser.add_argument_group("test set").add_argument
+    add("--cases", type=Path, metavar="FILE", help="ask each case of a test set: JSONL, YAML, JSON or CSV")
+    add("--tag", action="append", default=[], metavar="TAG", help="only cases with this tag; repeatable")
+    add("--skip-unknown", action="store_true", help="leave out, and name, what has no equal here")
+    return add
 
 
 def read_cases(args: argparse.Namespace, prompts: Sequence[Prompt]) -> TestSet:

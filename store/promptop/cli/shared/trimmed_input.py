@@ -1,4 +1,4 @@
-"""The trimmed prompt of a proof: a prompt as anywhere, what ``promptop trim --json`` printed, or names of trim rules."""
+"""The trimmed prompt of a proof: a prompt as anywhere, what ``trim --json`` printed, or names of trim rules."""
 
 from __future__ import annotations
 

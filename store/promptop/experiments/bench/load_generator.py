@@ -107,6 +107,10 @@ class Measured:
     """The same by Little's law: arrival rate times the mean time, as the transport stamped it."""
     cost_usd: float | None = None
     unpriced: int = 0
+    checked: int = 0
+    """Answers that were held against the checks of their case."""
+    passed: int = 0
+    """Those that pass all of them."""
     output_tokens: int = 0
     """Of the calls that went well."""
     values: dict[str, list[float]] = field(default_factory=dict)
@@ -166,6 +170,8 @@ class Measured:
             "in_flight_expected": self.in_flight_expected,
             "cost_usd": self.cost_usd,
             "unpriced": self.unpriced,
+            "checked": self.checked,
+            "passed": self.passed if self.checked else None,
         } | {
             of: {"n": len(self.values.get(of, ()))} | {name: self.statistic(name, of) for name in names}
             for of in FIGURES

@@ -12,6 +12,7 @@ from promptop.client.request import RunRequest
 from promptop.client.result import Progress, RunResult
 from promptop.experiments.bench.gates import Rule, met
 from promptop.experiments.bench.load_generator import Bench, Load, Measured
+from promptop.experiments.checks import Check
 from promptop.experiments.grid.caller import Caller
 
 APP = "promptop bench"
@@ -54,9 +55,24 @@ class BenchStep:
 class BenchRun:
     """Measures every request under every load. It can be pickled until it works, and then belongs to one loop."""
 
-    def __init__(self, requests: Sequence[RunRequest], loads: Sequence[Load], objectives: Sequence[Rule]) -> None:
-        """Keep what is measured; several requests of one model are its cases."""
+    def __init__(
+        self,
+        requests: Sequence[RunRequest],
+        loads: Sequence[Load],
+        objectives: Sequence[Rule],
+        *,
+        cases: Sequence[Sequence[RunRequest]] = (),
+        checks: Sequence[Sequence[Check]] = (),
+    ) -> None:
+        """Keep what is measured: a request to each model, or for each of ``cases`` a request to each model.
+
+        Cases are asked in turns, in their order; ``checks`` are those of each case, and need no model.
+        """
         self.requests, self.loads, self.objectives = list(requests), list(loads), list(objectives)
+        self.cases = [list(each) for each in cases] or [self.requests]
+        self.checks = [list(each) for each in checks] or [[] for _ in self.cases]
+        self._asked = 0
+        self._checked: list[bool] = []
         self._caller = Caller(APP)
         self._bench: Bench | None = None
         self._phase = ""
@@ -74,7 +90,8 @@ class BenchRun:
 
     def estimate(self, lengths: Lengths | None = None) -> CostEstimate:
         """Return what it may cost; ``lengths`` are those of the log's answers."""
-        return times(estimate(self.requests, 1, lengths), self.calls_each)
+        every = [request for case in self.cases for request in case]
+        return times(estimate(every, 1, lengths), -(-self.calls_each // len(self.cases)))
 
     def snapshot(self) -> BenchStep:
         """Return how far it is."""
@@ -113,7 +130,9 @@ class BenchRun:
                     if bench.stopped:
                         break
                     self._phase = f"{request.title}, {load.title}"
+                    self._asked, self._checked = -load.warm_ups, []
                     measured = await bench.measure(number, request.title, load, partial(met, self.objectives))
+                    measured.checked, measured.passed = len(self._checked), sum(self._checked)
                     if measured.calls:
                         phases.append(measured)
                         self._over.append(measured.to_json())
@@ -130,4 +149,9 @@ class BenchRun:
         )
 
     async def _call(self, number: int, progress: Progress) -> RunResult:
-        return await self._caller.call(self.requests[number], progress=progress)
+        place, counts = self._asked % len(self.cases), self._asked >= 0
+        self._asked += 1
+        result = await self._caller.call(self.cases[place][number], progress=progress)
+        if counts and self.checks[place] and result.state == "done":
+            self._checked.append(all(check.judge(result).passed for check in self.checks[place]))
+        return result

@@ -6,7 +6,6 @@ import csv
 import html
 import io
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from promptop.experiments.grid.cells import Cell
 from promptop.experiments.grid.checker import text_of_answer
 from promptop.experiments.grid.plan import PlannedCase
 from promptop.experiments.grid.run import GridOutcome
-from promptop.experiments.stats import quantile
+from promptop.experiments.stats import quantile, share_interval
 from promptop.experiments.test_sets.case import Case
 
 
@@ -62,26 +61,15 @@ class GridReport:
 def report_of(cases: Sequence[PlannedCase], titles: Sequence[str], outcome: GridOutcome, run: str) -> GridReport:
     """Put the cells of a run in order."""
     found = [GridCase(planned.case) for planned in cases]
-    for (case, column), cell in sorted(outcome.cells.items()):
-        error = cell.result.error
+    for (case, place), cell in sorted(outcome.cells.items()):
+        column, error = place % len(titles), cell.result.error
         if cell.result.state == "done":
-            found[case].cells[column] = [cell]
+            found[case].cells.setdefault(column, []).append(cell)
         else:
             found[case].failed[column] = error.cause if error is not None else "no answer"
     asked = [each for each in found if each.cells or each.failed]
     ordered = tuple(sorted(asked, key=lambda each: not each.is_failing))
     return GridReport(tuple(titles), ordered, outcome.spent_usd, outcome.kept, outcome.errors, outcome.is_capped, run)
-
-
-def interval(passed: int, n: int) -> tuple[float, float]:
-    """Return the 95 % score interval of a share (Wilson)."""
-    if not n:
-        return 0.0, 1.0
-    z = 1.96
-    share = passed / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def totals(outcome: GridReport) -> list[dict[str, Any]]:
@@ -93,7 +81,7 @@ def totals(outcome: GridReport) -> list[dict[str, Any]]:
         results = [cell.result for cell in cells]
         costs = [result.cost_usd for result in results if result.cost_usd is not None]
         times = sorted(result.ttft_s for result in results if result.ttft_s is not None)
-        low, high = interval(sum(said), len(said))
+        low, high = share_interval(sum(said), len(said))
         names = dict.fromkeys(text for cell in cells for text in cell.checked)
         found.append(
             {

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from promptop.budget.estimate import CostEstimate, Lengths, estimate
+from promptop.budget.estimate import CostEstimate, Lengths, estimate, times
 from promptop.client.request import RunRequest
 from promptop.client.result import CAP, RunResult
 from promptop.experiments.checks import Check, Checked
@@ -98,9 +98,11 @@ class GridRun:
         judge: JudgeModel | None = None,
         embed: EmbedModel | None = None,
         asks: bool = False,
+        repeats: int = 1,
     ) -> None:
         """``titles`` name the variants, in the order of each case's requests; ``earlier`` cells are not asked again.
-        With ``asks`` a model judges ``rubric`` and ``similar`` checks, which are left out otherwise.
+        Each cell is asked ``repeats`` times: answers of a further repeat stand in further columns of the outcome. With
+        ``asks`` a model judges ``rubric`` and ``similar`` checks, which are left out otherwise.
 
         Raises :class:`UsageError` for a check that could never be judged, before any call.
         """
@@ -111,6 +113,7 @@ class GridRun:
         self._caller = Caller(APP)
         self._checker = Checker(self._caller, judge, embed)
         self._asks = asks
+        self._repeats = repeats
         self._states: dict[Place, CellState] = {}
         for planned in self._cases:
             checks_for(planned, self._plan)
@@ -118,7 +121,7 @@ class GridRun:
     @property
     def size(self) -> int:
         """Number of cells."""
-        return len(self._cases) * len(self._titles)
+        return len(self._cases) * len(self._titles) * self._repeats
 
     def requests(self) -> list[RunRequest]:
         """Return what is asked, case by case."""
@@ -126,7 +129,7 @@ class GridRun:
 
     def estimate(self, lengths: Lengths | None = None) -> CostEstimate:
         """Return what it may cost; ``lengths`` are those of the log's answers."""
-        return estimate(self.requests(), 1, lengths)
+        return times(estimate(self.requests(), 1, lengths), self._repeats)
 
     def snapshot(self) -> GridStep:
         """Return how far it is."""
@@ -143,7 +146,8 @@ class GridRun:
         kept = 0
         try:
             self._store.begin({"kind": "grid", "variants": list(self._titles), "cases": len(self._cases)})
-            places = iter([(case, at) for case in range(len(self._cases)) for at in range(len(self._titles))])
+            columns = len(self._titles) * self._repeats
+            places = iter([(case, at) for case in range(len(self._cases)) for at in range(columns)])
             refused: set[int] = set()
 
             async def worker() -> None:
@@ -151,7 +155,7 @@ class GridRun:
                 for place in places:
                     if caller.is_over:
                         return
-                    if place[1] in refused:
+                    if place[1] % len(self._titles) in refused:
                         continue
                     cell, was_kept = await self._cell(place)
                     if cell is None:
@@ -160,7 +164,7 @@ class GridRun:
                     found[place] = cell
                     self._states[place] = CellState.of(cell)
                     if is_refused(cell.result.error):
-                        refused.add(place[1])  # every further call of this variant would be refused, too
+                        refused.add(place[1] % len(self._titles))  # so is every further call
 
             await asyncio.gather(*(worker() for _ in range(self._at_once)))
         finally:
@@ -177,9 +181,10 @@ class GridRun:
         )
 
     async def _cell(self, place: Place) -> tuple[Cell | None, bool]:
-        planned, title = self._cases[place[0]], self._titles[place[1]]
-        request = planned.requests[place[1]][0]
-        key = CellKey(planned.case.id, "grid", title, 0, digest_of(request))
+        repeat, column = divmod(place[1], len(self._titles))
+        planned, title = self._cases[place[0]], self._titles[column]
+        request = planned.requests[column][0]
+        key = CellKey(planned.case.id, "grid", title, repeat, digest_of(request))
         checks = [check for check in checks_for(planned, self._plan) if self._asks or not check.is_asked]
         known = self._finished.get(key) or self._store.find(key)
         if known is not None and {check.text for check in checks} == set(known.checked):

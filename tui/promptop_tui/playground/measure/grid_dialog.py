@@ -20,6 +20,7 @@ from promptop.experiments.grid.cells import Cell as GridCell
 from promptop.experiments.grid.cells import CellKey, CellStore
 from promptop.experiments.grid.plan import PlannedCase, planned_cases
 from promptop.experiments.grid.run import CellState, GridOutcome, GridRun, GridStep
+from promptop.experiments.stats import share_interval
 from promptop.experiments.test_sets import read_test_set
 from promptop_tui.context import AppContext
 from promptop_tui.playground.dialogs.cell_compare import CellDialog
@@ -183,7 +184,7 @@ class GridView(Vertical):
             if not mine:
                 continue
             good = sum(state.is_good for state in mine)
-            low, high = wilson(good, len(mine))
+            low, high = share_interval(good, len(mine))
             times = sorted(state.ttft_s for state in mine if state.ttft_s is not None)
             ttft = units.seconds(times[len(times) // 2]) if times else units.UNKNOWN
             costs = [state.cost_usd for state in mine]
@@ -214,15 +215,6 @@ def cell_of(state: CellState | None) -> Cell:
     sign = "✓" if state.is_good else "✗"
     text = f"{sign} {state.passed}/{state.checks} · {units.seconds(state.total_s)}"
     return (text, "good" if state.is_good else "bad")
-
-
-def wilson(good: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a pass rate (Wilson): it leaves room at 0 and at 1."""
-    z, share = 1.96, good / n
-    middle = share + z * z / (2 * n)
-    spread = z * ((share * (1 - share) + z * z / (4 * n)) / n) ** 0.5
-    below = 1 + z * z / n
-    return max(0.0, (middle - spread) / below), min(1.0, (middle + spread) / below)
 
 
 def grid_dialog(context: AppContext, build: Build, titles: Sequence[str], memory: GridMemory) -> MeasureDialog[bool]:
