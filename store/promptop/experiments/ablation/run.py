@@ -1,0 +1,322 @@
+"""Ablation over a test set: the search on one part of the cases, the proof of the trim that follows on the other part.
+
+Every answer is a cell that is kept at once (:mod:`promptop.experiments.grid.cells`), so a run that goes on asks only
+what is missing. Cases of the proof are never asked during the search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from promptop.client.result import Progress
+from promptop.experiments.ablation.search import FREE, OverError, Search, Searched, likely_calls
+from promptop.experiments.ablation.units import Unit, blocks_of, units_of, without
+from promptop.experiments.checks import ANSWERED, Check
+from promptop.experiments.grid.caller import Caller, Step, is_refused
+from promptop.experiments.grid.cells import Cell, CellKey, CellStore
+from promptop.experiments.grid.checker import Checker
+from promptop.experiments.grid.plan import GridPlan, PlannedCase, attempt_of, checks_for, digest_of
+from promptop.experiments.proof.broken_answers import caught
+from promptop.experiments.proof.plan import ProofPlan
+from promptop.experiments.proof.run import ProofOutcome, ProofRun
+from promptop.prompts.proof import digest
+
+APP = "promptop ablate"
+"""Name of the program in the log's rows."""
+ATTEMPTS = 3
+"""Calls that may fail for one answer, beside the retries of each, before the search ends."""
+PlanOf = Callable[[str], Sequence[PlannedCase]]
+"""Takes a text of the prompt; returns all cases in their order, each with one request to one model."""
+
+
+@dataclass(frozen=True, slots=True)
+class AblationPlan(GridPlan):
+    """What is searched: ``cases`` are those of the search."""
+
+    text: str = ""
+    held: tuple[PlannedCase, ...] = ()
+    """Cases of the proof, which the search never asks."""
+    units: tuple[Unit, ...] = ()
+    suspected: frozenset[int] = frozenset()
+    """Units that trim rules call filler: left out first."""
+    most_calls: int = 0
+    """Answers that the search may ask for."""
+    weigh: int = 8
+    """Cases on which each unit that carries is weighed."""
+    margin: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class AblationStep:
+    """How far an ablation is."""
+
+    step: Step
+    states: Mapping[int, str]
+    """State of each unit so far."""
+
+    @property
+    def ended(self) -> int:
+        """Calls that were answered."""
+        return self.step.ended
+
+    @property
+    def size(self) -> int:
+        """About how many calls there will be."""
+        return self.step.size
+
+    @property
+    def failed(self) -> int:
+        """Calls that failed."""
+        return self.step.failed
+
+    @property
+    def spent_usd(self) -> float:
+        """Dollars so far."""
+        return self.step.spent_usd
+
+
+@dataclass(frozen=True, slots=True)
+class AblationOutcome:
+    """What came of an ablation."""
+
+    plan: AblationPlan
+    found: Searched
+    trimmed: str
+    """The text without everything that can go; the prompt as it was if nothing can."""
+    proof: ProofOutcome | None
+    proof_plan: ProofPlan | None
+    spent_usd: float
+    unpriced: int
+    calls: int
+    kept: int
+    """Answers that an earlier run had paid for."""
+    errors: tuple[str, ...]
+    stopped: bool
+    is_capped: bool
+    over_cap: str
+    run: str
+    idle: tuple[str, ...] = ()
+    """Checks that fail no broken answer: what they say carries nothing."""
+
+
+def plan_ablation(
+    text: str,
+    planned: Sequence[PlannedCase],
+    grid: GridPlan,
+    *,
+    hold_out: float | None = None,
+    suspected: frozenset[int] = frozenset(),
+    most_calls: int | None = None,
+    weigh: int = 8,
+    margin: float = 0.1,
+) -> AblationPlan:
+    """Split the cases and cut the prompt; ``grid`` has checks, folder, models. The first cases are the search's."""
+    from dataclasses import fields
+
+    units = units_of(text)
+    held = held_of(len(planned), hold_out)
+    search = tuple(planned[: len(planned) - held])
+    shared = {each.name: getattr(grid, each.name) for each in fields(grid) if each.name != "cases"}
+    return AblationPlan(
+        cases=search,
+        **shared,
+        text=text,
+        held=tuple(planned[len(planned) - held :]),
+        units=units,
+        suspected=suspected,
+        most_calls=most_calls or default_calls(len(units), len(search)),
+        weigh=weigh,
+        margin=margin,
+    )
+
+
+def held_of(cases: int, share: float | None = None) -> int:
+    """Return how many cases are set aside for the proof: half of 60 or more, a third of fewer, unless said."""
+    if share is None:
+        share = 0.5 if cases >= 60 else 1 / 3
+    return min(max(0, cases - 1), round(share * cases))
+
+
+def default_calls(units: int, cases: int) -> int:
+    """Return the cap of calls of a search: a third of what each unit alone with three answers a case takes."""
+    return max(200, (units + 1) * cases)
+
+
+class AblationRun:
+    """Searches, then proves. It can be pickled until it works, and then belongs to one event loop."""
+
+    def __init__(self, plan: AblationPlan, plan_of: PlanOf, store: CellStore, *, resumed: bool = False) -> None:
+        """``plan_of`` makes the requests of a changed text; checks that could never be judged raise here."""
+        self.plan, self.store = plan, store
+        self._plan_of, self._resumed = plan_of, resumed
+        self._caller = Caller(APP)
+        self._checker = Checker(self._caller, plan.judge, plan.embed)
+        self._checks: list[list[Check]] = [checks_for(planned, plan) for planned in plan.cases]
+        self._planned: dict[frozenset[int], Sequence[PlannedCase]] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._firsts: dict[int, Cell] = {}
+        self._kept = 0
+        self._search: Search | None = None
+        self._proof: ProofRun | None = None
+        self._idle: tuple[str, ...] = ()
+
+    def snapshot(self) -> AblationStep:
+        """Return how far it is."""
+        found = self._search.found if self._search is not None else None
+        note = found.phase if found is not None else ""
+        likely = likely_calls(len(self.plan.units), len(self.plan.cases)) - self._kept
+        step = self._caller.step(max(likely, self._caller.ended), note)
+        if self._proof is not None:
+            more = self._proof.snapshot()
+            step = Step(
+                step.ended + more.ended,
+                step.ended + more.size,
+                step.spent_usd + more.spent_usd,
+                step.failed + more.failed,
+                more.last,
+                more.error or step.error,
+                f"proof: {more.note}",
+            )
+        return AblationStep(step, {unit: each.state for unit, each in found.units.items()} if found is not None else {})
+
+    def stop(self) -> Sequence[Progress]:
+        """Begin no further call and cancel those under way; what is known stays."""
+        running = list(self._caller.stop())
+        return [*running, *(self._proof.stop() if self._proof is not None else ())]
+
+    async def work(self, options: Mapping[str, Any]) -> AblationOutcome:
+        """Make the calls; ``options`` are those of :class:`promptop.client.http.endpoints.Endpoints`."""
+        plan, caller = self.plan, self._caller
+        setup = {"kind": "ablation", "models": list(plan.models), "set": plan.set_digest, "cases": len(plan.cases)}
+        self.store.begin(setup, resumed=self._resumed)
+        blocks = blocks_of(plan.units, plan.suspected, 8)
+        self._search = search = Search(
+            [unit.number for unit in plan.units],
+            blocks,
+            len(plan.cases),
+            self._passes,
+            seed=plan.seed,
+            at_once=plan.at_once,
+            most=plan.most_calls,
+            weigh=plan.weigh,
+        )
+        await caller.open(options)
+        try:
+            found = await search.run()
+        finally:
+            await caller.close()
+        if self._idle:
+            found.ended = found.ended or "idle"
+        trimmed = without(plan.text, plan.units, found.removed)
+        proof, proof_plan = None, None
+        if found.checked and found.removed and plan.held and not found.ended and not caller.is_over:
+            proof_plan = self._proof_plan(trimmed)
+            self._proof = ProofRun(proof_plan, self.store)
+            proof = await self._proof.work(options)
+        return AblationOutcome(
+            plan,
+            found,
+            trimmed,
+            proof,
+            proof_plan,
+            caller.spent_usd + (proof.spent_usd if proof is not None else 0.0),
+            caller.unpriced + (proof.unpriced if proof is not None else 0),
+            caller.ended + (proof.calls if proof is not None else 0),
+            self._kept + (proof.kept if proof is not None else 0),
+            (*caller.errors, *(proof.errors if proof is not None else ())),
+            caller.stopped or (proof is not None and proof.stopped),
+            caller.is_capped or (proof is not None and proof.is_capped),
+            caller.over_cap or (proof.over_cap if proof is not None else ""),
+            self.store.run,
+            self._idle,
+        )
+
+    def _proof_plan(self, trimmed: str) -> ProofPlan:
+        plan = self.plan
+        planned = self._plan_of(trimmed)[len(plan.cases) :]
+        return proof_plan_of(plan, plan.text, plan.held, planned, margin=plan.margin)
+
+    async def _passes(self, case: int, removed: frozenset[int]) -> bool:
+        """Ask for one further answer of a case without some units; what is kept is not asked again."""
+        planned = self._planned.get(removed)
+        if planned is None:
+            text = without(self.plan.text, self.plan.units, removed)
+            planned = self._planned[removed] = self._plan_of(text)[: len(self.plan.cases)]
+        request = planned[case].requests[0][0]
+        checks = self._checks[case]
+        found = digest_of(request)
+        number = self._numbers.get((planned[case].case.id, found), 0)
+        self._numbers[planned[case].case.id, found] = number + 1
+        key = CellKey(planned[case].case.id, "ablation", self.plan.models[0], number, found)
+        cell = await self._cell(key, planned[case], request, checks)
+        if not removed:
+            self._firsts.setdefault(case, cell)
+            if len(self._firsts) == len(self._checks) and not self._idle:
+                self._try_checks()
+        return all(each.passed for each in cell.checked.values())
+
+    def _try_checks(self) -> None:
+        """End the search where no check tells anything: answers that are broken on purpose would pass, too."""
+        answers = [(cell.result, self._checks[case]) for case, cell in self._firsts.items() if cell.whole]
+        if not answers:
+            return
+        said = {name: each for name, each in caught(answers).items() if name != ANSWERED}
+        asked = any(check.is_asked for checks in self._checks for check in checks)
+        if said and not asked and not any(each.tells for each in said.values()):
+            self._idle = tuple(said)
+            raise OverError("idle")
+
+    async def _cell(self, key: CellKey, planned: PlannedCase, request: Any, checks: Sequence[Check]) -> Cell:
+        known = self.store.find(key)
+        if known is not None and (known.whole or all(check.text in known.checked for check in checks)):
+            self._kept += 1
+            if all(check.text in known.checked for check in checks):
+                return known
+            cell = Cell(known.result, await self._checker.judged(checks, planned.given, known.result))
+            self.store.put(key, cell)
+            return cell
+        for _ in range(ATTEMPTS):
+            if self._caller.is_over:
+                raise OverError("stopped" if self._caller.stopped else "cap")
+            result = await self._caller.call(request, title=f"{self.plan.models[0]} {planned.case.id}")
+            if result.state == "done":
+                cell = Cell(replace(result, received=None), await self._checker.judged(checks, planned.given, result))
+                self.store.put(key, cell)
+                return cell
+            if is_refused(result.error):
+                raise OverError("refused")
+        raise OverError("stopped" if self._caller.stopped else "cap" if self._caller.is_capped else "failing")
+
+
+def proof_plan_of(
+    plan: GridPlan, text: str, before: Sequence[PlannedCase], after: Sequence[PlannedCase], *, margin: float
+) -> ProofPlan:
+    """Return the proof of a changed text against ``text``, over cases planned with either of them."""
+    cases = tuple(
+        replace(
+            one, requests=tuple((left[0], right[0]) for left, right in zip(one.requests, two.requests, strict=True))
+        )
+        for one, two in zip(before, after, strict=True)
+    )
+    hosts = [pair[0].profile.base_url for pair in cases[0].requests]
+    return ProofPlan(
+        cases,
+        plan.models,
+        folder=plan.folder,
+        python=plan.python,
+        at_once=plan.at_once,
+        seed=plan.seed,
+        judge=plan.judge,
+        embed=plan.embed,
+        set_digest=plan.set_digest,
+        tags=plan.tags,
+        margin=margin,
+        attempt=attempt_of(digest(text), f"{plan.set_digest} held", plan.models, hosts),
+    )
+
+
+def free_units(found: Searched) -> list[int]:
+    """Return the units of which it may be said that they have no measurable effect."""
+    return [unit for unit, each in found.units.items() if each.state == FREE]
