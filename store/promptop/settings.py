@@ -111,6 +111,8 @@ class LogSettings:
     """Rows older than this are pruned; rollups stay. 0 keeps everything."""
     max_mb: int = 2048
     """Rows are pruned, oldest first, when the log grows beyond this. 0 means no limit."""
+    queue_mb: int = 32
+    """Memory for rows that wait to be written, megabytes; where it runs short a request's body goes before its row."""
 
 
 @dataclass(frozen=True, slots=True)

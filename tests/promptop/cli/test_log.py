@@ -16,7 +16,7 @@ import pytest
 
 from promptop import settings
 from promptop.cli import main as cli
-from promptop.log import COLUMNS, Finished, Row, Writer, files, schema
+from promptop.log import COLUMNS, Finished, Row, Writer, files, schema, writer_for
 
 NOW = time.time_ns() // 1_000_000
 DAY = 86_400_000
@@ -74,6 +74,27 @@ def test_status_tells_rows_sizes_and_losses(log: Path, capsys: pytest.CaptureFix
     found = json.loads(output(capsys, "status", "--json"))
     assert (found["rows"], found["version"], found["bodies"], found["problems"]) == (4, schema.VERSION, 3, [])
     assert found["losses"][0]["rows"] == 12
+
+
+def test_status_tells_what_waits_beside_a_locked_log(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "waiting" not in output(capsys, "status")
+    with closing(sqlite3.connect(log, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        writer = Writer(log)
+        for number in range(30):
+            writer.put(Row(started_ms=number))
+        assert writer.close()
+        other.execute("ROLLBACK")
+    assert "MB of rows beside the log" in output(capsys, "status")
+    assert json.loads(output(capsys, "status", "--json"))["waiting_bytes"] > 0
+
+
+def test_the_settings_say_how_much_may_wait(private_folders: Path) -> None:
+    config = private_folders / "config" / "config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("[log]\nqueue_mb = 2\n", encoding="utf-8")
+    writer = writer_for(private_folders / "other.db")
+    assert writer.max_bytes == 2 << 20
 
 
 def test_status_names_a_damaged_sidecar_and_fails(log: Path, capsys: pytest.CaptureFixture[str]) -> None:

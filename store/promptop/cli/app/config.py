@@ -66,6 +66,7 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # bodies = "off"               # prompts and answers: off, hash, redacted or full
 # keep_days = 90
 # max_mb = 2048
+# queue_mb = 32               # memory of a program for rows that wait to be written
 
 [cache]                        # answers kept by promptop batch and, if you switch it on, the playground and the proxy
 # memory_mb = 64

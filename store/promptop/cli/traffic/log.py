@@ -155,6 +155,11 @@ def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "bodies", found["bodies_mode"] + (f", {found['bodies']:,} kept" if found["bodies"] else "")
     lag = found["rollup_lag"]
     yield "rollups", "none yet" if lag is None else f"{lag:,} rows behind" if lag else "up to date"
+    if found["waiting_bytes"]:
+        yield (
+            "waiting",
+            f"{found['waiting_bytes'] / 1e6:.1f} MB of rows beside the log, until a program can write it again",
+        )
     if not found["losses"]:
         yield "lost", "nothing"
     for loss in found["losses"]:

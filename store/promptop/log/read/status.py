@@ -12,13 +12,14 @@ from promptop.base.errors import PromptopError
 from promptop.base.sqlite import connect_for_reading
 from promptop.log import files, schema
 from promptop.log.rollups.rollups import Rollups
+from promptop.log.write import spill
 
 _COUNTED = 2_000_000
 """Up to so many ids the rows are counted, in a tenth of a second; beyond, the ids tell about how many there are."""
 
 
 def status_of(log: Path, *, check: bool = False) -> dict[str, Any]:
-    """Return path, version, rows, sizes in bytes, lag of the rollups in rows, losses and problems of a log.
+    """Return path, version, rows, sizes in bytes, what waits in spill files, lag of the rollups, losses and problems.
 
     Raises :class:`PromptopError` for a file that is not a log of ours, :class:`sqlite3.Error` for one that cannot be
     read.
@@ -50,6 +51,7 @@ def status_of(log: Path, *, check: bool = False) -> dict[str, Any]:
     found["bytes"] = _size(log)
     found["rollups_bytes"] = _size(files.rollups_path(log))
     found["bodies_bytes"] = _size(files.bodies_path(log))
+    found["waiting_bytes"] = spill.waiting(log)
     found["bodies"] = _bodies(files.bodies_path(log), found["problems"])
     found["rollup_lag"] = _lag(log, found["problems"])
     return found

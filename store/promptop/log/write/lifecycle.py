@@ -37,20 +37,23 @@ def writer_for(path: str | os.PathLike[str] | None = None, *, bodies: Bodies | N
 
     ``path`` is the settings' log if not given; bodies are then kept as the settings say, else not at all.
     """
+    from promptop import settings
     from promptop.log.write.writer import Writer
 
     mode: Any = bodies or "off"
-    if path is None:
-        from promptop import settings
-
-        loaded = settings.load()
+    loaded = settings.load() if path is None else None
+    if loaded is not None:
         mode = bodies or loaded.log.bodies
         path = loaded.log_path()
+    assert path is not None
     path = Path(path).absolute()
     with _creating:
         writer = _by_path.get(path)
         if writer is None or writer._closed:
-            writer = _by_path[path] = Writer(path, bodies=mode, keep_days=None, max_mb=None)
+            limits = (loaded or settings.load()).log
+            writer = _by_path[path] = Writer(
+                path, bodies=mode, max_bytes=max(1, limits.queue_mb) << 20, keep_days=None, max_mb=None
+            )
         return writer
 
 

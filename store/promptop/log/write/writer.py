@@ -118,7 +118,7 @@ class Writer:
         self.bodies: Bodies = bodies
         self._redact = redact
         self._max_queue, self._batch, self._linger_s = max_queue, batch, linger_s
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._rollups, self._keep_days, self._max_mb = rollups, keep_days, max_mb
         self._counting = threading.RLock()
         self._reset()
@@ -168,11 +168,11 @@ class Writer:
             self._drop("no thread")
             return
         size = held_bytes(item)
-        if self._held + size > self._max_bytes * _HEAVY and (lighten := getattr(item, "lighten", None)) is not None:
+        if self._held + size > self.max_bytes * _HEAVY and (lighten := getattr(item, "lighten", None)) is not None:
             lighten()
             size = held_bytes(item)
         with self._counting:
-            if fits := self._held + size <= self._max_bytes or not waiting:
+            if fits := self._held + size <= self.max_bytes or not waiting:
                 self._held += size
         if not fits:
             self._drop("queue full")
@@ -497,7 +497,7 @@ class Writer:
 
     def _bound(self) -> None:
         """Drop what is more than memory may hold, the latest first: the log stays a beginning without holes."""
-        while self._made and self._made_bytes > self._max_bytes:
+        while self._made and self._made_bytes > self.max_bytes:
             self._made_bytes -= held_bytes(self._made.pop())
             self._drop("queue full")
 
