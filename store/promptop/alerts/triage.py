@@ -1,6 +1,6 @@
 """Finds what is unusual now, from trends alone: which figure of which value, since when, and how much it explains.
 
-Every window that ends now (1, 2, 5, 15 and 60 minutes) is held against two baselines: the hours before it, and this
+Every window that ends now (1, 2, 5, 15, 30 and 60 minutes) is held against two baselines: the hours before it, and this
 time on up to seven earlier days. A change is told only if it stands against both. The reference is a median (of
 shares, what the ordinary windows have together), and the spread is that of one call, so that windows of busy and quiet
 hours can be mixed. Of the values that show one change the one is told that explains most of it and is filled most by
@@ -19,7 +19,7 @@ from promptop.alerts.figures import BY_NAME, FIGURES, PART, Figure
 from promptop.alerts.history import NEAR, History, Series
 from promptop.log.in_flight import InFlight
 
-WINDOWS = (1, 2, 5, 15, 60)
+WINDOWS = (1, 2, 5, 15, 30, 60)
 """Minutes; the running one is the last of each."""
 LEAST_Z = 7.0
 LEAST_CALLS, LEAST_CALLS_OF_TAG, LEAST_EVENTS, LEAST_BASE = 12, 30, 6, 40
@@ -443,12 +443,25 @@ class _Triage:
             scored = [
                 change
                 for name in {each.figure for each in members}
-                for change in self._side_by_side([each for each in members if each.figure == name])
+                if (same := self._not_of_mixture([each for each in members if each.figure == name]))
+                for change in self._side_by_side(same)
             ]
             if scored:
                 best.append(max(scored, key=lambda each: each.score))
         best.sort(key=lambda each: -each.score)
         return [_in_usd(each) for each in best]
+
+    def _not_of_mixture(self, same: list[Change]) -> list[Change]:
+        """Return the changes of one figure without means of several programs that none of their prompts shows.
+
+        In a log without an earlier day a model's mean differs in the morning because other programs call it.
+        """
+        if self._history.aged or BY_NAME[same[0].figure].kind not in ("mean", "log"):
+            return same
+        if any(each.dimension in ("app.model.prompt", "version") for each in same):
+            return same
+        narrow = ("app.model.prompt", "version", "prompt")
+        return [each for each in same if each.dimension in narrow or self._series_of(each).app]
 
     def _side_by_side(self, same: list[Change]) -> list[Change]:
         """Return the changes of one figure, one a value, as they are since one start, with their scores."""

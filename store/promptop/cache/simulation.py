@@ -56,6 +56,8 @@ class Asked:
     """What a semantic level compares within (:attr:`Key.frame`); empty where the log has not kept the prompt."""
     text: str = ""
     """The last message's text, where the log has kept it."""
+    number: int = 0
+    """Place of its row among those that the history was made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def history(
     found = History()
     numbers: dict[object, int] = {}
     named: set[object] = set()
-    for row in rows:
+    for number, row in enumerate(rows):
         found.simulated |= bool(row.simulated)
         reason = _refusal(row, policy)
         if reason:
@@ -145,7 +147,7 @@ def history(
         found.spent_usd += cost or 0.0
         kept = row.error_type is None and row.http_response_status_code in (None, 200)
         frame, text = _worded(row, policy, body_of(row)) if body_of is not None else ("", "")
-        found.asked.append(Asked(row.started_ms or 0, key, cost, kept, frame, text))
+        found.asked.append(Asked(row.started_ms or 0, key, cost, kept, frame, text, number))
     found.asked.sort(key=lambda request: request.at_ms)
     return found
 
@@ -230,11 +232,14 @@ def _refusal(row: Row, policy: Policy) -> str:
 
 
 def simulate(
-    requests: Iterable[Asked], variants: Sequence[Variant], vectors: Mapping[str, bytes] | None = None
+    requests: Iterable[Asked],
+    variants: Sequence[Variant],
+    vectors: Mapping[str, bytes] | None = None,
+    on_hit: Callable[[Asked], object] | None = None,
 ) -> list[Outcome]:
     """Replay ``requests``, which must be in the order of time, once against every variant.
 
-    ``vectors`` of the texts are needed by variants with a threshold.
+    ``vectors`` of the texts are needed by variants with a threshold. ``on_hit`` gets each request that one answers.
     """
     meanings = [_Meaning(variant, vectors or {}) if variant.threshold is not None else None for variant in variants]
     outcomes = [Outcome(variant) for variant in variants]
@@ -251,6 +256,8 @@ def simulate(
             if filled is not None or similar:
                 outcome.hits += 1
                 outcome.similar += similar
+                if on_hit is not None:
+                    on_hit(request)
                 if filled is not None:
                     entries.move_to_end(request.key)
                 if request.cost_usd is None:

@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "receive": ("promptop.cli.fleet.collect", "the same as collect"),
     "agents": ("promptop.cli.traffic.agents", "what coding agents use: sessions, blocks, limits, cost"),
     "report": ("promptop.cli.traffic.report", "latency, cache hits and spend of a window of the log"),
+    "whatif": (
+        "promptop.cli.traffic.whatif",
+        "what the log's calls cost and take under another model, price, cache, tier, router",
+    ),
     "alerts": ("promptop.cli.traffic.alerts", "the alerts of a log: list, test, run without the app"),
     "demo": ("promptop.cli.app.demo", "the app against a simulated endpoint, no key needed"),
     "config": ("promptop.cli.app.config", "where the settings are; show or create them"),

@@ -45,6 +45,7 @@ def price(
     context: Mapping[str, str] | None = None,
     kinds: Mapping[str, float] | None = None,
     at_most_s: float = 0.0,
+    said: overrides.Overrides | None = None,
 ) -> Price:
     """Price a call by the first of ``models`` that has a price (response model, then request model).
 
@@ -54,7 +55,7 @@ def price(
     their own (:data:`KINDS`), each part of the count that it belongs to. Unpriced: the model has no price, a count that
     would be multiplied is unknown, something was used that has no price, or the counts contradict each other (more
     cached than input tokens).
-    ``at_most_s`` seconds may pass before a change of ``prices.toml`` is seen.
+    ``at_most_s`` seconds may pass before a change of ``prices.toml`` is seen; ``said`` stands in its place.
     """
     names = (models,) if isinstance(models, str) else models
     moment = datetime.now(UTC) if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC)
@@ -66,7 +67,7 @@ def price(
     for name in names:
         if not name:
             continue
-        found = _prices(name, provider, moment, context, at_most_s)
+        found = _prices(name, provider, moment, context, overrides.current(at_most_s) if said is None else said)
         if found is None:
             continue
         prices, identity = found
@@ -83,26 +84,35 @@ _MOST_KNOWN = 1024
 
 
 def _prices(
-    name: str, provider: str | None, moment: datetime, context: Mapping[str, str] | None, at_most_s: float
+    name: str,
+    provider: str | None,
+    moment: datetime,
+    context: Mapping[str, str] | None,
+    said: overrides.Overrides,
 ) -> _Found:
     """Return prices by their keys in the table and the model's id; None if the name has no price."""
     global _known  # noqa: PLW0603
-    said = overrides.current(at_most_s)
     if _known[0] is not said or len(_known[1]) >= _MOST_KNOWN:
         _known = said, {}
     known = _known[1]
     # Prices change at a whole second at the earliest.
     key = (name, provider, int(moment.timestamp()), tuple(context.items()) if context else None)
     if key not in known:
-        known[key] = _look_up(name, provider, moment, context)
+        known[key] = _look_up(name, provider, moment, context, said)
     return known[key]
 
 
-def _look_up(name: str, provider: str | None, moment: datetime, context: Mapping[str, str] | None) -> _Found:
+def _look_up(
+    name: str,
+    provider: str | None,
+    moment: datetime,
+    context: Mapping[str, str] | None,
+    said: overrides.Overrides,
+) -> _Found:
     meant = catalogue.canonical(name, provider)
-    said = overrides.current().models.get(meant.lower().strip())
-    if said is not None and said.priced:
-        pairs = zip(("i", "o", "r", "w"), catalogue.rate_values(said), strict=True)
+    own = said.models.get(meant.lower().strip())
+    if own is not None and own.priced:
+        pairs = zip(("i", "o", "r", "w"), catalogue.rate_values(own), strict=True)
         return {key: str(value) for key, value in pairs if value is not None}, meant
     located = snapshot.locate(meant, provider)
     if located is None:

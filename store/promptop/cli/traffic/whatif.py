@@ -1,0 +1,181 @@
+"""What a stretch of the log would have cost and taken otherwise; nothing is sent."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from promptop.base import units
+from promptop.base.errors import UsageError
+from promptop.base.sanitize import clean_line
+from promptop.base.text_table import text_table
+from promptop.base.times import moment_ms, seconds
+from promptop.cache import policy_of as cache_policy_of
+from promptop.cli.shared.options import log_files, settings_of
+from promptop.log import LogReader, StoredRow, parse_filter
+from promptop.log.transfer.exports import rows_of
+from promptop.models import overrides
+from promptop.routing import policy as routing
+from promptop.settings import Settings
+from promptop.whatif import scenarios
+from promptop.whatif.calls import calls_of
+from promptop.whatif.projection import Interval, Projection, project
+from promptop.whatif.scenarios import Scenario
+
+_MOST_ROWS = 500_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
+    parser.add_argument("--log", type=Path, action="append", metavar="FILE", help="request log or export; repeatable")
+    parser.add_argument("--since", default="7d", metavar="WHEN", help="24h, today, 2026-11-21T09:30 … (default: 7d)")
+    parser.add_argument("--until", default="now", metavar="WHEN", help="end (default: now)")
+    parser.add_argument("--filter", default="", metavar="TERMS", help="only these calls, for example 'app:web'")
+    parser.add_argument("--model", action="append", metavar="[OLD->]NEW", help="another model; repeatable")
+    parser.add_argument("--prices", action="append", metavar="FILE", help="another prices.toml, or now: today's table")
+    parser.add_argument("--cache-ttl", action="append", metavar="TIME", help="a response cache: 5m, 1h, none …")
+    parser.add_argument("--tier", action="append", choices=("batch", "flex"), help="calls without streaming may wait")
+    parser.add_argument(
+        "--router",
+        action="append",
+        metavar="RULES",
+        help="'complexity<0.3 -> MODEL; prompt=greet* -> MODEL', or MODEL,MODEL,… by tier, the simplest first",
+    )
+    parser.add_argument("--trim", action="append", metavar="PROMPT=N", help="a prompt that is N tokens shorter")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what each scenario comes to, beside what was."""
+    logs = log_files(args.log or ())
+    args.log, args.endpoint = None, None
+    settings = settings_of(args)
+    now_ms = time.time_ns() // 1_000_000
+    until = moment_ms(args.until, now_ms) + (args.until == "now")
+    since = moment_ms(args.since, until)
+    if since >= until:
+        raise UsageError(f"The window from {args.since} to {args.until} is empty.", "--since must be before --until.")
+    paths = logs or (settings.log_path(),)
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
+    with LogReader(paths) as log:
+        rows: list[StoredRow] = []
+        for row in rows_of(log, parse_filter(args.filter), since, until):
+            rows.append(row)
+            if len(rows) > _MOST_ROWS:
+                raise UsageError(
+                    f"The window has more than {_MOST_ROWS:,} calls.", "Choose a shorter one: --since, or --filter."
+                )
+    wanted = list(_wanted(args, settings, rows))
+    calls, left_out = calls_of(rows)
+    if rows:  # the halves of the back-test are of what the log has, and not of the days before it began
+        since = max(since, rows[0].started_ms or since)
+    found = [project(scenario, calls, since, until) for scenario in wanted]
+    if args.json:
+        print(json.dumps(_json(found, since, until, left_out), indent=2, ensure_ascii=False))
+    else:
+        print(_text(found, since, until, left_out))
+    return 0
+
+
+def _wanted(args: argparse.Namespace, settings: Settings, rows: list[StoredRow]) -> Iterator[Scenario]:
+    """Yield what was, and what is asked for; without a choice, what needs none."""
+    yield Scenario("as it was", scenarios.as_it_was, (), lambda call: False)
+    for text in args.model or ():
+        old, arrow, new = text.rpartition("->")
+        if not new.strip() or (arrow and not old.strip()):
+            raise UsageError(f"--model {text!r} names no model.", "Write --model NEW, or --model 'OLD->NEW'.")
+        yield scenarios.other_model(new.strip(), old.strip())
+    for name in args.prices or ():
+        yield _prices(name)
+    chosen = (args.model, args.prices, args.cache_ttl, args.tier, args.router, args.trim)
+    nothing = not any(chosen)
+    for text in args.cache_ttl or (("1h",) if nothing else ()):
+        yield scenarios.cached(rows, cache_policy_of(settings.cache), _ttl(text), text)
+    for name in args.tier or (("batch",) if nothing else ()):
+        yield scenarios.tier(name)
+    thresholds = (settings.editor.tier_medium, settings.editor.tier_complex, settings.editor.tier_expert)
+    for text in args.router or ():
+        yield scenarios.router(_policy(text, thresholds), text)
+    if nothing and (settings.routing.rules or settings.routing.tiers):
+        yield scenarios.router(routing.policy_of(settings), "of the settings")
+    for text in args.trim or ():
+        prompt, _, number = text.rpartition("=")
+        if not prompt or not number.isdigit() or not int(number):
+            raise UsageError(f"--trim {text!r} is not understood.", "Write --trim PROMPT=TOKENS, as in support=420.")
+        yield scenarios.trimmed(prompt, int(number))
+
+
+def _prices(name: str) -> Scenario:
+    if name == "now":
+        return scenarios.price_list("of now")
+    path = Path(name)
+    if not path.is_file():
+        raise UsageError(f"There is no price file {name}.", "Name a prices.toml, or now for today's table.")
+    said = overrides.read(path)
+    if said.problems:
+        raise UsageError(said.problems[0], "Mend the file.")
+    return scenarios.price_list(path.name, said)
+
+
+def _ttl(text: str) -> float | None:
+    if text == "none":
+        return None
+    try:
+        value = seconds(text)
+    except ValueError:
+        value = 0.0
+    if value <= 0:
+        raise UsageError(f"--cache-ttl {text!r} is not a length of time.", "Write 5m, 1h, 7d, or none.")
+    return value
+
+
+def _policy(text: str, thresholds: tuple[float, float, float]) -> routing.Policy:
+    if "->" in text:
+        return routing.Policy(tuple(routing.parse_rule(each) for each in text.split(";") if each.strip()))
+    return routing.Policy(routing.tier_rules([each.strip() for each in text.split(",")], thresholds))
+
+
+def _json(found: list[Projection], since: int, until: int, left_out: int) -> dict[str, object]:
+    ends = [datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds") for at in (since, until)]
+    return {
+        "window": {"from": ends[0], "to": ends[1]},
+        "left_out": left_out,
+        "scenarios": [each.as_json() for each in found],
+    }
+
+
+def _text(found: list[Projection], since: int, until: int, left_out: int) -> str:
+    head = ["scenario", "calls changed", "cost", "95 %", "back-test", "p95", "95 %", "back-test"]
+    lines = []
+    for each in found:
+        cells = [clean_line(each.name, 44), f"{each.moved:,}", *_cells(each.usd, units.usd)]
+        lines.append([*cells, *_cells(each.p95_s, units.seconds)])
+    ends = [datetime.fromtimestamp(at / 1000).strftime("%Y-%m-%d %H:%M") for at in (since, until)]
+    text = ["\n".join(text_table(head, lines)), ""]
+    text.append(f"{found[0].calls:,} answered calls from {ends[0]} to {ends[1]}, {left_out:,} others left out.")
+    for each in found:
+        notes = [*each.assumes]
+        if each.unpriced:
+            notes.append(f"{each.unpriced:,} calls have no known price")
+        if each.untimed and each.p95_s.value is None and each.calls:
+            notes.append(f"no p95: the time of {each.untimed:,} calls is not known")
+        if notes:
+            text.append(clean_line(f"{each.name}: {'; '.join(notes)}.", 400))
+    text.append("95 %: another stretch of this length. Back-test: the second half, predicted from the first alone.")
+    return "\n".join(text)
+
+
+def _cells(found: Interval, show: object) -> list[str]:
+    as_text = units.usd if show is units.usd else units.seconds
+    bounds = units.UNKNOWN
+    if found.low is not None and found.high is not None:
+        bounds = f"{as_text(found.low)} … {as_text(found.high)}"
+    error = units.UNKNOWN if found.error is None else f"{found.error:+.0%}".replace("-", "−")
+    return [as_text(found.value), bounds, error]
