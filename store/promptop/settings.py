@@ -135,6 +135,8 @@ class CacheSettings:
     """Seconds that an answer may be given again. 0 is for ever."""
     any_temperature: bool = False
     """Keep sampled answers too: a repeat is then no longer another sample."""
+    tools: bool = False
+    """Keep answers of requests that offer tools: a repeat then asks for the same calls again."""
     normalize_whitespace: bool = False
     """Let prompts share an answer that differ only in runs of white space."""
     pace: str = "instant"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.files import write_private
+from promptop.log.own_calls import are_asked_for
 from promptop.log.read.filters import parse_filter
 
 if TYPE_CHECKING:
@@ -167,7 +168,8 @@ class Rule:
 
     def _value(self, log: LogReader, now_ms: int, span_s: int, targets: MonitorSettings) -> float | None:
         span, where = span_s * 1000, self.check.where or None
-        stats = log.window(now_ms - span, now_ms + 1, by=(), where=where).total
+        own = are_asked_for(where or "")
+        stats = log.window(now_ms - span, now_ms + 1, by=(), where=where, own=own).total
         metric = self.check.metric
         if metric == "burn":
             return stats.error_rate / targets.slo_error_rate if stats.error_rate is not None else None
@@ -178,7 +180,7 @@ class Rule:
             return value
         # Whole steps of the clock before the present window, so that rollups answer.
         end = (now_ms - span) // span * span
-        past = log.window(end - _HISTORY * span, end, step_ms=span, by=(), where=where)
+        past = log.window(end - _HISTORY * span, end, step_ms=span, by=(), where=where, own=own)
         return robust_z(value, [_known(name, Measured(each, span_s)) for _, each, _ in past.buckets])
 
 

@@ -10,6 +10,7 @@ import asyncio
 import random
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,8 @@ class Batch:
         self._retries = retries
         self._transport = transport or {}
         self._cache = cache
+        self._paused_s = 0.0
+        """Seconds of pauses before further attempts, of all items together."""
         self._policy = policy
         self._on_progress = on_progress
         self.balancer = Balancer(profile)
@@ -175,7 +178,7 @@ class Batch:
             tally.cached += outcome.cached
             tally.unpriced += outcome.usd is None and outcome.ok
             tally.spent_usd += outcome.usd or 0.0
-            tally.waited_s = sum(limiter.waited_s for limiter in self._limiters.values())
+            tally.waited_s = self._paused_s + sum(limiter.waited_s for limiter in self._limiters.values())
             self._tell()
 
     def _limiter(self, item: Item) -> Limiter:
@@ -229,7 +232,9 @@ class Batch:
                 problem = (str(response.status_code), _message(response))
             avoid = [place] if self.balancer.left([place]) else []
             if attempt <= self._retries and not avoid:
+                since = time.monotonic()
                 await asyncio.sleep(min(LONGEST_BACKOFF_S, 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0))
+                self._paused_s += time.monotonic() - since
         return Outcome(_result(item, None, problem), ok=False, usd=0.0)
 
     def _answered(self, item: Item, response: httpx2.Response, slot: Any) -> Outcome:
@@ -337,6 +342,19 @@ def bound_of(item: Item, profile: Profile) -> CostBound:
     """Return the most that an item can cost, from the body that is sent."""
     path, body = _written(item, profile)
     return bound(body, path, provider=profile.provider or None, count=count_bytes)
+
+
+def kept_apart(items: Sequence[Item], profile: Profile, policy: Policy) -> list[tuple[str, int]]:
+    """Return why answers of items are not kept by the cache, so that they are paid for again, and of how many."""
+    from promptop.cache import key_of
+
+    counts: Counter[str] = Counter()
+    for item in items:
+        path, body = _written(item, profile)
+        key = key_of("", path, body, policy)
+        if key is not None and key.refusal:
+            counts[key.refusal] += 1
+    return counts.most_common()
 
 
 def estimate(items: Sequence[Item], profile: Profile) -> CostEstimate:

@@ -108,6 +108,7 @@ def policy_of(settings: CacheSettings) -> Policy:
     """Return what may be cached by these settings."""
     return Policy(
         any_temperature=settings.any_temperature,
+        tools=settings.tools,
         normalize_whitespace=settings.normalize_whitespace,
         semantic=settings.semantic != "off",
     )

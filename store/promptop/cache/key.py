@@ -157,17 +157,18 @@ def _refusal(endpoint: str, body: Mapping[str, Any], policy: Policy) -> str:
     if body.get("store") is True:
         return "store: the server keeps this answer under an id of its own"
     if isinstance(body.get("n"), int) and body["n"] > 1:
-        return "n > 1: several answers were asked for because they differ"
+        return "n > 1: several answers were asked for because they differ (ask for one at a time to keep them)"
     if body.get("background") is True:
         return "background: the answer is fetched later"
     if body.get("previous_response_id") or body.get("conversation"):
         return "the prompt depends on what the server remembers"
     offered = next((name for name in _TOOLS if body.get(name)), "")
     if offered and not policy.tools:
-        return f"{offered}: a repeated call may have side effects"
+        return f"{offered}: a repeated call may have side effects (tools = true in [cache] keeps it)"
     if body.get("web_search_options") is not None:
         return "web_search_options: the answer is of the moment"
     temperature = body.get("temperature")
     if not policy.any_temperature and not (isinstance(temperature, int | float) and temperature == 0):
-        return "temperature above 0: the answer is meant to vary"
+        keeps = "temperature 0, or any_temperature = true in [cache], keeps it"
+        return f"temperature above 0: the answer is meant to vary ({keeps})"
     return ""

@@ -39,6 +39,24 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
+def side_by_side(results: Sequence[RunResult]) -> str:
+    """Say what calls made at once took together, against one after the other; empty for fewer than two.
+
+    By the log's clock and the transport's: what loading and connecting to others takes is not in it.
+    """
+    spans = [
+        (each.row.started_ms / 1000, each.row.started_ms / 1000 + each.total_s)
+        for each in results
+        if each.row is not None and each.row.started_ms is not None and each.total_s is not None
+    ]
+    if len(spans) < 2:
+        return ""
+    wall = max(end for _, end in spans) - min(start for start, _ in spans)
+    total = sum(end - start for start, end in spans)
+    times = f", {total / wall:.1f} times as long" if wall > 0 and total > wall else ""
+    return f"{len(spans)} calls: wall {units.seconds(wall)}, sum {units.seconds(total)}{times}"
+
+
 def columns_for(width: int) -> list[Column]:
     """Return the columns that fit into ``width`` cells beside the others, in their order."""
     chosen: set[str] = set()

@@ -13,6 +13,7 @@ from typing import Any
 
 from promptop.fleet import dialect, schema
 from promptop.fleet.engine import Engine
+from promptop.log.own_calls import OWN_APPS
 from promptop.log.read.filters import Filter, parse_filter
 from promptop.log.read.log_file import StoredRow
 from promptop.log.read.stats import INTEGERS, Stats, Window
@@ -70,8 +71,12 @@ class FleetReader:
         step_ms: int | None = None,
         by: Sequence[str] = ("model",),
         where: Filter | str | None = None,
+        own: bool = True,
     ) -> Window:
-        """Add up what started in [since, until): in all, by ``by`` and, with ``step_ms``, by step of UTC time."""
+        """Add up what started in [since, until): in all, by ``by`` and, with ``step_ms``, by step of UTC time.
+
+        Without ``own`` promptop's own measuring calls are left out, and counted apart.
+        """
         chosen = parse_filter(where) if isinstance(where, str) else where or Filter()
         rolled = not chosen and set(by) <= _ROLLED and (not step_ms or step_ms % MINUTE_MS == 0)
         stretches: list[Stretch] = [("rows", since_ms, until_ms)]
@@ -88,19 +93,25 @@ class FleetReader:
                 within = f"started_ms >= {since} AND started_ms < {until} AND {hours} >= intDiv({since}, {HOUR_MS})"
                 within += f" AND {hours} <= intDiv({until}, {HOUR_MS}) AND ({condition})"
                 moment, group, sums = "started_ms", dialect.group(tuple(by)), schema.counted()
+                app = "ifNull(toString(requests.app), '')"
                 source = schema.described("requests FINAL", within)
             else:
                 table = f"rollup_{level}"
                 moment, sums = f"toUnixTimestamp({table}.start) * 1000", schema.folded()
                 group = dialect.rolled_group(tuple(by))
+                app = f"toString({table}.app)"
                 source = f"{table} WHERE toUnixTimestamp({table}.start) >= intDiv({since}, 1000)"
                 source += f" AND toUnixTimestamp({table}.start) < intDiv({until}, 1000)"
             step = f"toInt64(intDiv({moment}, {step_ms}) * {step_ms})" if step_ms else "toInt64(0)"
-            selected = f"SELECT {group} AS group_name, {step} AS step_start,\n{sums}"
-            selects.append(f"{selected}\nFROM {source}\nGROUP BY group_name, step_start")
-        total = Sums(since_ms, until_ms, step_ms)
-        for group_name, step_start, *counted in self._engine.rows("\nUNION ALL\n".join(selects), values):
+            apart = "0" if own else f"{app} IN ({', '.join(repr(name) for name in OWN_APPS)})"
+            selected = f"SELECT {group} AS group_name, {step} AS step_start, toUInt8({apart}) AS is_apart,\n{sums}"
+            selects.append(f"{selected}\nFROM {source}\nGROUP BY group_name, step_start, is_apart")
+        total = Sums(since_ms, until_ms, step_ms, own=own)
+        for group_name, step_start, is_apart, *counted in self._engine.rows("\nUNION ALL\n".join(selects), values):
             stats = _stats(counted)
+            if int(is_apart):
+                total.left_out.merge(stats)
+                continue
             total.total.merge(stats)
             if by:
                 total.group(str(group_name)).merge(stats)

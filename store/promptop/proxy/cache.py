@@ -46,7 +46,17 @@ Aside = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
 class ProxyCache:
     """Answers calls of a proxy from a cache, and fills it."""
 
-    def __init__(self, cache: Cache, policy: Policy, pace: Pace, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        policy: Policy,
+        pace: Pace,
+        metrics: Metrics,
+        notice: Callable[[str], None] | None = None,
+    ) -> None:
+        """``notice`` is told once of each reason for which calls are not kept: they are paid for again and again."""
+        self._notice = notice
+        self._told: set[str] = set()
         self._cache = cache
         self._policy = policy
         self._pace = pace
@@ -104,7 +114,15 @@ class ProxyCache:
         path, _, query = exchange.target.partition("?")
         account = account_of(headers, query)
         key = key_of(f"{upstream.host}:{upstream.port}", path, parsed, policy, account=account)
+        if key is not None and key.refusal:
+            self._refused(key.refusal)
         return key if key is not None and key.cacheable else None
+
+    def _refused(self, refusal: str) -> None:
+        self._metrics.count("promptop_proxy_cache_total", level="refused")
+        if self._notice is not None and refusal not in self._told:
+            self._told.add(refusal)
+            self._notice(f"The cache keeps no answer of some calls: {refusal}. This is said once.")
 
     def _embedder(self, exchange: Exchange, aside: Aside | None) -> AsyncEmbed | None:
         semantic = self._cache.semantic

@@ -66,6 +66,7 @@ class Proxy:
         cache: Cache | None = None,
         cache_policy: Policy | None = None,
         cache_pace: Pace = "instant",
+        notice: Callable[[str], None] | None = None,
         routing: RoutingPolicy | None = None,
         rates: Rates | None = None,
         shared_rates: Callable[[str], Shared] | None = None,
@@ -75,7 +76,8 @@ class Proxy:
 
         ``hosts`` are the names that requests may give the proxy, loopback's if nothing is said.
 
-        ``cache``, where given, answers what it may, and is closed with the proxy. ``routing``, where given, says which
+        ``cache``, where given, answers what it may, and is closed with the proxy. ``notice`` is told what its
+        owner should know. ``routing``, where given, says which
         model a request goes to. ``rates`` hold for each upstream and
         model; ``shared_rates`` yields those that several processes keep together.
         """
@@ -91,7 +93,7 @@ class Proxy:
             from promptop.cache import Policy
             from promptop.proxy.cache import ProxyCache
 
-            self._cache = ProxyCache(cache, cache_policy or Policy(), cache_pace, self.metrics)
+            self._cache = ProxyCache(cache, cache_policy or Policy(), cache_pace, self.metrics, notice)
         self._throttle: Throttle | None = None
         if rates is not None:
             from promptop.proxy import rate_limit

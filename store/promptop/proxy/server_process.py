@@ -153,6 +153,7 @@ def build(options: Options) -> Proxy:
 
         opened = open_cache(options.cache, writer.path, notice=_tell)
         cache = {"cache": opened, "cache_policy": policy_of(options.cache), "cache_pace": options.cache.pace}
+        cache["notice"] = _tell
     shared: Callable[[str], Shared] | None = None
     if options.rates is not None and options.rates_redis:
         from promptop.limits.redis_limiter import SharedLimits

@@ -19,8 +19,8 @@ from tests.support.gates import capped
 from promptop.base.errors import UsageError
 from promptop.batch.input import read_jsonl, read_table
 from promptop.batch.journal import Journal
-from promptop.batch.runner import Batch, Tally, estimate
-from promptop.cache import Cache, MemoryLevel
+from promptop.batch.runner import Batch, Tally, estimate, kept_apart
+from promptop.cache import Cache, MemoryLevel, Policy
 from promptop.cli import main as cli
 from promptop.limits.limiter import Limits
 from promptop.log import LogReader, Writer
@@ -327,3 +327,14 @@ def test_ten_thousand_queued_items_are_a_list_and_not_ten_thousand_tasks(tmp_pat
         return count
 
     assert asyncio.run(most_tasks()) < 50
+
+
+def test_answers_that_the_cache_does_not_keep_are_counted_by_reason(tmp_path: Path) -> None:
+    source = written(
+        tmp_path / "in.jsonl",
+        [body("a", temperature=0), body("b", temperature=0.5), body("c", temperature=1), body("d", temperature=0, n=2)],
+    )
+    found = kept_apart(read_jsonl(source), Profile(base_url="http://127.0.0.1:1/v1"), Policy())
+    assert [count for _, count in found] == [2, 1]
+    assert "any_temperature = true in [cache]" in found[0][0] and found[1][0].startswith("n > 1")
+    assert not kept_apart(read_jsonl(source)[:3], Profile(), Policy(any_temperature=True))

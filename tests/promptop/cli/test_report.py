@@ -364,3 +364,24 @@ def test_prometheus_has_the_names_of_the_proxys_metrics(log: Path, capsys: pytes
     assert "promptop_proxy_calls_active" not in out  # what the log does not know
     assert 'promptop_app="web"' in report(capsys, log, "--format", "prometheus", "--by", "app")[1]
     assert report(capsys, log, "--before", "1h", "--format", "prometheus")[0] == 2
+
+
+def test_own_benchmarks_miss_no_target_and_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log.db"
+    with Writer(log) as writer:
+        for at in range(6):
+            writer.put(make_row(60 + at, app="promptop bench", ttft_s=9.0, duration_s=99.0, cost_usd=0.5))
+        assert writer.flush(10)
+    code, out, _ = report(capsys, log, "--fail-on", "slo")
+    assert code == 0
+    assert "Left out: 6 benchmark, proof and batch calls of promptop, $3.00 (--own)." in out
+    assert report(capsys, log, "--fail-on", "slo", "--own")[0] == 1
+    found = json.loads(report(capsys, log, "--json")[1])
+    assert (found["n"], found["left_out"]) == (0, {"n": 6, "cost_usd": 3.0})
+    assert json.loads(report(capsys, log, "--json", "--filter", 'app:"promptop bench"')[1])["n"] == 6
+
+
+def test_the_table_says_what_the_cache_saved(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = report(capsys, log)
+    head, total = (line.split() for line in out.splitlines() if line.startswith(("model", "total")))
+    assert "saved" in head and "$0.250" in total

@@ -244,3 +244,15 @@ def test_another_wording_is_answered_with_vectors_of_the_client_s_own_account(
     assert all(row.cost_usd and "semantic cache" in (row.tags or "") for row in made)
     keys = {request.headers["authorization"] for request in alone.requests if request.path.endswith("/embeddings")}
     assert keys == {"Bearer sk-one", "Bearer sk-two"}
+
+
+def test_calls_that_are_not_kept_are_said_once(
+    alone: SimulatedEndpoint, serve: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    served = serve(alone.base_url, cache=MEMORY)
+    with client(served) as sdk:
+        for _ in range(3):
+            sdk.chat.completions.create(**{**ASK, "temperature": 1})
+    assert len(alone.requests) == 3
+    assert capfd.readouterr().err.count("any_temperature = true") == 1
+    assert served.figure("promptop_proxy_cache_total", level="refused") == 3

@@ -77,6 +77,7 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # disk_mb = 512
 # ttl_s = 86400.0
 # any_temperature = false      # keep sampled answers too
+# tools = false                # keep answers of requests that offer tools, too
 # normalize_whitespace = false
 # pace = "instant"             # or recorded: hits stream as the answer once came
 # semantic = "off"             # or local, endpoint: answer what asks the same in other words

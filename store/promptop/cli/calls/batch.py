@@ -21,7 +21,7 @@ from promptop.base.sanitize import clean_line
 from promptop.batch.input import Item, columns_of, crossed, read_jsonl, read_table
 from promptop.batch.journal import Journal
 from promptop.batch.provider_runner import HALF
-from promptop.batch.runner import Batch, Tally, estimate
+from promptop.batch.runner import Batch, Tally, estimate, kept_apart
 from promptop.cli.shared import batch_provider
 from promptop.cli.shared.money import gate_of
 from promptop.cli.shared.options import add_settings_arguments, settings_of
@@ -94,6 +94,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"\n{text}", file=sys.stderr)
 
     cache = None if args.no_cache else open_cache(settings.cache, settings.log_path(), notice=notice)
+    policy = policy_of(settings.cache)
+    for why, count in kept_apart(items, profile, policy) if cache is not None else ():
+        print(f"The cache keeps no answer of {count:,} of them: {why}.", file=sys.stderr)
     limits = Limits(args.concurrency, args.rpm, args.tpm)
     redis = redis_url(settings.cache)
     journal = Journal(args.output)
@@ -114,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
         retries=args.retries,
         transport={"log": settings.log_path(), "app": "promptop batch", "bodies": settings.log.bodies},
         cache=cache,
-        policy=policy_of(settings.cache) if cache is not None else None,
+        policy=policy if cache is not None else None,
         on_progress=progress.show,
     )
     try:

@@ -53,7 +53,7 @@ from promptop.client.http.local_servers import first_call_s, is_private, load_s
 from promptop.client.request import RunRequest
 from promptop.client.result import Progress, RunResult
 from promptop.experiments.checks import Check, judge, parse_check
-from promptop.experiments.comparison import BEST, COLUMNS, compare, ending, repeated
+from promptop.experiments.comparison import BEST, COLUMNS, compare, ending, repeated, side_by_side
 from promptop.experiments.grid.caller import Step
 from promptop.experiments.grid.cells import CellStore
 from promptop.experiments.grid.export import as_json, failing, report_of, write_grid
@@ -144,6 +144,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         for line in table(results):
             print(line, file=sys.stderr)
+        if together := side_by_side(results):
+            print(together, file=sys.stderr)
     _print_checks(checks, requests, [[result] for result in results])
     for result in results:
         for note in notes(result):

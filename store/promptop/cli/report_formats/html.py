@@ -9,7 +9,7 @@ from datetime import datetime
 from promptop import __version__
 from promptop.base import units
 from promptop.base.sanitize import clean_line
-from promptop.cli.report_formats.report_text import Report, notes_of, rows_of, title_of
+from promptop.cli.report_formats.report_text import HEAD, Report, notes_of, rows_of, title_of
 from promptop.log import LogReader, Stats, parse_filter
 
 _WIDTH, _HEIGHT = 720, 200
@@ -40,12 +40,9 @@ _DASHES = ("", "9 6", "2 6", "9 6 2 6", "1 9", "18 6")
 """Lines are told apart by their dashes, layers by their order and label, not by colour alone."""
 
 
-_HEAD = ("requests", "failed", "p50", "p95", "TTFT p95", "hits", "input", "output", "cost")
-
-
 def page(log: LogReader, report: Report) -> str:
     """Return the report as a page."""
-    body = [table((report.by, *_HEAD), rows_of(report), notes=notes_of(report), total=True), *charts(log, report)]
+    body = [table((report.by, *HEAD), rows_of(report), notes=notes_of(report), total=True), *charts(log, report)]
     return document(f"promptop report, {title_of(report)}", body)
 
 
@@ -55,7 +52,7 @@ def charts(log: LogReader, report: Report) -> list[str]:
     first = report.since_ms // step_ms * step_ms
     by = (report.by,) if report.by != "day" else ()
     where = parse_filter(report.filter) if report.filter else None
-    window = log.window(report.since_ms, report.until_ms, step_ms=step_ms, by=by, where=where)
+    window = log.window(report.since_ms, report.until_ms, step_ms=step_ms, by=by, where=where, own=report.own)
     buckets = {(start - first) // step_ms: (stats, groups) for start, stats, groups in window.buckets}
 
     def series(value: Callable[[Stats], float | None], absent: float | None = None) -> list[float | None]:

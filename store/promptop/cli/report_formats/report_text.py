@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +32,10 @@ class Report:
     """Whether simulated traffic is among the newest rows of the log."""
     in_flight: int | None = 0
     """Calls that have not ended, of all programs that write the log; None where that is not known (a fleet's log)."""
+    left_out: Stats = field(default_factory=Stats)
+    """promptop's own measuring calls, which none of the figures count."""
+    own: bool = False
+    """Whether they were asked to count."""
     newest_row_age_s: float | None = None
     """Age of the log's newest row; None for an empty log."""
 
@@ -102,12 +106,14 @@ def json_text(report: Report) -> str:
         "newest_row_age_s": report.newest_row_age_s,
         "by": report.by,
         "filter": report.filter or None,
+        "left_out": {"n": report.left_out.n, "cost_usd": report.left_out.cost_usd},
         "groups": [{"group": name, **as_dict(stats)} for name, stats in report.groups],
     }
     return json.dumps(whole, ensure_ascii=False, indent=1)
 
 
-_HEAD = ("requests", "failed", "429", "p50", "p95", "TTFT p95", "hits", "input", "output", "cost")
+HEAD = ("requests", "failed", "429", "p50", "p95", "TTFT p95", "hits", "saved", "input", "output", "cost")
+"""Heads of the columns of :func:`rows_of` after the first."""
 
 
 def _cells(stats: Stats) -> tuple[str, ...]:
@@ -123,6 +129,7 @@ def _cells(stats: Stats) -> tuple[str, ...]:
         units.seconds(p95) + few,
         units.seconds(stats.ttft.quantile(0.95)),
         units.share(stats.hit_ratio),
+        units.usd(stats.saved_usd) if stats.hits else units.UNKNOWN,
         units.count(stats.input_tokens),
         units.count(stats.output_tokens),
         cost + ("+" if stats.unpriced and stats.cost_pico else ""),
@@ -148,6 +155,9 @@ def notes_of(report: Report) -> list[str]:
     notes = []
     if report.simulated:
         notes.append("Simulated traffic is among these rows.")
+    if report.left_out.n:
+        cost = f", {units.usd(report.left_out.cost_usd)}" if report.left_out.cost_pico else ""
+        notes.append(f"Left out: {report.left_out.n:,} benchmark, proof and batch calls of promptop{cost} (--own).")
     if total.unpriced:
         notes.append(f"{total.unpriced:,} requests have no known price: cost is at least what is shown (+), or n/a.")
     if total.estimated:
@@ -164,7 +174,7 @@ def notes_of(report: Report) -> list[str]:
 def table_text(report: Report) -> str:
     """Return the report as a table for people."""
     lines = [title_of(report), ""]
-    table = [(report.by, *_HEAD), *rows_of(report)]
+    table = [(report.by, *HEAD), *rows_of(report)]
     widths = [max(width(row[column]) for row in table) for column in range(len(table[0]))]
     for first, *rest in table:
         cells = [" " * (room - width(cell)) + cell for cell, room in zip(rest, widths[1:], strict=True)]
@@ -180,8 +190,8 @@ def markdown_line(cells: Sequence[str]) -> str:
 
 def markdown_text(report: Report) -> str:
     """Return the report as a Markdown table."""
-    lines = [f"**promptop report**, {title_of(report)}", "", markdown_line((report.by, *_HEAD))]
-    lines.append("| --- |" + " ---: |" * len(_HEAD))
+    lines = [f"**promptop report**, {title_of(report)}", "", markdown_line((report.by, *HEAD))]
+    lines.append("| --- |" + " ---: |" * len(HEAD))
     lines += [markdown_line(row) for row in rows_of(report)]
     return "\n".join([*lines, *(f"\n{note}" for note in notes_of(report))])
 
@@ -215,7 +225,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def line_text(report: Report) -> str:
     """Return one line for a status bar."""
     total = report.total
-    cells = dict(zip(_HEAD, _cells(total), strict=True))
+    cells = dict(zip(HEAD, _cells(total), strict=True))
     parts = [
         "SIMULATED" if report.simulated else "",
         f"p95 {cells['p95']}",

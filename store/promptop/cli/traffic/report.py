@@ -20,6 +20,7 @@ from promptop.cli.report_formats.report_text import Report
 from promptop.cli.shared.options import has_exports, log_files, settings_of
 from promptop.fleet.engine import is_address
 from promptop.log import Filter, LogReader, Stats, StoredRow, Window, in_flight, parse_filter
+from promptop.log.own_calls import are_asked_for
 
 _BY = (
     *("model", "app", "prompt", "provider", "server", "place", "operation", "error", "cache", "day"),
@@ -71,6 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", type=int, default=0, metavar="N", help="only the N dearest groups")
     parser.add_argument("--filter", default="", metavar="TERMS", help="for example 'app:web status:error ttft>1s'")
     parser.add_argument(
+        "--own", action="store_true", help="count promptop's own calls too: benchmarks, proofs, batches, rewrites"
+    )
+    parser.add_argument(
         "--format", choices=(*_FORMATS, "html", "prometheus"), default="table", help="form (default: table)"
     )
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
@@ -121,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
         if args.before is not None or args.after is not None:
             report = _compare(args, log, until, now_ms)
         else:
-            report = read(log, since, until, by=args.by, where=args.filter, top=args.top)
+            report = read(log, since, until, by=args.by, where=args.filter, top=args.top, own=args.own)
             if args.format == "html":
                 from promptop.cli.report_formats.html import page
 
@@ -134,7 +138,9 @@ def run(args: argparse.Namespace) -> int:
                 text = _FORMATS[args.format](report)
             _put(text, args.output)
         scoped = {
-            check.where: log.window(report.since_ms, report.until_ms, by=(), where=check.where).total
+            check.where: log.window(
+                report.since_ms, report.until_ms, by=(), where=check.where, own=args.own or are_asked_for(check.where)
+            ).total
             for check in checks
             if check.where
         }
@@ -169,8 +175,12 @@ def _fleet(args: argparse.Namespace) -> int:
     if since >= until:
         raise UsageError(f"The window from {args.since} to {args.until} is empty.", "--since must be before --until.")
     with FleetReader(engine_of(replace(settings.fleet, url=address))) as log:
-        report = read(log, since, until, by=args.by, where=args.filter, top=args.top)
-        scoped = {c.where: log.window(since, until, by=(), where=c.where).total for c in checks if c.where}
+        report = read(log, since, until, by=args.by, where=args.filter, top=args.top, own=args.own)
+        scoped = {
+            c.where: log.window(since, until, by=(), where=c.where, own=args.own or are_asked_for(c.where)).total
+            for c in checks
+            if c.where
+        }
     if args.format == "prometheus":
         from promptop.cli.report_formats.prometheus import prometheus_text
 
@@ -229,8 +239,8 @@ def _compare(args: argparse.Namespace, log: LogReader, until: int, now_ms: int) 
         raise UsageError(
             "There is nothing to compare.", "--before must not be later than --after, nor that than --until."
         )
-    before = read(log, ends - length, ends, by=args.by, where=args.filter, top=args.top)
-    after = read(log, begins, until, by=args.by, where=args.filter, top=args.top)
+    before = read(log, ends - length, ends, by=args.by, where=args.filter, top=args.top, own=args.own)
+    after = read(log, begins, until, by=args.by, where=args.filter, top=args.top, own=args.own)
     if args.format == "html":
         text = comparison.html_text(log, before, after)
     else:
@@ -260,23 +270,34 @@ class WindowSource(Protocol):
         """Return the earliest and the latest start, Unix milliseconds; None for an empty log."""
 
     def window(
-        self, since_ms: int, until_ms: int, *, by: Sequence[str] = ..., where: Filter | str | None = ...
+        self,
+        since_ms: int,
+        until_ms: int,
+        *,
+        by: Sequence[str] = ...,
+        where: Filter | str | None = ...,
+        own: bool = ...,
     ) -> Window:
         """Add up a stretch of time."""
 
 
-def read(log: WindowSource, since_ms: int, until_ms: int, *, by: str, where: str = "", top: int = 0) -> Report:
-    """Read a window of a log; ``top`` keeps so many groups and adds the others up as one."""
+def read(
+    log: WindowSource, since_ms: int, until_ms: int, *, by: str, where: str = "", top: int = 0, own: bool = False
+) -> Report:
+    """Read a window of a log; ``top`` keeps so many groups and adds the others up as one.
+
+    Without ``own`` promptop's own measuring calls are counted apart, unless the filter names an app.
+    """
+    own = own or are_asked_for(where)
     chosen = parse_filter(where) if where.strip() else None
     simulated = any(row.simulated for row in log.latest(_NEWEST))
     if by == "day":
-        total = log.window(since_ms, until_ms, by=(), where=chosen).total
+        window = log.window(since_ms, until_ms, by=(), where=chosen, own=own)
         spans = local_days(since_ms, until_ms)
-        days = [(name, log.window(start, end, by=(), where=chosen).total) for name, start, end in spans]
+        days = [(name, log.window(start, end, by=(), where=chosen, own=own).total) for name, start, end in spans]
         groups = [(name, stats) for name, stats in days if stats.n]
     else:
-        window = log.window(since_ms, until_ms, by=(by,), where=chosen)
-        total = window.total
+        window = log.window(since_ms, until_ms, by=(by,), where=chosen, own=own)
         groups = sorted(window.groups.items(), key=lambda item: (-item[1].cost_pico, -item[1].n, item[0]))
         if top and len(groups) > top:
             rest = Stats()
@@ -286,7 +307,19 @@ def read(log: WindowSource, since_ms: int, until_ms: int, *, by: str, where: str
     now_ms, span = time.time_ns() // 1_000_000, log.span()
     age_s = max(0.0, (now_ms - span[1]) / 1000) if span else None
     open_calls = sum(each.calls for each in in_flight.read(log.paths, now_ms)) if log.paths else None
-    return Report(since_ms, until_ms, total, tuple(groups), by, where.strip(), simulated, open_calls, age_s)
+    return Report(
+        since_ms,
+        until_ms,
+        window.total,
+        tuple(groups),
+        by,
+        where.strip(),
+        simulated,
+        open_calls,
+        left_out=window.left_out,
+        own=own,
+        newest_row_age_s=age_s,
+    )
 
 
 def _judge(report: Report, checks: list[Check], scoped: dict[str, Stats]) -> int:

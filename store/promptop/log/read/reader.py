@@ -303,10 +303,14 @@ class LogReader:
         step_ms: int | None = None,
         by: Sequence[str] = ("model",),
         where: Filter | str | None = None,
+        own: bool = True,
     ) -> Window:
-        """Add up what started in [since, until): in all, by ``by`` and, with ``step_ms``, by step of UTC time."""
+        """Add up what started in [since, until): in all, by ``by`` and, with ``step_ms``, by step of UTC time.
+
+        Without ``own`` promptop's own measuring calls are left out, and counted apart.
+        """
         chosen = _compiled(where)
-        sums = Sums(since_ms, until_ms, step_ms)
+        sums = Sums(since_ms, until_ms, step_ms, own=own)
         with self._lock:
             for source in self._sources:
                 source.add_to(sums, tuple(by), chosen)
@@ -342,13 +346,14 @@ class LogReader:
         step_ms: int | None = None,
         by: Sequence[str] = ("model",),
         where: Filter | str | None = None,
+        own: bool = True,
     ) -> Window | None:
         """Return a window that :meth:`window` gave for the same question, with what came since; it stays as it was.
 
         Costs what came, and not what the window has. None if a log was replaced or lost its newest rows: then the
         question must be asked anew. Rows that were deleted since stay counted.
         """
-        sums = Sums(window.since_ms, window.until_ms, step_ms)
+        sums = Sums(window.since_ms, window.until_ms, step_ms, own=own)
         chosen = _compiled(where)
         with self._lock:
             for source, mark in zip(self._sources, window.marks, strict=True):

@@ -276,6 +276,8 @@ class Window:
     """Value of the grouping → stats; several dimensions are joined by `` · ``."""
     marks: tuple[int, ...] = field(default=(), compare=False)
     """Highest id of each log whose rows are counted."""
+    left_out: Stats = field(default_factory=Stats)
+    """promptop's own measuring calls, where they are not counted."""
 
     def joined(self, newer: Window) -> Window:
         """Return this window with the rows of another one of the same bounds added; neither is changed."""
@@ -290,6 +292,7 @@ class Window:
             tuple((start, stats, groups) for start, (stats, groups) in sorted(buckets.items())),
             _sums(self.groups, newer.groups),
             newer.marks,
+            _sum(self.left_out, newer.left_out),
         )
 
 

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 
 from promptop.base.errors import UsageError
+from promptop.log.own_calls import IS_OWN
 from promptop.log.read.filters import Filter, tag_sql
 from promptop.log.read.stats import MODEL, NONE_GROUP, SELECTED, Stats, Window
 
@@ -32,12 +33,17 @@ DIMENSIONS: dict[str, str] = {
 }
 """Name of a dimension → its SQL; the first three are kept in rollups, the others are read from rows."""
 JOIN = " · "
+_OWN = "\x1f"
+"""Stands for the group of a call of promptop's own that is not counted."""
 
 
 class Sums:
     """A window while it is being added up."""
 
-    def __init__(self, since_ms: int, until_ms: int, step_ms: int | None) -> None:
+    def __init__(self, since_ms: int, until_ms: int, step_ms: int | None, *, own: bool = True) -> None:
+        """``own``: whether promptop's own measuring calls count."""
+        self.own = own
+        self.left_out = Stats()
         self.since_ms, self.until_ms, self.step_ms = since_ms, until_ms, step_ms
         self.total = Stats()
         self.groups: dict[str, Stats] = {}
@@ -61,7 +67,7 @@ class Sums:
     def window(self) -> Window:
         """Return what was added up."""
         ordered = tuple((start, total, groups) for start, (total, groups) in sorted(self.buckets.items()))
-        return Window(self.since_ms, self.until_ms, self.total, ordered, self.groups, tuple(self.marks))
+        return Window(self.since_ms, self.until_ms, self.total, ordered, self.groups, tuple(self.marks), self.left_out)
 
 
 def without(sql: str, missing: Collection[str]) -> str:
@@ -132,11 +138,16 @@ def add_rows(
     if where:
         conditions.append(f"({where.sql})")
         values.extend(where.parameters)
-    sql = f"SELECT {group_sql(by)}, {SELECTED} FROM requests {index} WHERE {' AND '.join(conditions)}"
+    group = group_sql(by) if sums.own else f"CASE WHEN {IS_OWN} THEN '{_OWN}' ELSE {group_sql(by)} END"
+    sql = f"SELECT {group}, {SELECTED} FROM requests {index} WHERE {' AND '.join(conditions)}"
     count = 0
     step = sums.step_ms if steps else None
     for group, *row in connection.execute(without(sql, missing), values):
         count += 1
+        if group == _OWN:
+            if whole:
+                sums.left_out.add(row)
+            continue
         if whole:
             sums.total.add(row)
             if group is not None:

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from operator import add as _plus
 from typing import Any
 
+from promptop.log.own_calls import OWN_APPS
 from promptop.log.read.stats import FAILED, HIT, LIMITED, MODEL, SPEAKS, TRUNCATED, pico
 from promptop.log.rollups import watermark
 from promptop.log.rollups.keys import ALL, LEVELS_MS, OVERFLOW, key_of
@@ -149,6 +150,8 @@ def parts_of(row: Sequence[Any], skew_ms: int) -> tuple[int, ...]:
 def places_of(row: Sequence[Any]) -> list[Place]:
     """Return the values that one row, given as :data:`SELECTED`, is counted under."""
     model, app, prompt, version, provider, server, tags = row[3:10]
+    if app in OWN_APPS:
+        return []  # a benchmark is no change of a service
     places = [("all", ""), ("model", model), ("app", app)]
     if prompt:
         places.append(("prompt", prompt))

@@ -15,6 +15,7 @@ from typing import Any
 from promptop.base.files import identity
 from promptop.base.sqlite import connect_for_reading
 from promptop.log import files
+from promptop.log.own_calls import OWN_APPS
 from promptop.log.read.stats import NONE_GROUP
 from promptop.log.read.windows import JOIN, Sums, add_rows, group_in
 from promptop.log.rollups import watermark
@@ -183,23 +184,44 @@ class RollupView:
     def _add_whole(
         self, sums: Sums, connection: sqlite3.Connection, by: tuple[str, ...], level: int, start: int, end: int
     ) -> None:
-        for _, *columns in connection.execute(_SELECT, _span(level, ALL, start, end)):
-            add_stored(sums.total, columns)
+        apart = self._own(connection, sums)
+        if apart:
+            for key, *columns in connection.execute(_SELECT, _span(level, _kind(("app",), level), start, end)):
+                add_stored(sums.left_out if series_of(key) in apart else sums.total, columns)
+        else:
+            for _, *columns in connection.execute(_SELECT, _span(level, ALL, start, end)):
+                add_stored(sums.total, columns)
         if by:
-            kind = _kind(by, level)
+            kind = _kind(("app", *by) if apart else by, level)
             for key, *columns in connection.execute(_SELECT, _span(level, kind, start, end)):
+                if series_of(key) in apart:
+                    continue
                 add_stored(sums.group(self._name(connection, by, series_of(key))), columns)
 
     def _add_steps(
         self, sums: Sums, connection: sqlite3.Connection, by: tuple[str, ...], level: int, start: int, end: int
     ) -> None:
-        for key, *columns in connection.execute(_SELECT, _span(level, ALL, start, end)):
-            add_stored(sums.bucket(start_of(key))[0], columns)
+        apart = self._own(connection, sums)
+        kind = _kind(("app",), level) if apart else ALL
+        for key, *columns in connection.execute(_SELECT, _span(level, kind, start, end)):
+            if series_of(key) not in apart:
+                add_stored(sums.bucket(start_of(key))[0], columns)
         if by:
-            kind = _kind(by, level)
+            kind = _kind(("app", *by) if apart else by, level)
             for key, *columns in connection.execute(_SELECT, _span(level, kind, start, end)):
+                if series_of(key) in apart:
+                    continue
                 groups = sums.bucket(start_of(key))[1]
                 add_stored(group_in(groups, self._name(connection, by, series_of(key))), columns)
+
+    @staticmethod
+    def _own(connection: sqlite3.Connection, sums: Sums) -> frozenset[int]:
+        """Return the series of promptop's own calls, where a window leaves them out; most logs have none."""
+        if sums.own:
+            return frozenset()
+        marks = ", ".join("?" * len(OWN_APPS))
+        found = connection.execute(f"SELECT id FROM series WHERE app IN ({marks})", OWN_APPS)
+        return frozenset(int(series) for (series,) in found)
 
     def _name(self, connection: sqlite3.Connection, by: tuple[str, ...], series: int) -> str:
         found = self._names.get(series)
@@ -210,7 +232,7 @@ class RollupView:
 
 
 def _kind(by: tuple[str, ...], level: int) -> int:
-    kind = _KINDS.get(by, BY_EACH)
+    kind = _KINDS.get(tuple(dict.fromkeys(by)), BY_EACH)
     return kind if kind in kinds_at(level) else BY_EACH
 
 

@@ -41,6 +41,7 @@ BINDINGS: tuple[BindingType, ...] = (
     _key("o", "order", "Order", "order", "by time, total, TTFT, cost, tokens"),
     _key("O", "reverse", "Reverse", "reverse", "smallest first, or largest"),
     _key("h", "columns", "Columns", "columns", "choose the columns"),
+    _key("n", "own", "Own calls", "own", "count promptop's own benchmarks, proofs and batches, or not"),
     _key("i", "inspect", "Inspect", "inspect", "SQL and time of each look"),
     _key("escape", "back", "Back", "back", "close filter, reading or zoom"),
     _key("e", "hand-over, 'edit'", "Edit", "edit", "open the prompt in the editor", show=True),

@@ -64,6 +64,7 @@ class ViewState:
             "chart": self.turn_chart,
             "zoom": self.zoom,
             "inspect": self.inspect,
+            "own": self.turn_own,
             "log-scale": self.turn_scale,
             "read": self.read,
         }
@@ -136,6 +137,10 @@ class ViewState:
     def inspect(self) -> None:
         """Open the drawer that says what looks at the log cost, or close it."""
         self.update(inspected=not self.state.inspected)
+
+    def turn_own(self) -> None:
+        """Count promptop's own benchmarks, proofs and batches in the figures, or leave them out again."""
+        self.ask(own=not self.asked.own)
 
     def turn_scale(self) -> None:
         """Switch the axis of lines between linear and logarithmic; layers, bars and shares begin at 0."""

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from promptop.base.sanitize import clean_line
+from promptop.log.own_calls import OWN_APPS
 from promptop_tui.monitor.analysis.bursts import Burst, bursts_of
 from promptop_tui.monitor.analysis.cache_misses import CHANGES, Finding, common_prefix, findings_of
 from promptop_tui.monitor.analysis.cost_breakdown import Breakdown, Group, repeats_of, stable_of
@@ -122,11 +123,12 @@ def break_down(log: LogReader, query: Query, dimension: str, now_ms: int) -> Bre
 
     since, until = query.bounds_ms(now_ms)
     where = compiled(query.filter)
-    window = log.window(since, until, by=() if dimension == "day" else (dimension,), where=where)
-    groups_found = window.groups if dimension != "day" else _by_day(log, since, until, where)
+    own = query.counts_own
+    window = log.window(since, until, by=() if dimension == "day" else (dimension,), where=where, own=own)
+    groups_found = window.groups if dimension != "day" else _by_day(log, since, until, where, own=own)
     repeats: dict[str, float] = {}
     if dimension not in ("hash", "day") and window.total.n <= HASHED:
-        repeats = repeats_of(log.window(since, until, by=(dimension, "hash"), where=where).groups, JOIN)
+        repeats = repeats_of(log.window(since, until, by=(dimension, "hash"), where=where, own=own).groups, JOIN)
     span = log.span()
     covered = min(until, now_ms) - max(since, span[0] if span else since)
     stable = stable_of(log.between(since, until, SAMPLED, where), dimension)
@@ -134,11 +136,11 @@ def break_down(log: LogReader, query: Query, dimension: str, now_ms: int) -> Bre
     return Breakdown(dimension, window.total, groups, max(covered, 60_000) / 86_400_000)
 
 
-def _by_day(log: LogReader, since_ms: int, until_ms: int, where: Filter | None) -> dict[str, Stats]:
+def _by_day(log: LogReader, since_ms: int, until_ms: int, where: Filter | None, *, own: bool) -> dict[str, Stats]:
     from promptop.base.times import local_days
 
     days = local_days(since_ms, until_ms)
-    found = {name: log.window(start, end, by=(), where=where).total for name, start, end in days}
+    found = {name: log.window(start, end, by=(), where=where, own=own).total for name, start, end in days}
     return {name: stats for name, stats in found.items() if stats.n}
 
 
@@ -154,6 +156,9 @@ def find(log: LogReader, query: Query, kind: FindingKind, now_ms: int, ttl_s: fl
         changes = tuple(window_changes(log, since, min(until, now_ms)))
         return Findings(kind, changes, log.window(since, until, by=()).total.n, False)
     rows = log.between(since, until, LOOKED_AT, compiled(query.filter))
+    cut = len(rows) == LOOKED_AT
+    if not query.counts_own:
+        rows = [row for row in rows if row.app not in OWN_APPS]
     items: tuple[Burst | Finding, ...]
     if kind == "bursts":
         items = bursts_of(reversed(rows))
@@ -161,7 +166,7 @@ def find(log: LogReader, query: Query, kind: FindingKind, now_ms: int, ttl_s: fl
         items = findings = findings_of(reversed(rows), lru_cache(_rates), ttl_s)
         for finding in [each for each in findings if CHANGES in each.cause][:SHOWN]:
             _point_out(log, finding)
-    return Findings(kind, items, len(rows), len(rows) == LOOKED_AT)
+    return Findings(kind, items, len(rows), cut)
 
 
 def _point_out(log: LogReader, finding: Finding) -> None:

@@ -378,7 +378,8 @@ class MonitorReader:
         previous, spend = before.previous, before.spend
         if previous is None or since != before.since_ms or query != before.query:
             with self._meter.step("before"):
-                previous = log.window(since - (until - since), since, by=(), where=where_of(query, unfiltered)).total
+                where, own = where_of(query, unfiltered), query.counts_own
+                previous = log.window(since - (until - since), since, by=(), where=where, own=own).total
             reads += 1
         took = perf_counter() - started
         self._next_window = monotonic() + took * _SHARE

@@ -53,6 +53,8 @@ class Query:
     moment_ms: tuple[int, int] | None = None
     """Stretch of time whose rows are shown instead of the newest ones."""
 
+    own: bool = False
+    """Whether promptop's own benchmarks, proofs and batches count in figures and findings; rows show them always."""
     sizes: bool = False
     """Whether the histogram of tokens is wanted, which is counted from rows."""
 
@@ -60,6 +62,13 @@ class Query:
     def rows_filter(self) -> str:
         """Expression for the rows."""
         return f"{self.filter} {self.view_terms}".strip()
+
+    @property
+    def counts_own(self) -> bool:
+        """Whether promptop's own measuring calls count: where they are asked for, or the filter names an app."""
+        from promptop.log.own_calls import are_asked_for
+
+        return self.own or are_asked_for(self.filter)
 
     @property
     def tails(self) -> bool:

@@ -23,7 +23,7 @@ _GOOD_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    question: tuple[str, str, int, int]
+    question: tuple[str, str, bool, int, int]
     window: Window
     unfiltered: bool
     good_until: float
@@ -49,17 +49,19 @@ class HeldWindow:
     def read(self, log: LogReader, since_ms: int, until_ms: int, query: Query) -> tuple[Window, bool]:
         """Return the window, and whether it leaves the filter out: the last one with what came, or read anew."""
         step = query.span.step_s * 1000
-        question = (query.span.name, query.filter, since_ms, until_ms)
+        question = (query.span.name, query.filter, query.own, since_ms, until_ms)
         held = self._held
         if held is not None and held.question == question and monotonic() < held.good_until:
             with self._meter.step("new rows"):
-                longer = log.extend(held.window, step_ms=step, where=where_of(query, held.unfiltered))
+                where = where_of(query, held.unfiltered)
+                longer = log.extend(held.window, step_ms=step, where=where, own=query.counts_own)
             if longer is not None:
                 self._held = replace(held, window=longer)
                 return longer, held.unfiltered
         where = compiled(query.filter)
         unfiltered = where is not None and log.window(since_ms, until_ms, by=()).total.n > FEW_ENOUGH
         with self._meter.step("window"):
-            window = log.window(since_ms, until_ms, step_ms=step, where=where_of(query, unfiltered))
+            where = where_of(query, unfiltered)
+            window = log.window(since_ms, until_ms, step_ms=step, where=where, own=query.counts_own)
         self._held = _Held(question, window, unfiltered, monotonic() + _GOOD_S)
         return window, unfiltered

@@ -92,6 +92,11 @@ class StatusLine(Widget):
         if query.moment_ms:
             start, end = (datetime.fromtimestamp(ms / 1000) for ms in query.moment_ms)
             parts.append((f"  rows of {start:%d %b %H:%M:%S} to {end:%H:%M:%S}, esc: back", "chosen"))
+        left_out = snapshot.window.left_out.n if snapshot.window is not None else 0
+        if query.own:
+            parts.append(("  own calls counted, n: leave out", "chosen"))
+        elif left_out:
+            parts.append((f"  {units.count(left_out)} own calls left out, n: count", "note"))
         if self.waiting:
             parts.append((f"  +{units.count(self.waiting)} new, end: follow", "live"))
         if self.logs > 1:

@@ -26,7 +26,7 @@ from promptop.batch.input import Item, read_jsonl, read_table
 from promptop.batch.journal import Journal
 from promptop.batch.provider_runner import HALF
 from promptop.batch.provider_state import State
-from promptop.batch.runner import Batch, Tally, estimate
+from promptop.batch.runner import Batch, Tally, estimate, kept_apart
 from promptop.cache import open_cache, policy_of, redis_url
 from promptop.client.http.endpoints import base_url_of
 from promptop.client.targets import Target, parse_target
@@ -291,7 +291,10 @@ class BatchDialog(FormModal[float]):
             self._stop = None
             cache.close()
             journal.close(remove=finished)
-        return self.Ended(_ending(tally, job, written, failures, stopped=task.cancelled()), again=not finished)
+        text = _ending(tally, job, written, failures, stopped=task.cancelled())
+        for why, count in kept_apart(job.items, profile, policy_of(settings.cache)):
+            text += f"\nThe cache keeps no answer of {count:,} of them: {why}."
+        return self.Ended(text, again=not finished)
 
     @on(Ended)
     def _ended(self, event: Ended) -> None:

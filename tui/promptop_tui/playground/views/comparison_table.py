@@ -12,7 +12,7 @@ from textual.widgets import DataTable
 from promptop.base import units
 from promptop.budget.traffic_volume import Volume
 from promptop.client.result import RunResult
-from promptop.experiments.comparison import BEST, COLUMNS, Cell, Column, compare_groups, ending
+from promptop.experiments.comparison import BEST, COLUMNS, Cell, Column, compare_groups, ending, side_by_side
 from promptop.experiments.stats import quantile
 from promptop_tui.playground.views.answer_pane import MARKS, AnswerPane
 
@@ -195,7 +195,9 @@ class ComparisonTable(DataTable[Text]):
         """Show the answers' figures, or the medians of repeated calls; a handful of rows, so they are filled anew."""
         self._shown = shown
         repeated = shown.kept is not None
-        self.border_title = f"comparison · {'medians · ' if repeated else ''}{BEST} best"
+        together = "" if repeated else side_by_side([each for group in shown.groups for each in group])
+        parts = ["comparison", "medians" if repeated else "", f"{BEST} best", together]
+        self.border_title = " · ".join(part for part in parts if part)
         cursor = self.cursor_row
         layout = lay_out(shown, self.scrollable_content_region.width or self.app.size.width)
         self.border_subtitle = volume_line(shown) if any(laid.column is MONTH for laid in layout.columns) else ""
