@@ -7,7 +7,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: test-fleet demo demo-real app test lint types imports unit retest conformance bench snapshots clean
+.PHONY: test-fleet demo demo-real app test lint types imports unit retest conformance bench snapshots texts clean
 
 demo: $(VENV)/.app
 	@$(BIN)/promptop demo
@@ -54,6 +54,10 @@ bench: $(VENV)/.dev
 	@missed=; for name in $(BENCHMARKS); do echo "== $$name"; \
 	  $(BIN)/python tests/benchmarks/$$name.py || missed="$$missed $$name"; done; \
 	  if [ -n "$$missed" ]; then echo "== missed:$$missed"; exit 1; else echo "== all held"; fi
+
+# The texts of the code into the catalogues of other languages; the translations stay.
+texts: $(VENV)/.dev
+	$(BIN)/python tools/texts.py
 
 # Look at every picture that this changes before you commit it.
 snapshots: $(VENV)/.dev

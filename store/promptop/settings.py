@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from promptop.base import texts
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.toml_records import Checks, Problem, RecordReader, Wrong, nearest
 
@@ -267,6 +268,8 @@ class Settings:
     """Profile used at start; empty: the file's first one, without any the one from the environment."""
     theme: str = "promptop-dark"
     """Theme: a file in themes/ or in the themes folder beside the settings file."""
+    language: str = ""
+    """Language of the interface: en, zh (简体中文); empty: what LC_ALL, LC_MESSAGES or LANG asks for, else English."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Key bindings: id = "key" (the palette's "keys: show" lists the ids)."""
     profiles: Mapping[str, Profile] = field(default_factory=dict)
@@ -397,6 +400,11 @@ def _fleet_url(value: Any) -> Wrong | None:
     return Wrong("that", "Write clickhouse://HOST:8443/promptop; a password has a file of its own.")
 
 
+def _language(value: Any) -> Wrong | None:
+    known = texts.languages()
+    return None if not value or value in known else Wrong(repr(value), f"Write one of {', '.join(known)}.")
+
+
 def _between(low: float, high: float) -> Callable[[Any], Wrong | None]:
     def judge(value: Any) -> Wrong | None:
         return None if low <= value <= high else Wrong(f"{value:g}", f"Write a number from {low:g} to {high:g}.")
@@ -409,6 +417,7 @@ _CHECKS: Checks = {
     ("profiles.*", "endpoints"): _url,
     ("profiles.*", "api_key_env"): _variable_name,
     ("profiles.*", "api_key_envs"): _variable_name,
+    ("", "language"): _language,
     ("cache", "redis"): _redis,
     ("fleet", "url"): _fleet_url,
     ("fleet", "batch"): _between(1, 100_000),

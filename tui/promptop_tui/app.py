@@ -31,8 +31,10 @@ from textual.worker import get_current_worker
 
 from promptop import settings as settings_room
 from promptop.alerts.rules import Alert
+from promptop.base import texts
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import mark, tr
 from promptop.cli.shared.options import AppOptions
 from promptop_tui import messages
 from promptop_tui.context import AppContext
@@ -88,6 +90,7 @@ promptop closes one loop: find the prompt that costs (F4), open it in the editor
 in the playground (F3), and watch the saving (F4). ctrl+p lists every command."""
 
     def __init__(self, options: AppOptions, *, now: Callable[[], float] = time) -> None:
+        texts.use(options.settings.language or texts.from_environment())
         self._themes = theme.load(theme.shipped_dir(), settings_room.config_dir() / "themes")
         self._theme_defaults = theme.defaults()
         super().__init__()
@@ -143,9 +146,12 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         self.call_after_refresh(self.counting.start)
         self.set_interval(1.0, self._reload_themes)
         for text in self._themes.problems:
-            self.tell(text, title="Theme", severity="warning")
+            self.tell(text, title=tr("Theme"), severity="warning")
         if self.settings.theme not in self._themes.themes:
-            self.tell(f"There is no theme {self.settings.theme!r}; {theme.BRAND} is used.", title="Theme")
+            self.tell(
+                tr("There is no theme {name}; {other} is used.", name=repr(self.settings.theme), other=theme.BRAND),
+                title=tr("Theme"),
+            )
         self.set_timer(LEARN_AFTER_S, self._learn)
 
     @work(thread=True, exclusive=True, group="learn", description="learn token factors from the log")
@@ -155,16 +161,16 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         from promptop.models import overrides
         from promptop.tokens import factors
 
-        told = [(problem, "Prices") for problem in overrides.current().problems]
+        told = [(problem, mark("Prices")) for problem in overrides.current().problems]
         if not self.options.simulated:
             try:
                 reader = LogReader(self.context.log_path)
-                told += [(str(notice), "Tokens") for notice in factors.update(reader.latest(LEARN_FROM))]
+                told += [(str(notice), mark("Tokens")) for notice in factors.update(reader.latest(LEARN_FROM))]
                 reader.close()
             except PromptopError as error:  # the monitor shows what is wrong with the log
                 self.log.warning(f"token factors were not learned: {error.cause}")
         for text, title in told if not get_current_worker().is_cancelled else ():
-            self.call_from_thread(self.tell, text, title=title, severity="warning")
+            self.call_from_thread(self.tell, text, title=tr(title), severity="warning")
 
     def end_with_signals(self) -> None:
         """Make a connection that drops and a system that shuts down ends like any other: tabs keep what they hold."""
@@ -204,7 +210,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         try:
             clipboard.put(text, found)
         except PromptopError as error:
-            self.call_from_thread(self.tell, str(error), title="Clipboard", severity="warning")
+            self.call_from_thread(self.tell, str(error), title=tr("Clipboard"), severity="warning")
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return Textual's filters with ours after them."""
@@ -344,7 +350,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         for problem in problems:
             if problem not in self._key_problems:
                 self._key_problems.add(problem)
-                self.tell(problem, title="Settings", severity="warning")
+                self.tell(problem, title=tr("Settings"), severity="warning")
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Return our own variables, for themes that do not set them."""
@@ -371,7 +377,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         self._use_themes(found)
         for text in found.problems:
             if text not in before:
-                self.tell(text, title="Theme", severity="warning")
+                self.tell(text, title=tr("Theme"), severity="warning")
         if current != self.theme:
             self.theme = current
         else:
@@ -379,7 +385,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
 
     def save_picture(self) -> None:
         """Save the screen as SVG in the present folder."""
-        self.tell(self.save_screenshot(path=str(Path.cwd())), title="Screenshot saved")
+        self.tell(self.save_screenshot(path=str(Path.cwd())), title=tr("Screenshot saved"))
 
 
 def _end_in_time() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import promptop
+from promptop.base import texts
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.base.terminal import guard_output, unguard
@@ -29,8 +30,19 @@ def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> 
         # escape it is still JSON inside a string.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    with guard_output():
-        return _guarded_run(arguments, open_app)
+    before = texts.use(_language)
+    try:
+        with guard_output():
+            return _guarded_run(arguments, open_app)
+    finally:
+        texts.use(before)
+
+
+def _language() -> str:
+    """Return the language of the settings or of the environment; called only where a command has something to say."""
+    from promptop import settings
+
+    return settings.load().language or texts.from_environment()
 
 
 def _guarded_run(arguments: list[str], open_app: OpenApp | None) -> int:

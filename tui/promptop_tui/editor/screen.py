@@ -15,6 +15,7 @@ from textual.widgets import TextArea
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import mark, tr
 from promptop.prompts import Prompt
 from promptop.prompts.reader import has_no_roles, prompt_from
 from promptop_tui.context import AppContext
@@ -48,10 +49,10 @@ _NARROW = 112
 """Cells below which the models stand under the draft."""
 _LOW = 16
 
-_EMPTY = """\
+_EMPTY = mark("""\
 Write a prompt here, press {editor.open} to open a file, or {editor.templates} to begin with a template.
 {editor.send} takes it to the playground, {app.help} explains this tab.
-Lines such as  system:  user:  assistant:  begin messages; without them it is one user message."""
+Lines such as  system:  user:  assistant:  begin messages; without them it is one user message.""")
 
 
 def _command(keys: str, name: str, label: str, tooltip: str, *, show: bool = False) -> Binding:
@@ -153,7 +154,7 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
     def compose(self) -> ComposeResult:
         """Lay out draft, status line and models."""
         with Horizontal(id="editor-body"):
-            with Panel(id="draft", heading="Draft"):
+            with Panel(id="draft", heading=tr("Draft")):
                 yield self.area
                 yield self.find_bar
             with Vertical(id="side"):
@@ -164,7 +165,7 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
 
     def on_mount(self) -> None:
         """Fetch draft and models away from the screen."""
-        self.area.placeholder = with_keys(self, _EMPTY)
+        self.area.placeholder = with_keys(self, tr(_EMPTY))
         self.draft.begin()
         self.counts.begin()
         self.area.focus()
@@ -197,15 +198,15 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
             folder = Path(state.path).parent if state.path else None
             return prompt_from(self.area.text, name=state.path, folder=folder, role=state.role)
         except PromptopError as error:
-            self.notify(clean(f"{error.cause}\n{error.remedy}"), title="Prompt", severity="error", markup=False)
+            self.notify(clean(f"{error.cause}\n{error.remedy}"), title=tr("Prompt"), severity="error", markup=False)
             return None
 
     def _toggle_system(self) -> None:
         """Make text without role lines the system message, or the user's again; the file is remembered with it."""
         prompt = self.parsed()
         if prompt is not None and not has_no_roles(prompt):
-            said = "The draft has role lines: they say which message is the system's."
-            self.notify(said, title="System", markup=False)
+            said = tr("The draft has role lines: they say which message is the system's.")
+            self.notify(said, title=tr("System"), markup=False)
             return
         self.draft.toggle_system()
 
@@ -306,10 +307,12 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
             return
         name = clean_line(self.draft.title)
         row, column = self.area.selection.end
-        role = f" · {self.draft.state.role} message" if self.draft.state.role else ""
+        role = " · " + tr("{role} message", role=self.draft.state.role) if self.draft.state.role else ""
         figures = self.counts.figures() if self.has_class("-short") else ()
         panel = self.draft_panel
         panel.heading = name
         panel.state = summary(figures[0]) if figures else f"{self.draft.kept}{role}"
-        panel.hint = f"line {row + 1}, column {column + 1} · {self.area.exact.length:,} characters"
+        panel.hint = tr(
+            "line {line}, column {column} · {n:,} characters", line=row + 1, column=column + 1, n=self.area.exact.length
+        )
         panel.set_class(bool(self.draft.conflict), "-alarm")

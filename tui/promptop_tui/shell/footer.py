@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
+from promptop.base.texts import tr
 from promptop_tui.shell.key_names import display_key
 
 MOST = 7
@@ -48,7 +49,7 @@ def footer_keys(screen: Screen[object]) -> tuple[tuple[Key, ...], Key | None]:
         if not (active.enabled and binding.show and binding.description) or binding.system or mark in seen:
             continue
         seen.add(mark)
-        key = Key(binding.key_display or display_key(pressed), binding.description, pressed)
+        key = Key(binding.key_display or display_key(pressed), tr(binding.description), pressed)
         if binding.id == _HELP:
             help_key = key
         elif binding.id not in _UNSAID:

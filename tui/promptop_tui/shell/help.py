@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.dom import DOMNode
 from textual.screen import Screen
 
+from promptop.base.texts import paragraphs, tr
 from promptop_tui.shell.key_names import display_key, with_keys
 from promptop_tui.widgets.dialog import TextDialog
 
@@ -24,14 +25,9 @@ def subjects(screen: Screen[object]) -> list[tuple[str, str]]:
         text = getattr(node, "HELP", None)
         if text and all(text != known for _, known in out):
             name = "promptop" if node is screen.app else type(node).__name__.removesuffix("Pane")
-            out.append((name, _unwrapped(with_keys(node, text))))
+            out.append((name, with_keys(node, tr(paragraphs(text)))))
         node = node.parent
     return out
-
-
-def _unwrapped(text: str) -> str:
-    """Join the lines of each paragraph: the page wraps them at its own width."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
 def keys(screen: Screen[object]) -> list[tuple[str, str, str]]:
@@ -41,7 +37,7 @@ def keys(screen: Screen[object]) -> list[tuple[str, str, str]]:
         binding = active.binding
         if not active.enabled or binding.system or not (binding.description or binding.tooltip):
             continue
-        text = binding.tooltip or binding.description
+        text = tr(binding.tooltip or binding.description)
         rows.setdefault((text, binding.id or ""), []).append(display_key(key))
     return [(" ".join(dict.fromkeys(shown)), text, identifier) for (text, identifier), shown in rows.items()]
 
@@ -55,7 +51,7 @@ class HelpDialog(TextDialog[None]):
 
     def __init__(self, under: Screen[object]) -> None:
         """Explain what is focused on this screen."""
-        super().__init__("Help", page(subjects(under), keys(under)))
+        super().__init__(tr("Help"), page(subjects(under), keys(under)))
 
 
 def page(said: list[tuple[str, str]], found: list[tuple[str, str, str]]) -> Content:
@@ -63,9 +59,9 @@ def page(said: list[tuple[str, str]], found: list[tuple[str, str, str]]) -> Cont
     parts: list[str | tuple[str, str]] = []
     for title, text in said:
         parts += [(f"{title}\n", "$text-primary bold"), f"{text}\n\n"]
-    parts.append(("Keys that work here\n", "$text-primary bold"))
+    parts.append((tr("Keys that work here") + "\n", "$text-primary bold"))
     width = min(16, max((len(shown) for shown, _, _ in found), default=0))
     for shown, text, identifier in found:
         parts += [(f"{shown:<{width}}  ", "bold"), text, (f"  {identifier}\n", "dim")]
-    parts.append('\nChange a key in the settings: [keys] id = "key" (promptop config path)')
+    parts.append("\n" + tr('Change a key in the settings: [keys] id = "key" (promptop config path)'))
     return Content.assemble(*parts)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 
+from promptop.base.texts import tr
 from promptop_tui.shell.tabs import TABS
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def commands(app: PromptopApp, screen: Screen[object]) -> Iterator[Command]:
     for tab, (key, title) in TABS.items():
         if tab != app.tab:
             yield Command(
-                f"tab: {title.lower()}", f"Show the {title.lower()} ({key.upper()})", partial(app.show_tab, tab)
+                f"tab: {tr(title).lower()}",
+                tr("Show the tab {title} ({key})", title=tr(title), key=key.upper()),
+                partial(app.show_tab, tab),
             )
     seen = set()
     for active in screen.active_bindings.values():
@@ -43,13 +46,13 @@ def commands(app: PromptopApp, screen: Screen[object]) -> Iterator[Command]:
             continue
         seen.add(binding.id)
         noun = binding.id.split(".")[0]
-        verb = (binding.description or binding.id.split(".")[-1]).lower()
+        verb = (tr(binding.description) or binding.id.split(".")[-1]).lower()
         run = partial(app.run_action, binding.action, active.node)
-        yield Command(f"{noun}: {verb}", binding.tooltip or binding.description, run)
+        yield Command(f"{noun}: {verb}", tr(binding.tooltip or binding.description), run)
     for name in sorted(app.available_themes):
         if name != app.theme:
-            yield Command(f"theme: {name}", f"Use the theme {name}", partial(setattr, app, "theme", name))
-    yield Command("screenshot: save", "Save a picture of the screen as SVG", app.save_picture)
+            yield Command(f"theme: {name}", tr("Use the theme {name}", name=name), partial(setattr, app, "theme", name))
+    yield Command("screenshot: save", tr("Save a picture of the screen as SVG"), app.save_picture)
 
 
 class PaletteProvider(Provider):

@@ -6,6 +6,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop.settings import Settings
 
 
@@ -21,9 +22,9 @@ class SettingsBanner(Static):
         if not settings.problems:
             return Content("")
         first, more = settings.problems[0], len(settings.problems) - 1
-        others = f" {more} more: promptop doctor." if more else ""
+        others = " " + tr("{n} more: promptop doctor.", n=more) if more else ""
         place = f"{first.path.name}:{first.line}" if first.line else first.path.name
         return Content.assemble(
             (clean_line(f"✗ {place}: {first.cause}. {first.remedy}{others}"), "bold"),
-            "\nNothing is sent until this is right; correct the file and start again.",
+            "\n" + tr("Nothing is sent until this is right; correct the file and start again."),
         )

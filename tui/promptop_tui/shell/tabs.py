@@ -12,11 +12,12 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import mark, tr, tr_n
 
 TABS: dict[str, tuple[str, str]] = {
-    "editor": ("f2", "Editor"),
-    "playground": ("f3", "Playground"),
-    "monitor": ("f4", "Monitor"),
+    "editor": ("f2", mark("Editor")),
+    "playground": ("f3", mark("Playground")),
+    "monitor": ("f4", mark("Monitor")),
 }
 """Tab → its key and its title."""
 
@@ -32,7 +33,7 @@ class TabLabel(Static):
 
     def __init__(self, tab: str) -> None:
         key, title = TABS[tab]
-        super().__init__(Content.assemble((f" {key.upper()} ", "bold"), (f"{title} ", "")), id=f"tab-{tab}")
+        super().__init__(Content.assemble((f" {key.upper()} ", "bold"), (f"{tr(title)} ", "")), id=f"tab-{tab}")
         self.tab = tab
 
     def on_click(self) -> None:
@@ -60,7 +61,7 @@ class TabStrip(Horizontal):
         yield Static(self._endpoint, id="endpoint", markup=False)
         yield Static("", id="firing")
         if self._simulated:
-            yield Static(" SIMULATED ", id="simulated")
+            yield Static(f" {tr('SIMULATED')} ", id="simulated")
 
     def watch_current(self, current: str) -> None:
         """Mark the tab that is shown: inverse and bold."""
@@ -71,5 +72,5 @@ class TabStrip(Horizontal):
         """Say how many alerts fire, whatever tab is shown."""
         if self.is_mounted:
             found = self.query_one("#firing", Static)
-            found.update(f" ▲ {firing} alert{'s' if firing > 1 else ''} ")
+            found.update(f" ▲ {tr_n('{n} alert', '{n} alerts', firing)} ")
             found.set_class(firing > 0, "-firing")

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from promptop.base.sanitize import clean
+from promptop.base.texts import tr
 from promptop_tui.shell.key_names import display_key
 
 Result = TypeVar("Result")
@@ -119,4 +120,4 @@ def _shown(screen: Screen[Any]) -> Iterator[tuple[str, str, str]]:
         if not (active.enabled and binding.show and binding.description) or (binding.action, binding.id) in seen:
             continue
         seen.add((binding.action, binding.id or ""))
-        yield binding.id or "", display_key(key), binding.description
+        yield binding.id or "", display_key(key), tr(binding.description)

@@ -14,6 +14,8 @@ from textual.reactive import reactive
 from textual.style import Style
 from textual.widget import Widget
 
+from promptop.base.texts import tr
+
 _RULES = {"heavy": "━", "round": "─", "solid": "─"}
 _RESERVED = 6
 """Cells of the upper line that stay: a corner, a cell of frame and a blank at either end."""
@@ -98,7 +100,7 @@ class Panel(Vertical):
         super().__init__(*children, id=id, classes=classes)
         self.add_class("panel")
         self._frame = Frame(self)
-        self.set_reactive(Panel.heading, heading or self.HEAD)
+        self.set_reactive(Panel.heading, heading or tr(self.HEAD))
 
     def on_mount(self) -> None:
         """Draw the frame's texts."""

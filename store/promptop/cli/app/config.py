@@ -20,6 +20,7 @@ TEMPLATE = """\
 # Keys are never stored here: name the environment variable or the command that yields one.
 
 # profile = "openai"          # endpoint used at start
+# language = ""              # en or zh (简体中文); empty: as LANG says
 # theme = "promptop-dark"     # a file in the themes folder beside this one, or one of the shipped themes
 
 [profiles.openai]

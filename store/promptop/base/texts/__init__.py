@@ -1,0 +1,118 @@
+"""The language of what a user reads: :func:`tr` returns a text in it, and English where there is no translation.
+
+The English text is the key, so code reads as it will be shown and a new text needs nothing but :func:`tr`. The others
+lie beside this module, a gettext catalogue a language (``zh.po``), which translators' tools open; ``make texts`` writes
+the texts of the code into them. A catalogue is read when the first text is asked for: English reads none.
+
+Identifiers, figures, units and JSON are not texts: they stay as they are in every language.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ENGLISH = "en"
+_HERE = Path(__file__).parent
+
+
+@dataclass(slots=True)
+class _InUse:
+    """The language of this process."""
+
+    language: str | Callable[[], str] = ENGLISH
+    texts: Mapping[str, str] | None = None
+    """English text → text; None until the first is asked for."""
+
+
+_in_use = _InUse()
+
+
+def languages() -> tuple[str, ...]:
+    """Return the languages that there are: English, then one for each catalogue."""
+    return (ENGLISH, *sorted(path.stem for path in _HERE.glob("*.po")))
+
+
+def use(language: str | Callable[[], str]) -> str | Callable[[], str]:
+    """Choose the language of this process, or what names it once a text is asked for; return the choice before."""
+    before = _in_use.language
+    _in_use.language, _in_use.texts = language, None
+    return before
+
+
+def current() -> str:
+    """Return the language in use."""
+    if callable(_in_use.language):
+        _in_use.language = _in_use.language()
+    return _in_use.language
+
+
+def from_environment(environ: Mapping[str, str] | None = None) -> str:
+    """Return the language that LC_ALL, LC_MESSAGES or LANG asks for, English if there is no catalogue of it."""
+    environ = os.environ if environ is None else environ
+    locale = next((environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environ.get(name)), "")
+    code = locale.partition(".")[0].partition("_")[0].lower()
+    return code if code in languages() else ENGLISH
+
+
+def tr(text: str, /, **values: object) -> str:
+    """Return ``text`` in the user's language; ``values`` fill its ``{name}``, formatted as by :meth:`str.format`.
+
+    Without values the text is returned as it is, braces and all.
+    """
+    if _in_use.texts is None:
+        _in_use.texts = {} if current() == ENGLISH else catalogue(current())
+    said = _in_use.texts.get(text, text)
+    return said.format(**values) if values else said
+
+
+def tr_n(one: str, many: str, n: int, /, **values: object) -> str:
+    """Return ``one`` if ``n`` is 1, else ``many``, in the user's language; both may have ``{n}``."""
+    return tr(one if n == 1 else many, n=n, **values)
+
+
+def mark(text: str) -> str:
+    """Return ``text`` as it is: it is a text of the catalogue that :func:`tr` is given later, out of a table."""
+    return text
+
+
+def paragraphs(text: str) -> str:
+    """Join the lines of each paragraph, so that where a text is wrapped in the code does not matter to its key."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
+
+
+def catalogue(language: str) -> dict[str, str]:
+    """Return English text → text of what is translated; empty for a language without a catalogue."""
+    path = _HERE / f"{language}.po"
+    if not path.is_file():
+        return {}
+    return {key: text for key, text in read(path.read_text(encoding="utf-8")).items() if key and text}
+
+
+def read(po: str) -> dict[str, str]:
+    """Return msgid → msgstr of a gettext catalogue, "" where nothing is translated; contexts and plurals have no use.
+
+    Raises :class:`ValueError` for a line that is none of a catalogue.
+    """
+    # Not by a library: polib takes 60 times as long, and every command with a message would wait for it.
+    out: dict[str, str] = {}
+    key: list[str] = []
+    value: list[str] = []
+    part = key
+    for line in [*po.splitlines(), 'msgid ""']:
+        if not line or line.startswith("#"):
+            continue
+        word, _, quoted = ("", "", line) if line.startswith('"') else line.partition(" ")
+        if word == "msgid":
+            out["".join(key)] = "".join(value)
+            key, value = [], []
+            part = key
+        elif word == "msgstr":
+            part = value
+        elif word:
+            raise ValueError(f"not a line of a catalogue: {line!r}")
+        part.append(json.loads(quoted))
+    return out

@@ -1,0 +1,107 @@
+"""The catalogues: they hold every text of the code, their places agree, and the language is chosen as said."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from promptop import settings
+from promptop.base import texts
+from promptop.base.texts import paragraphs, tr, tr_n
+
+ROOT = Path(__file__).parents[3]
+CATALOGUES = [language for language in texts.languages() if language != texts.ENGLISH]
+
+
+@pytest.fixture(autouse=True)
+def english_afterwards() -> Iterator[None]:
+    before = texts.use(texts.ENGLISH)
+    yield
+    texts.use(before)
+
+
+def test_catalogues_hold_the_texts_of_the_code_and_no_others() -> None:
+    done = subprocess.run(
+        [sys.executable, "-B", str(ROOT / "tools" / "texts.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}\nRun: make texts"
+
+
+@pytest.mark.parametrize("language", CATALOGUES)
+def test_translations_have_the_places_of_their_texts(language: str) -> None:
+    def places(text: str) -> list[str]:
+        return sorted(set(re.findall(r"\{[^{}]*\}", text)))
+
+    wrong = {key: said for key, said in texts.catalogue(language).items() if places(key) != places(said)}
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("language", CATALOGUES)
+def test_a_text_is_translated_and_one_that_is_not_stays_english(language: str) -> None:
+    known = texts.catalogue(language)
+    assert known
+    texts.use(language)
+    assert tr("Help") == known["Help"] != "Help"
+    assert tr("no such text, {n}", n=3) == "no such text, 3"
+
+
+def test_english_has_one_and_many_and_braces_that_stay() -> None:
+    assert [tr_n("{n} alert", "{n} alerts", n) for n in (0, 1, 2)] == ["0 alerts", "1 alert", "2 alerts"]
+    assert tr("{{name}} is a variable; {editor.save} saves") == "{{name}} is a variable; {editor.save} saves"
+
+
+@pytest.mark.parametrize(
+    ("environ", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANG": "zh"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C.UTF-8"}, "en"),
+        ({"LANG": "en_GB.UTF-8", "LC_MESSAGES": "zh_SG.UTF-8"}, "zh"),
+        ({"LANG": "xx_YY.UTF-8"}, "en"),
+    ],
+)
+def test_the_environment_chooses_the_language(environ: dict[str, str], language: str) -> None:
+    assert texts.from_environment(environ) == language
+
+
+def test_settings_name_a_language_that_there_is(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('language = "zh"\n', encoding="utf-8")
+    assert settings.load(file, {}).language == "zh"
+    file.write_text('language = "klingon"\n', encoding="utf-8")
+    (problem,) = settings.load(file, {}).problems
+    assert "'language' cannot be 'klingon'" in problem.cause
+    assert "zh" in problem.remedy
+
+
+def test_the_language_is_asked_for_with_the_first_text() -> None:
+    asked: list[str] = []
+
+    def language() -> str:
+        asked.append("asked")
+        return "zh"
+
+    texts.use(language)
+    assert asked == []
+    tr("Help")
+    tr("Quit")
+    assert asked == ["asked"]
+
+
+def test_reading_a_catalogue() -> None:
+    said = 'a "quoted" line\nand {name}'
+    po = f'# by hand\nmsgid ""\nmsgstr "Language: xx\\n"\n\n#: a.py\nmsgid {json.dumps(said)}\nmsgstr ""\n"x"\n"y"\n'
+    assert texts.read(po) == {"": "Language: xx\n", said: "xy"}
+    with pytest.raises(ValueError, match="msgctxt"):
+        texts.read('msgctxt "menu"\n')
+
+
+def test_where_a_text_is_wrapped_does_not_matter() -> None:
+    assert paragraphs("\none\ntwo\n\nthree\n") == "one two\n\nthree"

@@ -1,0 +1,107 @@
+"""Write the texts of the code into the catalogues: ``python tools/texts.py`` (``make texts``); ``--check`` only tells.
+
+New texts come in without a translation, which shows them in English; texts that no code says any more leave. A text is
+what stands in ``tr("…")``, ``tr_n("…", "…", n)`` or ``mark("…")``, the label and tooltip of a key binding, and HELP and
+HEAD of a widget.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import pkgutil
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "tui"), str(ROOT / "store")]
+
+from promptop.base import texts  # noqa: E402
+
+SOURCES = (ROOT / "store" / "promptop", ROOT / "tui" / "promptop_tui")
+_SAID = {"tr": 1, "mark": 1, "tr_n": 2}
+"""Function → how many of its first arguments are texts."""
+
+
+def collected() -> dict[str, str]:
+    """Return each text of the code and the first module that says it, module by module."""
+    by_module: dict[str, list[str]] = defaultdict(list)
+    for source in SOURCES:
+        for path in sorted(source.rglob("*.py")):
+            by_module[str(path.relative_to(ROOT))] += _called(path)
+    for name, text in _declared():
+        by_module[name].append(text)
+    out: dict[str, str] = {}
+    for module in sorted(by_module):
+        for text in by_module[module]:
+            if text:
+                out.setdefault(text, module)
+    return out
+
+
+def _called(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        for argument in node.args[: _SAID.get(node.func.id, 0)]:
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                yield argument.value
+            elif isinstance(argument, ast.JoinedStr):
+                raise SystemExit(f"{path}:{node.lineno}: an f-string has no key; write {{name}} and name=value")
+
+
+def _declared() -> Iterator[tuple[str, str]]:
+    """Yield (module, text) of bindings, HELP and HEAD of every class of the screens: helpers make some of them."""
+    from textual.binding import Binding
+
+    import promptop_tui
+
+    for found in pkgutil.walk_packages(promptop_tui.__path__, "promptop_tui."):
+        if found.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(found.name)
+        where = str(Path(str(module.__file__)).relative_to(ROOT))
+        for kind in vars(module).values():
+            if not isinstance(kind, type) or kind.__module__ != found.name:
+                continue
+            for binding in vars(kind).get("BINDINGS", ()):
+                if isinstance(binding, Binding):
+                    yield from ((where, binding.description), (where, binding.tooltip))
+            for name in ("HELP", "HEAD"):
+                if isinstance(text := vars(kind).get(name), str):
+                    yield where, texts.paragraphs(text)
+
+
+def written(language: str, said: dict[str, str], known: dict[str, str]) -> str:
+    """Return the catalogue of a language: the texts in the order of their modules, with what is translated."""
+    out = [f'msgid ""\nmsgstr "Language: {language}\\nContent-Type: text/plain; charset=UTF-8\\n"\n']
+    for text, module in said.items():
+        out.append(f"#: {module}\nmsgid {_quoted(text)}\nmsgstr {_quoted(known.get(text, ''))}\n")
+    return "\n".join(out)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def main() -> int:
+    """Write the catalogues, or with ``--check`` return 1 if one is not up to date."""
+    said, stale = collected(), []
+    for path in sorted(Path(texts.__file__).parent.glob("*.po")):
+        before = path.read_text(encoding="utf-8")
+        known = texts.read(before)
+        after = written(path.stem, said, known)
+        missing = sum(not known.get(text) for text in said)
+        print(f"{path.name}: {len(said)} texts, {missing} not translated")
+        if after != before:
+            stale.append(path.name)
+            if "--check" not in sys.argv:
+                path.write_text(after, encoding="utf-8")
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
