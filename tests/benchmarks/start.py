@@ -3,12 +3,15 @@
 Run: python tests/benchmarks/start.py [RUNS]. Prints medians and ratios of one run; asserts nothing. ``observe`` is
 measured in processor time beside the start of the httpx client that it watches (aim: 0.15 of it), with byte code at
 hand: without it (``PYTHONDONTWRITEBYTECODE``, a first start) the compiler takes most of the time.
+The commands are measured in processor time beside the bare interpreter. Aims: ``--version`` 1.5 times it, ``count`` 17,
+``check`` 20, ``run`` 40.
 """
 
 from __future__ import annotations
 
 import os
 import pty
+import resource
 import select
 import statistics
 import subprocess
@@ -44,6 +47,46 @@ def seconds_of_observe(folder: str) -> tuple[float, float]:
     done = subprocess.run([sys.executable, "-c", OBSERVE], env=environment, capture_output=True, text=True, check=True)
     client, observe = map(float, done.stdout.split())
     return client, observe
+
+
+CALL = "import sys; from promptop_tui.main import main; sys.exit(main())"
+COMMANDS: dict[str, list[str]] = {
+    "promptop --version": ["--version"],
+    "promptop cost": ["cost", "--in", "1000", "--out", "300", "-m", "gpt-4o"],
+    "promptop count FILE": ["count", "prompt.md", "-m", "gpt-4o"],
+    "promptop check": ["check"],
+    "promptop run, refused connection": ["run", "prompt.md", "-m", "gpt-4o", "--base-url", "http://127.0.0.1:9/v1"],
+}
+
+
+def cpu_seconds(arguments: list[str], folder: str) -> float:
+    """Return the processor time of one process."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {f"PROMPTOP_{kind}_DIR": folder for kind in ("STATE", "DATA", "CONFIG")}
+    subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, check=False,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def print_commands(runs: int) -> None:
+    """Print the processor time of each command, warm."""
+    with tempfile.TemporaryDirectory(prefix="promptop-start-") as folder:
+        with open(f"{folder}/prompt.md", "w", encoding="utf-8") as file:  # noqa: PTH123
+            file.write("Explain prompt engineering in one sentence.\n")
+        cpu_seconds(["-c", CALL, "check", "--update", "prompt.md", "-m", "gpt-4o"], folder)  # the table is kept
+        cases = {"python -c pass": ["-c", "pass"]} | {name: ["-c", CALL, *words] for name, words in COMMANDS.items()}
+        taken: dict[str, list[float]] = {name: [] for name in cases}
+        for _ in range(runs):
+            for name, arguments in cases.items():
+                taken[name].append(cpu_seconds(arguments, folder))
+    base = statistics.median(taken["python -c pass"])
+    for name, values in taken.items():
+        median = statistics.median(values)
+        print(f"{name:40} {median * 1000:8.0f} ms of processor time {median / base:6.1f} ×")
 
 
 def seconds_to_paint(code: str) -> float:
@@ -91,6 +134,7 @@ def main() -> None:
     client, observe = (statistics.median(values) for values in zip(*pairs, strict=True))
     print(f"{'httpx.Client(), processor':40s} {client:9.3f} {1:6.2f}")
     print(f"{'promptop.observe, processor':40s} {observe:9.3f} {observe / client:6.2f}")
+    print_commands(runs)
 
 
 if __name__ == "__main__":

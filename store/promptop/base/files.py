@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
-from typing import IO
+from typing import TextIO
 
 
 def private_dir(path: Path) -> Path:
@@ -23,18 +24,26 @@ def create_private(path: Path) -> bool:
     return True
 
 
-def open_private(path: Path) -> IO[str]:
+def open_private(path: Path) -> TextIO:
     """Open a text file (0600, UTF-8, newlines as written) to be written anew; raises :class:`OSError`."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8", newline="")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    return open(descriptor, "w", encoding="utf-8", newline="")  # noqa: PTH123 - a descriptor has no path
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(path: Path, content: str | bytes) -> None:
     """Replace a file at once, so that a crash leaves the old one or the new one; raises :class:`OSError`."""
     private_dir(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open_private(temporary) as file:
-        file.write(text)
-    temporary.replace(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with open_private(temporary) as file:
+            if isinstance(content, bytes):
+                file.buffer.write(content)
+            else:
+                file.write(content)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # a full disk must not keep half a file
+        raise
 
 
 def identity(path: Path) -> tuple[int, int] | None:

@@ -172,6 +172,19 @@ def _known() -> tuple[dict[str, str], frozenset[str], dict[str, str]]:
     return names, words, squashed
 
 
+def _is_listed(bare: str) -> bool:
+    """Tell whether the table has a name as it stands; saves the index of all names, which takes 40 ms."""
+    from promptop.models import snapshot
+
+    providers = snapshot.load().providers
+    return any(
+        row_id.endswith(bare) and row_id[-len(bare) - 1 : -len(bare)] in ("", "/")
+        for row in providers
+        for entry in row["models"]
+        if (row_id := entry["id"])
+    )
+
+
 @lru_cache(maxsize=4096)
 def near(name: str, limit: int = 3) -> tuple[str, ...]:
     """Return known names that ``name`` is likely a slip of, nearest first; empty where it is known or like no other.
@@ -182,11 +195,11 @@ def near(name: str, limit: int = 3) -> tuple[str, ...]:
     from promptop.models import families
 
     bare = families.bare(name)
-    names, words, squashed = _known()
-    if not bare or bare in names:
-        return ()
     ours = is_openai(bare)
-    if ours:
+    if not bare or ours or _is_listed(bare):
+        return ()
+    names, words, squashed = _known()
+    if bare in names:
         return ()
     plain = _SEPARATORS.sub("", bare)
     if plain in squashed and (ours is False or " " in bare or bare.startswith("gpt")):

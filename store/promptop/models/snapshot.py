@@ -7,13 +7,13 @@ rules of matching and choosing are those of genai-prices (a test holds every mod
 from __future__ import annotations
 
 import gzip
-import importlib.resources
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from promptop.models import families, names
@@ -81,7 +81,7 @@ class Snapshot:
 @lru_cache(maxsize=1)
 def load() -> Snapshot:
     """Return the table that is shipped."""
-    packed = importlib.resources.files(__package__).joinpath("snapshot.json.gz").read_bytes()
+    packed = Path(__file__).with_name("snapshot.json.gz").read_bytes()
     table = json.loads(gzip.decompress(packed))
     rows = tuple(table["providers"])
     return Snapshot(table["source"], table["as_of"], rows, {row["id"]: row for row in rows})

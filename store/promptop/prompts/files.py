@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from promptop.base.errors import PromptopError
+
+if TYPE_CHECKING:
+    import tempfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,8 @@ def save(path: Path, text: str, expected: Stamp | None, form: FileForm = PLAIN) 
 
 @contextlib.contextmanager
 def _replacement(path: Path, *, private: bool) -> Iterator[tempfile._TemporaryFileWrapper[bytes]]:
+    import tempfile  # and random, for writing alone
+
     target = Path(os.path.realpath(path))
     try:
         mode = target.stat().st_mode & 0o7777

@@ -6,7 +6,6 @@ receipt, into the library and into exports; :mod:`promptop.experiments.proof` ma
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,6 +23,8 @@ RULE = "wealth"
 
 def digest(text: str) -> str:
     """Return what a text is known by in a proof; the text cannot be read from it."""
+    import hashlib
+
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 

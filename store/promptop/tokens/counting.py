@@ -47,10 +47,9 @@ def encodings_for(names: Iterable[str]) -> tuple[str, ...]:
 
 def count(text: str, model: str) -> Count:
     """Count ``text`` as ordinary text (special tokens are text) for ``model``, in this process."""
-    from promptop.tokens import vocabularies
+    from promptop.tokens.short_texts import count_tokens
 
-    needed = encodings_for([model])
-    counts = {name: len(vocabularies.encoder(name)(text)) for name in needed}
+    counts = {name: count_tokens(name, text) for name in encodings_for([model])}
     return for_model(model, counts, chars_by_script(text))
 
 

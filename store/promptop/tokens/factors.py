@@ -20,7 +20,6 @@ from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from promptop import models
@@ -175,6 +174,8 @@ def learn(samples: Iterable[Sample]) -> tuple[tuple[Learned, ...], tuple[Notice,
         entry = _fit(name, used)
         place = _change(entry, used)
         if place is not None:
+            from statistics import median  # and fractions, for a rare step
+
             before = _fit(name, used[:place])
             ratio = math.exp(median(_residuals(before, used[place:])))
             notices.append(Notice(name, used[place].at_ms, ratio))

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from promptop.base.errors import PromptopError
 from promptop.tokens import scripts, splintr, vocabularies
 from promptop.tokens.scripts import Chars
+from promptop.tokens.short_texts import count_tokens
 from promptop.tokens.split_points import BARRIER, BARRIER_GPT2
 
 BLOCK = 1 << 20
@@ -35,9 +36,7 @@ def count_stream(stream: BinaryIO, name: str, encodings: Sequence[str]) -> FileC
     ``name`` is for messages. Raises :class:`PromptopError` for binary data, for text that is not UTF-8, and for a run
     of more than :data:`LONGEST_RUN` characters without a place to split.
     """
-    made: list[tuple[str, Callable[[str], list[int]]]] = [
-        (encoding, vocabularies.encoder(encoding)) for encoding in encodings
-    ]
+    fast: list[tuple[str, Callable[[str], list[int]]]] = []
     gpt2 = any(not vocabularies.vocabulary(encoding).newline_barrier for encoding in encodings)
     barrier = BARRIER_GPT2 if gpt2 else BARRIER
     counts = dict.fromkeys(encodings, 0)
@@ -60,7 +59,7 @@ def count_stream(stream: BinaryIO, name: str, encodings: Sequence[str]) -> FileC
                 "Convert it first, for example: iconv -f GB18030 -t UTF-8 FILE",
             ) from None
         if not read and len(data) == BLOCK:  # its trial pays off from a megabyte on
-            made = [(encoding, splintr.encoder(encoding)) for encoding in encodings]
+            fast = [(encoding, splintr.encoder(encoding)) for encoding in encodings]
         read += len(data)
         cut = len(held)
         if data:
@@ -74,8 +73,10 @@ def count_stream(stream: BinaryIO, name: str, encodings: Sequence[str]) -> FileC
         searched = len(held)  # what is left over holds no barrier
         if part:
             chars = scripts.add(chars, scripts.chars_by_script(part))
-            for encoding, encode in made:
+            for encoding, encode in fast:
                 counts[encoding] += len(encode(part))
+            for encoding in () if fast else encodings:
+                counts[encoding] += count_tokens(encoding, part)
         if not data:
             return FileCounts(counts, chars)
 

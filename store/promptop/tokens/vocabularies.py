@@ -10,16 +10,14 @@ process (:mod:`promptop.workers.token_client`).
 
 from __future__ import annotations
 
-import hashlib
-import importlib.resources
 import json
-import lzma
 import threading
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptop.base.errors import PromptopError, UsageError
@@ -27,6 +25,7 @@ from promptop.base.errors import PromptopError, UsageError
 if TYPE_CHECKING:
     import tiktoken
 
+_PACKED = Path(__file__).with_name("packed")
 _GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 _CL100K = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"
@@ -175,17 +174,25 @@ def token_lengths(name: str) -> Sequence[int]:
     return bytes(out)
 
 
+def tokens_of(file: str) -> list[bytes]:
+    """Return the bytes of each token of a packed file, in order of their ids; raises :class:`PromptopError`."""
+    return _unpacked(file)[1]
+
+
 @cache
 def manifest() -> dict[str, dict[str, Any]]:
     """Return what the packing tool wrote about each file: tokens, ids, sha256 of payload and source, licence."""
-    text = importlib.resources.files(__package__).joinpath("packed/manifest.json").read_text(encoding="utf-8")
+    text = _PACKED.joinpath("manifest.json").read_text(encoding="utf-8")
     table: dict[str, dict[str, Any]] = json.loads(text)
     return table
 
 
 def payload(file: str) -> bytes:
     """Return the unpacked lengths and bytes of a packed file; raises :class:`PromptopError` if they are damaged."""
-    packed = importlib.resources.files(__package__).joinpath(f"packed/{file}.xz").read_bytes()
+    import hashlib
+    import lzma
+
+    packed = _PACKED.joinpath(f"{file}.xz").read_bytes()
     try:
         data = lzma.decompress(packed)
     except (lzma.LZMAError, EOFError):
