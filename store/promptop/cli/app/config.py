@@ -105,7 +105,7 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # temperature = 1.0
 # history = "metadata"          # what is kept of runs: full (prompts and answers, too), metadata, off
 # python_checks = false         # allow checks that are Python expressions
-# tool_commands = false         # allow results of tools to be what a command prints
+# tool_commands = false         # allow results of tools by commands and MCP servers
 # session_cap_usd = 1.0
 # daily_cap_usd = 10.0          # of everything that promptop itself sends, commands included
 

@@ -1,4 +1,4 @@
-"""Mocked results of tools: a fixed text, a text chosen by a pattern on the arguments, or what a command prints.
+"""Mocked results of tools: a fixed text, one chosen by a pattern on the arguments, what a command or MCP server gives.
 
 Written as TOML, a table for each tool. A command is a program of the user's: it runs only where the settings allow it
 (``tool_commands``), gets the arguments as JSON on its standard input, and is ended after :data:`LONGEST_S`.
@@ -12,6 +12,7 @@ import time
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from promptop.base.errors import PromptopError, UsageError
@@ -22,7 +23,8 @@ LONGEST_S = 20.0
 """Seconds that a command may take."""
 MOST = 100_000
 """Characters of a result that are sent to the model; the rest is left out, and that is said in the result."""
-KINDS = ("fixed", "regex", "command")
+MCP = "mcp"
+KINDS = ("fixed", "regex", "command", MCP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +69,30 @@ def _mock(name: str, table: Any, commands: bool) -> Answer:
         return lambda _: ToolResult(value[:MOST], "fixed")
     if kind == "regex" and isinstance(value, list):
         return _by_pattern(shown, value)
-    if kind == "command" and isinstance(value, str) and value.strip():
+    if kind in ("command", MCP) and isinstance(value, str) and value.strip():
         if not commands:
             raise UsageError(
-                f"The result of {shown} is a command, and commands are not allowed.",
+                f"The result of {shown} is {'a command' if kind == 'command' else 'that of an MCP server'}, and"
+                " commands are not allowed.",
                 "Set tool_commands = true in [playground] of the settings: it is run with your rights.",
             )
-        arguments = shlex.split(value)
+        if kind == MCP:
+            return partial(_by_server, value, name)
+        try:
+            arguments = shlex.split(value)
+        except ValueError as error:
+            raise UsageError(f"The command of {shown} cannot be read: {error}.", "Close its quotes.") from None
         return lambda given: run_command(arguments, given)
     raise UsageError(
-        f"{kind} of {shown} cannot be read.", 'fixed and command are texts, regex is a list of ["pattern", "result"].'
+        f"{kind} of {shown} cannot be read.",
+        'All but regex are texts; regex is a list of ["pattern", "result"].',
     )
+
+
+def _by_server(server: str, name: str, given: str) -> ToolResult:
+    from promptop.client.tools.mcp_servers import call
+
+    return call(server, name, given)
 
 
 def _by_pattern(name: str, pairs: list[Any]) -> Answer:

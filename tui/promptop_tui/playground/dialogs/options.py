@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from promptop.base.errors import PromptopError
+from promptop.client.tools.mcp_servers import with_servers
 from promptop.client.tools.mocks import read_mocks
 from promptop.client.variants import read_format, read_overrides, read_tools
 from promptop.experiments.checks import parse_check
@@ -38,7 +39,7 @@ def read_checks(text: str, *, python: bool) -> None:
 def options(*, commands: bool) -> tuple[Part, ...]:
     """Return the texts of the options; ``commands`` allows results of tools to be what a command prints."""
     example = '[look_up]\nfixed = "a small cat"\n\n[weather]\nregex = [["Paris", "18 °C"], [".*", "unknown"]]'
-    example += '\n\n[clock]\ncommand = "date"' if commands else ""
+    example += '\n\n[clock]\ncommand = "date"\n\n["*"]\nmcp = "python server.py"' if commands else ""
     mocks = Part("mocks", "results of tools, TOML", example, lambda text: read_mocks(text, commands=commands))
     return (OPTIONS[0], mocks, *OPTIONS[1:])
 
@@ -68,8 +69,9 @@ class TextsDialog(FormModal["dict[str, str] | None"]):
     HELP = """
     Tools are a JSON list as the chat API takes it; bare functions are wrapped. Results of tools are TOML: a table for
     each tool with `fixed`, `regex` (pairs of pattern and result), or where the settings allow it (`tool_commands`)
-    `command`, which gets the arguments as JSON. A model that calls tools with results is asked again with them, up to
-    eight times. The response format is empty, `json`,
+    `command`, which gets the arguments as JSON, or `mcp`, the command or address of an MCP server; a table `["*"]` with
+    `mcp` takes all tools of that server into both texts. A model that calls tools with results is asked again with
+    them, up to eight times. The response format is empty, `json`,
     the API's own object, or a JSON schema. Parameters of one model alone are TOML: a table for each model, any field
     of the request in it; they win over the column.
 
@@ -89,14 +91,23 @@ class TextsDialog(FormModal["dict[str, str] | None"]):
 
         texts: dict[str, str]
         problem: str
+        taken: dict[str, str]
+        """The texts with what was read for them: tools of MCP servers."""
 
-    def __init__(self, title: str, parts: Sequence[Part], texts: Mapping[str, str]) -> None:
-        """Begin with these texts."""
+    def __init__(
+        self,
+        title: str,
+        parts: Sequence[Part],
+        texts: Mapping[str, str],
+        complete: Callable[[dict[str, str]], dict[str, str]] = dict,
+    ) -> None:
+        """Begin with these texts; ``complete`` reads on a thread what belongs to those that were typed."""
         fields = [
             FormField(part.name, part.label, texts.get(part.name, ""), part.example, is_text=True) for part in parts
         ]
         super().__init__(title, fields)
         self._parts = parts
+        self._complete = complete
         self._before = {field.id: field.value for field in fields}
         self._refused: dict[str, str] | None = None
 
@@ -110,21 +121,21 @@ class TextsDialog(FormModal["dict[str, str] | None"]):
 
     @work(thread=True, exclusive=True, group="texts", description="read tools, formats or checks")
     def _read(self, typed: dict[str, str]) -> None:
-        problem = ""
-        for part in self._parts:
-            try:
+        problem, taken = "", typed
+        try:
+            for part in self._parts:
                 part.read(typed[part.name])
-            except PromptopError as error:
-                problem = str(error)
-                break
-        self.post_message(self.Checked(typed, problem))
+            taken = self._complete(typed)
+        except PromptopError as error:
+            problem = str(error)
+        self.post_message(self.Checked(typed, problem, taken))
 
     @on(Checked)
     def _checked(self, event: Checked) -> None:
         if event.texts != self.values():
             return
         if not event.problem:
-            self.dismiss(event.texts)
+            self.dismiss(event.taken)
             return
         self._refused = event.texts
         self.say(f"✗ {event.problem}\n{key_name(self, 'dialog.close')} again leaves what was before.", bad=True)
@@ -132,7 +143,7 @@ class TextsDialog(FormModal["dict[str, str] | None"]):
 
 def options_dialog(texts: Mapping[str, str], *, commands: bool) -> TextsDialog:
     """Return the dialog of tools and their results, response format and one model's parameters."""
-    return TextsDialog("options", options(commands=commands), texts)
+    return TextsDialog("options", options(commands=commands), texts, with_servers)
 
 
 def checks_dialog(texts: Mapping[str, str], *, python: bool) -> TextsDialog:
