@@ -1,4 +1,4 @@
-"""Write the texts of the code into the catalogues: ``python tools/texts.py`` (``make texts``); ``--check`` only tells.
+"""Write the texts of the code into the catalogues: ``python tools/texts.py`` (``make texts``).
 
 New texts come in without a translation, which shows them in English; texts that no code says any more leave. A text is
 what stands in ``tr("…")``, ``tr_n("…", "…", n)`` or ``mark("…")``, the label and tooltip of a key binding, and HELP and
@@ -88,19 +88,14 @@ def _quoted(text: str) -> str:
 
 
 def main() -> int:
-    """Write the catalogues, or with ``--check`` return 1 if one is not up to date."""
-    said, stale = collected(), []
+    """Write the catalogues, and tell how much of each is translated."""
+    said = collected()
     for path in sorted(Path(texts.__file__).parent.glob("*.po")):
-        before = path.read_text(encoding="utf-8")
-        known = texts.read(before)
-        after = written(path.stem, said, known)
+        known = texts.read(path.read_text(encoding="utf-8"))
+        path.write_text(written(path.stem, said, known), encoding="utf-8")
         missing = sum(not known.get(text) for text in said)
         print(f"{path.name}: {len(said)} texts, {missing} not translated")
-        if after != before:
-            stale.append(path.name)
-            if "--check" not in sys.argv:
-                path.write_text(after, encoding="utf-8")
-    return 1 if stale and "--check" in sys.argv else 0
+    return 0
 
 
 if __name__ == "__main__":
