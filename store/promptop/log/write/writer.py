@@ -399,11 +399,10 @@ class Writer:
         try:
             with self.io:
                 self._open(patience_s or (_PATIENCE_S if self._retry_at is None else _HURRIED_S))
-                if self._read_back():
+                if self._read_back() and self._made:
                     self._commit(self._made)
                     self._clear()
-                else:
-                    self._set_aside()  # behind those that came before
+                self._set_aside()  # what is left goes behind those that came before
         except _FAILURES as error:
             locked = "locked" in str(error).lower()
             if not locked:
@@ -427,9 +426,12 @@ class Writer:
             self._warn(f"{len(self._made)} rows were lost by a fault of the writer: {type(error).__name__}: {error}")
             self._clear()
         else:
-            self._last_error = ""
-            self._retry_at, self._retry_s = None, _SHORTEST_RETRY_S
-            self._failing_since = 0.0
+            self._is_well()
+
+    def _is_well(self) -> None:
+        self._last_error = ""
+        self._retry_at, self._retry_s = None, _SHORTEST_RETRY_S
+        self._failing_since = 0.0
 
     def _write_all(self, until: float) -> None:
         """Write everything that waits, here and beside the log; try until then where the log cannot be written."""
@@ -440,6 +442,8 @@ class Writer:
                 if self._unusable or time.monotonic() >= until:
                     return
                 time.sleep(min(self._retry_s, max(0.0, until - time.monotonic())))
+        if not self._unusable:
+            self._is_well()  # a lock may have come between the last row and the end of its spill file
 
     def _clear(self) -> None:
         self._made.clear()
