@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("promptop.cli.calls.compare", "send a prompt to several models and compare"),
     "prove": ("promptop.cli.calls.prove", "whether a trimmed prompt gets the same answers, with its receipt"),
     "ablate": ("promptop.cli.calls.ablate", "which sentences of a prompt carry weight, and the trim that follows"),
+    "optimise": ("promptop.cli.calls.optimise", "shorten a prompt by rules, ablation and a model, and prove it"),
+    "optimize": ("promptop.cli.calls.optimise", "another spelling of optimise"),
     "cases": ("promptop.cli.calls.cases", "test sets: begin one, draw one from the log, show, check, convert"),
     "bench": ("promptop.cli.calls.bench", "measure a prompt under load; baselines, objectives, gates"),
     "claims": ("promptop.cli.calls.claims", "test what is said to change latency, on this endpoint"),

@@ -35,8 +35,9 @@ from promptop.cli.shared.test_set_options import (
     keeps_texts,
     read_cases,
 )
+from promptop.experiments.ablation.asker import PlanOf
 from promptop.experiments.ablation.report import AblationReport, could_show, report_on
-from promptop.experiments.ablation.run import AblationPlan, AblationRun, PlanOf, plan_ablation
+from promptop.experiments.ablation.run import AblationPlan, AblationRun, plan_ablation
 from promptop.experiments.ablation.search import CARRIES, FREE, likely_calls
 from promptop.experiments.ablation.units import units_of
 from promptop.experiments.checks import FORMS, parse_check

@@ -183,7 +183,7 @@ def _test_set(
         return INTERRUPTED
     accepted = report.verdict == PROVEN or (report.verdict == ALIKE and args.accept == ALIKE)
     if args.save and accepted:
-        _save(args.save, texts, receipt, report.proof.made_ms, quiet=args.json)
+        save_versions(args.save, texts, receipt, report.proof.made_ms, quiet=args.json)
     elif args.save and not args.quiet:
         print(f"Nothing was saved: the verdict is {report.verdict}.", file=sys.stderr)
     return 0 if accepted else 1
@@ -297,7 +297,7 @@ def _one_input(
         return INTERRUPTED
     accepted = found.verdict == ALIKE and args.accept == ALIKE
     if args.save and accepted:
-        _save(args.save, texts, receipt, now_ms, quiet=args.json)
+        save_versions(args.save, texts, receipt, now_ms, quiet=args.json)
     return 0 if accepted else 1
 
 
@@ -365,7 +365,7 @@ def receipt_of(model: str, before: Prompt, after: Prompt, found: Proof | None) -
     return Receipt(name, counts[0].kind, counts[0].tokens, counts[1].tokens, usd[0], usd[1], {}, found)
 
 
-def _save(name: str, texts: tuple[str, str], receipt: Receipt, now_ms: int, *, quiet: bool) -> None:
+def save_versions(name: str, texts: tuple[str, str], receipt: Receipt, now_ms: int, *, quiet: bool) -> None:
     """Keep both texts as versions: the trimmed one says what it was trimmed from."""
     from promptop.prompts.library import Library
 

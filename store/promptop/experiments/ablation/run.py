@@ -6,29 +6,23 @@ what is missing. Cases of the proof are never asked during the search.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from promptop.client.result import Progress
-from promptop.experiments.ablation.search import FREE, OverError, Search, Searched, likely_calls
+from promptop.experiments.ablation.asker import Asker, PlanOf
+from promptop.experiments.ablation.search import FREE, Search, Searched, likely_calls
 from promptop.experiments.ablation.units import Unit, blocks_of, units_of, without
-from promptop.experiments.checks import ANSWERED, Check
-from promptop.experiments.grid.caller import Caller, Step, is_refused
-from promptop.experiments.grid.cells import Cell, CellKey, CellStore
-from promptop.experiments.grid.checker import Checker
-from promptop.experiments.grid.plan import GridPlan, PlannedCase, attempt_of, checks_for, digest_of
-from promptop.experiments.proof.broken_answers import caught
+from promptop.experiments.grid.caller import Caller, Step
+from promptop.experiments.grid.cells import CellStore
+from promptop.experiments.grid.plan import GridPlan, PlannedCase, attempt_of
 from promptop.experiments.proof.plan import ProofPlan
 from promptop.experiments.proof.run import ProofOutcome, ProofRun
 from promptop.prompts.proof import digest
 
 APP = "promptop ablate"
 """Name of the program in the log's rows."""
-ATTEMPTS = 3
-"""Calls that may fail for one answer, beside the retries of each, before the search ends."""
-PlanOf = Callable[[str], Sequence[PlannedCase]]
-"""Takes a text of the prompt; returns all cases in their order, each with one request to one model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,21 +146,15 @@ class AblationRun:
         self.plan, self.store = plan, store
         self._plan_of, self._resumed = plan_of, resumed
         self._caller = Caller(APP)
-        self._checker = Checker(self._caller, plan.judge, plan.embed)
-        self._checks: list[list[Check]] = [checks_for(planned, plan) for planned in plan.cases]
-        self._planned: dict[frozenset[int], Sequence[PlannedCase]] = {}
-        self._numbers: dict[tuple[str, str], int] = {}
-        self._firsts: dict[int, Cell] = {}
-        self._kept = 0
+        self._asker = Asker(plan, plan.text, plan_of, store, self._caller)
         self._search: Search | None = None
         self._proof: ProofRun | None = None
-        self._idle: tuple[str, ...] = ()
 
     def snapshot(self) -> AblationStep:
         """Return how far it is."""
         found = self._search.found if self._search is not None else None
         note = found.phase if found is not None else ""
-        likely = likely_calls(len(self.plan.units), len(self.plan.cases)) - self._kept
+        likely = likely_calls(len(self.plan.units), len(self.plan.cases)) - self._asker.kept
         step = self._caller.step(max(likely, self._caller.ended), note)
         if self._proof is not None:
             more = self._proof.snapshot()
@@ -207,7 +195,7 @@ class AblationRun:
             found = await search.run()
         finally:
             await caller.close()
-        if self._idle:
+        if self._asker.idle:
             found.ended = found.ended or "idle"
         trimmed = without(plan.text, plan.units, found.removed)
         proof, proof_plan = None, None
@@ -224,13 +212,13 @@ class AblationRun:
             caller.spent_usd + (proof.spent_usd if proof is not None else 0.0),
             caller.unpriced + (proof.unpriced if proof is not None else 0),
             caller.ended + (proof.calls if proof is not None else 0),
-            self._kept + (proof.kept if proof is not None else 0),
+            self._asker.kept + (proof.kept if proof is not None else 0),
             (*caller.errors, *(proof.errors if proof is not None else ())),
             caller.stopped or (proof is not None and proof.stopped),
             caller.is_capped or (proof is not None and proof.is_capped),
             caller.over_cap or (proof.over_cap if proof is not None else ""),
             self.store.run,
-            self._idle,
+            self._asker.idle,
         )
 
     def _proof_plan(self, trimmed: str) -> ProofPlan:
@@ -239,55 +227,7 @@ class AblationRun:
         return proof_plan_of(plan, plan.text, plan.held, planned, margin=plan.margin)
 
     async def _passes(self, case: int, removed: frozenset[int]) -> bool:
-        """Ask for one further answer of a case without some units; what is kept is not asked again."""
-        planned = self._planned.get(removed)
-        if planned is None:
-            text = without(self.plan.text, self.plan.units, removed)
-            planned = self._planned[removed] = self._plan_of(text)[: len(self.plan.cases)]
-        request = planned[case].requests[0][0]
-        checks = self._checks[case]
-        found = digest_of(request)
-        number = self._numbers.get((planned[case].case.id, found), 0)
-        self._numbers[planned[case].case.id, found] = number + 1
-        key = CellKey(planned[case].case.id, "ablation", self.plan.models[0], number, found)
-        cell = await self._cell(key, planned[case], request, checks)
-        if not removed:
-            self._firsts.setdefault(case, cell)
-            if len(self._firsts) == len(self._checks) and not self._idle:
-                self._try_checks()
-        return all(each.passed for each in cell.checked.values())
-
-    def _try_checks(self) -> None:
-        """End the search where no check tells anything: answers that are broken on purpose would pass, too."""
-        answers = [(cell.result, self._checks[case]) for case, cell in self._firsts.items() if cell.whole]
-        if not answers:
-            return
-        said = {name: each for name, each in caught(answers).items() if name != ANSWERED}
-        asked = any(check.is_asked for checks in self._checks for check in checks)
-        if said and not asked and not any(each.tells for each in said.values()):
-            self._idle = tuple(said)
-            raise OverError("idle")
-
-    async def _cell(self, key: CellKey, planned: PlannedCase, request: Any, checks: Sequence[Check]) -> Cell:
-        known = self.store.find(key)
-        if known is not None and (known.whole or all(check.text in known.checked for check in checks)):
-            self._kept += 1
-            if all(check.text in known.checked for check in checks):
-                return known
-            cell = Cell(known.result, await self._checker.judged(checks, planned.given, known.result))
-            self.store.put(key, cell)
-            return cell
-        for _ in range(ATTEMPTS):
-            if self._caller.is_over:
-                raise OverError("stopped" if self._caller.stopped else "cap")
-            result = await self._caller.call(request, title=f"{self.plan.models[0]} {planned.case.id}")
-            if result.state == "done":
-                cell = Cell(replace(result, received=None), await self._checker.judged(checks, planned.given, result))
-                self.store.put(key, cell)
-                return cell
-            if is_refused(result.error):
-                raise OverError("refused")
-        raise OverError("stopped" if self._caller.stopped else "cap" if self._caller.is_capped else "failing")
+        return await self._asker.passes(case, without(self.plan.text, self.plan.units, removed))
 
 
 def proof_plan_of(
