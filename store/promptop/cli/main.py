@@ -17,7 +17,15 @@ from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.base.terminal import guard_output, unguard
 from promptop.cli.commands import COMMANDS
-from promptop.cli.shared.options import AppOptions, OpenApp, add_settings_arguments, has_exports, log_files, settings_of
+from promptop.cli.shared.options import (
+    AppOptions,
+    OpenApp,
+    add_settings_arguments,
+    has_exports,
+    has_live,
+    log_files,
+    settings_of,
+)
 
 INTERRUPTED = 130
 
@@ -120,17 +128,18 @@ def _open(arguments: list[str], open_app: OpenApp | None) -> int:
         near = difflib.get_close_matches(str(args.file), COMMANDS, n=1)
         hint = f"Did you mean: promptop {near[0]}?" if near else "promptop --help lists the commands."
         raise UsageError(f"There is no file and no command {str(args.file)!r}.", hint)
-    logs = log_files(args.log or ())
+    logs = log_files(args.log or (), follow=True)
     replay = logs if has_exports(args.log or ()) else ()
-    args.log = logs[0] if logs and not replay else None
+    followed = has_live(args.log or ())  # another program's log is read beside our own, which is written
+    args.log = logs[0] if logs and not replay and not followed else None
     settings = settings_of(args)
     options = AppOptions(
         settings=settings,
         log_path=settings.log_path(),
-        more_logs=() if replay else logs[1:],
+        more_logs=() if replay else logs if followed else logs[1:],
         replay=replay,
         open_path=args.file,
-        tab=args.tab or ("monitor" if replay else "editor"),
+        tab=args.tab or ("monitor" if replay or followed else "editor"),
         profile_to=args.profile,
     )
     return start(options, open_app)

@@ -189,7 +189,7 @@ def test_litellms_spend_logs_are_brought_in(log: Path, form: str) -> None:
     assert (first["usage_cache_read_input_tokens"], first["server_address"], first["app"]) == (
         64,
         "api.openai.com",
-        "team-a",
+        "litellm",
     )
     assert first["tags"] == '{"prod": true}'
     assert (second["error_type"], second["http_response_status_code"]) == ("429", 429)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,37 +41,76 @@ class AppOptions:
     """File for a cProfile of the app itself."""
 
 
+_LIVE_MS = 86_400_000
+
 OpenApp = Callable[[AppOptions], int]
 """Opens the app and returns its exit code; injected, because the core knows no screen."""
 
 
-def add_settings_arguments(parser: argparse.ArgumentParser, *, several_logs: bool = False) -> None:
+def add_settings_arguments(
+    parser: argparse.ArgumentParser, *, several_logs: bool = False, reads_only: bool = False
+) -> None:
     """Add ``--config``, ``--endpoint`` and ``--log``, which every command that needs settings takes."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
     parser.add_argument("--endpoint", metavar="NAME", help="profile of the settings to use")
     if several_logs:
-        text = "request log, folder of logs or export (JSONL, CSV) to replay; repeatable; the first log is written"
-        parser.add_argument("--log", type=Path, action="append", metavar="FILE", help=text)
+        text = (
+            "request log, folder of logs or export (JSONL, CSV) to replay; repeatable; the first log is written;"
+            " or what is followed: a logs.db of llm, LiteLLM's postgresql://…"
+        )
+        parser.add_argument("--log", type=log_place, action="append", metavar="FILE", help=text)
+    elif reads_only:
+        text = "request log (default: promptop log path), logs.db of llm, or postgresql:// of LiteLLM"
+        parser.add_argument("--log", type=log_place, metavar="FILE", help=text)
     else:
         parser.add_argument("--log", type=Path, metavar="FILE", help="request log (default: promptop log path)")
 
 
-def has_exports(paths: Iterable[Path]) -> bool:
+def log_place(text: str) -> Path | str:
+    """Read ``--log`` of a command that only reads: a path, or an address of PostgreSQL as it is."""
+    from promptop.log.transfer.live_sources import is_postgres
+
+    return text if is_postgres(text) else Path(text)
+
+
+def has_exports(paths: Iterable[Path | str]) -> bool:
     """Tell whether any of ``--log`` is an exported file, which is looked at and not written to."""
     from promptop.log.transfer.replays import is_export
 
-    return any(is_export(path) for path in paths)
+    return any(isinstance(path, Path) and is_export(path) for path in paths)
 
 
-def log_files(paths: Iterable[Path]) -> tuple[Path, ...]:
+def has_live(paths: Iterable[Path | str]) -> bool:
+    """Tell whether any of ``--log`` is another program's log, which is followed and not written to."""
+    from promptop.log.transfer.live_sources import is_live
+
+    return any(is_live(path) for path in paths)
+
+
+def log_files(paths: Iterable[Path | str], *, since_ms: int | None = None, follow: bool = False) -> tuple[Path, ...]:
     """Return the logs of ``--log``, each once: files as they are, of a folder those in it, exports as private logs.
+
+    Of LiteLLM's PostgreSQL and of a database of ``llm`` the rows since ``since_ms`` (a day ago if it is not given) are
+    in a private log, which goes on growing with ``follow``.
 
     Raises :class:`UsageError` for a folder without logs, :class:`PromptopError` for an export that holds no call.
     """
+    from promptop.log.transfer.live_sources import is_live, open_live
     from promptop.log.transfer.replays import SUFFIXES, open_export
 
     found: dict[Path, None] = {}
     for path in paths:
+        if is_live(path):
+            begin = time.time_ns() // 1_000_000 - _LIVE_MS if since_ms is None else since_ms
+            mirror = open_live(path, settings_room.state_dir() / "replays", begin)
+            found[mirror.log] = None
+            if follow:
+                mirror.follow()
+                atexit.register(mirror.close)
+            else:
+                mirror.close()
+            continue
+        assert isinstance(path, Path)  # an address of another kind is not live
         if path.suffix.lower() in SUFFIXES and not path.exists():  # a log would be begun under that name
             raise UsageError(f"There is no export {path}.", "promptop log export -o FILE writes one.")
         if has_exports([path]):

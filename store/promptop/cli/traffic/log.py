@@ -23,7 +23,7 @@ from promptop.base.sqlite import backup, connect_for_reading
 from promptop.base.terminal import guarded
 from promptop.base.text_table import fitted, text_table
 from promptop.base.times import moment_ms
-from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.cli.shared.options import add_settings_arguments, has_live, log_files, settings_of
 from promptop.log import COLUMNS, LogReader, StoredRow, files, parse_filter
 from promptop.log.transfer.exports import write_jsonl
 from promptop.settings import Settings
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from promptop.log.transfer.imports import Imported
 
 _POLL_S = 0.25
+_READING = frozenset(("tail", "export", "query"))
+"""Verbs that also take another program's log, which is only read."""
 _ALWAYS = 1 << 62
 _WIDE = 110
 """Columns of a terminal in which a row of ``tail`` has its date and its app; the rest fits 80."""
@@ -45,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     def verb(name: str, text: str) -> argparse.ArgumentParser:
         made = verbs.add_parser(name, help=text, description=text)
-        add_settings_arguments(made)
+        add_settings_arguments(made, reads_only=name in _READING)
         return made
 
     verb("path", "Print where the log is.")
@@ -86,6 +88,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run one sub-command."""
+    place = args.log
+    if args.verb in _READING and place is not None and has_live([place]):
+        since_ms = None if getattr(args, "since", None) is None else moment_ms(args.since, time.time_ns() // 1_000_000)
+        args.log = log_files([place], since_ms=since_ms, follow=getattr(args, "follow", False))[0]
+    elif isinstance(place, str):
+        raise UsageError(f"promptop log {args.verb} needs a file.", "tail, export and query take an address.")
     settings = settings_of(args)
     path = settings.log_path()
     if args.verb == "path":

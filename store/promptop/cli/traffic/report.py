@@ -17,7 +17,7 @@ from promptop.base.errors import PromptopError, UsageError
 from promptop.base.times import local_days, moment_ms
 from promptop.cli.report_formats import report_text
 from promptop.cli.report_formats.report_text import Report
-from promptop.cli.shared.options import has_exports, log_files, settings_of
+from promptop.cli.shared.options import has_exports, log_files, log_place, settings_of
 from promptop.fleet.engine import is_address
 from promptop.log import Filter, LogReader, Stats, StoredRow, Window, in_flight, parse_filter
 from promptop.log.own_calls import are_asked_for
@@ -35,6 +35,8 @@ _FORMATS: dict[str, Callable[[Report], str]] = {
 }
 _NEWEST = 100
 _DAY_MS = 86_400_000
+_BASELINE_MS = 10 * _DAY_MS
+"""What is unusual is held against nine days before."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,10 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
     parser.add_argument(
         "--log",
-        type=lambda text: text if is_address(text) else Path(text),
+        type=lambda text: text if is_address(text) else log_place(text),
         action="append",
         metavar="FILE",
-        help="request log, folder or export; all are added up; or clickhouse://HOST/DATABASE, the fleet's log",
+        help="request log, folder, export, logs.db of llm or postgresql:// of LiteLLM; all are added up; or"
+        " clickhouse://HOST/DATABASE, the fleet's log",
     )
     parser.add_argument(
         "--since",
@@ -97,10 +100,10 @@ def _grouping(text: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; exit code 1 if a check of ``--fail-on`` holds."""
-    if any(isinstance(each, str) for each in args.log or ()):
+    if any(isinstance(each, str) and is_address(each) for each in args.log or ()):
         return _fleet(args)
     exported = has_exports(args.log or ())
-    logs = log_files(args.log or ())
+    logs = log_files(args.log or (), since_ms=_reads_from(args))
     args.log, args.endpoint = None, None
     settings = settings_of(args)
     defaults = "alerts" in map(str.strip, args.fail_on) and not settings.monitor.alerts
@@ -147,6 +150,15 @@ def run(args: argparse.Namespace) -> int:
         standing, _ = judge(rules, log, until - 1, settings.monitor, {})
         unusual = _judge_now(log, now_ms) if defaults else 0
     return max(_judge(report, checks, scoped), _judge_rules(standing), unusual)
+
+
+def _reads_from(args: argparse.Namespace) -> int:
+    """Return how far back rows are needed, Unix milliseconds."""
+    now_ms = time.time_ns() // 1_000_000
+    if args.changes or args.before is not None or args.after is not None:
+        return now_ms - _BASELINE_MS
+    until = moment_ms(args.until, now_ms)
+    return until - _DAY_MS if args.since is None else moment_ms(args.since, now_ms)
 
 
 def _fleet(args: argparse.Namespace) -> int:

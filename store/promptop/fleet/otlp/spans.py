@@ -15,6 +15,7 @@ from typing import Any
 
 from promptop.fleet.otlp.messages import Entry, number, text, time_ms, whole
 from promptop.log.row import Row
+from promptop.log.transfer.external_formats import PROVIDERS
 from promptop.log.write.pending import Finished
 from promptop.log.write.row_pricing import price_row
 
@@ -23,19 +24,6 @@ _KINDS = frozenset((0, 1, 3))
 """Unspecified, INTERNAL and CLIENT."""
 _ERROR = 2
 _SPANS_KNOWN = 50_000
-PROVIDERS = {
-    "az.ai.openai": "azure.ai.openai",
-    "azure": "azure.ai.openai",
-    "az.ai.inference": "azure.ai.inference",
-    "vertex_ai": "gcp.vertex_ai",
-    "gemini": "gcp.gemini",
-    "google": "gcp.gemini",
-    "bedrock": "aws.bedrock",
-    "xai": "x_ai",
-    "mistral": "mistral_ai",
-    "moonshot": "moonshot_ai",
-}
-"""Names of providers that programs use → those of the conventions."""
 _STATUS_OF_CLASS = {
     "RateLimitError": 429,
     "BadRequestError": 400,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from promptop import providers
 from promptop.log.row import Row
@@ -40,7 +40,7 @@ _OPTIONS = {
 _LITELLM_OPERATIONS = {
     "completion": "chat",
     "anthropic_messages": "chat",
-    "generate_content": "generate_content",
+    "generate_content": "chat",
     "embedding": "embeddings",
     "responses": "chat",
     "text_completion": "text_completion",
@@ -48,6 +48,19 @@ _LITELLM_OPERATIONS = {
     "speech": "speech",
     "transcription": "transcription",
 }
+PROVIDERS = {
+    "az.ai.openai": "azure.ai.openai",
+    "azure": "azure.ai.openai",
+    "az.ai.inference": "azure.ai.inference",
+    "vertex_ai": "gcp.vertex_ai",
+    "gemini": "gcp.gemini",
+    "google": "gcp.gemini",
+    "bedrock": "aws.bedrock",
+    "xai": "x_ai",
+    "mistral": "mistral_ai",
+    "moonshot": "moonshot_ai",
+}
+"""Names of providers that programs use → those of the conventions."""
 _LANGFUSE_CALLS = {"GENERATION": "chat", "EMBEDDING": "embeddings"}
 _LANGFUSE_OTHERS = frozenset(
     ("SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "GUARDRAIL", "TRACE")
@@ -90,8 +103,11 @@ def read(entry: dict[str, Any]) -> Call | None:
 # ── llm ──
 
 
-def llm_calls(connection: sqlite3.Connection, tables: set[str]) -> Iterator[Call]:
-    """Yield the calls of an ``llm`` database, of its older table ``responses`` and its newer one ``turns``."""
+def llm_calls(connection: sqlite3.Connection, tables: set[str], after: dict[str, int] | None = None) -> Iterator[Call]:
+    """Yield the calls of an ``llm`` database, of its older table ``responses`` and its newer one ``turns``.
+
+    ``after`` has the rowid of each table that was read last; it is moved on, and only newer rows are yielded.
+    """
     for table, conversation in (("responses", "conversation_id"), ("turns", "thread_id")):
         if table not in tables:
             continue
@@ -104,8 +120,14 @@ def llm_calls(connection: sqlite3.Connection, tables: set[str]) -> Iterator[Call
             else f"NULL AS {name}"
             for name in _LLM_COLUMNS
         )
-        for found in connection.execute(f"SELECT {wanted} FROM {table} ORDER BY datetime_utc"):
+        if after is None:
+            for found in connection.execute(f"SELECT {wanted} FROM {table} ORDER BY datetime_utc"):
+                yield _llm(dict(found))
+            continue
+        newer = f"SELECT rowid AS place, {wanted} FROM {table} WHERE rowid > ? ORDER BY rowid"
+        for found in connection.execute(newer, (after.get(table, 0),)):
             yield _llm(dict(found))
+            after[table] = int(found["place"])
 
 
 def _llm(entry: Mapping[str, Any]) -> Call:
@@ -140,24 +162,32 @@ def _litellm(entry: dict[str, Any]) -> Call:
     metadata = _object(entry.get("metadata"))
     started, ended = time_ms(entry.get("startTime")), time_ms(entry.get("endTime"))
     begun = time_ms(entry.get("completionStartTime"))
-    operation = str(entry.get("call_type") or "").removeprefix("a").removeprefix("_")
+    if _text(entry.get("mcp_namespaced_tool_name")):
+        raise NoCallError("a call of a tool is not a call of a model")
+    operation = str(entry.get("call_type") or "")
     host = urlsplit(str(entry.get("api_base") or ""))
-    hit = str(entry.get("cache_hit")).lower() == "true"
-    tags = _parsed(entry.get("request_tags"))
+    asked, hit = _text(entry.get("cache_key")), str(entry.get("cache_hit")).lower()
+    asked = None if asked == "Cache OFF" else asked
+    provider, model = _text(entry.get("custom_llm_provider")), _text(entry.get("model"))
+    if provider and model:
+        model = model.removeprefix(f"{provider}/")
     row = Row(
         started_ms=started,
-        app=_text(entry.get("end_user")) or _text(entry.get("user")) or "litellm",
-        tags=json.dumps(dict.fromkeys(map(str, tags), True)) if isinstance(tags, list) and tags else None,
+        app=_text(metadata.get("user_api_key_team_alias")) or _text(entry.get("team_id")) or "litellm",
+        tags=_litellm_tags(entry),
+        # A leading "a" is for async, but not in anthropic_messages.
         operation_name=_LITELLM_OPERATIONS.get(operation)
-        or _LITELLM_OPERATIONS.get(str(entry.get("call_type")), operation or None),
-        provider_name=_text(entry.get("custom_llm_provider")),
+        or _LITELLM_OPERATIONS.get(operation.removeprefix("a").removeprefix("_"), operation or None),
+        provider_name=PROVIDERS.get(provider, provider) if provider else None,
         server_address=host.hostname,
+        server_port=_port(host),
+        url_path=host.path or None,
         conversation_id=_text(entry.get("session_id")),
-        request_model=_text(entry.get("model_group")) or _text(entry.get("model")),
-        response_model=_text(entry.get("model")),
+        request_model=_text(entry.get("model_group")) or model,
+        response_model=model,
         request_id=_text(entry.get("request_id", entry.get("id"))),
-        cache_level="other" if hit else None,
-        cache_key=_text(entry.get("cache_key")) if entry.get("cache_key") != "Cache OFF" else None,
+        cache_level="other" if hit == "true" else "miss" if hit == "false" and asked else None,
+        cache_key=asked,
         attempt=1,
     )
     if started is not None and ended is not None and ended >= started:
@@ -165,6 +195,9 @@ def _litellm(entry: dict[str, Any]) -> Call:
         if begun is not None and started <= begun < ended:  # without streaming LiteLLM writes the end here
             row.ttft_s = (begun - started) / 1000
             row.request_stream = 1
+    row.total_s = first_number(_seconds(entry.get("request_duration_ms"), 1000), row.total_s)
+    if str(entry.get("status")).lower() != "failure":
+        row.duration_s = row.total_s
     extra = _object(metadata.get("additional_usage_values"))
     raw = {**extra, **_object(metadata.get("usage_object"))}
     counts = providers.with_counts({}, _whole(entry.get("prompt_tokens")), _whole(entry.get("completion_tokens")))
@@ -174,13 +207,42 @@ def _litellm(entry: dict[str, Any]) -> Call:
     if str(entry.get("status")).lower() == "failure":
         problem = _object(metadata.get("error_information")) or _object(entry.get("error_information"))
         row.error_type = _text(problem.get("error_code")) or _text(problem.get("error_class")) or "error"
+        row.error_message = _text(problem.get("error_message"))
         if row.error_type.isdecimal():
             row.http_response_status_code = int(row.error_type)
     spend = _number(entry.get("spend", entry.get("response_cost")))
-    if spend is not None and (spend or hit or not (row.usage_input_tokens or row.usage_output_tokens)):
+    if spend is not None and (spend or hit == "true" or not (row.usage_input_tokens or row.usage_output_tokens)):
         # A spend of 0 for tokens means that LiteLLM had no price either: ours is asked then.
         row.cost_usd, row.cost_status = spend, "reported"
     return Call("LiteLLM spend log", row, usage)
+
+
+def _litellm_tags(entry: Mapping[str, Any]) -> str | None:
+    """Return what tells callers apart: key (the beginning of its hash), people, teams, and LiteLLM's own tags."""
+    names = {
+        "user": "user",
+        "end_user": "end_user",
+        "team_id": "team",
+        "organization_id": "org",
+        "agent_id": "agent",
+        "model_id": "deployment",
+    }
+    tags: dict[str, Any] = {tag: value for name, tag in names.items() if (value := _text(entry.get(name)))}
+    if key := _text(entry.get("api_key")):
+        tags["caller"] = key[:8]  # of its hash
+    listed = _parsed(entry.get("request_tags"))
+    for item in listed if isinstance(listed, list) else ():
+        name, separator, value = str(item).partition(":")
+        if name != "User-Agent":  # LiteLLM puts it there itself
+            tags[name.strip()] = value.strip() if separator else True
+    return json.dumps(tags, ensure_ascii=False) if tags else None
+
+
+def _port(host: SplitResult) -> int | None:
+    try:
+        return host.port
+    except ValueError:
+        return None
 
 
 # ── Langfuse ──
@@ -385,6 +447,8 @@ def _parameters(row: Row, request: Mapping[str, Any]) -> None:
 
 def time_ms(value: Any) -> int | None:
     """Return Unix milliseconds of an ISO time (UTC where it names no zone) or of seconds or milliseconds; else None."""
+    if isinstance(value, datetime):
+        return round((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() * 1000)
     if isinstance(value, str):
         number = _number(value)
         if number is None:

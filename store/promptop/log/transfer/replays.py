@@ -32,14 +32,20 @@ def open_export(source: Path, folder: Path) -> Path:
 
     Raises :class:`PromptopError` with cause and remedy for a file that holds no call.
     """
+    place = private_folder(folder)
+    log = place / f"{source.stem}.db"
+    import_file(log, source, fresh=True)
+    return log
+
+
+def private_folder(folder: Path) -> Path:
+    """Return a new folder below ``folder`` (0700) that is removed at the end of the process."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _sweep(folder)
     place = folder / f"{os.getpid()}-{next(_numbers)}"
     place.mkdir(mode=0o700)
     atexit.register(shutil.rmtree, place, ignore_errors=True)
-    log = place / f"{source.stem}.db"
-    import_file(log, source, fresh=True)
-    return log
+    return place
 
 
 def _sweep(folder: Path) -> None:
