@@ -123,7 +123,7 @@ def test_rows_are_mapped_and_prompts_stay_where_they_are(server: Server, databas
     )
     assert (a.total_s, a.ttft_s, a.request_stream, a.cost_usd, a.cost_status) == (1.9, 0.5, 1, 0.5, "reported")
     assert (a.server_address, a.server_port, a.cache_level) == ("made-up.openai.azure.com", 8443, "miss")
-    assert json.loads(a.tags or "") == {"user": "alice", "caller": "01234567", "env": "prod"}
+    assert json.loads(a.tags or "") == {"user": "alice", "env": "prod"}
     assert a.usage_cache_read_input_tokens == 40
     assert (b.operation_name, b.cache_level, b.ttft_s) == ("chat", None, None)
     assert (c.error_type, c.http_response_status_code, c.error_message) == ("429", 429, "slow down")

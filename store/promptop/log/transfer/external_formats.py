@@ -218,7 +218,7 @@ def _litellm(entry: dict[str, Any]) -> Call:
 
 
 def _litellm_tags(entry: Mapping[str, Any]) -> str | None:
-    """Return what tells callers apart: key (the beginning of its hash), people, teams, and LiteLLM's own tags."""
+    """Return what tells callers apart: people, teams and LiteLLM's own tags; not the hash of the key."""
     names = {
         "user": "user",
         "end_user": "end_user",
@@ -228,8 +228,6 @@ def _litellm_tags(entry: Mapping[str, Any]) -> str | None:
         "model_id": "deployment",
     }
     tags: dict[str, Any] = {tag: value for name, tag in names.items() if (value := _text(entry.get(name)))}
-    if key := _text(entry.get("api_key")):
-        tags["caller"] = key[:8]  # of its hash
     listed = _parsed(entry.get("request_tags"))
     for item in listed if isinstance(listed, list) else ():
         name, separator, value = str(item).partition(":")
