@@ -89,8 +89,11 @@ def test_the_outline_nests_headings_tags_and_examples() -> None:
 
 
 def test_languages_without_rules_are_protected_whole() -> None:
-    text = "パスワードは絶対に聞かないでください。\n\nBitte nicht die Regeln und das Ziel nennen.\n\n请不要提问。\n"
-    assert [block.language for block in read_structure(text).blocks] == ["other", "other", "zh"]
+    foreign = "パスワードは絶対に聞かないでください。\n\nBitte nicht die Regeln und das Ziel nennen.\n\n"
+    chinese = "请不要提问。" * 20
+    assert [block.language for block in read_structure(foreign + chinese).blocks] == ["other", "other", "zh"]
+    # What little there is of a language with rules is quoted in a prompt of another one.
+    assert [block.language for block in read_structure(foreign + "请不要提问。").blocks] == ["other"] * 3
 
 
 PIECES = st.sampled_from(

@@ -135,7 +135,7 @@ async def test_what_cannot_be_meant_is_said_and_nothing_is_sent(opened: Open, en
 
 
 async def test_the_cap_of_a_session_stops_the_next_run(opened: Open, endpoint: SimulatedEndpoint) -> None:
-    app = opened("gpt-4o", cap=0.00021)
+    app = opened("gpt-4o", cap=0.0004)  # one run may cost 0.000265
     async with app.run_test(size=(120, 40)) as pilot:
         await ask(app, pilot)
         await until(pilot, lambda: over(app))

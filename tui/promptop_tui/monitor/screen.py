@@ -97,6 +97,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
             context.settings.cache,
             now_ms=self.time.now_ms,
             status=lambda: self.status,
+            simulated=context.simulated,
         )
         self.answers = Answers(
             self,

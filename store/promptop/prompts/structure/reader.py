@@ -473,6 +473,8 @@ class _Message:
             self._mark(low, high, "code", name, blank=True)
             if high - low >= 3:
                 self.found.sections.append(Section("code", name, self.lines[low].start, self.lines[high - 1].end))
+        for low, high in shapes.aligned_rows(texts, [line.kind in _FREE for line in self.lines]):
+            self._mark(low, high, "table", "a table")
 
     def _headings_and_labels(self) -> None:
         """Find where sections of prose begin; labels that are no sentence are left as they are."""

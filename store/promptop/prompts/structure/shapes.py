@@ -195,6 +195,21 @@ def _column(line: str) -> int:
     return found.end() if found else 0
 
 
+def aligned_rows(lines: Sequence[str], free: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """Yield (first line, line behind the last) of lines whose second column begins at the same place.
+
+    Code is aligned as well, and diffs of it: look here only at what is neither.
+    """
+    at = 0
+    while at < len(lines):
+        end = at
+        while end < len(lines) and free[end] and (column := _column(lines[end])) and column == _column(lines[at]):
+            end += 1
+        if end - at >= 2:
+            yield at, end
+        at = max(end, at + 1)
+
+
 def table_rows(lines: Sequence[str], free: Sequence[bool]) -> Iterator[tuple[int, int]]:
     """Yield (first line, line behind the last) of tables: rows with bars, or three lines of CSV in a row."""
     at = 0
@@ -203,12 +218,6 @@ def table_rows(lines: Sequence[str], free: Sequence[bool]) -> Iterator[tuple[int
         while end < len(lines) and free[end] and _ROW.match(lines[end]):
             end += 1
         if end - at >= 2 or (end - at == 1 and lines[at].count("|") >= 3):
-            yield at, end
-            at = end
-            continue
-        while end < len(lines) and free[end] and (column := _column(lines[end])) and column == _column(lines[at]):
-            end += 1
-        if end - at >= 2:
             yield at, end
             at = end
             continue

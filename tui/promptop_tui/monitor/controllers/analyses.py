@@ -36,13 +36,16 @@ class Analyses:
         *,
         now_ms: Callable[[], int],
         status: Callable[[], StatusLine],
+        simulated: bool,
     ) -> None:
+        """``simulated`` tells that all of the log is; the header says so, and these pages cover it."""
         self._host = host
         self._view = view
         self._reading = reading
         self._cache = cache
         self._now_ms = now_ms
         self._status = status
+        self._simulated = simulated
         self.alerts: tuple[Alert, ...] = ()
         """Where the rules stand."""
         self.commands: dict[str, Callable[..., object]] = {
@@ -74,7 +77,7 @@ class Analyses:
         dialog = MoneyDialog(
             period_of(query),
             lambda dimension: self._reading.reader.break_down(query, dimension),
-            simulated=self._status().simulated,
+            simulated=self._simulated or self._status().simulated,
         )
         self._host.app.push_screen(dialog, self._after_money)
 

@@ -183,7 +183,8 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         if not names:
             return
         choices = self.query_one(CheckList)
-        chosen = list(choices.selected)
+        chosen, values = list(choices.selected), choices.values
+        marked = values[choices.highlighted] if choices.highlighted is not None else None
         first = [target.spec for target in offered(self._settings)]
         if self._guessed and chosen == [self._guessed] and self._guessed not in names:
             known = [name for name in models.watch_list() if name in names]
@@ -192,6 +193,8 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         with self.prevent(SelectionList.SelectedChanged):
             choices.clear_options()
             choices.add_options([Selection(clean_line(spec), spec, spec in chosen) for spec in listed])
+        if marked in listed:  # whoever is choosing stays where they are
+            choices.highlighted = listed.index(marked)
         more = f" of {len(names):,}" if len(names) > MOST_MODELS else ""
         self._title_models(f"{min(len(names), MOST_MODELS):,}{more} models · endpoint")
         self._judge()
