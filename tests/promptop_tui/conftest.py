@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 import textual._wait
-from textual.pilot import Pilot
 
 from promptop.cli.shared.options import AppOptions
 from promptop.settings import LogSettings, Settings
@@ -20,15 +16,6 @@ from promptop_tui.services import clipboard
 
 # Textual's pilot polls for idle CPU in steps of 1/50 s; a tenth of it makes the suite three times as fast.
 textual._wait.SLEEP_GRANULARITY = 1 / 500
-
-
-async def wait_until(pilot: Pilot[object], condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Let the app run until ``condition`` holds; fail with the condition's source line if it does not come."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"did not come within {seconds} s"
-        await pilot.pause()
-        await asyncio.sleep(0.005)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.promptop_tui.conftest import MakeApp, wait_until
+from tests.promptop_tui.conftest import MakeApp
+from tests.support.waits import until_shown as wait_until
 
 from promptop.log import Row, Writer
 from promptop.settings import LogSettings, MonitorSettings, Settings

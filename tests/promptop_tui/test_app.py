@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.promptop_tui.conftest import MakeApp, wait_until
+from tests.promptop_tui.conftest import MakeApp
+from tests.support.waits import until_shown as wait_until
 
 from promptop import settings as settings_room
 from promptop.settings import Problem, Profile, Settings

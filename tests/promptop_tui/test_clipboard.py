@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.promptop_tui.conftest import MakeApp, wait_until
+from tests.promptop_tui.conftest import MakeApp
+from tests.support.waits import until_shown as wait_until
 
 from promptop.base.errors import PromptopError
 from promptop_tui.services import clipboard

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.promptop_tui.conftest import MakeApp, wait_until
+from tests.promptop_tui.conftest import MakeApp
+from tests.support.waits import until_shown as wait_until
 
 from promptop.log import Row, Writer
 from promptop.tokens import estimate, factors, for_model

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.promptop_tui.conftest import MakeApp, wait_until
+from tests.promptop_tui.conftest import MakeApp
+from tests.support.waits import until_shown as wait_until
 from textual import events
 from textual.app import ComposeResult
 from textual.widgets import Input, TextArea

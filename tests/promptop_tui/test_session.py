@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.promptop_tui.conftest import MakeApp, wait_until
+from tests.promptop_tui.conftest import MakeApp
+from tests.support.waits import until_shown as wait_until
 from textual.widgets import Input, Static
 
 from promptop.log import LogReader

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.promptop_tui.conftest import wait_until
+from tests.support.waits import until_shown as wait_until
 from textual.pilot import Pilot
 
 from promptop.cli.shared.options import AppOptions
@@ -50,6 +50,9 @@ class ScriptedRunner:
 
     def warm(self) -> None:
         """Nothing to start."""
+
+    def list_models(self, *_: Any) -> None:
+        """Leave the list as the settings have it."""
 
     def start(self, request: Any, *, on_done: Callable[[RunResult], None], on_delta: Any = None) -> Progress:
         """Answer at once."""

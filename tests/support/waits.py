@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from textual.pilot import Pilot
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
 
 LIMIT_S = 60.0
 """Seconds that a state may take to come about; less than the time limit of a test."""
 _STEP_S = 0.005
+_SHOWN_STEP_S = 0.01
+"""Longer, for many conditions draw the screen."""
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -32,4 +35,4 @@ async def until_shown(pilot: Pilot[Any], condition: Callable[[], object], descri
         if pilot.app._exception is not None:
             raise pilot.app._exception
         assert time.monotonic() < end, f"the condition did not come about {describe()}"
-        await asyncio.sleep(_STEP_S)
+        await asyncio.sleep(_SHOWN_STEP_S)

@@ -91,12 +91,15 @@ class Budget:
             caps.append(day_cap(self.daily_cap_usd, strict=self._is_strict))
         return Gate(tuple(caps), self._ledger)
 
-    def gate_for(self, cap_usd: float | None) -> Gate:
-        """Return the gate of a measurement that has a further cap of its own."""
+    def gate_for(self, cap_usd: float | None, *, is_strict: bool = True) -> Gate:
+        """Return the gate of a measurement that has a further cap of its own.
+
+        ``is_strict`` says that the cap was chosen for it: then a call whose cost has no bound is refused.
+        """
         gate = self.gate
         if cap_usd is None:
             return gate
-        own = Cap(new_scope("command"), cap_usd, "the cap of this run", "raise it")
+        own = Cap(new_scope("command"), cap_usd, "the cap of this run", "raise it", strict=is_strict)
         return Gate((own, *gate.caps), self._ledger)
 
     def know(self, day: Day) -> None:

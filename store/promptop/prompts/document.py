@@ -418,8 +418,12 @@ class _Reader:
         content = "\n".join(
             part["text"] for part in parts if part.get("type") == "text" and isinstance(part.get("text"), str)
         )
-        if isinstance(fields.get("content"), str):
+        if parts and not fields.get("content"):
+            fields.pop("content", None)  # text was typed where there was none: what is shown is sent
+        elif isinstance(fields.get("content"), str):
             content = fields["content"]
+            if parts:
+                self.note(start, "text below an @message line that has a content is not sent")
         return Message(role, content, start, end, tuple(parts) if content_is_parts else (), fields)
 
     def _add_text(self, parts: list[dict[str, Any]], start: int, end: int, more: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.promptop.log.rows import append, random_rows
-from tests.support.servers import until
+from tests.support.waits import until
 
 from promptop.base import processes
 from promptop.base.processes import Link, RestartPolicy

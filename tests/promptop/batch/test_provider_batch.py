@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.support.gates import capped
-from tests.support.servers import until
+from tests.support.waits import until
 
 from promptop import models
 from promptop.base.errors import PromptopError, UsageError
@@ -176,7 +176,7 @@ def test_kill_9_while_it_waits_and_the_same_command_collects(tmp_path: Path, pri
         command += ["--poll", "0.05", "--no-cache", "--json"]
         process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         noted = out.with_name("out.jsonl.batches")
-        until(lambda: (noted.exists() and "batch_" in noted.read_text()) or process.poll() is not None, 60)
+        until(lambda: (noted.exists() and "batch_" in noted.read_text()) or process.poll() is not None)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         again = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=100)

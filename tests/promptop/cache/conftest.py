@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import redis
-from tests.support.servers import Server, until
+from tests.support.servers import Server
+from tests.support.waits import until
 
 from promptop.cache import Entry
 

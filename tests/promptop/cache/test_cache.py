@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.servers import Server, until
+from tests.support.servers import Server
+from tests.support.waits import until
 
 from promptop.cache import Cache, DiskLevel, Entry, Hit, Key, Lead, MemoryLevel, RedisLevel, key_of
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 import redis
-from tests.support.servers import Server, free_port, until
+from tests.support.servers import Server, free_port
+from tests.support.waits import until
 
 from promptop.cache import Entry, RedisLevel
 from promptop.cache.circuit_breaker import Breaker
@@ -113,7 +114,7 @@ def test_sentinel_names_the_master_and_its_successor(tmp_path: Path, entry: Entr
             level.put("after", entry)
             return level.get("after") == entry
 
-        until(kept, 30)
+        until(kept)
         with redis.Redis(port=replica.port) as client:
             assert client.exists("promptop:e:after") == 1, "in the one that was a replica"
         level.close()

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.processes import until
+from tests.support.waits import until
 
 from promptop.capture import heartbeat
 from promptop.capture.call import Call, Labels

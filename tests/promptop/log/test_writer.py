@@ -12,7 +12,6 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,10 @@ from typing import Any
 import psutil
 import pytest
 from tests.promptop.log.rows import NOON, append, random_rows
+from tests.support.waits import until
 
 from promptop.log import Finished, LogReader, Row, Writer, files, writer_for
 from promptop.log.write import batch_store, lifecycle
-
-
-def until(predicate: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait for a predicate, at most so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not predicate():
-        assert time.monotonic() < deadline, "it did not come true"
-        threading.Event().wait(0.01)
 
 
 def count(path: Path) -> int:

@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
-from tests.support.processes import descendants, is_gone, started, until
+from tests.support.processes import descendants, is_gone, started
+from tests.support.waits import until
 
 from promptop.base.processes import launch
 from promptop.cli import main as cli

@@ -11,7 +11,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from tests.support.processes import is_gone, started, until
+from tests.support.processes import is_gone, started
+from tests.support.waits import until
 
 from promptop.simulator import LiveTraffic, SimulatedEndpoint
 

@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.waits import until
 
 from promptop.client.request import RunRequest
 from promptop.client.result import Delta, RunResult
@@ -55,13 +55,6 @@ def children() -> set[int]:
         for child in psutil.Process().children()
         if "promptop.workers.call_worker" in " ".join(child.cmdline())
     }
-
-
-def until(predicate: Callable[[], object], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not predicate():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.005)
 
 
 def test_calls_run_elsewhere_and_bring_pieces_figures_and_rows(runner: Runner, log_path: Path, ask: Ask) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from tests.support.waits import until_shown
 from textual.app import App, ComposeResult
 from textual.message import Message
 from textual.pilot import Pilot
@@ -89,12 +89,9 @@ class Running:
     def table(self) -> str:
         return str(self.pane.panel.inner.render())
 
-    async def until(self, predicate: Callable[[], object], limit_s: float = 30.0) -> None:
+    async def until(self, predicate: Callable[[], object]) -> None:
         """Let the app run until ``predicate`` holds."""
-        end = time.monotonic() + limit_s
-        while not predicate():
-            assert time.monotonic() < end, f"it never came true; status: {self.status!r}, table:\n{self.table}"
-            await self.pilot.pause(0.01)
+        await until_shown(self.pilot, predicate, lambda: f"; status: {self.status!r}, table:\n{self.table}")
 
 
 class Open(Protocol):

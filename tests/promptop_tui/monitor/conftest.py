@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
 from textual.app import App, ComposeResult
 from textual.message import Message
-from textual.pilot import Pilot
 
 from promptop.log import Row, Writer
 from promptop.settings import MonitorSettings, Settings
@@ -103,14 +101,6 @@ class Host(App[None]):
 
     def on_open_in_playground(self, message: Message) -> None:
         self.posted.append(message)
-
-
-async def until(pilot: Pilot[None], predicate: Callable[[], object]) -> None:
-    """Let the app run until ``predicate`` holds; fail after ten seconds."""
-    deadline = monotonic() + 10
-    while not predicate():
-        assert monotonic() < deadline, "did not happen within ten seconds"
-        await pilot.pause(0.01)
 
 
 def screen_text(app: App[None]) -> str:

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, until, write
+from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, write
+from tests.support.waits import until_shown as until
 
 from promptop.alerts import rules as alert_rules
 from promptop.alerts.runner import state_file

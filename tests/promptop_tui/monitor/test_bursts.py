@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.promptop_tui.monitor.conftest import Host, row, screen_text, until, write
+from tests.promptop_tui.monitor.conftest import Host, row, screen_text, write
+from tests.support.waits import until_shown as until
 
 from promptop.log import StoredRow
 from promptop_tui.monitor.analysis.bursts import advice_of, bursts_of

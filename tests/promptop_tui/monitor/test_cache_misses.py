@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, until, write
+from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, write
+from tests.support.waits import until_shown as until
 
 from promptop.log import Finished, LogReader, StoredRow, Writer
 from promptop_tui.monitor.analysis.cache_misses import common_prefix, findings_of

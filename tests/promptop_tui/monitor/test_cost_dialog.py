@@ -7,7 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, until, write
+from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, write
+from tests.support.waits import until_shown as until
 from textual.widgets import SelectionList
 
 from promptop.log import LogReader, Sketch, Stats, StoredRow, Writer

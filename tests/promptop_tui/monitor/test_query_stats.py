@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.promptop_tui.monitor.conftest import NOW, Clock, Host, row, screen_text, until, write
+from tests.promptop_tui.monitor.conftest import NOW, Clock, Host, row, screen_text, write
+from tests.support.waits import until_shown as until
 
 from promptop_tui.monitor.data.query_stats import Inspection, InspectionDrawer, Meter, drawer_text
 from promptop_tui.monitor.data.reader import Answer, MonitorReader

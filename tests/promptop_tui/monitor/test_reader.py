@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from tests.promptop_tui.monitor.conftest import NOW, Clock, row, write
+from tests.support.waits import until as wait_until
 
 from promptop.log import parse_filter
 from promptop_tui.monitor.data.queries import PAGE, OlderRows, RowFound
@@ -54,13 +55,6 @@ class Running:
         found = self.ask(query)
         assert found is not None
         return found
-
-
-def wait_until(predicate: Callable[[], object], seconds: float = 10) -> None:
-    deadline = monotonic() + seconds
-    while not predicate():
-        assert monotonic() < deadline, f"did not happen within {seconds} seconds"
-        sleep(0.002)
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, until, write
+from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, write
+from tests.support.waits import until_shown as until
 
 from promptop.log import Writer
 from promptop.log.write.pending import Finished

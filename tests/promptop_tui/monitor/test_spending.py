@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.promptop_tui.monitor.conftest import NOW, row, write
-from tests.promptop_tui.monitor.test_reader import running, wait_until
+from tests.promptop_tui.monitor.test_reader import running
+from tests.support.waits import until as wait_until
 
 from promptop.log import LogReader
 from promptop_tui.monitor.analysis.spending import read_spend

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, until, write
+from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, write
+from tests.support.waits import until_shown as until
 from textual.widgets import Input
 
 from promptop.cli.main import main

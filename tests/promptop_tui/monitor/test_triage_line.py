@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.waits import until_shown as until
 
 from promptop.alerts.changes import Change
 from promptop.alerts.watch import Present
@@ -13,7 +14,7 @@ from promptop.log import in_flight
 from promptop.log.in_flight import InFlight
 from promptop_tui.monitor.views.triage_line import TriageLine
 
-from .conftest import NOW, Host, row, screen_text, until, write
+from .conftest import NOW, Host, row, screen_text, write
 
 NOW_MS = int(NOW * 1000)
 CHANGE = Change("app", "web", "limited_share", 0.01, 0.6, NOW_MS - 600_000, 1.0, 3.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.support.waits import until_shown
 from textual.app import App
 from textual.widgets import Static
 
@@ -76,11 +77,7 @@ async def test_the_page_replays_reads_and_says_what_it_lacks(tmp_path: Path) -> 
     async with app.run_test(size=(100, 24)) as pilot:
 
         async def until(text: str, name: str = "about") -> None:
-            for _ in range(500):
-                if text in app.text(name):
-                    return
-                await pilot.pause(0.01)
-            raise AssertionError(f"{text!r} not in {app.text(name)!r}")
+            await until_shown(pilot, lambda: text in app.text(name), lambda: f"{text!r} not in {app.text(name)!r}")
 
         await until("3 calls could be asked")
         assert "3 could not: 3 sampled" in app.text("about")

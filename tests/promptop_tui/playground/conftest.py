@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.support.waits import until_shown as until
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -18,6 +19,7 @@ from promptop.simulator.server.records import Recorded
 from promptop.workers.call_client import Runner
 from promptop_tui.context import AppContext
 from promptop_tui.playground import screen
+from promptop_tui.playground.controllers.endpoint_models import EndpointModels
 from promptop_tui.playground.screen import PlaygroundPane
 from promptop_tui.playground.views.answer_grid import AnswerGrid
 from promptop_tui.playground.views.answer_pane import AnswerPane
@@ -95,7 +97,10 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
 
 
 @pytest.fixture
-def opened(endpoint: SimulatedEndpoint, tmp_path: Path, runner: Runner) -> Open:
+def opened(endpoint: SimulatedEndpoint, tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Build playgrounds whose list stays as given: the endpoint's own models would join it at any moment."""
+    monkeypatch.setattr(EndpointModels, "ask", lambda _: None)
+
     def build(*models: str, cap: float = 1.0, own: bool = False, **changes: object) -> Alone:
         profile = Profile(name="demo", base_url=endpoint.base_url, models=models)
         settings = Settings(
@@ -112,15 +117,6 @@ def opened(endpoint: SimulatedEndpoint, tmp_path: Path, runner: Runner) -> Open:
         return Alone(context, None if own else runner)
 
     return build
-
-
-async def until(pilot: Pilot[None], predicate: Callable[[], object], seconds: float = 20) -> None:
-    """Let the app work until the predicate holds."""
-    for _ in range(int(seconds / 0.02)):
-        if predicate():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError("it did not come to pass")
 
 
 def calls(endpoint: SimulatedEndpoint) -> list[Recorded]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.support.waits import until_shown as until
 from textual.app import App
-from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from promptop.log import LogReader, writer_for
@@ -79,14 +79,6 @@ def requests(path: Path, count: int, **values: Any) -> Path:
             body = {"messages": [{"role": "user", "content": f"Say {number}"}], "max_tokens": 4, **values}
             file.write(json.dumps({"custom_id": f"r{number}", "body": body}) + "\n")
     return path
-
-
-async def until(pilot: Pilot[None], predicate: Callable[[], object], seconds: float = 20) -> None:
-    for _ in range(int(seconds / 0.02)):
-        if predicate():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError("it did not come to pass")
 
 
 async def test_a_batch_is_priced_first_and_then_sent(
@@ -159,12 +151,12 @@ async def test_a_stopped_batch_goes_on_and_pays_for_nothing_twice(
     app = opened()
     source = tmp_path / "in.jsonl"
     body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 4}
-    endless = {"messages": body["messages"], "stream": True, "model": "sim-fault-endless"}
+    endless = {**body, "stream": True, "model": "sim-fault-endless"}
     with source.open("w") as file:
         for number, each in enumerate([body, {**body, "seed": 1}, endless]):
             file.write(json.dumps({"custom_id": str(number), "body": each}) + "\n")
     async with app.run_test(size=(80, 24)) as pilot:
-        app.fill(**{"in": str(source), "out": str(tmp_path / "out.jsonl"), "at_once": "1"})
+        app.fill(**{"in": str(source), "out": str(tmp_path / "out.jsonl"), "at_once": "1", "cap": ""})
         await pilot.press("f5")
         await until(pilot, lambda: "F5 sends" in app.state)
         await pilot.press("f5")
@@ -189,11 +181,11 @@ async def test_the_provider_s_own_batch_is_sent_left_collected_and_its_failures_
     monkeypatch.setattr("promptop.batch.provider_runner.FIRST_POLL_S", 0.01)
     source, out = requests(tmp_path / "in.jsonl", 4), tmp_path / "out.jsonl"
     with source.open("a") as file:
-        failing = {"model": "sim-fault-500", "messages": [{"role": "user", "content": "x"}]}
+        failing = {"model": "sim-fault-500", "messages": [{"role": "user", "content": "x"}], "max_tokens": 4}
         file.write(json.dumps({"custom_id": "bad", "body": failing}) + "\n")
     app = opened()
     async with app.run_test(size=(80, 24)) as pilot:
-        app.fill(**{"in": str(source), "out": str(out), "provider": "maybe"})
+        app.fill(**{"in": str(source), "out": str(out), "provider": "maybe", "cap": ""})
         await pilot.press("f5")
         await until(pilot, lambda: "provider cannot be" in app.state)
         app.fill(provider="yes")

@@ -9,7 +9,8 @@ from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
-from tests.promptop_tui.playground.conftest import Alone, Open, ask, calls, over, shows, until
+from tests.promptop_tui.playground.conftest import Alone, Open, ask, calls, over, shows
+from tests.support.waits import until_shown as until
 from textual.widgets import Input, OptionList
 
 from promptop.budget.budget import Budget

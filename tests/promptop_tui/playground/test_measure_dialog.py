@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.support.waits import until_shown as until
 from textual.app import App
-from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from promptop.client.request import RunRequest
@@ -81,14 +81,6 @@ def context(endpoint: SimulatedEndpoint, tmp_path: Path) -> Iterator[Callable[..
 
     yield build
     writer_for(log).close()
-
-
-async def until(pilot: Pilot[None], predicate: Callable[[], object], seconds: float = 30) -> None:
-    for _ in range(int(seconds / 0.02)):
-        if predicate():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError("it did not come to pass")
 
 
 async def test_a_trim_is_priced_proven_and_handed_back(context: Callable[..., AppContext]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.promptop_tui.playground.conftest import Alone, Open, ask, calls, over, shows, until
+from tests.promptop_tui.playground.conftest import Alone, Open, ask, calls, over, shows
+from tests.support.waits import until_shown as until
 from textual.widgets import Input, OptionList, TextArea
 
 from promptop.client.result import RunResult
@@ -194,7 +195,7 @@ def test_the_desk_keeps_variants_and_falls_back_to_the_field() -> None:
         [{"role": "user", "content": "go"}],
         RunResult("m", "m", "m", "", "done", tool_calls=(("look", "{}"),)),
     )
-    assert text.endswith("assistant:\n[calls look({})]\n\ntool:\n\n")
+    assert '"name": "look"' in text and text.partition("tool:\n")[2].startswith("@message {")
     sent = desk.messages(text.rstrip("\n") + "\nseen")
     assert sent[-1]["tool_call_id"] == sent[-2]["tool_calls"][0]["id"]
     assert sent[-1]["content"] == "seen"

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.promptop_tui.playground.conftest import Open, ask, calls, over, until
+from tests.promptop_tui.playground.conftest import Open, ask, calls, over
+from tests.support.waits import until_shown as until
 from textual.color import Color
 from textual.widgets import Input, SelectionList, Static
 
@@ -279,7 +280,7 @@ async def test_repeats_are_interleaved_and_judged(opened: Open, endpoint: Simula
         repeats.value = "5"
         sent = len(calls(endpoint))
         await pilot.press("f5")
-        await until(pilot, lambda: app.pane.results.has_class("-judged"), 40)
+        await until(pilot, lambda: app.pane.results.has_class("-judged"))
         asked = [request.json["model"] for request in calls(endpoint)[sent:]]
         assert len(asked) == 12
         assert all(set(asked[at : at + 2]) == {"gpt-4o-mini", "gpt-4o"} for at in range(0, 12, 2))

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.waits import until_shown as until
 from textual.app import App, ComposeResult
-from textual.pilot import Pilot
 
 from promptop_tui.widgets.stream_text import StreamView
 
@@ -20,15 +18,6 @@ class Streaming(App[None]):
     @property
     def view(self) -> StreamView:
         return self.query_one(StreamView)
-
-
-async def until(pilot: Pilot[None], predicate: Callable[[], object]) -> None:
-    """Let the app work until the predicate holds."""
-    for _ in range(1000):
-        if predicate():
-            return
-        await pilot.pause(0.01)
-    raise AssertionError("it did not come to pass")
 
 
 def shown(view: StreamView) -> list[str]:

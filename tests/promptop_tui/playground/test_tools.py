@@ -6,6 +6,7 @@ import json
 import sys
 
 import pytest
+from tests.support.waits import until_shown as until
 
 from promptop.base.errors import UsageError
 from promptop.client.result import RunResult, Usage
@@ -13,7 +14,7 @@ from promptop.client.tools.loop import together
 from promptop.client.tools.mocks import answer_all, read_mocks, run_command
 from promptop.simulator import SimulatedEndpoint
 
-from .conftest import Open, ask, calls, over, until
+from .conftest import Open, ask, calls, over
 
 TOOL = json.dumps(
     {

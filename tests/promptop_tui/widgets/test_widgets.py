@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from time import monotonic
 
 import pytest
+from tests.support.waits import until_shown as until
 from textual.app import App, ComposeResult
-from textual.pilot import Pilot
 
 from promptop_tui.shell import theme
 from promptop_tui.widgets import drawing
@@ -56,14 +55,6 @@ class Host(App[None]):
 
 def cells(index: int) -> Sequence[Cell]:
     return (str(index), ("客服" if index % 2 else "name", "accent"), "more", "least")
-
-
-async def until(pilot: Pilot[None], predicate: Callable[[], object]) -> None:
-    """Let the app run until ``predicate`` holds; fail after five seconds."""
-    deadline = monotonic() + 5
-    while not predicate():
-        assert monotonic() < deadline, "did not happen within five seconds"
-        await pilot.pause(0.01)
 
 
 def painted(table: VirtualTable) -> list[str]:

@@ -216,6 +216,8 @@ class PlaygroundPane(Horizontal):
         self.spend.show()
         self.spend.read_day()
         self.prompt.area.focus()
+        # A terminal too small to show the prompt takes the focus from it, after the size was told.
+        self.watch(self.screen, "focused", lambda: self.call_after_refresh(self.results.hold_focus), init=False)
         self.call_after_refresh(self.models.ask)  # it starts the process that makes the calls
         self.call_after_refresh(self.session.calls.runner.warm)
 

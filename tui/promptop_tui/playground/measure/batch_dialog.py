@@ -59,6 +59,8 @@ class Job:
     unpriced: int
     per_minute: int | None = None
     at_provider: bool = False
+    is_cap_chosen: bool = False
+    """Whether the cap was typed, and is not only what session and day leave."""
 
 
 class BatchDialog(FormModal[float]):
@@ -164,7 +166,8 @@ class BatchDialog(FormModal[float]):
         if not values["in"] or not values["out"]:
             raise UsageError("IN or OUT is missing.", "Name the file of requests and the file for answers.")
         concurrency = _number(values["at_once"], "at a time", 1)
-        cap = self._allowed(_number(values["cap"], "cap", 0) if values["cap"] else None)
+        typed = _number(values["cap"], "cap", 0) if values["cap"] else None
+        cap = self._allowed(typed)
         settings = self._shared.settings
         target = parse_target(values["model"], settings)
         if source.suffix.lower() == ".csv":
@@ -182,7 +185,9 @@ class BatchDialog(FormModal[float]):
             raise UsageError(f"provider cannot be {values['provider']!r}.", "Write yes, or leave it empty.")
         if at_provider:
             most *= HALF
-        return Job(items, target, out, int(concurrency), cap, most, unpriced, per_minute, at_provider)
+        return Job(
+            items, target, out, int(concurrency), cap, most, unpriced, per_minute, at_provider, typed is not None
+        )
 
     def _allowed(self, typed_usd: float | None) -> float | None:
         """Return the lower of the cap that was typed and what session and day leave; None where there is no cap."""
@@ -198,6 +203,8 @@ class BatchDialog(FormModal[float]):
             return
         without = f"; {job.unpriced:,} of them without a price" if job.unpriced else ""
         send = key_name(self, "batch.run")
+        if job.unpriced and job.is_cap_chosen:
+            without += ", which the cap refuses"
         over = job.cap_usd is not None and job.most_usd > job.cap_usd
         capped = "\nThe cap will stop it before the end if answers are as long as they may be." if over else ""
         self.say(
@@ -233,7 +240,7 @@ class BatchDialog(FormModal[float]):
                 journal,
                 state,
                 app=APP,
-                gate=self._shared.purse.gate_for(job.cap_usd),
+                gate=self._shared.purse.gate_for(job.cap_usd, is_strict=job.is_cap_chosen),
                 stop=stop,
                 cancelled=cancelled,
                 began=began,
@@ -260,7 +267,7 @@ class BatchDialog(FormModal[float]):
             profile,
             journal,
             limits=limits,
-            gate=self._shared.purse.gate_for(job.cap_usd),
+            gate=self._shared.purse.gate_for(job.cap_usd, is_strict=job.is_cap_chosen),
             transport={
                 "log": self._shared.log_path,
                 "app": APP,
