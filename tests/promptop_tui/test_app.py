@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from promptop_tui.shell import theme
 from promptop_tui.shell.footer import KeyFooter
 from promptop_tui.shell.help import HelpDialog
 from promptop_tui.shell.palette import commands
+from promptop_tui.shell.settings_banner import SettingsBanner
 
 
 async def test_tabs_are_built_when_first_shown_and_keep_their_focus(make_app: MakeApp) -> None:
@@ -110,10 +112,11 @@ async def test_mistakes_in_the_settings_are_told_and_the_app_starts(make_app: Ma
     settings = Settings(theme="no-such", keys={"app.help": "blah", "typo.x": "f9"}, problems=(problem,))
     app = make_app(settings)
     async with app.run_test(size=(100, 30)) as pilot:
-        await wait_until(pilot, lambda: len(app._notifications) >= 4)
+        await wait_until(pilot, lambda: len(app._notifications) >= 3)
         told = "\n".join(notice.message for notice in app._notifications)
-        assert "config.toml:3" in told
-        assert "\x1b" not in told
+        banner = str(app.query_one(SettingsBanner).render())
+        assert "config.toml:3" in banner
+        assert "\x1b" not in banner + told
         assert "no theme 'no-such'" in told
         assert "'blah' is not a key" in told
         assert "typo.x: there is no binding" in told
@@ -138,12 +141,13 @@ async def test_a_theme_file_that_changes_is_taken_over_and_a_bad_one_told(
     folder = settings_room.config_dir() / "themes"
     folder.mkdir(parents=True)
     brand = (theme.shipped_dir() / "promptop-dark.toml").read_text(encoding="utf-8")
+    ground = tomllib.loads(brand)["background"]
     mine = folder / "mine.toml"
     mine.write_text(brand.replace('"promptop-dark"', '"mine"'), encoding="utf-8")
     app = make_app(Settings(theme="mine"))
     async with app.run_test(size=(100, 30)) as pilot:
         await wait_until(pilot, lambda: app.theme == "mine")
-        mine.write_text(brand.replace('"promptop-dark"', '"mine"').replace("#10141b", "#000011"), encoding="utf-8")
+        mine.write_text(brand.replace('"promptop-dark"', '"mine"').replace(ground, "#000011"), encoding="utf-8")
         app._reload_themes()
         await wait_until(pilot, lambda: app.theme_variables["background"].lower() == "#000011")
         mine.write_text("name = 3", encoding="utf-8")

@@ -217,9 +217,12 @@ class PlaygroundPane(Horizontal):
         self.spend.read_day()
         self.prompt.area.focus()
         # A terminal too small to show the prompt takes the focus from it, after the size was told.
-        self.watch(self.screen, "focused", lambda: self.call_after_refresh(self.results.hold_focus), init=False)
+        self.watch(self.screen, "focused", self._hold_focus, init=False)
         self.call_after_refresh(self.models.ask)  # it starts the process that makes the calls
         self.call_after_refresh(self.session.calls.runner.warm)
+
+    def _hold_focus(self) -> None:
+        self.call_after_refresh(self.results.hold_focus)
 
     def on_resize(self, event: events.Resize) -> None:
         """Tell the sheet how much room there is."""

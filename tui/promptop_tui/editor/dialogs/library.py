@@ -230,7 +230,7 @@ next (Enter takes it), and {library.delete} twice removes it."""
             line.display = bool(what)
 
     def _say(self, what: str | Content) -> None:
-        if self.is_attached:
+        if self.is_attached and self.query("#library-changes"):  # it may be closing
             self.query_one("#library-changes", Static).update(clean(what) if isinstance(what, str) else what)
 
     @on(OptionList.OptionSelected, "#library-versions")
