@@ -112,7 +112,7 @@ def _new(args: argparse.Namespace) -> int:
 
 
 def _from_log(args: argparse.Namespace, settings: Settings) -> int:
-    from promptop.base.redact import credentials, personal
+    from promptop.base.redact import json_value
 
     path = Path(args.prompt)
     prompt = prompt_given(args.prompt) if path.is_file() else None
@@ -131,7 +131,7 @@ def _from_log(args: argparse.Namespace, settings: Settings) -> int:
     template = (
         [{"role": each.role, "content": each.content} for each in prompt.messages] if prompt is not None else None
     )
-    found: Drawn = drawn(logged, template, args.count, lambda text: personal(credentials(text)), seed=args.seed)
+    found: Drawn = drawn(logged, template, args.count, json_value, seed=args.seed)
     if not found.cases:
         raise PromptopError(f"None of {found.requests} requests fits the prompt.", "Is it the version that was sent?")
     lines = "".join(json.dumps(case.to_json(), ensure_ascii=True) + "\n" for case in found.cases)

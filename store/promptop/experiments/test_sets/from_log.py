@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from promptop.base.redact import GONE
 from promptop.experiments.test_sets.case import Case, digest_id
 
 ALIKE = 0.8
@@ -22,6 +23,8 @@ PIECE = 5
 """Characters of a piece."""
 FEW = 2_000
 """Up to so many requests are compared each with each; above, by signatures."""
+NEAR = 60
+"""Characters before a variable that may say what it is: "password: "."""
 HASHES = 64
 _BANDS = 16
 _VARIABLE = re.compile(r"\{\{\s*([^\W\d][\w.]*)\s*\}\}")
@@ -150,11 +153,11 @@ def drawn(
     logged: Sequence[Logged],
     template: Sequence[Mapping[str, Any]] | None,
     count: int,
-    hide: Callable[[str], str],
+    hide: Callable[[Any], Any],
     *,
     seed: int = 1,
 ) -> Drawn:
-    """Draw ``count`` cases at random over the lengths of the requests; ``hide`` takes secrets out of a text.
+    """Draw ``count`` cases at random over the lengths of the requests; ``hide`` takes secrets out of a JSON value.
 
     Without a template a case holds the conversation, without its system part.
     """
@@ -174,11 +177,27 @@ def drawn(
     chosen = _spread(folds, count, random.Random(seed))
     cases = []
     for number, fold in enumerate(chosen, 1):
-        values = {name: hide(value) for name, value in fold.variables.items()}
-        messages = tuple(json.loads(hide(json.dumps(dict(each), ensure_ascii=False))) for each in fold.messages)
+        values = _hidden(fold.variables, template or (), hide)
+        messages = tuple(hide(dict(each)) for each in fold.messages)
         name = f"log-{number:03}-{digest_id([values, list(messages)])}"
         cases.append(Case(name, values, messages, weight=float(fold.size), seen=hide(fold.seen) or None))
     return Drawn(tuple(cases), len(logged), unfit, len(folds))
+
+
+def _hidden(
+    values: Mapping[str, str], template: Sequence[Mapping[str, Any]], hide: Callable[[Any], Any]
+) -> dict[str, str]:
+    """Take secrets out of values: by their form, their variable's name, and the text before them in the template."""
+    found = dict(values)
+    for message in template:
+        text = str(message.get("content") or "")
+        for place in _VARIABLE.finditer(text):
+            name = place[1]
+            before = text[max(0, place.start() - NEAR) : place.start()]
+            alone, both = hide(before), hide(before + found[name])
+            # Where the text before it went too, the value was part of what had to go.
+            found[name] = both[len(alone) :] if both.startswith(alone) else GONE
+    return {name: str(value) for name, value in hide(found).items()}
 
 
 def _spread(folds: Sequence[Fold], count: int, rng: random.Random) -> list[Fold]:

@@ -133,7 +133,11 @@ def test_variables_are_read_back_and_near_duplicates_are_folded() -> None:
 
     rows = [logged(n, f"Order {n} of Ann: where is my parcel, it was sent on {n}.3.?") for n in range(10, 16)]
     rows += [logged(99, "Order 7 of 王: 我的包裹在哪里"), logged(5, "Something else")]
-    found = drawn(rows, template, 10, lambda text: text.replace("Ann", "[name]"))
+
+    def hide(value: Any) -> Any:
+        return json.loads(json.dumps(value).replace("Ann", "[name]"))
+
+    found = drawn(rows, template, 10, hide)
     assert (found.requests, found.unfit, found.folds) == (8, 1, 2)
     many = next(case for case in found.cases if case.weight == 6)
     assert many.vars["name"] == "[name]" and many.seen == "answer 15" and many.expected is None
