@@ -284,7 +284,9 @@ class _Triage:
         if not verdicts or (history.aged and len(verdicts) < 2 and not new):
             return None
         z = min(verdict.z for verdict in verdicts)
-        if z < LEAST_Z or min(verdict.factor for verdict in verdicts) < (1.5 if new else figure.least):
+        # Without earlier days a morning is told from a jump by its size alone.
+        least = LEAST_Z * (1.0 if history.aged else 1.4)
+        if z < least or min(verdict.factor for verdict in verdicts) < (1.5 if new else figure.least):
             return None
         before = 0.0 if new else max(verdict.reference for verdict in verdicts)
         if top - before * minutes < _PART_OF_ALL * total:

@@ -93,7 +93,8 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def backup(source: Path, target: Path) -> None:
     """Copy a file in use to ``target`` as one file; raises :class:`sqlite3.Error` or :class:`OSError`.
 
-    It is written beside its place and then moved there: a backup that is cut short replaces nothing.
+    It is written beside its place, checked, and then moved there: a backup that is cut short or of a damaged file
+    replaces nothing.
     """
     part = target.with_name(f"{target.name}.part")
     part.unlink(missing_ok=True)
@@ -101,6 +102,10 @@ def backup(source: Path, target: Path) -> None:
     with closing(connect_for_reading(source)) as read, closing(sqlite3.connect(part)) as write:
         read.backup(write)
         write.execute("PRAGMA journal_mode = DELETE").fetchone()
+        problem = write.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if problem != "ok":
+        part.unlink()
+        raise sqlite3.DatabaseError(f"database disk image is malformed: {problem}")
     for suffix in ("-wal", "-shm"):
         Path(f"{target}{suffix}").unlink(missing_ok=True)
     part.replace(target)

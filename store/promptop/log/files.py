@@ -66,6 +66,6 @@ def explain(path: Path, error: BaseException) -> PromptopError:
     return sqlite.explain(
         path,
         error,
-        "Choose another log with --log or [log] path, or move this file away to start a new one.",
+        "promptop log recover saves what can be read of it; or choose another log with --log or [log] path.",
         room="Free some space, or prune the log: promptop log prune",
     )

@@ -42,7 +42,7 @@ _WIDE = 110
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
     verbs = parser.add_subparsers(
-        dest="verb", required=True, metavar="path|status|tail|prune|backup|import|export|rebuild|query"
+        dest="verb", required=True, metavar="path|status|tail|prune|backup|recover|import|export|rebuild|query"
     )
 
     def verb(name: str, text: str) -> argparse.ArgumentParser:
@@ -67,6 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     backup = verb("backup", "Copy the log, and the bodies where they are kept, while it may be written to.")
     backup.add_argument("file", type=Path, help="new file")
     backup.add_argument("--force", action="store_true", help="replace a file that exists")
+    save = verb("recover", "Write what can be read of a damaged log to a new one; the damaged file stays as it is.")
+    save.add_argument("file", type=Path, help="new log")
+    save.add_argument("--json", action="store_true", help="for programs")
     bring = verb("import", "Bring in calls that LiteLLM, Langfuse, Helicone, llm or a batch wrote (JSON, CSV, SQLite).")
     bring.add_argument("files", nargs="*", type=Path, metavar="FILE")
     bring.add_argument("--dry-run", action="store_true", help="read and count, write nothing")
@@ -104,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
         "tail": _tail,
         "prune": _prune,
         "backup": _backup,
+        "recover": _recover,
         "import": _import,
         "export": _export,
         "rebuild": _rebuild,
@@ -327,9 +331,28 @@ def _backup(args: argparse.Namespace, settings: Settings, path: Path) -> int:
         if target.exists() and not args.force:
             raise PromptopError(f"{target} exists already.", "Choose another name, or replace it with --force.")
     for source, target in pairs:
-        with _explained(target):
+        try:
             backup(source, target)
+        except sqlite3.DatabaseError as error:
+            damaged = not isinstance(error, sqlite3.OperationalError)
+            raise files.explain(source if damaged else target, error) from None
+        except OSError as error:
+            raise files.explain(target, error) from None
         print(target)
+    return 0
+
+
+def _recover(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+    from promptop.log.transfer.recovery import recover
+
+    _existing(path)
+    with _explained(args.file):
+        done = recover(path, args.file)
+    if args.json:
+        print(json.dumps({"rows": done.rows, "pages": done.pages, "broken": done.broken, "file": str(args.file)}))
+        return 0
+    broken = f"; {done.broken:,} records could not be read" if done.broken else ""
+    print(f"{done.rows:,} rows of {done.pages:,} pages → {args.file}{broken}")
     return 0
 
 
