@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cases": ("promptop.cli.calls.cases", "test sets: begin one, draw one from the log, show, check, convert"),
     "bench": ("promptop.cli.calls.bench", "measure a prompt under load; baselines, objectives, gates"),
     "claims": ("promptop.cli.calls.claims", "test what is said to change latency, on this endpoint"),
+    "guide": ("promptop.cli.calls.guide", "lead a prompt to fewer tokens and less waiting, step by step"),
     "probe": ("promptop.cli.calls.probe", "rank endpoints by connect, TLS and first byte"),
     "batch": ("promptop.cli.calls.batch", "send many prompts: limited, cached, resumable, under a cap"),
     "embed": ("promptop.cli.calls.embed", "embed the lines of a file in as few requests as possible"),

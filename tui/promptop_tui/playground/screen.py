@@ -138,7 +138,7 @@ class PlaygroundPane(Horizontal):
         self.price = PriceLine(context.counting, lambda: self.preview.update())  # noqa: PLW0108 (it is made below)
         self.column = ParameterColumn(context.settings, self.price)
 
-        self.builder = RequestBuilder(self.column, self.versions, lambda: self.prompt.text)
+        self.builder = RequestBuilder(self.column, self.versions, lambda: self.prompt.text, context.settings)
         self.preview = SendPreview(self.builder, self.column, self.prompt, self.results)
         self.draft = PromptDraft(
             context.draft_path,

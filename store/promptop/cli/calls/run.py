@@ -30,6 +30,8 @@ from promptop.cli.shared.prompt_input import read_prompt
 from promptop.client.call import run as run_call
 from promptop.client.request import RunRequest
 from promptop.client.result import Delta, Progress, RunResult
+from promptop.client.routing import routed
+from promptop.routing.policy import policy_of
 from promptop.settings import Settings
 
 
@@ -38,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-m", "--model", metavar="M", help="model, or model@profile (default: the prompt's, the profile's)"
     )
+    parser.add_argument("--route", action="store_true", help="ask the model that [routing] of the settings names")
     add_call_arguments(parser)
 
 
@@ -49,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     if not spec:
         raise UsageError("No model was named.", 'Write -m MODEL, or models = ["…"] in the profile.')
     request = requests_for(args, settings, prompt, [spec])[0]
+    if args.route or settings.routing.on:
+        request = routed(request, policy_of(settings), "promptop run")
     tell_prompts(args, prompt)
     gate, _ = check_cost(args, settings, [request])
     result = asyncio.run(_call(request, settings, gate, quiet=args.json, silent=args.quiet))

@@ -10,12 +10,17 @@ from typing import Any
 from promptop.base.errors import PromptopError
 from promptop.client.conversation import Context, context_of, rounds_of
 from promptop.client.request import Message, RunRequest
+from promptop.client.routing import routed_all
 from promptop.client.targets import Target
 from promptop.client.variants import PromptVersion, requests_of
 from promptop.prompts import draft, parse
+from promptop.routing.policy import Policy, policy_of
 from promptop.settings import Settings
 from promptop_tui.playground.controllers.prompt_versions import PromptVersions
 from promptop_tui.playground.views.parameters import ParameterColumn
+
+APP = "promptop playground"
+"""Name of the program in the log's rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,11 @@ class RunPlan:
 class RequestBuilder:
     """Builds requests from what is typed and chosen at the moment it is asked."""
 
-    def __init__(self, column: ParameterColumn, versions: PromptVersions, text: Callable[[], str]) -> None:
+    def __init__(
+        self, column: ParameterColumn, versions: PromptVersions, text: Callable[[], str], settings: Settings
+    ) -> None:
         """``text`` returns what stands in the prompt's field."""
+        self._settings = settings
         self._column = column
         self._versions = versions
         self.text = text
@@ -69,12 +77,17 @@ class RequestBuilder:
             PromptVersion(version.label, context.messages, version.name, version.version)
             for version, context in zip(versions, contexts, strict=True)
         ]
-        requests = requests_of(targets, sent, values, overrides=column.overrides(), system=column.system())
+        asked = requests_of(targets, sent, values, overrides=column.overrides(), system=column.system())
+        requests = routed_all(asked, self._policy(), APP)
         if any(not request.messages for request in requests):
             raise PromptopError("Without the system part nothing is left of the prompt.", "Switch system on.")
         setup = column.setup() | ({"variables": dict(self._versions.values)} if self._versions.values else {})
         shortened = contexts[0] if contexts[0].shortened else None
         return RunPlan(requests, versions, targets, shortened, text, draft.digest(text), setup)
+
+    def _policy(self) -> Policy | None:
+        """Return what routes the calls, where the settings switch it on; raises as :func:`policy_of` does."""
+        return policy_of(self._settings) if self._settings.routing.on else None
 
     def for_cases(self) -> tuple[Callable[[Mapping[str, str], Sequence[Message]], list[RunRequest]], list[str]]:
         """Return what builds the requests of a case from its values and messages, and the titles of the variants.
@@ -84,6 +97,7 @@ class RequestBuilder:
         """
         plan, column = self.plan(), self._column
         targets, parameters, overrides, system = column.targets(), column.values(), column.overrides(), column.system()
+        policy = self._policy()
         sources, typed = self._versions.sources(self.text()), dict(self._versions.values)
 
         def build(values: Mapping[str, str], messages: Sequence[Message]) -> list[RunRequest]:
@@ -93,7 +107,7 @@ class RequestBuilder:
                 if messages:  # they stand in for the prompt's own turns; its instructions stay
                     sent = [each for each in sent if each.get("role") in {"system", "developer"}] + list(messages)
                 made.append(PromptVersion(source.label, sent, source.name, source.version))
-            return requests_of(targets, made, parameters, overrides=overrides, system=system)
+            return routed_all(requests_of(targets, made, parameters, overrides=overrides, system=system), policy, APP)
 
         return build, [request.title for request in plan.requests]
 

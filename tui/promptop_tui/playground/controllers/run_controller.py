@@ -22,9 +22,9 @@ from promptop.client.tools.mocks import ToolResult
 from promptop.experiments.schedule import WARM_UPS, Job, Schedule
 from promptop.workers.call_client import Runner
 from promptop_tui.context import AppContext
+from promptop_tui.playground.controllers.request_builder import APP
 from promptop_tui.playground.views.answer_pane import AnswerPane
 
-APP = "promptop playground"
 """Name of the program in the log's rows."""
 
 OnDone = Callable[[Job, RunResult], None]

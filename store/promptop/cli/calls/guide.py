@@ -1,0 +1,193 @@
+"""Lead a prompt to fewer tokens and less waiting, step by step: each measured before and after, and kept in a sheet.
+
+Without --step the sheet is shown, with the command of the next step. Steps: baseline, shorten, context, parameters,
+cache, model, parallel, endpoint, streaming, monitoring. A step begins where the adopted ones before it ended; figures
+are medians, a difference that cannot be told from chance is called no measurable effect. The sheet is kept per prompt
+in a private file of the state folder, the prompt's texts with it.
+
+Exit codes: 0 done, 1 calls failed or a cap ended it, 2 usage error, 130 cancelled with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from promptop.base.errors import UsageError
+from promptop.base.sanitize import clean, clean_line
+from promptop.base.text_table import aligned
+from promptop.cli.shared.call_options import settings_for
+from promptop.cli.shared.money import lengths_of, price
+from promptop.cli.shared.options import add_settings_arguments
+from promptop.cli.shared.progress import make
+from promptop.cli.shared.prompt_input import add_prompt_arguments, read_input, values_of
+from promptop.experiments.guide import export
+from promptop.experiments.guide.run import StepRun, finished, without_calls
+from promptop.experiments.guide.sheet import Sheet, load, reset, save
+from promptop.experiments.guide.steps import BASELINE_CALLS, STEPS, Options, Variant, step_of
+from promptop.prompts import parse
+from promptop.settings import Settings
+
+INTERRUPTED = 130
+_FORMATS = ("table", "md", "html", "csv", "json")
+_WIDEST = 46
+"""Cells of a change's words in the table; the other forms have all of them."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("file", metavar="FILE", help="prompt: a file, or lib:NAME")
+    parser.add_argument("--step", action="append", default=[], metavar="NAME", help="take this step now; repeatable")
+    parser.add_argument("--all", action="store_true", help="take every step that was not taken yet, in their order")
+    parser.add_argument("-m", "--model", metavar="M", help="model, or model@profile, that the sheet begins with")
+    parser.add_argument(
+        "-n", "--repeat", type=int, default=BASELINE_CALLS, metavar="N", help="calls of each way of asking (10)"
+    )
+    parser.add_argument("--with", dest="shorter", metavar="FILE", help="shorten: your own shorter text of the prompt")
+    parser.add_argument("--to", default="", metavar="M", help="model: what to ask instead; endpoint: its profile")
+    parser.add_argument("--rounds", type=int, default=3, metavar="K", help="context: earlier rounds that are sent (3)")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="parameters: limit of output tokens (256)")
+    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="parameters: temperature (0)")
+    parser.add_argument("--adopt", action="store_true", help="go on from this change, also for model and endpoint")
+    parser.add_argument("--leave", action="store_true", help="do not go on from this change")
+    parser.add_argument("--save", metavar="NAME", help="keep the text as a version of the library, with its receipt")
+    parser.add_argument("--reset", action="store_true", help="forget the sheet and begin anew")
+    parser.add_argument("--format", choices=_FORMATS, default="table", help="form of the sheet (table)")
+    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the sheet there")
+    parser.add_argument("--max-usd", type=float, metavar="USD", help="send nothing if it may cost more than this")
+    parser.add_argument("--base-url", metavar="URL", help="endpoint, instead of a profile's")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no price on stderr")
+    add_prompt_arguments(parser)
+    add_settings_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Take the steps that are asked for, and print the sheet."""
+    if args.repeat < 1 or args.rounds < 0:
+        raise UsageError("--repeat starts at 1, --rounds at 0.", "Leave them out for the usual ones.")
+    if args.adopt and args.leave:
+        raise UsageError("--adopt and --leave exclude each other.", "Give one of them.")
+    steps = [step_of(name) for name in args.step]
+    settings = settings_for(args)
+    if args.reset and reset(args.file) and not steps and not args.all:
+        print(f"The sheet of {clean_line(args.file)} is forgotten.", file=sys.stderr)
+        return 0
+    sheet = load(args.file)
+    if sheet is None or args.reset:
+        sheet = _begun(args, settings)
+    elif args.model and args.model != sheet.current.model:
+        sheet = replace(sheet, current=replace(sheet.current, model=args.model))
+    code = 0
+    args.json = args.format == "json"
+    wanted = [step for step in STEPS if sheet.of(step.name) is None] if args.all else steps
+    for step in wanted:
+        sheet, code = _take(args, settings, sheet, step.name)
+        if code:
+            break
+    if args.save and not code:
+        _save(sheet, args.save, settings)
+    _print(args, sheet)
+    return code
+
+
+def _begun(args: argparse.Namespace, settings: Settings) -> Sheet:
+    found = read_input(args.file)
+    prompt = parse(found.text)
+    model = args.model or prompt.model or next(iter(settings.active_profile().models), "")
+    if not model:
+        raise UsageError("No model was named.", 'Write -m MODEL, or models = ["…"] in the profile.')
+    start = Variant(found.text, model)
+    return Sheet(args.file, start, start)
+
+
+def _take(args: argparse.Namespace, settings: Settings, sheet: Sheet, name: str) -> tuple[Sheet, int]:
+    """Take one step; returns the sheet and the exit code."""
+    step = step_of(name)
+    shorter = read_input(args.shorter).text if args.shorter and name == "shorten" else ""
+    options = Options(shorter, args.to, args.rounds, args.max_tokens, args.temperature, args.repeat)
+    plan = step.plan(sheet.current, settings, options)
+    if not plan.changes:
+        sheet = without_calls(sheet, step, plan, settings)
+        save(sheet)
+        return sheet, 0
+    work = StepRun(step, plan, sheet.current, settings, options, values_of(args))
+    if not args.quiet and not args.json:
+        print(f"{step.title}: {', '.join(clean_line(each.label) for each in plan.changes)}", file=sys.stderr)
+    gate = price(args, settings, work.estimate(lengths_of(settings)))
+    measured = make(work, args, settings, gate)
+    for error in measured.errors[:3]:
+        print(f"error: {clean(error)}", file=sys.stderr)
+    if measured.stopped or measured.capped or not any(effect.n[0] for effect in measured.effects):
+        if measured.capped:
+            print("A cap ended the step; it is not in the sheet.", file=sys.stderr)
+        return sheet, INTERRUPTED if measured.stopped else 1
+    adopt = True if args.adopt else False if args.leave else None
+    sheet = finished(sheet, step, plan, measured, adopt=adopt)
+    save(sheet)
+    return sheet, int(any(effect.errors for effect in measured.effects))
+
+
+def _save(sheet: Sheet, name: str, settings: Settings) -> None:
+    """Keep where the sheet stands as a version of the library, with its receipt."""
+    from promptop.experiments.guide.receipt import receipt_of
+    from promptop.experiments.guide.sheet import now_ms
+    from promptop.prompts.library import Library
+
+    source = "" if sheet.name.startswith("lib:") else str(Path(sheet.name).absolute())
+    receipt = receipt_of(sheet, settings)
+    library = Library()
+    if not library.versions(name):
+        library.save(name, sheet.original.text, now_ms=now_ms(), note="before the guide", source=source)
+    version = library.save(
+        name, sheet.current.text, now_ms=now_ms(), note="promptop guide", receipt=receipt, source=source
+    )
+    print(f"{clean_line(version.label)}: {receipt.line()}", file=sys.stderr)
+
+
+def _print(args: argparse.Namespace, sheet: Sheet) -> None:
+    if args.format == "json":
+        text = json.dumps(export.as_json(sheet), ensure_ascii=False, indent=2)
+    elif args.format == "csv":
+        text = export.csv_text(sheet)
+    elif args.format == "md":
+        text = export.markdown_text(sheet)
+    elif args.format == "html":
+        from promptop.cli.report_formats.html import document, table
+
+        rows, notes = export.lines_of(sheet)
+        text = document(f"promptop guide, {sheet.name}", [table(export.HEAD, rows, notes=notes)])
+    else:
+        text = _table(args, sheet)
+    if args.output is None:
+        print(text)
+        return
+    try:
+        args.output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{args.output} cannot be written ({error.strerror}).", "Choose another file.") from None
+
+
+def _table(args: argparse.Namespace, sheet: Sheet) -> str:
+    rows, notes = export.lines_of(sheet)
+    spare = len(export.SHOWN) + 1
+    short = [tuple(clean_line(cell, _WIDEST) for cell in row) for row in rows if any(row[2:])]
+    lines = [f"{clean_line(sheet.name)} · {clean_line(sheet.current.model)}", ""]
+    if short:
+        lines += [*aligned([export.HEAD, *short], left=(0, 1, spare + 1)), ""]
+    lines += [f"{row[0]}: {clean_line(row[1], 200)}" for row in rows if not any(row[2:])]
+    for taken in sheet.taken:
+        for effect in taken.effects:
+            lines += [f"  {taken.step}, {clean_line(effect.label)}: {line}" for line in export.intervals_of(effect)]
+    lines += ["", *notes] if notes else []
+    if sheet.next_step:
+        step = step_of(sheet.next_step)
+        lines += ["", f"Next: {step.what}", f"  promptop guide {shlex.quote(args.file)} --step {step.name}"]
+        lines.append("  in the app: guide, in the palette")
+    else:
+        lines += ["", f"Keep it: promptop guide {shlex.quote(args.file)} --save NAME; --format md is the table alone."]
+    return "\n".join(lines)
