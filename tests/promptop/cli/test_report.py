@@ -61,6 +61,15 @@ def report(capsys: pytest.CaptureFixture[str], log: Path, *options: str) -> tupl
     return code, done.out, done.err
 
 
+def test_a_length_of_time_counts_from_the_end_of_the_window(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    until = f"{datetime.fromtimestamp(time.time() - 8 * 86_400 + 300):%Y-%m-%dT%H:%M:%S}"
+    code, out, _ = report(capsys, log, "--json", "--since", "10m", "--until", until)
+    found = json.loads(out)
+    assert code == 0
+    assert found["n"] == 2
+    assert found["total"]["n"] == 2 and found["total"]["cost_usd"] == found["cost_usd"]
+
+
 def test_json_has_the_fixed_shape_and_true_sums(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = report(capsys, log, "--json", "--since", "1h")
     found = json.loads(out)
@@ -262,7 +271,7 @@ def test_slo_stands_for_the_targets_of_the_settings() -> None:
     ("options", "words"),
     [
         (["--since", "soon"], "not a moment"),
-        (["--since", "1h", "--until", "2h"], "is empty"),
+        (["--since", "2026-11-22", "--until", "2026-11-21"], "is empty"),
         (["--filter", "modle:x"], "modle"),
         (["--since", "1900-01-01", "--by", "day"], "ten years"),
     ],

@@ -107,6 +107,7 @@ def json_text(report: Report) -> str:
         "by": report.by,
         "filter": report.filter or None,
         "left_out": {"n": report.left_out.n, "cost_usd": report.left_out.cost_usd},
+        "total": as_dict(report.total),
         "groups": [{"group": name, **as_dict(stats)} for name, stats in report.groups],
     }
     return json.dumps(whole, ensure_ascii=False, indent=1)

@@ -63,8 +63,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.log is not None and not path.exists():
         raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
     now_ms = time.time_ns() // 1_000_000
-    since = moment_ms(args.since, now_ms) if args.since else 0
     until = moment_ms(args.until, now_ms) + (args.until == "now")
+    since = moment_ms(args.since, until) if args.since else 0
     with LogReader(path) as reader:
         body_of = _bodies(reader) if args.threshold else None
         found = history(rows_of(reader, parse_filter(args.filter), since, until), policy, body_of)

@@ -234,8 +234,8 @@ def _export(args: argparse.Namespace, settings: Settings, path: Path) -> int:
 
     _existing(path)
     now_ms = time.time_ns() // 1_000_000
-    since = moment_ms(args.since, now_ms) if args.since else 0
     until = moment_ms(args.until, now_ms) if args.until else _ALWAYS
+    since = moment_ms(args.since, until if args.until else now_ms) if args.since else 0
     columns = exports.chosen_columns(args.columns)
     ending = args.output.suffix.lstrip(".").lower() if args.output else ""
     form = args.format or (ending if ending in exports.FORMATS else "jsonl")

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--since",
         metavar="WHEN",
-        help="24h before the end (default; an export is reported whole), 7d, today, 2026-11-21T09:30 …",
+        help="24h or 7d before the end (default: 24h; an export is reported whole), today, 2026-11-21T09:30 …",
     )
     parser.add_argument("--until", default="now", metavar="WHEN", help="end of the window (default: now)")
     parser.add_argument(
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     checks = [check for text in plain for check in parse_check(text, settings.monitor)]
     now_ms = time.time_ns() // 1_000_000
     until = moment_ms(args.until, now_ms) + (args.until == "now")  # not included, and a row may be of this millisecond
-    since = until - _DAY_MS if args.since is None else moment_ms(args.since, now_ms)
+    since = until - _DAY_MS if args.since is None else moment_ms(args.since, until)
     if since >= until:
         raise UsageError(f"The window from {args.since} to {args.until} is empty.", "--since must be before --until.")
     for path in logs:
@@ -158,7 +158,7 @@ def _reads_from(args: argparse.Namespace) -> int:
     if args.changes or args.before is not None or args.after is not None:
         return now_ms - _BASELINE_MS
     until = moment_ms(args.until, now_ms)
-    return until - _DAY_MS if args.since is None else moment_ms(args.since, now_ms)
+    return until - _DAY_MS if args.since is None else moment_ms(args.since, until)
 
 
 def _fleet(args: argparse.Namespace) -> int:
@@ -183,7 +183,7 @@ def _fleet(args: argparse.Namespace) -> int:
     checks = [check for text in args.fail_on for check in parse_check(text, settings.monitor)]
     now_ms = time.time_ns() // 1_000_000
     until = moment_ms(args.until, now_ms) + (args.until == "now")
-    since = until - _DAY_MS if args.since is None else moment_ms(args.since, now_ms)
+    since = until - _DAY_MS if args.since is None else moment_ms(args.since, until)
     if since >= until:
         raise UsageError(f"The window from {args.since} to {args.until} is empty.", "--since must be before --until.")
     with FleetReader(engine_of(replace(settings.fleet, url=address))) as log:
