@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "alerts": ("promptop.cli.traffic.alerts", "the alerts of a log: list, test, run without the app"),
     "demo": ("promptop.cli.app.demo", "the app against a simulated endpoint, no key needed"),
+    "mcp": ("promptop.cli.app.mcp_server", "answer an agent's questions about cost, changes and caches (MCP)"),
     "config": ("promptop.cli.app.config", "where the settings are; show or create them"),
     "doctor": ("promptop.cli.app.doctor", "check settings, keys, endpoint, log, clock and terminal"),
 }

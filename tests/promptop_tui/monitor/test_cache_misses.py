@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, write
 from tests.support.waits import until_shown as until
 
+from promptop.cache.misses import common_prefix, findings_of
 from promptop.log import Finished, LogReader, StoredRow, Writer
-from promptop_tui.monitor.analysis.cache_misses import common_prefix, findings_of
-from promptop_tui.monitor.data.prefixes import prefixes_of
+from promptop.log.read.prefixes import prefixes_of
 from promptop_tui.monitor.data.queries import find
 from promptop_tui.monitor.data.snapshot import Query
 from promptop_tui.monitor.dialogs.finding_lists import ListDialog

@@ -101,22 +101,11 @@ def run(args: argparse.Namespace) -> int:
         else:
             _write(Path(args.file), text, result.text)
     if args.json:
-        fields = ("rule", "severity", "line", "start", "end", "before", "after", "tokens_saved")
-        edits = [{name: getattr(edit, name) for name in fields} for edit in result.edits]
-        told: dict[str, object] = {
-            "model": args.model,
-            "tokens_before": result.tokens_before,
-            "tokens_after": result.tokens_after,
-        }
+        told = trimmed_json(args.model, result)
         told["receipt"] = receipt.as_dict()
         if rewritten is not None:
             told["rewrite"] = _rewrite_json(rewritten)
-        skipped = [
-            {"line": each.line, "reason": each.reason, "rule": each.rule, "text": each.text} for each in result.skipped
-        ]
-        json.dump(
-            {**told, "text": result.text, "edits": edits, "skipped": skipped}, sys.stdout, ensure_ascii=False, indent=1
-        )
+        json.dump(told, sys.stdout, ensure_ascii=False, indent=1)
         print()
     elif args.why:
         for each in result.skipped:
@@ -161,6 +150,21 @@ def _flags(hunk: Hunk) -> str:
         f"adds {clean_line(each, 40)}" for each in hunk.added
     ]
     return f"  ! {', '.join(said)}" if said else ""
+
+
+def trimmed_json(model: str, result: Trimmed) -> dict[str, object]:
+    """Return a trim as programs read it."""
+    fields = ("rule", "severity", "line", "start", "end", "before", "after", "tokens_saved")
+    return {
+        "model": model,
+        "tokens_before": result.tokens_before,
+        "tokens_after": result.tokens_after,
+        "text": result.text,
+        "edits": [{name: getattr(edit, name) for name in fields} for edit in result.edits],
+        "skipped": [
+            {"line": each.line, "reason": each.reason, "rule": each.rule, "text": each.text} for each in result.skipped
+        ],
+    }
 
 
 def _rewrite_json(rewritten: Rewritten) -> dict[str, object]:

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export = verb("export", "Write rows as JSON lines, CSV or Parquet.")
     export.add_argument("filter", nargs="*", help="filter, for example: app:web 'cost>0.01'")
     export.add_argument("-o", "--output", type=Path, metavar="FILE", help="file (default: standard output)")
+    export.add_argument("--otlp", metavar="URL", help="send them as spans and metrics to a collector: http://HOST:4318")
+    export.add_argument(
+        "--otlp-names",
+        choices=("new", "old", "both"),
+        default="both",
+        help="generation of OpenTelemetry's GenAI names (both)",
+    )
     export.add_argument("--format", choices=("jsonl", "csv", "parquet"), help="default: by FILE's ending, else jsonl")
     export.add_argument("--since", metavar="WHEN", help="24h, today or 2026-11-21T09:30")
     export.add_argument("--until", metavar="WHEN", help="the same; not included")
@@ -241,6 +248,8 @@ def _export(args: argparse.Namespace, settings: Settings, path: Path) -> int:
     form = args.format or (ending if ending in exports.FORMATS else "jsonl")
     with LogReader(path) as reader:
         rows = exports.rows_of(reader, parse_filter(" ".join(args.filter)), since, until)
+        if args.otlp:
+            return _send(args, path, rows)
         if form == "parquet":
             if args.output is None:
                 raise UsageError("Parquet is not text for standard output.", "Name a file: -o rows.parquet")
@@ -255,6 +264,23 @@ def _export(args: argparse.Namespace, settings: Settings, path: Path) -> int:
             with _explained(args.output), open_private(args.output) as file:
                 count = write(rows, guarded(file), columns)  # which may be /dev/stdout
     print(f"{count:,} rows → {args.output}", file=sys.stderr)
+    return 0
+
+
+def _send(args: argparse.Namespace, path: Path, rows: Iterable[StoredRow]) -> int:
+    """Send rows to a collector."""
+    from promptop.fleet.otlp.export import Exporter
+
+    if not args.otlp.startswith(("http://", "https://")):
+        raise UsageError(f"{args.otlp!r} is not an address of a collector.", "Write http://HOST:4318.")
+    with contextlib.closing(connect_for_reading(path)) as connection:
+        log_id = str(connection.execute("SELECT value FROM meta WHERE key = 'log_id'").fetchone()[0])
+    exporter = Exporter(args.otlp, names=args.otlp_names, log_id=log_id)
+    try:
+        count = exporter.send(rows)
+    finally:
+        exporter.close()
+    print(f"{count:,} rows → {clean_line(args.otlp)}", file=sys.stderr)
     return 0
 
 

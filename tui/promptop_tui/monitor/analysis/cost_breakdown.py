@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from promptop.base import units
 from promptop.base.sanitize import clean_line
-from promptop_tui.monitor.data.prefixes import characters_of, prefixes_of
+from promptop.log.read.prefixes import characters_of, prefixes_of
 from promptop_tui.widgets.sparkline import spark
 from promptop_tui.widgets.table import Cell, Column, Tone
 

@@ -19,8 +19,8 @@ from promptop_tui.monitor.views.status_line import StatusLine
 if TYPE_CHECKING:
     from promptop.alerts.changes import Change
     from promptop.alerts.rules import Alert
+    from promptop.cache.misses import Finding
     from promptop_tui.monitor.analysis.bursts import Burst
-    from promptop_tui.monitor.analysis.cache_misses import Finding
     from promptop_tui.monitor.dialogs.cost_dialog import Choice
 
 

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from promptop.base.sanitize import clean_line
+from promptop.cache.misses import CHANGES, Finding, common_prefix, findings_of
 from promptop.log.own_calls import OWN_APPS
 from promptop_tui.monitor.analysis.bursts import Burst, bursts_of
-from promptop_tui.monitor.analysis.cache_misses import CHANGES, Finding, common_prefix, findings_of
 from promptop_tui.monitor.analysis.cost_breakdown import Breakdown, Group, repeats_of, stable_of
 from promptop_tui.monitor.data.snapshot import Query
 from promptop_tui.monitor.views.row_cells import READ

@@ -1,0 +1,65 @@
+"""The files of docs/deploy name metrics that the proxy gives, and are rules and a dashboard to others' readers."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from promptop.proxy.metrics import Metrics, render
+
+FOLDER = Path(__file__).parents[2] / "docs" / "deploy"
+METRIC = re.compile(r"\b((?:gen_ai_(?:client|server)|promptop)_[a-z_]+)\b(?!\s*=)")
+LABELS = {"gen_ai_request_model"}
+
+
+def rules() -> list[dict[str, Any]]:
+    document = yaml.safe_load((FOLDER / "prometheus-rules.yml").read_text(encoding="utf-8"))
+    return [rule for group in document["groups"] for rule in group["rules"]]
+
+
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / "grafana-dashboard.json").read_text(encoding="utf-8"))
+    return found
+
+
+def expressions() -> Iterator[str]:
+    yield from (rule["expr"] for rule in rules())
+    yield from (target["expr"] for panel in dashboard()["panels"] for target in panel["targets"])
+
+
+def test_every_metric_is_one_that_the_proxy_gives() -> None:
+    given = dict(re.findall(r"# TYPE (\S+) (\S+)", render(Metrics().snapshot())))
+    named = 0
+    for text in expressions():
+        for name in set(METRIC.findall(text)) - LABELS:
+            kind = given.get(name) or given.get(re.sub(r"_(bucket|count|sum)$", "", name))
+            assert kind is not None, name
+            assert (kind == "histogram") == name.endswith(("_bucket", "_count", "_sum")), name
+            named += 1
+    assert named > 25
+
+
+def test_panels_have_places_of_their_own() -> None:
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard()["panels"]]
+    assert len(set(places)) == len(places)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_takes_the_rules_and_the_panels_expressions(tmp_path: Path) -> None:
+    checked = tmp_path / "panels.yml"
+    panels = [
+        {"record": f"panel:{n}", "expr": text.replace("$__rate_interval", "5m").replace("$model", ".*")}
+        for n, text in enumerate(expressions())
+    ]
+    checked.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": panels}]}), encoding="utf-8")
+    for file in (FOLDER / "prometheus-rules.yml", checked):
+        done = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
