@@ -215,7 +215,9 @@ async def test_stamps_agree_with_what_the_server_sent(endpoint: SimulatedEndpoin
     async with promptop.observe(httpx2.AsyncClient(), log=log) as client:
         for fault in ("reasoning", "azure", "null-content", "refusal", "usage-every"):
             await client.post(
-                f"{endpoint.base_url}/chat/completions", json=ask(True, False), headers={"x-simulate": fault}
+                f"{endpoint.base_url}/chat/completions",
+                json=ask(True, False) | {"max_tokens": 2000},  # room for an answer behind the reasoning
+                headers={"x-simulate": fault},
             )
     for row, record in zip(rows(), endpoint.requests[-5:], strict=True):
         kinds = {sent.kind for sent in record.events}

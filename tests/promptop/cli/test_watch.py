@@ -11,6 +11,7 @@ from time import monotonic, sleep
 
 import psutil
 import pytest
+from tests.support.waits import LIMIT_S
 
 from promptop.base.errors import UsageError
 from promptop.log import LogReader, StoredRow
@@ -49,14 +50,21 @@ def watch(environ: Mapping[str, str], *command: str, options: tuple[str, ...] = 
         text=True,
         env=dict(environ),
         start_new_session=True,
+        preexec_fn=_default_signals,
     )
+
+
+def _default_signals() -> None:
+    """Undo what nohup and background jobs hand down: a shell cannot trap what was ignored when it began."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def finished(process: subprocess.Popen[str], given: str = "") -> tuple[int, str, str]:
     try:
-        out, err = process.communicate(given, timeout=30)
+        out, err = process.communicate(given, timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # with the command, which holds the pipes
         out, err = process.communicate()
         raise AssertionError(out + err) from None
     return process.returncode, out, err

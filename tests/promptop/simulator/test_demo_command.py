@@ -11,9 +11,8 @@ import textwrap
 from pathlib import Path
 
 import httpx2
-import psutil
 import pytest
-from tests.support.processes import descendants, is_gone, started
+from tests.support.processes import children, descendants, is_gone, started
 from tests.support.waits import until
 
 from promptop.base.processes import launch
@@ -125,7 +124,7 @@ def test_a_port_that_is_taken(terminal: Path, capsys: pytest.CaptureFixture[str]
             assert cli.main(["demo", "--port", port, *arguments], open_app=lambda options: 0) == 1
             assert "→ Choose another port" in capsys.readouterr().err
     assert not any(terminal.glob("promptop-demo-*"))
-    assert not [child for child in psutil.Process().children() if "promptop.simulator" in " ".join(child.cmdline())]
+    assert not children("promptop.simulator")
 
 
 def test_a_back_room_that_does_not_start_says_why(

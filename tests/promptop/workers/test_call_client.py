@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.processes import children as children_that_run
 from tests.support.waits import until
 
 from promptop.client.request import RunRequest
@@ -48,13 +49,7 @@ def runner(log_path: Path) -> Iterator[Runner]:
 
 
 def children() -> set[int]:
-    import psutil
-
-    return {
-        child.pid
-        for child in psutil.Process().children()
-        if "promptop.workers.call_worker" in " ".join(child.cmdline())
-    }
+    return children_that_run("promptop.workers.call_worker")
 
 
 def test_calls_run_elsewhere_and_bring_pieces_figures_and_rows(runner: Runner, log_path: Path, ask: Ask) -> None:
