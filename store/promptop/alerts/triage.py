@@ -456,14 +456,20 @@ class _Triage:
     def _not_of_mixture(self, same: list[Change]) -> list[Change]:
         """Return the changes of one figure without means of several programs that none of their prompts shows.
 
-        In a log without an earlier day a model's mean differs in the morning because other programs call it.
+        In a log without an earlier day a model's mean differs in the morning because other programs call it; and the
+        mean of a release differs at any time, once a program has left it for the next one.
         """
-        if self._history.aged or BY_NAME[same[0].figure].kind not in ("mean", "log"):
+        if BY_NAME[same[0].figure].kind not in ("mean", "log"):
             return same
         if any(each.dimension in ("app.model.prompt", "version") for each in same):
             return same
         narrow = ("app.model.prompt", "version", "prompt")
-        return [each for each in same if each.dimension in narrow or self._series_of(each).app]
+        aged = self._history.aged
+        return [
+            each
+            for each in same
+            if each.dimension in narrow or self._series_of(each).app or (aged and not each.dimension.startswith("tag."))
+        ]
 
     def _side_by_side(self, same: list[Change]) -> list[Change]:
         """Return the changes of one figure, one a value, as they are since one start, with their scores."""
