@@ -19,6 +19,7 @@ from promptop.base.texts import mark, tr
 from promptop.prompts import Prompt
 from promptop.prompts.reader import has_no_roles, prompt_from
 from promptop_tui.context import AppContext
+from promptop_tui.editor.ablation.controller import AblationController
 from promptop_tui.editor.controllers.counts import CountsController
 from promptop_tui.editor.controllers.draft import DraftController
 from promptop_tui.editor.controllers.find import Find
@@ -76,6 +77,7 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
     BINDINGS: ClassVar[list[BindingType]] = [
         _command("f8", "trims", "Trim", "Show what can be said with fewer tokens", show=True),
         _command("shift+f8,f20", "prove", "Prove", "Ask baseline and draft in turns: do answers hold?"),
+        _command("alt+w", "ablate", "Weights", "Ask which sentences carry weight, on a test set"),
         _command("alt+l", "lint", "Lint", "List what lint says of the draft"),
         _command("f5", "send", "Playground", "Take the prompt to the playground", show=True),
         _command("f9,ctrl+s", "save", "Save", "Save to the file; asks for one if there is none", show=True),
@@ -121,6 +123,7 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
         self.trims = TrimsController(
             self, self.area, self.trims_panel, self.counts, context, parsed=self.parsed, runner=runner
         )
+        self.ablation = AblationController(self, self.area, self.counts, self.draft, self.trims, context)
         self.outline_panel = OutlinePanel()
         self.outline = OutlineController(
             self, self.area, self.outline_panel, self.panel, self.counts, self.log_lookup, context
@@ -131,6 +134,7 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
         self._commands: dict[str, Callable[[], object]] = {
             "trims": self._toggle_trims,
             "prove": self.trims.prove,
+            "ablate": self.ablation.open,
             "lint": self._toggle_lint,
             "send": self.hand_over.send,
             "save": self.hand_over.save,

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -100,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         print(could_show(len(plan.held), plan.margin), file=sys.stderr)
         print(f"Run {store.run}: --resume {store.run} goes on with it.", file=sys.stderr)
     outcome = make(ablation, args, settings, gate)
-    report = report_on(outcome, spec.partition("@")[0], int(time.time() * 1000))
+    report = report_on(outcome, spec.partition("@")[0])
     if args.json:
         print(json.dumps(report.to_json(), ensure_ascii=True, indent=2))
     else:

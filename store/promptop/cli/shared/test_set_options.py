@@ -16,13 +16,11 @@ from promptop.client.request import Message, RunRequest
 from promptop.client.targets import parse_target
 from promptop.experiments.checks.judges import JudgeModel
 from promptop.experiments.checks.vectors import EmbedModel, check_engine
-from promptop.experiments.grid.plan import GridPlan, checks_for
+from promptop.experiments.grid.plan import GridPlan, checks_for, standing_in
 from promptop.experiments.test_sets import TestSet, read_test_set
 from promptop.history.run_history import RunHistory
 from promptop.prompts import Prompt
 from promptop.settings import Settings
-
-_LEADING = frozenset({"system", "developer"})
 
 
 def add_test_set_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,19 +94,11 @@ def builder(
     def build(values: Mapping[str, str], messages: Sequence[Message]) -> list[list[RunRequest]]:
         made = []
         for at, prompt in enumerate(prompts):
-            row = [_standing_in(each, messages) for each in requests_for(args, settings, prompt, specs, values=values)]
+            row = [standing_in(each, messages) for each in requests_for(args, settings, prompt, specs, values=values)]
             made.append([replace(each, label=f"{each.title} · {labels[at]}") for each in row] if labels else row)
         return made
 
     return build
-
-
-def _standing_in(request: RunRequest, messages: Sequence[Message]) -> RunRequest:
-    """Put a case's conversation in the place of the prompt's user part; the system part stays the prompt's."""
-    if not messages:
-        return request
-    system = [each for each in request.messages if each.get("role") in _LEADING]
-    return replace(request, messages=[*system, *(each for each in messages if each.get("role") not in _LEADING)])
 
 
 def judge_of(args: argparse.Namespace, settings: Settings) -> JudgeModel | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from promptop.client.request import RunRequest
 from promptop.experiments.ablation.search import OverError
@@ -31,7 +32,8 @@ class Asker:
         """
         self._plan, self._text, self._plan_of, self._store, self._caller = plan, text, plan_of, store, caller
         self._checker = Checker(caller, plan.judge, plan.embed)
-        self._checks: list[list[Check]] = [checks_for(planned, plan) for planned in plan.cases]
+        for planned in plan.cases:
+            checks_for(planned, plan)
         self._planned: dict[str, Sequence[PlannedCase]] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._firsts: dict[int, Cell] = {}
@@ -39,6 +41,11 @@ class Asker:
         """Answers that an earlier run had paid for."""
         self.idle: tuple[str, ...] = ()
         """Checks that fail no broken answer."""
+
+    @cached_property
+    def _checks(self) -> list[list[Check]]:
+        # Made at the first call: they cannot be pickled.
+        return [checks_for(planned, self._plan) for planned in self._plan.cases]
 
     async def passes(self, case: int, text: str) -> bool:
         """Return whether a further answer of a case passes every check."""

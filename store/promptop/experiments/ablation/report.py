@@ -8,11 +8,10 @@ from statistics import median
 from typing import Any
 
 from promptop.base import units as figures
-from promptop.experiments.ablation.run import AblationOutcome
+from promptop.experiments.ablation.run import AblationOutcome, TrimProof
 from promptop.experiments.ablation.search import ALPHA, CARRIES, FREE, UNSEEN, UnitFinding
 from promptop.experiments.ablation.units import Unit
 from promptop.experiments.proof import rule
-from promptop.experiments.proof.report import ProofReport, report_of
 
 ENDED = {
     "calls": "the cap of calls ended the search",
@@ -64,7 +63,7 @@ class AblationReport:
 
     rows: tuple[UnitRow, ...]
     outcome: AblationOutcome
-    proof: ProofReport | None
+    proof: TrimProof | None
     tokens_before: int
     tokens_after: int
 
@@ -145,13 +144,13 @@ class AblationReport:
             "ended": found.ended or None,
             "idle_checks": list(outcome.idle),
             "run": outcome.run,
-            "proof": self.proof.to_json() if self.proof is not None else None,
+            "proof": dict(self.proof.shape) if self.proof is not None else None,
             "lines": self.lines(),
             "errors": list(outcome.errors),
         }
 
 
-def report_on(outcome: AblationOutcome, model: str, now_ms: int) -> AblationReport:
+def report_on(outcome: AblationOutcome, model: str) -> AblationReport:
     """Put figures to what was found; ``model`` counts the tokens and gives the price."""
     from promptop import models
     from promptop.tokens import count
@@ -163,11 +162,8 @@ def report_on(outcome: AblationOutcome, model: str, now_ms: int) -> AblationRepo
         tokens = count(piece, model).tokens
         usd = models.price(model, input_tokens=tokens, output_tokens=0).usd
         rows.append(UnitRow(unit, piece, outcome.found.units[unit.number], tokens, usd))
-    proof = None
-    if outcome.proof is not None and outcome.proof_plan is not None and outcome.proof.runs:
-        proof = report_of(outcome.proof_plan, outcome.proof, (text, outcome.trimmed), now_ms)
     before, after = (count(each, model).tokens for each in (text, outcome.trimmed))
-    return AblationReport(tuple(rows), outcome, proof, before, after)
+    return AblationReport(tuple(rows), outcome, outcome.proof, before, after)
 
 
 def could_show(held: int, margin: float) -> str:

@@ -6,6 +6,7 @@ what is missing. Cases of the proof are never asked during the search.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,8 +19,9 @@ from promptop.experiments.grid.caller import Caller, Step
 from promptop.experiments.grid.cells import CellStore
 from promptop.experiments.grid.plan import GridPlan, PlannedCase, attempt_of
 from promptop.experiments.proof.plan import ProofPlan
-from promptop.experiments.proof.run import ProofOutcome, ProofRun
-from promptop.prompts.proof import digest
+from promptop.experiments.proof.report import report_of
+from promptop.experiments.proof.run import ProofRun
+from promptop.prompts.proof import Proof, digest
 
 APP = "promptop ablate"
 """Name of the program in the log's rows."""
@@ -72,6 +74,17 @@ class AblationStep:
 
 
 @dataclass(frozen=True, slots=True)
+class TrimProof:
+    """What the proof of the trim came to, as plain data: it comes from another process."""
+
+    verdict: str
+    why: str
+    proof: Proof
+    shape: Mapping[str, Any]
+    """As ``prove --json`` has it."""
+
+
+@dataclass(frozen=True, slots=True)
 class AblationOutcome:
     """What came of an ablation."""
 
@@ -79,8 +92,7 @@ class AblationOutcome:
     found: Searched
     trimmed: str
     """The text without everything that can go; the prompt as it was if nothing can."""
-    proof: ProofOutcome | None
-    proof_plan: ProofPlan | None
+    proof: TrimProof | None
     spent_usd: float
     unpriced: int
     calls: int
@@ -198,17 +210,19 @@ class AblationRun:
         if self._asker.idle:
             found.ended = found.ended or "idle"
         trimmed = without(plan.text, plan.units, found.removed)
-        proof, proof_plan = None, None
+        proof, said = None, None
         if found.checked and found.removed and plan.held and not found.ended and not caller.is_over:
             proof_plan = self._proof_plan(trimmed)
             self._proof = ProofRun(proof_plan, self.store)
             proof = await self._proof.work(options)
+            if proof.runs:
+                report = report_of(proof_plan, proof, (plan.text, trimmed), int(time.time() * 1000))
+                said = TrimProof(report.verdict, report.why, report.proof, report.to_json())
         return AblationOutcome(
             plan,
             found,
             trimmed,
-            proof,
-            proof_plan,
+            said,
             caller.spent_usd + (proof.spent_usd if proof is not None else 0.0),
             caller.unpriced + (proof.unpriced if proof is not None else 0),
             caller.ended + (proof.calls if proof is not None else 0),

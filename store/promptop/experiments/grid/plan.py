@@ -139,6 +139,17 @@ def _plain(content: Any) -> str:
     return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, default=str)
 
 
+_LEADING = frozenset({"system", "developer"})
+
+
+def standing_in(request: RunRequest, messages: Sequence[Message]) -> RunRequest:
+    """Put a case's conversation in the place of the prompt's user part; the system part stays the prompt's."""
+    if not messages:
+        return request
+    system = [each for each in request.messages if each.get("role") in _LEADING]
+    return replace(request, messages=[*system, *(each for each in messages if each.get("role") not in _LEADING)])
+
+
 def digest_of(request: RunRequest) -> str:
     """Return what a cell is found by: the request's body as it is sent, and the endpoint."""
     body, _ = body_of(request, find_model(request), Learned())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from textual.document._document import Selection
@@ -119,6 +119,12 @@ class TrimsController:
             self._area.text,
             self._keep_proof,
         )
+
+    def take_ablation(self, changes: Sequence[tuple[str, str]], proof: Proof | None) -> None:
+        """Count what an ablation left out as taken; its proof goes with the receipt."""
+        self._taken += changes
+        if proof is not None:
+            self._keep_proof(proof)
 
     def _keep_proof(self, proof: Proof) -> None:
         self._proof = proof

@@ -41,7 +41,13 @@ from promptop_tui.widgets.prompt_area.graphemes import next_boundary
 from promptop_tui.widgets.prompt_area.history import Step, restore, steps
 from promptop_tui.widgets.prompt_area.navigator import GraphemeNavigator
 from promptop_tui.widgets.prompt_area.syntax import SYNTAX_CLASSES, SyntaxIndex, spans
-from promptop_tui.widgets.prompt_area.token_overlay import HEAT_CLASSES, MERGED_CLASS, TOKEN_CLASSES, TokenOverlay
+from promptop_tui.widgets.prompt_area.token_overlay import (
+    HEAT_CLASSES,
+    MERGED_CLASS,
+    TOKEN_CLASSES,
+    WEIGHT_CLASSES,
+    TokenOverlay,
+)
 from promptop_tui.widgets.prompt_area.wrapping import SHOWN_IN_LINE, BlockWrappedDocument
 
 _UNDO_STEPS = 500
@@ -65,6 +71,7 @@ class PromptArea(TextArea):
         *TOKEN_CLASSES,
         MERGED_CLASS,
         *HEAT_CLASSES,
+        *WEIGHT_CLASSES.values(),
         *SYNTAX_CLASSES,
         *MATCH_CLASSES,
     }
@@ -494,7 +501,7 @@ class PromptArea(TextArea):
         yield from self._match_paints(line, first, behind)
         top, bottom = sorted(self.selection)
         cursor_row, cursor_column = self.selection.end
-        if self.overlay.shows_tokens or self.overlay.shows_heat:
+        if self.overlay.is_shown:
             yield from self.overlay.spans(line, length + 1, self._line_tokens)
         if top != bottom and top[0] <= line <= bottom[0] and theme.selection_style:
             behind = bottom[1] if line == bottom[0] else length + 1

@@ -7,7 +7,7 @@ the share of the tokens as a number in the gutter for the same reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 TOKEN_CLASSES = ("prompt-area--token-a", "prompt-area--token-b")
 MERGED_CLASS = "prompt-area--token-merged"
+WEIGHT_CLASSES = {
+    "load-bearing": "prompt-area--weight-carries",
+    "no measurable effect": "prompt-area--weight-free",
+    "undecided": "prompt-area--weight-open",
+}
+"""State of a unit after an ablation → how it is painted."""
 HEAT_CLASSES = tuple(f"prompt-area--heat-{level}" for level in range(1, 6))
 _HEAT_STEPS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -37,6 +43,22 @@ class TokenOverlay:
         self.total_tokens = 0
         self.line_count = 1
         self._tokens: dict[int, list[Place]] = {}
+        self._weights: dict[int, list[Place]] = {}
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether anything is painted."""
+        return self.shows_tokens or self.shows_heat or bool(self._weights)
+
+    def weigh(self, found: Iterable[tuple[int, int, str]], document: ExactDocument) -> None:
+        """Paint units, each as offsets [start, end) and its state, until the text is edited; none clears them."""
+        self._weights = {}
+        for start, end, state in found:
+            (first, column), (last, behind) = document.location_at(start), document.location_at(end)
+            for line in range(first, last + 1):
+                stop = behind if line == last else len(document.get_line(line))
+                place = (column if line == first else 0, stop, WEIGHT_CLASSES[state])
+                self._weights.setdefault(line, []).append(place)
 
     def take(self, reply: Edges, document: ExactDocument) -> None:
         """Take over the token edges of a range of the document."""
@@ -44,6 +66,7 @@ class TokenOverlay:
 
     def move(self, span: EditSpan) -> None:
         """Follow an edit: lines below it move, the changed ones wait for the next answer."""
+        self._weights = {}  # they were measured on another text
         moved = span.new_end[0] - span.old_end[0]
         if moved:
             self._tokens = {
@@ -69,6 +92,7 @@ class TokenOverlay:
     def spans(self, line: int, length: int, line_tokens: Mapping[int, int]) -> list[tuple[int, int, Style]]:
         """Return what is painted over a line of ``length`` characters."""
         found: list[Place] = []
+        found.extend(self._weights.get(line, ()))
         if self.shows_heat and (level := self.heat(line_tokens.get(line, 0))):
             found.append((0, length, HEAT_CLASSES[level - 1]))
         if self.shows_tokens:
