@@ -17,7 +17,7 @@ from promptop_tui.shell.key_names import with_keys
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
 if TYPE_CHECKING:
-    from promptop_tui.editor.ablation.dialog import AblationMemory, AblationResult
+    from promptop_tui.playground.measure.ablation_dialog import AblationMemory, AblationResult
 
 RULE = "ablation"
 """What a receipt calls units that were left out."""
@@ -41,7 +41,10 @@ class AblationController:
 
     def open(self) -> None:
         """Open the page over the editor."""
-        from promptop_tui.editor.ablation.dialog import AblationMemory, ablation_dialog  # not needed to start
+        from promptop_tui.playground.measure.ablation_dialog import (  # not needed to start
+            AblationMemory,
+            ablation_dialog,
+        )
 
         self._memory = self._memory or AblationMemory()
         text = self._area.text
