@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.processes import until
 from tests.support.trap_endpoint import Said, Trap, Traps, asked_of, honest, playing, system_of
+from tests.support.waits import until
 
 from promptop.cli.main import main
 
@@ -233,7 +233,7 @@ def test_killed_in_mid_run_it_goes_on_and_pays_for_no_cell_twice(prove: Prove, f
             stdout=subprocess.DEVNULL,
         )
         assert child.stderr is not None
-        until(lambda: len(traps.bodies) >= 37 or child.poll() is not None, 60)
+        until(lambda: len(traps.bodies) >= 37 or child.poll() is not None)
         child.send_signal(signal.SIGKILL)
         child.wait(10)
         run = child.stderr.read().decode().partition("--resume ")[2].split()[0]
@@ -315,3 +315,16 @@ def test_compare_repeats_each_cell_and_resumes_without_a_call(folder: Path, caps
             ]
         )
     assert code == 1 and len(traps.bodies) == 60  # another endpoint: other cells
+
+
+def test_files_of_a_case_are_sent_as_parts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = {"cat.png": "image_url", "call.wav": "input_audio", "paper.pdf": "file"}
+    for name in names:
+        (folder / name).write_bytes(b"\x89PNG" + bytes(20))
+    (folder / "cases.jsonl").write_text(
+        json.dumps({"id": "f", "vars": {"a": "1", "b": "2"}, "files": list(names)}) + "\n"
+    )
+    code, _, traps = run_json(folder, lambda body, number, said: Said("seen"), capsys, "compare")
+    content = next(each["content"] for each in traps.bodies[0]["messages"] if each["role"] == "user")
+    assert code == 0 and [part["type"] for part in content] == ["text", *names.values()]
+    assert content[2]["input_audio"]["format"] == "wav" and content[2]["input_audio"]["data"]

@@ -21,6 +21,8 @@ from promptop.experiments.checks.judges import JudgeModel
 from promptop.experiments.checks.vectors import EmbedModel
 from promptop.experiments.test_sets.case import Case, Message, TestSet
 
+_AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedCase:
@@ -102,6 +104,8 @@ def _filled(test_set: TestSet, case: Case) -> tuple[dict[str, str], list[dict[st
         coded = base64.b64encode(data).decode("ascii")
         if kind.startswith("image/"):
             parts.append({"type": "image_url", "image_url": {"url": f"data:{kind};base64,{coded}"}})
+        elif kind in _AUDIO:
+            parts.append({"type": "input_audio", "input_audio": {"data": coded, "format": _AUDIO[kind]}})
         elif kind == "application/pdf":
             inside = {"filename": path.name, "file_data": f"data:{kind};base64,{coded}"}
             parts.append({"type": "file", "file": inside})
@@ -110,7 +114,7 @@ def _filled(test_set: TestSet, case: Case) -> tuple[dict[str, str], list[dict[st
                 values[path.stem] = data.decode("utf-8-sig")
             except UnicodeDecodeError:
                 raise UsageError(
-                    f"{case.where}: {clean_line(name, 80)} is neither text nor an image nor a PDF.", "Convert it."
+                    f"{case.where}: {clean_line(name, 80)} is neither text, image, PDF nor WAV or MP3.", "Convert it."
                 ) from None
     return values, parts
 
