@@ -41,7 +41,7 @@ async def test_a_draft_is_weighed_painted_and_trimmed(editor: Open, tmp_path: Pa
             await running.until(lambda: page.planned is not None)
             assert not endpoint.bodies
             await running.pilot.press("f5")
-            await running.until(lambda: page.measure.report is not None, 60)
+            await running.until(lambda: page.measure.report is not None)
             report = page.measure.report
             states = {row.text: row.finding.state for row in report.rows}
             assert states['Answer in the JSON form {"sum": N}.'] == "load-bearing"
@@ -57,7 +57,7 @@ async def test_a_draft_is_weighed_painted_and_trimmed(editor: Open, tmp_path: Pa
             assert isinstance(again, MeasureDialog)
             await running.until(lambda: again.planned is not None)
             await running.pilot.press("f5")
-            await running.until(lambda: again.measure.report is not None, 60)
+            await running.until(lambda: again.measure.report is not None)
             assert len(endpoint.bodies) == asked  # every answer was kept
             await running.pilot.press("t")
             await running.until(lambda: "sky" not in running.text)
