@@ -33,6 +33,8 @@ _VARIANTS = 12
 _INCIDENT = (0.88, 0.90)
 """Where in the window one provider slows down and refuses: 29 minutes of a day, not quite three hours ago."""
 _FOLD_S = 5.0
+_PORTION = 500
+"""Rows that wait for the writer at most."""
 _TRIM_AT = 0.6
 """Where in the window the prompts that have a trimmed version switch to it."""
 
@@ -81,17 +83,16 @@ def fill(
         files.open_log(Path(log_path)).close()
     except (OSError, sqlite3.Error) as error:
         raise files.explain(Path(log_path), error) from None
-    # The queue takes all of it: a writer that is full drops, since it never holds up a call.
-    with Writer(Path(log_path), max_queue=count + 1) as writer:
+    # In portions: a writer whose rows waiting are too many, or too heavy, drops what comes, for it holds up no call.
+    with Writer(Path(log_path), max_queue=_PORTION + 1) as writer:
         last_ms = start_ms
-        for finished in _rows(count, start_ms, now_ms, seed):
+        for number, finished in enumerate(_rows(count, start_ms, now_ms, seed), 1):
             finished.bodies = "full" if bodies else "off"
             writer.put(finished)
             last_ms = finished.row.started_ms or last_ms
-        written = -1
-        # As long as rows arrive: a busy machine is no failure.
-        while not writer.flush(timeout=20.0) and writer.stats.written > written:
-            written = writer.stats.written
+            if number % _PORTION == 0:
+                writer.flush(timeout=60.0)
+        writer.flush(timeout=60.0)
     stats = writer.stats
     if stats.written < count:
         raise PromptopError(
