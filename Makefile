@@ -72,6 +72,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.app: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing promptop and its packages into the folder $(VENV); this is done once."
 	$(PIP) install -c constraints.txt -e .
 	@touch $@
 

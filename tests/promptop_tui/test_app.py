@@ -15,11 +15,12 @@ from tests.promptop_tui.conftest import MakeApp
 from tests.support.waits import until_shown as wait_until
 
 from promptop import settings as settings_room
+from promptop.base import texts
 from promptop.settings import Problem, Profile, Settings
 from promptop_tui import messages
 from promptop_tui.editor.screen import EditorPane
 from promptop_tui.shell import theme
-from promptop_tui.shell.footer import KeyFooter
+from promptop_tui.shell.footer import KeyFooter, laid_out
 from promptop_tui.shell.help import HelpDialog
 from promptop_tui.shell.palette import commands
 from promptop_tui.shell.settings_banner import SettingsBanner
@@ -72,8 +73,32 @@ async def test_help_shows_what_the_focused_widgets_say_and_the_keys_that_work(ma
         assert "Editor" in shown
         assert "editor.save" in shown
         assert "app.quit" in shown
+        # This tab's keys first, then its field's, then the app's; Textual's own come last, and the prose after them.
+        marks = ("editor.save", "app.quit", "Moving and selecting", "The draft is kept on disk")
+        assert [shown.index(mark) for mark in marks] == sorted(shown.index(mark) for mark in marks)
+        assert "draft." in shown[shown.index("editor.save") : shown.index("app.quit")]
         await pilot.press("escape")
         await wait_until(pilot, lambda: not isinstance(app.screen, HelpDialog))
+
+
+async def test_frame_footer_and_help_speak_chinese_where_that_is_chosen(make_app: MakeApp) -> None:
+    before = texts.use(texts.ENGLISH)
+    app = make_app(Settings(language="zh"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await wait_until(pilot, lambda: app.query("#pane-editor") and app.query_one(KeyFooter).keys[0])
+        tabs = " ".join(str(each.render()) for each in app.query("TabLabel"))
+        assert "编辑器" in tabs
+        keys, last = app.query_one(KeyFooter).keys
+        assert "精简" in [key.label for key in keys]
+        assert last is not None
+        assert last.label == "帮助"
+        assert laid_out(keys, last, 80)[-1][0] + last.cells == 79  # it stands at the right edge, in cells
+        await pilot.press("f1")
+        await wait_until(pilot, lambda: isinstance(app.screen, HelpDialog))
+        shown = "\n".join(str(each.render()) for each in app.screen.query("Static"))
+        assert "保存到文件" in shown
+        assert "editor.save" in shown  # ids stay
+    texts.use(before)
 
 
 async def test_the_palette_is_computed_from_the_present_state(make_app: MakeApp) -> None:

@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from promptop.base import texts
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 
@@ -178,18 +179,18 @@ A fault: the header x-simulate: cut, or the model sim-fault-cut; curl {root_url}
 def _open(args: argparse.Namespace) -> int:
     from promptop.cli.main import start
     from promptop.cli.shared.options import AppOptions
-    from promptop.simulator.traffic.samples import SAMPLE
+    from promptop.simulator.traffic.samples import sample
 
     with _folder() as folder:
         log_path = folder / "log.db"
-        sample = folder / "sample.md"
-        sample.write_text(SAMPLE, encoding="utf-8")
+        opened = folder / "sample.md"
+        opened.write_text(sample(texts.current()), encoding="utf-8")
         with _back_room(args, folder, log_path) as base_url, _private_rooms(folder):
             options = AppOptions(
                 settings=_settings(base_url, log_path),
                 log_path=log_path,
                 simulated=True,
-                open_path=sample,
+                open_path=opened,
                 tab=args.tab or "monitor",
                 draft_path=folder / "draft.md",
             )
