@@ -31,7 +31,7 @@ from typing import Any
 from promptop.client.call import run
 from promptop.client.http.endpoints import Endpoints
 from promptop.client.request import RunRequest
-from promptop.client.result import Progress, RunResult
+from promptop.client.result import CallProgress, RunResult
 from promptop.experiments.bench.load_generator import Bench, Load
 from promptop.settings import Profile
 
@@ -176,7 +176,7 @@ async def stamps(url: str, log: Path, n: int, at_once: int) -> dict[str, tuple[f
     )
     found: dict[str, tuple[float, float]] = {}
 
-    async def make(_: int, progress: Progress) -> RunResult:
+    async def make(_: int, progress: CallProgress) -> RunResult:
         result = await run(asked, endpoints, progress=progress)
         if result.response_id and progress.sent_at and result.ttft_s and result.duration_s:
             found[result.response_id] = progress.sent_at + result.ttft_s, progress.sent_at + result.duration_s

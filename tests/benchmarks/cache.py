@@ -32,7 +32,7 @@ from promptop.batch.input import read_jsonl
 from promptop.batch.journal import Journal
 from promptop.batch.runner import Batch, Tally
 from promptop.cache import Cache, DiskLevel, MemoryLevel, RedisLevel
-from promptop.limits.limiter import Limits
+from promptop.limits.limiter import RateLimits
 from promptop.log import LogReader, Writer
 from promptop.settings import Profile
 from promptop.simulator import SimulatedEndpoint
@@ -145,7 +145,7 @@ async def queue(base_url: str, folder: Path) -> None:
         items,
         Profile(name="benchmark", base_url=base_url),
         Journal(folder / "out.jsonl"),
-        limits=Limits(10, None, None),
+        limits=RateLimits(10, None, None),
         transport={"log": folder / "batch.db"},
         on_progress=look(100),
     )

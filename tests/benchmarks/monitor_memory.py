@@ -23,7 +23,7 @@ from promptop.log import Row, Writer  # noqa: E402
 from promptop.settings import MonitorSettings  # noqa: E402
 from promptop_tui.monitor.analysis.tile_figures import figures_of  # noqa: E402
 from promptop_tui.monitor.data.reader import Answer, MonitorReader  # noqa: E402
-from promptop_tui.monitor.data.snapshot import SPANS, Query  # noqa: E402
+from promptop_tui.monitor.data.snapshot import SPANS, SnapshotQuery  # noqa: E402
 from promptop_tui.monitor.views.charts import KINDS  # noqa: E402
 from promptop_tui.monitor.views.row_cells import Feed, cells_of  # noqa: E402
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("rate", type=int, nargs="?", default=100)
     args = parser.parse_args()
     clock, answers, feed = Clock(), Queue[Answer](), Feed()
-    query, settings, process = Query(SPANS["1h"]), MonitorSettings(), psutil.Process()
+    query, settings, process = SnapshotQuery(SPANS["1h"]), MonitorSettings(), psutil.Process()
     with tempfile.TemporaryDirectory() as folder, Writer(Path(folder) / "log.db", keep_days=0) as writer:
         reader = MonitorReader(Path(folder) / "log.db", answers.put, clock)
         thread = threading.Thread(target=reader.run)

@@ -24,7 +24,7 @@ import log_windows  # noqa: E402 (found beside this file)
 
 from promptop.log import Row, Writer  # noqa: E402
 from promptop_tui.monitor.data.reader import Answer, MonitorReader  # noqa: E402
-from promptop_tui.monitor.data.snapshot import SPANS, Query, Snapshot  # noqa: E402
+from promptop_tui.monitor.data.snapshot import SPANS, LogSnapshot, SnapshotQuery  # noqa: E402
 
 NOW = log_windows.END / 1000
 
@@ -38,7 +38,7 @@ class Clock:
         return self.now
 
 
-def one(reader: MonitorReader, answers: Queue[Answer], query: Query) -> tuple[float, Snapshot | None]:
+def one(reader: MonitorReader, answers: Queue[Answer], query: SnapshotQuery) -> tuple[float, LogSnapshot | None]:
     """Ask once; return milliseconds and the snapshot, if there was news."""
     looks, began = reader.looks, time.perf_counter()
     reader.ask(query)
@@ -47,7 +47,7 @@ def one(reader: MonitorReader, answers: Queue[Answer], query: Query) -> tuple[fl
     took = (time.perf_counter() - began) * 1e3
     found = None if answers.empty() else answers.get()
     reader.taken()
-    return took, found if isinstance(found, Snapshot) else None
+    return took, found if isinstance(found, LogSnapshot) else None
 
 
 def refreshes(path: Path) -> None:
@@ -58,11 +58,11 @@ def refreshes(path: Path) -> None:
         reader = MonitorReader(path, answers.put, Clock())
         thread = threading.Thread(target=reader.run)
         thread.start()
-        opened, _ = one(reader, answers, Query(span))
+        opened, _ = one(reader, answers, SnapshotQuery(span))
         other = SPANS["1h"] if span.name != "1h" else SPANS["24h"]
-        one(reader, answers, Query(other))
-        switched, _ = one(reader, answers, Query(span))
-        same = sorted(one(reader, answers, Query(span))[0] for _ in range(101))[50]
+        one(reader, answers, SnapshotQuery(other))
+        switched, _ = one(reader, answers, SnapshotQuery(span))
+        same = sorted(one(reader, answers, SnapshotQuery(span))[0] for _ in range(101))[50]
         reader.stop()
         thread.join()
         print(f"{span.name:>6} {opened:>10.1f} {switched:>12.1f} {same:>13.2f}")
@@ -71,14 +71,14 @@ def refreshes(path: Path) -> None:
         reader = MonitorReader(path, answers.put, Clock())
         thread = threading.Thread(target=reader.run)
         thread.start()
-        one(reader, answers, Query(SPANS["1h"]))
+        one(reader, answers, SnapshotQuery(SPANS["1h"]))
         took = []
         for _ in range(15):
             for _ in range(20):
                 writer.put(Row(started_ms=log_windows.END - 1, request_model="gpt-5.2", duration_s=1.0))
             writer.flush(10)
             reader._next_window = 0.0  # the window too, not only the rows
-            spent, found = one(reader, answers, Query(SPANS["1h"]))
+            spent, found = one(reader, answers, SnapshotQuery(SPANS["1h"]))
             if found is not None and found.fresh:
                 took.append(spent)
         reader.stop()
@@ -90,7 +90,7 @@ def engine(path: Path) -> None:
     """Print what a look takes on the reading thread, without the hand-over between threads."""
     answers: list[Answer] = []
     reader = MonitorReader(path, answers.append, Clock())
-    query = Query(SPANS["1h"])
+    query = SnapshotQuery(SPANS["1h"])
     reader._look(query)
 
     def looked() -> float:
@@ -109,7 +109,7 @@ def engine(path: Path) -> None:
             reader._next_window = 0.0 if whole else float("inf")
             answers.clear()
             took[whole].append(looked())
-            assert isinstance(answers[0], Snapshot)
+            assert isinstance(answers[0], LogSnapshot)
             assert len(answers[0].fresh) == 20
     reader._close()
     rows, window = (sorted(found)[len(found) // 2] for found in took.values())

@@ -28,7 +28,7 @@ from textual.app import App, ComposeResult
 from promptop.client.call import run
 from promptop.client.http.endpoints import Endpoints
 from promptop.client.request import RunRequest
-from promptop.client.result import Progress, RunResult
+from promptop.client.result import CallProgress, RunResult
 from promptop.client.targets import Target
 from promptop.client.variants import PromptVersion
 from promptop.settings import Profile, Settings
@@ -106,7 +106,7 @@ def requests(url: str, panes: int, first_seed: int) -> list[RunRequest]:
     ]
 
 
-def stamp(progress: Progress) -> float:
+def stamp(progress: CallProgress) -> float:
     """Return when the first token was stamped, on the clock of the whole machine."""
     return cast(float, progress.sent_at) + cast(float, progress.ttft_s)
 
@@ -208,7 +208,7 @@ async def typed(app: App[None], area: PromptArea) -> None:
 async def on_the_screens_loop(url: str, panes: int, seed: int, log: Path) -> dict[int, float]:
     """The calls on a loop that also redraws: each frame of 30 ms holds up whatever the socket brought."""
     endpoints = Endpoints(log=log)
-    calls = {request.seed: (Progress(), request) for request in requests(url, panes, seed)}
+    calls = {request.seed: (CallProgress(), request) for request in requests(url, panes, seed)}
     over = asyncio.Event()
 
     async def draw() -> None:

@@ -15,7 +15,7 @@ from tests.support.waits import until_shown as wait_until
 from textual.pilot import Pilot
 
 from promptop.cli.shared.options import AppOptions
-from promptop.client.result import Delta, Progress, RunError, RunResult, Usage
+from promptop.client.result import CallProgress, CallUsage, Delta, RunError, RunResult
 from promptop.settings import EditorSettings, LogSettings, MonitorSettings, Profile, Settings
 from promptop.simulator import fill
 from promptop_tui import messages
@@ -54,9 +54,9 @@ class ScriptedRunner:
     def list_models(self, *_: Any) -> None:
         """Leave the list as the settings have it."""
 
-    def start(self, request: Any, *, on_done: Callable[[RunResult], None], on_delta: Any = None) -> Progress:
+    def start(self, request: Any, *, on_done: Callable[[RunResult], None], on_delta: Any = None) -> CallProgress:
         """Answer at once."""
-        progress = Progress()
+        progress = CallProgress()
         if request.model not in ANSWERS:
             error = RunError("401", "The endpoint refused the key (401).", "Check $OPENAI_API_KEY.", 401)
             progress.state = "failed"
@@ -77,7 +77,7 @@ class ScriptedRunner:
                 ttfo_s=ttft,
                 duration_s=total,
                 total_s=total + 0.01,
-                usage=Usage(78, tokens, source="reported"),
+                usage=CallUsage(78, tokens, source="reported"),
                 cost_usd=usd,
                 cost_status="table",
             )

@@ -25,7 +25,7 @@ FEWEST_MS = 10 * 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class BlockCall:
     """A row of an agent, as far as blocks need it. Counts are 0 where the row has none."""
 
     at_ms: int
@@ -48,7 +48,7 @@ class Call:
 
 
 @dataclass(slots=True)
-class Sums:
+class AgentSums:
     """Calls added up."""
 
     calls: int = 0
@@ -62,7 +62,7 @@ class Sums:
     sub_calls: int = 0
     last_ms: int = 0
 
-    def add(self, call: Call) -> None:
+    def add(self, call: BlockCall) -> None:
         """Add one call."""
         self.calls += 1
         self.input_tokens += call.input_tokens
@@ -102,13 +102,13 @@ class Sums:
 
 
 @dataclass(slots=True)
-class Block:
+class UsageBlock:
     """Five hours of one agent."""
 
     app: str
     start_ms: int
-    sums: Sums = field(default_factory=Sums)
-    calls: list[Call] = field(default_factory=list)
+    sums: AgentSums = field(default_factory=AgentSums)
+    calls: list[BlockCall] = field(default_factory=list)
 
     @property
     def end_ms(self) -> int:
@@ -136,7 +136,7 @@ class Block:
         return self.sums.cost_usd + burn[1] * (self.end_ms - now_ms) / HOUR_MS
 
 
-def calls_of(log: Path, since_ms: int = 0, until_ms: int = 1 << 62) -> list[Call]:
+def calls_of(log: Path, since_ms: int = 0, until_ms: int = 1 << 62) -> list[BlockCall]:
     """Return agents' calls of a window, oldest first; raises :class:`sqlite3.Error`."""
     with contextlib.closing(connect_for_reading(log)) as connection:
         rows = connection.execute(
@@ -150,33 +150,33 @@ def calls_of(log: Path, since_ms: int = 0, until_ms: int = 1 << 62) -> list[Call
         return [_call(row) for row in rows]
 
 
-def _call(row: Sequence[object]) -> Call:
+def _call(row: Sequence[object]) -> BlockCall:
     at_ms, app, model, session, tags, *figures = row
     kept = json.loads(str(tags)) if tags else {}
-    return Call(
+    return BlockCall(
         int(str(at_ms)), str(app), str(model), str(session), kept.get("project", ""), kept.get("branch", ""),
         kept.get("sub") == "1", *figures,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
-def blocks_of(calls: Iterable[Call]) -> list[Block]:
+def blocks_of(calls: Iterable[BlockCall]) -> list[UsageBlock]:
     """Return the blocks of calls, by agent, oldest first."""
-    found: dict[str, list[Block]] = {}
+    found: dict[str, list[UsageBlock]] = {}
     for call in calls:
         mine = found.setdefault(call.app, [])
         if not mine or call.at_ms >= mine[-1].end_ms:
-            mine.append(Block(call.app, call.at_ms // HOUR_MS * HOUR_MS))
+            mine.append(UsageBlock(call.app, call.at_ms // HOUR_MS * HOUR_MS))
         mine[-1].calls.append(call)
         mine[-1].sums.add(call)
     return sorted((block for mine in found.values() for block in mine), key=lambda block: block.start_ms)
 
 
-def grouped(calls: Iterable[Call], by: str) -> dict[str, Sums]:
+def grouped(calls: Iterable[BlockCall], by: str) -> dict[str, AgentSums]:
     """Add calls up by ``model``, ``project``, ``branch``, ``session``, ``app`` or ``day`` (UTC), the dearest first."""
     from datetime import UTC, datetime
 
-    found: dict[str, Sums] = {}
+    found: dict[str, AgentSums] = {}
     for call in calls:
         name = f"{datetime.fromtimestamp(call.at_ms / 1000, UTC):%Y-%m-%d}" if by == "day" else str(getattr(call, by))
-        found.setdefault(name or "–", Sums()).add(call)
+        found.setdefault(name or "–", AgentSums()).add(call)
     return dict(sorted(found.items(), key=lambda item: (-item[1].cost_usd, -item[1].tokens)))

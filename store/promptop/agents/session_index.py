@@ -42,7 +42,7 @@ def index_path(log: Path) -> Path:
 
 
 @dataclass(slots=True)
-class Found:
+class SessionUpdate:
     """What a reading brought."""
 
     calls: int = 0
@@ -93,10 +93,10 @@ class SessionIndex:
         self._sessions: dict[str, Path] = {}
         self._infos: dict[str, list[dict[str, Any]] | None] = {}
 
-    def read(self, *, since_ms: int | None = None, now_s: float | None = None) -> Found:
+    def read(self, *, since_ms: int | None = None, now_s: float | None = None) -> SessionUpdate:
         """Read every file that changed; raises :class:`PromptopError` if log or index cannot be used."""
         now_s = time.time() if now_s is None else now_s
-        found = Found()
+        found = SessionUpdate()
         paths = [(CLAUDE_CODE, path) for path in claude_code.files(self._sources.claude)]
         codex_paths = list(codex.files(self._sources.codex))
         paths += [(CODEX, path) for path in codex_paths]
@@ -120,7 +120,7 @@ class SessionIndex:
         agent: str,
         path: Path,
         known: dict[str, Any] | None,
-        found: Found,
+        found: SessionUpdate,
         calls: list[AgentCall],
         index: Database,
         now_s: float,
@@ -192,7 +192,7 @@ class SessionIndex:
         for digest in json.loads(note) if note else ():
             index.execute("INSERT OR IGNORE INTO calls VALUES (?)", [bytes.fromhex(digest)])
 
-    def _write(self, calls: Iterable[AgentCall], since_ms: int | None, found: Found, index: Database) -> None:
+    def _write(self, calls: Iterable[AgentCall], since_ms: int | None, found: SessionUpdate, index: Database) -> None:
         """Write the calls that are not in the log; of one that stands in several files the earliest counts."""
         first: dict[str, AgentCall] = {}
         for call in sorted(calls, key=lambda each: each.at_ms):

@@ -13,7 +13,7 @@ from operator import add as _plus
 from typing import TYPE_CHECKING
 
 from promptop.alerts.changes import Change
-from promptop.alerts.figures import FIGURES, PART, Figure
+from promptop.alerts.figures import FIGURES, PART, AlertFigure
 from promptop.base.errors import UsageError
 from promptop.log.rollups.keys import LEVELS_MS
 from promptop.log.rollups.trends import KEPT_MS, MINUTES, PARTS, QUARTERS, Place
@@ -88,7 +88,7 @@ def _summed(log: LogReader, level: int, since_ms: int, until_ms: int) -> dict[Pl
 
 
 def _change(
-    figure: Figure,
+    figure: AlertFigure,
     place: Place,
     before: list[Sequence[int]],
     after: list[Sequence[int]],
@@ -127,7 +127,7 @@ def _change(
     return None if z < LEAST_Z or small else made
 
 
-def _error(figure: Figure, before: list[Sequence[int]], reference: float, calls: int) -> float:
+def _error(figure: AlertFigure, before: list[Sequence[int]], reference: float, calls: int) -> float:
     """Return the standard error of a figure over so many calls, by how much its steps differ."""
     residuals = [
         abs(value - reference) * math.sqrt(cell[figure.calls])

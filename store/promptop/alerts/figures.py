@@ -14,7 +14,7 @@ Kind = Literal["share", "mean", "log", "amount"]
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class AlertFigure:
     """A figure: one part over another, or a part a minute."""
 
     name: str
@@ -52,7 +52,7 @@ class Figure:
 
 def _figure(
     name: str, words: str, kind: Kind, parts: str, least: float, family: str, weight: float, *, sign: int = 1
-) -> Figure:
+) -> AlertFigure:
     """Make a figure of ``TOP/OF/CALLS``."""
     top, of, calls = (PART[part] for part in parts.split("/"))
     unit: Literal["share", "s", "usd", "count"] = "count"
@@ -62,10 +62,10 @@ def _figure(
         unit = "s"
     elif name.startswith("cost"):
         unit = "usd"
-    return Figure(name, words, kind, top, of, calls, sign, least, family, weight, unit)
+    return AlertFigure(name, words, kind, top, of, calls, sign, least, family, weight, unit)
 
 
-FIGURES: tuple[Figure, ...] = (
+FIGURES: tuple[AlertFigure, ...] = (
     _figure("limited_share", "rejected (429)", "share", "limited/upstream/upstream", 2.0, "outcome", 1.0),
     _figure("timeout_share", "timeouts", "share", "timeouts/upstream/upstream", 2.0, "outcome", 1.0),
     _figure("error_share", "errors", "share", "failed/upstream/upstream", 2.0, "outcome", 0.95),
@@ -84,7 +84,7 @@ FIGURES: tuple[Figure, ...] = (
     _figure("cost", "cost", "amount", "cost_pico/n/n", 2.0, "spend", 0.7),
     _figure("n", "calls", "amount", "n/n/n", 2.5, "calls", 0.6),
 )
-BY_NAME: dict[str, Figure] = {figure.name: figure for figure in FIGURES}
+BY_NAME: dict[str, AlertFigure] = {figure.name: figure for figure in FIGURES}
 WORDS: dict[str, str] = {figure.name: figure.words for figure in FIGURES} | {
     "silence": "no calls",
     "in_flight": "in flight",

@@ -44,7 +44,7 @@ Parts = Sequence[int]
 
 
 @dataclass(slots=True)
-class Series:
+class MinuteSeries:
     """One value of one dimension: sums by minute, and by quarter of an hour around this time on earlier days."""
 
     dimension: str
@@ -121,11 +121,11 @@ class Series:
         return list(map(_minus, edges, edges[1:]))
 
 
-class History:
+class TrendHistory:
     """What is known of the last hours; one thread at a time."""
 
     def __init__(self) -> None:
-        self.series: dict[Place, Series] = {}
+        self.series: dict[Place, MinuteSeries] = {}
         self.values: Counter[str] = Counter()
         """Dimension → values that had a call in the last day."""
         self.minute = 0
@@ -140,7 +140,7 @@ class History:
         """Start of the hour that is held of rare values too."""
 
     @property
-    def whole(self) -> Series | None:
+    def whole(self) -> MinuteSeries | None:
         """The series of all rows."""
         return self.series.get(("all", ""))
 
@@ -187,7 +187,7 @@ class History:
         minute = now_ms // _MINUTE_MS
         base = self._base = minute - NEAR
         self._held_ms = (minute - 59) * _MINUTE_MS
-        found: dict[Place, Series] = {}
+        found: dict[Place, MinuteSeries] = {}
         values: Counter[str] = Counter()
         for each in log.trend_series(now_ms - 9 * _DAY_MS):
             if each.last_ms >= now_ms - _DAY_MS:
@@ -238,10 +238,10 @@ class History:
                 quarters = by_place.get(place, {})
                 series.days.append([quarters.get(at, _NOTHING) for at in range(first, end)])
 
-    def _merge(self, found: dict[Place, Series], each: TrendSeries, base: int) -> None:
+    def _merge(self, found: dict[Place, MinuteSeries], each: TrendSeries, base: int) -> None:
         known = found.get(each.place)
         if known is None:
-            found[each.place] = Series(*each.place, each.app, each.first_ms, each.last_ms, base)
+            found[each.place] = MinuteSeries(*each.place, each.app, each.first_ms, each.last_ms, base)
             return
         known.first_ms, known.last_ms = min(known.first_ms, each.first_ms), max(known.last_ms, each.last_ms)
         if known.app != each.app:
@@ -269,10 +269,10 @@ class History:
                 yield
         self.minute = last
 
-    def _open(self, found: TrendSeries) -> Series:
+    def _open(self, found: TrendSeries) -> MinuteSeries:
         """Hold a value that had no call in the hour before all was read."""
         partial = found.first_ms < self._held_ms
-        made = Series(*found.place, found.app, found.first_ms, found.last_ms, self._base, partial=partial)
+        made = MinuteSeries(*found.place, found.app, found.first_ms, found.last_ms, self._base, partial=partial)
         self.series[found.place] = made
         self.values[found.dimension] += 1
         return made

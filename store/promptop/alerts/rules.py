@@ -37,7 +37,7 @@ _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredStats:
     """Stats and the seconds that they cover."""
 
     stats: Stats
@@ -48,7 +48,7 @@ def _cost(stats: Stats) -> float | None:
     return None if stats.unpriced and not stats.cost_pico else stats.cost_usd
 
 
-METRICS: dict[str, Callable[[Measured], float | None]] = {
+METRICS: dict[str, Callable[[MeasuredStats], float | None]] = {
     "n": lambda m: m.stats.n,
     "rate": lambda m: m.stats.n / m.seconds,
     "errors": lambda m: m.stats.errors,
@@ -92,7 +92,7 @@ _MIN_HISTORY = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class LimitCheck:
     """A limit: it is broken if the comparison holds."""
 
     text: str
@@ -102,7 +102,7 @@ class Check:
     where: str = ""
     """Filter of the rows that it is held against."""
 
-    def value(self, measured: Measured) -> float | None:
+    def value(self, measured: MeasuredStats) -> float | None:
         """Return the figure that is judged; None if it is unknown."""
         return METRICS[self.metric](measured)
 
@@ -124,7 +124,7 @@ class Check:
         return units.rate(value) if name == "rate" else units.count(value)
 
 
-def _parsed(text: str, names: Iterable[str]) -> Check:
+def _parsed(text: str, names: Iterable[str]) -> LimitCheck:
     found = _SHAPE.fullmatch(text)
     if not found or found[1] not in names:
         raise UsageError(
@@ -133,10 +133,10 @@ def _parsed(text: str, names: Iterable[str]) -> Check:
     where = (found[2] or "").strip()
     if where:
         parse_filter(where)
-    return Check(text.strip(), found[1], found[3], float(found[4]) * _SCALES[found[5] or ""], where)
+    return LimitCheck(text.strip(), found[1], found[3], float(found[4]) * _SCALES[found[5] or ""], where)
 
 
-def parse_check(text: str, targets: MonitorSettings) -> tuple[Check, ...]:
+def parse_check(text: str, targets: MonitorSettings) -> tuple[LimitCheck, ...]:
     """Return the checks of ``p95_ttft>1s``, ``error_rate>1%``, ``cost>5``; ``slo`` is every target of the settings."""
     if text.strip() == "slo":
         limits = (
@@ -145,16 +145,16 @@ def parse_check(text: str, targets: MonitorSettings) -> tuple[Check, ...]:
             ("error_rate", ">", targets.slo_error_rate),
             ("hit_ratio", "<", targets.slo_cache_hits),
         )
-        return tuple(Check(f"{name}{sign}{limit:g}", name, sign, limit) for name, sign, limit in limits if limit)
+        return tuple(LimitCheck(f"{name}{sign}{limit:g}", name, sign, limit) for name, sign, limit in limits if limit)
     return (_parsed(text, METRICS),)
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AlertRule:
     """A check over lengths of time, seconds."""
 
     text: str
-    check: Check
+    check: LimitCheck
     spans_s: tuple[int, ...]
 
     def values(self, log: LogReader, now_ms: int, targets: MonitorSettings) -> tuple[float | None, ...]:
@@ -175,16 +175,16 @@ class Rule:
             return stats.error_rate / targets.slo_error_rate if stats.error_rate is not None else None
         odd = metric.startswith("odd_")
         name = metric.removeprefix("odd_")
-        value = _known(name, Measured(stats, span_s))
+        value = _known(name, MeasuredStats(stats, span_s))
         if not odd or value is None:
             return value
         # Whole steps of the clock before the present window, so that rollups answer.
         end = (now_ms - span) // span * span
         past = log.window(end - _HISTORY * span, end, step_ms=span, by=(), where=where, own=own)
-        return robust_z(value, [_known(name, Measured(each, span_s)) for _, each, _ in past.buckets])
+        return robust_z(value, [_known(name, MeasuredStats(each, span_s)) for _, each, _ in past.buckets])
 
 
-def _known(name: str, measured: Measured) -> float | None:
+def _known(name: str, measured: MeasuredStats) -> float | None:
     """Return a figure, or None where a percentile has too few samples to be judged."""
     if name.split("_", maxsplit=1)[0] in (*_QUANTILES, "mean"):
         sketch = measured.stats.ttft if name.endswith("_ttft") else measured.stats.latency
@@ -208,7 +208,7 @@ def robust_z(value: float, past: Iterable[float | None]) -> float | None:
     return (value - middle) / scale
 
 
-def parse_rule(text: str) -> Rule:
+def parse_rule(text: str) -> AlertRule:
     """Return the rule of ``CHECK [over LENGTH[,LENGTH]]``; a rule without lengths is judged over five minutes.
 
     Beside the figures of checks there are ``burn`` (error rate / its target), ``today_cost``, ``month_cost`` and, with
@@ -218,7 +218,7 @@ def parse_rule(text: str) -> Rule:
     Raises :class:`UsageError`.
     """
     if text.strip() == UNUSUAL:
-        return Rule(UNUSUAL, Check(UNUSUAL, "n", ">", math.inf), (_DEFAULT_S,))
+        return AlertRule(UNUSUAL, LimitCheck(UNUSUAL, "n", ">", math.inf), (_DEFAULT_S,))
     condition, _, lengths = text.rpartition(" over ") if " over " in text else (text, "", "")
     names = (*METRICS, *_SPECIAL, *(f"odd_{name}" for name in METRICS))
     found = _SHAPE.fullmatch(condition)
@@ -234,10 +234,10 @@ def parse_rule(text: str) -> Rule:
         if length is None or int(length[1]) == 0:
             raise UsageError(f"{part.strip()!r} in {text!r} is not a length of time.", "Write 30s, 5m, 1h or 7d.")
         spans.append(int(length[1]) * _LENGTHS[length[2]])
-    return Rule(text.strip(), check, tuple(sorted(spans, reverse=True)) or (_DEFAULT_S,))
+    return AlertRule(text.strip(), check, tuple(sorted(spans, reverse=True)) or (_DEFAULT_S,))
 
 
-def rules_of(text: str, targets: MonitorSettings) -> tuple[Rule, ...]:
+def rules_of(text: str, targets: MonitorSettings) -> tuple[AlertRule, ...]:
     """Return what of ``--fail-on`` is a rule with its own lengths of time; ``alerts`` is every rule of the settings.
 
     Empty for a plain check, which is held against the window of the report. Raises :class:`UsageError`.
@@ -270,7 +270,7 @@ class Alert:
 
 
 def judge(
-    rules: Iterable[Rule], log: LogReader, now_ms: int, targets: MonitorSettings, before: Mapping[str, Alert]
+    rules: Iterable[AlertRule], log: LogReader, now_ms: int, targets: MonitorSettings, before: Mapping[str, Alert]
 ) -> tuple[tuple[Alert, ...], tuple[Alert, ...]]:
     """Judge each rule; return where all stand, and those that have just begun to fire or ceased.
 

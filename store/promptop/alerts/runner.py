@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from promptop.alerts import rules as alert_rules
 from promptop.alerts.changes import clock
 from promptop.alerts.changes import sentence as change_sentence
-from promptop.alerts.rules import UNUSUAL, Alert, Rule
+from promptop.alerts.rules import UNUSUAL, Alert, AlertRule
 from promptop.alerts.watch import Watch
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
@@ -98,7 +98,7 @@ class AlertRunner:
         self._due = 0.0
         self._watch = Watch()
         self._seen_before = False
-        self.rules: list[Rule] = []
+        self.rules: list[AlertRule] = []
         self._problems: list[str] = []
         self._deliveries: list[threading.Thread] = []
         for text in settings.alerts:

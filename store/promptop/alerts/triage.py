@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from promptop.alerts.changes import Change
-from promptop.alerts.figures import BY_NAME, FIGURES, PART, Figure
-from promptop.alerts.history import NEAR, History, Series
+from promptop.alerts.figures import BY_NAME, FIGURES, PART, AlertFigure
+from promptop.alerts.history import NEAR, MinuteSeries, TrendHistory
 from promptop.log.in_flight import InFlight
 
 WINDOWS = (1, 2, 5, 15, 30, 60)
@@ -69,14 +69,14 @@ class _Verdict:
     """In natural units."""
 
 
-def look(history: History, in_flight: Sequence[InFlight] = (), *, batched: bool = False) -> list[Change]:
+def look(history: TrendHistory, in_flight: Sequence[InFlight] = (), *, batched: bool = False) -> list[Change]:
     """Return what is unusual, the weightiest first; empty where nothing is, or nothing is known."""
     *_, found = steps(history, in_flight, batched=batched)
     return found or []
 
 
 def steps(
-    history: History, in_flight: Sequence[InFlight] = (), *, batched: bool = False
+    history: TrendHistory, in_flight: Sequence[InFlight] = (), *, batched: bool = False
 ) -> Iterator[list[Change] | None]:
     """Look in slices of a millisecond or two; the last one yields what was found.
 
@@ -99,7 +99,7 @@ def steps(
 class _Triage:
     """Judges the series of a history at one moment."""
 
-    def __init__(self, history: History, whole: Series) -> None:
+    def __init__(self, history: TrendHistory, whole: MinuteSeries) -> None:
         self._history = history
         self._whole = whole
         self._t = history.minute
@@ -108,7 +108,7 @@ class _Triage:
 
     # Windows and baselines
 
-    def _near(self, series: Series, figure: Figure, width: int) -> list[_Window]:
+    def _near(self, series: MinuteSeries, figure: AlertFigure, width: int) -> list[_Window]:
         """Return the windows of the three hours before (six, where they are of an hour)."""
         step = max(width, 5)
         end = self._t + 1 - max(width, 2)
@@ -117,7 +117,7 @@ class _Triage:
         return [_Window(top, of, calls, step) for top, of, calls in zip(*parts, strict=True)]
 
     @staticmethod
-    def _days(series: Series, figure: Figure, width: int) -> list[_Window]:
+    def _days(series: MinuteSeries, figure: AlertFigure, width: int) -> list[_Window]:
         """Return the quarters of an hour (or hours) around this time on earlier days."""
         size = 4 if width >= 60 else 1
         windows = []
@@ -128,7 +128,7 @@ class _Triage:
                 windows.append(_Window(top, of, calls, 15 * size))
         return windows
 
-    def _references(self, series: Series, figure: Figure, width: int) -> list[_Reference]:
+    def _references(self, series: MinuteSeries, figure: AlertFigure, width: int) -> list[_Reference]:
         """Return what is known of a figure before: of the hours before, and of this time on earlier days.
 
         Worked out once a minute: between looks of one minute hardly a call of these windows ends.
@@ -141,7 +141,7 @@ class _Triage:
         return known
 
     @staticmethod
-    def _reference(figure: Figure, windows: Iterable[_Window]) -> _Reference | None:
+    def _reference(figure: AlertFigure, windows: Iterable[_Window]) -> _Reference | None:
         """Return what a share, a mean or a time was; None if too little is known of it."""
         filled = [window for window in windows if window.calls >= 3 and window.of > 0]
         known = [(value, window) for window in filled if (value := figure.value(window.top, window.of)) is not None]
@@ -167,7 +167,7 @@ class _Triage:
 
     # One value
 
-    def changes_of(self, series: Series) -> list[Change]:
+    def changes_of(self, series: MinuteSeries) -> list[Change]:
         """Return every change that a value shows, in whatever window."""
         end = self._t + 1
         users = series.dimension.startswith("tag.") and self._history.values[series.dimension] > MANY_VALUES
@@ -193,7 +193,7 @@ class _Triage:
                     found.append(change)
         return found
 
-    def _base_of(self, series: Series, start: int, n: int) -> Series | None:
+    def _base_of(self, series: MinuteSeries, start: int, n: int) -> MinuteSeries | None:
         """Return what a value is held against: itself, what it is a part of if it is new, None if that is unknown."""
         first, whole_first = series.first_ms // 60_000, self._whole.first_ms // 60_000
         new = first > max(self._t - 180, whole_first + 30)
@@ -208,7 +208,9 @@ class _Triage:
             return self._history.series.get(("app", series.app))
         return None
 
-    def _change(self, series: Series, base: Series, figure: Figure, width: int, sums: Sequence[int]) -> Change | None:
+    def _change(
+        self, series: MinuteSeries, base: MinuteSeries, figure: AlertFigure, width: int, sums: Sequence[int]
+    ) -> Change | None:
         """Judge a share, a mean or a time over one window."""
         mixed = series.dimension.startswith("tag.") and (figure.kind in ("mean", "log") or figure.family == "cache")
         top, of, calls = sums[figure.top], sums[figure.of], sums[figure.calls]
@@ -247,7 +249,7 @@ class _Triage:
         )
 
     def _amount(
-        self, series: Series, base: Series | None, figure: Figure, width: int, sums: Sequence[int]
+        self, series: MinuteSeries, base: MinuteSeries | None, figure: AlertFigure, width: int, sums: Sequence[int]
     ) -> Change | None:
         """Judge calls or cost a minute: a large part of the whole that was not there."""
         history, whole, part = self._history, self._whole, figure.top
@@ -322,7 +324,7 @@ class _Triage:
                 kept.append(each)
         return kept
 
-    def _silence(self, series: Series, batched: bool) -> Change | None:
+    def _silence(self, series: MinuteSeries, batched: bool) -> Change | None:
         gap = (self._history.now_ms - series.last_ms) / 60_000
         if not (SHORT_GAP if batched else 0.3) <= gap <= 240:
             return None
@@ -367,7 +369,7 @@ class _Triage:
         )
 
     @staticmethod
-    def _longest_gap(series: Series, first: int, end: int, rate: float) -> float:
+    def _longest_gap(series: MinuteSeries, first: int, end: int, rate: float) -> float:
         """Return the longest ordinary gap before ``end``, minutes, as it would be at a rate of ``rate`` calls a minute.
 
         A gap of the night, when calls came one in ten minutes, is none of the day.
@@ -496,10 +498,10 @@ class _Triage:
         # gave two false claims (of five and of eight calls); with it none. Three busier days gave none without it.
         return [each for each in out if figure.kind not in ("mean", "log") or each.n >= LEAST_CALLS]
 
-    def _series_of(self, change: Change) -> Series:
+    def _series_of(self, change: Change) -> MinuteSeries:
         return self._history.series[change.dimension, change.value]
 
-    def _start(self, change: Change, figure: Figure) -> int:
+    def _start(self, change: Change, figure: AlertFigure) -> int:
         """Return the minute at which a change began: of a new value, its first one."""
         series, t = self._series_of(change), self._t
         if change.new:
@@ -522,7 +524,7 @@ class _Triage:
                 best, at = gain, cut
         return at
 
-    def _since(self, change: Change, figure: Figure, start: int) -> Change:
+    def _since(self, change: Change, figure: AlertFigure, start: int) -> Change:
         """Return a change as it is since a minute."""
         series, end = self._series_of(change), self._t + 1
         top, of, calls = (series.sum(part, start, end) for part in (figure.top, figure.of, figure.calls))
@@ -546,7 +548,7 @@ class _Triage:
         )
 
 
-def _worth_it(figure: Figure, now: Sequence[int], before: Sequence[int]) -> bool:
+def _worth_it(figure: AlertFigure, now: Sequence[int], before: Sequence[int]) -> bool:
     """Look cheaply first: at all of the three hours before as one."""
     value, rough = figure.value(now[figure.top], now[figure.of]), figure.value(before[figure.top], before[figure.of])
     if value is None or rough is None:
@@ -554,7 +556,7 @@ def _worth_it(figure: Figure, now: Sequence[int], before: Sequence[int]) -> bool
     return figure.sign * (value - rough) >= (0.04 if figure.kind == "share" else 0.8 * math.log(figure.least))
 
 
-def _held_against(figure: Figure, reference: _Reference, now: float, calls: int) -> _Verdict | None:
+def _held_against(figure: AlertFigure, reference: _Reference, now: float, calls: int) -> _Verdict | None:
     """Return how far ``now`` is from a reference; None where it is not a change that is told."""
     if figure.kind != "share":
         error = math.sqrt(reference.spread**2 / calls + FLOOR_LOG**2)
@@ -573,7 +575,7 @@ def _held_against(figure: Figure, reference: _Reference, now: float, calls: int)
     return _Verdict(z, now / reference.value, reference.value)
 
 
-def _score(change: Change, figure: Figure, explains: float) -> float:
+def _score(change: Change, figure: AlertFigure, explains: float) -> float:
     """Return the weight of a change: how surprising, how sure, and how much of the whole it explains."""
     factor = change.factor if change.factor is not None else 33.0
     surprise = min(abs(math.log(max(factor, 0.02))), 3.5)

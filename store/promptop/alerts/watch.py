@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from promptop.alerts import triage
 from promptop.alerts.changes import Change
 from promptop.alerts.figures import PART
-from promptop.alerts.history import History
+from promptop.alerts.history import TrendHistory
 from promptop.log import in_flight
 from promptop.log.in_flight import InFlight
 from promptop.log.rollups.rollups import Rollups
@@ -84,7 +84,7 @@ class Watch:
     """Keeps the trends of a log in memory between looks."""
 
     def __init__(self) -> None:
-        self._history = History()
+        self._history = TrendHistory()
 
     def steps(self, log: LogReader, now_ms: int) -> Iterator[Present | None]:
         """Look at the log as it is now. Raises what the reader raises; the next look reads all anew."""
@@ -92,7 +92,7 @@ class Watch:
             for _ in self._history.read(log, now_ms):
                 yield None
         except BaseException:
-            self._history = History()
+            self._history = TrendHistory()
             raise
         open_calls = in_flight.read(log.paths, now_ms)
         found: list[Change] = []

@@ -28,54 +28,54 @@ def words(text: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class DiffRun:
     """A run of text that both have, or only one of them."""
 
     kind: Kind
     text: str
 
 
-def word_diff(before: str, after: str) -> list[Piece]:
+def word_diff(before: str, after: str) -> list[DiffRun]:
     """Return the pieces of both texts in order; without the added ones they are ``before``."""
     return list(_merged(_pieces(before, after)))
 
 
-def similarity(pieces: list[Piece]) -> float:
+def similarity(pieces: list[DiffRun]) -> float:
     """Return the share of characters that both texts have, 0 to 1; 1 for two empty texts."""
     same = 2 * sum(len(piece.text) for piece in pieces if piece.kind == "same")
     total = same + sum(len(piece.text) for piece in pieces if piece.kind != "same")
     return same / total if total else 1.0
 
 
-def marked(pieces: list[Piece]) -> str:
+def marked(pieces: list[DiffRun]) -> str:
     """Return the difference as text: ``[-gone-]`` and ``{+new+}``, as word diffs of version control have it."""
     signs = {"same": ("", ""), "removed": ("[-", "-]"), "added": ("{+", "+}")}
     return "".join(signs[piece.kind][0] + piece.text + signs[piece.kind][1] for piece in pieces)
 
 
-def _pieces(before: str, after: str) -> Iterator[Piece]:
+def _pieces(before: str, after: str) -> Iterator[DiffRun]:
     left, right = words(before), words(after)
     if max(len(left), len(right)) > MOST_WORDS:
         left, right = before.splitlines(keepends=True), after.splitlines(keepends=True)
     matcher = SequenceMatcher(None, left, right, autojunk=False)
     for kind, i1, i2, j1, j2 in matcher.get_opcodes():
         if kind == "equal":
-            yield Piece("same", "".join(left[i1:i2]))
+            yield DiffRun("same", "".join(left[i1:i2]))
             continue
         if i2 > i1:
-            yield Piece("removed", "".join(left[i1:i2]))
+            yield DiffRun("removed", "".join(left[i1:i2]))
         if j2 > j1:
-            yield Piece("added", "".join(right[j1:j2]))
+            yield DiffRun("added", "".join(right[j1:j2]))
 
 
-def _merged(pieces: Iterator[Piece]) -> Iterator[Piece]:
+def _merged(pieces: Iterator[DiffRun]) -> Iterator[DiffRun]:
     """Join what a single common space would tear apart: "a b" → "c d" reads better whole than in four pieces."""
     removed = added = ""
     waiting = ""
     for piece in pieces:
         if piece.kind == "same" and (not piece.text.isspace() or "\n" in piece.text or not (removed or added)):
             yield from _changed_pieces(removed, added)
-            yield Piece("same", waiting + piece.text)
+            yield DiffRun("same", waiting + piece.text)
             removed = added = waiting = ""
         elif piece.kind == "same":
             waiting += piece.text
@@ -88,21 +88,21 @@ def _merged(pieces: Iterator[Piece]) -> Iterator[Piece]:
                 added += piece.text
     yield from _changed_pieces(removed, added)
     if waiting:
-        yield Piece("same", waiting)
+        yield DiffRun("same", waiting)
 
 
-def _changed_pieces(removed: str, added: str) -> Iterator[Piece]:
+def _changed_pieces(removed: str, added: str) -> Iterator[DiffRun]:
     if removed:
-        yield Piece("removed", removed)
+        yield DiffRun("removed", removed)
     if added:
-        yield Piece("added", added)
+        yield DiffRun("added", added)
 
 
 # By lines
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LinePart:
     """A piece of a line, and whether it is in one text alone."""
 
     text: str
@@ -110,11 +110,11 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DiffLine:
     """One line of a diff; ``parts`` joined are the line without its end."""
 
     kind: Kind
-    parts: tuple[Part, ...]
+    parts: tuple[LinePart, ...]
     before: int | None
     """Line number in the first text, from 1."""
     after: int | None
@@ -132,35 +132,35 @@ class Gap:
     count: int
 
 
-def line_diff(before: str, after: str) -> list[Line]:
+def line_diff(before: str, after: str) -> list[DiffLine]:
     """Return all lines of both texts in the order of reading; a removed line stands before the one that replaced it."""
     old, new = before.split("\n"), after.split("\n")
-    lines: list[Line] = []
+    lines: list[DiffLine] = []
     for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag == "equal":
             pairs = zip(range(a, b), range(c, d), strict=True)
-            lines += [Line("same", (Part(old[i]),), i + 1, j + 1) for i, j in pairs]
+            lines += [DiffLine("same", (LinePart(old[i]),), i + 1, j + 1) for i, j in pairs]
         else:
             lines += _changed_lines(old[a:b], new[c:d], a, c)
     return lines
 
 
-def _changed_lines(old: Sequence[str], new: Sequence[str], a: int, c: int) -> Iterator[Line]:
+def _changed_lines(old: Sequence[str], new: Sequence[str], a: int, c: int) -> Iterator[DiffLine]:
     """Pair lines that are alike, in order, so that their words can be compared; the rest is removed or added whole."""
     j = 0
     for i, line in enumerate(old):
         match = next((k for k in range(j, len(new)) if _alike(line, new[k])), None)
         if match is None:
-            yield Line("removed", (Part(line, True),), a + i + 1, None)
+            yield DiffLine("removed", (LinePart(line, True),), a + i + 1, None)
             continue
         for k in range(j, match):
-            yield Line("added", (Part(new[k], True),), None, c + k + 1)
+            yield DiffLine("added", (LinePart(new[k], True),), None, c + k + 1)
         left, right = _changed_words(line, new[match])
-        yield Line("removed", left, a + i + 1, None)
-        yield Line("added", right, None, c + match + 1)
+        yield DiffLine("removed", left, a + i + 1, None)
+        yield DiffLine("added", right, None, c + match + 1)
         j = match + 1
     for k in range(j, len(new)):
-        yield Line("added", (Part(new[k], True),), None, c + k + 1)
+        yield DiffLine("added", (LinePart(new[k], True),), None, c + k + 1)
 
 
 def _alike(one: str, other: str) -> bool:
@@ -168,26 +168,26 @@ def _alike(one: str, other: str) -> bool:
     return matcher.real_quick_ratio() >= _ALIKE and matcher.quick_ratio() >= _ALIKE and matcher.ratio() >= _ALIKE
 
 
-def _changed_words(one: str, other: str) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+def _changed_words(one: str, other: str) -> tuple[tuple[LinePart, ...], tuple[LinePart, ...]]:
     old, new = words(one), words(other)
-    left: list[Part] = []
-    right: list[Part] = []
+    left: list[LinePart] = []
+    right: list[LinePart] = []
     for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if b > a:
-            left.append(Part("".join(old[a:b]), tag != "equal"))
+            left.append(LinePart("".join(old[a:b]), tag != "equal"))
         if d > c:
-            right.append(Part("".join(new[c:d]), tag != "equal"))
+            right.append(LinePart("".join(new[c:d]), tag != "equal"))
     return tuple(left), tuple(right)
 
 
-def folded(lines: Sequence[Line], context: int = 3) -> list[Line | Gap]:
+def folded(lines: Sequence[DiffLine], context: int = 3) -> list[DiffLine | Gap]:
     """Leave out lines that are the same and more than ``context`` lines away from a change."""
     near = [False] * len(lines)
     for at, line in enumerate(lines):
         if line.kind != "same":
             for k in range(max(0, at - context), min(len(lines), at + context + 1)):
                 near[k] = True
-    out: list[Line | Gap] = []
+    out: list[DiffLine | Gap] = []
     for line, is_near in zip(lines, near, strict=True):
         if is_near:
             out.append(line)

@@ -16,7 +16,7 @@ MOST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SchemaFault:
     """One fault of a value."""
 
     path: tuple[str | int, ...]
@@ -45,7 +45,7 @@ class Validator:
             raise PromptopError(f"{name} is nested too deep.", "Flatten it.") from None
         self._kind = kind(given, registry=Registry())
 
-    def faults(self, value: Any) -> list[Fault]:
+    def faults(self, value: Any) -> list[SchemaFault]:
         """Return what breaks the schema, in the order of the value.
 
         Raises :class:`PromptopError` for a ``$ref`` to what is not in the schema, and for a value nested too deep.
@@ -53,7 +53,7 @@ class Validator:
         found = []
         with _told():
             for error in self._kind.iter_errors(value):
-                found.append(Fault(tuple(error.absolute_path), error.message))
+                found.append(SchemaFault(tuple(error.absolute_path), error.message))
                 if len(found) == MOST:
                     break
         return sorted(found, key=lambda fault: [str(step) for step in fault.path])
@@ -83,6 +83,6 @@ def _told() -> Iterator[None]:
         raise PromptopError("The schema or the value is nested too deep.", "Flatten it.") from None
 
 
-def faults(schema: Mapping[str, Any], value: Any) -> list[Fault]:
+def faults(schema: Mapping[str, Any], value: Any) -> list[SchemaFault]:
     """Return what breaks the schema, in the order of the value; raise :class:`PromptopError` for one that is none."""
     return Validator(schema).faults(value)

@@ -20,7 +20,7 @@ from promptop.batch.input import Item
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ItemOutcome:
     """What became of an item."""
 
     result: dict[str, Any]
@@ -75,7 +75,7 @@ class Journal:
         """Whether an earlier run has answered this very request."""
         return self._done.get(item.digest, (0, False))[1]
 
-    def add(self, item: Item, outcome: Outcome) -> None:
+    def add(self, item: Item, outcome: ItemOutcome) -> None:
         """Write an outcome."""
         digest = item.digest
         entry = {"digest": digest, "ok": outcome.ok, "usd": outcome.usd, "result": outcome.result}

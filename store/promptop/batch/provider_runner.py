@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from promptop import providers
 from promptop.base.errors import PromptopError
 from promptop.batch.input import Item
-from promptop.batch.journal import Journal, Outcome
+from promptop.batch.journal import ItemOutcome, Journal
 from promptop.batch.provider_api import AwayError, BatchApi
-from promptop.batch.provider_state import Part, State
+from promptop.batch.provider_state import BatchAtProvider, ProviderState
 from promptop.batch.runner import Tally, bound_of, result_of
 from promptop.budget.bound import CostBound
 from promptop.budget.gate import Gate, Hold
 from promptop.client.spending import OverCapError
-from promptop.providers.api import Facts
+from promptop.providers.api import AnswerFacts
 from promptop.settings import Profile
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class ProviderBatch:
         items: Sequence[Item],
         api: BatchApi,
         journal: Journal,
-        state: State,
+        state: ProviderState,
         *,
         gate: Gate | None = None,
         cache: Cache | None = None,
@@ -167,12 +167,12 @@ class ProviderBatch:
         self._state.save()
         self._create(part)
 
-    def _create(self, part: Part) -> None:
+    def _create(self, part: BatchAtProvider) -> None:
         found = self._api.create(part.file_id, part.url, part.token)
         part.batch_id, part.status = str(found["id"]), str(found.get("status", "validating"))
         self._state.save()
 
-    def _adopt(self, part: Part) -> None:
+    def _adopt(self, part: BatchAtProvider) -> None:
         """Find the batch of a part whose id was not noted, or create it; a part without a file is dropped."""
         if part.batch_id:
             return
@@ -209,7 +209,7 @@ class ProviderBatch:
             if wait(pause):
                 return
 
-    def _look(self, part: Part) -> None:
+    def _look(self, part: BatchAtProvider) -> None:
         found = self._api.batch(part.batch_id)
         part.status = str(found.get("status", part.status))
         counts = found.get("request_counts") or {}
@@ -241,7 +241,7 @@ class ProviderBatch:
         self.tally.remote = sum(each.counts[1] + each.counts[2] for each in self._state.parts)
         self.tally.state = ", ".join(sorted({each.status for each in self._state.parts}))
 
-    def _collect(self, part: Part, found: Mapping[str, Any]) -> set[str]:
+    def _collect(self, part: BatchAtProvider, found: Mapping[str, Any]) -> set[str]:
         """Keep every answer and error of an ended batch; returns the custom ids that it had a line for."""
         answered: set[str] = set()
         for name in ("output_file_id", "error_file_id"):
@@ -253,7 +253,7 @@ class ProviderBatch:
                     self._take(part, line)
         return answered
 
-    def _take(self, part: Part, line: Mapping[str, Any]) -> None:
+    def _take(self, part: BatchAtProvider, line: Mapping[str, Any]) -> None:
         item = self._by_digest.get(part.items[str(line["custom_id"])])
         if item is None or self._journal.finished(item):
             return  # the input has changed since, or an earlier try to collect got this far
@@ -274,7 +274,7 @@ class ProviderBatch:
             "response": line.get("response"),
             "error": problem,
         }
-        self._journal.add(item, Outcome(result, ok=ok, usd=usd if ok else 0.0))
+        self._journal.add(item, ItemOutcome(result, ok=ok, usd=usd if ok else 0.0))
         tally = self.tally
         tally.done += ok
         tally.failed += not ok
@@ -303,14 +303,14 @@ class ProviderBatch:
             body = json.loads(hit.entry.body)
         except ValueError:
             return False  # a stream's events: the exact request was never answered as a whole
-        self._journal.add(item, Outcome(result_of(item, 200, body), ok=True, usd=0.0, cached=True))
+        self._journal.add(item, ItemOutcome(result_of(item, 200, body), ok=True, usd=0.0, cached=True))
         self.tally.done += 1
         self.tally.cached += 1
         self.tally.saved_usd += hit.entry.cost_usd or 0.0
         return True
 
     def _keep(self, item: Item, body: Any, usd: float | None) -> None:
-        from promptop.cache import Entry
+        from promptop.cache import CacheEntry
 
         key = self._key(item)
         if key is None or self._cache is None:
@@ -318,10 +318,10 @@ class ProviderBatch:
         given, made, _ = _usage(body)
         data = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
         headers = (("content-type", "application/json"),)
-        entry = Entry(200, headers, data, model=key.model, input_tokens=given, output_tokens=made, cost_usd=usd)
+        entry = CacheEntry(200, headers, data, model=key.model, input_tokens=given, output_tokens=made, cost_usd=usd)
         self._cache.store(key, entry)
 
-    def _row(self, part: Part, item: Item, body: Any, usd: float | None, known: str, problem: Any) -> Any:
+    def _row(self, part: BatchAtProvider, item: Item, body: Any, usd: float | None, known: str, problem: Any) -> Any:
         from promptop.log import Row, caller
 
         given, made, cached = _usage(body)
@@ -381,7 +381,7 @@ def lines_of(items: Iterable[Item]) -> bytes:
 
 
 def _usage(body: Any) -> tuple[int | None, int, int]:
-    facts = Facts()
+    facts = AnswerFacts()
     providers.take(body, facts)
     usage = facts.read_usage()
     return (usage.input_tokens, usage.output_tokens or 0, usage.cache_read or 0) if usage else (None, 0, 0)

@@ -18,7 +18,7 @@ _VERSION = 1
 
 
 @dataclass(slots=True)
-class Part:
+class BatchAtProvider:
     """One batch at the provider."""
 
     token: str
@@ -36,17 +36,17 @@ class Part:
     """The reservation of its money (:mod:`promptop.budget.ledger`)."""
 
 
-class State:
+class ProviderState:
     """The parts of one output file, mode 0600, written before and after each step."""
 
     def __init__(self, out: Path, base_url: str) -> None:
         """Read what an earlier run left; raise :class:`PromptopError` for another endpoint's or a foreign file."""
         self.path = out.with_name(f"{out.name}.batches")
         self._base_url = base_url
-        self.parts: list[Part] = []
+        self.parts: list[BatchAtProvider] = []
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
-            there, parts = found["base_url"], [Part(**part) for part in found["parts"]]
+            there, parts = found["base_url"], [BatchAtProvider(**part) for part in found["parts"]]
             if found["promptop_batches"] != _VERSION:
                 raise ValueError
         except FileNotFoundError:
@@ -62,14 +62,14 @@ class State:
             )
         self.parts = parts
 
-    def begin(self, url: str, items: Mapping[str, str], hold: int = 0) -> Part:
+    def begin(self, url: str, items: Mapping[str, str], hold: int = 0) -> BatchAtProvider:
         """Note that a batch is about to be sent, under the reservation ``hold``."""
-        part = Part(secrets.token_hex(12), url, dict(items), hold=hold)
+        part = BatchAtProvider(secrets.token_hex(12), url, dict(items), hold=hold)
         self.parts.append(part)
         self.save()
         return part
 
-    def drop(self, part: Part) -> None:
+    def drop(self, part: BatchAtProvider) -> None:
         """Forget a batch that has been collected."""
         self.parts.remove(part)
         self.save()

@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Any
 from promptop import providers
 from promptop.base.errors import PromptopError
 from promptop.batch.input import Item
-from promptop.batch.journal import Journal, Outcome
+from promptop.batch.journal import ItemOutcome, Journal
 from promptop.budget.bound import CostBound, bound, count_bytes
 from promptop.budget.estimate import CostEstimate
 from promptop.client.apis import api_of
-from promptop.client.http.endpoints import Learned, base_url_of, headers_of
+from promptop.client.http.endpoints import RefusedFields, base_url_of, headers_of
 from promptop.client.http.load_balancer import Balancer, Endpoint
 from promptop.client.request import RunRequest
 from promptop.client.request_body import whole_body
 from promptop.client.result import RunError
 from promptop.client.spending import Gate, OverCapError, open_gate
-from promptop.limits.limiter import Limiter, Limits, Shared
-from promptop.providers.api import Facts
+from promptop.limits.limiter import Limiter, RateLimits, Shared
+from promptop.providers.api import AnswerFacts
 from promptop.providers.costs import cost_of
 from promptop.settings import Profile
 
@@ -91,7 +91,7 @@ class Batch:
         profile: Profile,
         journal: Journal,
         *,
-        limits: Limits | None = None,
+        limits: RateLimits | None = None,
         gate: Gate | None = None,
         retries: int = 2,
         transport: dict[str, Any] | None = None,
@@ -110,7 +110,7 @@ class Batch:
         self.tally = Tally(len(items), spent_usd=0.0)
         self._profile = profile
         self._journal = journal
-        self._limits = limits or Limits(concurrency=10, requests_per_minute=None)
+        self._limits = limits or RateLimits(concurrency=10, requests_per_minute=None)
         self._limiters: dict[str, Limiter] = {}
         self._shared = shared
         self._gate: Gate = gate or open_gate
@@ -192,7 +192,7 @@ class Batch:
         if self._on_progress is not None:
             self._on_progress(self.tally)
 
-    async def _one(self, client: httpx2.AsyncClient, item: Item) -> Outcome:
+    async def _one(self, client: httpx2.AsyncClient, item: Item) -> ItemOutcome:
         """Make one item's request, with retries; never raises for what the endpoint does."""
         import httpx2
 
@@ -235,9 +235,9 @@ class Batch:
                 since = time.monotonic()
                 await asyncio.sleep(min(LONGEST_BACKOFF_S, 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0))
                 self._paused_s += time.monotonic() - since
-        return Outcome(_result(item, None, problem), ok=False, usd=0.0)
+        return ItemOutcome(_result(item, None, problem), ok=False, usd=0.0)
 
-    def _answered(self, item: Item, response: httpx2.Response, slot: Any) -> Outcome:
+    def _answered(self, item: Item, response: httpx2.Response, slot: Any) -> ItemOutcome:
         from promptop.capture.caching.outcome import EXTENSION
 
         fact = response.extensions.get(EXTENSION)
@@ -247,7 +247,7 @@ class Batch:
         except ValueError:
             problem = ("invalid_json", f"HTTP {response.status_code}: the answer is not JSON: {response.text[:200]}")
             billed = None if response.status_code == 200 else 0.0
-            return Outcome(_result(item, None, problem), ok=False, usd=billed)
+            return ItemOutcome(_result(item, None, problem), ok=False, usd=billed)
         ok = response.status_code == 200 and not (isinstance(body, dict) and body.get("error"))
         usd, tokens = _cost(item, body) if ok else (0.0, 0)
         if tokens:
@@ -256,7 +256,7 @@ class Batch:
             self.tally.saved_usd += hit.saved_usd or 0.0
             usd = 0.0
         failure = None if ok else (str(response.status_code), _message(response))
-        return Outcome(_result(item, response, failure, body), ok=ok, usd=usd, cached=hit is not None)
+        return ItemOutcome(_result(item, response, failure, body), ok=ok, usd=usd, cached=hit is not None)
 
 
 def _written(item: Item, profile: Profile) -> tuple[str, dict[str, Any]]:
@@ -267,7 +267,7 @@ def _written(item: Item, profile: Profile) -> tuple[str, dict[str, Any]]:
         return item.url, body
     model, messages = str(body.pop("model")), body.pop("messages", ())
     request = RunRequest(profile=profile, model=model, messages=messages, extra=body)
-    return f"/v1{api.path}", whole_body(request, Learned())
+    return f"/v1{api.path}", whole_body(request, RefusedFields())
 
 
 def _failure(response: httpx2.Response) -> RunError | None:
@@ -313,7 +313,7 @@ def _message(response: Any) -> str:
 
 def _cost(item: Item, body: Any) -> tuple[float | None, int]:
     """Return what an answer cost in USD (None if unpriced) and its tokens."""
-    facts = Facts()
+    facts = AnswerFacts()
     providers.take(body, facts)
     usage = facts.read_usage()
     if usage.input_tokens is None:

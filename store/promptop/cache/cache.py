@@ -18,13 +18,13 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
 from typing import Any
 
-from promptop.cache.entry import Entry
-from promptop.cache.key import Key
+from promptop.cache.entry import CacheEntry
+from promptop.cache.key import CacheKey
 from promptop.cache.level import Level, LevelStats
 from promptop.cache.memory_level import MemoryLevel
 from promptop.cache.redis_level import RedisLevel
 from promptop.cache.semantic.embedding import Embed
-from promptop.cache.semantic.level import Match, Semantic
+from promptop.cache.semantic.level import Semantic, SemanticMatch
 
 AsyncEmbed = Callable[[str], Awaitable[Any]]
 """Returns the vector of a text when awaited; None where there is none to be had now."""
@@ -41,18 +41,18 @@ POLL_S = 0.02
 class Hit:
     """An answer, and the level that had it; level ``""`` means that it was fetched."""
 
-    entry: Entry
+    entry: CacheEntry
     level: str
     shared: bool = False
     """Whether another asker's fetch, under way at the same time, gave it."""
-    match: Match | None = None
+    match: SemanticMatch | None = None
     """The other prompt whose answer this is; None where the very request was answered before."""
 
 
 class Lead:
     """The part of one asker in a fetch: it leads, or it waits for the one who does."""
 
-    def __init__(self, cache: Cache, key: Key, future: Future[Hit | None], *, leads: bool) -> None:
+    def __init__(self, cache: Cache, key: CacheKey, future: Future[Hit | None], *, leads: bool) -> None:
         self._cache = cache
         self._key = key
         self._future = future
@@ -73,7 +73,7 @@ class Lead:
             self._release()
         return hit
 
-    def done(self, entry: Entry | None, match: Match | None = None) -> None:
+    def done(self, entry: CacheEntry | None, match: SemanticMatch | None = None) -> None:
         """Give the followers the answer, or None: the next one leads. Only the first call counts."""
         self._over = True
         self._release()
@@ -128,11 +128,11 @@ class Cache:
         if self._remote is not None:
             self._remote.warm()
 
-    def look(self, key: Key) -> Hit | None:
+    def look(self, key: CacheKey) -> Hit | None:
         """Return the nearest answer, copied into the levels above it; None if no level has one."""
         return self._look(key.digest, 0, len(self.levels))
 
-    def _at_hand(self, key: Key) -> Hit | None:
+    def _at_hand(self, key: CacheKey) -> Hit | None:
         """Return a hit of the process's memory, without a part in a fetch, which takes a future and locks."""
         if self._front is None:
             return None
@@ -148,7 +148,7 @@ class Cache:
                 return Hit(entry, self.levels[depth].name)
         return None
 
-    def _similar(self, key: Key, vector: bytes | None) -> Hit | None:
+    def _similar(self, key: CacheKey, vector: bytes | None) -> Hit | None:
         """Return the answer to the nearest prompt that asks the same and whose answer is still kept."""
         if self.semantic is None or vector is None:
             return None
@@ -161,7 +161,9 @@ class Cache:
         self.semantic.found(None)
         return None
 
-    def store(self, key: Key, entry: Entry, *, ttl_s: float | None = None, vector: bytes | None = None) -> Entry:
+    def store(
+        self, key: CacheKey, entry: CacheEntry, *, ttl_s: float | None = None, vector: bytes | None = None
+    ) -> CacheEntry:
         """Keep an answer in every level, for ``ttl_s`` or the cache's own; returns it as kept.
 
         With its ``vector`` the prompt is remembered too, for others that ask the same.
@@ -181,7 +183,7 @@ class Cache:
             self.semantic.remember(key, vector, kept.expires_s)
         return kept
 
-    def join(self, key: Key, round_: int = 0) -> Lead:
+    def join(self, key: CacheKey, round_: int = 0) -> Lead:
         """Join the fetch of ``key``: the first to join leads, and after :data:`ROUNDS` everyone leads alone."""
         if round_ >= ROUNDS:
             return Lead(self, key, Future(), leads=True)
@@ -192,14 +194,14 @@ class Cache:
             future = self._flights[key.digest] = Future()
             return Lead(self, key, future, leads=True)
 
-    def _settle(self, key: Key, future: Future[Hit | None], hit: Hit | None) -> None:
+    def _settle(self, key: CacheKey, future: Future[Hit | None], hit: Hit | None) -> None:
         with self._lock:
             if self._flights.get(key.digest) is future:
                 del self._flights[key.digest]
         if not future.done():
             future.set_result(hit)
 
-    def begin(self, key: Key, embed: Embed | None = None) -> Hit | Lead:
+    def begin(self, key: CacheKey, embed: Embed | None = None) -> Hit | Lead:
         """Return the answer, from a level or from another asker's fetch, or the leader's part of a new fetch.
 
         ``embed`` gives a prompt's vector where the semantic level has no model of its own.
@@ -228,7 +230,7 @@ class Cache:
             return hit
         raise AssertionError("after the last round everyone leads")
 
-    async def abegin(self, key: Key, embed: AsyncEmbed | None = None) -> Hit | Lead:
+    async def abegin(self, key: CacheKey, embed: AsyncEmbed | None = None) -> Hit | Lead:
         """Like :meth:`begin`, in an event loop: levels that wait for a disk or a socket are asked in a thread."""
         if (hit := self._at_hand(key)) is not None:
             return hit
@@ -256,7 +258,7 @@ class Cache:
             return hit
         raise AssertionError("after the last round everyone leads")
 
-    async def _asimilar(self, key: Key, lead: Lead, embed: AsyncEmbed | None) -> Hit | None:
+    async def _asimilar(self, key: CacheKey, lead: Lead, embed: AsyncEmbed | None) -> Hit | None:
         assert self.semantic is not None
         if self.semantic.local is not None or embed is None:
             lead.vector = await asyncio.to_thread(self.semantic.vector, key.text)
@@ -264,7 +266,7 @@ class Cache:
             lead.vector = await self.semantic.avector(key.text, embed)
         return await asyncio.to_thread(self._similar, key, lead.vector)
 
-    def fetch(self, key: Key, fetch: Callable[[], Entry | None], *, ttl_s: float | None = None) -> Hit | None:
+    def fetch(self, key: CacheKey, fetch: Callable[[], CacheEntry | None], *, ttl_s: float | None = None) -> Hit | None:
         """Return the cached answer, or the one that ``fetch`` gets: one call for all who ask at the same time.
 
         What is fetched is kept for ``ttl_s``, or for the cache's own time.
@@ -283,7 +285,7 @@ class Cache:
         return None if entry is None else Hit(entry, "")
 
     async def afetch(
-        self, key: Key, fetch: Callable[[], Awaitable[Entry | None]], *, ttl_s: float | None = None
+        self, key: CacheKey, fetch: Callable[[], Awaitable[CacheEntry | None]], *, ttl_s: float | None = None
     ) -> Hit | None:
         """Like :meth:`fetch`, in an event loop."""
         begun = await self.abegin(key)
@@ -298,11 +300,11 @@ class Cache:
             begun.done(entry)
         return None if entry is None else Hit(entry, "")
 
-    def _unlock(self, key: Key, token: str) -> None:
+    def _unlock(self, key: CacheKey, token: str) -> None:
         if self._remote is not None:
             self._remote.unlock(key.digest, token)
 
-    def _across(self, key: Key) -> tuple[str, Hit | None]:
+    def _across(self, key: CacheKey) -> tuple[str, Hit | None]:
         """Agree with other processes on who fetches: returns our lock's token, or what another process has fetched."""
         if self._remote is None:
             return "", None

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from promptop.cache.entry import BadEntryError, Entry, pack, unpack
+from promptop.cache.entry import BadEntryError, CacheEntry, pack, unpack
 from promptop.cache.level import LevelStats
 from promptop.cache.sqlite_file import RestingFile
 
@@ -43,7 +43,7 @@ class DiskLevel:
         self._file = RestingFile(path, _SCHEMA)
         self._hits = self._misses = self._puts = self._held = 0
 
-    def get(self, digest: str) -> Entry | None:
+    def get(self, digest: str) -> CacheEntry | None:
         """Return the entry and note its use."""
         now = self._clock()
 
@@ -69,7 +69,7 @@ class DiskLevel:
         self._misses += entry is None
         return entry
 
-    def put(self, digest: str, entry: Entry) -> None:
+    def put(self, digest: str, entry: CacheEntry) -> None:
         """Keep an entry, and make room."""
         data = pack(entry)
         if len(data) > self._max_bytes:

@@ -19,7 +19,7 @@ class BadEntryError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CacheEntry:
     """An answer that may be given again."""
 
     status: int
@@ -48,7 +48,7 @@ class Entry:
         return self.expires_s is not None and now_s >= self.expires_s
 
 
-def pack(entry: Entry) -> bytes:
+def pack(entry: CacheEntry) -> bytes:
     """Return the stored form: a JSON head and the compressed body."""
     head = asdict(entry)
     del head["body"], head["size"]
@@ -56,7 +56,7 @@ def pack(entry: Entry) -> bytes:
     return _HEAD.pack(_MAGIC, len(text)) + text + zlib.compress(entry.body, 3)
 
 
-def unpack(data: bytes) -> Entry:
+def unpack(data: bytes) -> CacheEntry:
     """Read the stored form; raise :class:`BadEntryError` for anything else, whatever it is."""
     try:
         magic, length = _HEAD.unpack_from(data)
@@ -67,7 +67,7 @@ def unpack(data: bytes) -> Entry:
         body = inflate.decompress(data[_HEAD.size + length :], LIMIT)
         if inflate.unconsumed_tail or not inflate.eof:
             raise BadEntryError("cut short, or larger than an answer can be")
-        return Entry(
+        return CacheEntry(
             status=int(head["status"]),
             headers=tuple((str(name), str(value)) for name, value in head["headers"]),
             body=body,

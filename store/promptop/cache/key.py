@@ -47,7 +47,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class CacheKey:
     """A request's place in the cache."""
 
     digest: str
@@ -79,7 +79,7 @@ def endpoint_of(path: str) -> str | None:
 
 def key_of(
     host: str, path: str, body: Mapping[str, Any], policy: Policy | None = None, *, account: str = ""
-) -> Key | None:
+) -> CacheKey | None:
     """Return the key of a request, or None if it is not one whose answer is understood.
 
     ``host`` is the server with its port, ``path`` the URL path, ``body`` the parsed JSON. ``account`` is any text that
@@ -102,7 +102,7 @@ def key_of(
     if policy.semantic and not refusal and (parted := _parted(endpoint, asked)) is not None:
         text, rest = parted
         frame = _digest(json.dumps([VERSION, "frame", host.lower(), bare, account, rest], **_CANONICAL), 32)
-    return Key(
+    return CacheKey(
         digest=_digest(json.dumps([VERSION, host.lower(), bare, account, asked], **_CANONICAL), 32),
         model=str(body.get("model", "")),
         prompt=_digest(json.dumps(prompt, **_CANONICAL), 16),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from promptop.cache.entry import Entry
+from promptop.cache.entry import CacheEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class Level(Protocol):
 
     name: str
 
-    def get(self, digest: str) -> Entry | None:
+    def get(self, digest: str) -> CacheEntry | None:
         """Return the entry if there is one that has not expired."""
 
-    def put(self, digest: str, entry: Entry) -> None:
+    def put(self, digest: str, entry: CacheEntry) -> None:
         """Keep an entry."""
 
     def remove(self, *, digest: str = "", prompt: str = "", model: str = "", tag: str = "") -> int:
@@ -54,7 +54,7 @@ class Level(Protocol):
         """Give back files and connections."""
 
 
-def matches(entry: Entry, prompt: str, model: str, tag: str) -> bool:
+def matches(entry: CacheEntry, prompt: str, model: str, tag: str) -> bool:
     """Whether an entry has every given part."""
     return (
         (not prompt or entry.prompt == prompt)

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
-from promptop.cache.entry import Entry
+from promptop.cache.entry import CacheEntry
 from promptop.cache.level import LevelStats, matches
 
 _OVERHEAD = 600
@@ -23,14 +23,14 @@ class MemoryLevel:
     def __init__(
         self, *, max_entries: int = 1000, max_bytes: int = 64 << 20, clock: Callable[[], float] = time.time
     ) -> None:
-        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._entries: OrderedDict[str, CacheEntry] = OrderedDict()
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._clock = clock
         self._bytes = self._hits = self._misses = 0
         self._lock = threading.Lock()
 
-    def get(self, digest: str) -> Entry | None:
+    def get(self, digest: str) -> CacheEntry | None:
         """Return the entry and mark it as used."""
         entry = self.peek(digest)
         if entry is None:
@@ -38,7 +38,7 @@ class MemoryLevel:
                 self._misses += 1
         return entry
 
-    def peek(self, digest: str) -> Entry | None:
+    def peek(self, digest: str) -> CacheEntry | None:
         """Like :meth:`get`, without counting a miss: who finds nothing here asks again."""
         with self._lock:
             entry = self._entries.get(digest)
@@ -51,7 +51,7 @@ class MemoryLevel:
             self._hits += 1
             return entry
 
-    def put(self, digest: str, entry: Entry) -> None:
+    def put(self, digest: str, entry: CacheEntry) -> None:
         """Keep an entry, dropping the least recently used until it fits; one larger than the level is not kept."""
         size = len(entry.body) + 16 * len(entry.marks) + _OVERHEAD
         if size > self._max_bytes:

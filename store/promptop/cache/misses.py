@@ -34,7 +34,7 @@ Rates = Callable[[str], tuple[float, float] | None]
 
 
 @dataclass(slots=True)
-class Finding:
+class MissCause:
     """Misses with one cause, of one prompt of one program."""
 
     where: Literal["provider", "ours"]
@@ -73,9 +73,9 @@ class _Seen:
     """Key without regard to white space → the row before."""
 
 
-def findings_of(rows: Iterable[StoredRow], rates: Rates, ttl_s: float = 0.0) -> tuple[Finding, ...]:
+def findings_of(rows: Iterable[StoredRow], rates: Rates, ttl_s: float = 0.0) -> tuple[MissCause, ...]:
     """Return why caches did not answer, the dearest first; ``ttl_s`` is how long ours keeps an answer, 0 unknown."""
-    seen, found = _Seen(), dict[tuple[str, ...], Finding]()
+    seen, found = _Seen(), dict[tuple[str, ...], MissCause]()
     for row in rows:
         if row.started_ms is None:
             continue
@@ -100,7 +100,7 @@ def _provider(
     row: StoredRow,
     prefixes: tuple[tuple[int, str], ...],
     seen: _Seen,
-    found: dict[tuple[str, ...], Finding],
+    found: dict[tuple[str, ...], MissCause],
     rates: Rates,
 ) -> None:
     tokens, read = row.usage_input_tokens, row.usage_cache_read_input_tokens
@@ -143,7 +143,7 @@ def _cause(row: StoredRow, sent: StoredRow) -> str:
     return "not found, though used within 5 minutes"
 
 
-def _ours(row: StoredRow, seen: _Seen, found: dict[tuple[str, ...], Finding], ttl_s: float) -> None:
+def _ours(row: StoredRow, seen: _Seen, found: dict[tuple[str, ...], MissCause], ttl_s: float) -> None:
     if row.cache_level != "miss" or not row.prompt_hash:
         return
     before = seen.asked.get((row.request_model or "", row.prompt_hash))
@@ -175,12 +175,12 @@ def _note(
     where: Literal["provider", "ours"],
     cause: str,
     tokens: float,
-    found: dict[tuple[str, ...], Finding],
+    found: dict[tuple[str, ...], MissCause],
     rates: Rates | None,
     before: StoredRow,
 ) -> None:
     model, app, prompt = row.request_model or "", row.app or "", row.prompt_name or ""
-    finding = found.setdefault((where, cause, model, app, prompt), Finding(where, cause, model, app, prompt))
+    finding = found.setdefault((where, cause, model, app, prompt), MissCause(where, cause, model, app, prompt))
     finding.n += 1
     finding.tokens += tokens
     finding.first_ms = finding.first_ms or (row.started_ms or 0)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from promptop.cache.circuit_breaker import Breaker
-from promptop.cache.entry import BadEntryError, Entry, pack, unpack
+from promptop.cache.entry import BadEntryError, CacheEntry, pack, unpack
 from promptop.cache.level import LevelStats
 from promptop.cache.redis_client import GuardedRedis
 
@@ -52,7 +52,7 @@ class RedisLevel:
     def _index(self, kind: str, name: str) -> str:
         return f"{self._prefix}i:{kind}:{name}"
 
-    def get(self, digest: str) -> Entry | None:
+    def get(self, digest: str) -> CacheEntry | None:
         """Return the entry; what another program wrote under our key is forgotten and counts as a miss."""
         data = self._server.do(lambda client: client.get(self._key(digest)), None)
         entry = None
@@ -67,7 +67,7 @@ class RedisLevel:
         self._misses += entry is None
         return entry
 
-    def put(self, digest: str, entry: Entry) -> None:
+    def put(self, digest: str, entry: CacheEntry) -> None:
         """Keep an entry until it expires, in one round trip."""
         left_ms = None if entry.expires_s is None else int((entry.expires_s - self._clock()) * 1000)
         if left_ms is not None and left_ms <= 0:
@@ -87,7 +87,7 @@ class RedisLevel:
 
         self._server.do(work, None)
 
-    def _indexes(self, entry: Entry) -> list[str]:
+    def _indexes(self, entry: CacheEntry) -> list[str]:
         pairs = [("prompt", entry.prompt), ("model", entry.model), *(("tag", tag) for tag in entry.tags)]
         return [self._index(kind, name) for kind, name in pairs if name]
 

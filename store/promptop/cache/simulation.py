@@ -42,7 +42,7 @@ _PARAMETERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LoggedRequest:
     """One request of the log."""
 
     at_ms: int
@@ -72,7 +72,7 @@ class Variant:
 
 
 @dataclass(slots=True)
-class Outcome:
+class VariantOutcome:
     """What a variant would have done."""
 
     variant: Variant
@@ -92,10 +92,10 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class History:
+class RequestHistory:
     """The requests of a log as far as a cache could have answered them."""
 
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[LoggedRequest] = field(default_factory=list)
     """In order of time."""
     refused: Counter[str] = field(default_factory=Counter)
     """Requests that are not replayed, by reason."""
@@ -114,13 +114,13 @@ class History:
 
 def history(
     rows: Iterable[R], policy: Policy | None = None, body_of: Callable[[R], str | None] | None = None
-) -> History:
+) -> RequestHistory:
     """Return what of ``rows``, in any order, a cache of this policy would have been asked.
 
     ``body_of`` returns the request's body where the log has kept it: only with it can variants have thresholds.
     """
     policy = policy or Policy()
-    found = History()
+    found = RequestHistory()
     numbers: dict[object, int] = {}
     named: set[object] = set()
     for number, row in enumerate(rows):
@@ -147,7 +147,7 @@ def history(
         found.spent_usd += cost or 0.0
         kept = row.error_type is None and row.http_response_status_code in (None, 200)
         frame, text = _worded(row, policy, body_of(row)) if body_of is not None else ("", "")
-        found.asked.append(Asked(row.started_ms or 0, key, cost, kept, frame, text, number))
+        found.asked.append(LoggedRequest(row.started_ms or 0, key, cost, kept, frame, text, number))
     found.asked.sort(key=lambda request: request.at_ms)
     return found
 
@@ -167,7 +167,7 @@ def _worded(row: Row, policy: Policy, body: str | None) -> tuple[str, str]:
 
 
 def vectors(
-    requests: Iterable[Asked], embed: Embed, on_progress: Callable[[int, int], None] | None = None
+    requests: Iterable[LoggedRequest], embed: Embed, on_progress: Callable[[int, int], None] | None = None
 ) -> dict[str, bytes]:
     """Return the vector of each text; ``on_progress`` gets the finished and all texts."""
     texts = list(dict.fromkeys(request.text for request in requests if request.text))
@@ -195,7 +195,7 @@ class _Meaning:
         self._ttl_s = variant.ttl_s
         self._vectors = vectors
 
-    def answers(self, request: Asked, entries: Mapping[int, int]) -> bool:
+    def answers(self, request: LoggedRequest, entries: Mapping[int, int]) -> bool:
         """Whether an answer to another wording, still kept among ``entries``, would have been given."""
         self._now_ms = request.at_ms
         vector = self._vectors.get(request.text)
@@ -206,7 +206,7 @@ class _Meaning:
                 return True
         return False
 
-    def keep(self, request: Asked) -> None:
+    def keep(self, request: LoggedRequest) -> None:
         """Remember a prompt whose answer is kept."""
         vector = self._vectors.get(request.text)
         if vector is not None:
@@ -232,17 +232,17 @@ def _refusal(row: Row, policy: Policy) -> str:
 
 
 def simulate(
-    requests: Iterable[Asked],
+    requests: Iterable[LoggedRequest],
     variants: Sequence[Variant],
     vectors: Mapping[str, bytes] | None = None,
-    on_hit: Callable[[Asked], object] | None = None,
-) -> list[Outcome]:
+    on_hit: Callable[[LoggedRequest], object] | None = None,
+) -> list[VariantOutcome]:
     """Replay ``requests``, which must be in the order of time, once against every variant.
 
     ``vectors`` of the texts are needed by variants with a threshold. ``on_hit`` gets each request that one answers.
     """
     meanings = [_Meaning(variant, vectors or {}) if variant.threshold is not None else None for variant in variants]
-    outcomes = [Outcome(variant) for variant in variants]
+    outcomes = [VariantOutcome(variant) for variant in variants]
     held: list[OrderedDict[int, int]] = [OrderedDict() for _ in variants]
     for request in requests:
         for outcome, entries, meaning in zip(outcomes, held, meanings, strict=True):

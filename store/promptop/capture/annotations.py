@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LIMIT = 1000
 
 
-class Note:
+class Annotation:
     """Labels of the calls inside one ``annotate`` block, the calls, and their rows."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Note:
         conversation_id: str | None = None,
         attempt: int | None = None,
         queue_s: float | None = None,
-        outer: Note | None = None,
+        outer: Annotation | None = None,
     ) -> None:
         self.app: str | None = app
         self.tags: dict[str, object] = {**(outer.tags if outer else {}), **(tags or {})}
@@ -118,10 +118,10 @@ class Note:
             self._outer._finished(row)
 
 
-_current: ContextVar[Note | None] = ContextVar("promptop_note", default=None)
+_current: ContextVar[Annotation | None] = ContextVar("promptop_note", default=None)
 
 
-def current_note() -> Note | None:
+def current_note() -> Annotation | None:
     """Return the innermost note of this thread or task."""
     return _current.get()
 
@@ -136,12 +136,12 @@ def annotate(
     conversation_id: str | None = None,
     attempt: int | None = None,
     queue_s: float | None = None,
-) -> Iterator[Note]:
+) -> Iterator[Annotation]:
     """Label the calls made inside the block; what is not given comes from the block around it.
 
     ``attempt`` counts from 1; ``queue_s`` is how long the call waited for a limiter before it began, seconds.
     """
-    note = Note(
+    note = Annotation(
         app=app,
         tags=tags,
         prompt_name=prompt_name,
@@ -158,11 +158,11 @@ def annotate(
         _current.reset(token)
 
 
-def apart(note: Note | None, tags: Mapping[str, object]) -> Note:
+def apart(note: Annotation | None, tags: Mapping[str, object]) -> Annotation:
     """Return a note for a call of our own beside the caller's: labelled like its calls, and not one of them."""
     if note is None:
-        return Note(tags=tags)
-    return Note(
+        return Annotation(tags=tags)
+    return Annotation(
         app=note.app,
         tags={**note.tags, **tags},
         prompt_name=note.prompt_name,

@@ -22,7 +22,7 @@ REFUSAL_LIMIT = 64 * 1024
 _SIGNED = frozenset((b"content-digest", b"x-amz-content-sha256", b"x-goog-content-sha256", b"signature", b"digest"))
 
 
-class Attempt:
+class WatchedAttempt:
     """One request on its way through a transport of ours."""
 
     __slots__ = (
@@ -255,7 +255,7 @@ class _Trace:
             call.tls_s = clock() - self._since
 
 
-def begin(labels: Labels, request: Any, httpx: Any, *, refused: Attempt | None = None) -> Attempt:
+def begin(labels: Labels, request: Any, httpx: Any, *, refused: WatchedAttempt | None = None) -> WatchedAttempt:
     """Return the attempt of a request, its clock started; usage is asked for where that is safe.
 
     ``refused`` is the attempt before, where its endpoint refused to be asked for usage: it is not asked again.
@@ -292,14 +292,14 @@ def begin(labels: Labels, request: Any, httpx: Any, *, refused: Attempt | None =
             bytes_sent=_length(fields),
         )
         call.decision = decision
-        attempt = Attempt(call, request, replaced, asks_for_usage=asks_for_usage)
+        attempt = WatchedAttempt(call, request, replaced, asks_for_usage=asks_for_usage)
         if refused is not None:
             model = include_usage.model_of(loads(body) if body is not None else None)
             attempt.after_refusal = host, port, path, model
         return attempt
     except Exception as error:  # noqa: BLE001 - the boundary: what cannot be watched is sent all the same
         count_fault("request", error)
-        return Attempt(_NoCall(), request)
+        return WatchedAttempt(_NoCall(), request)
 
 
 def _routed(labels: Labels, body: bytes | None, path: str) -> tuple[Any, bytes | None, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
-from promptop.capture.annotations import Note, current_note
+from promptop.capture.annotations import Annotation, current_note
 from promptop.capture.faults import count_fault
 from promptop.capture.heartbeat import Heartbeat
 from promptop.capture.parse.stream_reader import HOLD, How, StreamReader
@@ -173,7 +173,7 @@ class Call:
         """The row, once the log's writer has made it."""
         self._ended = False
         self._process = os.getpid()
-        self.note: Note | None = current_note()
+        self.note: Annotation | None = current_note()
         if self.note is not None:
             self.note._begin(self)
         if not _hooked:

@@ -14,7 +14,7 @@ _TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Faults:
+class CaptureFaults:
     """Failures inside the shim since the process began."""
 
     count: int
@@ -22,9 +22,9 @@ class Faults:
     """The latest one, in one line."""
 
 
-def faults() -> Faults:
+def faults() -> CaptureFaults:
     """Return how often the shim failed; calls went on, some of their rows are missing or poorer."""
-    return Faults(_count, _last)
+    return CaptureFaults(_count, _last)
 
 
 def count_fault(where: str, error: BaseException) -> None:

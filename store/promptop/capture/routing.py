@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from promptop import providers
-from promptop.capture.annotations import Note
+from promptop.capture.annotations import Annotation
 from promptop.capture.include_usage import LARGEST_BODY, model_of
 from promptop.providers.api import loads
 from promptop.routing.policy import Decision, Policy, RequestFacts, complexity_of
@@ -22,7 +22,7 @@ ROUTED = frozenset(("chat", "text_completion"))
 
 
 def decide(
-    policy: Policy, parsed: Any, path: str, *, app: str | None, tags: Mapping[str, object], note: Note | None
+    policy: Policy, parsed: Any, path: str, *, app: str | None, tags: Mapping[str, object], note: Annotation | None
 ) -> Decision | None:
     """Return what the policy says of a parsed request; None for a request that is not routed."""
     model = model_of(parsed)
@@ -41,7 +41,13 @@ def decide(
 
 
 def routed(
-    policy: Policy, body: bytes | None, path: str, *, app: str | None, tags: Mapping[str, object], note: Note | None
+    policy: Policy,
+    body: bytes | None,
+    path: str,
+    *,
+    app: str | None,
+    tags: Mapping[str, object],
+    note: Annotation | None,
 ) -> tuple[Decision, bytes, Any] | None:
     """Return the decision, the body to send and its JSON; None for a request that is not routed."""
     if body is None or len(body) > LARGEST_BODY:

@@ -14,7 +14,7 @@ from importlib import import_module
 from types import TracebackType
 from typing import Any
 
-from promptop.capture.attempt import REFUSAL_LIMIT, Attempt, begin
+from promptop.capture.attempt import REFUSAL_LIMIT, WatchedAttempt, begin
 from promptop.capture.call import Labels, clock
 
 FAMILIES = ("httpx2", "httpx")
@@ -51,7 +51,7 @@ def classes(family: str) -> tuple[type[Any], type[Any]]:
     class WatchedStream(httpx.SyncByteStream, httpx.AsyncByteStream):  # type: ignore[misc]  # bases known at run time
         """A response's body on its way to the caller: stamped, and without a usage chunk that we asked for."""
 
-        def __init__(self, inner: Any, attempt: Attempt, before: tuple[bytes, Any] | None = None) -> None:
+        def __init__(self, inner: Any, attempt: WatchedAttempt, before: tuple[bytes, Any] | None = None) -> None:
             self._inner = inner
             self._attempt = attempt
             self._before = before
@@ -159,7 +159,7 @@ def classes(family: str) -> tuple[type[Any], type[Any]]:
             attempt.responded(response)
             return attempt.watched(response, WatchedStream, httpx)
 
-        def _send(self, attempt: Attempt) -> Any:
+        def _send(self, attempt: WatchedAttempt) -> Any:
             try:
                 return self.inner.handle_request(attempt.sent(asynchronous=False))
             except BaseException as error:
@@ -198,7 +198,7 @@ def classes(family: str) -> tuple[type[Any], type[Any]]:
             attempt.responded(response)
             return attempt.watched(response, WatchedStream, httpx)
 
-        async def _asend(self, attempt: Attempt) -> Any:
+        async def _asend(self, attempt: WatchedAttempt) -> Any:
             try:
                 return await self.inner.handle_async_request(attempt.sent(asynchronous=True))
             except BaseException as error:

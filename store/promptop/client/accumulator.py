@@ -9,7 +9,7 @@ from typing import Any
 from promptop import providers
 from promptop.base.sanitize import whole_text
 from promptop.client.result import Delta, Kind
-from promptop.providers.api import Api, Facts, Piece
+from promptop.providers.api import AnswerFacts, Api, Piece
 
 
 class StreamFailedError(Exception):
@@ -22,7 +22,7 @@ class StreamFailedError(Exception):
 
 
 @dataclass(slots=True)
-class Answer:
+class AnswerAccumulator:
     """Grows as the events of a stream are read; ``tell`` gets each piece, in its order."""
 
     tell: Callable[[Delta], None]
@@ -32,7 +32,7 @@ class Answer:
     reasoning: list[str] = field(default_factory=list)
     tools: dict[int, list[str]] = field(default_factory=dict)
     """Place of a tool call in the answer → its name and its arguments so far."""
-    facts: Facts = field(default_factory=Facts)
+    facts: AnswerFacts = field(default_factory=AnswerFacts)
     """Model, usage, ends and errors, read as the log reads them."""
 
     others: dict[int, list[str]] = field(default_factory=dict)

@@ -18,18 +18,18 @@ from urllib.parse import urlsplit
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import whole_text
 from promptop.client import errors
-from promptop.client.accumulator import Answer
+from promptop.client.accumulator import AnswerAccumulator
 from promptop.client.apis import api_of
 from promptop.client.http import timings
 from promptop.client.http.endpoints import Endpoints, base_url_of
 from promptop.client.http.load_balancer import Endpoint, blames_place
-from promptop.client.http.raw_stream import Recorder
+from promptop.client.http.raw_stream import RawStreamRecorder
 from promptop.client.http.timings import Stages
 from promptop.client.request import RunRequest
 from promptop.client.request_body import body_of, find_model, repair
-from promptop.client.result import Attempt, Delta, Progress, RunError, RunResult, State, Usage
+from promptop.client.result import Attempt, CallProgress, CallUsage, Delta, RunError, RunResult, State
 from promptop.client.spending import Hold, cost_of
-from promptop.providers.api import Facts, loads
+from promptop.providers.api import AnswerFacts, loads
 
 if TYPE_CHECKING:
     from promptop.log.row import Row
@@ -51,14 +51,14 @@ async def run(
     endpoints: Endpoints,
     *,
     on_delta: OnDelta | None = None,
-    progress: Progress | None = None,
+    progress: CallProgress | None = None,
     sleep: Sleep = asyncio.sleep,
 ) -> RunResult:
     """Make one call and return its result; a call that fails or is cancelled by ``progress.cancel`` is a result too.
 
     ``on_delta`` gets each piece of the answer as it comes, on the event loop's thread; it must be quick.
     """
-    call = _Call(request, endpoints, on_delta, progress or Progress(), sleep)
+    call = _Call(request, endpoints, on_delta, progress or CallProgress(), sleep)
     task = asyncio.create_task(call.attempts())
     loop = asyncio.get_running_loop()
     call.progress.attach(lambda: None if loop.is_closed() else loop.call_soon_threadsafe(task.cancel))
@@ -78,14 +78,14 @@ async def run(
 
 class _Call:
     def __init__(
-        self, request: RunRequest, endpoints: Endpoints, on_delta: OnDelta | None, progress: Progress, sleep: Sleep
+        self, request: RunRequest, endpoints: Endpoints, on_delta: OnDelta | None, progress: CallProgress, sleep: Sleep
     ) -> None:
         self.request = request
         self.endpoints = endpoints
         self.on_delta = on_delta
         self.progress = progress
         self.sleep = sleep
-        self.answer = Answer(self._tell)
+        self.answer = AnswerAccumulator(self._tell)
         self.api = api_of(request.profile)
         self.body: dict[str, Any] = {}
         self.tried: list[Attempt] = []
@@ -93,7 +93,7 @@ class _Call:
         self.stages = Stages()
         self.balancer = endpoints.balancer(request.profile)
         self.place: Endpoint | None = None
-        self.received = Recorder()
+        self.received = RawStreamRecorder()
         self.hold: Hold | None = None
 
     async def attempts(self) -> RunError | None:
@@ -335,9 +335,9 @@ _STAMPS = (
 )
 
 
-def _usage(row: Row | None, facts: Facts) -> Usage:
+def _usage(row: Row | None, facts: AnswerFacts) -> CallUsage:
     if row is not None and row.usage_source is not None:
-        return Usage(
+        return CallUsage(
             row.usage_input_tokens,
             row.usage_output_tokens,
             row.usage_cache_read_input_tokens,
@@ -346,8 +346,8 @@ def _usage(row: Row | None, facts: Facts) -> Usage:
         )
     said = facts.read_usage()
     if not said:
-        return Usage()
-    return Usage(said.input_tokens, said.output_tokens, said.cache_read, said.reasoning, "reported")
+        return CallUsage()
+    return CallUsage(said.input_tokens, said.output_tokens, said.cache_read, said.reasoning, "reported")
 
 
 def _retry_after(raised: BaseException | None) -> float | None:

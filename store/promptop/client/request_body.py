@@ -13,7 +13,7 @@ from promptop.providers.chat import OTHER_NAME
 from promptop.providers.errors import of_body
 
 if TYPE_CHECKING:
-    from promptop.client.http.endpoints import Learned
+    from promptop.client.http.endpoints import RefusedFields
     from promptop.models import Model
 
 # What a model refuses is answered with one of these codes, or in words that differ by server.
@@ -33,7 +33,7 @@ def find_model(request: RunRequest) -> Model | None:
     return models.find(request.model, request.profile.provider or None)
 
 
-def body_of(request: RunRequest, model: Model | None, learned: Learned) -> tuple[dict[str, Any], list[str]]:
+def body_of(request: RunRequest, model: Model | None, learned: RefusedFields) -> tuple[dict[str, Any], list[str]]:
     """Return the body to send and, in words, how it differs from what was asked for."""
     api = api_of(request.profile)
     built = api.build(Writing(request.model, request.messages, request.parameters()), model)
@@ -51,18 +51,18 @@ def body_of(request: RunRequest, model: Model | None, learned: Learned) -> tuple
 
 def sent_body(request: RunRequest) -> tuple[str, dict[str, Any]]:
     """Return path and body of a request as its first attempt sends them; its own API may rename or drop fields."""
-    from promptop.client.http.endpoints import Learned
+    from promptop.client.http.endpoints import RefusedFields
 
-    return api_of(request.profile).path, body_of(request, find_model(request), Learned())[0]
+    return api_of(request.profile).path, body_of(request, find_model(request), RefusedFields())[0]
 
 
-def whole_body(request: RunRequest, learned: Learned) -> dict[str, Any]:
+def whole_body(request: RunRequest, learned: RefusedFields) -> dict[str, Any]:
     """Return the body of the same request for an answer that comes in one piece (batches)."""
     body, _ = body_of(request, find_model(request), learned)
     return {name: value for name, value in body.items() if name not in {"stream", "stream_options"}}
 
 
-def repair(body: dict[str, Any], error: Any, learned: Learned, request: RunRequest) -> bool:
+def repair(body: dict[str, Any], error: Any, learned: RefusedFields, request: RunRequest) -> bool:
     """Learn from a 400 which field to drop or rename; return whether there is something to try again."""
     api = api_of(request.profile)
     field = _refused_field([name for name in body if name not in api.required], error)

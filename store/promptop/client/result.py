@@ -66,7 +66,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class CallUsage:
     """Tokens of a call; None is unknown. Input includes cached tokens, output includes reasoning."""
 
     input_tokens: int | None = None
@@ -103,7 +103,7 @@ class RunResult:
     connect_s: float | None = None
     tls_s: float | None = None
     connection_reused: bool | None = None
-    usage: Usage = field(default_factory=Usage)
+    usage: CallUsage = field(default_factory=CallUsage)
     cost_usd: float | None = None
     cost_status: str | None = None
     error: RunError | None = None
@@ -225,7 +225,7 @@ class RunResult:
         }
 
 
-class Progress:
+class CallProgress:
     """How far a call has got: written by the call, read and cancelled by anyone, on any thread.
 
     The call may run in another process: then :meth:`take` brings what :meth:`snapshot` gave there.

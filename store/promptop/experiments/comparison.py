@@ -15,7 +15,7 @@ BEST = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ComparedColumn:
     """A column: its heading, how a result is read and shown, and which end is better (None: neither)."""
 
     key: str
@@ -29,13 +29,13 @@ class Column:
     """The lowest are left out first where there is no room."""
 
 
-COLUMNS: tuple[Column, ...] = (
-    Column("ttft", "TTFT", lambda r: r.ttft_s, units.seconds, min, 8, 9),
-    Column("total", "total", lambda r: r.total_s, units.seconds, min, 8, 8),
-    Column("tps", "tok/s", lambda r: r.output_tps, units.rate, max, 7, 6),
-    Column("input", "in", lambda r: r.usage.input_tokens, units.count, min, 7, 2),
-    Column("output", "out", lambda r: r.usage.output_tokens, units.count, None, 7, 5),
-    Column("cost", "cost", lambda r: r.cost_usd, units.usd, min, 13, 7),
+COLUMNS: tuple[ComparedColumn, ...] = (
+    ComparedColumn("ttft", "TTFT", lambda r: r.ttft_s, units.seconds, min, 8, 9),
+    ComparedColumn("total", "total", lambda r: r.total_s, units.seconds, min, 8, 8),
+    ComparedColumn("tps", "tok/s", lambda r: r.output_tps, units.rate, max, 7, 6),
+    ComparedColumn("input", "in", lambda r: r.usage.input_tokens, units.count, min, 7, 2),
+    ComparedColumn("output", "out", lambda r: r.usage.output_tokens, units.count, None, 7, 5),
+    ComparedColumn("cost", "cost", lambda r: r.cost_usd, units.usd, min, 13, 7),
 )
 
 
@@ -57,7 +57,7 @@ def side_by_side(results: Sequence[RunResult]) -> str:
     return f"{len(spans)} calls: wall {units.seconds(wall)}, sum {units.seconds(total)}{times}"
 
 
-def columns_for(width: int) -> list[Column]:
+def columns_for(width: int) -> list[ComparedColumn]:
     """Return the columns that fit into ``width`` cells beside the others, in their order."""
     chosen: set[str] = set()
     for column in sorted(COLUMNS, key=lambda column: -column.wanted):
@@ -69,21 +69,25 @@ def columns_for(width: int) -> list[Column]:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class ShownFigure:
     """A figure as shown, and whether it is the best of its column."""
 
     text: str
     best: bool = False
 
 
-def compare(results: Sequence[RunResult | None], columns: Sequence[Column] = COLUMNS) -> list[list[Cell]]:
+def compare(
+    results: Sequence[RunResult | None], columns: Sequence[ComparedColumn] = COLUMNS
+) -> list[list[ShownFigure]]:
     """Return a row of cells per call (empty cells for calls without a result)."""
     return compare_groups([[] if result is None else [result] for result in results], columns)
 
 
 def compare_groups(
-    groups: Sequence[Sequence[RunResult]], columns: Sequence[Column] = COLUMNS, best: Mapping[str, int] | None = None
-) -> list[list[Cell]]:
+    groups: Sequence[Sequence[RunResult]],
+    columns: Sequence[ComparedColumn] = COLUMNS,
+    best: Mapping[str, int] | None = None,
+) -> list[list[ShownFigure]]:
     """Return a row of cells per group of repeated calls: medians of those that went well, the best ones marked.
 
     ``best`` is what :func:`measurable_best` found; without it only what one call of each can tell is marked.
@@ -92,11 +96,11 @@ def compare_groups(
     """
     if best is None:
         best = best_of_single(groups)
-    rows: list[list[Cell]] = [[] for _ in groups]
+    rows: list[list[ShownFigure]] = [[] for _ in groups]
     for column in columns:
         values = [_median(group, column) for group in groups]
         for at, (row, group, value) in enumerate(zip(rows, groups, values, strict=True)):
-            row.append(Cell(_shown(group, column, value), best.get(column.key) == at))
+            row.append(ShownFigure(_shown(group, column, value), best.get(column.key) == at))
     return rows
 
 
@@ -165,12 +169,12 @@ def _rated(group: Sequence[RunResult]) -> bool:
     return any(not result.cache_hit for result in _well(group))
 
 
-def _median(group: Sequence[RunResult], column: Column) -> float | None:
+def _median(group: Sequence[RunResult], column: ComparedColumn) -> float | None:
     values = [value for result in _well(group) or group[-1:] if (value := column.value(result)) is not None]
     return quantile(sorted(values), 0.5) if values else None
 
 
-def _shown(group: Sequence[RunResult], column: Column, value: float | None) -> str:
+def _shown(group: Sequence[RunResult], column: ComparedColumn, value: float | None) -> str:
     if not group:
         return ""
     if value is None and column.key == "cost":
@@ -183,19 +187,19 @@ def _shown(group: Sequence[RunResult], column: Column, value: float | None) -> s
     return hit + ("≈" if estimated and value is not None else "") + column.show(value)
 
 
-def repeated(results: Sequence[Sequence[RunResult]]) -> list[list[Cell]]:
+def repeated(results: Sequence[Sequence[RunResult]]) -> list[list[ShownFigure]]:
     """Return a row per request of repeated calls: n, then the median of each metric with its interval."""
     found = [[summarise(values_of(each, metric)) for metric in METRICS] for each in results]
     stars = {_METRIC_OF[key]: at for key, at in measurable_best(results).items() if key in _METRIC_OF}
     rows = []
     for at, (each, summaries) in enumerate(zip(results, found, strict=True)):
         well = sum(result.state == "done" for result in each)
-        row = [Cell(f"{well}/{len(each)}")]
+        row = [ShownFigure(f"{well}/{len(each)}")]
         for metric, summary in zip(METRICS, summaries, strict=True):
             if summary is None:
-                row.append(Cell("n/a" if metric.key == "cost_usd" and well else units.UNKNOWN))
+                row.append(ShownFigure("n/a" if metric.key == "cost_usd" and well else units.UNKNOWN))
                 continue
-            row.append(Cell(_with_interval(metric, summary), stars.get(metric.key) == at))
+            row.append(ShownFigure(_with_interval(metric, summary), stars.get(metric.key) == at))
         rows.append(row)
     return rows
 

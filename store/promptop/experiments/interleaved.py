@@ -12,8 +12,8 @@ from typing import Any
 
 from promptop.budget.estimate import CostEstimate, Lengths, estimate, times
 from promptop.client.request import RunRequest
-from promptop.client.result import CAP, Progress, RunResult
-from promptop.experiments.grid.caller import Caller, Step, is_refused
+from promptop.client.result import CAP, CallProgress, RunResult
+from promptop.experiments.grid.caller import GridCaller, MeasurementStep, is_refused
 from promptop.experiments.schedule import WARM_UPS, Job, Schedule, work_through
 
 MOST_REPEATS = 1000
@@ -42,7 +42,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrialOutcome:
     """What came of a trial."""
 
     kept: list[list[RunResult]]
@@ -80,7 +80,7 @@ class Trial:
         self.rounds = repeats + warm_ups
         self._concurrency = concurrency
         self._schedule = Schedule(len(self.arms), repeats, warm_ups=warm_ups)
-        self._caller = Caller(app)
+        self._caller = GridCaller(app)
 
     @property
     def size(self) -> int:
@@ -91,16 +91,16 @@ class Trial:
         """Return what it may cost, warm-ups included; ``lengths`` are those of the log's answers."""
         return times(estimate([arm.request for arm in self.arms], 1, lengths), self.rounds)
 
-    def snapshot(self) -> Step:
+    def snapshot(self) -> MeasurementStep:
         """Return how far it is."""
         return self._caller.step(self.size)
 
-    def stop(self) -> Sequence[Progress]:
+    def stop(self) -> Sequence[CallProgress]:
         """Begin no further call and cancel those under way; return them."""
         self._schedule.stop()
         return self._caller.stop()
 
-    async def work(self, options: Mapping[str, Any]) -> Outcome:
+    async def work(self, options: Mapping[str, Any]) -> TrialOutcome:
         """Make the calls; ``options`` are those of :class:`promptop.client.http.endpoints.Endpoints`."""
         caller, schedule = self._caller, self._schedule
         await caller.open(options)
@@ -109,7 +109,7 @@ class Trial:
         finally:
             await caller.close()
         shares = tuple(caller.shares())
-        return Outcome(
+        return TrialOutcome(
             schedule.kept, schedule.first, caller.spent_usd, caller.unpriced, caller.stopped, caller.is_capped, shares
         )
 

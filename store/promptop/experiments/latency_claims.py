@@ -42,7 +42,7 @@ SEEN = Metric("seen_s", "first text", _seen, units.seconds, True, "earlier", "la
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ArmPair:
     """What is held against what: two arms, and how they are called."""
 
     control: Arm
@@ -55,7 +55,7 @@ class Claim:
 
     name: str
     question: str
-    pair: Callable[[Arm], Pair]
+    pair: Callable[[Arm], ArmPair]
     metrics: tuple[Metric, ...]
     """What is judged; the first is what the claim is about."""
     applies: Callable[[Sequence[RunResult], Sequence[RunResult]], str] = lambda control, variant: ""
@@ -63,7 +63,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ArmDifference:
     """One judged difference with its effect size."""
 
     difference: Difference
@@ -89,7 +89,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ClaimFinding:
     """What a claim came to."""
 
     claim: str
@@ -98,7 +98,7 @@ class Finding:
     variant: str
     verdict: str
     """``changes``, ``no measurable difference``, ``too few``, or ``not testable``."""
-    found: tuple[Found, ...]
+    found: tuple[ArmDifference, ...]
     note: str = ""
 
     def sentences(self) -> list[str]:
@@ -135,28 +135,28 @@ def _linked(arm: Arm, title: str, **values: Any) -> Arm:
     return _changed(arm, title, profile=replace(arm.request.profile, **values))
 
 
-def _temperature(base: Arm) -> Pair:
-    return Pair(_changed(base, "temperature 0", temperature=0.0), _changed(base, "temperature 1", temperature=1.0))
+def _temperature(base: Arm) -> ArmPair:
+    return ArmPair(_changed(base, "temperature 0", temperature=0.0), _changed(base, "temperature 1", temperature=1.0))
 
 
-def _max_tokens(base: Arm) -> Pair:
+def _max_tokens(base: Arm) -> ArmPair:
     limit = base.request.max_tokens or MAX_TOKENS
     less = max(8, limit // 4)
-    return Pair(
+    return ArmPair(
         _changed(base, f"max_tokens {limit}", max_tokens=limit), _changed(base, f"max_tokens {less}", max_tokens=less)
     )
 
 
-def _stop(base: Arm) -> Pair:
+def _stop(base: Arm) -> ArmPair:
     stops = base.request.stop or STOPS
-    return Pair(_changed(base, "no stop", stop=()), _changed(base, f"stop {show_stops(stops)}", stop=stops))
+    return ArmPair(_changed(base, "no stop", stop=()), _changed(base, f"stop {show_stops(stops)}", stop=stops))
 
 
-def _streaming(base: Arm) -> Pair:
-    return Pair(replace(base, title="streamed"), replace(base, title="in one piece", streamed=False))
+def _streaming(base: Arm) -> ArmPair:
+    return ArmPair(replace(base, title="streamed"), replace(base, title="in one piece", streamed=False))
 
 
-def _prompt(base: Arm) -> Pair:
+def _prompt(base: Arm) -> ArmPair:
     first, *others = base.request.messages
     content = first.get("content")
     if not isinstance(content, str):
@@ -164,18 +164,18 @@ def _prompt(base: Arm) -> Pair:
     # Each line is about nine tokens, and none says what is to be done.
     lines = "\n".join(f"{number}. This line holds no instruction." for number in range(LONGER // 9))
     longer = [{**first, "content": f"{lines}\n\n{content}"}, *others]
-    return Pair(
+    return ArmPair(
         replace(_changed(base, "the prompt"), nonce=True),
         replace(_changed(base, f"the prompt + {LONGER:,} tokens", messages=longer), nonce=True),
     )
 
 
-def _http2(base: Arm) -> Pair:
-    return Pair(_linked(base, "HTTP/1.1", http2=False), _linked(base, "HTTP/2", http2=True))
+def _http2(base: Arm) -> ArmPair:
+    return ArmPair(_linked(base, "HTTP/1.1", http2=False), _linked(base, "HTTP/2", http2=True))
 
 
-def _connection(base: Arm) -> Pair:
-    return Pair(
+def _connection(base: Arm) -> ArmPair:
+    return ArmPair(
         replace(base, title="a connection that is kept"), _linked(base, "a connection for each call", keep_alive=0)
     )
 
@@ -229,7 +229,7 @@ def chosen(names: Sequence[str]) -> list[Claim]:
 class ClaimOutcome:
     """What came of a run of the lab."""
 
-    findings: list[Finding]
+    findings: list[ClaimFinding]
     answered: int
     """Calls that went well."""
     judged: int
@@ -318,14 +318,14 @@ def judge(
     control: Sequence[RunResult],
     variant: Sequence[RunResult],
     confidence: float,
-) -> Finding:
+) -> ClaimFinding:
     """Say what the results of two arms mean for a claim."""
     why = claim.applies(control, variant)
-    found: list[Found] = []
+    found: list[ArmDifference] = []
     for metric in claim.metrics:
         differs = difference(control, variant, metric, confidence)
         if differs is not None:
-            found.append(Found(differs, superiority(values_of(control, metric), values_of(variant, metric))))
+            found.append(ArmDifference(differs, superiority(values_of(control, metric), values_of(variant, metric))))
     if why:
         verdict = "not testable"
     elif not found or any(each.difference.interval is None for each in found):
@@ -337,7 +337,7 @@ def judge(
     note = clean_line(why, 160) if why else _note(claim.name, control, variant)
     if verdict == "not testable":
         found = []
-    return Finding(claim.name, claim.question, *titles, verdict, tuple(found), note)
+    return ClaimFinding(claim.name, claim.question, *titles, verdict, tuple(found), note)
 
 
 def superiority(left: Sequence[float], right: Sequence[float]) -> float:

@@ -75,7 +75,7 @@ class ShippingStoppedError(PromptopError):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ShipStep:
     """What one step did."""
 
     done: str
@@ -141,31 +141,31 @@ class Shipper:
         self._rows.close()
         self._engine.close()
 
-    def step(self) -> Step:
+    def step(self) -> ShipStep:
         """Do one thing: take the lease, compare marks, send a batch. Raises :class:`ShippingStoppedError`."""
         try:
             if not self._leased():
-                return Step("leased", LEASE_S / 3)
+                return ShipStep("leased", LEASE_S / 3)
             if not self._checked:
                 self._compare()
             batch = self._cut()
             if batch is None:
                 self._recovered()
-                return Step("idle")
+                return ShipStep("idle")
             first, last, count = batch
             self._send(first, last, count)
             self._confirm(first, last, count)
             self._recovered()
-            return Step("sent", rows=count)
+            return ShipStep("sent", rows=count)
         except EngineDownError as error:
             self._checked = self._checked and self._wait_s < 1  # after a long silence it may be another engine
             wait, self._wait_s = self._wait_s, min(self._wait_s * 2, _LONGEST_WAIT_S)
             self._failed(f"{error.cause} Rows wait in the log.")
-            return Step("down", wait * random.uniform(0.5, 1.0))
+            return ShipStep("down", wait * random.uniform(0.5, 1.0))
         except EngineRefusedError as error:
             self._checked = False
             self._failed(str(error))
-            return Step("refused", _LONGEST_WAIT_S)
+            return ShipStep("refused", _LONGEST_WAIT_S)
 
     def _failed(self, text: str) -> None:
         if text != self._said:  # once for each change, not for each try

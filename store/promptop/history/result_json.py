@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from promptop.client.http.timings import Stages
-from promptop.client.result import Attempt, RunError, RunResult, State, Usage
+from promptop.client.result import Attempt, CallUsage, RunError, RunResult, State
 from promptop.log.row import Row
 
 _TIMES = ("ttfb_s", "ttft_s", "ttfo_s", "duration_s", "total_s", "gap_max_s", "stalls", "connect_s", "tls_s")
@@ -46,7 +46,7 @@ def read_result(shape: Mapping[str, Any]) -> RunResult:
         reasoning=str(shape.get("reasoning") or ""),
         tool_calls=tuple((call["name"], call["arguments"]) for call in shape.get("tool_calls") or ()),
         connection_reused=shape.get("connection_reused"),
-        usage=Usage(**{name: usage.get(name) for name in names}),
+        usage=CallUsage(**{name: usage.get(name) for name in names}),
         cost_usd=shape.get("cost_usd"),
         cost_status=shape.get("cost_status"),
         error=RunError(error["type"], error["cause"], error["remedy"] or "", error["status"]) if error else None,

@@ -23,7 +23,7 @@ CallLater = Callable[[float, Callable[[], None]], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RateLimits:
     """What is allowed; None means no limit."""
 
     concurrency: int | None = 5
@@ -72,13 +72,13 @@ class Limiter:
 
     def __init__(
         self,
-        limits: Limits | None = None,
+        limits: RateLimits | None = None,
         *,
         shared: Shared | None = None,
         clock: Callable[[], float] = time.monotonic,
         call_later: CallLater | None = None,
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits or RateLimits()
         self._shared = shared
         self._clock = clock
         self._call_later = call_later

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from promptop.cache.circuit_breaker import Breaker
 from promptop.cache.redis_client import GuardedRedis
-from promptop.limits.limiter import WINDOW_S, Limits
+from promptop.limits.limiter import WINDOW_S, RateLimits
 
 LEASE_S = 900.0
 """How long a call may run before its place among the concurrent ones is given to another."""
@@ -60,7 +60,7 @@ class SharedLimits:
         self,
         url: str,
         name: str,
-        limits: Limits,
+        limits: RateLimits,
         *,
         prefix: str = "promptop:",
         timeout_s: float = 0.5,

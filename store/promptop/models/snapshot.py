@@ -67,7 +67,7 @@ _DATE_TAIL = re.compile(r"[-@](?:20\d{2}-\d{2}-\d{2}|20\d{6})$")
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class ModelTable:
     """The table and its origin."""
 
     source: str
@@ -79,12 +79,12 @@ class Snapshot:
 
 
 @lru_cache(maxsize=1)
-def load() -> Snapshot:
+def load() -> ModelTable:
     """Return the table that is shipped."""
     packed = Path(__file__).with_name("snapshot.json.gz").read_bytes()
     table = json.loads(gzip.decompress(packed))
     rows = tuple(table["providers"])
-    return Snapshot(table["source"], table["as_of"], rows, {row["id"]: row for row in rows})
+    return ModelTable(table["source"], table["as_of"], rows, {row["id"]: row for row in rows})
 
 
 def matches(clause: list[Any], text: str) -> bool:

@@ -31,7 +31,7 @@ from typing import Any
 
 from promptop.base.errors import PromptopError
 from promptop.prompts import comments
-from promptop.prompts.notes import Note
+from promptop.prompts.notes import PromptNote
 from promptop.prompts.syntax import jinja
 from promptop.prompts.syntax.front_matter import read_front
 from promptop.prompts.syntax.role_lines import DIRECTIVE, ESCAPED, INLINE, ROLES, Inside, content_spans, escape, markers
@@ -46,7 +46,7 @@ from promptop.prompts.syntax.variables import (
     without_triples,
 )
 
-__all__ = ["ROLES", "Message", "Note", "Prompt", "compose", "fill", "parse", "variables_of"]
+__all__ = ["ROLES", "Message", "Prompt", "PromptNote", "compose", "fill", "parse", "variables_of"]
 
 Part = Mapping[str, Any]
 """A content part as the chat API writes it: ``{"type": "image_url", …}``."""
@@ -101,7 +101,7 @@ class Prompt:
     """The whole front matter as read, with keys that promptop does not use."""
     body_start: int = 0
     """Offset in characters where the text behind the front matter begins."""
-    notes: tuple[Note, ...] = ()
+    notes: tuple[PromptNote, ...] = ()
     """What the reader could not take as it may be meant; to be said before anything is sent."""
     template: str = ""
     """Template language that the front matter names: ``jinja2``, ``handlebars`` …; empty for plain variables."""
@@ -340,7 +340,7 @@ def _texts(message: Message) -> Iterator[str]:
     yield from texts
 
 
-def _messages(text: str, body_start: int, role: str) -> tuple[tuple[Message, ...], list[Note]]:
+def _messages(text: str, body_start: int, role: str) -> tuple[tuple[Message, ...], list[PromptNote]]:
     found = markers(text, body_start)
     inside: Inside | None = None
     if "\n@" in text or text.startswith("@", body_start):
@@ -371,7 +371,7 @@ class _Reader:
 
     def __init__(self, text: str, inside: Inside | None) -> None:
         self.text = text
-        self.notes: list[Note] = []
+        self.notes: list[PromptNote] = []
         self._inside = inside
         """Fences and tags; None for a text without a directive."""
 
@@ -389,7 +389,7 @@ class _Reader:
 
     def note(self, offset: int, cause: str) -> None:
         """Add a remark about the line of an offset."""
-        self.notes.append(Note(cause, self.text.count("\n", 0, offset) + 1))
+        self.notes.append(PromptNote(cause, self.text.count("\n", 0, offset) + 1))
 
     def message(self, role: str, start: int, end: int, *, attributes: str = "", strip: bool = True) -> Message:
         """Read one message of [start, end)."""

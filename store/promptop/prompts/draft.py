@@ -18,8 +18,8 @@ from promptop.base.errors import PromptopError
 from promptop.base.files import private_dir
 from promptop.prompts.chosen_roles import chosen_role
 from promptop.prompts.files import Stamp, read_exact, write_atomic
-from promptop.prompts.formats import Draft as Imported
-from promptop.prompts.notes import Note
+from promptop.prompts.formats import FileDraft as Imported
+from promptop.prompts.notes import PromptNote
 from promptop.prompts.reader import draft_from
 
 KEPT_DRAFTS = 50
@@ -209,7 +209,7 @@ def imported_from(text: str, path: Path) -> Imported:
     try:
         return draft_from(text, name=str(path), folder=path.parent)
     except PromptopError as error:
-        return Imported(text, notes=(Note(error.cause.rstrip(".")),))
+        return Imported(text, notes=(PromptNote(error.cause.rstrip(".")),))
 
 
 def told_of(imported: Imported, path: Path) -> str:

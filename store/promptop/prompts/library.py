@@ -26,7 +26,7 @@ SCHEMA = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LibraryEntry:
     """A named prompt."""
 
     name: str
@@ -107,7 +107,7 @@ class Library:
             versions.insert({**row, "receipt": written, "source": source}, pk=("name", "version"))
             return Version(**row, receipt=receipt, source=source)
 
-    def entries(self, search: str = "") -> list[Entry]:
+    def entries(self, search: str = "") -> list[LibraryEntry]:
         """Return the prompts whose name, tags or newest text contain every word of ``search``, newest first.
 
         A word that begins with ``#`` is a whole tag.
@@ -129,7 +129,9 @@ class Library:
                     values,
                 )
             )
-        return [Entry(row["name"], row["version"], row["saved_at_ms"], tuple(row["tags"].split())) for row in rows]
+        return [
+            LibraryEntry(row["name"], row["version"], row["saved_at_ms"], tuple(row["tags"].split())) for row in rows
+        ]
 
     def versions(self, name: str) -> list[Version]:
         """Return the versions of a prompt, newest first; none if there is no such prompt."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class PromptNote:
     """One remark about a prompt."""
 
     cause: str

@@ -15,8 +15,8 @@ from promptop.base.errors import UsageError
 from promptop.base.sanitize import has_lone_surrogate, whole_text
 from promptop.prompts.document import Message, Prompt, parse
 from promptop.prompts.files import text_and_form
-from promptop.prompts.formats import Draft, read
-from promptop.prompts.notes import Note
+from promptop.prompts.formats import FileDraft, read
+from promptop.prompts.notes import PromptNote
 from promptop.prompts.syntax import jinja
 from promptop.prompts.syntax.role_lines import content_spans
 from promptop.prompts.syntax.variables import constructs, other_spelling, other_variables, variables_of
@@ -28,14 +28,14 @@ LISTED = 6
 """Names that a note lists."""
 
 
-def draft_from(text: str, *, name: str = "", folder: Path | None = None) -> Draft:
+def draft_from(text: str, *, name: str = "", folder: Path | None = None) -> FileDraft:
     """Return what a file holds as the text of a draft; ``name`` is the file's, of ``folder``.
 
     Raises :class:`PromptopError` for front matter that cannot be read.
     """
     draft = read(text_and_form(text)[0], name, folder)
     if has_lone_surrogate(draft.text):
-        said = Note("half of a surrogate pair stands in it, and is sent as U+FFFD")
+        said = PromptNote("half of a surrogate pair stands in it, and is sent as U+FFFD")
         return replace(draft, text=whole_text(draft.text), notes=(*draft.notes, said))
     return draft
 
@@ -49,7 +49,7 @@ def prompt_from(text: str, *, name: str = "", folder: Path | None = None, role: 
     return prompt_of(draft_from(text, name=name, folder=folder), name=name, folder=folder, role=role)
 
 
-def prompt_of(draft: Draft, *, name: str = "", folder: Path | None = None, role: str = "") -> Prompt:
+def prompt_of(draft: FileDraft, *, name: str = "", folder: Path | None = None, role: str = "") -> Prompt:
     """Return the prompt of a draft; see :func:`prompt_from`."""
     prompt = parse(draft.text, role=role or "user", name="" if draft.kind else name, folder=folder)
     notes = [*draft.notes, *prompt.notes]
@@ -58,7 +58,7 @@ def prompt_of(draft: Draft, *, name: str = "", folder: Path | None = None, role:
         prompt = replace(prompt, messages=tuple(map(_exact, prompt.messages, draft.messages)))
     if not role and not draft.kind and looks_like_system(name) and has_no_roles(prompt):
         said = f"{Path(name).name} has no role lines, so it is the user's message"
-        notes.append(Note(said, remedy="--role system makes it the system message"))
+        notes.append(PromptNote(said, remedy="--role system makes it the system message"))
     return replace(prompt, notes=tuple(notes))
 
 
@@ -89,7 +89,7 @@ class Sending:
     more_texts: Sequence[str] = ()
     """Further texts in which they are filled."""
 
-    def notes(self) -> list[Note]:
+    def notes(self) -> list[PromptNote]:
         """Return what is sent otherwise than it may be meant: each once, the reader's notes first."""
         found = [note for prompt in self.prompts for note in prompt.notes]
         found += self._unfilled()
@@ -102,16 +102,18 @@ class Sending:
         found += told
         return list(dict.fromkeys(found))
 
-    def _unfilled(self) -> list[Note]:
+    def _unfilled(self) -> list[PromptNote]:
         names = [name for prompt in self.prompts for name in unfilled_of(prompt, self.values)]
         known = {name for prompt in self.prompts for name in prompt.sample} | set(self.values)
         names += [name for name in variables_of(self.more_texts) if name not in known]
         if not names:
             return []
         said = f"unfilled: {_listed(names)}, sent as written"
-        return [Note(said, remedy="--var NAME=VALUE or sample: in front matter fills them", is_about_filling=True)]
+        return [
+            PromptNote(said, remedy="--var NAME=VALUE or sample: in front matter fills them", is_about_filling=True)
+        ]
 
-    def _unused(self) -> list[Note]:
+    def _unused(self) -> list[PromptNote]:
         used = {name for prompt in self.prompts for name in prompt.variables}
         used |= set(variables_of(self.more_texts))
         rendered = [text for prompt in self.prompts for text in prompt.constructs]
@@ -124,11 +126,13 @@ class Sending:
                 continue
             if spelling := other_spelling(name, texts):
                 notes.append(
-                    Note(f"--var {name} fills {{{{{name}}}}}, and the prompt says {spelling}, sent as written")
+                    PromptNote(f"--var {name} fills {{{{{name}}}}}, and the prompt says {spelling}, sent as written")
                 )
             else:
                 notes.append(
-                    Note(f"--var {name} is not used: no {{{{{name}}}}} stands in the prompt", is_about_values=True)
+                    PromptNote(
+                        f"--var {name} is not used: no {{{{{name}}}}} stands in the prompt", is_about_values=True
+                    )
                 )
         return notes
 
@@ -138,7 +142,7 @@ def unfilled_of(prompt: Prompt, values: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name for name in prompt.missing(values))
 
 
-def reading_notes(prompt: Prompt) -> list[Note]:
+def reading_notes(prompt: Prompt) -> list[PromptNote]:
     """Return what the reader has to say of a prompt by itself, its variables left aside."""
     return [*prompt.notes, *_unrendered(prompt), *_foreign(prompt)]
 
@@ -147,19 +151,21 @@ _CONTROL = re.compile(r"<\|(?:im_start|start_header_id|system|user|assistant|beg
 _PICTURE = re.compile(r"!\[[^\]\n]*\]\([^)\s]+\)")
 
 
-def _foreign(prompt: Prompt) -> list[Note]:
+def _foreign(prompt: Prompt) -> list[PromptNote]:
     """Return what is written for another program, and is sent as text: variables, control tokens, pictures."""
     texts = [message.content for message in prompt.messages if message.role not in ("assistant", "tool")]
     notes = []
     others = [each for text in texts for each in other_variables(_without_code(text))]
     if others and not prompt.variables and not prompt.constructs:
         said = f"{_listed(others)} {'is' if len(set(others)) == 1 else 'are'} sent as written"
-        notes.append(Note(said, remedy="a variable is written {{name}}", is_about_filling=True))
+        notes.append(PromptNote(said, remedy="a variable is written {{name}}", is_about_filling=True))
     if tokens := [found[0] for text in texts if (found := _CONTROL.search(text))]:
-        notes.append(Note(f"{tokens[0]} of a chat template is sent as text", remedy="roles stand alone on their lines"))
+        notes.append(
+            PromptNote(f"{tokens[0]} of a chat template is sent as text", remedy="roles stand alone on their lines")
+        )
     is_prompty = isinstance(prompt.front.get("model"), dict) or "inputs" in prompt.front
     if is_prompty and (pictures := [found[0] for text in texts if (found := _PICTURE.search(text))]):
-        notes.append(Note(f"{pictures[0]} is sent as text", remedy="@image URL on its own line sends a picture"))
+        notes.append(PromptNote(f"{pictures[0]} is sent as text", remedy="@image URL on its own line sends a picture"))
     return notes
 
 
@@ -172,14 +178,14 @@ def _without_code(text: str) -> str:
     return re.sub(r"`[^`\n]*`", "", "".join([*pieces, text[at:]]))
 
 
-def _unrendered(prompt: Prompt) -> list[Note]:
+def _unrendered(prompt: Prompt) -> list[PromptNote]:
     found = prompt.constructs
     if not found or prompt.is_rendered:
         return []
     return [_not_filled(found, prompt.template)]
 
 
-def _not_filled(found: Iterable[str], template: str = "") -> Note:
+def _not_filled(found: Iterable[str], template: str = "") -> PromptNote:
     said = f"not filled: {_listed(list(found))}, sent as written"
     if template == "jinja2":
         remedy = f"it is a Jinja template, and jinja2 is not installed: {jinja.INSTALL}"
@@ -187,7 +193,7 @@ def _not_filled(found: Iterable[str], template: str = "") -> Note:
         remedy = f"blocks and helpers of {template.capitalize()} templates are not rendered here"
     else:
         remedy = "template: jinja2 in front matter renders Jinja"
-    return Note(said, remedy=remedy, is_about_filling=True)
+    return PromptNote(said, remedy=remedy, is_about_filling=True)
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -196,7 +202,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in names[:LISTED]) + more
 
 
-def check_strict(notes: Sequence[Note]) -> None:
+def check_strict(notes: Sequence[PromptNote]) -> None:
     """Raise :class:`UsageError` with the first of the notes, if there is one."""
     if notes:
         more = f" {len(notes) - 1} more." if len(notes) > 1 else ""

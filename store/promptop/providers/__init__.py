@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from promptop.providers.anthropic import ANTHROPIC
-from promptop.providers.api import Api, Asked, Facts, Path, Piece, loads
+from promptop.providers.api import AnswerFacts, Api, Path, Piece, RequestSummary, loads
 from promptop.providers.bedrock import BEDROCK
 from promptop.providers.chat import CHAT
 from promptop.providers.cohere import COHERE
@@ -190,9 +190,9 @@ def is_free(path: str) -> bool:
     return _FREE.search(path.rstrip("/")) is not None
 
 
-def read_request(body: Any, path: str) -> Asked:
+def read_request(body: Any, path: str) -> RequestSummary:
     """Return the facts of a parsed JSON request; anything may stand anywhere in it."""
-    asked = Asked(model=_model_of_path(path))
+    asked = RequestSummary(model=_model_of_path(path))
     if path.endswith((":streamGenerateContent", "/converse-stream", "/invoke-with-response-stream")):
         asked.stream = True
     if not isinstance(body, dict):
@@ -265,7 +265,7 @@ def api_of(body: Mapping[str, Any], path: str = "") -> Api | None:
     return api
 
 
-def take(value: Any, facts: Facts, api: Api | None = None) -> Api | None:
+def take(value: Any, facts: AnswerFacts, api: Api | None = None) -> Api | None:
     """Take the facts of an event or a body of any API and return which it was; ``api`` is a guess.
 
     An error object is one wherever it stands, whatever the API.

@@ -12,7 +12,18 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from promptop.base.sanitize import clean_line
-from promptop.providers.api import Api, Asked, Facts, Path, Piece, Writing, dicts, string, table, take_message
+from promptop.providers.api import (
+    AnswerFacts,
+    Api,
+    Path,
+    Piece,
+    RequestSummary,
+    Writing,
+    dicts,
+    string,
+    table,
+    take_message,
+)
 from promptop.providers.chat import read_common, read_messages
 from promptop.providers.usage import Usage, total, whole
 
@@ -82,7 +93,7 @@ class Anthropic(Api):
             _set(name, value, body, changes, model)
         return body, changes
 
-    def read_request(self, body: Mapping[str, Any], asked: Asked) -> None:
+    def read_request(self, body: Mapping[str, Any], asked: RequestSummary) -> None:
         read_common(body, asked)
         if asked.stream is None:
             asked.stream = False
@@ -111,7 +122,7 @@ class Anthropic(Api):
     def is_plain(self, event: Mapping[str, Any]) -> bool:
         return event.get("type") == "content_block_delta"
 
-    def take(self, value: Mapping[str, Any], facts: Facts) -> None:
+    def take(self, value: Mapping[str, Any], facts: AnswerFacts) -> None:
         kind = value.get("type")
         opening = kind == "message_start"
         holder = table(value.get("message")) if opening else value

@@ -52,7 +52,7 @@ class Writing:
 
 
 @dataclass(slots=True)
-class Asked:
+class RequestSummary:
     """A request's facts; None where it does not say."""
 
     model: str | None = None
@@ -74,7 +74,7 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Facts:
+class AnswerFacts:
     """What an answer says beside its text, gathered event by event or from a body. Unknown is None or empty."""
 
     id: str = ""
@@ -160,7 +160,7 @@ class Api:
         """
         return None
 
-    def read_request(self, body: Mapping[str, Any], asked: Asked) -> None:
+    def read_request(self, body: Mapping[str, Any], asked: RequestSummary) -> None:
         """Take the facts of a parsed request."""
 
     def recognises(self, value: Mapping[str, Any]) -> bool:
@@ -175,7 +175,7 @@ class Api:
         """Yield what a whole (not streamed) answer says."""
         yield from ()
 
-    def take(self, value: Mapping[str, Any], facts: Facts) -> None:
+    def take(self, value: Mapping[str, Any], facts: AnswerFacts) -> None:
         """Take ids, model, usage, ends and errors of an event or a body."""
 
     def is_plain(self, event: Mapping[str, Any]) -> bool:
@@ -227,7 +227,7 @@ compact = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", 
 """JSON in one spelling, for hashes and counts."""
 
 
-def take_message(role: str, content: Any, asked: Asked) -> None:
+def take_message(role: str, content: Any, asked: RequestSummary) -> None:
     """Take one message of a request: text, or parts of which those that are no text are attached."""
     if isinstance(content, dict):
         content = content.get("parts", [content])
@@ -249,7 +249,7 @@ def take_message(role: str, content: Any, asked: Asked) -> None:
     asked.texts.append((role, "".join(texts)))
 
 
-def take_inputs(inputs: Any, asked: Asked) -> None:
+def take_inputs(inputs: Any, asked: RequestSummary) -> None:
     """Take a prompt or an input: a text, a list of texts or items, or a list of token numbers."""
     if isinstance(inputs, str):
         asked.messages = 1

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from promptop.providers.api import Api, Asked, Facts, Path, Piece, compact, dicts, string, table, take_message
+from promptop.providers.api import (
+    AnswerFacts,
+    Api,
+    Path,
+    Piece,
+    RequestSummary,
+    compact,
+    dicts,
+    string,
+    table,
+    take_message,
+)
 from promptop.providers.usage import Usage, amount, total, whole
 
 _FAILED_ENDS = frozenset(("malformed_model_output", "malformed_tool_use"))
@@ -30,7 +41,7 @@ class Bedrock(Api):
         Path("/invoke-with-response-stream", "chat"),
     )
 
-    def read_request(self, body: Mapping[str, Any], asked: Asked) -> None:
+    def read_request(self, body: Mapping[str, Any], asked: RequestSummary) -> None:
         settings = table(body.get("inferenceConfig"))
         asked.max_tokens = whole(settings.get("maxTokens", body.get("max_tokens")))
         asked.temperature = amount(settings.get("temperature", body.get("temperature")))
@@ -61,7 +72,7 @@ class Bedrock(Api):
                 yield Piece("tool", string(tool.get("name")), place, is_name=True)
                 yield Piece("tool", compact(tool.get("input")), place)
 
-    def take(self, value: Mapping[str, Any], facts: Facts) -> None:
+    def take(self, value: Mapping[str, Any], facts: AnswerFacts) -> None:
         reason = string(value.get("stopReason"))
         facts.ended(0, reason)
         if reason in _FAILED_ENDS and facts.error is None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from promptop.base.sanitize import clean_line
 from promptop.providers.api import (
+    AnswerFacts,
     Api,
-    Asked,
-    Facts,
     Path,
     Piece,
+    RequestSummary,
     Writing,
     compact,
     dicts,
@@ -68,7 +68,7 @@ class Chat(Api):
                 body[name] = value
         return body, changes
 
-    def read_request(self, body: Mapping[str, Any], asked: Asked) -> None:
+    def read_request(self, body: Mapping[str, Any], asked: RequestSummary) -> None:
         """Take messages or a prompt, parameters and tools."""
         read_common(body, asked)
         messages = body.get("messages")
@@ -112,7 +112,7 @@ class Chat(Api):
                 return False
         return True
 
-    def take(self, value: Mapping[str, Any], facts: Facts) -> None:
+    def take(self, value: Mapping[str, Any], facts: AnswerFacts) -> None:
         facts.named(value)
         if error := value.get("error"):
             facts.failed(error)
@@ -169,7 +169,7 @@ def plain_text(event: Mapping[str, Any]) -> str:
     return text if type(text) is str else ""
 
 
-def take_usage(api: Api, usage: dict[str, Any], facts: Facts) -> None:
+def take_usage(api: Api, usage: dict[str, Any], facts: AnswerFacts) -> None:
     """Keep the last usage object that has a count, and the timings that Groq puts into it (seconds)."""
     if any(name in usage for name in _COUNTS):
         facts.usage, facts.usage_api = usage, api
@@ -181,7 +181,7 @@ def take_usage(api: Api, usage: dict[str, Any], facts: Facts) -> None:
 _COUNTS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens", "seconds")
 
 
-def read_common(body: Mapping[str, Any], asked: Asked) -> None:
+def read_common(body: Mapping[str, Any], asked: RequestSummary) -> None:
     """Take the parameters that OpenAI's APIs and Anthropic's share."""
     asked.model = string(body.get("model")) or asked.model
     if isinstance(body.get("stream"), bool):
@@ -209,7 +209,7 @@ def read_common(body: Mapping[str, Any], asked: Asked) -> None:
     )
 
 
-def read_messages(messages: list[Any], asked: Asked) -> None:
+def read_messages(messages: list[Any], asked: RequestSummary) -> None:
     """Take messages with their tool calls."""
     asked.messages = len(messages)
     for message in dicts(messages):
@@ -266,7 +266,7 @@ def function_pieces(function: Any, place: int) -> Iterator[Piece]:
                 yield Piece("tool", compact(given), place)
 
 
-def _searched(annotations: Any, facts: Facts) -> None:
+def _searched(annotations: Any, facts: AnswerFacts) -> None:
     """Models that search are charged for it each time, without a count: a citation says that one did."""
     if "search" in facts.model and any(note.get("type") == "url_citation" for note in dicts(annotations)):
         facts.fees["web_searches"] = 1

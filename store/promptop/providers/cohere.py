@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from promptop.providers.api import Api, Asked, Facts, Path, Piece, dicts, string, table, take_inputs, take_message
+from promptop.providers.api import (
+    AnswerFacts,
+    Api,
+    Path,
+    Piece,
+    RequestSummary,
+    dicts,
+    string,
+    table,
+    take_inputs,
+    take_message,
+)
 from promptop.providers.chat import function_pieces, read_common, read_messages
 from promptop.providers.usage import Usage, first, whole
 
@@ -53,7 +64,7 @@ class Cohere(Api):
         Path("/rerank", "rerank"),
     )
 
-    def read_request(self, body: Mapping[str, Any], asked: Asked) -> None:
+    def read_request(self, body: Mapping[str, Any], asked: RequestSummary) -> None:
         read_common(body, asked)
         if isinstance(body.get("preamble"), str):
             take_message("system", body["preamble"], asked)
@@ -112,7 +123,7 @@ class Cohere(Api):
     def is_plain(self, event: Mapping[str, Any]) -> bool:
         return event.get("type") == "content-delta" or event.get("event_type") == "text-generation"
 
-    def take(self, value: Mapping[str, Any], facts: Facts) -> None:
+    def take(self, value: Mapping[str, Any], facts: AnswerFacts) -> None:
         facts.named(value)
         ending = value.get("event_type") == "stream-end"
         holder = table(value.get("response")) if ending else value

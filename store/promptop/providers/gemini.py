@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from promptop.providers.api import Api, Asked, Facts, Path, Piece, compact, dicts, string, table, take_message
+from promptop.providers.api import (
+    AnswerFacts,
+    Api,
+    Path,
+    Piece,
+    RequestSummary,
+    compact,
+    dicts,
+    string,
+    table,
+    take_message,
+)
 from promptop.providers.usage import Usage, amount, total, whole
 
 _FAILED_ENDS = frozenset(("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"))
@@ -24,7 +35,7 @@ class Gemini(Api):
         Path(":batchEmbedContents", "embeddings"),
     )
 
-    def read_request(self, body: Mapping[str, Any], asked: Asked) -> None:
+    def read_request(self, body: Mapping[str, Any], asked: RequestSummary) -> None:
         asked.model = string(body.get("model")).rpartition("/")[2] or asked.model
         settings = table(body.get("generationConfig", body.get("generation_config")))
         asked.max_tokens = whole(settings.get("maxOutputTokens", settings.get("max_output_tokens")))
@@ -68,7 +79,7 @@ class Gemini(Api):
     def body_pieces(self, body: Mapping[str, Any]) -> Iterator[Piece]:
         return self.event_pieces(body)
 
-    def take(self, value: Mapping[str, Any], facts: Facts) -> None:
+    def take(self, value: Mapping[str, Any], facts: AnswerFacts) -> None:
         facts.named(value, model="modelVersion", id="responseId")
         if error := value.get("error"):
             facts.failed(error)

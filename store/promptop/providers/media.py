@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from promptop.providers.api import Api, Asked, Facts, Path, Piece, string, take_inputs
+from promptop.providers.api import AnswerFacts, Api, Path, Piece, RequestSummary, string, take_inputs
 from promptop.providers.chat import read_usage, take_usage
 from promptop.providers.usage import Usage, amount, first, whole
 
@@ -17,14 +17,14 @@ class Embeddings(Api):
     title = "the Embeddings API"
     paths = (Path("/embeddings", "embeddings"),)
 
-    def read_request(self, body: Mapping[str, Any], asked: Asked) -> None:
+    def read_request(self, body: Mapping[str, Any], asked: RequestSummary) -> None:
         asked.model = string(body.get("model")) or asked.model
         take_inputs(body.get("input", body.get("texts")), asked)
 
     def recognises(self, value: Mapping[str, Any]) -> bool:
         return value.get("object") == "list" and "usage" in value
 
-    def take(self, value: Mapping[str, Any], facts: Facts) -> None:
+    def take(self, value: Mapping[str, Any], facts: AnswerFacts) -> None:
         facts.named(value)
         if isinstance(value.get("usage"), dict):
             take_usage(self, value["usage"], facts)
@@ -51,7 +51,7 @@ class Images(Api):
         Path("/images/variations", "image_generation"),
     )
 
-    def read_request(self, body: Mapping[str, Any], asked: Asked) -> None:
+    def read_request(self, body: Mapping[str, Any], asked: RequestSummary) -> None:
         asked.model = string(body.get("model")) or asked.model
         asked.stream = body.get("stream") is True
         choices = whole(body.get("n"))
@@ -65,7 +65,7 @@ class Images(Api):
         if event.get("b64_json"):
             yield Piece("image", "")
 
-    def take(self, value: Mapping[str, Any], facts: Facts) -> None:
+    def take(self, value: Mapping[str, Any], facts: AnswerFacts) -> None:
         facts.named(value)
         if string(value.get("type")).endswith(".completed"):
             facts.done = True
@@ -85,7 +85,7 @@ class Speech(Api):
     title = "the Speech API"
     paths = (Path("/audio/speech", "speech"),)
 
-    def read_request(self, body: Mapping[str, Any], asked: Asked) -> None:
+    def read_request(self, body: Mapping[str, Any], asked: RequestSummary) -> None:
         asked.model = string(body.get("model")) or asked.model
         take_inputs(body.get("input"), asked)
 
@@ -96,7 +96,7 @@ class Speech(Api):
         if event.get("audio"):
             yield Piece("audio", "")
 
-    def take(self, value: Mapping[str, Any], facts: Facts) -> None:
+    def take(self, value: Mapping[str, Any], facts: AnswerFacts) -> None:
         if value.get("type") == "speech.audio.done":
             facts.done = True
         if isinstance(value.get("usage"), dict):
@@ -118,7 +118,7 @@ class Transcription(Api):
         Path("/audio/translations", "transcription"),
     )
 
-    def read_request(self, body: Mapping[str, Any], asked: Asked) -> None:
+    def read_request(self, body: Mapping[str, Any], asked: RequestSummary) -> None:
         asked.model = string(body.get("model")) or asked.model
 
     def recognises(self, value: Mapping[str, Any]) -> bool:
@@ -132,7 +132,7 @@ class Transcription(Api):
         if text := string(body.get("text")):
             yield Piece("text", text)
 
-    def take(self, value: Mapping[str, Any], facts: Facts) -> None:
+    def take(self, value: Mapping[str, Any], facts: AnswerFacts) -> None:
         if value.get("type") == "transcript.text.done":
             facts.done = True
         if isinstance(value.get("usage"), dict):

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from promptop.providers.api import (
+    AnswerFacts,
     Api,
-    Asked,
-    Facts,
     Path,
     Piece,
+    RequestSummary,
     compact,
     dicts,
     string,
@@ -38,7 +38,7 @@ class Ollama(Api):
         Path("/api/embeddings", "embeddings"),
     )
 
-    def read_request(self, body: Mapping[str, Any], asked: Asked) -> None:
+    def read_request(self, body: Mapping[str, Any], asked: RequestSummary) -> None:
         asked.model = string(body.get("model")) or asked.model
         # Streamed unless it says no.
         asked.stream = body.get("stream") is not False
@@ -82,7 +82,7 @@ class Ollama(Api):
     def is_plain(self, event: Mapping[str, Any]) -> bool:
         return event.get("done") is False and not event.get("error")
 
-    def take(self, value: Mapping[str, Any], facts: Facts) -> None:
+    def take(self, value: Mapping[str, Any], facts: AnswerFacts) -> None:
         facts.named(value)
         if error := value.get("error"):
             facts.failed(error)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from promptop.base.sanitize import clean_line
 from promptop.providers.api import (
+    AnswerFacts,
     Api,
-    Asked,
-    Facts,
     Path,
     Piece,
+    RequestSummary,
     Writing,
     dicts,
     string,
@@ -87,7 +87,7 @@ class Responses(Api):
                 body[name] = value
         return body, changes
 
-    def read_request(self, body: Mapping[str, Any], asked: Asked) -> None:
+    def read_request(self, body: Mapping[str, Any], asked: RequestSummary) -> None:
         read_common(body, asked)
         if body.get("instructions"):
             take_message("system", body["instructions"], asked)
@@ -129,7 +129,7 @@ class Responses(Api):
         kind = event.get("type")
         return isinstance(kind, str) and kind.endswith(".delta")
 
-    def take(self, value: Mapping[str, Any], facts: Facts) -> None:
+    def take(self, value: Mapping[str, Any], facts: AnswerFacts) -> None:
         kind = string(value.get("type"))
         response = value.get("response") if kind.startswith("response.") else value
         if not isinstance(response, dict):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from promptop.proxy.background import ProxyThread as ProxyThread
-    from promptop.proxy.http.limits import Limits as Limits
+    from promptop.proxy.http.limits import ProxyLimits as ProxyLimits
     from promptop.proxy.server import Proxy as Proxy
     from promptop.proxy.server_process import Options as Options
     from promptop.proxy.server_process import serve as serve
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from promptop.proxy.upstreams import Upstream as Upstream
 
 _HOMES = {
-    "Limits": "http.limits",
+    "ProxyLimits": "http.limits",
     "Options": "server_process",
     "Proxy": "server",
     "ProxyThread": "background",

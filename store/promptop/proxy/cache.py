@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from promptop.base.redact import is_secret_name
-from promptop.cache import Cache, Entry, Hit, Key, Lead, Policy, key_of
+from promptop.cache import Cache, CacheEntry, CacheKey, Hit, Lead, Policy, key_of
 from promptop.cache.cache import AsyncEmbed
 from promptop.capture.caching import embedding_request
 from promptop.capture.caching.outcome import CacheFact, fact_of
@@ -23,14 +23,14 @@ from promptop.capture.caching.recorder import Recording
 from promptop.capture.caching.transport import Pace, slices, tags_of, told
 from promptop.capture.faults import count_fault
 from promptop.providers.api import loads
-from promptop.proxy.http.answer import Answer
+from promptop.proxy.http.answer import UpstreamAnswer
 from promptop.proxy.http.fields import Fields
 from promptop.proxy.http.headers import is_signed
 from promptop.proxy.metrics import Metrics
 
 if TYPE_CHECKING:
     from promptop.proxy.calls import ProxiedCall
-    from promptop.proxy.relay import Exchange
+    from promptop.proxy.relay import UpstreamRequest
 
 _PIECE = 64 * 1024
 """Bytes of a hit that are written at once where it is not given at its recorded pace."""
@@ -38,7 +38,7 @@ _SCOPES = ("openai-", "anthropic-", "x-goog-", "x-dashscope-")
 """Prefixes of headers that choose an organisation, a project or a version of the API."""
 _NAMES_ONE_REQUEST = frozenset(("idempotency-key",))
 
-Send = Callable[[], Awaitable[Answer]]
+Send = Callable[[], Awaitable[UpstreamAnswer]]
 Aside = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
 """Sends (target, body) and returns (status, body); raises what the upstream's client raises."""
 
@@ -62,7 +62,9 @@ class ProxyCache:
         self._pace = pace
         self._metrics = metrics
 
-    async def answer(self, attempt: ProxiedCall, exchange: Exchange, send: Send, aside: Aside | None = None) -> Answer:
+    async def answer(
+        self, attempt: ProxiedCall, exchange: UpstreamRequest, send: Send, aside: Aside | None = None
+    ) -> UpstreamAnswer:
         """Return the answer from the cache, or from ``send``, taken down on its way if it may be kept.
 
         ``aside`` sends a request of ours to the same upstream, with the credentials of this one.
@@ -92,11 +94,11 @@ class ProxyCache:
             begun.done(None)
             raise
 
-    def _words_key(self, exchange: Exchange) -> str:
+    def _words_key(self, exchange: UpstreamRequest) -> str:
         key = self._key(exchange, replace(self._policy, normalize_whitespace=True))
         return key.digest if key is not None else ""
 
-    def _key(self, exchange: Exchange, policy: Policy | None = None) -> Key | None:
+    def _key(self, exchange: UpstreamRequest, policy: Policy | None = None) -> CacheKey | None:
         """Return the key of a request that may be answered from the cache, else None."""
         policy = policy or self._policy
         body = exchange.body
@@ -124,7 +126,7 @@ class ProxyCache:
             self._told.add(refusal)
             self._notice(f"The cache keeps no answer of some calls: {refusal}. This is said once.")
 
-    def _embedder(self, exchange: Exchange, aside: Aside | None) -> AsyncEmbed | None:
+    def _embedder(self, exchange: UpstreamRequest, aside: Aside | None) -> AsyncEmbed | None:
         semantic = self._cache.semantic
         if semantic is None or semantic.local is not None or aside is None:
             return None
@@ -139,20 +141,20 @@ class ProxyCache:
         model = semantic.model
         return embed
 
-    def _replayed(self, hit: Hit, fact: CacheFact) -> Answer:
+    def _replayed(self, hit: Hit, fact: CacheFact) -> UpstreamAnswer:
         entry = hit.entry
         told_of = [(name.encode("latin-1"), value.encode("utf-8")) for name, value in (*entry.headers, *told(fact))]
         fields = Fields(told_of)
         if not entry.marks:
             fields.add(b"Content-Length", b"%d" % len(entry.body))
         if self._pace == "recorded" and entry.marks:
-            return Answer(entry.status, b"OK", fields, _Paced(entry).read, _nothing)
+            return UpstreamAnswer(entry.status, b"OK", fields, _Paced(entry).read, _nothing)
         pieces = _pieces(entry.body)
 
         async def read() -> bytes:
             return next(pieces, b"")
 
-        return Answer(entry.status, b"OK", fields, read, _nothing, at_hand=lambda: next(pieces, b""))
+        return UpstreamAnswer(entry.status, b"OK", fields, read, _nothing, at_hand=lambda: next(pieces, b""))
 
     async def close(self) -> None:
         """Close the levels."""
@@ -175,12 +177,14 @@ class _Head:
 
     __slots__ = ("headers", "status_code")
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: UpstreamAnswer) -> None:
         self.status_code = answer.status
         self.headers = {name.lower(): value.strip() for name, value in answer.fields}
 
 
-def _recorded(answer: Answer, cache: Cache, key: Key, lead: Lead, since: float, tags: tuple[str, ...]) -> Answer:
+def _recorded(
+    answer: UpstreamAnswer, cache: Cache, key: CacheKey, lead: Lead, since: float, tags: tuple[str, ...]
+) -> UpstreamAnswer:
     """Return an answer whose reads are taken down, to be kept if it turns out to be whole."""
     if answer.status != 200:
         lead.done(None)
@@ -235,7 +239,7 @@ def _recorded(answer: Answer, cache: Cache, key: Key, lead: Lead, since: float, 
 class _Paced:
     """Gives a stream's reads as late as they came when it was recorded."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: CacheEntry) -> None:
         self._reads = slices(entry)
         self._started = perf_counter()
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from time import perf_counter, sleep, time_ns
 from typing import TYPE_CHECKING, Any
 
-from promptop.capture.annotations import Note
+from promptop.capture.annotations import Annotation
 from promptop.capture.call import Call, Labels, Sink
 from promptop.capture.faults import count_fault
 from promptop.capture.parse.response_parser import Digest
 from promptop.capture.parse.stream_reader import StreamReader
-from promptop.proxy.http.answer import Answer
+from promptop.proxy.http.answer import UpstreamAnswer
 from promptop.proxy.http.fields import Fields
 from promptop.proxy.metrics import Metrics
 from promptop.proxy.upstreams import Upstream
@@ -110,7 +110,7 @@ class _Reader(StreamReader):
             self._held.append((reads[-1][0], b"\n\n"))
 
 
-class Recorder:
+class CallRecorder:
     """Makes the calls of one proxy."""
 
     def __init__(
@@ -134,7 +134,7 @@ class Recorder:
         target: str,
         headers: Fields,
         body: bytes | None,
-        note: Note | None,
+        note: Annotation | None,
         parsed: Any = None,
     ) -> ProxiedCall:
         """Start the clock of one attempt. ``headers`` and ``body`` are the request's as it is sent on."""
@@ -188,7 +188,7 @@ class ProxiedCall(Call):
         if self.waited_s is None:
             self.waited_s = waited_s
 
-    def answered(self, answer: Answer, now_s: float) -> Callable[[bytes, float], None]:
+    def answered(self, answer: UpstreamAnswer, now_s: float) -> Callable[[bytes, float], None]:
         """Note the answer's head and return what takes each of its reads."""
         connected = answer.connected
         self.connect_s, self.tls_s, self.connection_reused = connected.connect_s, connected.tls_s, connected.reused

@@ -14,17 +14,17 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from promptop.limits.limiter import Limiter, Limits, Shared
+from promptop.limits.limiter import Limiter, RateLimits, Shared
 from promptop.providers.api import loads
 from promptop.proxy.cache import account_of
-from promptop.proxy.http.answer import Answer
+from promptop.proxy.http.answer import UpstreamAnswer
 from promptop.proxy.metrics import Metrics
 
 if TYPE_CHECKING:
     from promptop.proxy.calls import ProxiedCall
-    from promptop.proxy.relay import Exchange
+    from promptop.proxy.relay import UpstreamRequest
 
-Send = Callable[[], Awaitable[Answer]]
+Send = Callable[[], Awaitable[UpstreamAnswer]]
 MOST_LIMITERS = 1000
 """Pairs of upstream and model with limits of their own; a client that invents names shares one beyond that."""
 _BYTES_A_TOKEN = 4
@@ -34,7 +34,7 @@ _BYTES_A_TOKEN = 4
 class Throttle:
     """The limiters of one proxy."""
 
-    def __init__(self, limits: Limits, metrics: Metrics, shared: Callable[[str], Shared] | None = None) -> None:
+    def __init__(self, limits: RateLimits, metrics: Metrics, shared: Callable[[str], Shared] | None = None) -> None:
         """``shared`` yields the limits of a name that several processes keep together."""
         self._limits = limits
         self._metrics = metrics
@@ -46,7 +46,7 @@ class Throttle:
         """Calls that wait."""
         return sum(limiter.queued for limiter in self._limiters.values())
 
-    async def send(self, attempt: ProxiedCall, exchange: Exchange, send: Send) -> Answer:
+    async def send(self, attempt: ProxiedCall, exchange: UpstreamRequest, send: Send) -> UpstreamAnswer:
         """Wait for the right to send a call, send it, and hold its place until the answer is closed."""
         model = _model(exchange)
         limiter = self._limiter(f"{exchange.upstream.host}:{exchange.upstream.port} {model}")
@@ -87,7 +87,7 @@ class Throttle:
         return self._limiters[name]
 
 
-def _model(exchange: Exchange) -> str:
+def _model(exchange: UpstreamRequest) -> str:
     if exchange.given is None:
         return ""
     parsed: Any = exchange.parsed if exchange.parsed is not None else loads(exchange.given)

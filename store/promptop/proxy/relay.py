@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from promptop.capture.annotations import Note, apart
+from promptop.capture.annotations import Annotation, apart
 from promptop.capture.caching import embedding_request
 from promptop.capture.faults import count_fault
 from promptop.capture.include_usage import is_streamed, model_of, names_stream_options, remember_refusal, with_usage
@@ -18,15 +18,15 @@ from promptop.capture.parse.large_request import LargeRequest
 from promptop.capture.routing import routed
 from promptop.providers.api import loads
 from promptop.proxy import websocket_relay
-from promptop.proxy.calls import ProxiedCall, Recorder
+from promptop.proxy.calls import CallRecorder, ProxiedCall
 from promptop.proxy.http import responses
-from promptop.proxy.http.answer import Answer, Body, Client, Connected, CutError, UpstreamError
+from promptop.proxy.http.answer import Body, Client, Connected, CutError, UpstreamAnswer, UpstreamError
 from promptop.proxy.http.client_connection import BrokenBodyError, Request
 from promptop.proxy.http.fields import Fields
 from promptop.proxy.http.headers import is_signed, returned
-from promptop.proxy.http.limits import Limits
-from promptop.proxy.http.timeouts import CLIENT, UPSTREAM, Call
-from promptop.proxy.http.usage_filter import StreamView
+from promptop.proxy.http.limits import ProxyLimits
+from promptop.proxy.http.timeouts import CLIENT, UPSTREAM, OpenCall
+from promptop.proxy.http.usage_filter import UsageFilter
 from promptop.proxy.upstreams import RefusedError, Upstream
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class _TooLongError(Exception):
 
 
 @dataclass(slots=True)
-class Exchange:
+class UpstreamRequest:
     """What is sent to an upstream."""
 
     upstream: Upstream
@@ -69,8 +69,8 @@ class Relay:
 
     def __init__(
         self,
-        recorder: Recorder,
-        limits: Limits,
+        recorder: CallRecorder,
+        limits: ProxyLimits,
         client: Callable[[Upstream], Client],
         plain_client: Callable[[Upstream], Client],
         *,
@@ -91,7 +91,7 @@ class Relay:
         """Speaks HTTP/1.1, which WebSockets begin with."""
         self._include_usage = include_usage
 
-    async def carry(self, request: Request, call: Call, exchange: Exchange, note: Note | None) -> None:
+    async def carry(self, request: Request, call: OpenCall, exchange: UpstreamRequest, note: Annotation | None) -> None:
         """Carry one call and answer it; raise :class:`RefusedError` for a body that is not sent on."""
         try:
             await self._read_body(request, call, exchange)
@@ -128,7 +128,9 @@ class Relay:
             self.held -= call.held
             call.held = 0
 
-    async def carry_websocket(self, request: Request, call: Call, exchange: Exchange, note: Note | None) -> None:
+    async def carry_websocket(
+        self, request: Request, call: OpenCall, exchange: UpstreamRequest, note: Annotation | None
+    ) -> None:
         """Carry a WebSocket; each response on it is a call of its own."""
         upstream, target = exchange.upstream, exchange.target
 
@@ -166,7 +168,7 @@ class Relay:
 
     # ── towards the upstream ──
 
-    async def _read_body(self, request: Request, call: Call, exchange: Exchange) -> None:
+    async def _read_body(self, request: Request, call: OpenCall, exchange: UpstreamRequest) -> None:
         """Read the whole body if it may be held, else leave an iterator over it."""
         if not request.has_body:
             return
@@ -194,7 +196,7 @@ class Relay:
             exchange.large = LargeRequest()
         exchange.body = self._rest(request, call, exchange, taken)
 
-    def _route(self, exchange: Exchange, note: Note | None) -> None:
+    def _route(self, exchange: UpstreamRequest, note: Annotation | None) -> None:
         """Put the model that the policy names into the body, where one is on."""
         if self._routing is None or exchange.given is None or is_signed(exchange.headers):
             return
@@ -208,7 +210,7 @@ class Relay:
             exchange.decision, exchange.given, exchange.parsed = found
             exchange.body = exchange.given
 
-    def _ask_for_usage(self, exchange: Exchange) -> None:
+    def _ask_for_usage(self, exchange: UpstreamRequest) -> None:
         """Add ``include_usage`` where the client's stream would come without; the answer is then not compressed."""
         body = exchange.given
         if body is None or not self._include_usage or not is_streamed(body) or is_signed(exchange.headers):
@@ -218,7 +220,7 @@ class Relay:
         except Exception as error:  # noqa: BLE001 - the boundary: the request goes out as it came
             count_fault("include_usage", error)
 
-    def _with_usage(self, exchange: Exchange, body: bytes) -> None:
+    def _with_usage(self, exchange: UpstreamRequest, body: bytes) -> None:
         exchange.parsed = loads(body) if exchange.parsed is None else exchange.parsed
         upstream, path = exchange.upstream, exchange.target.partition("?")[0]
         more = with_usage(upstream.host, upstream.port, path, body, exchange.parsed)
@@ -227,7 +229,9 @@ class Relay:
             if b"accept-encoding" in exchange.headers:
                 exchange.headers.set(b"accept-encoding", b"identity")
 
-    async def _rest(self, request: Request, call: Call, exchange: Exchange, taken: list[bytes]) -> AsyncIterator[bytes]:
+    async def _rest(
+        self, request: Request, call: OpenCall, exchange: UpstreamRequest, taken: list[bytes]
+    ) -> AsyncIterator[bytes]:
         """Yield what was taken of a body and then the rest, as the client sends it."""
         call.sent = 0
         for chunk in taken:
@@ -250,7 +254,7 @@ class Relay:
             yield chunk
             _read_on(exchange, chunk)
 
-    async def _answer(self, call: Call, exchange: Exchange, note: Note | None) -> Answer:
+    async def _answer(self, call: OpenCall, exchange: UpstreamRequest, note: Annotation | None) -> UpstreamAnswer:
         """Send the request and return the answer.
 
         Sent once more where a kept connection turned out to be closed before a byte of an answer, and where the
@@ -267,7 +271,7 @@ class Relay:
             return answer
         error = await _beginning(answer)
         if not names_stream_options(answer.status, error):
-            return Answer(
+            return UpstreamAnswer(
                 answer.status, answer.reason, answer.fields, _after(error, answer), answer.close, answer.connected
             )
         await answer.close()
@@ -282,7 +286,7 @@ class Relay:
             remember_refusal(upstream.host, upstream.port, path, model_of(exchange.parsed))
         return answer
 
-    async def _send(self, call: Call, exchange: Exchange, note: Note | None) -> Answer:
+    async def _send(self, call: OpenCall, exchange: UpstreamRequest, note: Annotation | None) -> UpstreamAnswer:
         """Send the request as one attempt."""
         upstream, headers, body = exchange.upstream, exchange.headers, exchange.body
         call.waits_for(UPSTREAM)
@@ -305,17 +309,17 @@ class Relay:
             raise
 
     async def _send_within(
-        self, call: Call, attempt: ProxiedCall, exchange: Exchange, note: Note | None, client: Client
-    ) -> Answer:
+        self, call: OpenCall, attempt: ProxiedCall, exchange: UpstreamRequest, note: Annotation | None, client: Client
+    ) -> UpstreamAnswer:
         """Send the request unless the cache has its answer, when its limits let it go."""
 
-        async def unlimited() -> Answer:
+        async def unlimited() -> UpstreamAnswer:
             call.waits_for(UPSTREAM)
             return await client.send(
                 exchange.upstream, exchange.method, exchange.target, exchange.headers, exchange.body, Connected()
             )
 
-        async def send() -> Answer:
+        async def send() -> UpstreamAnswer:
             if self._throttle is None:
                 return await unlimited()
             return await self._throttle.send(attempt, exchange, unlimited)
@@ -324,7 +328,9 @@ class Relay:
             return await send()
         return await self._cache.answer(attempt, exchange, send, partial(self._aside, exchange, note))
 
-    async def _aside(self, exchange: Exchange, note: Note | None, target: str, body: bytes) -> tuple[int, bytes]:
+    async def _aside(
+        self, exchange: UpstreamRequest, note: Annotation | None, target: str, body: bytes
+    ) -> tuple[int, bytes]:
         """Send a request of ours with a call's credentials, as an attempt with a row of its own."""
         upstream, headers = exchange.upstream, exchange.headers.copy()
         headers.remove(*(name.encode().lower() for name in embedding_request.NOT_OURS))
@@ -332,9 +338,9 @@ class Relay:
         headers.set(b"Accept-Encoding", b"identity")
         attempt = self._recorder.begin(upstream, "POST", target, headers, body, apart(note, embedding_request.TAGS))
         attempt.bytes_sent = len(body)
-        ours = Exchange(upstream, "POST", target, headers, body, body)
+        ours = UpstreamRequest(upstream, "POST", target, headers, body, body)
 
-        async def unlimited() -> Answer:
+        async def unlimited() -> UpstreamAnswer:
             return await self._client(upstream).send(upstream, "POST", target, headers, body, Connected())
 
         try:
@@ -358,7 +364,7 @@ class Relay:
 
     # ── towards the client ──
 
-    async def _pass_on(self, request: Request, call: Call, answer: Answer, added: bool) -> None:
+    async def _pass_on(self, request: Request, call: OpenCall, answer: UpstreamAnswer, added: bool) -> None:
         """Pass the answer's body on; a client that reads slowly slows the upstream down."""
         attempt = call.attempt
         assert attempt is not None
@@ -370,7 +376,7 @@ class Relay:
         fields = returned(answer.fields.raw)
         view = None
         if added and attempt.is_stream:
-            view = StreamView(fields)
+            view = UsageFilter(fields)
             fields = view.fields
         response = request.respond(answer.status, answer.reason, fields)
         read, write, drain = answer.read, response.write, request.drain
@@ -404,7 +410,7 @@ class Relay:
         await drain()
 
 
-def _read_on(exchange: Exchange, chunk: bytes) -> None:
+def _read_on(exchange: UpstreamRequest, chunk: bytes) -> None:
     if exchange.large is not None:
         try:
             exchange.large.feed(chunk)
@@ -417,7 +423,7 @@ def _forget(data: bytes, now_s: float) -> None:
     """Take a read of an answer that cannot be accounted for."""
 
 
-def _end(call: Call, how: Any, error: BaseException | str | None = None) -> None:
+def _end(call: OpenCall, how: Any, error: BaseException | str | None = None) -> None:
     """End the attempt that runs, if one does; only the first end counts."""
     attempt: ProxiedCall | None = call.attempt
     if attempt is not None:
@@ -433,7 +439,7 @@ async def _next(request: Request) -> bytes:
         raise RefusedError(400, "broken_body", "The request's body is not valid HTTP.") from None
 
 
-async def _beginning(answer: Answer) -> bytes:
+async def _beginning(answer: UpstreamAnswer) -> bytes:
     """Return the body of a refusal, or the beginning of a long one."""
     taken = b""
     while len(taken) < _ERROR_BYTES and (chunk := await answer.read()):
@@ -441,7 +447,7 @@ async def _beginning(answer: Answer) -> bytes:
     return taken
 
 
-def _after(first: bytes, answer: Answer) -> Callable[[], Any]:
+def _after(first: bytes, answer: UpstreamAnswer) -> Callable[[], Any]:
     """Return a ``read`` that gives what has been taken from an answer before the rest of it."""
     taken = [first] if first else []
 

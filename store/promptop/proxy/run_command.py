@@ -187,7 +187,7 @@ def _name_of(variable: str, taken: set[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CommandOutcome:
     """How a watched command ended, and what was logged of it."""
 
     code: int
@@ -225,7 +225,7 @@ def run(
     environ: Mapping[str, str],
     *,
     inject: bool = False,
-) -> Outcome:
+) -> CommandOutcome:
     """Run a command behind a private proxy; with ``inject`` Python programs log their calls themselves.
 
     Must be called on the main thread. Raises :class:`PromptopError` with the shell's codes 127 and 126 if the command
@@ -266,7 +266,7 @@ def _latest(log: Path | None) -> int:
     return 0
 
 
-def _with_rows(outcome: Outcome, options: Options, since: int) -> Outcome:
+def _with_rows(outcome: CommandOutcome, options: Options, since: int) -> CommandOutcome:
     """Return what the log says of the command's calls: the proxy saw those of other programs than Python's."""
     if options.log_path is None or not options.log_path.exists():
         return outcome
@@ -289,7 +289,7 @@ def _with_rows(outcome: Outcome, options: Options, since: int) -> Outcome:
     return outcome
 
 
-def _outcome(code: int, figures: Snapshot) -> Outcome:
+def _outcome(code: int, figures: Snapshot) -> CommandOutcome:
     def total(name: str) -> float:
         return sum(values[0] for _, values in figures.get(name, ()))
 
@@ -299,7 +299,7 @@ def _outcome(code: int, figures: Snapshot) -> Outcome:
         calls += seen
         failed += seen if any(name == "error_type" for name, _ in labels) else 0
     priced = "promptop_cost_usd_total" in figures
-    return Outcome(
+    return CommandOutcome(
         code=code,
         calls=calls,
         failed=failed,

@@ -18,24 +18,24 @@ from typing import TYPE_CHECKING, Any
 
 from promptop.capture.call import prepare
 from promptop.proxy import metrics as exposition
-from promptop.proxy.calls import Recorder
+from promptop.proxy.calls import CallRecorder
 from promptop.proxy.http import responses
 from promptop.proxy.http.answer import Client
-from promptop.proxy.http.client_connection import ClientConnection, Front, Request
+from promptop.proxy.http.client_connection import ClientConnection, ClientConnections, Request
 from promptop.proxy.http.headers import TOKEN, forwarded, note_of
 from promptop.proxy.http.hosts import Hosts
 from promptop.proxy.http.http1 import Http1
 from promptop.proxy.http.http2 import Http2
-from promptop.proxy.http.limits import Limits
-from promptop.proxy.http.timeouts import Call, watch
+from promptop.proxy.http.limits import ProxyLimits
+from promptop.proxy.http.timeouts import OpenCall, watch
 from promptop.proxy.metrics import Metrics, Snapshot
-from promptop.proxy.relay import Exchange, Relay
+from promptop.proxy.relay import Relay, UpstreamRequest
 from promptop.proxy.upstreams import RefusedError, Routes, Upstream
 
 if TYPE_CHECKING:
     from promptop.cache import Cache, Policy
     from promptop.capture.caching.transport import Pace
-    from promptop.limits.limiter import Limits as Rates
+    from promptop.limits.limiter import RateLimits as Rates
     from promptop.limits.limiter import Shared
     from promptop.log import Writer
     from promptop.proxy.cache import ProxyCache
@@ -55,7 +55,7 @@ class Proxy:
         routes: Routes,
         writer: Writer,
         *,
-        limits: Limits | None = None,
+        limits: ProxyLimits | None = None,
         token: str | None = None,
         hosts: Hosts | None = None,
         app: str | None = None,
@@ -82,12 +82,12 @@ class Proxy:
         model; ``shared_rates`` yields those that several processes keep together.
         """
         self.routes = routes
-        self.limits = limits or Limits()
+        self.limits = limits or ProxyLimits()
         self.metrics = Metrics(tags=metric_tags)
         self._writer = writer
         self._token = token.encode() if token else None
         self._hosts = hosts or Hosts(checked=token is None)
-        recorder = Recorder(writer, self.metrics, app=app, tags=tags, simulated=simulated)
+        recorder = CallRecorder(writer, self.metrics, app=app, tags=tags, simulated=simulated)
         self._cache: ProxyCache | None = None
         if cache is not None:
             from promptop.cache import Policy
@@ -109,10 +109,10 @@ class Proxy:
             throttle=self._throttle,
             routing=routing,
         )
-        self._calls: set[Call] = set()
+        self._calls: set[OpenCall] = set()
         self._clients: dict[Upstream, Client] = {}
         self._plain: Http1 | None = None
-        self._front = Front(self.limits, self._handle, self._refused)
+        self._front = ClientConnections(self.limits, self._handle, self._refused)
         self._listening: asyncio.Server | None = None
         self._watchdog: asyncio.Task[None] | None = None
         self._draining = False
@@ -217,10 +217,10 @@ class Proxy:
             )
         if upstream.authorization is not None and b"authorization" not in headers:
             headers.add(b"Authorization", upstream.authorization.encode("ascii"))
-        call = Call(asyncio.current_task())
+        call = OpenCall(asyncio.current_task())
         self._calls.add(call)
         try:
-            exchange = Exchange(upstream, request.method, path, headers, None)
+            exchange = UpstreamRequest(upstream, request.method, path, headers, None)
             if request.websocket:
                 await self._relay.carry_websocket(request, call, exchange, note_of(own))
             else:

@@ -28,11 +28,11 @@ from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.capture.call import load_row_builder
 from promptop.proxy import metrics as exposition
-from promptop.proxy.http.limits import Limits
+from promptop.proxy.http.limits import ProxyLimits
 from promptop.proxy.upstreams import Routes, Upstream
 
 if TYPE_CHECKING:
-    from promptop.limits.limiter import Limits as Rates
+    from promptop.limits.limiter import RateLimits as Rates
     from promptop.limits.limiter import Shared
     from promptop.log.write.pending import Bodies
     from promptop.proxy.server import Proxy
@@ -71,7 +71,7 @@ class Options:
     """The response cache, if calls are to be answered from one."""
     routing: Policy | None = None
     """Which model a request goes to; None: the one that it names."""
-    limits: Limits = field(default_factory=Limits)
+    limits: ProxyLimits = field(default_factory=ProxyLimits)
     rates: Rates | None = None
     """Calls, requests and tokens a minute for each upstream and model; None holds nothing back."""
     rates_redis: str = field(default="", repr=False)

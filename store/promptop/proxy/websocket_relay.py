@@ -14,11 +14,11 @@ from typing import Any
 from promptop.capture.faults import count_fault
 from promptop.providers.api import loads
 from promptop.proxy.calls import ProxiedCall
-from promptop.proxy.http.answer import Answer, Client, Connected, CutError, UpstreamError
+from promptop.proxy.http.answer import Client, Connected, CutError, UpstreamAnswer, UpstreamError
 from promptop.proxy.http.client_connection import Request
 from promptop.proxy.http.fields import Fields
 from promptop.proxy.http.headers import returned
-from promptop.proxy.http.timeouts import UPSTREAM, Call
+from promptop.proxy.http.timeouts import UPSTREAM, OpenCall
 from promptop.proxy.http.websocket import Messages
 
 _ENDS = ("response.done", "response.completed", "response.failed", "response.incomplete")
@@ -29,7 +29,7 @@ _STREAM = Fields([(b"Content-Type", b"text/event-stream")])
 Begin = Callable[[dict[str, Any]], ProxiedCall]
 
 
-class Meter:
+class ConnectionMeter:
     """Makes a call of each response on a connection, from what the server says of it."""
 
     def __init__(self, begin: Begin) -> None:
@@ -68,7 +68,10 @@ class Meter:
                     continue
                 call = self._begin(dict(self._session))
                 call.started_s, self._asked_s = self._asked_s or call.started_s, 0.0
-                self._running[name] = call, call.answered(Answer(200, b"OK", _STREAM, _nothing, _no_close), now_s)
+                self._running[name] = (
+                    call,
+                    call.answered(UpstreamAnswer(200, b"OK", _STREAM, _nothing, _no_close), now_s),
+                )
             call, feed = self._running[name]
             shown = message.replace(b"\n", b" ")
             if kind == "response.done":  # the Realtime API's word for what ends a response
@@ -91,8 +94,8 @@ class Meter:
 
 
 async def carry(
-    request: Request, call: Call, headers: Fields, client: Client, send: tuple[Any, str], begin: Begin
-) -> Answer | None:
+    request: Request, call: OpenCall, headers: Fields, client: Client, send: tuple[Any, str], begin: Begin
+) -> UpstreamAnswer | None:
     """Carry a WebSocket until either side ends it; return the answer of a server that declines it."""
     upstream, target = send
     headers = headers.copy()
@@ -108,7 +111,7 @@ async def carry(
     response = request.respond(101, answer.reason, fields)
     response.flush()
     request.tunnel()
-    meter = Meter(begin)
+    meter = ConnectionMeter(begin)
 
     def noted(note: Callable[..., None], *args: Any) -> None:
         try:

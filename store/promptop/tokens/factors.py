@@ -9,7 +9,7 @@ factors where the rows say nothing, as for a script that never occurred. Simulat
 If the residuals of the later calls stand apart from those of the earlier ones, the tokenizer changed under the same
 name: the factors are fitted from the later calls alone, and a :class:`Notice` tells of it.
 
-The log lies above this room: whoever reads it (the app, ``promptop models --learn``) hands over :class:`Sample`.
+The log lies above this room: whoever reads it (the app, ``promptop models --learn``) hands over :class:`CountedCall`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _PRIOR_OVERHEAD = 4.0  # tokens a message
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class CountedCall:
     """One logged call. Calls with tools or images are left out by the caller: their tokens have no characters."""
 
     model: str
@@ -56,7 +56,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class ModelFactors:
     """Fitted factors of one model."""
 
     model: str
@@ -99,10 +99,10 @@ def path() -> Path:
     return data_dir() / "factors.json"
 
 
-_seen: dict[Path, tuple[tuple[int, int] | None, dict[str, Learned]]] = {}
+_seen: dict[Path, tuple[tuple[int, int] | None, dict[str, ModelFactors]]] = {}
 
 
-def current() -> Mapping[str, Learned]:
+def current() -> Mapping[str, ModelFactors]:
     """Return the learned factors by :func:`key`; the file is read again when it changed. A damaged file is none."""
     file = path()
     try:
@@ -116,20 +116,20 @@ def current() -> Mapping[str, Learned]:
     return known[1]
 
 
-def _read(file: Path) -> dict[str, Learned]:
+def _read(file: Path) -> dict[str, ModelFactors]:
     out = {}
     try:
         table = json.loads(file.read_text(encoding="utf-8"))
         for name, entry in table["models"].items():
             factors = tuple(float(value) for value in entry["factors"])
             if len(factors) == 4 and all(0.1 < value < 10 for value in factors):
-                out[name] = Learned(**{**entry, "factors": factors})
+                out[name] = ModelFactors(**{**entry, "factors": factors})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # they are learned again from the log
     return out
 
 
-def save(learned: Iterable[Learned]) -> None:
+def save(learned: Iterable[ModelFactors]) -> None:
     """Write learned factors beside those of other models, atomically, mode 0600."""
     table = {**current(), **{key(entry.model): entry for entry in learned}}
     text = json.dumps(
@@ -159,9 +159,9 @@ def update(rows: Iterable[object]) -> tuple[Notice, ...]:
 # Fitting
 
 
-def learn(samples: Iterable[Sample]) -> tuple[tuple[Learned, ...], tuple[Notice, ...]]:
+def learn(samples: Iterable[CountedCall]) -> tuple[tuple[ModelFactors, ...], tuple[Notice, ...]]:
     """Fit the factors of each model that has :data:`ENOUGH` calls; return them and the changes that were noticed."""
-    by_model: dict[str, list[Sample]] = {}
+    by_model: dict[str, list[CountedCall]] = {}
     for sample in samples:
         if not sample.simulated and sample.reported > 0 and sum(sample.chars) > 0:
             by_model.setdefault(key(sample.model), []).append(sample)
@@ -184,12 +184,12 @@ def learn(samples: Iterable[Sample]) -> tuple[tuple[Learned, ...], tuple[Notice,
     return tuple(fitted), tuple(notices)
 
 
-def _features(call: Sample) -> tuple[float, ...]:
+def _features(call: CountedCall) -> tuple[float, ...]:
     base = estimate.o200k_from_chars(call.chars) if call.o200k is None else call.o200k
     return (*estimate.shares(base, call.chars), float(call.messages))
 
 
-def _fit(name: str, calls: Sequence[Sample]) -> Learned:
+def _fit(name: str, calls: Sequence[CountedCall]) -> ModelFactors:
     known = models.find(name)
     family = known.family if known is not None else ""
     start = (*estimate.family(family).factors, overhead(name).per_message)
@@ -209,7 +209,7 @@ def _fit(name: str, calls: Sequence[Sample]) -> Learned:
     error = max(misses[rank] * (1 + 2 / len(misses)), 0.001)
     low, high = calls[0].at_ms, calls[-1].at_ms
     factors = tuple(round(min(max(value, 0.2), 5.0), 4) for value in values[:4])
-    return Learned(
+    return ModelFactors(
         name,
         (factors[0], factors[1], factors[2], factors[3]),
         round(values[4], 2),
@@ -253,13 +253,13 @@ def _solve(
     return [table[i][size] / table[i][i] for i in range(size)]
 
 
-def _residuals(entry: Learned, calls: Sequence[Sample]) -> list[float]:
+def _residuals(entry: ModelFactors, calls: Sequence[CountedCall]) -> list[float]:
     """Return the logarithm of reported ÷ fitted tokens of each call."""
     values = (*entry.factors, entry.overhead)
     return [math.log(call.reported / max(_dot(values, _features(call)), 1.0)) for call in calls]
 
 
-def _change(entry: Learned, calls: Sequence[Sample]) -> int | None:
+def _change(entry: ModelFactors, calls: Sequence[CountedCall]) -> int | None:
     """Return the index of the first call after a step in the residuals, or None if they do not step."""
     logs = _residuals(entry, calls)
     half = ENOUGH
@@ -307,7 +307,7 @@ COLUMNS = (
 """Columns of the log that :func:`sample_from_row` reads."""
 
 
-def sample_from_row(row: Mapping[str, Any]) -> Sample | None:
+def sample_from_row(row: Mapping[str, Any]) -> CountedCall | None:
     """Make a sample of a log row's columns; None if it cannot train (no usage reported, tools, not text, failed)."""
     try:
         chars = json.loads(row.get("input_chars") or "")
@@ -323,7 +323,7 @@ def sample_from_row(row: Mapping[str, Any]) -> Sample | None:
     )
     if not reported or not model or not usable:
         return None
-    return Sample(
+    return CountedCall(
         model,
         (latin, cjk, code, other),
         reported,

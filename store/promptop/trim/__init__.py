@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from promptop.trim.engine import Edit as Edit
-    from promptop.trim.engine import Found as Found
+    from promptop.trim.engine import Proposals as Proposals
     from promptop.trim.engine import Skipped as Skipped
-    from promptop.trim.engine import Trimmed as Trimmed
+    from promptop.trim.engine import TrimmedText as TrimmedText
     from promptop.trim.engine import apply as apply
     from promptop.trim.engine import chosen as chosen
     from promptop.trim.engine import contexts as contexts
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from promptop.trim.rules import RULES as RULES
 
 __all__ = [
-    "RULES", "Edit", "Found", "Skipped", "Trimmed", "apply", "chosen", "contexts", "find", "look",
+    "RULES", "Edit", "Proposals", "Skipped", "TrimmedText", "apply", "chosen", "contexts", "find", "look",
     "sentence_around", "trim",
 ]  # fmt: skip
 

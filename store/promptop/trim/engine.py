@@ -17,7 +17,7 @@ from promptop.prompts.structure import Block, Structure, read_structure
 from promptop.trim import guards
 from promptop.trim.rules import RULES
 from promptop.trim.rules.message_rules import KEEP_ROUNDS, OldHistory
-from promptop.trim.rules.rule import Rule, Severity
+from promptop.trim.rules.rule import Severity, TrimRule
 
 _PASSES = 20
 _CONTEXT = 160
@@ -53,7 +53,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Proposals:
     """What the rules say of a text: edits in order, none over another, and what was left."""
 
     edits: tuple[Edit, ...]
@@ -61,7 +61,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Trimmed:
+class TrimmedText:
     """A text after its edits."""
 
     text: str
@@ -74,7 +74,7 @@ class Trimmed:
 
 def chosen(
     select: Iterable[str] = (), *, safe_only: bool = False, rounds: int = KEEP_ROUNDS, off: Iterable[str] = ()
-) -> tuple[Rule, ...]:
+) -> tuple[TrimRule, ...]:
     """Return the rules with these ids, ``rounds`` of a conversation kept by old-history.
 
     Without ids: all but those of ``off`` and those that act on request alone. Raises :class:`UsageError` for an id that
@@ -93,12 +93,12 @@ def chosen(
     )
 
 
-def find(text: str, rules: Sequence[Rule] | None = None) -> list[Edit]:
+def find(text: str, rules: Sequence[TrimRule] | None = None) -> list[Edit]:
     """Return edits that may be applied to ``text``, one by one or together: in order, none over another."""
     return list(look(text, rules).edits)
 
 
-def look(text: str, rules: Sequence[Rule] | None = None) -> Found:
+def look(text: str, rules: Sequence[TrimRule] | None = None) -> Proposals:
     """Return the edits for ``text``, and where a rule saw something and left it."""
     return _Search(text, chosen() if rules is None else rules).run()
 
@@ -135,14 +135,14 @@ class _Taken:
 class _Search:
     """One pass of the rules over a text."""
 
-    def __init__(self, text: str, rules: Sequence[Rule]) -> None:
+    def __init__(self, text: str, rules: Sequence[TrimRule]) -> None:
         self.text, self.rules = text, rules
         self.structure = read_structure(text)
         self.line_of = _Lines(text)
         self.skipped: dict[tuple[int, str], Skipped] = {}
         self.enters = {rule.id for rule in rules if rule.enters_protected}
 
-    def run(self) -> Found:
+    def run(self) -> Proposals:
         safe = self._proposed([rule for rule in self.rules if rule.severity == "safe"], _Taken())
         kept, doubtful = self._guarded(safe.edits)
         kept = self._with_protected_kept(self._without_emptied_messages(kept))
@@ -163,9 +163,9 @@ class _Search:
         else:
             edits = taken.edits
         skipped = sorted(self.skipped.values(), key=lambda each: each.line)[:_MOST_SKIPPED]
-        return Found(tuple(edits), tuple(skipped))
+        return Proposals(tuple(edits), tuple(skipped))
 
-    def _proposed(self, rules: Sequence[Rule], taken: _Taken) -> _Taken:
+    def _proposed(self, rules: Sequence[TrimRule], taken: _Taken) -> _Taken:
         cover = self.structure.cover
         for rule in rules:
             for proposal in rule.find(self.structure):
@@ -190,7 +190,7 @@ class _Search:
                     taken.add(Edit(rule.id, rule.severity, start, end, before, after, self.line_of(start)))
         return taken
 
-    def _skip(self, start: int, rule: Rule | None, reason: str, edit: Edit | None = None) -> None:
+    def _skip(self, start: int, rule: TrimRule | None, reason: str, edit: Edit | None = None) -> None:
         line = self.line_of(start)
         name = rule.id if rule is not None else edit.rule if edit is not None else ""
         self.skipped.setdefault((line, reason), Skipped(line, reason, name, edit.before if edit is not None else ""))
@@ -336,10 +336,10 @@ def sentence_around(text: str, edit: Edit) -> tuple[str, str]:
 def trim(
     text: str,
     encoding: str,
-    rules: Sequence[Rule] | None = None,
+    rules: Sequence[TrimRule] | None = None,
     *,
     refused: Collection[tuple[str, str, str]] = (),
-) -> Trimmed:
+) -> TrimmedText:
     """Apply every edit that saves tokens under ``encoding``, until nothing is left to save: safe ones first.
 
     ``refused`` are edits that somebody turned down, as (rule, before, after).
@@ -375,7 +375,7 @@ def trim(
         origin = moved + origin[at:]
         current = document.text
     edits = _merged(text, current, origin, applied)
-    return Trimmed(current, edits, first_count, document.count, skipped or ())
+    return TrimmedText(current, edits, first_count, document.count, skipped or ())
 
 
 def _apply_saving(document: object, edits: Sequence[Edit]) -> list[Edit]:

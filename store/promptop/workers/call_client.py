@@ -15,7 +15,7 @@ from typing import Any
 
 from promptop.base.processes import Link
 from promptop.client.request import RunRequest
-from promptop.client.result import Delta, Progress, RunError, RunResult, failed
+from promptop.client.result import CallProgress, Delta, RunError, RunResult, failed
 from promptop.client.spending import Gate
 from promptop.settings import CacheSettings, Profile
 
@@ -28,7 +28,7 @@ GONE = RunError("worker", "The process that makes the calls has ended.", "Run ag
 @dataclass(slots=True)
 class _Running:
     request: RunRequest
-    progress: Progress
+    progress: CallProgress
     on_done: OnDone
     on_delta: OnDelta | None
 
@@ -67,9 +67,9 @@ class Runner:
         with self._lock:
             self._open()
 
-    def start(self, request: RunRequest, *, on_done: OnDone, on_delta: OnDelta | None = None) -> Progress:
+    def start(self, request: RunRequest, *, on_done: OnDone, on_delta: OnDelta | None = None) -> CallProgress:
         """Begin a call and return its progress at once; ``on_done`` gets the result."""
-        identity, progress = next(self._ids), Progress()
+        identity, progress = next(self._ids), CallProgress()
         with self._lock:
             self._running[identity] = _Running(request, progress, on_done, on_delta)
             link = self._open()

@@ -20,7 +20,7 @@ from promptop.base.errors import PromptopError
 from promptop.client.call import run
 from promptop.client.http.endpoints import Endpoints, load_sdk
 from promptop.client.request import RunRequest
-from promptop.client.result import Delta, Progress, RunError, failed
+from promptop.client.result import CallProgress, Delta, RunError, failed
 from promptop.settings import Profile
 
 GATHER_S = 0.02
@@ -34,7 +34,7 @@ class Outbox:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._events: list[tuple[Any, ...]] = []
-        self._running: dict[int, tuple[Progress, dict[str, Any]]] = {}
+        self._running: dict[int, tuple[CallProgress, dict[str, Any]]] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -47,7 +47,7 @@ class Outbox:
             self._events.append(event)
         self._wake.set()
 
-    def follow(self, identity: int, progress: Progress) -> None:
+    def follow(self, identity: int, progress: CallProgress) -> None:
         """Send snapshots of a call's progress whenever it has changed, until :meth:`leave`."""
         with self._lock:
             self._running[identity] = (progress, {})
@@ -110,7 +110,7 @@ class Worker:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._endpoints: Endpoints | None = None
-        self._calls: dict[int, Progress] = {}
+        self._calls: dict[int, CallProgress] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, frame: tuple[Any, ...]) -> None:
@@ -133,7 +133,7 @@ class Worker:
 
     async def _call(self, identity: int, request: RunRequest) -> None:
         assert self._endpoints is not None, "opened before the first call"
-        progress = self._calls[identity] = Progress()
+        progress = self._calls[identity] = CallProgress()
         self._outbox.follow(identity, progress)
 
         def on_delta(delta: Delta) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from promptop.alerts.changes import Change, sentence
-from promptop.alerts.history import History
+from promptop.alerts.history import TrendHistory
 from promptop.alerts.watch import Present, Watch
 from promptop.log import LogReader, files, in_flight
 from promptop.log.in_flight import InFlight
@@ -219,7 +219,7 @@ def test_calls_that_hang_are_told_while_they_hang(tmp_path: Path) -> None:
 
 def test_a_look_reads_sums_and_not_rows_and_goes_on_from_the_last(tmp_path: Path) -> None:
     path = log_of(tmp_path / "log.db", traffic(300))
-    history = History()
+    history = TrendHistory()
     with LogReader(path) as log:
         statements: list[str] = []
         log.trace(statements.append)

@@ -22,7 +22,7 @@ from promptop.batch.journal import Journal
 from promptop.batch.runner import Batch, Tally, estimate, kept_apart
 from promptop.cache import Cache, MemoryLevel, Policy
 from promptop.cli import main as cli
-from promptop.limits.limiter import Limits
+from promptop.limits.limiter import RateLimits
 from promptop.log import LogReader, Writer
 from promptop.prompts import compose, fill, parse
 from promptop.settings import Profile
@@ -95,7 +95,7 @@ async def test_a_hundred_prompts_at_concurrency_ten_take_a_tenth_of_the_time(tmp
     with SimulatedEndpoint.in_thread(speed=0.3) as endpoint:
         source = written(tmp_path / "in.jsonl", [body(f"q{n}", model="sim-fast") for n in range(100)])
         started = time.monotonic()
-        await done(endpoint, source, tmp_path / "o", tmp_path / "l", limits=Limits(10, None))
+        await done(endpoint, source, tmp_path / "o", tmp_path / "l", limits=RateLimits(10, None))
         wall = time.monotonic() - started
     with LogReader(tmp_path / "l") as reader:
         rows = reader.latest(200)
@@ -205,9 +205,9 @@ def test_half_a_line_of_a_killed_process_is_dropped_and_another_file_refused(tmp
     items = read_jsonl(source)
     out = tmp_path / "out.jsonl"
     journal = Journal(out)
-    from promptop.batch.journal import Outcome
+    from promptop.batch.journal import ItemOutcome
 
-    journal.add(items[0], Outcome({"custom_id": "c0"}, ok=True, usd=0.25))
+    journal.add(items[0], ItemOutcome({"custom_id": "c0"}, ok=True, usd=0.25))
     journal.close()
     path = tmp_path / "out.jsonl.journal"
     path.write_bytes(path.read_bytes() + b'{"digest": "half')
@@ -215,7 +215,7 @@ def test_half_a_line_of_a_killed_process_is_dropped_and_another_file_refused(tmp
     assert again.finished(items[0])
     assert not again.finished(items[1])
     assert again.spent_usd == 0.25
-    again.add(items[1], Outcome({"custom_id": "c1"}, ok=True, usd=None))
+    again.add(items[1], ItemOutcome({"custom_id": "c1"}, ok=True, usd=None))
     assert list(again.results(items)) == [{"custom_id": "c0"}, {"custom_id": "c1"}]
     again.close()
     assert path.stat().st_mode & 0o777 == 0o600
@@ -314,7 +314,7 @@ def test_ten_thousand_queued_items_are_a_list_and_not_ten_thousand_tasks(tmp_pat
 
     async def most_tasks() -> int:
         journal = Journal(tmp_path / "o")
-        batch = Batch(items, Profile(base_url="http://127.0.0.1:1/v1"), journal, limits=Limits(10, None), retries=0)
+        batch = Batch(items, Profile(base_url="http://127.0.0.1:1/v1"), journal, limits=RateLimits(10, None), retries=0)
         batch._transport = {"log": Writer(tmp_path / "l")}
         task = asyncio.create_task(batch.run())
         for _ in range(50):

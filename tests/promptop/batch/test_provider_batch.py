@@ -22,7 +22,7 @@ from promptop.batch.input import Item, read_jsonl
 from promptop.batch.journal import Journal
 from promptop.batch.provider_api import AwayError, BatchApi
 from promptop.batch.provider_runner import ProviderBatch, batch_price, chunks
-from promptop.batch.provider_state import State
+from promptop.batch.provider_state import ProviderState
 from promptop.cache import Cache, MemoryLevel, Policy
 from promptop.cli import main as cli
 from promptop.log import LogReader, Writer
@@ -67,7 +67,7 @@ class Run:
         self.out = folder / "out.jsonl"
         self.api = BatchApi(Profile(base_url=endpoint.base_url), sleep=lambda _: None)
         self.journal = Journal(self.out)
-        self.state = State(self.out, self.api.base_url)
+        self.state = ProviderState(self.out, self.api.base_url)
         self.batch = ProviderBatch(self.items, self.api, self.journal, self.state, **options)
 
     def __enter__(self) -> Run:
@@ -259,13 +259,13 @@ def test_an_endpoint_without_a_batch_api_is_said_with_the_way_out(
 
 
 def test_another_endpoint_s_batches_and_foreign_files_are_not_touched(tmp_path: Path) -> None:
-    state = State(tmp_path / "o", "http://a/v1")
+    state = ProviderState(tmp_path / "o", "http://a/v1")
     state.begin("/v1/chat/completions", {"c": "d"})
     with pytest.raises(PromptopError, match="names batches at http://a/v1"):
-        State(tmp_path / "o", "http://b/v1")
+        ProviderState(tmp_path / "o", "http://b/v1")
     state.path.write_text("my notes")
     with pytest.raises(PromptopError, match="not a file of promptop"):
-        State(tmp_path / "o", "http://a/v1")
+        ProviderState(tmp_path / "o", "http://a/v1")
     assert state.path.read_text() == "my notes"
 
 

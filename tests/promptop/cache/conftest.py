@@ -11,7 +11,7 @@ import redis
 from tests.support.servers import Server
 from tests.support.waits import until
 
-from promptop.cache import Entry
+from promptop.cache import CacheEntry
 
 
 @pytest.fixture
@@ -60,6 +60,8 @@ def _info(client: redis.Redis) -> str:
 
 
 @pytest.fixture
-def entry() -> Entry:
+def entry() -> CacheEntry:
     """Return a small answer."""
-    return Entry(200, (("content-type", "application/json"),), b'{"a": "\xe4\xbd\xa0"}', model="m", tags=("t", "u"))
+    return CacheEntry(
+        200, (("content-type", "application/json"),), b'{"a": "\xe4\xbd\xa0"}', model="m", tags=("t", "u")
+    )

@@ -14,17 +14,19 @@ import pytest
 from tests.support.servers import Server
 from tests.support.waits import until
 
-from promptop.cache import Cache, DiskLevel, Entry, Hit, Key, Lead, MemoryLevel, RedisLevel, key_of
+from promptop.cache import Cache, CacheEntry, CacheKey, DiskLevel, Hit, Lead, MemoryLevel, RedisLevel, key_of
 
 
 @pytest.fixture
-def key() -> Key:
+def key() -> CacheKey:
     found = key_of("h", "/v1/chat/completions", {"model": "m", "messages": [], "temperature": 0})
     assert found is not None
     return found
 
 
-def test_a_hit_below_is_copied_into_the_levels_above(server: Server, tmp_path: Path, entry: Entry, key: Key) -> None:
+def test_a_hit_below_is_copied_into_the_levels_above(
+    server: Server, tmp_path: Path, entry: CacheEntry, key: CacheKey
+) -> None:
     memory, remote, disk = MemoryLevel(), RedisLevel(server.url, timeout_s=5), DiskLevel(tmp_path / "c.db")
     cache = Cache([memory, remote, disk], ttl_s=60)
     assert cache.look(key) is None
@@ -46,7 +48,7 @@ def test_a_hit_below_is_copied_into_the_levels_above(server: Server, tmp_path: P
     cache.close()
 
 
-def test_per_entry_ttl_stands_above_the_cache_s(entry: Entry, key: Key) -> None:
+def test_per_entry_ttl_stands_above_the_cache_s(entry: CacheEntry, key: CacheKey) -> None:
     now = 100.0
     cache = Cache([MemoryLevel(clock=lambda: now)], ttl_s=1000, clock=lambda: now)
     cache.store(key, entry, ttl_s=5)
@@ -55,12 +57,12 @@ def test_per_entry_ttl_stands_above_the_cache_s(entry: Entry, key: Key) -> None:
     assert cache.look(key) is None
 
 
-async def test_get_or_fetch_keeps_each_entry_for_its_own_time(entry: Entry, key: Key) -> None:
+async def test_get_or_fetch_keeps_each_entry_for_its_own_time(entry: CacheEntry, key: CacheKey) -> None:
     now = 100.0
     cache = Cache([MemoryLevel(clock=lambda: now)], ttl_s=1000, clock=lambda: now)
     made = 0
 
-    async def fetch() -> Entry:
+    async def fetch() -> CacheEntry:
         nonlocal made
         made += 1
         return entry
@@ -71,12 +73,12 @@ async def test_get_or_fetch_keeps_each_entry_for_its_own_time(entry: Entry, key:
         assert made == fetched
 
 
-def test_a_hundred_threads_at_once_make_one_call(entry: Entry, key: Key) -> None:
+def test_a_hundred_threads_at_once_make_one_call(entry: CacheEntry, key: CacheKey) -> None:
     cache = Cache([MemoryLevel()])
     asked = 0
     release = threading.Event()
 
-    def fetch() -> Entry:
+    def fetch() -> CacheEntry:
         nonlocal asked
         asked += 1
         release.wait(20)
@@ -92,12 +94,14 @@ def test_a_hundred_threads_at_once_make_one_call(entry: Entry, key: Key) -> None
     assert sum(hit is not None and hit.level == "" for hit in hits) == 1
 
 
-async def test_a_hundred_tasks_at_once_make_one_call_and_a_cancelled_leader_is_replaced(entry: Entry, key: Key) -> None:
+async def test_a_hundred_tasks_at_once_make_one_call_and_a_cancelled_leader_is_replaced(
+    entry: CacheEntry, key: CacheKey
+) -> None:
     cache = Cache([MemoryLevel()])
     started: list[asyncio.Event] = []
     go = asyncio.Event()
 
-    async def fetch() -> Entry:
+    async def fetch() -> CacheEntry:
         mine = asyncio.Event()
         started.append(mine)
         mine.set()
@@ -117,10 +121,10 @@ async def test_a_hundred_tasks_at_once_make_one_call_and_a_cancelled_leader_is_r
     assert all(not isinstance(hit, BaseException) and hit is not None for hit in hits[1:])
 
 
-def test_what_a_fetch_raises_reaches_its_asker_alone_and_nothing_is_kept(entry: Entry, key: Key) -> None:
+def test_what_a_fetch_raises_reaches_its_asker_alone_and_nothing_is_kept(entry: CacheEntry, key: CacheKey) -> None:
     cache = Cache([MemoryLevel()])
 
-    def fails() -> Entry:
+    def fails() -> CacheEntry:
         raise ConnectionError("no")
 
     with pytest.raises(ConnectionError):
@@ -131,13 +135,13 @@ def test_what_a_fetch_raises_reaches_its_asker_alone_and_nothing_is_kept(entry: 
     assert hit.level == ""
 
 
-def test_an_answer_not_worth_keeping_does_not_queue_the_others(key: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_not_worth_keeping_does_not_queue_the_others(key: CacheKey, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of four askers two lead in turn; when both came to nothing, the other two fetch at the same time."""
     cache = Cache([MemoryLevel()])
     waiting = 0
     real_wait = Lead.wait
 
-    def wait(self: Lead, timeout_s: float = 20) -> Entry | None:
+    def wait(self: Lead, timeout_s: float = 20) -> CacheEntry | None:
         nonlocal waiting
         waiting += 1
         return real_wait(self, timeout_s)
@@ -161,14 +165,14 @@ def test_an_answer_not_worth_keeping_does_not_queue_the_others(key: Key, monkeyp
 def test_processes_agree_through_redis_on_one_fetch(server: Server, tmp_path: Path) -> None:
     script = """
 import sys, time
-from promptop.cache import Cache, Entry, MemoryLevel, RedisLevel, key_of
+from promptop.cache import Cache, CacheEntry, MemoryLevel, RedisLevel, key_of
 url, out = sys.argv[1:]
 key = key_of("h", "/v1/embeddings", {"model": "m", "input": "x"})
 def fetch():
     with open(out, "a") as file:
         file.write("fetched\\n")
     time.sleep(0.3)
-    return Entry(200, (), b"answer")
+    return CacheEntry(200, (), b"answer")
 print("ready", flush=True)
 sys.stdin.readline()
 hit = Cache([MemoryLevel(), RedisLevel(url, timeout_s=5)]).fetch(key, fetch)
@@ -197,7 +201,7 @@ print(hit.entry.body.decode(), flush=True)
 
 
 async def test_a_hit_in_memory_takes_no_thread_and_no_part_in_a_fetch(
-    entry: Entry, key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    entry: CacheEntry, key: CacheKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = Cache([MemoryLevel(), DiskLevel(tmp_path / "c.db")])
     cache.store(key, entry)
@@ -214,7 +218,7 @@ async def test_a_hit_in_memory_takes_no_thread_and_no_part_in_a_fetch(
     cache.close()
 
 
-def test_a_hit_on_disk_writes_nothing_and_waits_for_no_writer(entry: Entry, tmp_path: Path) -> None:
+def test_a_hit_on_disk_writes_nothing_and_waits_for_no_writer(entry: CacheEntry, tmp_path: Path) -> None:
     now = 1000.0
     level = DiskLevel(tmp_path / "c.db", clock=lambda: now)
     level.put("d", entry)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from promptop.cache.key import Key, Policy, key_of
+from promptop.cache.key import CacheKey, Policy, key_of
 
 BASE: dict[str, Any] = {
     "model": "gpt-4o",
@@ -14,7 +14,7 @@ BASE: dict[str, Any] = {
 }
 
 
-def key(body: dict[str, Any], path: str = "/v1/chat/completions", host: str = "a:1", **more: Any) -> Key:
+def key(body: dict[str, Any], path: str = "/v1/chat/completions", host: str = "a:1", **more: Any) -> CacheKey:
     found = key_of(host, path, body, **more)
     assert found is not None
     return found

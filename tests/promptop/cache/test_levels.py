@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.servers import Server
 
 from promptop.base.errors import UsageError
-from promptop.cache import DiskLevel, Entry, Level, MemoryLevel, RedisLevel
+from promptop.cache import CacheEntry, DiskLevel, Level, MemoryLevel, RedisLevel
 from promptop.cache.circuit_breaker import Breaker
 from promptop.cache.entry import BadEntryError, pack, unpack
 
@@ -41,7 +41,7 @@ def level(request: pytest.FixtureRequest, tmp_path: Path) -> Level:
     return remote
 
 
-def test_what_is_put_comes_back_byte_for_byte(level: Level, entry: Entry) -> None:
+def test_what_is_put_comes_back_byte_for_byte(level: Level, entry: CacheEntry) -> None:
     kept = replace(entry, body=bytes(range(256)) * 40, marks=((10, 0.1), (10240, 1.25)), cost_usd=0.00045)
     assert level.get("d") is None
     level.put("d", kept)
@@ -52,7 +52,7 @@ def test_what_is_put_comes_back_byte_for_byte(level: Level, entry: Entry) -> Non
     assert stats.state == "ok"
 
 
-def test_invalidation_by_prompt_model_tag_and_all_of_them(level: Level, entry: Entry) -> None:
+def test_invalidation_by_prompt_model_tag_and_all_of_them(level: Level, entry: CacheEntry) -> None:
     level.put("1", replace(entry, prompt="p1", model="a", tags=("x",)))
     level.put("2", replace(entry, prompt="p1", model="b", tags=("x", "y")))
     level.put("3", replace(entry, prompt="p3", model="b", tags=()))
@@ -68,7 +68,7 @@ def test_invalidation_by_prompt_model_tag_and_all_of_them(level: Level, entry: E
 
 
 @pytest.mark.parametrize("kind", ["memory", "disk"])
-def test_expiry_on_a_clock_that_stands_still(kind: str, tmp_path: Path, entry: Entry) -> None:
+def test_expiry_on_a_clock_that_stands_still(kind: str, tmp_path: Path, entry: CacheEntry) -> None:
     clock = Clock()
     level: Level = MemoryLevel(clock=clock) if kind == "memory" else DiskLevel(tmp_path / "c.db", clock=clock)
     level.put("short", replace(entry, expires_s=clock.now + 10))
@@ -85,7 +85,7 @@ def test_expiry_on_a_clock_that_stands_still(kind: str, tmp_path: Path, entry: E
     level.close()
 
 
-def test_memory_is_bounded_by_entries_and_by_bytes_and_drops_the_least_used(entry: Entry) -> None:
+def test_memory_is_bounded_by_entries_and_by_bytes_and_drops_the_least_used(entry: CacheEntry) -> None:
     level = MemoryLevel(max_entries=3, max_bytes=1 << 20)
     for name in "abc":
         level.put(name, entry)
@@ -103,7 +103,7 @@ def test_memory_is_bounded_by_entries_and_by_bytes_and_drops_the_least_used(entr
     assert level.get("99") is not None
 
 
-def test_the_file_is_private_bounded_and_read_by_the_next_process(tmp_path: Path, entry: Entry) -> None:
+def test_the_file_is_private_bounded_and_read_by_the_next_process(tmp_path: Path, entry: CacheEntry) -> None:
     path = tmp_path / "private" / "cache.db"
     level = DiskLevel(path, max_bytes=20_000)
     import random
@@ -121,7 +121,7 @@ def test_the_file_is_private_bounded_and_read_by_the_next_process(tmp_path: Path
     again.close()
 
 
-def test_a_file_that_is_no_database_is_a_miss_and_says_so(tmp_path: Path, entry: Entry) -> None:
+def test_a_file_that_is_no_database_is_a_miss_and_says_so(tmp_path: Path, entry: CacheEntry) -> None:
     path = tmp_path / "cache.db"
     path.write_bytes(b"this is not a database" * 100)
     level = DiskLevel(path)
@@ -139,14 +139,14 @@ def test_foreign_bytes_never_pass_for_an_entry(data: bytes) -> None:
         unpack(b"ptc1" + data)
 
 
-def test_a_bomb_in_a_shared_server_is_refused(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bomb_in_a_shared_server_is_refused(entry: CacheEntry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("promptop.cache.entry.LIMIT", 1000)
     with pytest.raises(BadEntryError):
         unpack(pack(replace(entry, body=bytes(1001))))
     assert unpack(pack(replace(entry, body=bytes(1000)))).body == bytes(1000)
 
 
-def test_garbage_under_our_key_is_a_miss_and_is_forgotten(server: Server, entry: Entry) -> None:
+def test_garbage_under_our_key_is_a_miss_and_is_forgotten(server: Server, entry: CacheEntry) -> None:
     level = RedisLevel(server.url, timeout_s=5)
     with redis.Redis(port=server.port) as client:
         client.set("promptop:e:d", b"\x00garbage")
@@ -159,7 +159,7 @@ def test_garbage_under_our_key_is_a_miss_and_is_forgotten(server: Server, entry:
     level.close()
 
 
-def test_a_server_that_expires_by_itself_and_indexes_that_do_too(server: Server, entry: Entry) -> None:
+def test_a_server_that_expires_by_itself_and_indexes_that_do_too(server: Server, entry: CacheEntry) -> None:
     level = RedisLevel(server.url, timeout_s=5)
     level.put("d", replace(entry, expires_s=time.time() + 60))
     with redis.Redis(port=server.port) as client:
@@ -168,7 +168,7 @@ def test_a_server_that_expires_by_itself_and_indexes_that_do_too(server: Server,
     level.close()
 
 
-def test_a_full_server_refuses_quietly_and_reads_go_on(server: Server, entry: Entry) -> None:
+def test_a_full_server_refuses_quietly_and_reads_go_on(server: Server, entry: CacheEntry) -> None:
     level = RedisLevel(server.url, timeout_s=5, breaker=Breaker(threshold=1000))
     level.put("first", entry)
     import random
@@ -180,7 +180,7 @@ def test_a_full_server_refuses_quietly_and_reads_go_on(server: Server, entry: En
     level.close()
 
 
-def test_a_server_killed_paused_and_back_costs_one_notice_each_way(server: Server, entry: Entry) -> None:
+def test_a_server_killed_paused_and_back_costs_one_notice_each_way(server: Server, entry: CacheEntry) -> None:
     notices: list[str] = []
     clock = Clock()
     breaker = Breaker(threshold=2, rest_s=1, clock=clock)
@@ -244,7 +244,7 @@ def test_one_caller_tries_while_the_others_go_on() -> None:
     assert sum(allowed) == 1
 
 
-def test_a_cluster_keeps_finds_and_forgets(cluster: str, entry: Entry) -> None:
+def test_a_cluster_keeps_finds_and_forgets(cluster: str, entry: CacheEntry) -> None:
     level = RedisLevel(cluster, timeout_s=5)
     for number in range(30):
         level.put(f"d{number}", replace(entry, model="a" if number % 2 else "b"))

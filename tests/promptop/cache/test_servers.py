@@ -16,7 +16,7 @@ import redis
 from tests.support.servers import Server, free_port
 from tests.support.waits import until
 
-from promptop.cache import Entry, RedisLevel
+from promptop.cache import CacheEntry, RedisLevel
 from promptop.cache.circuit_breaker import Breaker
 
 Serve = Callable[[socket.socket], None]
@@ -58,7 +58,7 @@ def pump(one: socket.socket, other: socket.socket) -> None:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
-def test_tls_is_spoken_and_its_certificate_checked(server: Server, tmp_path: Path, entry: Entry) -> None:
+def test_tls_is_spoken_and_its_certificate_checked(server: Server, tmp_path: Path, entry: CacheEntry) -> None:
     """The server in the wheel has no TLS: one in front of it ends it."""
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
@@ -85,7 +85,7 @@ def test_tls_is_spoken_and_its_certificate_checked(server: Server, tmp_path: Pat
         stranger.close()
 
 
-def test_sentinel_names_the_master_and_its_successor(tmp_path: Path, entry: Entry) -> None:
+def test_sentinel_names_the_master_and_its_successor(tmp_path: Path, entry: CacheEntry) -> None:
     folders = [tmp_path / name for name in ("a", "b", "s")]
     for folder in folders:
         folder.mkdir()
@@ -140,7 +140,7 @@ def replicas(client: redis.Redis) -> int:
     [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00\xff" * 500, b"$-7\r\n", b"*99999999\r\n", b""],
     ids=["http", "bytes", "length", "endless", "silence"],
 )
-def test_a_peer_that_is_no_server_is_given_up_and_delays_nobody_long(answer: bytes, entry: Entry) -> None:
+def test_a_peer_that_is_no_server_is_given_up_and_delays_nobody_long(answer: bytes, entry: CacheEntry) -> None:
     notices: list[str] = []
 
     def serve(connection: socket.socket) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from promptop.cache import Policy
-from promptop.cache.simulation import Asked, Outcome, Variant, history, simulate, vectors
+from promptop.cache.simulation import LoggedRequest, Variant, VariantOutcome, history, simulate, vectors
 from promptop.log import Row
 
 
-def asked(*pairs: tuple[float, int], cost: float | None = 0.5) -> list[Asked]:
-    return [Asked(round(at * 1000), key, cost) for at, key in pairs]
+def asked(*pairs: tuple[float, int], cost: float | None = 0.5) -> list[LoggedRequest]:
+    return [LoggedRequest(round(at * 1000), key, cost) for at, key in pairs]
 
 
-def one(requests: list[Asked], ttl_s: float | None = None, size: int | None = None) -> Outcome:
+def one(requests: list[LoggedRequest], ttl_s: float | None = None, size: int | None = None) -> VariantOutcome:
     (outcome,) = simulate(requests, [Variant(ttl_s, size)])
     return outcome
 
@@ -53,7 +53,7 @@ def test_a_small_cache_drops_what_was_used_longest_ago() -> None:
 
 
 def test_failed_answers_fill_nothing_and_unknown_costs_are_counted() -> None:
-    failing = [Asked(0, 1, None, kept=False), Asked(1000, 1, 0.25), Asked(2000, 1, None)]
+    failing = [LoggedRequest(0, 1, None, kept=False), LoggedRequest(1000, 1, 0.25), LoggedRequest(2000, 1, None)]
     outcome = one(failing)
     assert (outcome.hits, outcome.saved_usd, outcome.unpriced) == (1, 0.0, 1)
     assert one([]).ratio is None

@@ -14,7 +14,7 @@ from promptop.capture.parse import request_parser
 from promptop.capture.parse.request_parser import prefix_hashes, prompt_hash
 from promptop.log import Finished
 from promptop.providers import host_provider, operation, read_request
-from promptop.providers.api import Asked
+from promptop.providers.api import RequestSummary
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_models_in_paths() -> None:
         {"generationConfig": {"maxOutputTokens": 7, "topP": 0.5}}, "/v1beta/models/gem-2:streamGenerateContent"
     )
     assert (asked.model, asked.stream, asked.max_tokens, asked.top_p) == ("gem-2", True, 7, 0.5)
-    assert read_request(None, "/v1/files") == Asked()
+    assert read_request(None, "/v1/files") == RequestSummary()
 
 
 def test_prompt_hashes_tell_messages_apart() -> None:

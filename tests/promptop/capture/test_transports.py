@@ -242,7 +242,7 @@ def broken(*_: Any, **__: Any) -> Any:
         (include_usage, "with_usage", b"".join(EVENTS)),
         (attempt, "_replaced", b"".join(EVENTS)),
         (attempt._Trace, "_event", SHOWN),
-        (attempt.Attempt, "_hide", b"".join(EVENTS)),
+        (attempt.WatchedAttempt, "_hide", b"".join(EVENTS)),
         (include_usage.UsageHider, "feed", b"".join(EVENTS)),
         (stream_reader.StreamReader, "__init__", SHOWN),
         (stream_reader.StreamReader, "feed", SHOWN),

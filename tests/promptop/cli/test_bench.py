@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from promptop.cli.main import main
-from promptop.experiments.bench.load_generator import Measured
+from promptop.experiments.bench.load_generator import MeasuredRequest
 from promptop.experiments.bench.report import picture, remarks
 from promptop.log import LogReader, writer_for
 from promptop.simulator import SimulatedEndpoint
@@ -130,22 +130,24 @@ def test_ctrl_c_keeps_what_came(tmp_path: Path) -> None:
 
 def test_a_reader_is_told_when_the_figures_are_of_this_machine() -> None:
     values = {"ttft": [0.5] * 10 + [1.0] * 20, "lag": [0.2] * 30}
-    late = Measured("m", "50/s", calls=30, wall_s=3.0, in_flight=9.0, in_flight_expected=5.0, values=values)
+    late = MeasuredRequest("m", "50/s", calls=30, wall_s=3.0, in_flight=9.0, in_flight_expected=5.0, values=values)
     said = "\n".join(remarks(late, "ttft<1s"))
     assert "differ by more than 10 %" in said
     assert "too slow for the rate" in said
-    steady = Measured("m", "4 at once", calls=30, wall_s=3.0, in_flight=4.0, in_flight_expected=3.9, values=values)
+    steady = MeasuredRequest(
+        "m", "4 at once", calls=30, wall_s=3.0, in_flight=4.0, in_flight_expected=3.9, values=values
+    )
     said = "\n".join(remarks(steady, "ttft<1s"))
     assert "differ" not in said
     assert "too slow" not in said
 
 
 def test_the_distribution_is_drawn_to_scale_and_fits() -> None:
-    lines = picture(Measured("m", "1 at once", values={"ttft": [0.1] * 3 + [0.2] * 6 + [1.1]}), width=60)[1:]
+    lines = picture(MeasuredRequest("m", "1 at once", values={"ttft": [0.1] * 3 + [0.2] * 6 + [1.1]}), width=60)[1:]
     assert len(lines) == 10
     assert max(map(len, lines)) <= 60
     bars = [line.count("█") for line in lines]
     assert bars[1] == 2 * bars[0] == max(bars)
     assert bars[2:9] == [0] * 7
     assert [line.split()[-1] for line in lines if "█" in line] == ["3", "6", "1"]
-    assert picture(Measured("m", "1 at once", values={"ttft": [0.1]})) == []
+    assert picture(MeasuredRequest("m", "1 at once", values={"ttft": [0.1]})) == []

@@ -7,7 +7,7 @@ import pytest
 
 from promptop import settings
 from promptop.base.errors import PromptopError
-from promptop.cache import DiskLevel, Entry
+from promptop.cache import CacheEntry, DiskLevel
 from promptop.cache.factory import disk_path, open_cache, policy_of
 from promptop.cli import main as cli
 from promptop.log import Row, Writer
@@ -19,9 +19,9 @@ def log(tmp_path: Path) -> Path:
     """A log beside which a cache with three answers lies, one of them expired."""
     path = tmp_path / "log.db"
     level = DiskLevel(disk_path(path))
-    level.put("aa", Entry(200, (), b'{"answer": "\xe4\xbd\xa0 \x1b]52;c;AAAA\x07"}', model="m1", cost_usd=0.5))
-    level.put("bb", Entry(200, (), b"{}", model="m2", tags=("web",)))
-    level.put("cc", Entry(200, (), b"{}", model="m2", expires_s=1.0))
+    level.put("aa", CacheEntry(200, (), b'{"answer": "\xe4\xbd\xa0 \x1b]52;c;AAAA\x07"}', model="m1", cost_usd=0.5))
+    level.put("bb", CacheEntry(200, (), b"{}", model="m2", tags=("web",)))
+    level.put("cc", CacheEntry(200, (), b"{}", model="m2", expires_s=1.0))
     level.close()
     return path
 

@@ -11,13 +11,13 @@ import pytest
 from aiohttp import web
 
 from promptop.budget.estimate import ceiling
-from promptop.client.accumulator import Answer, StreamFailedError
+from promptop.client.accumulator import AnswerAccumulator, StreamFailedError
 from promptop.client.apis import api_of, refusal
 from promptop.client.call import run
-from promptop.client.http.endpoints import Endpoints, Learned, base_url_of
+from promptop.client.http.endpoints import Endpoints, RefusedFields, base_url_of
 from promptop.client.request import RunRequest
 from promptop.client.request_body import body_of, find_model, repair
-from promptop.client.result import Delta, Progress
+from promptop.client.result import CallProgress, Delta
 from promptop.log import StoredRow, Writer
 from promptop.providers import anthropic
 from promptop.settings import CacheSettings, Profile
@@ -47,7 +47,7 @@ TALK: list[dict[str, Any]] = [
 
 def body(api: str, model: str = "gpt-4o", talk: list[dict[str, Any]] | None = None, **values: Any) -> Any:
     request = RunRequest(profile=Profile(api=api), model=model, messages=talk or TALK, **values)
-    return body_of(request, find_model(request), Learned())
+    return body_of(request, find_model(request), RefusedFields())
 
 
 def test_a_conversation_with_tools_in_the_responses_api() -> None:
@@ -161,7 +161,7 @@ def test_anthropics_words_for_what_it_does_not_take(words: str, gone: str | None
         top_p=0.5,
         stop=("E",),
     )
-    learned = Learned()
+    learned = RefusedFields()
     sent, _ = body_of(request, find_model(request), learned)
     assert repair(sent, error, learned, request) == (gone is not None)
     assert list(learned.dropped) == ([gone] if gone else [])
@@ -178,7 +178,7 @@ def test_why_a_parameter_is_not_taken() -> None:
 
 def test_the_ceiling_prices_the_limit_that_is_sent() -> None:
     request = RunRequest(profile=Profile(api="anthropic"), model="claude-opus-5-5", messages=TALK)
-    sent, _ = body_of(request, find_model(request), Learned())
+    sent, _ = body_of(request, find_model(request), RefusedFields())
     limited = ceiling([replace(request, max_tokens=sent["max_tokens"])], lambda _: 10)
     assert ceiling([request], lambda _: 10).usd == limited.usd is not None
 
@@ -201,7 +201,7 @@ async def test_a_call_brings_text_figures_and_a_row(
     endpoints: Endpoints, endpoint: SimulatedEndpoint, rows: Rows, api: str, model: str
 ) -> None:
     deltas: list[Delta] = []
-    progress = Progress()
+    progress = CallProgress()
     asked = native_ask(endpoint, api, model, max_tokens=20)
     result = await run(asked, endpoints, on_delta=deltas.append, progress=progress)
     assert (result.state, result.error) == ("done", None)
@@ -393,7 +393,7 @@ async def test_an_answer_in_one_piece_is_read_and_said_to_be_one(endpoints: Endp
 
 def test_events_that_are_not_of_the_shape_are_survived() -> None:
     for api in ("chat", "responses", "anthropic"):
-        spoken, answer = api_of(Profile(api=api)), Answer(lambda _: None)
+        spoken, answer = api_of(Profile(api=api)), AnswerAccumulator(lambda _: None)
         for event in (
             {},
             {"choices": [{"delta": None}, None], "usage": 3, "x_groq": []},
@@ -404,14 +404,14 @@ def test_events_that_are_not_of_the_shape_are_survived() -> None:
         ):
             answer.read(event, spoken)
         assert answer.text == []
-    failed = Answer(lambda _: None)
+    failed = AnswerAccumulator(lambda _: None)
     failed.read({"type": "response.failed", "response": {}}, api_of(Profile(api="responses")))
     with pytest.raises(StreamFailedError, match="the response failed"):
         failed.check()
 
 
 def test_cumulative_usage_is_taken_last_and_never_summed() -> None:
-    answer = Answer(lambda _: None)
+    answer = AnswerAccumulator(lambda _: None)
     api = api_of(Profile(api="anthropic"))
     answer.read({"type": "message_start", "message": {"usage": {"input_tokens": 7, "output_tokens": 1}}}, api)
     for count in (5, 9):

@@ -9,7 +9,7 @@ import pytest
 from promptop.client.call import run
 from promptop.client.http.endpoints import Endpoints
 from promptop.client.request import RunRequest
-from promptop.client.result import Delta, Progress
+from promptop.client.result import CallProgress, Delta
 from promptop.experiments.comparison import compare, ending
 from promptop.log import StoredRow, Writer
 from promptop.settings import CacheSettings, Profile
@@ -31,7 +31,7 @@ class Slept:
 
 async def test_a_call_brings_text_figures_and_a_row(endpoints: Endpoints, ask: Ask, rows: Rows) -> None:
     deltas: list[Delta] = []
-    progress = Progress()
+    progress = CallProgress()
     result = await run(ask(max_tokens=20, seed=3), endpoints, on_delta=deltas.append, progress=progress)
     assert (result.state, result.error, result.finish_reason) == ("done", None, "length")
     assert result.text == "".join(delta.text for delta in deltas) != ""
@@ -181,7 +181,7 @@ async def test_a_refused_field_is_repaired_once_shown_and_remembered(
 
 
 async def test_cancelling_keeps_what_came_and_leaves_its_row(endpoints: Endpoints, ask: Ask, rows: Rows) -> None:
-    progress = Progress()
+    progress = CallProgress()
     seen = 0
 
     def on_delta(_: Delta) -> None:
@@ -202,12 +202,12 @@ async def test_cancelling_keeps_what_came_and_leaves_its_row(endpoints: Endpoint
 async def test_cancelling_before_the_first_token_and_while_waiting_to_retry(
     endpoints: Endpoints, ask: Ask, rows: Rows
 ) -> None:
-    early = Progress()
+    early = CallProgress()
     early.cancel()
     result = await run(ask(), endpoints, progress=early)
     assert (result.state, result.text) == ("cancelled", "")
     assert rows() == []
-    waiting = Progress()
+    waiting = CallProgress()
 
     async def forever(_: float) -> None:
         waiting.cancel()
@@ -219,7 +219,7 @@ async def test_cancelling_before_the_first_token_and_while_waiting_to_retry(
 
 
 async def test_a_cancelled_task_cancels_its_call(endpoints: Endpoints, ask: Ask) -> None:
-    progress = Progress()
+    progress = CallProgress()
     begun = asyncio.Event()
     task = asyncio.create_task(
         run(ask("sim-fault-endless"), endpoints, progress=progress, on_delta=lambda _: begun.set())

@@ -9,7 +9,7 @@ import pytest
 from promptop.client.call import run
 from promptop.client.http import raw_stream
 from promptop.client.http.endpoints import Endpoints
-from promptop.client.http.raw_stream import Received, Recorder
+from promptop.client.http.raw_stream import RawStreamRecorder, Received
 from promptop.client.request import RunRequest
 from promptop.settings import Profile
 from promptop.simulator import SimulatedEndpoint
@@ -55,7 +55,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         status = 200
         reader = None
 
-    recorder, call = Recorder(), cast(Any, Call())
+    recorder, call = RawStreamRecorder(), cast(Any, Call())
     assert recorder.whole() is None
     for _ in range(4):
         recorder.take(call, b"1234")

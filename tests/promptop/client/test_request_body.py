@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from promptop.client.http.endpoints import Learned
+from promptop.client.http.endpoints import RefusedFields
 from promptop.client.request import RunRequest
 from promptop.client.request_body import body_of, find_model, repair
 from promptop.settings import Profile
@@ -22,7 +22,7 @@ def refusal(message: str, param: str | None = None, code: str | None = None) -> 
 def test_max_tokens_goes_into_the_field_that_the_model_takes() -> None:
     for model, field in (("gpt-4o", "max_tokens"), ("o3", "max_completion_tokens"), ("some-local", "max_tokens")):
         asked = request(model, max_tokens=7)
-        body, changes = body_of(asked, find_model(asked), Learned())
+        body, changes = body_of(asked, find_model(asked), RefusedFields())
         assert body[field] == 7
         assert len([name for name in body if name.startswith("max_")]) == 1
         assert changes == []
@@ -30,7 +30,7 @@ def test_max_tokens_goes_into_the_field_that_the_model_takes() -> None:
 
 def test_what_the_catalogue_knows_to_be_refused_is_not_sent_and_said() -> None:
     asked = request("o3", temperature=0.2, stop=("END",), seed=1)
-    body, changes = body_of(asked, find_model(asked), Learned())
+    body, changes = body_of(asked, find_model(asked), RefusedFields())
     assert "temperature" not in body
     assert any("temperature" in change for change in changes)
 
@@ -45,7 +45,7 @@ def test_what_the_catalogue_knows_to_be_refused_is_not_sent_and_said() -> None:
     ],
 )
 def test_a_refused_field_is_dropped_and_remembered(error: Any, gone: str) -> None:
-    asked, learned = request("m", seed=1, top_p=0.5, temperature=0.1), Learned()
+    asked, learned = request("m", seed=1, top_p=0.5, temperature=0.1), RefusedFields()
     body, _ = body_of(asked, None, learned)
     assert repair(body, error, learned, asked)
     body, changes = body_of(asked, None, learned)
@@ -55,7 +55,7 @@ def test_a_refused_field_is_dropped_and_remembered(error: Any, gone: str) -> Non
 
 
 def test_max_tokens_is_renamed_before_it_is_dropped() -> None:
-    asked, learned = request("m", max_tokens=5), Learned()
+    asked, learned = request("m", max_tokens=5), RefusedFields()
     error = refusal(
         "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
         "max_tokens",
@@ -83,7 +83,7 @@ def test_max_tokens_is_renamed_before_it_is_dropped() -> None:
     ],
 )
 def test_a_wrong_value_is_no_reason_to_drop_a_field(error: Any) -> None:
-    asked, learned = request("m", temperature=0.5), Learned()
+    asked, learned = request("m", temperature=0.5), RefusedFields()
     body, _ = body_of(asked, None, learned)
     assert not repair(body, error, learned, asked)
-    assert learned == Learned()
+    assert learned == RefusedFields()

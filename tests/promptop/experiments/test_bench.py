@@ -15,11 +15,11 @@ from promptop.base.errors import PromptopError
 from promptop.client.call import run
 from promptop.client.http.endpoints import Endpoints
 from promptop.client.request import RunRequest
-from promptop.client.result import CAP, Progress, RunError, RunResult, failed
+from promptop.client.result import CAP, CallProgress, RunError, RunResult, failed
 from promptop.experiments.bench.arrivals import load_of
 from promptop.experiments.bench.baselines import Baselines
 from promptop.experiments.bench.gates import parse_objective
-from promptop.experiments.bench.load_generator import Bench, Load, Measured
+from promptop.experiments.bench.load_generator import Bench, Load, MeasuredRequest
 from promptop.experiments.bench.runner import BenchRun
 from promptop.log import Writer
 from promptop.log.row import Row
@@ -60,7 +60,7 @@ class Server:
         self.began: list[float] = []
         self.under_way = self.most = 0
 
-    async def __call__(self, number: int, progress: Progress) -> RunResult:
+    async def __call__(self, number: int, progress: CallProgress) -> RunResult:
         began = self.clock()
         self.began.append(began)
         progress._note = SimpleNamespace(calls=[SimpleNamespace(started_s=began, ttft_s=None)])
@@ -153,7 +153,7 @@ def test_a_bench_ends_where_its_money_does() -> None:
     async def main(clock: Callable[[], float]) -> None:
         server, begun = Server(clock, 1.0), 0
 
-        async def four(request: int, progress: Progress) -> RunResult:
+        async def four(request: int, progress: CallProgress) -> RunResult:
             nonlocal begun
             begun += 1
             if begun > 4:
@@ -213,7 +213,7 @@ async def test_figures_agree_with_the_servers_own_clock(log: Writer) -> None:
         )
         sent: dict[str | None, float] = {}
 
-        async def call(_: int, progress: Progress) -> RunResult:
+        async def call(_: int, progress: CallProgress) -> RunResult:
             result = await run(asked, endpoints, progress=progress)
             assert progress.sent_at is not None and result.ttft_s is not None and result.duration_s is not None
             sent[result.response_id] = progress.sent_at
@@ -241,7 +241,7 @@ async def test_figures_agree_with_the_servers_own_clock(log: Writer) -> None:
 async def test_failed_calls_are_counted_and_stay_out_of_the_percentiles(endpoints: Endpoints, ask: Ask) -> None:
     requests = [ask("sim-fault-401"), ask(max_tokens=3)]
 
-    async def call(number: int, progress: Progress) -> RunResult:
+    async def call(number: int, progress: CallProgress) -> RunResult:
         return await run(requests[number], endpoints, progress=progress)
 
     failed = await Bench(call).measure(0, "bad", Load(3, concurrency=3, warm_ups=0))
@@ -253,7 +253,7 @@ async def test_failed_calls_are_counted_and_stay_out_of_the_percentiles(endpoint
 
 
 def test_percentiles_are_inclusive() -> None:
-    hundred = Measured("m", "1 at once", calls=100, values={"ttft": [float(n) for n in range(1, 101)]})
+    hundred = MeasuredRequest("m", "1 at once", calls=100, values={"ttft": [float(n) for n in range(1, 101)]})
     assert hundred.statistic("p95", "ttft") == pytest.approx(95.05)
     assert hundred.statistic("mean", "ttft") == 50.5
     assert (hundred.statistic("min", "ttft"), hundred.statistic("max", "ttft")) == (1, 100)
@@ -263,7 +263,7 @@ def test_baselines_are_kept_by_name(tmp_path: Path) -> None:
     kept = Baselines(tmp_path / "data" / "bench.db", now_s=lambda: 12.5)
     with pytest.raises(PromptopError, match="no baseline 'a'"):
         kept.load("a")
-    phase = Measured("gpt-4o", "2 at once", calls=1, values={"ttft": [0.5]}, wall_s=1.0, good=1)
+    phase = MeasuredRequest("gpt-4o", "2 at once", calls=1, values={"ttft": [0.5]}, wall_s=1.0, good=1)
     kept.save("a", "digest", [phase])
     kept.save("b", "digest", [])
     kept.save("a", "digest2", [phase])

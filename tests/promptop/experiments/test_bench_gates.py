@@ -4,11 +4,13 @@ import pytest
 
 from promptop.base.errors import UsageError
 from promptop.experiments.bench.gates import judge, met, parse, parse_objective
-from promptop.experiments.bench.load_generator import Measured
+from promptop.experiments.bench.load_generator import MeasuredRequest
 
 
-def measured(*ttft: float, failed: int = 0) -> Measured:
-    return Measured("m", "1 at once", calls=len(ttft) + failed, failed=failed, wall_s=10.0, values={"ttft": list(ttft)})
+def measured(*ttft: float, failed: int = 0) -> MeasuredRequest:
+    return MeasuredRequest(
+        "m", "1 at once", calls=len(ttft) + failed, failed=failed, wall_s=10.0, values={"ttft": list(ttft)}
+    )
 
 
 @pytest.mark.parametrize(

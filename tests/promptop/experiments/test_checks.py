@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from promptop.base.errors import PromptopError, UsageError
-from promptop.client.result import RunResult, State, Usage
+from promptop.client.result import CallUsage, RunResult, State
 from promptop.experiments.checks import parse_check
 
 
 def answer(text: str, *, tokens: int | None = 5, state: State = "done") -> RunResult:
-    return RunResult("m", "m", "m", text, state, usage=Usage(output_tokens=tokens))
+    return RunResult("m", "m", "m", text, state, usage=CallUsage(output_tokens=tokens))
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from promptop.budget.estimate import bound_of
 from promptop.client.http.endpoints import Endpoints
 from promptop.client.http.non_streaming import run_unstreamed
 from promptop.client.request import RunRequest
-from promptop.client.result import Progress
-from promptop.experiments.interleaved import Arm, Outcome, Step, Trial
+from promptop.client.result import CallProgress
+from promptop.experiments.interleaved import Arm, MeasurementStep, Trial, TrialOutcome
 from promptop.experiments.proof.single_input import paired, trial
 from promptop.log import LogReader, Writer
 from promptop.settings import Profile
@@ -87,25 +87,25 @@ async def test_a_stopped_trial_keeps_what_came(log: Writer) -> None:
 
 
 async def test_a_refused_call_in_one_piece_says_why(endpoints: Endpoints, ask: Ask) -> None:
-    progress = Progress()
+    progress = CallProgress()
     result = await run_unstreamed(ask("sim-fault-401"), endpoints, progress=progress)
     assert result.state == progress.state == "failed"
     assert result.error is not None and result.error.status == 401
 
 
 def test_a_trial_runs_in_a_process_of_its_own(endpoint: SimulatedEndpoint, tmp_path: Path, ask: Ask) -> None:
-    told: list[Step] = []
-    outcomes: list[Outcome] = []
+    told: list[MeasurementStep] = []
+    outcomes: list[TrialOutcome] = []
     over = threading.Event()
 
-    def done(outcome: Outcome) -> None:
+    def done(outcome: TrialOutcome) -> None:
         outcomes.append(outcome)
         over.set()
 
     request = ask(max_tokens=3, retries=0)
     tried = trial([(request, request)], 5)
     options = {"log": tmp_path / "log.db", "simulated": True}
-    stopped: list[Outcome] = []
+    stopped: list[TrialOutcome] = []
     ended = threading.Event()
     early = MeasurementProcess(
         tried,

@@ -10,7 +10,7 @@ import pytest
 
 from promptop.base.errors import UsageError
 from promptop.client.http.timings import Stages
-from promptop.client.result import RunResult, Usage
+from promptop.client.result import CallUsage, RunResult
 from promptop.experiments.latency_claims import CLAIMS, LONGER, NAMES, ClaimsRun, judge, superiority
 from promptop.log import Writer
 
@@ -32,7 +32,7 @@ def answers(
             ttft_s=(first := ttft * rng.uniform(0.9, 1.1)),
             duration_s=first + tokens / 100,
             total_s=first + tokens / 100,
-            usage=Usage(values.pop("input", 10) if "input" in values else 10, tokens, 0, 0, "reported"),
+            usage=CallUsage(values.pop("input", 10) if "input" in values else 10, tokens, 0, 0, "reported"),
             stages=Stages(http_version=http),
             connection_reused=True,
             **values,

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from promptop.client.result import RunError, RunResult, Usage
+from promptop.client.result import CallUsage, RunError, RunResult
 from promptop.experiments import stats
 from promptop.experiments.schedule import Schedule, work_through
 from promptop.experiments.stats import FEWEST, METRICS, difference, quantile, summarise, values_of
@@ -15,7 +15,7 @@ TTFT = METRICS[0]
 def calls(*ttfts: float | None, state: str = "done") -> list[RunResult]:
     error = None if state == "done" else RunError("500", "x")
     return [
-        RunResult("m", "m", "m", "", state, ttft_s=ttft, usage=Usage(), error=error)  # type: ignore[arg-type]
+        RunResult("m", "m", "m", "", state, ttft_s=ttft, usage=CallUsage(), error=error)  # type: ignore[arg-type]
         for ttft in ttfts
     ]
 

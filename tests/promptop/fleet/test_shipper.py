@@ -21,7 +21,7 @@ from promptop.cli.main import main
 from promptop.fleet import schema, shipper
 from promptop.fleet.engine import Engine, parse_address
 from promptop.fleet.reader import FleetReader
-from promptop.fleet.shipper import Shipper, ShippingStoppedError, Step, standing
+from promptop.fleet.shipper import Shipper, ShippingStoppedError, ShipStep, standing
 from promptop.log import LogReader, Row, parse_filter
 from promptop.log.outbox import outbox_path
 
@@ -66,7 +66,7 @@ def counts(engine: Engine) -> set[int]:
 def drain(one: Shipper, steps: int = 400) -> list[str]:
     done = []
     for _ in range(steps):
-        step: Step = one.step()
+        step: ShipStep = one.step()
         done.append(step.done)
         if step.done == "idle":
             return done

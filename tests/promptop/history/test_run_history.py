@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptop.base.errors import PromptopError
-from promptop.client.result import RunError, RunResult, Usage
+from promptop.client.result import CallUsage, RunError, RunResult
 from promptop.client.variants import PromptVersion
 from promptop.history import run_history
 from promptop.history.run_history import KeptAnswer, KeptRun, RunHistory
@@ -29,7 +29,7 @@ def result(text: str = "回答 answer", **changes: object) -> RunResult:
         ttft_s=0.2,
         duration_s=1.2,
         total_s=1.25,
-        usage=Usage(10, 21, 4, 1, "reported"),
+        usage=CallUsage(10, 21, 4, 1, "reported"),
         cost_usd=0.25,
         cost_status="table",
     )

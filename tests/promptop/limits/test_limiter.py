@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from promptop.limits.limiter import Limiter, Limits, retry_after, seconds_of
+from promptop.limits.limiter import Limiter, RateLimits, retry_after, seconds_of
 
 
 class Time:
@@ -45,7 +45,7 @@ class Time:
 
 def made(clock: Time, **limits: int | None) -> Limiter:
     values: dict[str, int | None] = {"concurrency": None, "requests_per_minute": None, **limits}
-    return Limiter(Limits(**values), clock=clock, call_later=clock.call_later)
+    return Limiter(RateLimits(**values), clock=clock, call_later=clock.call_later)
 
 
 async def test_never_more_than_60_starts_in_any_60_s_nor_5_in_flight_under_200_tasks() -> None:

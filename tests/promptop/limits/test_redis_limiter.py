@@ -11,7 +11,7 @@ import pytest
 from tests.support.servers import Server
 
 from promptop.cache.circuit_breaker import Breaker
-from promptop.limits.limiter import Limiter, Limits
+from promptop.limits.limiter import Limiter, RateLimits
 from promptop.limits.redis_limiter import SharedLimits
 
 
@@ -32,9 +32,9 @@ def make(server: Server) -> Iterator[Make]:
 
     def build(window_s: float = 60.0, **limits: int | None) -> tuple[Limiter, SharedLimits]:
         values: dict[str, int | None] = {"concurrency": None, "requests_per_minute": None, **limits}
-        shared = SharedLimits(server.url, "api:gpt", Limits(**values), window_s=window_s, timeout_s=5)
+        shared = SharedLimits(server.url, "api:gpt", RateLimits(**values), window_s=window_s, timeout_s=5)
         opened.append(shared)
-        return Limiter(Limits(None, None, None), shared=shared), shared
+        return Limiter(RateLimits(None, None, None), shared=shared), shared
 
     yield build
     for shared in opened:
@@ -90,8 +90,8 @@ async def test_tokens_of_a_window_are_shared_and_a_huge_call_goes_alone(make: Ma
 async def test_without_the_server_calls_go_on_and_one_notice_is_given(server: Server) -> None:
     notices: list[str] = []
     breaker = Breaker(threshold=2, rest_s=1000)
-    shared = SharedLimits(server.url, "n", Limits(1, None), breaker=breaker, notice=notices.append, timeout_s=1)
-    limiter = Limiter(Limits(None, None), shared=shared)
+    shared = SharedLimits(server.url, "n", RateLimits(1, None), breaker=breaker, notice=notices.append, timeout_s=1)
+    limiter = Limiter(RateLimits(None, None), shared=shared)
     server.kill()
     for _ in range(5):
         async with limiter.slot():

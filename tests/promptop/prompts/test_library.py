@@ -15,7 +15,7 @@ import pytest
 from promptop.base.errors import PromptopError
 from promptop.client.result import RunResult
 from promptop.experiments.proof.single_input import prove
-from promptop.prompts.library import Entry, Library, Version, library_path
+from promptop.prompts.library import Library, LibraryEntry, Version, library_path
 from promptop.prompts.proof import PROVEN
 from promptop.prompts.receipt import Receipt
 
@@ -148,7 +148,7 @@ def test_a_library_of_a_version_before_keeps_its_rows(tmp_path: Path, version: i
     assert library.save("茶", "泡", now_ms=6, source="/p/茶.md").version == 2
     library.rename("茶", "茶叶")
     assert [(v.version, v.text, v.source) for v in library.versions("茶叶")] == [(2, "泡", "/p/茶.md"), (1, "泡茶", "")]
-    assert library.entries("#zh") == [Entry("茶叶", 2, 6, ("zh",))]
+    assert library.entries("#zh") == [LibraryEntry("茶叶", 2, 6, ("zh",))]
     library.delete("茶叶")
     assert library.versions("茶叶") == []
 

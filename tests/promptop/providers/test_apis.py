@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from promptop import providers
 from promptop.capture.parse.stream_reader import StreamReader
 from promptop.providers import errors
-from promptop.providers.api import Asked, Facts, Writing
+from promptop.providers.api import AnswerFacts, RequestSummary, Writing
 from promptop.providers.costs import cost_of
 from promptop.providers.usage import Usage
 
@@ -22,9 +22,9 @@ RECORDED = Path(__file__).parent / "recorded"
 ROOT = Path(__file__).parents[3] / "store" / "promptop"
 
 
-def taken(value: Any, path: str = "") -> tuple[Facts, Usage, str]:
+def taken(value: Any, path: str = "") -> tuple[AnswerFacts, Usage, str]:
     """Return facts, usage and text of a whole body."""
-    facts = Facts()
+    facts = AnswerFacts()
     found = providers.at_path(path)
     providers.take(value, facts, found[0] if found else None)
     text = "".join(piece.text for piece in providers.body_pieces(value, path) if piece.kind == "text")
@@ -95,14 +95,14 @@ _json = st.recursive(
 @settings(max_examples=300, deadline=None)
 @given(_json)
 def test_any_json_is_survived_by_every_api(value: Any) -> None:
-    facts = Facts()
+    facts = AnswerFacts()
     for api in providers.all_apis():
         if isinstance(value, dict):
             api.recognises(value)
             list(api.event_pieces(value))
             list(api.body_pieces(value))
             api.take(value, facts)
-            api.read_request(value, Asked())
+            api.read_request(value, RequestSummary())
             facts.read_usage()
         api.usage(value)
     errors.read(value)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from promptop.log import LogReader, StoredRow, writer_for
-from promptop.proxy import Limits, Options, ProxyThread
+from promptop.proxy import Options, ProxyLimits, ProxyThread
 from promptop.proxy.server import Proxy
 from promptop.proxy.upstreams import parse
 
@@ -60,7 +60,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     with ExitStack() as stack:
         number = 0
 
-        def start(*upstreams: str, limits: Limits | None = None, **options: Any) -> Served:
+        def start(*upstreams: str, limits: ProxyLimits | None = None, **options: Any) -> Served:
             nonlocal number
             number += 1
             log = tmp_path / f"log{number}.db"
@@ -69,7 +69,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
                     upstreams=[parse(text) for text in upstreams],
                     port=0,
                     log_path=log,
-                    limits=limits or Limits(grace_s=2),
+                    limits=limits or ProxyLimits(grace_s=2),
                     **{"loop": "asyncio", **options},
                 )
             )

@@ -12,8 +12,8 @@ import pytest
 from promptop.capture.parse.response_parser import Digest
 from promptop.log.write.pending import Finished
 from promptop.proxy import calls
-from promptop.proxy.calls import ProxiedCall, Recorder
-from promptop.proxy.http.answer import Answer
+from promptop.proxy.calls import CallRecorder, ProxiedCall
+from promptop.proxy.http.answer import UpstreamAnswer
 from promptop.proxy.http.fields import Fields
 from promptop.proxy.metrics import Metrics
 from promptop.proxy.upstreams import parse
@@ -43,9 +43,9 @@ class Sink:
 
 def begun(sink: Any) -> tuple[ProxiedCall, Callable[[bytes, float], None]]:
     upstream = parse("https://api.openai.com", environ={})
-    recorder = Recorder(sink, Metrics())
+    recorder = CallRecorder(sink, Metrics())
     call = recorder.begin(upstream, "POST", "/v1/chat/completions?key=x", Fields(), b'{"stream":true}', None)
-    answer = Answer(200, b"OK", Fields([(b"Content-Type", b"text/event-stream")]), None, None)  # type: ignore[arg-type]
+    answer = UpstreamAnswer(200, b"OK", Fields([(b"Content-Type", b"text/event-stream")]), None, None)  # type: ignore[arg-type]
     return call, call.answered(answer, call.started_s + 0.1)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from promptop.proxy import Limits
+from promptop.proxy import ProxyLimits
 from promptop.simulator import SimulatedEndpoint
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -117,7 +117,7 @@ def test_expect_continue_head_and_empty_answers(
 def test_shutdown_lets_a_stream_finish_and_takes_no_more(
     serve: Callable[..., Any], endpoint: SimulatedEndpoint
 ) -> None:
-    served = serve(endpoint.base_url, limits=Limits(grace_s=10))
+    served = serve(endpoint.base_url, limits=ProxyLimits(grace_s=10))
     body = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
     with (
         httpx2.Client(verify=False) as client,
@@ -142,7 +142,7 @@ def test_shutdown_lets_a_stream_finish_and_takes_no_more(
 
 
 def test_shutdown_in_a_hurry_ends_what_runs(serve: Callable[..., Any], endpoint: SimulatedEndpoint) -> None:
-    served = serve(endpoint.base_url, limits=Limits(grace_s=60))
+    served = serve(endpoint.base_url, limits=ProxyLimits(grace_s=60))
     with socket.create_connection(("127.0.0.1", served.port), timeout=5) as client:
         client.sendall(
             post(

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptop.proxy import Limits
+from promptop.proxy import ProxyLimits
 from promptop.simulator import SimulatedEndpoint
 
 MIB = 1 << 20
@@ -106,7 +106,7 @@ def test_a_head_without_end_is_an_error(
 def test_a_stream_without_end_is_cut_at_the_limit(
     again: bytes, serve: Callable[..., Any], raw_server: Callable[..., Any]
 ) -> None:
-    served = serve(raw_server(endless(STREAM, again)).url, limits=Limits(grace_s=1, event_stream_bytes=MIB))
+    served = serve(raw_server(endless(STREAM, again)).url, limits=ProxyLimits(grace_s=1, event_stream_bytes=MIB))
     (status, size), grown = peak_during(lambda: drain(served.base_url))
     assert status == 200 and size < 2 * MIB and grown < 30 * MIB
     (row,) = served.rows()
@@ -338,7 +338,7 @@ def test_nothing_that_a_client_sends_breaks_the_front(
     caplog: pytest.LogCaptureFixture,
     eventually: Callable[..., None],
 ) -> None:
-    served = serve(endpoint.base_url, limits=Limits(grace_s=1, keep_alive_s=5, client_idle_s=1))
+    served = serve(endpoint.base_url, limits=ProxyLimits(grace_s=1, keep_alive_s=5, client_idle_s=1))
 
     @settings(
         max_examples=150,

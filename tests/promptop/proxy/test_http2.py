@@ -12,7 +12,7 @@ import h2.connection
 import h2.events
 import httpx2
 
-from promptop.proxy import Limits, Options, ProxyThread
+from promptop.proxy import Options, ProxyLimits, ProxyThread
 from promptop.proxy.upstreams import parse
 
 CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
@@ -60,7 +60,7 @@ def test_calls_share_one_connection_and_leave_rows(serve: Callable[..., Any], ra
     plain = serve("http://127.0.0.1:1")  # only for its log's folder
     log = plain.log.with_name("http2.db")
     options = Options(
-        upstreams=[parse(f"{upstream.url}/v1", http2=True)], port=0, log_path=log, limits=Limits(grace_s=1)
+        upstreams=[parse(f"{upstream.url}/v1", http2=True)], port=0, log_path=log, limits=ProxyLimits(grace_s=1)
     )
     ask = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
     with ProxyThread(options) as proxy, httpx2.Client(verify=False) as client:

@@ -12,7 +12,7 @@ import httpx2
 import psutil
 import pytest
 
-from promptop.proxy import Limits
+from promptop.proxy import ProxyLimits
 from promptop.simulator import SimulatedEndpoint
 
 MIB = 1 << 20
@@ -94,7 +94,7 @@ def test_a_client_that_does_not_read_stops_the_upstream_and_is_cut_off(
         except OSError:
             ended.set()
 
-    served = serve(raw_server(handler).url, limits=Limits(grace_s=1, client_idle_s=0.6))
+    served = serve(raw_server(handler).url, limits=ProxyLimits(grace_s=1, client_idle_s=0.6))
     with socket.create_connection(("127.0.0.1", served.port)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.sendall(post())
@@ -109,7 +109,7 @@ def test_a_client_that_does_not_read_stops_the_upstream_and_is_cut_off(
 def test_an_upstream_that_says_nothing_is_given_up(
     serve: Callable[..., Any], endpoint: SimulatedEndpoint, exchange: Callable[..., bytes]
 ) -> None:
-    served = serve(endpoint.base_url, limits=Limits(grace_s=1, upstream_idle_s=0.8))
+    served = serve(endpoint.base_url, limits=ProxyLimits(grace_s=1, upstream_idle_s=0.8))
     answer = exchange(served.port, post(headers="x-simulate: hang\r\n"))
     assert answer.startswith(b"HTTP/1.1 504") and b'"timeout"' in answer
     (row,) = served.rows()
@@ -119,7 +119,7 @@ def test_an_upstream_that_says_nothing_is_given_up(
 def test_a_stream_that_stalls_is_cut_without_a_regular_end(
     serve: Callable[..., Any], endpoint: SimulatedEndpoint, exchange: Callable[..., bytes]
 ) -> None:
-    served = serve(endpoint.base_url, limits=Limits(grace_s=1, upstream_idle_s=0.8))
+    served = serve(endpoint.base_url, limits=ProxyLimits(grace_s=1, upstream_idle_s=0.8))
     body = b'{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"hi"}]}'
     answer = exchange(served.port, post(body, headers="x-simulate: stall;s=30\r\n"))
     assert answer.startswith(b"HTTP/1.1 200") and b"data: " in answer and not answer.endswith(b"0\r\n\r\n")
@@ -128,14 +128,14 @@ def test_a_stream_that_stalls_is_cut_without_a_regular_end(
 
 
 def test_a_client_that_sends_half_a_body_is_cut_off(serve: Callable[..., Any], exchange: Callable[..., bytes]) -> None:
-    served = serve("http://127.0.0.1:1", limits=Limits(grace_s=1, client_idle_s=0.3))
+    served = serve("http://127.0.0.1:1", limits=ProxyLimits(grace_s=1, client_idle_s=0.3))
     answer = exchange(served.port, post(b"{}").replace(b"Content-Length: 2", b"Content-Length: 20"))
     assert answer.startswith(b"HTTP/1.1 504")
     assert served.rows() == [], "nothing was sent to an upstream"
 
 
 def test_a_client_that_sends_half_a_head_is_cut_off(serve: Callable[..., Any], exchange: Callable[..., bytes]) -> None:
-    served = serve("http://127.0.0.1:1", limits=Limits(grace_s=1, keep_alive_s=0.3))
+    served = serve("http://127.0.0.1:1", limits=ProxyLimits(grace_s=1, keep_alive_s=0.3))
     assert exchange(served.port, b"POST /v1/x HTTP/1.1\r\nHost:") == b""
 
 
@@ -152,7 +152,8 @@ def test_bodies_above_the_limit_are_refused(
             pass
 
     served = serve(
-        raw_server(handler).url, limits=Limits(grace_s=1, client_idle_s=0.5, body_bytes=100_000, held_body_bytes=10_000)
+        raw_server(handler).url,
+        limits=ProxyLimits(grace_s=1, client_idle_s=0.5, body_bytes=100_000, held_body_bytes=10_000),
     )
     if chunked:
         head = b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -166,7 +167,7 @@ def test_bodies_above_the_limit_are_refused(
 
 
 def test_chunked_bodies_and_held_memory_are_accounted(serve: Callable[..., Any], endpoint: SimulatedEndpoint) -> None:
-    served = serve(endpoint.base_url, limits=Limits(grace_s=1, held_body_bytes=2_000))
+    served = serve(endpoint.base_url, limits=ProxyLimits(grace_s=1, held_body_bytes=2_000))
     text = "word " * 1000
 
     def pieces() -> Any:
@@ -197,7 +198,7 @@ def test_too_many_calls_are_refused_and_no_descriptor_is_leaked(
     exchange: Callable[..., bytes],
     eventually: Callable[..., None],
 ) -> None:
-    served = serve(endpoint.base_url, limits=Limits(grace_s=1, calls=2))
+    served = serve(endpoint.base_url, limits=ProxyLimits(grace_s=1, calls=2))
     before = descriptors()
     waiting = []
     for _ in range(2):

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from promptop.cli import main as cli
-from promptop.limits.limiter import Limits as Rates
+from promptop.limits.limiter import RateLimits as Rates
 from promptop.settings import CacheSettings
 from promptop.simulator import SimulatedEndpoint
 

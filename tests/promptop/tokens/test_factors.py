@@ -11,7 +11,7 @@ import pytest
 
 from promptop.log import Row
 from promptop.tokens import estimate, factors, for_model
-from promptop.tokens.factors import Learned, Sample, learn
+from promptop.tokens.factors import CountedCall, ModelFactors, learn
 from promptop.tokens.scripts import Chars
 
 TRUE = (1.31, 0.94, 1.42, 1.0)
@@ -27,7 +27,7 @@ def calls(
     true: tuple[float, float, float, float] = TRUE,
     start_ms: int = 0,
     with_o200k: bool = True,
-) -> list[Sample]:
+) -> list[CountedCall]:
     """Make calls whose reported tokens follow ``true`` with some noise."""
     source = random.Random(seed)
     out = []
@@ -36,7 +36,9 @@ def calls(
         base = round(estimate.o200k_from_chars(chars))
         messages = source.randrange(1, 6)
         reported = estimate.apply(true, base, chars) * source.gauss(1, noise) + OVERHEAD * messages
-        out.append(Sample(model, chars, round(reported), base if with_o200k else None, messages, at_ms=start_ms + k))
+        out.append(
+            CountedCall(model, chars, round(reported), base if with_o200k else None, messages, at_ms=start_ms + k)
+        )
     return out
 
 
@@ -55,7 +57,8 @@ def test_they_are_recovered_from_characters_alone() -> None:
 
 def test_odd_calls_do_not_move_them() -> None:
     odd = [
-        Sample(call.model, call.chars, call.reported * 5, call.o200k, 1, at_ms=call.at_ms) for call in calls(8, seed=9)
+        CountedCall(call.model, call.chars, call.reported * 5, call.o200k, 1, at_ms=call.at_ms)
+        for call in calls(8, seed=9)
     ]
     samples = calls(100)
     samples[10:10] = odd
@@ -65,7 +68,9 @@ def test_odd_calls_do_not_move_them() -> None:
 
 def test_a_script_that_never_occurred_keeps_the_familys_factor() -> None:
     latin = [
-        Sample("claude-opus-5-5", (size, 0, 0, 0), round(1.2 * estimate.o200k_from_chars((size, 0, 0, 0))), at_ms=size)
+        CountedCall(
+            "claude-opus-5-5", (size, 0, 0, 0), round(1.2 * estimate.o200k_from_chars((size, 0, 0, 0))), at_ms=size
+        )
         for size in range(500, 5000, 100)
     ]
     (found,), _ = learn(latin)
@@ -108,7 +113,7 @@ def test_learned_factors_are_kept_privately_and_used() -> None:
     assert found.error < 0.04
     assert str(found).startswith("≈ 1,3")
     assert "±" in str(found)
-    factors.save([Learned("other", (1, 1, 1, 1), 4, 0.1, 8, 0, 0)])
+    factors.save([ModelFactors("other", (1, 1, 1, 1), 4, 0.1, 8, 0, 0)])
     assert set(factors.current()) == {"claude-opus-5-5", "other"}
 
 
@@ -130,8 +135,8 @@ def test_rows_of_the_log_become_samples() -> None:
         "started_ms": 5,
         "simulated": None,
     }
-    assert factors.sample_from_row(row) == Sample("m-2", (1, 2, 3, 4), 9, None, 2, False, 5)
-    assert factors.sample_from_row({**row, "simulated": 1}) == Sample("m-2", (1, 2, 3, 4), 9, None, 2, True, 5)
+    assert factors.sample_from_row(row) == CountedCall("m-2", (1, 2, 3, 4), 9, None, 2, False, 5)
+    assert factors.sample_from_row({**row, "simulated": 1}) == CountedCall("m-2", (1, 2, 3, 4), 9, None, 2, True, 5)
     counted = factors.sample_from_row({**row, "input_o200k_tokens": 7})
     assert counted is not None
     assert counted.o200k == 7

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from promptop.client.request import RunRequest
-from promptop.client.result import Progress
+from promptop.client.result import CallProgress
 from promptop.settings import Profile
 from promptop.workers.call_client import Runner
 
@@ -57,7 +57,7 @@ def ask(runner: Runner, url: str, first_seed: int) -> dict[str, float]:
             max_tokens=4,
             seed=seed,
         )
-        progress: Progress = runner.start(request, on_done=lambda _, over=over: over.set())  # type: ignore[misc]
+        progress: CallProgress = runner.start(request, on_done=lambda _, over=over: over.set())  # type: ignore[misc]
         assert over.wait(30)
         assert progress.sent_at is not None and progress.ttft_s is not None
         stamps[str(seed)] = progress.sent_at + progress.ttft_s

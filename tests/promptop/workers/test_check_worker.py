@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from promptop.base.errors import UsageError
-from promptop.client.result import RunResult, Usage
+from promptop.client.result import CallUsage, RunResult
 from promptop.experiments.checks import parse_check
 from promptop.workers.check_worker import check_lines, judge_apart
 
 
 def answer(text: str, tokens: int | None = 3) -> RunResult:
-    return RunResult("m", "m", "m", text, "done", finish_reason="stop", usage=Usage(1, tokens, source="reported"))
+    return RunResult("m", "m", "m", text, "done", finish_reason="stop", usage=CallUsage(1, tokens, source="reported"))
 
 
 def test_lines_are_checks() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from promptop.base.errors import PromptopError
 from promptop_tui.editor.controllers.go_to import place, wrong
-from promptop_tui.widgets.prompt_area.search import Query, find, replaced
+from promptop_tui.widgets.prompt_area.search import SearchQuery, find, replaced
 
 from .conftest import Open, Running
 
@@ -81,14 +81,14 @@ async def test_a_selection_of_lines_bounds_the_search_and_grows_with_it(editor: 
 
 def test_a_search_that_would_never_end_is_stopped() -> None:
     with pytest.raises(PromptopError, match="too long"):
-        find(Query("(a|aa)+$", is_regex=True), "a" * 60 + "b")
+        find(SearchQuery("(a|aa)+$", is_regex=True), "a" * 60 + "b")
     with pytest.raises(PromptopError, match="replacement"):
-        find(Query("(a)", is_regex=True), "a", replacement=r"\2")
+        find(SearchQuery("(a)", is_regex=True), "a", replacement=r"\2")
 
 
 def test_replacements_make_one_edit() -> None:
     text = "a b a"
-    start, end, new = replaced(text, find(Query("a"), text, replacement="xx").matches)
+    start, end, new = replaced(text, find(SearchQuery("a"), text, replacement="xx").matches)
     assert text[:start] + new + text[end:] == "xx b xx"
 
 

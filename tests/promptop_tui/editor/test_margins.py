@@ -10,7 +10,7 @@ from promptop.settings import EditorSettings
 from promptop.tokens import factors
 from promptop.tokens.estimate import o200k_from_chars
 from promptop_tui.editor.controllers.count_state import load_catalogue
-from promptop_tui.editor.views.model_figures import Figure, margin
+from promptop_tui.editor.views.model_figures import ModelLine, margin
 from promptop_tui.editor.views.models_panel import columns_for, summary, table
 
 MODEL = "claude-opus-5-5"
@@ -22,7 +22,7 @@ def learn() -> float:
     for k in range(40):
         chars = (1000 + 97 * k, 13 * k, 300, 0)
         reported = round((1.3 + 0.01 * (k % 5 - 2)) * o200k_from_chars(chars)) + 4
-        samples.append(factors.Sample(model=MODEL, chars=chars, reported=reported, at_ms=k))
+        samples.append(factors.CountedCall(model=MODEL, chars=chars, reported=reported, at_ms=k))
     factors.save(factors.learn(samples)[0])
     error = factors.current()[factors.key(MODEL)].error
     assert error
@@ -52,18 +52,18 @@ def test_only_the_encodings_that_the_models_need_are_counted() -> None:
 
 def test_margins_are_written_short_and_need_no_column_where_there_are_none() -> None:
     assert (margin(0.016), margin(0.12), margin(None)) == ("±1.6%", "±12%", "")
-    figure = Figure("m", 1284, False, None, None, None, None, error=0.016, is_estimate=True)
+    figure = ModelLine("m", 1284, False, None, None, None, None, error=0.016, is_estimate=True)
     assert "≈1,284 ±1.6% tokens" in summary(figure)
     assert "≈1,284 ±1.6%" in re.sub(" +", " ", str(table([figure], 60)))
-    unmeasured = Figure("m", 1284, False, None, None, None, None, is_estimate=True)
+    unmeasured = ModelLine("m", 1284, False, None, None, None, None, is_estimate=True)
     assert "≈1,284 ±?" in re.sub(" +", " ", str(table([unmeasured], 60)))
-    stale = Figure("m", 1284, False, None, None, None, None)
+    stale = ModelLine("m", 1284, False, None, None, None, None)
     assert "±" not in str(table([stale], 60))
 
 
 def test_names_are_cut_only_where_nothing_else_can_give_room() -> None:
     figures = [
-        Figure(name, 12_345, False, 0.1, 0.0123, 370.0, 12_000, error=0.02, is_estimate=True)
+        ModelLine(name, 12_345, False, 0.1, 0.0123, 370.0, 12_000, error=0.02, is_estimate=True)
         for name in ("claude-opus-5-5-20261001", "gpt-4o")
     ]
     for width in range(34, 100):

@@ -9,7 +9,7 @@ import pytest
 from promptop.prompts import parse
 from promptop.tokens import encoding
 from promptop_tui.editor.controllers.draft_parts import moved, parts_of, toggled
-from promptop_tui.editor.views.outline_panel import Row
+from promptop_tui.editor.views.outline_panel import OutlineRow
 from promptop_tui.editor.views.prompt_facts import facts_of, ruler, told
 
 from .conftest import Open, Running
@@ -41,7 +41,7 @@ def tokens(text: str) -> int:
     return len(encoding("o200k_base").encode_ordinary(text))
 
 
-def row(running: Running, title: str) -> Row:
+def row(running: Running, title: str) -> OutlineRow:
     return next(row for row in running.pane.outline_panel.rows if row.part.title == title)
 
 

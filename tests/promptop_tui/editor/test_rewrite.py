@@ -11,7 +11,7 @@ from tests.promptop_tui.editor.conftest import Open, Running
 from textual.widgets import Input, OptionList
 
 from promptop.client.request import RunRequest
-from promptop.client.result import Delta, Progress, RunResult
+from promptop.client.result import CallProgress, Delta, RunResult
 from promptop.settings import EditorSettings, PlaygroundSettings, Profile, Settings
 from promptop.workers.call_client import Runner
 from promptop_tui.editor.dialogs.rewrite import RewriteDialog
@@ -33,7 +33,7 @@ class Script:
 
     def __init__(self) -> None:
         self.asked: list[RunRequest] = []
-        self.progress = Progress()
+        self.progress = CallProgress()
         self.say: Callable[[Delta], None] = lambda delta: None
         self.end: Callable[[RunResult], None] = lambda result: None
 
@@ -41,9 +41,9 @@ class Script:
 
     def close(self) -> None: ...
 
-    def start(self, request: RunRequest, *, on_done: Any, on_delta: Any = None) -> Progress:
+    def start(self, request: RunRequest, *, on_done: Any, on_delta: Any = None) -> CallProgress:
         self.asked.append(request)
-        self.say, self.end, self.progress = on_delta, on_done, Progress()
+        self.say, self.end, self.progress = on_delta, on_done, CallProgress()
         return self.progress
 
     def answer(self, text: str, state: str = "done", cost: float | None = 0.0005) -> None:

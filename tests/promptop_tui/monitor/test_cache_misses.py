@@ -16,7 +16,7 @@ from promptop.cache.misses import common_prefix, findings_of
 from promptop.log import Finished, LogReader, StoredRow, Writer
 from promptop.log.read.prefixes import prefixes_of
 from promptop_tui.monitor.data.queries import find
-from promptop_tui.monitor.data.snapshot import Query
+from promptop_tui.monitor.data.snapshot import SnapshotQuery
 from promptop_tui.monitor.dialogs.finding_lists import ListDialog
 
 A, B = [[4096, "a1"], [8192, "a2"]], [[4096, "b1"], [8192, "b2"]]
@@ -146,7 +146,7 @@ def test_the_very_character_is_named_where_prompts_are_kept(log_path: Path) -> N
             writer.put(Finished(row(60 - number, **changes), body.encode(), b""))
         assert writer.flush(10)
     with LogReader(log_path) as log:
-        (found,) = find(log, Query(), "misses", int(NOW * 1000)).items
+        (found,) = find(log, SnapshotQuery(), "misses", int(NOW * 1000)).items
     assert found.cause.startswith("its text changes from character 1,200 on: “Friday, 其余 xxxx")
 
 

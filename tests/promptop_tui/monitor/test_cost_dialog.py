@@ -29,7 +29,7 @@ from promptop_tui.monitor.analysis.cost_breakdown import (
     value_of,
 )
 from promptop_tui.monitor.data.queries import break_down
-from promptop_tui.monitor.data.snapshot import SPANS, Query
+from promptop_tui.monitor.data.snapshot import SPANS, SnapshotQuery
 from promptop_tui.monitor.dialogs.columns import ColumnsDialog, hidden_columns
 from promptop_tui.monitor.dialogs.cost_dialog import MoneyDialog
 from promptop_tui.monitor.dialogs.detail import DetailDialog
@@ -70,9 +70,9 @@ def test_a_key_of_the_tags_is_a_way_to_group(log_path: Path) -> None:
     tags = [{"Team": "网页", "env": "prod"}, {"Team": "网页"}, {"env": "prod", "n": 3}, {"odd key": 1}, None]
     write(log_path, [row(5 + i, tags=json.dumps(each) if each else None) for i, each in enumerate(tags)])
     with LogReader(log_path) as log:
-        by_tags = break_down(log, Query(), "tags", int(NOW * 1000))
+        by_tags = break_down(log, SnapshotQuery(), "tags", int(NOW * 1000))
         assert set(tag_dimensions(by_tags.groups)) == {"tag.Team", "tag.env", "tag.n", "tag.odd key"}
-        found = break_down(log, Query(), "tag.Team", int(NOW * 1000))
+        found = break_down(log, SnapshotQuery(), "tag.Team", int(NOW * 1000))
         assert {group.name: group.stats.n for group in found.groups} == {"网页": 2, "(none)": 3}
         for group in found.groups:
             assert len(log.latest(9, where=terms_for("tag.Team", group.name))) == group.stats.n
@@ -87,7 +87,7 @@ def test_latencies_have_a_shape() -> None:
 
 def test_days_are_local_newest_first_and_can_be_filtered_by(log_path: Path) -> None:
     write(log_path, [row(200_000), row(100_000), row(90_000), row(5)])
-    query = Query(SPANS["7d"])
+    query = SnapshotQuery(SPANS["7d"])
     with LogReader(log_path) as log:
         found = break_down(log, query, "day", int(NOW * 1000))
         days = found.sorted_by("spend")

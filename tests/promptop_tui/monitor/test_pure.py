@@ -17,32 +17,32 @@ from promptop.models import Model, Rates
 from promptop.settings import MonitorSettings
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
 from promptop_tui.monitor.analysis.request_report import receipt
-from promptop_tui.monitor.analysis.spending import Spend, month_bounds, project
-from promptop_tui.monitor.analysis.tile_figures import Figure, figures_of
+from promptop_tui.monitor.analysis.spending import LoggedSpend, month_bounds, project
+from promptop_tui.monitor.analysis.tile_figures import Tile, figures_of
 from promptop_tui.monitor.analysis.token_histogram import BOUNDS, histogram, sizes_of
 from promptop_tui.monitor.controllers.open_in import message_for
 from promptop_tui.monitor.data.queries import RowFound
-from promptop_tui.monitor.data.snapshot import SPANS, Query, Snapshot
+from promptop_tui.monitor.data.snapshot import SPANS, LogSnapshot, SnapshotQuery
 from promptop_tui.monitor.views.charts import KINDS, LAYERS
 from promptop_tui.monitor.views.request_table import ORDERS
 from promptop_tui.monitor.views.row_cells import CAP, COLUMNS, READ, Feed, cells_of, clock, status_of
 from promptop_tui.widgets.drawing import draw
 from promptop_tui.widgets.plot import bars
 
-HOUR = Query(SPANS["1h"])
+HOUR = SnapshotQuery(SPANS["1h"])
 SINCE, UNTIL = HOUR.bounds_ms(int(NOW * 1000))
 
 
-MONEY = Spend(Stats(n=3, cost_pico=10**12), 0.5, Stats(n=9, cost_pico=2 * 10**12), 25.0, 30.0)
+MONEY = LoggedSpend(Stats(n=3, cost_pico=10**12), 0.5, Stats(n=9, cost_pico=2 * 10**12), 25.0, 30.0)
 
 
-def snapshot(total: Stats, *, previous: Stats | None = None, groups: dict[str, Stats] | None = None) -> Snapshot:
+def snapshot(total: Stats, *, previous: Stats | None = None, groups: dict[str, Stats] | None = None) -> LogSnapshot:
     groups = groups or {"gpt-4o-mini": total}
     buckets = ((SINCE, total, groups), (SINCE + 120_000, total, groups))
     window = Window(SINCE, UNTIL, total, buckets, groups)
     now_ms = int(NOW * 1000)
     money = {"spend": MONEY, "reach": (SINCE - 3_600_000, now_ms)}
-    return Snapshot(1, HOUR, now_ms, SINCE, UNTIL, "ok", window=window, previous=previous, **money)  # type: ignore[arg-type]
+    return LogSnapshot(1, HOUR, now_ms, SINCE, UNTIL, "ok", window=window, previous=previous, **money)  # type: ignore[arg-type]
 
 
 def stored(**changes: object) -> StoredRow:
@@ -51,7 +51,7 @@ def stored(**changes: object) -> StoredRow:
     return StoredRow(**{**values, "id": 7, **changes})  # type: ignore[arg-type]
 
 
-def by_key(figures: tuple[Figure, ...]) -> dict[str, Figure]:
+def by_key(figures: tuple[Tile, ...]) -> dict[str, Tile]:
     return {figure.key: figure for figure in figures}
 
 
@@ -91,7 +91,7 @@ def test_nothing_is_compared_with_what_the_log_does_not_have() -> None:
 
 
 def test_what_a_filter_does_not_limit_says_so() -> None:
-    filtered = replace(snapshot(Stats(n=40)), query=Query(filter="model:x"))
+    filtered = replace(snapshot(Stats(n=40)), query=SnapshotQuery(filter="model:x"))
     tiles = by_key(figures_of(filtered, MonitorSettings()))
     assert tiles["today"].note == tiles["month"].note == "all, unfiltered"
 
@@ -102,7 +102,7 @@ def test_few_samples_are_marked_and_nothing_known_is_not_zero() -> None:
     assert few["latency"].samples == "n=3 few"
     assert few["ttft"].value == few["cache"].value == "–"
     assert few["ttft"].verdict == ""
-    empty = figures_of(Snapshot(), MonitorSettings())
+    empty = figures_of(LogSnapshot(), MonitorSettings())
     assert {figure.value for figure in empty} == {"–"}
 
 
@@ -127,7 +127,7 @@ def test_every_chart_covers_the_window(kind: object) -> None:
     assert plot.has_data
     assert plot.buckets == 60
     assert (plot.since_s, plot.step_s) == (SINCE / 1000, 60.0)
-    assert not kind.plot(Snapshot(), MonitorSettings()).has_data  # type: ignore[attr-defined]
+    assert not kind.plot(LogSnapshot(), MonitorSettings()).has_data  # type: ignore[attr-defined]
 
 
 def test_latency_chart_has_gaps_and_the_target() -> None:

@@ -11,22 +11,22 @@ import pytest
 from tests.promptop_tui.monitor.conftest import NOW, Clock, Host, row, screen_text, write
 from tests.support.waits import until_shown as until
 
-from promptop_tui.monitor.data.query_stats import Inspection, InspectionDrawer, Meter, drawer_text
+from promptop_tui.monitor.data.query_stats import Inspection, InspectionDrawer, StepTimer, drawer_text
 from promptop_tui.monitor.data.reader import Answer, MonitorReader
-from promptop_tui.monitor.data.snapshot import SPANS, Query
+from promptop_tui.monitor.data.snapshot import SPANS, SnapshotQuery
 
 
 def test_no_statement_of_any_look_scans_the_rows(hour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[Answer] = []
     reader = MonitorReader(hour, answers.append, Clock(), watches=False)
     statements: set[str] = set()
-    monkeypatch.setattr(Meter, "_count", lambda self, statement: statements.add(statement))
+    monkeypatch.setattr(StepTimer, "_count", lambda self, statement: statements.add(statement))
     reader.inspect(True)
     moment = (int(NOW - 600) * 1000, int(NOW) * 1000)
-    queries = [Query(span, sizes=True) for span in SPANS.values()]
+    queries = [SnapshotQuery(span, sizes=True) for span in SPANS.values()]
     queries += [replace(queries[1], filter="app:web"), replace(queries[1], moment_ms=moment)]
     queries += [replace(queries[1], until_ms=int(NOW - 600) * 1000), replace(queries[1], view_terms="latency>1s")]
-    reader._look(Query())  # opens the log
+    reader._look(SnapshotQuery())  # opens the log
     for query in queries:
         reader._next_window = reader._next_spend = 0.0
         reader._look(query)
@@ -50,18 +50,18 @@ def test_no_statement_of_any_look_scans_the_rows(hour: Path, monkeypatch: pytest
 def test_steps_are_counted_only_while_the_drawer_is_open(hour: Path) -> None:
     answers: list[Answer] = []
     reader = MonitorReader(hour, answers.append, Clock(), watches=False)
-    reader._look(Query())
+    reader._look(SnapshotQuery())
     assert not [each for each in answers if isinstance(each, Inspection)]
     reader.inspect(True)
-    reader._look(Query())
-    reader._look(Query(SPANS["24h"]))
+    reader._look(SnapshotQuery())
+    reader._look(SnapshotQuery(SPANS["24h"]))
     nothing, news = (each for each in answers if isinstance(each, Inspection))
     assert (nothing.news, nothing.statements) == (False, 1)  # PRAGMA data_version
     assert news.news
     assert news.statements > 3
     assert sum(took for _, _, took in news.steps) <= news.took_s
     reader.inspect(False)
-    reader._look(Query(SPANS["7d"]))
+    reader._look(SnapshotQuery(SPANS["7d"]))
     assert len([each for each in answers if isinstance(each, Inspection)]) == 2
     reader._close()
     text = drawer_text([news, nothing, nothing]).plain

@@ -24,9 +24,9 @@ from tests.support.waits import until as wait_until
 from promptop.log import parse_filter
 from promptop_tui.monitor.data.queries import PAGE, OlderRows, RowFound
 from promptop_tui.monitor.data.reader import Answer, MonitorReader, QueryFailed
-from promptop_tui.monitor.data.snapshot import SPANS, Query, Snapshot
+from promptop_tui.monitor.data.snapshot import SPANS, LogSnapshot, SnapshotQuery
 
-HOUR = Query(SPANS["1h"])
+HOUR = SnapshotQuery(SPANS["1h"])
 
 
 class Running:
@@ -38,7 +38,7 @@ class Running:
         self.reader = MonitorReader(paths, self.answers.put, self.clock, watches=False)
         self.thread = threading.Thread(target=self.reader.run)
 
-    def ask(self, query: Query = HOUR) -> Snapshot | None:
+    def ask(self, query: SnapshotQuery = HOUR) -> LogSnapshot | None:
         """Ask once; return the snapshot, or None if there was no news."""
         looks = self.reader.looks
         self.reader.ask(query)
@@ -48,10 +48,10 @@ class Running:
         except Empty:
             return None
         self.reader.taken()
-        assert isinstance(answer, Snapshot)
+        assert isinstance(answer, LogSnapshot)
         return answer
 
-    def must(self, query: Query = HOUR) -> Snapshot:
+    def must(self, query: SnapshotQuery = HOUR) -> LogSnapshot:
         found = self.ask(query)
         assert found is not None
         return found
@@ -117,7 +117,7 @@ def test_a_clock_that_jumps_far_and_back_shows_the_window_it_names_and_the_same_
         def settled() -> tuple[int, int]:
             """Return the end of the window that is shown at the clock's time, and its number of calls."""
             end = HOUR.bounds_ms(int(here.clock.time * 1000))[1]
-            found: list[Snapshot] = []
+            found: list[LogSnapshot] = []
             wait_until(lambda: (seen := here.ask()) is not None and (found.append(seen) or seen.until_ms == end))
             assert found[-1].state == "ok"
             assert found[-1].window is not None
@@ -137,7 +137,7 @@ def test_a_clock_that_jumps_far_and_back_shows_the_window_it_names_and_the_same_
 def test_every_span_is_whole_buckets(hour: Path) -> None:
     with running(hour) as here:
         for span in SPANS.values():
-            found = here.must(Query(span))
+            found = here.must(SnapshotQuery(span))
             assert found.until_ms - found.since_ms == span.seconds * 1000
             assert found.since_ms % (span.step_s * 1000) == 0
             assert len(found.series(lambda stats: stats.n)) == span.buckets
@@ -268,21 +268,21 @@ def test_questions_while_it_reads_become_one(hour: Path, monkeypatch: pytest.Mon
     gate = threading.Event()
     real = MonitorReader._snapshot
 
-    def slow(self: MonitorReader, query: Query) -> Snapshot | None:
+    def slow(self: MonitorReader, query: SnapshotQuery) -> LogSnapshot | None:
         gate.wait(5)
         return real(self, query)
 
     monkeypatch.setattr(MonitorReader, "_snapshot", slow)
     with running(hour) as here:
         for span in (*SPANS.values(), *SPANS.values()):
-            here.reader.ask(Query(span))
+            here.reader.ask(SnapshotQuery(span))
         gate.set()
         wait_until(lambda: here.reader.looks >= 1 and here.reader._asked is None)
         last: Any = None
         while (answer := _next(here.answers)) is not None:
             last = answer
         assert here.reader.looks <= 2
-        assert last.query == Query(SPANS["30d"])
+        assert last.query == SnapshotQuery(SPANS["30d"])
 
 
 def _next(queue: Queue[Answer]) -> Answer | None:
@@ -384,7 +384,7 @@ def test_one_of_several_logs_may_vanish_and_come_back(hour: Path, tmp_path: Path
         here.reader.taken()
         assert isinstance(trouble, QueryFailed)
         assert str(other) in trouble.cause
-        assert isinstance(found, Snapshot)
+        assert isinstance(found, LogSnapshot)
         assert len(found.fresh) == 54
         hour.unlink()
         assert "gone" in here.must().cause

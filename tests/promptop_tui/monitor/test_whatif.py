@@ -9,10 +9,17 @@ from textual.app import App
 from textual.widgets import Static
 
 from promptop.cache import Policy
-from promptop.cache.simulation import Outcome, Variant
+from promptop.cache.simulation import Variant, VariantOutcome
 from promptop.log import Row, Writer
 from promptop_tui.monitor.dialogs import cache_what_if
-from promptop_tui.monitor.dialogs.cache_what_if import Answer, WhatIfDialog, name_of, plots_of, reading_of, variants_of
+from promptop_tui.monitor.dialogs.cache_what_if import (
+    DimensionResult,
+    WhatIfDialog,
+    name_of,
+    plots_of,
+    reading_of,
+    variants_of,
+)
 from promptop_tui.shell import theme
 from promptop_tui.widgets.chart import Chart
 
@@ -32,8 +39,8 @@ def test_bars_are_named_and_read_as_they_would_be_typed() -> None:
     assert [name_of(variant, "size") for variant in variants_of("size", 60.0)][-2:] == ["10,000", "any"]
     assert [name_of(variant, "threshold") for variant in variants_of("threshold", None)][:2] == ["off", "0.97"]
     assert {variant.ttl_s for variant in variants_of("size", 60.0)} == {60.0}
-    outcome = Outcome(Variant(None, None, 0.9), asked=1000, hits=250, similar=50, saved_usd=1.5, unpriced=2)
-    answer = Answer("threshold", Policy(), asked=1000, outcomes=(outcome,), simulated=True)
+    outcome = VariantOutcome(Variant(None, None, 0.9), asked=1000, hits=250, similar=50, saved_usd=1.5, unpriced=2)
+    answer = DimensionResult("threshold", Policy(), asked=1000, outcomes=(outcome,), simulated=True)
     assert reading_of(answer, 0) == (
         "threshold 0.9: 250 of 1,000 hit (25 %), 50 of them by meaning, $1.50 saved, at most 0 entries"
     )
@@ -41,7 +48,7 @@ def test_bars_are_named_and_read_as_they_would_be_typed() -> None:
     assert ratio.title.startswith("SIMULATED")
     assert (ratio.series[0].values, ratio.unit) == ((0.25,), "share")
     assert (saved.series[0].values, saved.unit, saved.note) == ((1.5,), "usd", "2 hits unpriced")
-    none = plots_of(Answer("TTL", Policy(), problem="no log"))
+    none = plots_of(DimensionResult("TTL", Policy(), problem="no log"))
     assert (none[0].has_data, none[0].empty) == (False, "no log")
 
 

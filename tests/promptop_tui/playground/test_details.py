@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from promptop.base.diff import word_diff
 from promptop.client.request import RunRequest
-from promptop.client.result import Attempt, RunError, RunResult, Usage
+from promptop.client.result import Attempt, CallUsage, RunError, RunResult
 from promptop.log import Row
 from promptop.settings import Profile
 from promptop_tui.playground.dialogs.inspect_dialogs import diff_content
@@ -30,7 +30,7 @@ def test_everything_known_of_a_call_is_shown_and_nothing_unknown_is_zero() -> No
             duration_s=0.9,
             total_s=1.0,
             connection_reused=False,
-            usage=Usage(12, 34, source="reported"),
+            usage=CallUsage(12, 34, source="reported"),
             cost_usd=0.001,
             cost_status="table",
             attempts=(Attempt(1, error, 2.0), Attempt(2, None)),

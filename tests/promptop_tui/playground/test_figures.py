@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from promptop.client.result import Attempt, Progress, RunError, RunResult, Usage
+from promptop.client.result import Attempt, CallProgress, CallUsage, RunError, RunResult
 from promptop.experiments.comparison import BEST, COLUMNS, columns_for, compare, compare_groups, verdicts
 from promptop_tui.playground.views.answer_grid import fit_grid
 from promptop_tui.playground.views.pane_footer import fit, live_figures, result_figures
@@ -16,7 +16,7 @@ def result(name: str = "m", **values: Any) -> RunResult:
         "ttft_s": 0.3,
         "total_s": 2.3,
         "duration_s": 2.3,
-        "usage": Usage(20, 101, source="reported"),
+        "usage": CallUsage(20, 101, source="reported"),
         "cost_usd": 0.0012,
         "cost_status": "table",
         "attempts": (Attempt(1, None),),
@@ -35,7 +35,7 @@ def test_figures_take_the_longest_form_that_fits() -> None:
 
 
 def test_unknown_is_not_zero_and_estimates_say_so() -> None:
-    text = fit(result_figures(result(ttft_s=None, cost_usd=None, usage=Usage(None, 9, source="estimated"))), 200)
+    text = fit(result_figures(result(ttft_s=None, cost_usd=None, usage=CallUsage(None, 9, source="estimated"))), 200)
     assert "TTFT –" in text
     assert "≈–→9 tok" in text
     assert "$ n/a" in text
@@ -51,7 +51,7 @@ def test_a_failed_call_names_its_error_and_attempts() -> None:
 
 
 def test_live_figures_are_marked_as_counted_from_pieces() -> None:
-    progress = Progress()
+    progress = CallProgress()
     assert live_figures(None) == []
     progress.retry_at = 1e12
     progress.attempt, progress.retry_cause = 1, "Too many requests (429)."

@@ -15,7 +15,7 @@ from textual.widgets import Input, OptionList
 
 from promptop.budget.budget import Budget
 from promptop.client.request import RunRequest
-from promptop.client.result import Delta, Progress, RunResult
+from promptop.client.result import CallProgress, Delta, RunResult
 from promptop.client.variants import PromptVersion
 from promptop.history.run_history import KeptAnswer, KeptRun, RunHistory
 from promptop.prompts.library import Library
@@ -260,11 +260,11 @@ async def test_the_end_of_the_app_keeps_the_run_and_the_prompt_that_was_typed(op
 
 def test_calls_that_tell_nothing_in_time_are_kept_as_far_as_they_came() -> None:
     class Silent:
-        def start(self, request: RunRequest, *, on_delta: Callable[[Delta], None], on_done: object) -> Progress:
+        def start(self, request: RunRequest, *, on_delta: Callable[[Delta], None], on_done: object) -> CallProgress:
             on_delta(Delta("reasoning", "嗯"))
             on_delta(Delta("text", "so "))
             on_delta(Delta("text", "far"))
-            return Progress()
+            return CallProgress()
 
         def cancel_all(self) -> int:
             return 1

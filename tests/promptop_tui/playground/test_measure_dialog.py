@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 from promptop.client.request import RunRequest
 from promptop.client.result import RunResult
 from promptop.experiments.bench.baselines import Baselines, digest
-from promptop.experiments.bench.load_generator import Measured
+from promptop.experiments.bench.load_generator import MeasuredRequest
 from promptop.experiments.latency_claims import ClaimOutcome, chosen, judge
 from promptop.log import writer_for
 from promptop.settings import PlaygroundSettings, Profile, Settings
@@ -128,7 +128,7 @@ async def test_a_benchmark_shows_its_distribution_and_holds_it_against_a_baselin
     profile = shared.settings.active_profile()
     message = [{"role": "user", "content": "解释缓存。"}]
     asked = [RunRequest(profile=profile, model="gpt-4o-mini", messages=message, max_tokens=5, retries=0)]
-    kept = Measured("gpt-4o-mini", "1 at once", calls=2, good=2, wall_s=1.0, values={"ttft": [0.5, 0.7]})
+    kept = MeasuredRequest("gpt-4o-mini", "1 at once", calls=2, good=2, wall_s=1.0, values={"ttft": [0.5, 0.7]})
     Baselines().save("main", digest(asked), [kept])
     page = bench_dialog(shared, asked)
     app = Alone(page)

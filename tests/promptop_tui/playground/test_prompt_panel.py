@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promptop.client.request import RunRequest
-from promptop.client.result import RunResult, Usage
+from promptop.client.result import CallUsage, RunResult
 from promptop.experiments.comparison import compare_groups, measurable_best
 from promptop.prompts import parse
 from promptop.settings import Profile
@@ -75,7 +75,7 @@ def test_json_is_found_in_a_fence() -> None:
 
 
 def result(ttft_s: float, cost_usd: float, *, text: str = "yes", source: str = "reported") -> RunResult:
-    usage = Usage(10, 20, source=source)
+    usage = CallUsage(10, 20, source=source)
     return RunResult("m", "m", "m", text, "done", ttft_s=ttft_s, duration_s=1.0, usage=usage, cost_usd=cost_usd)
 
 
@@ -98,7 +98,7 @@ def test_a_star_stands_only_where_a_difference_can_be_told() -> None:
 
 @pytest.mark.parametrize(("reads", "rate"), [(1, None), (2, None), (3, 21.1), (None, 21.1)])
 def test_tokens_that_came_in_two_reads_have_no_rate(reads: int | None, rate: float | None) -> None:
-    usage = Usage(1, 20, source="reported")
+    usage = CallUsage(1, 20, source="reported")
     made = RunResult("m", "m", "m", "x", "done", ttft_s=0.1, duration_s=1.0, usage=usage, token_reads=reads)
     assert made.output_tps == (None if rate is None else pytest.approx(rate, abs=0.1))
     assert RunResult("m", "m", "m", "x", "done", ttft_s=0.1, duration_s=0.1004, usage=usage).output_tps is None

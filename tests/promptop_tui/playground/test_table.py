@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from promptop.budget.traffic_volume import Volume
-from promptop.client.result import RunResult, Usage
+from promptop.client.result import CallUsage, RunResult
 from promptop.experiments.comparison import intervals
 from promptop_tui.playground.views.comparison_table import Shown, lay_out, volume_line
 
@@ -21,7 +21,7 @@ def result(model: str, usd: float | None, ttft_s: float = 0.2) -> RunResult:
         ttft_s=ttft_s,
         duration_s=1.0 + ttft_s,
         total_s=1.5,
-        usage=Usage(10, 11, source="reported"),
+        usage=CallUsage(10, 11, source="reported"),
         cost_usd=usd,
     )
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.waits import until_shown as until
 
 from promptop.base.errors import UsageError
-from promptop.client.result import RunResult, Usage
+from promptop.client.result import CallUsage, RunResult
 from promptop.client.tools.loop import together
 from promptop.client.tools.mocks import answer_all, read_mocks, run_command
 from promptop.simulator import SimulatedEndpoint
@@ -74,10 +74,10 @@ def test_a_command_that_fails_or_hangs_is_a_result_that_says_so() -> None:
 
 def test_steps_are_one_answer_in_time_and_cost() -> None:
     first = RunResult(
-        "m", "m", "m", "", "done", ttft_s=0.1, total_s=1.0, usage=Usage(5, 6, source="reported"), cost_usd=0.1
+        "m", "m", "m", "", "done", ttft_s=0.1, total_s=1.0, usage=CallUsage(5, 6, source="reported"), cost_usd=0.1
     )
     last = RunResult(
-        "m", "m", "m", "yes", "done", ttft_s=0.3, total_s=2.0, usage=Usage(7, 8, source="reported"), cost_usd=0.2
+        "m", "m", "m", "yes", "done", ttft_s=0.3, total_s=2.0, usage=CallUsage(7, 8, source="reported"), cost_usd=0.2
     )
     whole = together([first, last])
     assert (whole.text, whole.ttft_s, whole.total_s, whole.output_tps) == ("yes", 0.1, 3.0, None)

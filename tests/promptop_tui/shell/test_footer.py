@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 
-from promptop_tui.shell.footer import MOST, Key, KeyFooter, footer_keys, laid_out
+from promptop_tui.shell.footer import MOST, FooterKey, KeyFooter, footer_keys, laid_out
 
 
 class Keys(App[None]):
@@ -43,8 +43,8 @@ async def test_at_most_seven_keys_with_help_as_they_are_bound() -> None:
 
 
 def test_keys_are_evenly_apart_and_help_is_the_last_to_go() -> None:
-    keys = tuple(Key(f"F{n}", "Act", f"f{n}") for n in range(2, 6))
-    last = Key("F1", "Help", "f1")
+    keys = tuple(FooterKey(f"F{n}", "Act", f"f{n}") for n in range(2, 6))
+    last = FooterKey("F1", "Help", "f1")
     wide = laid_out(keys, last, 80)
     assert [column for column, _ in wide] == [1, 10, 19, 28, 72]
     assert [key for _, key in laid_out(keys, last, 24)] == [keys[0], last]

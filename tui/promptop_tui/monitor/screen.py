@@ -31,7 +31,7 @@ from promptop_tui.monitor.controllers.request_actions import RequestActions
 from promptop_tui.monitor.controllers.time_controls import TimeControls
 from promptop_tui.monitor.controllers.view_state import View, ViewState
 from promptop_tui.monitor.data.query_stats import InspectionDrawer
-from promptop_tui.monitor.data.snapshot import SPANS, Query, Snapshot
+from promptop_tui.monitor.data.snapshot import SPANS, LogSnapshot, SnapshotQuery
 from promptop_tui.monitor.views.chart_row import ChartRow
 from promptop_tui.monitor.views.filter_line import FilterLine
 from promptop_tui.monitor.views.log_note import LogNote
@@ -70,14 +70,14 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     table = getters.query_one(RequestTable)
     filter_line = getters.query_one(FilterLine)
 
-    shown: reactive[Snapshot] = reactive(Snapshot)
+    shown: reactive[LogSnapshot] = reactive(LogSnapshot)
     """The last snapshot that arrived."""
 
     def __init__(self, context: AppContext) -> None:
         super().__init__()
         self._shared = context
         self._settings = context.settings.monitor
-        query = Query(SPANS.get(self._settings.window, SPANS["1h"]))
+        query = SnapshotQuery(SPANS.get(self._settings.window, SPANS["1h"]))
         self.view = ViewState(query, shown=lambda: self.shown, changed=self._view_changed, tell=self.tell)
         self.time = TimeControls(
             self.view,
@@ -187,8 +187,8 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         self.reading.read_from(paths)
         self.time.follow_log()
         self.reading.reader.inspect(self.view.state.inspected)
-        self.shown = Snapshot()
-        self.view.update(asked=replace(Query(self.view.asked.span), sizes=self.view.asked.sizes))
+        self.shown = LogSnapshot()
+        self.view.update(asked=replace(SnapshotQuery(self.view.asked.span), sizes=self.view.asked.sizes))
         self.status.show_logs(self.reading.paths, replayed=bool(paths))
         self.on_show()
 
@@ -228,7 +228,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         message.stop()
         self.answers.take(message)
 
-    def watch_shown(self, snapshot: Snapshot) -> None:
+    def watch_shown(self, snapshot: LogSnapshot) -> None:
         """Fan a snapshot out."""
         if not self.is_mounted:
             return

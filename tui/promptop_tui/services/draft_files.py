@@ -20,7 +20,7 @@ from promptop.base.errors import PromptopError
 from promptop.prompts.chosen_roles import choose_role
 from promptop.prompts.draft import DraftState, DraftStore, Start, digest, imported_from, start, state_of
 from promptop.prompts.files import PLAIN, FileChangedError, FileForm, Stamp, read_exact, save, write_atomic
-from promptop.prompts.formats import Draft as Imported
+from promptop.prompts.formats import FileDraft as Imported
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ _UNSAID = ("app.quit",)
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class FooterKey:
     """One key of the footer: how it is written, what it does, how the app is sent it."""
 
     name: str
@@ -38,10 +38,10 @@ class Key:
         return cell_len(self.name) + 1 + cell_len(self.label)
 
 
-def footer_keys(screen: Screen[object]) -> tuple[tuple[Key, ...], Key | None]:
+def footer_keys(screen: Screen[object]) -> tuple[tuple[FooterKey, ...], FooterKey | None]:
     """Return the keys of the screen's focus, innermost first and at most :data:`MOST` with Help, and Help."""
-    found: list[Key] = []
-    help_key: Key | None = None
+    found: list[FooterKey] = []
+    help_key: FooterKey | None = None
     seen: set[tuple[str, str]] = set()
     for pressed, active in screen.active_bindings.items():
         binding = active.binding
@@ -49,7 +49,7 @@ def footer_keys(screen: Screen[object]) -> tuple[tuple[Key, ...], Key | None]:
         if not (active.enabled and binding.show and binding.description) or binding.system or mark in seen:
             continue
         seen.add(mark)
-        key = Key(binding.key_display or display_key(pressed), tr(binding.description), pressed)
+        key = FooterKey(binding.key_display or display_key(pressed), tr(binding.description), pressed)
         if binding.id == _HELP:
             help_key = key
         elif binding.id not in _UNSAID:
@@ -57,10 +57,10 @@ def footer_keys(screen: Screen[object]) -> tuple[tuple[Key, ...], Key | None]:
     return tuple(found[: MOST - 1]), help_key
 
 
-def laid_out(keys: tuple[Key, ...], last: Key | None, width: int) -> list[tuple[int, Key]]:
+def laid_out(keys: tuple[FooterKey, ...], last: FooterKey | None, width: int) -> list[tuple[int, FooterKey]]:
     """Return (column, key): evenly apart from the left, ``last`` at the right; keys without room are left out."""
     end = width - 1 - last.cells if last is not None else width
-    out: list[tuple[int, Key]] = []
+    out: list[tuple[int, FooterKey]] = []
     column = 1
     for key in keys:
         if column + key.cells > end - _GAP:
@@ -78,7 +78,7 @@ class KeyFooter(Widget, can_focus=False):
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {"footer--key", "footer--label"}
 
-    keys: reactive[tuple[tuple[Key, ...], Key | None]] = reactive(((), None))
+    keys: reactive[tuple[tuple[FooterKey, ...], FooterKey | None]] = reactive(((), None))
 
     def on_mount(self) -> None:
         """Follow what works where the focus is."""

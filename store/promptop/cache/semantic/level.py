@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from promptop.cache.circuit_breaker import Breaker
-from promptop.cache.key import Key
+from promptop.cache.key import CacheKey
 from promptop.cache.level import LevelStats
 from promptop.cache.semantic.embedding import Embed
 from promptop.cache.semantic.guards import difference
@@ -41,7 +41,7 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class SemanticMatch:
     """The prompt whose answer was given, and how near it is."""
 
     digest: str
@@ -262,24 +262,24 @@ class Semantic:
         if self._breaker.failed(cause) and self._notice is not None:
             self._notice(f"Prompts are not compared by meaning ({cause}). Calls go on without it; it is tried again.")
 
-    def matches(self, key: Key, vector: bytes) -> Iterator[Match]:
+    def matches(self, key: CacheKey, vector: bytes) -> Iterator[SemanticMatch]:
         """Yield the prompts that ask the same as ``key``, best first."""
         for score, item in self.memory.near(self._frame(key), vector, self.threshold):
             if item.digest != key.digest and not difference(item.text, key.text):
-                yield Match(item.digest, item.text, min(1.0, score))
+                yield SemanticMatch(item.digest, item.text, min(1.0, score))
 
-    def found(self, match: Match | None) -> None:
+    def found(self, match: SemanticMatch | None) -> None:
         """Count a look-up."""
         self._hits += match is not None
         self._misses += match is None
         if match is not None and isinstance(self.memory, ProcessMemory):
             self.memory.touch(match.digest)
 
-    def remember(self, key: Key, vector: bytes, expires_s: float | None) -> None:
+    def remember(self, key: CacheKey, vector: bytes, expires_s: float | None) -> None:
         """Remember a prompt whose answer has been kept."""
         self.memory.add(Remembered(key.digest, self._frame(key), key.text, vector, expires_s))
 
-    def _frame(self, key: Key) -> str:
+    def _frame(self, key: CacheKey) -> str:
         return f"{key.frame}:{self.model}"
 
     def stats(self) -> LevelStats:

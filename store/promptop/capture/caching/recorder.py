@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from promptop.cache import Cache, Entry, Key, Lead
+from promptop.cache import Cache, CacheEntry, CacheKey, Lead
 from promptop.capture.parse.stream_reader import JSON_LIMIT, StreamReader
 from promptop.providers.costs import cost_of
 from promptop.providers.stream.decompress import Inflater, inflater
@@ -38,7 +38,7 @@ class Recording:
     )
 
     def __init__(
-        self, cache: Cache, key: Key, lead: Lead, response: Any, since: float, tags: tuple[str, ...] = ()
+        self, cache: Cache, key: CacheKey, lead: Lead, response: Any, since: float, tags: tuple[str, ...] = ()
     ) -> None:
         """``tags`` are what invalidation by tag names, ``name:value``."""
         self._tags = tags
@@ -92,7 +92,7 @@ class Recording:
         self.over = True
         self._lead.done(None)
 
-    def _entry(self, at_end: bool) -> Entry | None:
+    def _entry(self, at_end: bool) -> CacheEntry | None:
         """Return what is kept, with the cost that a hit will save; None if the answer is not whole."""
         body = bytes(self._body)
         reader = StreamReader(0.0, content_type=self._content_type)
@@ -107,7 +107,7 @@ class Recording:
         if facts.error is not None or digest.malformed or digest.oversized or not whole:
             return None
         usage = facts.read_usage()
-        return Entry(
+        return CacheEntry(
             status=self._status,
             headers=tuple((name, self._content_type) for name in _KEPT_HEADERS),
             body=body,

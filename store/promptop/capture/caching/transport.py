@@ -16,7 +16,7 @@ from functools import cache as memoize
 from importlib import import_module
 from typing import Any, Literal
 
-from promptop.cache import Cache, Entry, Hit, Key, Lead, Policy, key_of
+from promptop.cache import Cache, CacheEntry, CacheKey, Hit, Lead, Policy, key_of
 from promptop.cache.cache import AsyncEmbed
 from promptop.cache.semantic.embedding import Embed
 from promptop.capture.annotations import current_note, set_apart
@@ -34,11 +34,11 @@ MOST_PIECES = 8
 Pace = Literal["instant", "recorded"]
 
 
-def _digest(key: Key | None) -> str:
+def _digest(key: CacheKey | None) -> str:
     return key.digest if key is not None else ""
 
 
-def key_for(request: Any, policy: Policy, httpx: Any) -> Key | None:
+def key_for(request: Any, policy: Policy, httpx: Any) -> CacheKey | None:
     """Return the key of an httpx request whose JSON body is at hand; None for any other."""
     if request.method != "POST":
         return None
@@ -81,7 +81,7 @@ def vector_request(request: Any, model: str, text: str, httpx: Any) -> Any:
     )
 
 
-def pieces(entry: Entry) -> Iterator[bytes]:
+def pieces(entry: CacheEntry) -> Iterator[bytes]:
     """Yield an entry's body in a few parts, for a hit that is given at once: the first read alone, then the rest.
 
     A part for each read would cost more than all else of a hit (0.2 of 0.33 ms for 90 reads).
@@ -96,7 +96,7 @@ def pieces(entry: Entry) -> Iterator[bytes]:
             start = end
 
 
-def slices(entry: Entry) -> Iterator[tuple[float, bytes]]:
+def slices(entry: CacheEntry) -> Iterator[tuple[float, bytes]]:
     """Yield (seconds since the request, bytes) of each read of an entry's body as it was recorded."""
     start = 0
     for end, at in entry.marks:
@@ -153,7 +153,7 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
     class ReplayedStream(httpx.SyncByteStream, httpx.AsyncByteStream):  # type: ignore[misc]  # as above
         """A kept body, given again."""
 
-        def __init__(self, entry: Entry, pace: Pace) -> None:
+        def __init__(self, entry: CacheEntry, pace: Pace) -> None:
             self._entry = entry
             self._pace = pace
 
@@ -263,7 +263,7 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
 
             return embed
 
-        def _replayed(self, hit: Hit, key: Key, lookup_s: float, request: Any) -> Any:
+        def _replayed(self, hit: Hit, key: CacheKey, lookup_s: float, request: Any) -> Any:
             fact = fact_of(hit, key.digest, lookup_s)
             return httpx.Response(
                 hit.entry.status,
@@ -273,7 +273,7 @@ def classes(family: str) -> tuple[type[Any], type[Any], type[Any]]:
                 extensions={EXTENSION: fact},
             )
 
-        def _recorded(self, response: Any, key: Key, lead: Lead, times: tuple[float, float], request: Any) -> Any:
+        def _recorded(self, response: Any, key: CacheKey, lead: Lead, times: tuple[float, float], request: Any) -> Any:
             """``times`` are those of the look-up's start and end."""
             asked, since = times
             policy = replace(self._policy, normalize_whitespace=True)

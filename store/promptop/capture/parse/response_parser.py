@@ -8,7 +8,7 @@ from array import array
 from typing import Any
 
 from promptop import providers
-from promptop.providers.api import Api, Facts, Piece, loads
+from promptop.providers.api import AnswerFacts, Api, Piece, loads
 from promptop.providers.chat import plain_text
 from promptop.providers.stream.json_stream import LineSplitter, ListSplitter
 from promptop.providers.stream.sse import EventSplitter
@@ -35,7 +35,7 @@ class Digest:
 
     def __init__(self, splitter: Splitter | None = None) -> None:
         """``splitter`` cuts the stream into events; server-sent events if it is None."""
-        self.facts = Facts()
+        self.facts = AnswerFacts()
         """Model, usage, ends, errors."""
         self.events = 0
         self.content_events = 0

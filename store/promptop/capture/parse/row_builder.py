@@ -23,7 +23,7 @@ from promptop.log.row import Row
 from promptop.log.write.pending import Finished
 from promptop.log.write.scrub import scrub
 from promptop.providers import bedrock, chat, errors
-from promptop.providers.api import Asked, loads
+from promptop.providers.api import RequestSummary, loads
 from promptop.providers.estimate import o200k_if_loaded, tokens
 from promptop.providers.usage import Usage, amount
 from promptop.routing.policy import complexity_of
@@ -106,7 +106,7 @@ def _labels(row: Row, call: Call) -> None:
     row.bytes_sent = call.bytes_sent
 
 
-def _asked(row: Row, asked: Asked) -> None:
+def _asked(row: Row, asked: RequestSummary) -> None:
     row.request_model = asked.model
     row.request_stream = None if asked.stream is None else int(asked.stream)
     row.request_max_tokens = asked.max_tokens
@@ -121,7 +121,7 @@ def _asked(row: Row, asked: Asked) -> None:
         row.prefix_hashes = _json(prefixes) if prefixes else None
 
 
-def _routed(row: Row, call: Call, asked: Asked) -> None:
+def _routed(row: Row, call: Call, asked: RequestSummary) -> None:
     """Note how hard the task is, from which a later policy can be tried on the log, and what routing decided."""
     if row.operation_name in _WRITES:
         row.task_complexity = complexity_of(asked.texts)
@@ -271,7 +271,7 @@ _BACKGROUND_MS = 24 * 3_600_000
 """Milliseconds in which a background answer is looked for in the log: servers forget it by then."""
 
 
-def _reported(row: Row, call: Call, asked: Asked, digest: Digest) -> Usage:
+def _reported(row: Row, call: Call, asked: RequestSummary, digest: Digest) -> Usage:
     """Return the usage to log: once for each answer, and none of what only lists or repeats it."""
     facts = digest.facts
     if facts.usage is None and row.provider_name == bedrock.BEDROCK.provider:
@@ -324,7 +324,7 @@ def _is_settled(response_id: str, row: Row, call: Call) -> bool:
     return found is not None
 
 
-def _usage(row: Row, asked: Asked, digest: Digest, usage: Usage, given: str, chars: Chars | None) -> None:
+def _usage(row: Row, asked: RequestSummary, digest: Digest, usage: Usage, given: str, chars: Chars | None) -> None:
     """Note what the server counted, else our count; ``chars`` of the input, None where it is more than text."""
     if digest.facts.usage is not None:
         row.usage_raw = _json(_finite(digest.facts.usage))

@@ -26,7 +26,7 @@ from promptop.cli.shared import batch_provider
 from promptop.cli.shared.money import gate_of
 from promptop.cli.shared.options import add_settings_arguments, settings_of
 from promptop.cli.shared.prompt_input import ROLES, notes_of, prompt_given, tell_notes
-from promptop.limits.limiter import Limits
+from promptop.limits.limiter import RateLimits
 
 INTERRUPTED = 130
 LISTED = 5
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     policy = policy_of(settings.cache)
     for why, count in kept_apart(items, profile, policy) if cache is not None else ():
         print(f"The cache keeps no answer of {count:,} of them: {why}.", file=sys.stderr)
-    limits = Limits(args.concurrency, args.rpm, args.tpm)
+    limits = RateLimits(args.concurrency, args.rpm, args.tpm)
     redis = redis_url(settings.cache)
     journal = Journal(args.output)
     progress = _Progress()

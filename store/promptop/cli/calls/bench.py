@@ -36,8 +36,8 @@ from promptop.cli.shared.test_set_options import add_cases_arguments, builder, r
 from promptop.client.request import RunRequest
 from promptop.experiments.bench.arrivals import load_of
 from promptop.experiments.bench.baselines import Baseline, Baselines, digest
-from promptop.experiments.bench.gates import Rule, Verdict, judge, parse, parse_objective
-from promptop.experiments.bench.load_generator import MOST_AT_ONCE, MOST_CALLS, Load, Measured
+from promptop.experiments.bench.gates import GateRule, GateVerdict, judge, parse, parse_objective
+from promptop.experiments.bench.load_generator import MOST_AT_ONCE, MOST_CALLS, Load, MeasuredRequest
 from promptop.experiments.bench.report import changes, picture, remarks, table
 from promptop.experiments.bench.runner import BenchRun
 from promptop.experiments.checks import Check
@@ -201,7 +201,7 @@ def _steps(text: str, option: str, read: Callable[[str], _Number], most: _Number
 
 
 def _check_baseline(
-    rules: Sequence[Rule], baseline: Baseline | None, requests: Sequence[RunRequest], loads: Sequence[Load]
+    rules: Sequence[GateRule], baseline: Baseline | None, requests: Sequence[RunRequest], loads: Sequence[Load]
 ) -> None:
     """Find out before anything is paid for whether each gate will have something to compare with."""
     relative = next((rule for rule in rules if rule.relative), None)
@@ -213,7 +213,7 @@ def _check_baseline(
         )
     for request in requests:
         for load in loads:
-            wanted = Measured(request.title, load.title)
+            wanted = MeasuredRequest(request.title, load.title)
             if baseline.find(wanted.key) is None:
                 had = "; ".join(clean_line(phase.key) for phase in baseline.phases)
                 raise UsageError(
@@ -222,10 +222,10 @@ def _check_baseline(
 
 
 def _json(
-    phases: Sequence[Measured],
+    phases: Sequence[MeasuredRequest],
     baseline: Baseline | None,
-    verdicts: Sequence[Verdict],
-    objectives: Sequence[Rule],
+    verdicts: Sequence[GateVerdict],
+    objectives: Sequence[GateRule],
     errors: Sequence[str],
 ) -> dict[str, object]:
     return {
@@ -244,10 +244,10 @@ def _json(
 
 def _print(
     args: argparse.Namespace,
-    phases: Sequence[Measured],
+    phases: Sequence[MeasuredRequest],
     baseline: Baseline | None,
-    verdicts: Sequence[Verdict],
-    objectives: Sequence[Rule],
+    verdicts: Sequence[GateVerdict],
+    objectives: Sequence[GateRule],
     errors: Sequence[str],
 ) -> None:
     goals = ", ".join(rule.text.removeprefix("max_") for rule in objectives)

@@ -51,10 +51,10 @@ from promptop.cli.shared.test_set_options import (
 from promptop.client.call import run as run_call
 from promptop.client.http.local_servers import first_call_s, is_private, load_s
 from promptop.client.request import RunRequest
-from promptop.client.result import Progress, RunResult
+from promptop.client.result import CallProgress, RunResult
 from promptop.experiments.checks import Check, judge, parse_check
 from promptop.experiments.comparison import BEST, COLUMNS, compare, ending, repeated, side_by_side
-from promptop.experiments.grid.caller import Step
+from promptop.experiments.grid.caller import MeasurementStep
 from promptop.experiments.grid.cells import CellStore
 from promptop.experiments.grid.export import as_json, failing, report_of, write_grid
 from promptop.experiments.grid.export import table as grid_table
@@ -216,12 +216,12 @@ class _Stepped:
         """Make the calls."""
         return await self._grid.work(options)
 
-    def stop(self) -> Sequence[Progress]:
+    def stop(self) -> Sequence[CallProgress]:
         """Begin no further call and cancel those under way."""
         self._grid.stop()
         return ()
 
-    def snapshot(self) -> Step:
+    def snapshot(self) -> MeasurementStep:
         """Return how far it is."""
         return self._grid.snapshot().step
 
@@ -384,10 +384,10 @@ async def _calls(
     requests: Sequence[RunRequest], settings: Settings, gate: Gate, *, progress_shown: bool, quiet: bool
 ) -> list[RunResult]:
     endpoints = open_endpoints(settings, "promptop compare", gate)
-    calls = [Progress() for _ in requests]
+    calls = [CallProgress() for _ in requests]
     ended = 0
 
-    async def one(request: RunRequest, progress: Progress) -> RunResult:
+    async def one(request: RunRequest, progress: CallProgress) -> RunResult:
         nonlocal ended
         result = await run_call(request, endpoints, progress=progress)
         ended += 1

@@ -29,7 +29,7 @@ from promptop.cli.shared.money import check_cost
 from promptop.cli.shared.prompt_input import read_prompt
 from promptop.client.call import run as run_call
 from promptop.client.request import RunRequest
-from promptop.client.result import Delta, Progress, RunResult
+from promptop.client.result import CallProgress, Delta, RunResult
 from promptop.client.routing import routed
 from promptop.routing.policy import policy_of
 from promptop.settings import Settings
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _call(request: RunRequest, settings: Settings, gate: Gate, *, quiet: bool, silent: bool) -> RunResult:
     endpoints = open_endpoints(settings, "promptop run", gate)
-    progress = Progress()
+    progress = CallProgress()
     answer = _Printer(progress)
     try:
         with cancelling(lambda: [progress]):
@@ -85,7 +85,7 @@ async def _call(request: RunRequest, settings: Settings, gate: Gate, *, quiet: b
 class _Printer:
     """Writes the answer to stdout as it comes; reasoning stays out of it."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: CallProgress) -> None:
         self._progress = progress
         self._open_line = False
         self._in_call = False

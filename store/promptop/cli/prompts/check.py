@@ -24,7 +24,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class LockVerdict:
     """One prompt under one model against the lock."""
 
     file: str
@@ -120,17 +120,17 @@ def _update(path: Path, lock: dict[str, Any], files: Sequence[str], names: Seque
     return 0
 
 
-def _judge(file: str, entry: dict[str, Any] | None, tolerance: float) -> list[Verdict]:
+def _judge(file: str, entry: dict[str, Any] | None, tolerance: float) -> list[LockVerdict]:
     from promptop.prompts.draft import digest
 
     if entry is None:
-        return [Verdict(file, "", None, None, None, failure="is not in the lock; --update adds it")]
+        return [LockVerdict(file, "", None, None, None, failure="is not in the lock; --update adds it")]
     if not file.startswith(LIBRARY) and not Path(file).exists():
-        return [Verdict(file, "", None, None, None, failure="is missing")]
+        return [LockVerdict(file, "", None, None, None, failure="is missing")]
     try:
         text = prompt_text(file)
     except PromptopError as error:
-        return [Verdict(file, "", None, None, None, failure=f"cannot be read: {error.cause}")]
+        return [LockVerdict(file, "", None, None, None, failure=f"cannot be read: {error.cause}")]
     same = digest(text) == entry["sha256"]
     out = []
     for name, figures in entry["models"].items():
@@ -143,11 +143,11 @@ def _judge(file: str, entry: dict[str, Any] | None, tolerance: float) -> list[Ve
         elif usd is not None and locked_usd is not None and usd > locked_usd * most * (1 + 1e-9):
             failure = f"costs {models.usd_text(usd - locked_usd, 3)} more a call: the price rose"
         note = "" if same else "changed; --update takes the new figures"
-        out.append(Verdict(file, name, tokens, locked, usd, locked_usd, failure, note))
+        out.append(LockVerdict(file, name, tokens, locked, usd, locked_usd, failure, note))
     return out
 
 
-def _write_junit(path: Path, verdicts: Sequence[Verdict]) -> None:
+def _write_junit(path: Path, verdicts: Sequence[LockVerdict]) -> None:
     from xml.etree.ElementTree import Element, SubElement, tostring
 
     from promptop.prompts.files import write_atomic

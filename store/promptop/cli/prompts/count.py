@@ -28,7 +28,7 @@ _PROMPT_SUFFIXES = frozenset({".json", ".yaml", ".yml", ".prompt", ".prompty", "
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CountLine:
     """The count of one file, or of all files below a folder, for one model."""
 
     path: str
@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
     names = tuple(dict.fromkeys(args.model)) or _watched(bool(folders))
     tell_unknown(names)
     encodings = encodings_for(names)
-    lines: list[Line] = []
-    tree: list[tuple[int, Line]] = []
+    lines: list[CountLine] = []
+    tree: list[tuple[int, CountLine]] = []
     skipped: list[str] = []
     for path in paths:
         if path in folders:
@@ -147,23 +147,23 @@ def _body(path: str) -> str | None:
     return body
 
 
-def _lines(path: str, found: FileCounts, names: Iterable[str]) -> Iterator[Line]:
+def _lines(path: str, found: FileCounts, names: Iterable[str]) -> Iterator[CountLine]:
     for name in names:
         count = for_model(name, found.counts, found.chars)
         model = models.find(name)
         price = models.price(name, input_tokens=count.tokens, output_tokens=0)
         window = model.context_window if model is not None else None
-        yield Line(path, name, count, count.tokens / window if window else None, price.usd, price.status)
+        yield CountLine(path, name, count, count.tokens / window if window else None, price.usd, price.status)
 
 
 def _folder(
     root: Path, names: Sequence[str], encodings: Sequence[str], skipped: list[str], depth: int = 0
-) -> Iterator[tuple[int, Line]]:
+) -> Iterator[tuple[int, CountLine]]:
     """Yield (depth, line) for a folder, then for what is in it.
 
     Hidden files and links are left out; files that are not text or very large are told in ``skipped``.
     """
-    below: list[tuple[int, Line]] = []
+    below: list[tuple[int, CountLine]] = []
     try:
         entries = sorted(root.iterdir(), key=lambda entry: (entry.is_dir(), entry.name))
     except OSError as error:
@@ -190,7 +190,7 @@ def _folder(
     yield from below
 
 
-def _sum(path: str, name: str, files: Sequence[Line]) -> Line:
+def _sum(path: str, name: str, files: Sequence[CountLine]) -> CountLine:
     """Add up the files of a folder, each priced as it would be sent: alone."""
     first = files[0].count
     tokens = sum(line.count.tokens for line in files)
@@ -203,12 +203,12 @@ def _sum(path: str, name: str, files: Sequence[Line]) -> Line:
     usd = sum(amounts) if len(amounts) == len(files) else None
     shares = [line.window_share for line in files if line.window_share is not None]
     share = sum(shares) if len(shares) == len(files) else None
-    return Line(
+    return CountLine(
         path, name, Count(tokens, first.kind, interval, first.encoding, error), share, usd, files[0].price_status
     )
 
 
-def _print(tree: Sequence[tuple[int, Line]], with_paths: bool) -> None:
+def _print(tree: Sequence[tuple[int, CountLine]], with_paths: bool) -> None:
     """Print one line a count: tokens, window, cost, model, path. On a terminal paths are indented as a tree."""
     indent = sys.stdout.isatty()
     rows = []

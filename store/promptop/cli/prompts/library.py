@@ -17,7 +17,7 @@ from promptop.base.sanitize import clean, clean_line
 from promptop.cli.shared.prompt_input import from_library, read_input, tell_notes
 
 if TYPE_CHECKING:
-    from promptop.prompts.library import Entry, Version
+    from promptop.prompts.library import LibraryEntry, Version
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list(entries: list[Entry], *, as_json: bool) -> int:
+def _list(entries: list[LibraryEntry], *, as_json: bool) -> int:
     if as_json:
         _print_json(
             [

@@ -18,7 +18,7 @@ from promptop.cli.shared.prompt_input import LIBRARY, from_library, prompt_text,
 from promptop.prompts.reader import reading_notes
 
 if TYPE_CHECKING:
-    from promptop.trim.lint import Finding
+    from promptop.trim.lint import LintFinding
 
 READER = "reader"
 """The rule under which what the reader of prompts has to say is listed."""
@@ -69,14 +69,14 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(finding.severity == "warning" for _, finding in found) else 0
 
 
-def _findings(file: str, selected: Sequence[str]) -> list[Finding]:
+def _findings(file: str, selected: Sequence[str]) -> list[LintFinding]:
     """Return what the reader has to say of a prompt, then the remarks of the rules."""
     from promptop.cli.shared.options import own_settings
-    from promptop.trim.lint import Finding, lint
+    from promptop.trim.lint import LintFinding, lint
 
     given = read_input(file)
     notes = reading_notes(given.prompt())
-    read = [Finding(READER, "hint", note.line or 1, 1, str(replace(note, line=None)), 0, 0, "") for note in notes]
+    read = [LintFinding(READER, "hint", note.line or 1, 1, str(replace(note, line=None)), 0, 0, "") for note in notes]
     rules = [name for name in selected if name != READER]
     return [
         *(read if not selected or READER in selected else ()),

@@ -26,7 +26,7 @@ from promptop.cli.shared.prompt_input import LIBRARY, from_library, read_input
 if TYPE_CHECKING:
     from promptop.cli.shared.rewriting import Rewritten
     from promptop.prompts.receipt import Receipt
-    from promptop.trim import Trimmed
+    from promptop.trim import TrimmedText
     from promptop.trim.rewrite import Hunk
 
 
@@ -152,7 +152,7 @@ def _flags(hunk: Hunk) -> str:
     return f"  ! {', '.join(said)}" if said else ""
 
 
-def trimmed_json(model: str, result: Trimmed) -> dict[str, object]:
+def trimmed_json(model: str, result: TrimmedText) -> dict[str, object]:
     """Return a trim as programs read it."""
     fields = ("rule", "severity", "line", "start", "end", "before", "after", "tokens_saved")
     return {
@@ -179,7 +179,7 @@ def _rewrite_json(rewritten: Rewritten) -> dict[str, object]:
     }
 
 
-def _receipt(model: str, result: Trimmed, rewrites: int) -> Receipt:
+def _receipt(model: str, result: TrimmedText, rewrites: int) -> Receipt:
     """Return tokens and input dollars before and after, with the rules."""
     from collections import Counter
 
@@ -197,7 +197,7 @@ def _receipt(model: str, result: Trimmed, rewrites: int) -> Receipt:
     return Receipt(model, kind, result.tokens_before, result.tokens_after, usd[0], usd[1], dict(rules))
 
 
-def _save(name: str, result: Trimmed, receipt: Receipt) -> None:
+def _save(name: str, result: TrimmedText, receipt: Receipt) -> None:
     """Save the result as the next version of the prompt that was read."""
     from promptop.prompts.library import Library
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from promptop.alerts.rules import Measured
+from promptop.alerts.rules import MeasuredStats
 from promptop.base import units
 from promptop.base.sanitize import clean_line
 from promptop.base.text_table import width
@@ -45,9 +45,9 @@ class Report:
         return max((self.until_ms - self.since_ms) / 1000, 1e-3)
 
     @property
-    def measured(self) -> Measured:
+    def measured(self) -> MeasuredStats:
         """What checks are held against."""
-        return Measured(self.total, self.seconds)
+        return MeasuredStats(self.total, self.seconds)
 
 
 def spread(sketch: Sketch) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from promptop.batch.input import Item
 from promptop.batch.journal import Journal
 from promptop.batch.provider_api import BatchApi
 from promptop.batch.provider_runner import FIRST_POLL_S, ProviderBatch
-from promptop.batch.provider_state import State
+from promptop.batch.provider_state import ProviderState
 from promptop.batch.runner import Tally
 from promptop.budget.gate import Gate
 from promptop.settings import Settings
@@ -63,7 +63,7 @@ def run_provider(
 
     profile = settings.active_profile()
     api = BatchApi(profile)
-    state = State(args.output, api.base_url)
+    state = ProviderState(args.output, api.base_url)
     journal = Journal(args.output)
     cache = None if args.no_cache else open_cache(settings.cache, settings.log_path(), notice=notice)
     log = writer_for(settings.log_path())
@@ -105,7 +105,7 @@ def run_provider(
         api.close()
 
 
-def _tell_parts(state: State, out: Path) -> None:
+def _tell_parts(state: ProviderState, out: Path) -> None:
     for part in state.parts:
         total, done, failed = (*part.counts, 0, 0, 0)[:3]
         counted = f", {done + failed:,} of {total or len(part.items):,} worked through" if part.counts else ""

@@ -21,7 +21,7 @@ from promptop.cli.shared.parameters import add_parameter_arguments, overrides_of
 from promptop.cli.shared.prompt_input import add_prompt_arguments, notes_of, system_text, tell_notes, values_of
 from promptop.client.http.endpoints import Endpoints
 from promptop.client.request import RunRequest
-from promptop.client.result import Progress, RunResult
+from promptop.client.result import CallProgress, RunResult
 from promptop.client.targets import parse_target
 from promptop.client.variants import AS_TYPED, PromptVersion, requests_of
 from promptop.prompts import Prompt, fill
@@ -111,7 +111,7 @@ def tell_prompts(args: argparse.Namespace, *prompts: Prompt) -> None:
 
 
 @contextmanager
-def cancelling(calls: Callable[[], Sequence[Progress]]) -> Any:
+def cancelling(calls: Callable[[], Sequence[CallProgress]]) -> Any:
     """Let Ctrl-C cancel the calls, so that what came is kept; the second Ctrl-C ends the program at once."""
     loop = asyncio.get_running_loop()
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from promptop.base import units
 from promptop.budget.gate import Gate
 from promptop.cli.shared.call_options import cancelling
-from promptop.client.result import Progress
+from promptop.client.result import CallProgress
 from promptop.settings import Settings
 
 Outcome_co = TypeVar("Outcome_co", covariant=True)
@@ -31,7 +31,7 @@ class Measurement(Protocol[Outcome_co]):
     def snapshot(self) -> Any:
         """Return how far it is."""
 
-    def stop(self) -> Sequence[Progress]:
+    def stop(self) -> Sequence[CallProgress]:
         """Begin no further call and cancel those under way."""
 
 

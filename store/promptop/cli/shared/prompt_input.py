@@ -14,8 +14,8 @@ from promptop.base.sanitize import clean_line
 from promptop.prompts import Prompt
 from promptop.prompts.chosen_roles import chosen_role
 from promptop.prompts.files import PLAIN, FileForm, decoded, read_text, text_and_form
-from promptop.prompts.formats import Draft
-from promptop.prompts.notes import Note
+from promptop.prompts.formats import FileDraft
+from promptop.prompts.notes import PromptNote
 from promptop.prompts.reader import Sending, check_strict, draft_from, has_no_roles, prompt_from, prompt_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class PromptInput:
     """How it was named: a path, ``-`` or ``lib:NAME``; empty for a text of the command line."""
     source: str
     """Its text as it stands, lines ended by ``\\n``."""
-    draft: Draft
+    draft: FileDraft
     form: FileForm = PLAIN
     version: Version | None = None
     """The version of the library that it is."""
@@ -201,7 +201,7 @@ def _variable(text: str) -> tuple[str, str]:
     return name.strip(), value
 
 
-def tell_notes(notes: Sequence[Note], *, strict: bool = False) -> None:
+def tell_notes(notes: Sequence[PromptNote], *, strict: bool = False) -> None:
     """Say on stderr what is sent otherwise than it may be meant; ``--strict`` refuses it with :class:`UsageError`."""
     if strict:
         check_strict(notes)
@@ -209,6 +209,6 @@ def tell_notes(notes: Sequence[Note], *, strict: bool = False) -> None:
         print(clean_line(f"note: {note}", 400), file=sys.stderr)
 
 
-def notes_of(prompts: Sequence[Prompt], values: Mapping[str, str], system: str | None = None) -> list[Note]:
+def notes_of(prompts: Sequence[Prompt], values: Mapping[str, str], system: str | None = None) -> list[PromptNote]:
     """Return the notes about prompts that are about to be sent with these values."""
     return Sending(prompts, values, [system] if system else []).notes()

@@ -21,7 +21,7 @@ from promptop.cli.shared.call_options import (
 from promptop.cli.shared.money import check, gate_of, lengths_of
 from promptop.client.call import run as run_call
 from promptop.client.request import RunRequest
-from promptop.client.result import Progress, RunResult
+from promptop.client.result import CallProgress, RunResult
 from promptop.client.targets import parse_target
 from promptop.prompts import parse
 from promptop.settings import Settings
@@ -82,7 +82,7 @@ def rewrite(args: argparse.Namespace, text: str, *, everything: bool) -> Rewritt
 
 async def _call(asked: RunRequest, settings: Settings, gate: Gate) -> RunResult:
     endpoints = open_endpoints(settings, APP, gate)
-    progress = Progress()
+    progress = CallProgress()
     try:
         with cancelling(lambda: [progress]):
             return await run_call(asked, endpoints, progress=progress)

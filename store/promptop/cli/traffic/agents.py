@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from promptop.agents.agent_call import CLAUDE_CODE, CODEX
-from promptop.agents.blocks import BLOCK_MS, Block, Sums, blocks_of, calls_of, grouped
-from promptop.agents.session_index import Follower, Found, SessionIndex, Sources, keep_limits, limits_of
+from promptop.agents.blocks import BLOCK_MS, AgentSums, UsageBlock, blocks_of, calls_of, grouped
+from promptop.agents.session_index import Follower, SessionIndex, SessionUpdate, Sources, keep_limits, limits_of
 from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
@@ -120,7 +120,7 @@ def calls_of_log(log: Path) -> int:
         raise files.explain(log, error) from None
 
 
-def _say(args: argparse.Namespace, log: Path, found: Found) -> None:
+def _say(args: argparse.Namespace, log: Path, found: SessionUpdate) -> None:
     if args.json:
         print(
             json.dumps({"log": str(log), "calls": found.calls, "known": found.known, "files": found.files}), flush=True
@@ -132,7 +132,7 @@ def _say(args: argparse.Namespace, log: Path, found: Found) -> None:
 def _report(args: argparse.Namespace, log: Path, now_ms: int) -> int:
     since_ms = moment_ms(args.since or "7d", now_ms)
     groups = grouped(_calls(log, since_ms), args.by)
-    total = Sums()
+    total = AgentSums()
     for call in _calls(log, since_ms):
         total.add(call)
     if args.json:
@@ -148,7 +148,7 @@ def _report(args: argparse.Namespace, log: Path, now_ms: int) -> int:
     return 0
 
 
-def _cells(name: str, sums: Sums) -> list[str]:
+def _cells(name: str, sums: AgentSums) -> list[str]:
     share = "–" if sums.cache_share is None else f"{sums.cache_share:.0%}"
     cost = "unpriced" if sums.unpriced == sums.calls else units.usd(sums.cost_usd) + ("+" if sums.unpriced else "")
     return [
@@ -196,7 +196,7 @@ def _iso(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _block_json(block: Block, now_ms: int) -> dict[str, object]:
+def _block_json(block: UsageBlock, now_ms: int) -> dict[str, object]:
     burn = block.burn_per_hour(now_ms) if block.is_active(now_ms) else None
     return {
         "app": block.app,

@@ -16,7 +16,7 @@ from typing import Any
 from promptop.base import units
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
-from promptop.cache import Cache, Key, MemoryLevel, open_cache
+from promptop.cache import Cache, CacheKey, MemoryLevel, open_cache
 from promptop.cli.shared.options import add_settings_arguments, settings_of
 from promptop.cli.traffic import cache_simulate
 
@@ -118,9 +118,9 @@ def _hits(count: int, lookups: int) -> str:
 def _get(cache: Cache, log: Path, digest: str, as_json: bool) -> int:
     # The levels alone: a look through the cache itself would copy what it finds.
     levels = Cache([MemoryLevel(), *cache.levels])
-    hit, match = levels.look(Key(digest=digest, model="", prompt="")), _matched(log, digest)
+    hit, match = levels.look(CacheKey(digest=digest, model="", prompt="")), _matched(log, digest)
     if hit is None and match is not None:
-        hit = levels.look(Key(digest=match[0], model="", prompt=""))
+        hit = levels.look(CacheKey(digest=match[0], model="", prompt=""))
     if hit is None:
         raise PromptopError(f"The cache has no answer under {digest!r}.", "Keys stand in column cache_key of the log.")
     entry = hit.entry

@@ -15,7 +15,7 @@ from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.times import moment_ms, seconds
 from promptop.cache import policy_of
-from promptop.cache.simulation import History, Outcome, Variant, history, simulate, vectors
+from promptop.cache.simulation import RequestHistory, Variant, VariantOutcome, history, simulate, vectors
 from promptop.log import LogReader, StoredRow, parse_filter
 from promptop.log.transfer.exports import rows_of
 from promptop.settings import Settings
@@ -104,7 +104,7 @@ def _bodies(reader: LogReader) -> Callable[[StoredRow], str | None]:
     return body_of
 
 
-def _vectors(found: History) -> dict[str, bytes]:
+def _vectors(found: RequestHistory) -> dict[str, bytes]:
     """Return the vectors of the prompts that the log has kept, made here; raise for what is missing."""
     from promptop.cache.semantic.embedding import LocalEmbedder
 
@@ -128,7 +128,7 @@ def _sizes(given: list[int] | None) -> list[int | None]:
     return [*given] if given else [None]
 
 
-def _json(found: History, outcomes: list[Outcome]) -> str:
+def _json(found: RequestHistory, outcomes: list[VariantOutcome]) -> str:
     asked = found.asked
     values: dict[str, Any] = {
         "window": {"from": _iso(asked[0].at_ms), "to": _iso(asked[-1].at_ms)} if asked else None,
@@ -162,7 +162,7 @@ def _iso(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _table(found: History, outcomes: list[Outcome]) -> str:
+def _table(found: RequestHistory, outcomes: list[VariantOutcome]) -> str:
     asked, refused = found.asked, found.refused
     lines = []
     if found.simulated:
@@ -197,7 +197,7 @@ def _table(found: History, outcomes: list[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def _meaning(outcome: Outcome, shown: bool) -> str:
+def _meaning(outcome: VariantOutcome, shown: bool) -> str:
     if not shown:
         return ""
     threshold = outcome.variant.threshold

@@ -18,7 +18,7 @@ from promptop.cli.shared.options import add_settings_arguments, settings_of
 from promptop.routing.policy import policy_of
 
 if TYPE_CHECKING:
-    from promptop.limits.limiter import Limits as Rates
+    from promptop.limits.limiter import RateLimits as Rates
     from promptop.log.write.pending import Bodies
     from promptop.proxy.server_process import Options
     from promptop.proxy.upstreams import Upstream
@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
 
 def options_of(args: argparse.Namespace) -> Options:
     """Return what the command line and the settings say; raise :class:`UsageError` for what is not valid."""
-    from promptop.proxy.http.limits import Limits
+    from promptop.proxy.http.limits import ProxyLimits
     from promptop.proxy.server_process import Options
 
     settings = settings_of(args, sends=True)
@@ -176,7 +176,7 @@ def options_of(args: argparse.Namespace) -> Options:
         rates=rates,
         rates_redis=redis_url(settings.cache) if rates is not None else "",
         rates_prefix=settings.cache.redis_prefix,
-        limits=replace(Limits(), body_bytes=_size(args.max_body), grace_s=args.grace),
+        limits=replace(ProxyLimits(), body_bytes=_size(args.max_body), grace_s=args.grace),
         workers=args.workers,
         loop=args.loop,
     )
@@ -190,7 +190,7 @@ def _rates(args: argparse.Namespace) -> Rates | None:
             raise UsageError(f"--{name} {value} is not valid.", "Write a number above 0.")
     if args.concurrency is args.rpm is args.tpm is None:
         return None
-    from promptop.limits.limiter import Limits as Rates
+    from promptop.limits.limiter import RateLimits as Rates
 
     return Rates(args.concurrency, args.rpm, args.tpm)
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from promptop.alerts import watch
 from promptop.alerts.changes import sentence
-from promptop.alerts.rules import Alert, Check, Measured, judge, parse_check, rules_of
+from promptop.alerts.rules import Alert, LimitCheck, MeasuredStats, judge, parse_check, rules_of
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.times import local_days, moment_ms
 from promptop.cli.report_formats import report_text
@@ -334,12 +334,12 @@ def read(
     )
 
 
-def _judge(report: Report, checks: list[Check], scoped: dict[str, Stats]) -> int:
+def _judge(report: Report, checks: list[LimitCheck], scoped: dict[str, Stats]) -> int:
     failed = 0
     for check in checks:
         measured = report.measured
         if check.where:
-            measured = Measured(scoped[check.where], measured.seconds)
+            measured = MeasuredStats(scoped[check.where], measured.seconds)
         value = check.value(measured)
         if value is None:
             print(f"promptop report: {check.text}: not known in this window, not judged", file=sys.stderr)

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("There is no command to run.", "promptop watch -- python my_program.py")
     try:
         from promptop.proxy import run_command
-        from promptop.proxy.http.limits import Limits
+        from promptop.proxy.http.limits import ProxyLimits
         from promptop.proxy.server_process import Options
     except ImportError as error:
         raise PromptopError(f"Watching needs {error.name}.", "pip install promptop") from None
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         bodies=bodies_of(args, settings),
         app=args.app or Path(command[0]).name,
         include_usage=args.include_usage,
-        limits=replace(Limits(), grace_s=run_command.GRACE_S),
+        limits=replace(ProxyLimits(), grace_s=run_command.GRACE_S),
     )
     outcome = run_command.run(command, options, redirected, os.environ, inject=not args.proxy)
     if not args.quiet:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Learned:
+class RefusedFields:
     """What a model was found to refuse: fields that are left out, and fields sent under another name."""
 
     dropped: dict[str, str] = field(default_factory=dict)
@@ -75,16 +75,16 @@ class Endpoints:
         self._clients: dict[tuple[Identity, bool, bool], AsyncOpenAI] = {}
         self._balancers: dict[tuple[str, Identity], Balancer] = {}
         self._keys: dict[str, str] = {}
-        self._learned: dict[tuple[str, str], Learned] = {}
+        self._learned: dict[tuple[str, str], RefusedFields] = {}
         self._lock = asyncio.Lock()
 
     def transport_options(self) -> dict[str, Any]:
         """Return the options of the logging transport, for calls that go past these clients."""
         return {"log": self._log, "app": self._app, "bodies": self._bodies, "simulated": self._simulated}
 
-    def learned(self, profile: Profile, model: str) -> Learned:
+    def learned(self, profile: Profile, model: str) -> RefusedFields:
         """Return what this model of this endpoint was found to refuse; callers add to it."""
-        return self._learned.setdefault((profile.base_url, model), Learned())
+        return self._learned.setdefault((profile.base_url, model), RefusedFields())
 
     def balancer(self, profile: Profile) -> Balancer:
         """Return what shares out the calls of a profile among its endpoints and keys."""

@@ -12,21 +12,23 @@ from typing import Any
 
 from promptop.base.errors import PromptopError
 from promptop.client import errors
-from promptop.client.accumulator import Answer
+from promptop.client.accumulator import AnswerAccumulator
 from promptop.client.apis import api_of
 from promptop.client.http.endpoints import Endpoints
 from promptop.client.request import RunRequest
 from promptop.client.request_body import whole_body
-from promptop.client.result import Attempt, Progress, RunError, RunResult, Usage, failed
+from promptop.client.result import Attempt, CallProgress, CallUsage, RunError, RunResult, failed
 from promptop.client.spending import cost_of
 
 ROW_WAIT_S = 3.0
 """Seconds to wait for the row that holds the figures: it is priced on the log's writer thread."""
 
 
-async def run_unstreamed(request: RunRequest, endpoints: Endpoints, *, progress: Progress | None = None) -> RunResult:
+async def run_unstreamed(
+    request: RunRequest, endpoints: Endpoints, *, progress: CallProgress | None = None
+) -> RunResult:
     """Make the call and return its result; a call that fails or is cancelled is a result too."""
-    progress = progress or Progress()
+    progress = progress or CallProgress()
     task = asyncio.create_task(_call(request, endpoints, progress))
     loop = asyncio.get_running_loop()
     progress.attach(lambda: None if loop.is_closed() else loop.call_soon_threadsafe(task.cancel))
@@ -42,13 +44,13 @@ async def run_unstreamed(request: RunRequest, endpoints: Endpoints, *, progress:
     return result
 
 
-async def _call(request: RunRequest, endpoints: Endpoints, progress: Progress) -> RunResult:
+async def _call(request: RunRequest, endpoints: Endpoints, progress: CallProgress) -> RunResult:
     from promptop.capture.annotations import annotate
 
     balancer = endpoints.balancer(request.profile)
     body = {**whole_body(request, endpoints.learned(request.profile, request.model)), "stream": False}
     api = api_of(request.profile)
-    answer = Answer(lambda _: None)
+    answer = AnswerAccumulator(lambda _: None)
     try:
         hold = endpoints.gate(body, api.path, provider=request.profile.provider or None)
     except PromptopError as over:
@@ -90,9 +92,9 @@ async def _call(request: RunRequest, endpoints: Endpoints, progress: Progress) -
         connect_s=row.connect_s if row is not None else None,
         tls_s=row.tls_s if row is not None else None,
         connection_reused=None if row is None or row.connection_reused is None else bool(row.connection_reused),
-        usage=Usage()
+        usage=CallUsage()
         if row is None
-        else Usage(
+        else CallUsage(
             row.usage_input_tokens,
             row.usage_output_tokens,
             row.usage_cache_read_input_tokens,

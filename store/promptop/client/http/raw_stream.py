@@ -45,7 +45,7 @@ class Received:
         return found
 
 
-class Recorder:
+class RawStreamRecorder:
     """Takes the reads of a call's attempts; those of an earlier attempt go when a later one brings something."""
 
     def __init__(self) -> None:

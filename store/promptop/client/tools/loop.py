@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from promptop.client.conversation import continued
 from promptop.client.request import Message, RunRequest
-from promptop.client.result import RunResult, Usage
+from promptop.client.result import CallUsage, RunResult
 from promptop.client.tools.mocks import ToolResult
 
 MOST_STEPS = 8
@@ -43,7 +43,7 @@ def together(steps: Sequence[RunResult]) -> RunResult:
         found = total([getattr(step.usage, name) for step in steps])
         return None if found is None else int(found)
 
-    usage = Usage(
+    usage = CallUsage(
         tokens("input_tokens"),
         tokens("output_tokens"),
         tokens("cache_read_input_tokens"),

@@ -9,8 +9,8 @@ from functools import cached_property
 from promptop.client.request import RunRequest
 from promptop.experiments.ablation.search import OverError
 from promptop.experiments.checks import ANSWERED, Check
-from promptop.experiments.grid.caller import Caller, is_refused
-from promptop.experiments.grid.cells import Cell, CellKey, CellStore
+from promptop.experiments.grid.caller import GridCaller, is_refused
+from promptop.experiments.grid.cells import CellKey, CellStore, GridCell
 from promptop.experiments.grid.checker import Checker
 from promptop.experiments.grid.plan import GridPlan, PlannedCase, checks_for, digest_of
 from promptop.experiments.proof.broken_answers import caught
@@ -25,7 +25,7 @@ SIDE = "ablation"
 class Asker:
     """Answers of one run's cases to any text of the prompt; raises :class:`OverError` where there can be none."""
 
-    def __init__(self, plan: GridPlan, text: str, plan_of: PlanOf, store: CellStore, caller: Caller) -> None:
+    def __init__(self, plan: GridPlan, text: str, plan_of: PlanOf, store: CellStore, caller: GridCaller) -> None:
         """``text`` is the baseline: with its first answers the checks are tested.
 
         Raises :class:`promptop.base.errors.UsageError` for a check that could never be judged.
@@ -36,7 +36,7 @@ class Asker:
             checks_for(planned, plan)
         self._planned: dict[str, Sequence[PlannedCase]] = {}
         self._numbers: dict[tuple[str, str], int] = {}
-        self._firsts: dict[int, Cell] = {}
+        self._firsts: dict[int, GridCell] = {}
         self.kept = 0
         """Answers that an earlier run had paid for."""
         self.idle: tuple[str, ...] = ()
@@ -73,23 +73,23 @@ class Asker:
             self.idle = tuple(said)
             raise OverError("idle")
 
-    async def _cell(self, key: CellKey, planned: PlannedCase, request: RunRequest, checks: Sequence[Check]) -> Cell:
+    async def _cell(self, key: CellKey, planned: PlannedCase, request: RunRequest, checks: Sequence[Check]) -> GridCell:
         known = self._store.find(key)
         has_all = known is not None and all(check.text in known.checked for check in checks)
         if known is not None and (has_all or known.whole):
             self.kept += 1
-            return known if has_all else await self._judged(key, planned, Cell(known.result, {}), checks)
+            return known if has_all else await self._judged(key, planned, GridCell(known.result, {}), checks)
         for _ in range(ATTEMPTS):
             if self._caller.is_over:
                 break
             result = await self._caller.call(request, title=f"{self._plan.models[0]} {planned.case.id}")
             if result.state == "done":
-                return await self._judged(key, planned, Cell(replace(result, received=None), {}), checks)
+                return await self._judged(key, planned, GridCell(replace(result, received=None), {}), checks)
             if is_refused(result.error):
                 raise OverError("refused")
         raise OverError("stopped" if self._caller.stopped else "cap" if self._caller.is_capped else "failing")
 
-    async def _judged(self, key: CellKey, planned: PlannedCase, answer: Cell, checks: Sequence[Check]) -> Cell:
-        cell = Cell(answer.result, await self._checker.judged(checks, planned.given, answer.result))
+    async def _judged(self, key: CellKey, planned: PlannedCase, answer: GridCell, checks: Sequence[Check]) -> GridCell:
+        cell = GridCell(answer.result, await self._checker.judged(checks, planned.given, answer.result))
         self._store.put(key, cell)
         return cell

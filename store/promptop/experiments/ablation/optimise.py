@@ -13,14 +13,14 @@ from typing import Any
 
 from promptop.base.errors import PromptopError
 from promptop.client.request import RunRequest
-from promptop.client.result import CAP, Progress
+from promptop.client.result import CAP, CallProgress
 from promptop.experiments.ablation.asker import Asker, PlanOf
 from promptop.experiments.ablation.layout import stable_first
 from promptop.experiments.ablation.run import AblationPlan, proof_plan_of
 from promptop.experiments.ablation.search import OverError, Search
 from promptop.experiments.ablation.units import blocks_of, units_of, without
-from promptop.experiments.grid.caller import Caller, Step
-from promptop.experiments.grid.cells import Cell, CellKey, CellStore
+from promptop.experiments.grid.caller import GridCaller, MeasurementStep
+from promptop.experiments.grid.cells import CellKey, CellStore, GridCell
 from promptop.experiments.grid.plan import digest_of
 from promptop.experiments.proof.plan import ProofPlan
 from promptop.experiments.proof.run import ProofOutcome, ProofRun
@@ -116,7 +116,7 @@ class OptimiseRun:
         self.plan, self.store = plan, store
         self._plan_of, self._resumed, self._count = plan_of, resumed, count
         self._trims, self._rewrite, self._tell = tuple(trims), rewrite, tell
-        self._caller = Caller(APP)
+        self._caller = GridCaller(APP)
         self._asker = Asker(plan, plan.text, plan_of, store, self._caller)
         self._proof: ProofRun | None = None
         self._note = ""
@@ -125,7 +125,7 @@ class OptimiseRun:
         self._steps: list[OptimiseStep] = []
         self._rules: dict[str, int] = {}
 
-    def snapshot(self) -> Step:
+    def snapshot(self) -> MeasurementStep:
         """Return how far it is."""
         step = self._caller.step(max(self.plan.most_calls, self._caller.ended), self._note)
         if self._proof is None:
@@ -133,7 +133,7 @@ class OptimiseRun:
         more = self._proof.snapshot()
         return replace(more, ended=step.ended + more.ended, size=step.ended + more.size, note=f"proof: {more.note}")
 
-    def stop(self) -> Sequence[Progress]:
+    def stop(self) -> Sequence[CallProgress]:
         """Begin no further call and cancel those under way; the best text so far stays."""
         return [*self._caller.stop(), *(self._proof.stop() if self._proof is not None else ())]
 
@@ -288,7 +288,7 @@ class OptimiseRun:
             if result.error is not None and result.error.type == CAP:
                 raise OverError("cap")
             if result.state == "done":
-                self.store.put(key, Cell(result, {}))
+                self.store.put(key, GridCell(result, {}))
         try:
             found = [each for each in hunks(body, answer_of(result, body)) if not each.is_flagged]
         except PromptopError as error:

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from promptop.client.result import Progress
+from promptop.client.result import CallProgress
 from promptop.experiments.ablation.asker import Asker, PlanOf
 from promptop.experiments.ablation.search import FREE, Search, Searched, likely_calls
 from promptop.experiments.ablation.units import Unit, blocks_of, units_of, without
-from promptop.experiments.grid.caller import Caller, Step
+from promptop.experiments.grid.caller import GridCaller, MeasurementStep
 from promptop.experiments.grid.cells import CellStore
 from promptop.experiments.grid.plan import GridPlan, PlannedCase, attempt_of
 from promptop.experiments.proof.plan import ProofPlan
@@ -48,7 +48,7 @@ class AblationPlan(GridPlan):
 class AblationStep:
     """How far an ablation is."""
 
-    step: Step
+    step: MeasurementStep
     states: Mapping[int, str]
     """State of each unit so far."""
 
@@ -157,7 +157,7 @@ class AblationRun:
         """``plan_of`` makes the requests of a changed text; checks that could never be judged raise here."""
         self.plan, self.store = plan, store
         self._plan_of, self._resumed = plan_of, resumed
-        self._caller = Caller(APP)
+        self._caller = GridCaller(APP)
         self._asker = Asker(plan, plan.text, plan_of, store, self._caller)
         self._search: Search | None = None
         self._proof: ProofRun | None = None
@@ -170,7 +170,7 @@ class AblationRun:
         step = self._caller.step(max(likely, self._caller.ended), note)
         if self._proof is not None:
             more = self._proof.snapshot()
-            step = Step(
+            step = MeasurementStep(
                 step.ended + more.ended,
                 step.ended + more.size,
                 step.spent_usd + more.spent_usd,
@@ -181,7 +181,7 @@ class AblationRun:
             )
         return AblationStep(step, {unit: each.state for unit, each in found.units.items()} if found is not None else {})
 
-    def stop(self) -> Sequence[Progress]:
+    def stop(self) -> Sequence[CallProgress]:
         """Begin no further call and cancel those under way; what is known stays."""
         running = list(self._caller.stop())
         return [*running, *(self._proof.stop() if self._proof is not None else ())]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from promptop.base import sqlite
 from promptop.base.errors import PromptopError
 from promptop.client.request import RunRequest
-from promptop.experiments.bench.load_generator import Measured
+from promptop.experiments.bench.load_generator import MeasuredRequest
 from promptop.settings import data_dir
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ class Baseline:
     name: str
     saved_ms: int
     asked: str
-    phases: tuple[Measured, ...]
+    phases: tuple[MeasuredRequest, ...]
 
-    def find(self, key: str) -> Measured | None:
+    def find(self, key: str) -> MeasuredRequest | None:
         """Return the measurement of the same model under the same load."""
         return next((phase for phase in self.phases if phase.key == key), None)
 
@@ -48,7 +48,7 @@ class Baselines:
         self.path = path or data_dir() / "bench.db"
         self._now_s = now_s
 
-    def save(self, name: str, asked: str, phases: Sequence[Measured]) -> None:
+    def save(self, name: str, asked: str, phases: Sequence[MeasuredRequest]) -> None:
         """Keep a result under a name, instead of an earlier one of that name."""
         row = {
             "name": name,
@@ -80,7 +80,7 @@ class Baselines:
 
     def _read(self, row: dict[str, Any]) -> Baseline:
         try:
-            phases = tuple(Measured(**phase) for phase in json.loads(row["phases"]))
+            phases = tuple(MeasuredRequest(**phase) for phase in json.loads(row["phases"]))
         except (TypeError, ValueError):
             raise PromptopError(
                 f"The baseline {row['name']!r} was kept by another version.", "Measure it again with --save."

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from promptop.base import units
 from promptop.base.errors import UsageError
-from promptop.experiments.bench.load_generator import FIGURES, TIMES, Measured
+from promptop.experiments.bench.load_generator import FIGURES, TIMES, MeasuredRequest
 
 SCALARS = ("errors", "throughput", "goodput", "tokens", "cost")
 _UNITS: dict[str, dict[str, float]] = {
@@ -42,7 +42,7 @@ def shown(name: str, value: float | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class GateRule:
     """A condition on a figure; ``relative`` to a baseline it is a change, as a share."""
 
     text: str
@@ -56,12 +56,12 @@ class Rule:
         """Whether the condition holds for a value in the figure's unit (seconds, USD, a share, per second)."""
         return _SIGNS[self.sign](value, self.value)
 
-    def figure_of(self, measured: Measured) -> float | None:
+    def figure_of(self, measured: MeasuredRequest) -> float | None:
         """Return the figure that the rule is about."""
         return measured.statistic(self.statistic, self.figure) if self.statistic else measured.scalar(self.figure)
 
 
-def parse(text: str) -> Rule:
+def parse(text: str) -> GateRule:
     """Read a rule such as ``p95_ttft>+10%`` or ``errors>1%``; raise :class:`UsageError` for anything else."""
     found = _FORM.fullmatch(text.strip().lower())
     if found is None:
@@ -79,7 +79,7 @@ def parse(text: str) -> Rule:
         raise UsageError(f"{text!r}: {figure} is one number of all calls.", f"Write {figure} without {statistic}_.")
     if plus and unit == "%":
         change = float(number) / 100 * (1 if plus == "+" else -1)
-        return Rule(text.strip(), statistic or "", figure, sign, change, relative=True)
+        return GateRule(text.strip(), statistic or "", figure, sign, change, relative=True)
     units = _UNITS[_kind(figure)]
     if plus or unit not in units:
         forms = " or ".join(f"{number}{each}" for each in units)
@@ -87,10 +87,10 @@ def parse(text: str) -> Rule:
             f"{text!r}: {figure} is not measured in {(plus + number + unit)!r}.",
             f"Write {forms}, or a change against a baseline with its sign: +{number}%.",
         )
-    return Rule(text.strip(), statistic or "", figure, sign, float(number) * units[unit], relative=False)
+    return GateRule(text.strip(), statistic or "", figure, sign, float(number) * units[unit], relative=False)
 
 
-def parse_objective(text: str) -> Rule:
+def parse_objective(text: str) -> GateRule:
     """Read what every single call must meet: ``ttft<1s``, ``total<=8s``, ``tps>20``."""
     bare = re.fullmatch(rf"({'|'.join(FIGURES)})(\s*[<>].*)", text.strip().lower(), re.DOTALL)
     if bare is None:
@@ -101,22 +101,22 @@ def parse_objective(text: str) -> Rule:
     return rule
 
 
-def met(objectives: Sequence[Rule], values: dict[str, float | None]) -> bool:
+def met(objectives: Sequence[GateRule], values: dict[str, float | None]) -> bool:
     """Whether the figures of a call meet every objective; one that is missing does not."""
     return all((value := values[rule.figure]) is not None and rule.true_of(value) for rule in objectives)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateVerdict:
     """What a gate said about one measurement."""
 
-    rule: Rule
+    rule: GateRule
     key: str
     failed: bool
     text: str
 
 
-def judge(rules: Sequence[Rule], measured: Measured, baseline: Measured | None) -> list[Verdict]:
+def judge(rules: Sequence[GateRule], measured: MeasuredRequest, baseline: MeasuredRequest | None) -> list[GateVerdict]:
     """Hold a measurement against the gates; one that cannot be judged has failed, and says why."""
     verdicts = []
     for rule in rules:
@@ -133,5 +133,5 @@ def judge(rules: Sequence[Rule], measured: Measured, baseline: Measured | None) 
             change = (now - before) / before
             failed = rule.true_of(change)
             text = f"{reading}, baseline {shown(rule.figure, before)} ({change * 100:+.1f} %)"
-        verdicts.append(Verdict(rule, measured.key, failed, text))
+        verdicts.append(GateVerdict(rule, measured.key, failed, text))
     return verdicts

@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from promptop.client.result import CAP, Progress, RunResult
+from promptop.client.result import CAP, CallProgress, RunResult
 from promptop.experiments.stats import quantile
-from promptop.limits.limiter import Limiter, Limits
+from promptop.limits.limiter import Limiter, RateLimits
 
 MOST_CALLS = 100_000
 MOST_AT_ONCE = 100
@@ -30,7 +30,7 @@ output tokens a second."""
 LATEST = 1000
 """Calls that are looked at while it runs: sorting more, five times a second, would delay what is measured."""
 
-MakeCall = Callable[[int, Progress], Awaitable[RunResult]]
+MakeCall = Callable[[int, CallProgress], Awaitable[RunResult]]
 """Makes a call of the request with this number; never raises for what an endpoint does."""
 
 
@@ -75,7 +75,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class CallSample:
     """One measured call. Moments are seconds of the clock."""
 
     intended_s: float
@@ -89,7 +89,7 @@ class Sample:
 
 
 @dataclass(slots=True)
-class Measured:
+class MeasuredRequest:
     """What came of one request under one load; as a baseline it is kept like this."""
 
     title: str
@@ -182,7 +182,7 @@ Meets = Callable[[dict[str, float | None]], bool]
 """Tells whether the figures of a call meet the objectives."""
 
 
-def figures_of(sample: Sample, load: Load) -> dict[str, float | None]:
+def figures_of(sample: CallSample, load: Load) -> dict[str, float | None]:
     """Return the figures of a call; in an open loop its times count from when it was due."""
     result, late = sample.result, sample.lag_s if load.rate is not None else 0.0
     found: dict[str, float | None] = {"tpot": result.tpot_s, "tps": result.output_tps, "lag": sample.lag_s}
@@ -207,7 +207,7 @@ class Bench:
         self._load: Load | None = None
         self._latest: deque[dict[str, float | None]] = deque(maxlen=LATEST)
         self._stopped = asyncio.Event()
-        self._running: set[Progress] = set()
+        self._running: set[CallProgress] = set()
         self._in_flight = 0
         self._area = 0.0
         self._changed_s = 0.0
@@ -219,7 +219,7 @@ class Bench:
         """Whether it was stopped."""
         return self._stopped.is_set()
 
-    def stop(self) -> Sequence[Progress]:
+    def stop(self) -> Sequence[CallProgress]:
         """Start no further call; return those under way, for the caller to cancel. What came is kept."""
         self._stopped.set()
         return tuple(self._running)
@@ -233,7 +233,7 @@ class Bench:
         """Return the figures of the last :data:`LATEST` calls of the load in progress that went well."""
         return list(self._latest)
 
-    async def measure(self, request: int, title: str, load: Load, meets: Meets | None = None) -> Measured:
+    async def measure(self, request: int, title: str, load: Load, meets: Meets | None = None) -> MeasuredRequest:
         """Warm up, make the calls of a load, and return what came of them."""
         at_once = load.concurrency or min(load.warm_ups, 4)
         await self._closed(request, load.warm_ups, at_once)
@@ -248,9 +248,9 @@ class Bench:
         self._load = None
         return self._summed(samples, title, load, begun, meets)
 
-    async def _closed(self, request: int, calls: int, at_once: int) -> list[Sample]:
+    async def _closed(self, request: int, calls: int, at_once: int) -> list[CallSample]:
         left = iter(range(calls))
-        tasks: list[asyncio.Task[Sample]] = []
+        tasks: list[asyncio.Task[CallSample]] = []
 
         async def worker() -> None:
             for _ in left:
@@ -265,12 +265,12 @@ class Bench:
         await asyncio.gather(*(worker() for _ in range(min(at_once, calls))))
         return list(await asyncio.gather(*tasks))
 
-    async def _open(self, request: int, load: Load) -> list[Sample]:
-        limiter = Limiter(Limits(concurrency=MOST_AT_ONCE, requests_per_minute=None))
+    async def _open(self, request: int, load: Load) -> list[CallSample]:
+        limiter = Limiter(RateLimits(concurrency=MOST_AT_ONCE, requests_per_minute=None))
         start = self._clock()
-        tasks: list[asyncio.Task[Sample]] = []
+        tasks: list[asyncio.Task[CallSample]] = []
 
-        async def call(due_s: float) -> Sample | None:
+        async def call(due_s: float) -> CallSample | None:
             async with limiter.slot():
                 if self.stopped:
                     return None
@@ -292,8 +292,8 @@ class Bench:
         await asyncio.gather(*waiting)
         return [task.result() for task in tasks]
 
-    async def _call(self, request: int, due_s: float | None, streamed: asyncio.Event) -> Sample:
-        progress = Progress()
+    async def _call(self, request: int, due_s: float | None, streamed: asyncio.Event) -> CallSample:
+        progress = CallProgress()
         intended_s = self._clock() if due_s is None else due_s
 
         def over() -> None:
@@ -312,7 +312,7 @@ class Bench:
         self.ended += 1
         if result.error is not None and result.error.type == CAP:
             self._stopped.set()
-        sample = Sample(intended_s, progress.sent_at, result)
+        sample = CallSample(intended_s, progress.sent_at, result)
         if self._load is not None and result.state == "done":
             self._latest.append(figures_of(sample, self._load))
         return sample
@@ -324,9 +324,9 @@ class Bench:
         self._in_flight += change
 
     def _summed(
-        self, samples: Sequence[Sample], title: str, load: Load, begun_s: float, meets: Meets | None
-    ) -> Measured:
-        found = Measured(title, load.title, calls=len(samples), good=0 if meets is not None else None)
+        self, samples: Sequence[CallSample], title: str, load: Load, begun_s: float, meets: Meets | None
+    ) -> MeasuredRequest:
+        found = MeasuredRequest(title, load.title, calls=len(samples), good=0 if meets is not None else None)
         found.wall_s = max(0.0, self._changed_s - begun_s)
         found.values = {name: [] for name in FIGURES}
         spent = 0.0

@@ -7,7 +7,7 @@ import shutil
 from promptop.base import units
 from promptop.base.text_table import aligned
 from promptop.experiments.bench.gates import shown
-from promptop.experiments.bench.load_generator import Measured
+from promptop.experiments.bench.load_generator import MeasuredRequest
 
 NAMES = {
     "ttft": "TTFT",
@@ -24,7 +24,7 @@ _BINS = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
-def table(phase: Measured, width: int | None = None) -> list[str]:
+def table(phase: MeasuredRequest, width: int | None = None) -> list[str]:
     """Return percentiles (inclusive interpolation) with the number of values that they are of.
 
     In less than 80 cells ``min`` and ``mean`` are left out, which say least.
@@ -39,7 +39,7 @@ def table(phase: Measured, width: int | None = None) -> list[str]:
     return aligned(rows)
 
 
-def remarks(phase: Measured, objectives: str) -> list[str]:
+def remarks(phase: MeasuredRequest, objectives: str) -> list[str]:
     """Return what is one number of all calls, and what a reader must know about the percentiles."""
     ended = f"{phase.well} of {phase.calls} answered in {units.seconds(phase.wall_s)}"
     cost = f"spent {units.usd(phase.cost_usd)}" if phase.cost_usd is not None else "cost n/a"
@@ -63,7 +63,7 @@ def remarks(phase: Measured, objectives: str) -> list[str]:
     return lines
 
 
-def picture(phase: Measured, width: int | None = None) -> list[str]:
+def picture(phase: MeasuredRequest, width: int | None = None) -> list[str]:
     """Return how TTFT is distributed, a line for each of ten equal spans; nothing below two values."""
     values = phase.values.get("ttft", [])
     if len(values) < 2 or values[0] == values[-1]:
@@ -83,7 +83,7 @@ def picture(phase: Measured, width: int | None = None) -> list[str]:
     return lines
 
 
-def changes(phase: Measured, before: Measured, name: str) -> list[str]:
+def changes(phase: MeasuredRequest, before: MeasuredRequest, name: str) -> list[str]:
     """Return the figures beside those of the baseline."""
     rows = [[f"against {name}", "before", "now", "change"]]
     for of, statistic in (("ttft", "p50"), ("ttft", "p95"), ("total", "p50"), ("total", "p95"), ("tps", "p50")):

@@ -9,11 +9,11 @@ from typing import Any
 
 from promptop.budget.estimate import CostEstimate, Lengths, estimate, times
 from promptop.client.request import RunRequest
-from promptop.client.result import Progress, RunResult
-from promptop.experiments.bench.gates import Rule, met
-from promptop.experiments.bench.load_generator import Bench, Load, Measured
+from promptop.client.result import CallProgress, RunResult
+from promptop.experiments.bench.gates import GateRule, met
+from promptop.experiments.bench.load_generator import Bench, Load, MeasuredRequest
 from promptop.experiments.checks import Check
-from promptop.experiments.grid.caller import Caller
+from promptop.experiments.grid.caller import GridCaller
 
 APP = "promptop bench"
 """Name of the program in the log's rows."""
@@ -23,7 +23,7 @@ APP = "promptop bench"
 class BenchOutcome:
     """What came of a benchmark."""
 
-    phases: list[Measured]
+    phases: list[MeasuredRequest]
     errors: list[str]
     """Distinct errors, in the order in which they came."""
     spent_usd: float
@@ -59,7 +59,7 @@ class BenchRun:
         self,
         requests: Sequence[RunRequest],
         loads: Sequence[Load],
-        objectives: Sequence[Rule],
+        objectives: Sequence[GateRule],
         *,
         cases: Sequence[Sequence[RunRequest]] = (),
         checks: Sequence[Sequence[Check]] = (),
@@ -73,7 +73,7 @@ class BenchRun:
         self.checks = [list(each) for each in checks] or [[] for _ in self.cases]
         self._asked = 0
         self._checked: list[bool] = []
-        self._caller = Caller(APP)
+        self._caller = GridCaller(APP)
         self._bench: Bench | None = None
         self._phase = ""
         self._over: list[dict[str, Any]] = []
@@ -110,7 +110,7 @@ class BenchRun:
             error,
         )
 
-    def stop(self) -> Sequence[Progress]:
+    def stop(self) -> Sequence[CallProgress]:
         """Begin no further call and cancel those under way; return them."""
         if self._bench is not None:
             self._bench.stop()
@@ -123,7 +123,7 @@ class BenchRun:
         bench = self._bench = Bench(self._call)
         if caller.stopped:
             bench.stop()
-        phases: list[Measured] = []
+        phases: list[MeasuredRequest] = []
         try:
             for load in self.loads:
                 for number, request in enumerate(self.requests):
@@ -148,7 +148,7 @@ class BenchRun:
             caller.shares(),
         )
 
-    async def _call(self, number: int, progress: Progress) -> RunResult:
+    async def _call(self, number: int, progress: CallProgress) -> RunResult:
         place, counts = self._asked % len(self.cases), self._asked >= 0
         self._asked += 1
         result = await self._caller.call(self.cases[place][number], progress=progress)

@@ -11,7 +11,7 @@ from promptop.base.errors import PromptopError
 from promptop.settings import Profile
 
 if TYPE_CHECKING:
-    from promptop.experiments.grid.caller import Caller
+    from promptop.experiments.grid.caller import GridCaller
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,14 @@ class EmbedModel:
     model: str
 
 
-async def vectors_of(texts: Sequence[str], model: EmbedModel | None, caller: Caller) -> list[list[float]]:
+async def vectors_of(texts: Sequence[str], model: EmbedModel | None, caller: GridCaller) -> list[list[float]]:
     """Return a vector for each text; empty texts have one of zeros, since endpoints refuse them."""
     said = [text for text in texts if text.strip()]
     made = iter(await _made(said, model, caller) if said else ())
     return [next(made) if text.strip() else [] for text in texts]
 
 
-async def _made(texts: Sequence[str], model: EmbedModel | None, caller: Caller) -> list[list[float]]:
+async def _made(texts: Sequence[str], model: EmbedModel | None, caller: GridCaller) -> list[list[float]]:
     if model is None:
         from promptop.cache.semantic.embedding import LocalEmbedder
 

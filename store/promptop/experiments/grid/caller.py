@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptop.base.errors import PromptopError
 from promptop.client.request import RunRequest
-from promptop.client.result import CAP, Progress, RunError, RunResult
+from promptop.client.result import CAP, CallProgress, RunError, RunResult
 from promptop.client.spending import OverCapError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def is_refused(error: RunError | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class MeasurementStep:
     """How far a measurement is."""
 
     ended: int
@@ -42,7 +42,7 @@ class Step:
     """What a person should know now: the verdict so far, what comes next."""
 
 
-class Caller:
+class GridCaller:
     """Makes calls for one measurement. It can be pickled until it is opened, and then belongs to one event loop."""
 
     def __init__(self, app: str) -> None:
@@ -61,7 +61,7 @@ class Caller:
         """What the cap said."""
         self.stopped = False
         """Whether somebody asked for an end."""
-        self._running: set[Progress] = set()
+        self._running: set[CallProgress] = set()
         self._endpoints: Endpoints | None = None
 
     async def open(self, options: Mapping[str, Any]) -> None:
@@ -87,7 +87,7 @@ class Caller:
         """Whether no further call is to be begun."""
         return self.stopped or self.is_capped
 
-    def stop(self) -> Sequence[Progress]:
+    def stop(self) -> Sequence[CallProgress]:
         """Begin no further call and cancel those under way; return them."""
         self.stopped = True
         running = tuple(self._running)
@@ -100,13 +100,13 @@ class Caller:
         return self.endpoints.shares()
 
     async def call(
-        self, request: RunRequest, *, progress: Progress | None = None, streamed: bool = True, title: str = ""
+        self, request: RunRequest, *, progress: CallProgress | None = None, streamed: bool = True, title: str = ""
     ) -> RunResult:
         """Make one call and count it; a call that fails is a result too."""
         from promptop.client.call import run
         from promptop.client.http.non_streaming import run_unstreamed
 
-        progress = progress or Progress()
+        progress = progress or CallProgress()
         make = run if streamed else run_unstreamed
         self._running.add(progress)
         try:
@@ -140,6 +140,8 @@ class Caller:
         else:
             self.errors[str(error)] = None
 
-    def step(self, size: int, note: str = "") -> Step:
+    def step(self, size: int, note: str = "") -> MeasurementStep:
         """Return how far it is, of ``size`` calls."""
-        return Step(self.ended, size, self.spent_usd, self.failed, self.last, next(reversed(self.errors), ""), note)
+        return MeasurementStep(
+            self.ended, size, self.spent_usd, self.failed, self.last, next(reversed(self.errors), ""), note
+        )

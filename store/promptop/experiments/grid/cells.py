@@ -44,7 +44,7 @@ class CellKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class GridCell:
     """One finished answer."""
 
     result: RunResult
@@ -75,7 +75,7 @@ class CellStore:
         self.run = run or f"p-{secrets.token_hex(4)}"
         self.path = notebook_path() if path is None else path
         self.full = full
-        self._known: dict[CellKey, Cell] = {}
+        self._known: dict[CellKey, GridCell] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {"run": self.run, "path": self.path, "full": self.full}
@@ -109,11 +109,11 @@ class CellStore:
             self._known[CellKey(case, side, model, repeat, digest)] = _cell(figures, texts, checks)
         return len(rows)
 
-    def find(self, key: CellKey) -> Cell | None:
+    def find(self, key: CellKey) -> GridCell | None:
         """Return a cell that is finished; None for one that must be asked."""
         return self._known.get(key)
 
-    def put(self, key: CellKey, cell: Cell) -> None:
+    def put(self, key: CellKey, cell: GridCell) -> None:
         """Keep a finished cell at once."""
         self._known[key] = cell
         checks = {text: [each.passed, each.why if self.full else ""] for text, each in cell.checked.items()}
@@ -155,13 +155,13 @@ class CellStore:
         return open_notebook(self.path)
 
 
-def _cell(figures: str, texts: str | None, checks: str) -> Cell:
+def _cell(figures: str, texts: str | None, checks: str) -> GridCell:
     shape = json.loads(figures)
     if texts is not None:
         shape |= json.loads(texts)
     checked = {text: Checked(text, bool(passed), why) for text, (passed, why) in json.loads(checks).items()}
     digest, trouble = str(shape.get("answer_digest") or ""), str(shape.get("trouble") or "")
-    return Cell(read_result(shape), checked, texts is not None, digest, trouble)
+    return GridCell(read_result(shape), checked, texts is not None, digest, trouble)
 
 
 def runs_of(path: Path | None = None, limit: int = 20) -> Sequence[tuple[str, int, str, Mapping[str, Any]]]:

@@ -11,7 +11,7 @@ from promptop.client.result import RunResult
 from promptop.experiments.checks import Check, Checked
 from promptop.experiments.checks.judges import Judge, JudgeModel
 from promptop.experiments.checks.vectors import EmbedModel, cosine, vectors_of
-from promptop.experiments.grid.caller import Caller
+from promptop.experiments.grid.caller import GridCaller
 
 
 def text_of_answer(result: RunResult) -> str:
@@ -33,7 +33,7 @@ def answer_digest(result: RunResult) -> str:
 class Checker:
     """Judges the answers of one run."""
 
-    def __init__(self, caller: Caller, judge: JudgeModel | None, embed: EmbedModel | None) -> None:
+    def __init__(self, caller: GridCaller, judge: JudgeModel | None, embed: EmbedModel | None) -> None:
         """``judge`` grades ``rubric``, ``embed`` makes vectors for ``similar`` (the local engine if None)."""
         self._caller = caller
         self._judge = judge

@@ -17,7 +17,7 @@ from promptop.base.errors import PromptopError, UsageError
 from promptop.base.files import write_private
 from promptop.base.sanitize import clean, clean_line
 from promptop.base.text_table import aligned
-from promptop.experiments.grid.cells import Cell
+from promptop.experiments.grid.cells import GridCell
 from promptop.experiments.grid.checker import text_of_answer
 from promptop.experiments.grid.plan import PlannedCase
 from promptop.experiments.grid.run import GridOutcome
@@ -30,7 +30,7 @@ class GridCase:
     """One case with the cells of every column."""
 
     case: Case
-    cells: dict[int, list[Cell]] = field(default_factory=dict)
+    cells: dict[int, list[GridCell]] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     """Column → why it has no answer."""
 
@@ -176,7 +176,7 @@ def as_json(outcome: GridReport) -> dict[str, Any]:
     }
 
 
-def _cell_json(cell: Cell) -> dict[str, Any]:
+def _cell_json(cell: GridCell) -> dict[str, Any]:
     return {
         **cell.result.to_json(),
         "text": cell.result.text if cell.whole else None,
@@ -196,7 +196,7 @@ def write_grid(out: Path, outcome: GridReport) -> None:
         raise PromptopError(f"{out} cannot be written ({error.strerror}).", "Choose another --report.") from None
 
 
-def _text(cell: Cell) -> str:
+def _text(cell: GridCell) -> str:
     return clean(text_of_answer(cell.result)) if cell.whole else "(not kept)"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
-from promptop.client.http.endpoints import Learned
+from promptop.client.http.endpoints import RefusedFields
 from promptop.client.request import RunRequest
 from promptop.client.request_body import body_of, find_model
 from promptop.experiments.checks import ANSWERED, Check, Spec, answered, parse_check, takes_expected
@@ -156,7 +156,7 @@ def standing_in(request: RunRequest, messages: Sequence[Message]) -> RunRequest:
 
 def digest_of(request: RunRequest) -> str:
     """Return what a cell is found by: the request's body as it is sent, and the endpoint."""
-    body, _ = body_of(request, find_model(request), Learned())
+    body, _ = body_of(request, find_model(request), RefusedFields())
     text = json.dumps([request.profile.base_url, body], ensure_ascii=True, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 

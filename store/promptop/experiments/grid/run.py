@@ -18,8 +18,8 @@ from promptop.client.result import CAP, RunResult
 from promptop.experiments.checks import Check, Checked
 from promptop.experiments.checks.judges import JudgeModel
 from promptop.experiments.checks.vectors import EmbedModel
-from promptop.experiments.grid.caller import Caller, Step, is_refused
-from promptop.experiments.grid.cells import Cell, CellKey, CellStore
+from promptop.experiments.grid.caller import GridCaller, MeasurementStep, is_refused
+from promptop.experiments.grid.cells import CellKey, CellStore, GridCell
 from promptop.experiments.grid.checker import Checker
 from promptop.experiments.grid.plan import GridPlan, PlannedCase, checks_for, digest_of
 
@@ -49,7 +49,7 @@ class CellState:
         return not self.failed and self.passed == self.checks
 
     @classmethod
-    def of(cls, cell: Cell) -> CellState:
+    def of(cls, cell: GridCell) -> CellState:
         """Sum a cell up."""
         result = cell.result
         passed = sum(each.passed for each in cell.checked.values())
@@ -62,7 +62,7 @@ class CellState:
 class GridStep:
     """How far a grid is."""
 
-    step: Step
+    step: MeasurementStep
     cells: Mapping[Place, CellState]
 
 
@@ -70,7 +70,7 @@ class GridStep:
 class GridOutcome:
     """What came of a grid."""
 
-    cells: Mapping[Place, Cell]
+    cells: Mapping[Place, GridCell]
     spent_usd: float
     unpriced: int
     stopped: bool
@@ -78,7 +78,7 @@ class GridOutcome:
     errors: tuple[str, ...]
     kept: int
     """Cells that an earlier run had."""
-    finished: Mapping[CellKey, Cell]
+    finished: Mapping[CellKey, GridCell]
     """Every cell with an answer, for a run that goes on."""
 
 
@@ -94,7 +94,7 @@ class GridRun:
         folder: Path | None = None,
         python: bool = False,
         at_once: int = 4,
-        earlier: Mapping[CellKey, Cell] | None = None,
+        earlier: Mapping[CellKey, GridCell] | None = None,
         judge: JudgeModel | None = None,
         embed: EmbedModel | None = None,
         asks: bool = False,
@@ -109,8 +109,8 @@ class GridRun:
         self._cases, self._titles = tuple(cases), tuple(titles)
         self._plan = GridPlan(self._cases, self._titles, folder=folder, python=python, judge=judge, embed=embed)
         self._store, self._at_once = store, at_once
-        self._finished: dict[CellKey, Cell] = dict(earlier or {})
-        self._caller = Caller(APP)
+        self._finished: dict[CellKey, GridCell] = dict(earlier or {})
+        self._caller = GridCaller(APP)
         self._checker = Checker(self._caller, judge, embed)
         self._asks = asks
         self._repeats = repeats
@@ -141,7 +141,7 @@ class GridRun:
 
     async def work(self, options: Mapping[str, Any]) -> GridOutcome:
         """Ask every cell that is not kept; ``options`` are those of the endpoints."""
-        caller, found = self._caller, dict[Place, Cell]()
+        caller, found = self._caller, dict[Place, GridCell]()
         await caller.open(options)
         kept = 0
         try:
@@ -180,7 +180,7 @@ class GridRun:
             self._finished,
         )
 
-    async def _cell(self, place: Place) -> tuple[Cell | None, bool]:
+    async def _cell(self, place: Place) -> tuple[GridCell | None, bool]:
         repeat, column = divmod(place[1], len(self._titles))
         planned, title = self._cases[place[0]], self._titles[column]
         request = planned.requests[column][0]
@@ -196,14 +196,14 @@ class GridRun:
             return None, False
         return await self._judged(key, planned.given, result, checks), False
 
-    async def _judged(self, key: CellKey, given: str, result: RunResult, checks: Sequence[Check]) -> Cell:
+    async def _judged(self, key: CellKey, given: str, result: RunResult, checks: Sequence[Check]) -> GridCell:
         """Hold an answer against its checks, and keep the cell at once if there is an answer."""
         answer = replace(result, received=None)
         if result.state != "done":
-            return Cell(answer, {check.text: check.judge(result) for check in checks})
+            return GridCell(answer, {check.text: check.judge(result) for check in checks})
         if self._store.full and any(check.is_asked for check in checks):
-            self._store.put(key, Cell(answer, {}))  # paid for: a judge that is asked next must not lose it
-        cell = Cell(answer, await self._checker.judged(checks, given, result))
+            self._store.put(key, GridCell(answer, {}))  # paid for: a judge that is asked next must not lose it
+        cell = GridCell(answer, await self._checker.judged(checks, given, result))
         self._finished[key] = cell
         self._store.put(key, cell)
         unsaid = [check.text for check in checks if check.text not in cell.checked]

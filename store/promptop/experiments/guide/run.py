@@ -8,11 +8,11 @@ from typing import Any
 
 from promptop.base import units
 from promptop.budget.estimate import CostEstimate, Lengths, estimate, times
-from promptop.client.result import Progress, RunResult
-from promptop.experiments.grid.caller import Step as Progressed
+from promptop.client.result import CallProgress, RunResult
+from promptop.experiments.grid.caller import MeasurementStep as Progressed
 from promptop.experiments.guide.sheet import Effect, Figure, Sheet, Taken, now_ms
 from promptop.experiments.guide.steps import Options, Plan, Step, Variant
-from promptop.experiments.interleaved import Arm, Outcome, Trial
+from promptop.experiments.interleaved import Arm, Trial, TrialOutcome
 from promptop.experiments.stats import INPUT, METRICS, Difference, difference, summarise, values_of
 from promptop.log import LogReader
 from promptop.settings import Settings
@@ -97,13 +97,13 @@ class StepRun:
             failed=sum(each.failed for each in steps),
         )
 
-    def stop(self) -> Sequence[Progress]:
+    def stop(self) -> Sequence[CallProgress]:
         """Begin no further call and cancel those under way."""
         return [progress for trial in self._trials for progress in trial.stop()]
 
     async def work(self, options: Mapping[str, Any]) -> Measured:
         """Make the calls; ``options`` are those of :class:`promptop.client.http.endpoints.Endpoints`."""
-        outcomes: list[Outcome] = []
+        outcomes: list[TrialOutcome] = []
         if self._cached:
             options = {"cache": self._cache, **options}
         for self._at, trial in enumerate(self._trials):  # noqa: B020 - the snapshot tells how far it is

@@ -17,7 +17,7 @@ from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.files import write_private
 from promptop.base.sanitize import clean
-from promptop.experiments.grid.cells import Cell
+from promptop.experiments.grid.cells import GridCell
 from promptop.experiments.grid.checker import text_of_answer
 from promptop.experiments.proof.records import SIDES, CaseRecord
 from promptop.experiments.proof.report import ProofReport
@@ -40,11 +40,11 @@ def write_report(out: Path, report: ProofReport, texts: tuple[str, str]) -> None
         raise PromptopError(f"{out} cannot be written ({error.strerror}).", "Choose another --report.") from None
 
 
-def _text(cell: Cell) -> str:
+def _text(cell: GridCell) -> str:
     return clean(text_of_answer(cell.result)) if cell.whole else "(not kept)"
 
 
-def _faults(cell: Cell) -> list[str]:
+def _faults(cell: GridCell) -> list[str]:
     return [f"{each.text}: {each.why}" for each in cell.checked.values() if not each.passed]
 
 
@@ -255,7 +255,7 @@ def units_time(made_ms: int) -> str:
     return datetime.fromtimestamp(made_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _promptfoo_row(title: str, at: int, side: str, record: CaseRecord, cell: Cell) -> dict[str, Any]:
+def _promptfoo_row(title: str, at: int, side: str, record: CaseRecord, cell: GridCell) -> dict[str, Any]:
     result = cell.result
     checked = list(cell.checked.values())
     passed = [each.passed for each in checked]

@@ -67,7 +67,7 @@ class CheckFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ModelFinding:
     """What may be said of one model."""
 
     word: str
@@ -88,7 +88,7 @@ class Finding:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def judge_model(run: ModelRun, plan: ProofPlan, alpha: float) -> Finding:
+def judge_model(run: ModelRun, plan: ProofPlan, alpha: float) -> ModelFinding:
     """Judge what a model has answered so far."""
     records = run.complete
     names = list(dict.fromkeys(name for record in records for name in record.names))
@@ -98,7 +98,7 @@ def judge_model(run: ModelRun, plan: ProofPlan, alpha: float) -> Finding:
     counts = _counts(records)
     could_see = rule.could_see(max(1, len(run.planned)), alpha)
     bound = max((-check.low for check in checks if check.check != ANSWERED or not plan.has_checks), default=None)
-    base = Finding(
+    base = ModelFinding(
         UNDECIDED,
         "",
         checks=tuple(checks),
@@ -147,7 +147,7 @@ def judge_model(run: ModelRun, plan: ProofPlan, alpha: float) -> Finding:
 
 
 def _with(
-    base: Finding,
+    base: ModelFinding,
     word: str,
     why: str,
     run: ModelRun,
@@ -156,7 +156,7 @@ def _with(
     *,
     advice: str = "",
     can_stop: str = "",
-) -> Finding:
+) -> ModelFinding:
     from dataclasses import replace
 
     return replace(
@@ -351,8 +351,8 @@ def _judged(run: ModelRun, plan: ProofPlan, alpha: float) -> str:
 
 
 def _without_checks(
-    base: Finding, run: ModelRun, plan: ProofPlan, records: Sequence[CaseRecord], alpha: float, judge: str
-) -> Finding:
+    base: ModelFinding, run: ModelRun, plan: ProofPlan, records: Sequence[CaseRecord], alpha: float, judge: str
+) -> ModelFinding:
     """Say what similarity, facts and the judge show: *alike* at most, never *proven*."""
     n = len(records)
     if not n:
@@ -406,7 +406,7 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
-def _lines(base: Finding, run: ModelRun, plan: ProofPlan, records: Sequence[CaseRecord]) -> list[str]:
+def _lines(base: ModelFinding, run: ModelRun, plan: ProofPlan, records: Sequence[CaseRecord]) -> list[str]:
     """Return what was shown, a line each."""
     n = len(records)
     if not n:

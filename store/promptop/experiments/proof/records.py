@@ -8,7 +8,7 @@ from typing import Any
 
 from promptop.client.result import RunResult
 from promptop.experiments.checks import ANSWERED, Check, Checked
-from promptop.experiments.grid.cells import Cell
+from promptop.experiments.grid.cells import GridCell
 from promptop.experiments.proof import evidence
 from promptop.experiments.test_sets.case import Case
 
@@ -24,11 +24,11 @@ class CaseRecord:
 
     case: Case
     checks: Sequence[Check]
-    before: list[Cell] = field(default_factory=list)
-    after: list[Cell] = field(default_factory=list)
+    before: list[GridCell] = field(default_factory=list)
+    after: list[GridCell] = field(default_factory=list)
     failed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, 0))
     """Calls of each side that were not answered, after all attempts."""
-    fresh: dict[str, list[Cell]] = field(default_factory=lambda: {side: [] for side in SIDES})
+    fresh: dict[str, list[GridCell]] = field(default_factory=lambda: {side: [] for side in SIDES})
     """Answers of the second look."""
     copied: int = 0
     """Answers to the trimmed prompt that are copies of answers to the baseline, out of an endpoint's cache."""
@@ -48,7 +48,7 @@ class CaseRecord:
         """Whether both sides have all their answers, and none of them is the other side's."""
         return not self.copied and not any(self.failed.values()) and bool(self.before) and bool(self.after)
 
-    def side(self, name: str) -> list[Cell]:
+    def side(self, name: str) -> list[GridCell]:
         """Return the cells of a side."""
         return self.before if name == BEFORE else self.after
 
@@ -61,7 +61,7 @@ class CaseRecord:
         """The checks that its answers are held against, by the names under which they are counted."""
         return list(dict.fromkeys(check.name for check in self.checks))
 
-    def passed(self, cell: Cell, name: str) -> bool:
+    def passed(self, cell: GridCell, name: str) -> bool:
         """Whether an answer passes every check of a name."""
         return all(cell.checked[check.text].passed for check in self.checks if check.name == name)
 
@@ -148,7 +148,7 @@ STATES = ("lost for sure", "lost", "flipped", "won", "changed", "incomplete", "s
 """States of a case, those that a reader wants to see first."""
 
 
-def answer_json(cell: Cell) -> dict[str, Any]:
+def answer_json(cell: GridCell) -> dict[str, Any]:
     """Return one answer with its checks."""
     result = cell.result
     return {
@@ -167,11 +167,11 @@ def judged_by(checked: Mapping[str, Checked]) -> bool:
     return all(each.passed for text, each in checked.items() if text != ANSWERED)
 
 
-def distinct(cells: Sequence[Cell], *, ids_tell: bool) -> list[Cell]:
+def distinct(cells: Sequence[GridCell], *, ids_tell: bool) -> list[GridCell]:
     """Return answers without copies: an endpoint that answers from a cache gives one answer under one id twice."""
     if not ids_tell:
         return list(cells)
-    seen: dict[str, Cell] = {}
+    seen: dict[str, GridCell] = {}
     for number, cell in enumerate(cells):
         seen.setdefault(cell.result.response_id or f"#{number}", cell)
     return list(seen.values())

@@ -11,9 +11,9 @@ from typing import Any
 from promptop.base.diff import marked, word_diff
 from promptop.base.sanitize import clean
 from promptop.client.result import RunResult
-from promptop.experiments.grid.cells import Cell
+from promptop.experiments.grid.cells import GridCell
 from promptop.experiments.grid.checker import text_of_answer
-from promptop.experiments.proof.findings import Finding
+from promptop.experiments.proof.findings import ModelFinding
 from promptop.experiments.proof.plan import ProofPlan
 from promptop.experiments.proof.records import AFTER, BEFORE, SIDES, STATES, CaseRecord
 from promptop.experiments.proof.run import ModelRun, ProofOutcome
@@ -44,7 +44,7 @@ class ProofReport:
     """Figures of the first model: input and output tokens, times, cost."""
 
     @property
-    def deciding(self) -> tuple[ModelRun, Finding]:
+    def deciding(self) -> tuple[ModelRun, ModelFinding]:
         """The model that decided, with its finding."""
         for run in self.runs:
             if run.finding is not None and run.finding.word == self.verdict:
@@ -58,7 +58,7 @@ class ProofReport:
         every = [(run, record) for run in self.runs for record in run.records]
         return sorted(every, key=lambda each: STATES.index(each[1].state) if each[1].state in STATES else len(STATES))
 
-    def answers(self) -> list[tuple[ModelRun, str, str, Cell]]:
+    def answers(self) -> list[tuple[ModelRun, str, str, GridCell]]:
         """Return every answer with its model, case and side: those of the cases, or of a warm-up that ended it."""
         found = [
             (run, record.id, side, cell)
@@ -71,7 +71,7 @@ class ProofReport:
                 found += [(each, case, BEFORE, cell) for each, case, cell in self.warm_up() if each is run]
         return found
 
-    def warm_up(self) -> list[tuple[ModelRun, str, Cell]]:
+    def warm_up(self) -> list[tuple[ModelRun, str, GridCell]]:
         """Return the baseline's answers of the warm-up, which are in no figure, with model and case."""
         return [
             (run, each.case.id, cell)
@@ -168,7 +168,7 @@ class ProofReport:
         return found
 
 
-def _answer_json(run: ModelRun, case: str, side: str, cell: Cell) -> dict[str, Any]:
+def _answer_json(run: ModelRun, case: str, side: str, cell: GridCell) -> dict[str, Any]:
     return {
         "case": case,
         "model": run.title,

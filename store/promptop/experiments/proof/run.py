@@ -17,14 +17,14 @@ from promptop.client.request import RunRequest
 from promptop.client.result import RunResult
 from promptop.experiments.checks import Check
 from promptop.experiments.checks.judges import Judge, JudgeRecord, family_of
-from promptop.experiments.grid.caller import Caller, Step, is_refused
-from promptop.experiments.grid.cells import Cell, CellKey, CellStore
+from promptop.experiments.grid.caller import GridCaller, MeasurementStep, is_refused
+from promptop.experiments.grid.cells import CellKey, CellStore, GridCell
 from promptop.experiments.grid.checker import Checker, text_of_answer
 from promptop.experiments.grid.plan import PlannedCase, checks_for, digest_of
 from promptop.experiments.proof import rule
 from promptop.experiments.proof.broken_answers import Caught, broken, caught
 from promptop.experiments.proof.evidence import same_texts
-from promptop.experiments.proof.findings import Finding, judge_model
+from promptop.experiments.proof.findings import ModelFinding, judge_model
 from promptop.experiments.proof.plan import WARM_UP, ProofPlan
 from promptop.experiments.proof.records import BEFORE, SIDES, CaseRecord, distinct
 
@@ -45,7 +45,7 @@ class ModelRun:
     checks: Sequence[Sequence[Check]]
     records: list[CaseRecord] = field(default_factory=list)
     """In the order in which their cases were begun."""
-    warm: list[list[Cell]] = field(default_factory=list)
+    warm: list[list[GridCell]] = field(default_factory=list)
     caught: dict[str, Caught] = field(default_factory=dict)
     answers: tuple[int, int] = (1, 1)
     """Answers of each side to a case."""
@@ -61,7 +61,7 @@ class ModelRun:
     ended: str = ""
     """Why it ended before its last case: held, worse, hopeless, cap, stopped, refused, failing, idle."""
     judge: JudgeRecord | None = None
-    finding: Finding | None = None
+    finding: ModelFinding | None = None
 
     @property
     def complete(self) -> list[CaseRecord]:
@@ -98,7 +98,7 @@ class ProofRun:
         self.plan = plan
         self.store = store
         self._resumed = resumed
-        self._caller = Caller(APP)
+        self._caller = GridCaller(APP)
         self._kept = 0
         self._judged: Counter[str] = Counter()
         self._note = ""
@@ -106,7 +106,7 @@ class ProofRun:
         for planned in plan.cases:
             checks_for(planned, plan)
 
-    def snapshot(self) -> Step:
+    def snapshot(self) -> MeasurementStep:
         """Return how far it is."""
         return self._caller.step(max(self.plan.size() - self._kept, self._caller.ended), self._note)
 
@@ -169,7 +169,7 @@ class ProofRun:
         plan = self.plan
         self._note = f"{run.title}: warm-up"
         for at, planned in enumerate(run.planned[:WARM_UP]):
-            cells: list[Cell] = []
+            cells: list[GridCell] = []
             for repeat in range(2):
                 cell = await self._cell(run, planned, run.checks[at], BEFORE, repeat, kind=_SIDE_OF_WARM_UP)
                 if cell is None:
@@ -336,7 +336,7 @@ class ProofRun:
             return known.result
         result = await self._caller.call(request, title=f"judge {request.model}")
         if result.state == "done":
-            self.store.put(key, Cell(result, {}))
+            self.store.put(key, GridCell(result, {}))
         return result
 
     def _pairs(self, run: ModelRun) -> list[tuple[PlannedCase, CaseRecord]]:
@@ -354,7 +354,7 @@ class ProofRun:
         repeat: int,
         *,
         kind: str = "",
-    ) -> Cell | None:
+    ) -> GridCell | None:
         """Return a finished answer, asked for or kept; None where there is none."""
         if self._caller.is_over or run.refused:
             return None
@@ -378,10 +378,10 @@ class ProofRun:
 
     async def _checked(
         self, key: CellKey, planned: PlannedCase, checks: Sequence[Check], result: RunResult
-    ) -> Cell | None:
+    ) -> GridCell | None:
         if self.store.full and any(check.is_asked for check in checks):
-            self.store.put(key, Cell(result, {}))  # paid for: a judge that is asked next must not lose it
-        cell = Cell(result, await self._checker.judged(checks, planned.given, result))
+            self.store.put(key, GridCell(result, {}))  # paid for: a judge that is asked next must not lose it
+        cell = GridCell(result, await self._checker.judged(checks, planned.given, result))
         self.store.put(key, cell)
         return cell if len(cell.checked) == len({check.text for check in checks}) else None
 
@@ -421,7 +421,7 @@ def _order(rng: random.Random, answers: tuple[int, int]) -> list[tuple[str, int]
     return order
 
 
-def _ids_tell(warm: Sequence[Sequence[Cell]]) -> bool:
+def _ids_tell(warm: Sequence[Sequence[GridCell]]) -> bool:
     """Whether response ids differ from case to case: some servers give every answer the same one."""
     ids = [cells[0].result.response_id for cells in warm if cells]
     return len(ids) > 1 and None not in ids and "" not in ids and len(set(ids)) == len(ids)
@@ -435,7 +435,7 @@ def _copied(record: CaseRecord, run: ModelRun) -> int:
     return sum(cell.result.response_id in known for cell in record.after)
 
 
-def _differ(cells: Sequence[Cell], has_checks: bool) -> bool:
+def _differ(cells: Sequence[GridCell], has_checks: bool) -> bool:
     if has_checks:
         said = [{text: checked.passed for text, checked in cell.checked.items()} for cell in cells]
         return said[0] != said[1]

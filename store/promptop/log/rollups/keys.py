@@ -74,7 +74,7 @@ def _counts(errors: str) -> tuple[tuple[str, int], ...]:
     return tuple(json.loads(errors).items())
 
 
-class Cell:
+class RollupCell:
     """Sums of some rows on their way into the file: what :class:`Stats` has, in the form that adds fastest."""
 
     __slots__ = ("errors", "integers", "latency", "owner", "ttft")
@@ -87,15 +87,15 @@ class Cell:
         self.owner = owner
         """The collection that may change this cell; others copy it first."""
 
-    def copied(self, owner: object) -> Cell:
+    def copied(self, owner: object) -> RollupCell:
         """Return an equal cell that ``owner`` may change."""
-        cell = Cell(self.integers, owner)
+        cell = RollupCell(self.integers, owner)
         cell.latency = self.latency.copy() if self.latency is not None else None
         cell.ttft = self.ttft.copy() if self.ttft is not None else None
         cell.errors = self.errors.copy() if self.errors is not None else None
         return cell
 
-    def add(self, other: Cell) -> None:
+    def add(self, other: RollupCell) -> None:
         """Add everything that another cell has."""
         self.integers = list(map(_plus, self.integers, other.integers))
         if other.latency is not None:
@@ -122,11 +122,11 @@ class Cell:
         return values
 
 
-def add_row(cells: dict[Any, Cell], key: Any, row: Sequence[Any]) -> None:
+def add_row(cells: dict[Any, RollupCell], key: Any, row: Sequence[Any]) -> None:
     """Add a row, given as :data:`~promptop.log.read.stats.SELECTED`, to the cell under a key."""
     cell = cells.get(key)
     if cell is None:
-        cell = cells[key] = Cell(list(row[5:-3]))
+        cell = cells[key] = RollupCell(list(row[5:-3]))
     else:
         cell.integers = list(map(_plus, cell.integers, row[5:-3]))
     error, took, first = row[-3:]

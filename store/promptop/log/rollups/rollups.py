@@ -36,7 +36,7 @@ from promptop.log.rollups.keys import (
     STORED,
     SUMS_SINCE,
     VERSION,
-    Cell,
+    RollupCell,
     add_row,
     key_of,
     kinds_at,
@@ -340,7 +340,7 @@ class Rollups:
         mark_key: str = "mark",
     ) -> int:
         """Add the rows above ``mark`` to ``table`` and move the mark; older stretches are frozen."""
-        cells: dict[tuple[int, _Names], Cell] = {}
+        cells: dict[tuple[int, _Names], RollupCell] = {}
         last: Any = None
         count = 0
         for row in rows.execute(f"SELECT {SELECTED} FROM requests WHERE id > ? ORDER BY id LIMIT ?", (mark, limit)):
@@ -368,20 +368,22 @@ class Rollups:
         return count
 
     def _by_level(
-        self, sums: sqlite3.Connection, cells: dict[tuple[int, _Names], Cell], first: Sequence[int]
-    ) -> Iterator[dict[tuple[int, int, int], Cell]]:
+        self, sums: sqlite3.Connection, cells: dict[tuple[int, _Names], RollupCell], first: Sequence[int]
+    ) -> Iterator[dict[tuple[int, int, int], RollupCell]]:
         """Yield (kind, start, series) → cell of each level from ``first`` on, each added up from the level below it."""
-        each: dict[_Place, Cell] = {
+        each: dict[_Place, RollupCell] = {
             (start, self._series(sums, BY_EACH, *names), names): cell for (start, names), cell in cells.items()
         }
         for level, span in enumerate(LEVELS_MS):
             if level:
-                above: dict[_Place, Cell] = {}
+                above: dict[_Place, RollupCell] = {}
                 for (start, series, names), cell in each.items():
                     _add_to(above, (start - start % span, series, names), cell)
                 each = above
             wanted = {place: cell for place, cell in each.items() if place[0] >= first[level]}
-            found: dict[tuple[int, int, int], Cell] = {(BY_EACH, *place[:2]): cell for place, cell in wanted.items()}
+            found: dict[tuple[int, int, int], RollupCell] = {
+                (BY_EACH, *place[:2]): cell for place, cell in wanted.items()
+            }
             for kind in kinds_at(level):
                 if kind != BY_EACH:
                     for (start, _, names), cell in wanted.items():
@@ -409,7 +411,7 @@ class Rollups:
         return found
 
 
-def _add_to(cells: dict[Any, Cell], key: Any, cell: Cell) -> None:
+def _add_to(cells: dict[Any, RollupCell], key: Any, cell: RollupCell) -> None:
     """Add a cell to the one under a key. A sum of one cell is that cell; it is copied when a second one comes."""
     found = cells.get(key)
     if found is None:

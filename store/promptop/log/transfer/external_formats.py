@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from promptop import providers
 from promptop.log.row import Row
 from promptop.providers import chat
-from promptop.providers.api import Facts
+from promptop.providers.api import AnswerFacts
 from promptop.providers.usage import Usage, first, total
 
 _LLM_COLUMNS = (
@@ -68,7 +68,7 @@ _LANGFUSE_OTHERS = frozenset(
 
 
 @dataclass(slots=True)
-class Call:
+class ImportedCall:
     """One call as another program describes it."""
 
     kind: str
@@ -84,7 +84,7 @@ class NoCallError(Exception):
     """An entry that is of a known kind but no call; the text says what it is."""
 
 
-def read(entry: dict[str, Any]) -> Call | None:
+def read(entry: dict[str, Any]) -> ImportedCall | None:
     """Return the call that an entry describes; None for a shape that is not known.
 
     Raises :class:`NoCallError` for what is not a call.
@@ -103,7 +103,9 @@ def read(entry: dict[str, Any]) -> Call | None:
 # ── llm ──
 
 
-def llm_calls(connection: sqlite3.Connection, tables: set[str], after: dict[str, int] | None = None) -> Iterator[Call]:
+def llm_calls(
+    connection: sqlite3.Connection, tables: set[str], after: dict[str, int] | None = None
+) -> Iterator[ImportedCall]:
     """Yield the calls of an ``llm`` database, of its older table ``responses`` and its newer one ``turns``.
 
     ``after`` has the rowid of each table that was read last; it is moved on, and only newer rows are yielded.
@@ -130,7 +132,7 @@ def llm_calls(connection: sqlite3.Connection, tables: set[str], after: dict[str,
             after[table] = int(found["place"])
 
 
-def _llm(entry: Mapping[str, Any]) -> Call:
+def _llm(entry: Mapping[str, Any]) -> ImportedCall:
     details = _object(entry.get("token_details"))
     row = Row(
         started_ms=time_ms(entry.get("datetime_utc")),
@@ -149,13 +151,13 @@ def _llm(entry: Mapping[str, Any]) -> Call:
         row.usage_raw = json.dumps(details, ensure_ascii=False)
     options = entry.get("options_json", entry.get("options"))
     _parameters(row, _object(options))
-    return Call("llm logs.db", row, usage)
+    return ImportedCall("llm logs.db", row, usage)
 
 
 # ── LiteLLM ──
 
 
-def _litellm(entry: dict[str, Any]) -> Call:
+def _litellm(entry: dict[str, Any]) -> ImportedCall:
     """Read an entry of LiteLLM's spend logs (a row of its table, the API's JSON) or of its logging callbacks."""
     if "models" in entry and "users" in entry and not entry.get("model"):
         raise NoCallError("a sum of a day is not a call")
@@ -214,7 +216,7 @@ def _litellm(entry: dict[str, Any]) -> Call:
     if spend is not None and (spend or hit == "true" or not (row.usage_input_tokens or row.usage_output_tokens)):
         # A spend of 0 for tokens means that LiteLLM had no price either: ours is asked then.
         row.cost_usd, row.cost_status = spend, "reported"
-    return Call("LiteLLM spend log", row, usage)
+    return ImportedCall("LiteLLM spend log", row, usage)
 
 
 def _litellm_tags(entry: Mapping[str, Any]) -> str | None:
@@ -246,7 +248,7 @@ def _port(host: SplitResult) -> int | None:
 # ── Langfuse ──
 
 
-def _langfuse(entry: dict[str, Any]) -> Call:
+def _langfuse(entry: dict[str, Any]) -> ImportedCall:
     """Read an observation of Langfuse, in the API's spelling or the export's (snake case)."""
     kind = str(_get(entry, "type"))
     if kind not in _LANGFUSE_CALLS:
@@ -286,7 +288,7 @@ def _langfuse(entry: dict[str, Any]) -> Call:
     )
     if cost:  # 0 is what Langfuse writes where it knows no price
         row.cost_usd, row.cost_status = cost, "reported"
-    return Call("Langfuse observations", row, usage)
+    return ImportedCall("Langfuse observations", row, usage)
 
 
 def _langfuse_usage(details: Mapping[str, Any], entry: Mapping[str, Any]) -> Usage:
@@ -316,7 +318,7 @@ def _is_read(name: str) -> bool:
 # ── Helicone ──
 
 
-def _helicone(entry: dict[str, Any]) -> Call:
+def _helicone(entry: dict[str, Any]) -> ImportedCall:
     status = _whole(_first(entry, "response_status", "status"))
     row = Row(
         started_ms=time_ms(_first(entry, "request_created_at", "created_at")),
@@ -344,13 +346,13 @@ def _helicone(entry: dict[str, Any]) -> Call:
     cost = _number(_first(entry, "costUSD", "cost_usd", "cost"))
     if cost or (cost == 0 and not total(taken, given)):
         row.cost_usd, row.cost_status = cost, "reported"
-    return Call("Helicone requests", row, usage)
+    return ImportedCall("Helicone requests", row, usage)
 
 
 # ── answers as JSON ──
 
 
-def _answer(entry: dict[str, Any]) -> Call | None:
+def _answer(entry: dict[str, Any]) -> ImportedCall | None:
     """Read an answer of any API: alone, in a pair with its request, or in a line of a batch's output."""
     batch = "custom_id" in entry or "key" in entry
     request: dict[str, Any] = next(
@@ -367,7 +369,7 @@ def _answer(entry: dict[str, Any]) -> Call | None:
     elif answer is not entry and batch and answer.get("type") in ("errored", "expired", "canceled"):
         error = answer.get("error") or {"type": answer["type"]}
     answer = answer["body"] if isinstance(answer.get("body"), dict) else answer
-    facts = Facts()
+    facts = AnswerFacts()
     api = providers.take(answer, facts)
     if error and facts.error is None:
         facts.failed(error)
@@ -407,7 +409,7 @@ def _answer(entry: dict[str, Any]) -> Call | None:
         kind = "a batch's output"
         if used is not None and used.service is None:
             used = used.with_fees({"service": "batch"})
-    return Call(kind, row, used, timeless=True)
+    return ImportedCall(kind, row, used, timeless=True)
 
 
 def _operation(api: Any) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 from promptop.base.errors import UsageError
 from promptop.prompts.document import Prompt, compose
 from promptop.prompts.formats import chat_json, code, dotprompt, llm_template, promptfoo, prompty, yaml_prompts
-from promptop.prompts.formats.draft import Draft as Draft
-from promptop.prompts.notes import Note
+from promptop.prompts.formats.draft import FileDraft as FileDraft
+from promptop.prompts.notes import PromptNote
 from promptop.prompts.receipt import Receipt, stamped
 
 
@@ -33,7 +33,7 @@ class Format:
     """Template language that its readers render it by; empty if they render none."""
 
 
-def read(text: str, name: str = "", folder: Path | None = None) -> Draft:
+def read(text: str, name: str = "", folder: Path | None = None) -> FileDraft:
     """Return the draft for what a file holds; a text of our own, and what is none of the known forms, stays as it is.
 
     ``name`` is the file's: its suffix tells YAML from text. What its front matter or configuration names is read below
@@ -42,7 +42,7 @@ def read(text: str, name: str = "", folder: Path | None = None) -> Draft:
     for found in (chat_json.read(text), yaml_prompts.read(text, name, folder), dotprompt.read(text, name)):
         if found is not None:
             return found
-    return Draft(text)
+    return FileDraft(text)
 
 
 def export(prompt: Prompt, name: str, receipt: Receipt | None = None) -> str:
@@ -62,16 +62,16 @@ def form(name: str) -> Format:
     raise UsageError(f"There is no format {name!r}.", "Formats: " + ", ".join(each.name for each in FORMATS) + ".")
 
 
-def export_notes(prompt: Prompt, name: str) -> list[Note]:
+def export_notes(prompt: Prompt, name: str) -> list[PromptNote]:
     """Return what the readers of an export will take otherwise than it stands in the prompt."""
     found = form(name)
     notes = []
     if found.language and prompt.constructs and prompt.template != found.language:
         said = ", ".join(prompt.constructs[:3])
-        notes.append(Note(f"{said} stand as text in the export, not as a template"))
+        notes.append(PromptNote(f"{said} stand as text in the export, not as a template"))
     has_parts = any(message.parts or message.fields for message in prompt.messages)
     if has_parts and name in ("prompty", "markdown"):
-        notes.append(Note("its images, files and tool calls stand as @ lines, which promptop alone reads"))
+        notes.append(PromptNote("its images, files and tool calls stand as @ lines, which promptop alone reads"))
     return notes
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from promptop.base.sanitize import has_lone_surrogate, whole_text
 from promptop.prompts.document import ROLES, Prompt
-from promptop.prompts.formats.draft import Draft, draft_of
-from promptop.prompts.notes import Note
+from promptop.prompts.formats.draft import FileDraft, draft_of
+from promptop.prompts.notes import PromptNote
 
 KIND = "chat messages in JSON"
 _OURS = {"stream": "whether the answer is streamed is chosen here", "stream_options": ""}
@@ -18,7 +18,7 @@ _LOOKS_LIKE = re.compile(r'"role"\s*:\s*"')
 MOST_LEVELS = 200
 
 
-def read(text: str) -> Draft | None:
+def read(text: str) -> FileDraft | None:
     """Return the draft of chat messages in JSON; None for another text, which may be JSON of another kind.
 
     A text that looks like messages and cannot be taken as such gets a note.
@@ -36,34 +36,36 @@ def read(text: str) -> Draft | None:
         if error.msg == "Extra data":
             if start[error.pos : error.pos + 1] not in ("{", "["):
                 return None  # a text that begins with JSON
-            said = Note("this is JSON Lines, and it is sent as one text", remedy="promptop batch sends each line")
+            said = PromptNote("this is JSON Lines, and it is sent as one text", remedy="promptop batch sends each line")
         else:
-            said = Note(
+            said = PromptNote(
                 f"this looks like chat messages and is not valid JSON ({error.msg}), so it is sent as text",
                 error.lineno,
             )
-        return Draft(text, notes=(said,))
+        return FileDraft(text, notes=(said,))
     return of_value(value, text)
 
 
-def of_value(value: Any, text: str) -> Draft | None:
+def of_value(value: Any, text: str) -> FileDraft | None:
     """Return the draft of what was read from ``text``; None if it holds no messages."""
     if isinstance(value, dict) and "messages" not in value and _is_message(value):
         value = [value]
     messages = value.get("messages") if isinstance(value, dict) else value
     if not isinstance(messages, list) or not messages or not all(isinstance(each, dict) for each in messages):
         if isinstance(value, dict) and any(isinstance(value.get(key), list) for key in ("contents", "input")):
-            return Draft(text, notes=(Note("this is a request of another API than chat, so it is sent as text"),))
+            return FileDraft(
+                text, notes=(PromptNote("this is a request of another API than chat, so it is sent as text"),)
+            )
         return None
     if not any("role" in each for each in messages):
         if all({"from", "value"} <= each.keys() or {"type", "content"} <= each.keys() for each in messages):
             said = "this is a conversation without roles of the chat API, so it is sent as text"
-            return Draft(text, notes=(Note(said),))
+            return FileDraft(text, notes=(PromptNote(said),))
         return None
     if wrong := next((each for each in messages if not _is_message(each)), None):
         said = f"a message has the role {wrong.get('role')!r} or no content, so the JSON is sent as text"
-        return Draft(text, notes=(Note(said, remedy=f"roles: {', '.join(ROLES)}"),))
-    notes: list[Note] = []
+        return FileDraft(text, notes=(PromptNote(said, remedy=f"roles: {', '.join(ROLES)}"),))
+    notes: list[PromptNote] = []
     front: dict[str, Any] = {}
     if isinstance(value, dict):
         if isinstance(value.get("model"), str):
@@ -73,11 +75,11 @@ def of_value(value: Any, text: str) -> Draft | None:
         }
         if "system" in rest:  # Anthropic's API has it beside the messages
             messages = [{"role": "system", "content": rest.pop("system")}, *messages]
-        notes += [Note(f"{key} is left out: {why}") for key, why in _OURS.items() if why and key in value]
+        notes += [PromptNote(f"{key} is left out: {why}") for key, why in _OURS.items() if why and key in value]
         front["parameters"] = rest
     if has_lone_surrogate(value):
         messages, front = whole_text(messages), whole_text(front)
-        notes.append(Note("half of a surrogate pair stands in it, and is sent as U+FFFD"))
+        notes.append(PromptNote("half of a surrogate pair stands in it, and is sent as U+FFFD"))
     return draft_of(KIND, messages, front, notes)
 
 

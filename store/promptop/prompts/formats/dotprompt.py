@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from promptop.prompts.formats.draft import Draft, draft_of
-from promptop.prompts.notes import Note
+from promptop.prompts.formats.draft import FileDraft, draft_of
+from promptop.prompts.notes import PromptNote
 from promptop.prompts.syntax.front_matter import RENAMED, read_front
 from promptop.prompts.syntax.variables import constructs
 
@@ -20,7 +20,7 @@ _HISTORY = re.compile(r"[ \t]*\{\{~?\s*history\s*~?\}\}[ \t]*\n?")
 _ROLES = {"model": "assistant"}
 
 
-def read(text: str, name: str = "") -> Draft | None:
+def read(text: str, name: str = "") -> FileDraft | None:
     """Return the draft of a dotprompt file; None for a text that has nothing of one.
 
     Raises :class:`PromptopError` if its front matter cannot be read.
@@ -39,12 +39,14 @@ def read(text: str, name: str = "") -> Draft | None:
     given = values.get("input")
     default = given.get("default") if isinstance(given, dict) else None
     if isinstance(values.get("output"), dict) and values["output"].get("schema"):
-        notes.append(Note("the schema of its output is left out", remedy="--response-format FILE sends one"))
+        notes.append(PromptNote("the schema of its output is left out", remedy="--response-format FILE sends one"))
     if values.get("tools"):
-        notes.append(Note("its tools are names without a schema, so none is sent", remedy="--tools FILE sends them"))
+        notes.append(
+            PromptNote("its tools are names without a schema, so none is sent", remedy="--tools FILE sends them")
+        )
     body, removed = _HISTORY.subn("", text[front.body_start :])
     if removed:
-        notes.append(Note("{{history}} is left out: there is no conversation before it"))
+        notes.append(PromptNote("{{history}} is left out: there is no conversation before it"))
     messages = list(_messages(body))
     written = {
         "name": front.name,

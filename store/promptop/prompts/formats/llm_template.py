@@ -8,9 +8,9 @@ from typing import Any
 
 from promptop.base.errors import PromptopError
 from promptop.prompts.document import Prompt
-from promptop.prompts.formats.draft import Draft, draft_of
+from promptop.prompts.formats.draft import FileDraft, draft_of
 from promptop.prompts.formats.names import template_names
-from promptop.prompts.notes import Note
+from promptop.prompts.notes import PromptNote
 from promptop.prompts.syntax.variables import VARIABLE
 from promptop.prompts.syntax.yaml_values import write_yaml
 
@@ -19,7 +19,7 @@ _DOLLAR = re.compile(r"\$(?:(?P<escaped>\$)|(?P<name>[A-Za-z_]\w*)|\{(?P<braced>
 _LEFT_OUT = ("attachments", "attachment_types", "fragments", "system_fragments", "functions", "tools", "extract")
 
 
-def read(value: Mapping[str, Any]) -> Draft:
+def read(value: Mapping[str, Any]) -> FileDraft:
     """Read a template, whose variables are those of Python's ``string.Template``; ``$input`` is the text given."""
     messages = []
     if isinstance(value.get("system"), str):
@@ -31,7 +31,7 @@ def read(value: Mapping[str, Any]) -> Draft:
         schema = value["schema_object"]
         name = str(schema.get("title") or "answer")
         parameters["response_format"] = {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}
-    notes = [Note(f"its {key} are left out") for key in _LEFT_OUT if value.get(key)]
+    notes = [PromptNote(f"its {key} are left out") for key in _LEFT_OUT if value.get(key)]
     front = {
         "name": value.get("name"),
         "description": value.get("description"),

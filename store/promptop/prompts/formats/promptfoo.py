@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from promptop.prompts.document import Prompt
-from promptop.prompts.formats.draft import Draft, draft_of
+from promptop.prompts.formats.draft import FileDraft, draft_of
 from promptop.prompts.formats.names import jinja_names, renamed
-from promptop.prompts.notes import Note
+from promptop.prompts.notes import PromptNote
 from promptop.prompts.syntax.front_matter import RENAMED
 from promptop.prompts.syntax.variables import as_jinja, constructs, nested, without_literals
 from promptop.prompts.syntax.yaml_values import write_yaml
@@ -19,11 +19,11 @@ DEFAULT_MODEL = "gpt-4o-mini"
 MOST_BYTES = 4 << 20
 
 
-def read(value: Mapping[str, Any], folder: Path | None) -> Draft | None:
+def read(value: Mapping[str, Any], folder: Path | None) -> FileDraft | None:
     """Return the draft of a configuration; None if its first prompt cannot be told."""
     from promptop.prompts.formats import chat_json
 
-    notes: list[Note] = []
+    notes: list[PromptNote] = []
     prompts = value["prompts"]
     first, more = (prompts[0], len(prompts) - 1) if isinstance(prompts, list) and prompts else (prompts, 0)
     if isinstance(first, dict):
@@ -31,7 +31,7 @@ def read(value: Mapping[str, Any], folder: Path | None) -> Draft | None:
     if not isinstance(first, str):
         return None
     if more:
-        notes.append(Note(f"its first prompt is read, and {more} more are left out"))
+        notes.append(PromptNote(f"its first prompt is read, and {more} more are left out"))
     text = _loaded(first, folder, notes)
     if text is None:
         return None
@@ -62,7 +62,7 @@ def _without_literals(value: Any) -> Any:
     return [_without_literals(each) for each in value] if isinstance(value, list) else value
 
 
-def _loaded(text: str, folder: Path | None, notes: list[Note]) -> str | None:
+def _loaded(text: str, folder: Path | None, notes: list[PromptNote]) -> str | None:
     if not text.startswith("file://"):
         return text
     name = text.removeprefix("file://")
@@ -73,14 +73,14 @@ def _loaded(text: str, folder: Path | None, notes: list[Note]) -> str | None:
                 return path.read_text(encoding="utf-8-sig")
         except (OSError, ValueError):
             pass  # said below, with every other reason
-    notes.append(Note(f"the file {name} cannot be read, or lies outside the configuration's folder"))
+    notes.append(PromptNote(f"the file {name} cannot be read, or lies outside the configuration's folder"))
     return None
 
 
-def _provider(providers: Any, notes: list[Note]) -> tuple[str, dict[str, Any]]:
+def _provider(providers: Any, notes: list[PromptNote]) -> tuple[str, dict[str, Any]]:
     first, more = (providers[0], len(providers) - 1) if isinstance(providers, list) and providers else (providers, 0)
     if more:
-        notes.append(Note(f"its first provider is asked, and {more} more are left out"))
+        notes.append(PromptNote(f"its first provider is asked, and {more} more are left out"))
     config: Any = {}
     if isinstance(first, dict):
         if "id" in first:
@@ -94,7 +94,7 @@ def _provider(providers: Any, notes: list[Note]) -> tuple[str, dict[str, Any]]:
     return model, {RENAMED.get(str(key), str(key)): each for key, each in given.items() if key not in left_out}
 
 
-def _values(value: Mapping[str, Any], folder: Path | None, notes: list[Note]) -> dict[str, Any]:
+def _values(value: Mapping[str, Any], folder: Path | None, notes: list[PromptNote]) -> dict[str, Any]:
     default, tests = value.get("defaultTest"), value.get("tests")
     first = tests[0] if isinstance(tests, list) and tests else {}
     found: dict[str, Any] = {}
@@ -102,9 +102,9 @@ def _values(value: Mapping[str, Any], folder: Path | None, notes: list[Note]) ->
         given = each.get("vars") if isinstance(each, dict) else None
         found |= given if isinstance(given, dict) else {}
     if isinstance(tests, str):
-        notes.append(Note(f"its tests are in {tests}, and give no variable a value here"))
+        notes.append(PromptNote(f"its tests are in {tests}, and give no variable a value here"))
     elif isinstance(tests, list) and len(tests) > 1:
-        notes.append(Note(f"its variables have the values of the first of {len(tests)} tests"))
+        notes.append(PromptNote(f"its variables have the values of the first of {len(tests)} tests"))
     for name, each in found.items():
         if isinstance(each, str) and each.startswith("file://"):
             found[name] = _loaded(each, folder, notes) or ""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from promptop.prompts.formats import chat_json, llm_template, promptfoo
-from promptop.prompts.formats.draft import Draft, draft_of
-from promptop.prompts.notes import Note
+from promptop.prompts.formats.draft import FileDraft, draft_of
+from promptop.prompts.notes import PromptNote
 from promptop.prompts.syntax.yaml_values import YamlError, read_yaml
 
 _FORMAT = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)(?:![rsa])?(?::[^{}\n]{0,20})?\}")
@@ -18,7 +18,7 @@ _KERNEL = re.compile(r"\{\{\s*\$(?P<name>\w+)\s*\}\}")
 _SNAKE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-def read(text: str, name: str, folder: Path | None) -> Draft | None:
+def read(text: str, name: str, folder: Path | None) -> FileDraft | None:
     """Return the draft of a YAML or TOML file (by the suffix of ``name``); None if it is another one.
 
     A file that is none of these prompts is a text of its own, with a note.
@@ -29,19 +29,21 @@ def read(text: str, name: str, folder: Path | None) -> Draft | None:
     try:
         value = tomllib.loads(text) if suffix == ".toml" else read_yaml(text.removeprefix("\ufeff"))
     except YamlError as error:
-        return Draft(text, notes=(Note(f"this is not valid YAML ({error.cause}), so it is sent as text", error.line),))
+        return FileDraft(
+            text, notes=(PromptNote(f"this is not valid YAML ({error.cause}), so it is sent as text", error.line),)
+        )
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        return Draft(text, notes=(Note(f"this is not valid TOML ({error}), so it is sent as text"),))
+        return FileDraft(text, notes=(PromptNote(f"this is not valid TOML ({error}), so it is sent as text"),))
     found = _read(value, text, folder)
     if found is not None:
         return found
     kind = suffix[1:].upper()
-    return Draft(
-        text, notes=(Note(f"this {kind} is not a prompt of a form that is known here, so it is sent as text"),)
+    return FileDraft(
+        text, notes=(PromptNote(f"this {kind} is not a prompt of a form that is known here, so it is sent as text"),)
     )
 
 
-def _read(value: Any, text: str, folder: Path | None) -> Draft | None:
+def _read(value: Any, text: str, folder: Path | None) -> FileDraft | None:
     if isinstance(value, list):
         return chat_json.of_value(value, text)
     if not isinstance(value, dict):
@@ -57,7 +59,7 @@ def _read(value: Any, text: str, folder: Path | None) -> Draft | None:
     return None
 
 
-def _github(value: Mapping[str, Any], text: str) -> Draft | None:
+def _github(value: Mapping[str, Any], text: str) -> FileDraft | None:
     """Read a ``.prompt.yml`` of GitHub Models, or a request body in YAML."""
     if not {"modelParameters", "testData", "evaluators", "responseFormat"} & value.keys():
         return chat_json.of_value(value, text)
@@ -70,9 +72,9 @@ def _github(value: Mapping[str, Any], text: str) -> Draft | None:
     sample = {str(key): each for key, each in row.items() if key != "expected"}
     notes = []
     if value.get("jsonSchema"):
-        notes.append(Note("its JSON schema is left out", remedy="--response-format FILE sends one"))
+        notes.append(PromptNote("its JSON schema is left out", remedy="--response-format FILE sends one"))
     if isinstance(rows, list) and len(rows) > 1:
-        notes.append(Note(f"its variables have the values of the first of {len(rows)} rows of test data"))
+        notes.append(PromptNote(f"its variables have the values of the first of {len(rows)} rows of test data"))
     body = chat_json.of_value({"messages": value["messages"]}, text)
     if body is None or body.messages is None:
         return body
@@ -91,7 +93,7 @@ def _snake(name: str) -> str:
     return "max_tokens" if written == "max_completion_tokens" else written
 
 
-def _langchain(value: Mapping[str, Any]) -> Draft:
+def _langchain(value: Mapping[str, Any]) -> FileDraft:
     """Read a prompt of LangChain, whose variables are those of format strings unless it says otherwise."""
     template, language = str(value["template"]), str(value.get("template_format") or "f-string")
     written = _from_format(template) if language == "f-string" else template
@@ -107,7 +109,7 @@ def _from_format(text: str) -> str:
     return _FORMAT.sub(replaced, text)
 
 
-def _kernel(value: Mapping[str, Any]) -> Draft:
+def _kernel(value: Mapping[str, Any]) -> FileDraft:
     """Read a prompt of Semantic Kernel, whose own template language writes variables as ``{{$name}}``."""
     language = str(value.get("template_format") or "semantic-kernel")
     template = str(value["template"])
@@ -123,7 +125,7 @@ def _kernel(value: Mapping[str, Any]) -> Draft:
         if isinstance(each, dict) and "name" in each and each.get("default") not in (None, "")
     }
     notes = (
-        [Note("its <message> tags are sent as text: roles stand alone on their lines here")]
+        [PromptNote("its <message> tags are sent as text: roles stand alone on their lines here")]
         if "<message" in written
         else []
     )

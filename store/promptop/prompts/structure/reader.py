@@ -430,7 +430,7 @@ class _Message:
                         Section("example" if is_example else "data", title, pair.start, pair.end)
                     )
 
-    def _instruction_tag(self, pair: tags.Pair, low: int, high: int) -> None:
+    def _instruction_tag(self, pair: tags.TagPair, low: int, high: int) -> None:
         self.found.sections.append(Section("tag", f"<{pair.name}>", pair.start, pair.end))
         for at, start, end in ((low, pair.start, pair.inner_start), (high, pair.inner_end, pair.end)):
             line = self.lines[at]

@@ -41,7 +41,7 @@ _FEWEST_DIRECTIVES = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class TagPair:
     """A tag and the one that closes it; offsets in characters of the text."""
 
     name: str
@@ -52,10 +52,10 @@ class Pair:
     attributes: str = ""
 
 
-def pairs(text: str, start: int, end: int, is_free: Sequence[tuple[int, int]]) -> list[Pair]:
+def pairs(text: str, start: int, end: int, is_free: Sequence[tuple[int, int]]) -> list[TagPair]:
     """Return the pairs in [start, end), outer before inner; tags inside one of the ``is_free`` spans are left out."""
     opened: list[re.Match[str]] = []
-    found: list[Pair] = []
+    found: list[TagPair] = []
     blocked = list(is_free)
     for tag in _TAG.finditer(text, start, end):
         while blocked and blocked[0][1] <= tag.start():
@@ -71,14 +71,14 @@ def pairs(text: str, start: int, end: int, is_free: Sequence[tuple[int, int]]) -
             if opened[at]["name"] == tag["name"]:
                 first = opened[at]
                 found.append(
-                    Pair(tag["name"], first.start(), first.end(), tag.start(), tag.end(), first["rest"].strip())
+                    TagPair(tag["name"], first.start(), first.end(), tag.start(), tag.end(), first["rest"].strip())
                 )
                 del opened[at:]
                 break
     return sorted(found, key=lambda pair: (pair.start, -pair.end))
 
 
-def holds_instructions(text: str, pair: Pair) -> bool:
+def holds_instructions(text: str, pair: TagPair) -> bool:
     """Tell whether what stands between two tags is instructions; a doubt makes it data, which stays as it is."""
     words = [word for word in re.split(r"[_\-.:]|(?<=[a-z])(?=[A-Z])", pair.name) if word]
     lowered = [word.lower() for word in words]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from promptop.base.errors import PromptopError
-from promptop.prompts.notes import Note
+from promptop.prompts.notes import PromptNote
 from promptop.prompts.syntax.yaml_values import YamlError, read_yaml, read_yaml_texts
 
 _FRONT = re.compile(
@@ -100,7 +100,7 @@ class Front:
     """Sample values as they are written, nested."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Sample values with numbers and booleans typed, nested."""
-    notes: tuple[Note, ...] = ()
+    notes: tuple[PromptNote, ...] = ()
 
 
 def read_front(text: str, name: str = "", folder: Path | None = None) -> Front:
@@ -121,7 +121,7 @@ def read_front(text: str, name: str = "", folder: Path | None = None) -> Front:
     is_meant = lowered.endswith(".prompty") or bool(keys & _KNOWN) or not yaml.strip()
     if not is_meant:
         said = "the lines between the first two --- are sent: none of their keys is one of front matter"
-        return replace(plain, notes=(Note(said, 1),) if keys else ())
+        return replace(plain, notes=(PromptNote(said, 1),) if keys else ())
     first_line = text.count("\n", 0, found.start("yaml"))
     try:
         values, texts = read_yaml(yaml), read_yaml_texts(yaml)
@@ -129,7 +129,7 @@ def read_front(text: str, name: str = "", folder: Path | None = None) -> Front:
         line = f" (line {first_line + error.line})" if error.line else ""
         if not keys & _REQUEST:  # rules of editors have `globs: *.ts`, which is not YAML
             said = f"front matter is not sent, and it is not valid YAML{line}: {error.cause}"
-            return replace(plain, body_start=found.end(), notes=(Note(said),))
+            return replace(plain, body_start=found.end(), notes=(PromptNote(said),))
         raise PromptopError(
             f"The front matter is not valid YAML{line}: {error.cause}.", "Correct it, or remove the lines between ---."
         ) from None
@@ -155,17 +155,19 @@ class _Reader:
     """Reads what the values mean, resolving ``${env:…}`` and ``${file:…}``."""
 
     def __init__(self, folder: Path | None, template: str) -> None:
-        self.notes: list[Note] = []
+        self.notes: list[PromptNote] = []
         self._folder = folder
         self._template = template
 
     def front(self, values: dict[str, Any], texts: dict[str, Any], body_start: int) -> Front:
         unknown = [key for key in values if key not in _KNOWN]
         if not values.keys() & USED:
-            self.notes.append(Note(f"front matter is not sent, and nothing is taken from it: {', '.join(values)}"))
+            self.notes.append(
+                PromptNote(f"front matter is not sent, and nothing is taken from it: {', '.join(values)}")
+            )
         elif unknown:
             self.notes.append(
-                Note(f"front matter: {', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not used")
+                PromptNote(f"front matter: {', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not used")
             )
         model, parameters = self._model(values)
         sample, data = self._sample(values, texts)
@@ -219,9 +221,9 @@ class _Reader:
                 found.append(_function(each))
             else:
                 kind = each.get("kind", each.get("type"))
-                self.notes.append(Note(f"the tool {each.get('name', '?')!s} of the kind {kind!s} is left out"))
+                self.notes.append(PromptNote(f"the tool {each.get('name', '?')!s} of the kind {kind!s} is left out"))
         if given and not found:
-            self.notes.append(Note("front matter: its tools are names without a schema, so none is sent"))
+            self.notes.append(PromptNote("front matter: its tools are names without a schema, so none is sent"))
         return found
 
     def _sample(self, values: Mapping[str, Any], texts: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -229,7 +231,7 @@ class _Reader:
         if "sample" in values:
             found = self._resolved(values["sample"], "sample", may_read_environment=False)
             if not isinstance(found, dict):
-                self.notes.append(Note("front matter: sample is not a mapping, so it fills nothing"))
+                self.notes.append(PromptNote("front matter: sample is not a mapping, so it fills nothing"))
                 return {}, {}
             as_written = texts["sample"] if isinstance(values["sample"], dict) else found
             return {**_as_read(as_written, found)}, found
@@ -283,9 +285,9 @@ class _Reader:
             if (value := os.environ.get(name)) is not None:
                 return value
             if not default:
-                self.notes.append(Note(f"front matter: {place} takes ${name}, which is not set"))
+                self.notes.append(PromptNote(f"front matter: {place} takes ${name}, which is not set"))
         else:
-            self.notes.append(Note(f"front matter: {place} asks for ${name}, which is not put into a prompt"))
+            self.notes.append(PromptNote(f"front matter: {place} asks for ${name}, which is not put into a prompt"))
         return default
 
     def _file(self, what: str, place: str) -> Any:
@@ -307,7 +309,7 @@ class _Reader:
                     return read_yaml(text) if path.suffix.lower() in (".yaml", ".yml") else text
         except (OSError, ValueError, RecursionError) as error:
             cause = getattr(error, "strerror", None) or "it cannot be read as text, JSON or YAML"
-        self.notes.append(Note(f"front matter: {place} names the file {what}, and {cause}"))
+        self.notes.append(PromptNote(f"front matter: {place} names the file {what}, and {cause}"))
         return ""
 
 

@@ -63,7 +63,7 @@ class Tunnel(Protocol):
 
 
 @dataclass(slots=True)
-class Answer:
+class UpstreamAnswer:
     """An upstream's response whose body is still to be read."""
 
     status: int
@@ -85,7 +85,7 @@ class Client(Protocol):
 
     async def send(
         self, upstream: Upstream, method: str, target: str, headers: Fields, body: Body, note: Connected
-    ) -> Answer:
+    ) -> UpstreamAnswer:
         """Send one request and return when the answer's head is there; raise :class:`UpstreamError`."""
 
     async def close(self) -> None:

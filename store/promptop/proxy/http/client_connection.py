@@ -17,7 +17,7 @@ from typing import cast
 import httptools
 
 from promptop.proxy.http.fields import Fields, Raw, safe
-from promptop.proxy.http.limits import Limits
+from promptop.proxy.http.limits import ProxyLimits
 from promptop.proxy.upstreams import RefusedError
 
 _LINGER_S = 2.0
@@ -227,12 +227,12 @@ class Response:
             self._connection.cut()
 
 
-class Front:
+class ClientConnections:
     """All connections of clients of one proxy."""
 
     def __init__(
         self,
-        limits: Limits,
+        limits: ProxyLimits,
         handle: Callable[[Request], Awaitable[None]],
         refused: Callable[[Request | None, RefusedError], bytes],
     ) -> None:
@@ -268,7 +268,7 @@ class Front:
 class ClientConnection(asyncio.Protocol):
     """A client's connection: one request after another."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: ClientConnections) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = front.limits
         self.task: asyncio.Task[None] | None = None

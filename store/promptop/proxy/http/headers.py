@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from promptop.capture.annotations import Note
+from promptop.capture.annotations import Annotation
 from promptop.proxy.http.fields import Fields, Raw
 
 HOP_BY_HOP = frozenset(
@@ -84,7 +84,7 @@ def is_signed(headers: Fields) -> bool:
     )
 
 
-def note_of(own: dict[str, str]) -> Note | None:
+def note_of(own: dict[str, str]) -> Annotation | None:
     """Read what the program says about its call; what is too long is cut, tags that are no JSON object are dropped."""
     if not own:
         return None
@@ -97,7 +97,7 @@ def note_of(own: dict[str, str]) -> Note | None:
     def short(name: str) -> str | None:
         return own.get(OWN + name, "")[:MAX_NOTE].encode("utf-8", "replace").decode() or None
 
-    return Note(
+    return Annotation(
         app=short("app"),
         tags=tags if isinstance(tags, dict) else None,
         prompt_name=short("prompt"),

@@ -19,17 +19,17 @@ from urllib.parse import unquote, urlsplit
 import aiohappyeyeballs
 
 from promptop.proxy.http.answer import (
-    Answer,
     Body,
     Connected,
     ConnectError,
     TLSError,
+    UpstreamAnswer,
     UpstreamError,
     UpstreamTimeoutError,
     plain,
 )
 from promptop.proxy.http.fields import Fields, safe
-from promptop.proxy.http.limits import Limits
+from promptop.proxy.http.limits import ProxyLimits
 from promptop.proxy.http.upstream_connection import Incoming, UpstreamConnection
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _BODILESS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 class Http1:
     """HTTP/1.1 with kept connections."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ProxyLimits) -> None:
         """Must be called inside a running loop."""
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -62,7 +62,7 @@ class Http1:
 
     async def send(
         self, upstream: Upstream, method: str, target: str, headers: Fields, body: Body, note: Connected
-    ) -> Answer:
+    ) -> UpstreamAnswer:
         """Send one request over HTTP/1.1."""
         whole = body is None or isinstance(body, bytes)
         absolute = upstream.via is not None and upstream.origin.startswith("http://")
@@ -100,7 +100,7 @@ class Http1:
             raise
         close = incoming.close if sender is None else partial(_close_both, incoming, sender)
         tunnel = incoming if incoming.tunnel or incoming.status == 101 else None
-        return Answer(
+        return UpstreamAnswer(
             incoming.status,
             incoming.reason,
             Fields(incoming.raw),

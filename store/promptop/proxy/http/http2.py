@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from promptop.proxy.http.answer import Answer, Body, Connected, ConnectError, CutError, UpstreamTimeoutError
+from promptop.proxy.http.answer import Body, Connected, ConnectError, CutError, UpstreamAnswer, UpstreamTimeoutError
 from promptop.proxy.http.fields import Fields
-from promptop.proxy.http.limits import Limits
+from promptop.proxy.http.limits import ProxyLimits
 from promptop.proxy.upstreams import Upstream
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Http2:
     """HTTP/2 where the server speaks it, through httpx2: many calls on one connection, each several times as dear."""
 
-    def __init__(self, limits: Limits, upstream: Upstream) -> None:
+    def __init__(self, limits: ProxyLimits, upstream: Upstream) -> None:
         import httpx2
 
         self._httpx2 = httpx2
@@ -41,7 +41,7 @@ class Http2:
 
     async def send(
         self, upstream: Upstream, method: str, target: str, headers: Fields, body: Body, note: Connected
-    ) -> Answer:
+    ) -> UpstreamAnswer:
         """Send one request over HTTP/2."""
         httpx2 = self._httpx2
         started = perf_counter()
@@ -82,7 +82,7 @@ class Http2:
                 await response.aclose()
 
         fields = Fields(list(response.headers.raw))
-        return Answer(response.status_code, response.reason_phrase.encode("latin-1"), fields, read, close, note)
+        return UpstreamAnswer(response.status_code, response.reason_phrase.encode("latin-1"), fields, read, close, note)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -9,7 +9,7 @@ MIB = 1024 * KIB
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProxyLimits:
     """Every bound that the proxy keeps; a peer that crosses one meets an error, never a growing process."""
 
     header_bytes: int = 16 * KIB

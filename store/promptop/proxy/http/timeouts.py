@@ -8,14 +8,14 @@ from time import perf_counter
 from typing import Final
 
 from promptop.proxy.calls import ProxiedCall
-from promptop.proxy.http.limits import Limits
+from promptop.proxy.http.limits import ProxyLimits
 from promptop.proxy.metrics import Metrics
 
 UPSTREAM: Final = 0
 CLIENT: Final = 1
 
 
-class Call:
+class OpenCall:
     """A call in flight: whom it waits for, since when, and what it holds."""
 
     __slots__ = ("attempt", "cut", "held", "refused", "sent", "since", "started", "task", "waits")
@@ -40,7 +40,7 @@ class Call:
         self.since = perf_counter()
 
 
-def overdue(call: Call, now: float, limits: Limits) -> str | None:
+def overdue(call: OpenCall, now: float, limits: ProxyLimits) -> str | None:
     """Say which limit a call has crossed, or None."""
     if now - call.started > limits.call_s:
         return f"the call took longer than {limits.call_s:g} s"
@@ -52,7 +52,9 @@ def overdue(call: Call, now: float, limits: Limits) -> str | None:
     return None
 
 
-async def watch(calls: set[Call], limits: Limits, metrics: Metrics, sweep: Callable[[], None] = lambda: None) -> None:
+async def watch(
+    calls: set[OpenCall], limits: ProxyLimits, metrics: Metrics, sweep: Callable[[], None] = lambda: None
+) -> None:
     """End overdue calls until cancelled, and ``sweep`` with every scan.
 
     The shortest limit is met within a quarter of it, at most a second late.

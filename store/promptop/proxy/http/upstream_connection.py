@@ -10,7 +10,7 @@ import httptools
 
 from promptop.proxy.http.answer import ConnectError, CutError, ProtocolError, UpstreamError, plain
 from promptop.proxy.http.fields import Raw, safe
-from promptop.proxy.http.limits import Limits
+from promptop.proxy.http.limits import ProxyLimits
 
 _MOST_INTERIM = 64
 """Answers of status 1xx before the real one; a server that sends more than these sends nothing else."""
@@ -128,7 +128,7 @@ class Incoming:
 class UpstreamConnection(asyncio.Protocol):
     """A connection that sends one request after another and is kept between them."""
 
-    def __init__(self, limits: Limits, released: Callable[[UpstreamConnection], None]) -> None:
+    def __init__(self, limits: ProxyLimits, released: Callable[[UpstreamConnection], None]) -> None:
         """``released`` is told when an exchange has ended and the connection can be used again."""
         self.limits = limits
         self.loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ from promptop.providers.stream.decompress import inflater
 from promptop.proxy.http.fields import Raw
 
 
-class StreamView:
+class UsageFilter:
     """An event stream without the usage chunk that the client did not ask for."""
 
     def __init__(self, fields: Raw) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from promptop.simulator.answers import text
 from promptop.simulator.answers.profiles import ModelProfile
-from promptop.simulator.answers.tokenizer import Piece, cut, encode, pieces
+from promptop.simulator.answers.tokenizer import TokenPiece, cut, encode, pieces
 from promptop.simulator.server.apis.rewriting import rewritten
 from promptop.simulator.server.faults import Faults
 
@@ -27,7 +27,7 @@ CONTROLS = "\x1b]52;c;cHJvbXB0b3A=\x07 \x9b31m red \u202e reversed \u2066 \x1b[2
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class AskedMessage:
     """One message with its text parts joined."""
 
     role: str
@@ -48,7 +48,7 @@ class Question:
     """A request without its dialect."""
 
     model: str
-    messages: Sequence[Message]
+    messages: Sequence[AskedMessage]
     max_tokens: int | None = None
     stop: Sequence[str] = ()
     temperature: float | None = None
@@ -81,7 +81,7 @@ class ToolCall:
 
     id: str
     name: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[TokenPiece, ...]
 
     @property
     def arguments(self) -> str:
@@ -90,10 +90,10 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SimulatedChoice:
     """One of ``n`` answers."""
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[TokenPiece, ...]
     finish: str
     """``stop``, ``length``, ``tool_calls`` or ``content_filter``."""
     call: ToolCall | None = None
@@ -110,7 +110,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class SimulatedUsage:
     """Tokens of a call; ``cached`` and ``written`` are part of ``input``, ``reasoning`` is part of ``output``."""
 
     input: int
@@ -121,16 +121,16 @@ class Usage:
 
 
 @dataclass(slots=True)
-class Answer:
+class SimulatedAnswer:
     """What comes back, before it has a dialect."""
 
     id: str
     model: str
     profile: ModelProfile
-    choices: tuple[Choice, ...]
-    thoughts: tuple[Piece, ...]
+    choices: tuple[SimulatedChoice, ...]
+    thoughts: tuple[TokenPiece, ...]
     """Shown reasoning; empty where it is hidden or there is none."""
-    usage: Usage
+    usage: SimulatedUsage
     first_s: float
     """Seconds until the first generated token."""
     tps: float
@@ -179,7 +179,9 @@ class Composer:
         self._count += 1
         return text.seeded(self.seed, "pace", self._count)
 
-    def compose(self, question: Question, profile: ModelProfile, faults: Faults, prompt: Sequence[int]) -> Answer:
+    def compose(
+        self, question: Question, profile: ModelProfile, faults: Faults, prompt: Sequence[int]
+    ) -> SimulatedAnswer:
         """Answer a question whose :func:`prompt_tokens` are ``prompt``.
 
         The same seed, or temperature 0, gives the same answer to the same question.
@@ -210,12 +212,12 @@ class Composer:
         )
         input_tokens = math.ceil(len(prompt) * factor)
         output_tokens = math.ceil((spent + sum(choice.tokens for choice in choices)) * factor)
-        usage = Usage(
+        usage = SimulatedUsage(
             input_tokens, output_tokens, int(cached * factor), int(written * factor), math.ceil(spent * factor)
         )
         # Reasoning that is not shown takes its time before the first token.
         first_s = profile.first_token_delay(pace, len(prompt) - cached)
-        return Answer(
+        return SimulatedAnswer(
             id=f"{self._count:06x}{pace.getrandbits(72):018x}",
             model="sim-elsewhere" if "other-model" in faults else profile.snapshot or question.model,
             profile=profile,
@@ -228,7 +230,7 @@ class Composer:
 
     def _think(
         self, ask: text.Ask, profile: ModelProfile, faults: Faults, rng: random.Random
-    ) -> tuple[list[Piece], int]:
+    ) -> tuple[list[TokenPiece], int]:
         """Return shown thoughts and the number of hidden reasoning tokens."""
         if profile.reasoning == "hidden":
             return [], round(profile.reasoning_tokens * math.exp(rng.gauss(0.0, 0.4)))
@@ -245,15 +247,15 @@ class Composer:
         faults: Faults,
         left: float,
         key: tuple[object, ...],
-    ) -> Choice:
+    ) -> SimulatedChoice:
         rng = text.seeded(*key, ask)
         if "empty" in faults:
-            return Choice((), "stop")
+            return SimulatedChoice((), "stop")
         if tool := pick_tool(question, ask):
             arguments = json.dumps(text.from_schema(tool.schema, ask, rng), ensure_ascii=False)
             kept, short = cut(pieces(arguments, profile.encoding), int(min(left, 1 << 30)))
             call = ToolCall(f"call_{rng.getrandbits(96):024x}", tool.name, tuple(kept))
-            return Choice((), "length" if short else "tool_calls", call)
+            return SimulatedChoice((), "length" if short else "tool_calls", call)
         written = rewritten(question.system, question.asked) or text.answer(ask, rng, question.schema)
         if "controls" in faults:
             written = f"{CONTROLS} {written}"
@@ -268,7 +270,7 @@ class Composer:
             limit = min(left, max(1, sum(piece.tokens for piece in found) // 2))
         kept, short = cut(found, int(min(limit, 1 << 30)))
         finish = "content_filter" if "filter" in faults else "length" if short else "stop"
-        return Choice(tuple(kept), finish)
+        return SimulatedChoice(tuple(kept), finish)
 
 
 def prompt_tokens(question: Question, encoding: str) -> list[int]:

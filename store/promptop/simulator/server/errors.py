@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from promptop.simulator.server.events import BadRequestError, Event
+from promptop.simulator.server.events import BadRequestError, StreamEvent
 from promptop.simulator.server.faults import Faults
 
 
@@ -99,14 +99,14 @@ def from_faults(path: str, faults: Faults, request: Mapping[str, Any]) -> tuple[
     return fault.name, Refusal(status, json.dumps(shape).encode(), headers=headers)
 
 
-def event(path: str) -> Event:
+def event(path: str) -> StreamEvent:
     """Return the error event that comes inside a stream under HTTP 200."""
     kind = dialect(path)
     _, type_, code, message = _KINDS["error-200"]
     if kind == "anthropic":
         shape = {"type": "error", "error": {"type": "overloaded_error", "message": message}}
-        return Event(shape, "other", "error")
+        return StreamEvent(shape, "other", "error")
     if kind == "responses":
         fields = {"type": "error", "sequence_number": 0, "code": code, "message": message, "param": None}
-        return Event(fields, "other", "error")
-    return Event(body(kind, 502, message, type_, code), "other")
+        return StreamEvent(fields, "other", "error")
+    return StreamEvent(body(kind, 502, message, type_, code), "other")

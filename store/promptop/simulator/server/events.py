@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class StreamEvent:
     """An event of a stream: what it says, what kind of event it is, and the pause before it."""
 
     payload: Mapping[str, Any] | str | bytes

@@ -14,9 +14,9 @@ from typing import Any
 from aiohttp import web
 
 from promptop.simulator.server import framing
-from promptop.simulator.server.events import Event
+from promptop.simulator.server.events import StreamEvent
 from promptop.simulator.server.faults import Faults
-from promptop.simulator.server.records import Recorded, Sent
+from promptop.simulator.server.records import Recorded, SentEvent
 
 _COMPRESS_FROM = 1024
 """Smaller JSON bodies are not worth compressing, bytes."""
@@ -63,10 +63,10 @@ class Exchange:
         await response.prepare(self.request)
         if self._keep:
             self.record.sent += body
-        self.record.events.append(Sent("body", time.perf_counter(), len(wire)))
+        self.record.events.append(SentEvent("body", time.perf_counter(), len(wire)))
         return await self._finish(response)
 
-    async def stream(self, events: Iterable[Event]) -> web.StreamResponse:
+    async def stream(self, events: Iterable[StreamEvent]) -> web.StreamResponse:
         """Send events as they fall due."""
         response = web.StreamResponse(headers={**self.headers, "content-type": "text/event-stream; charset=utf-8"})
         response.headers["cache-control"] = "no-cache"
@@ -82,7 +82,7 @@ class Exchange:
             data = pack.compress(write.data, last=False) if pack else write.data
             if write.data:
                 now = time.perf_counter()
-                self.record.events += [Sent(event.kind, now, len(data)) for event in write.events]
+                self.record.events += [SentEvent(event.kind, now, len(data)) for event in write.events]
                 if self._keep:
                     self.record.sent += write.data
                 await response.write(data)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from promptop.simulator.server.events import Event
+from promptop.simulator.server.events import StreamEvent
 from promptop.simulator.server.faults import Faults
 
 _BREATH_S = 0.001
@@ -20,7 +20,7 @@ class Write:
     """Bytes that go out in one write."""
 
     data: bytes
-    events: tuple[Event, ...] = ()
+    events: tuple[StreamEvent, ...] = ()
     """The events that are complete with it."""
     delay_s: float = 0.0
     """Seconds after the write before, at speed 1."""
@@ -30,17 +30,17 @@ class Write:
     """``cut`` or ``reset``: the connection ends here, after these bytes."""
 
 
-def spoil(events: Iterable[Event], faults: Faults, error: Callable[[], Event]) -> Iterator[Event]:
+def spoil(events: Iterable[StreamEvent], faults: Faults, error: Callable[[], StreamEvent]) -> Iterator[StreamEvent]:
     """Put faults of the content between the events; ``error`` makes an error event of the dialect."""
-    inserts: list[tuple[int, Event, bool]] = []
+    inserts: list[tuple[int, StreamEvent, bool]] = []
     if fault := faults.get("error-200"):
         inserts.append((int(fault.number("after", 0)), error(), True))
     if fault := faults.get("malformed"):
-        broken = Event('{"id":"chatcmpl-broken","choices":[{"index":0,"delta":{"con', "other")
+        broken = StreamEvent('{"id":"chatcmpl-broken","choices":[{"index":0,"delta":{"con', "other")
         inserts.append((int(fault.number("after", 2)), broken, False))
     if fault := faults.get("bad-utf8"):
         raw = b'{"id":"chatcmpl-broken","choices":[{"index":0,"delta":{"content":"\xff\xfe"}}]}'
-        inserts.append((int(fault.number("after", 2)), Event(raw, "other"), False))
+        inserts.append((int(fault.number("after", 2)), StreamEvent(raw, "other"), False))
     huge = faults.get("huge")
     seen = 0
     for event in events:
@@ -71,7 +71,7 @@ def with_text(payload: Any, text: str) -> Any:
     return {**payload, "delta": {**payload["delta"], "text": text}}
 
 
-def frame(events: Iterable[Event], faults: Faults) -> Iterator[Write]:
+def frame(events: Iterable[StreamEvent], faults: Faults) -> Iterator[Write]:
     """Turn events into writes, with the faults of framing, grouping and connection."""
     writes: Iterator[Write] = _framed(events, faults)
     if "split-utf8" in faults:
@@ -83,7 +83,7 @@ def frame(events: Iterable[Event], faults: Faults) -> Iterator[Write]:
     return _broken_off(writes, faults)
 
 
-def _framed(events: Iterable[Event], faults: Faults) -> Iterator[Write]:
+def _framed(events: Iterable[StreamEvent], faults: Faults) -> Iterator[Write]:
     end = "\r\n" if "crlf" in faults else "\n"
     plain = "unicode" in faults or "split-utf8" in faults
     slow = faults.get("slow")
@@ -98,7 +98,7 @@ def _framed(events: Iterable[Event], faults: Faults) -> Iterator[Write]:
         yield Write(_bytes(event, end, plain, "multi-data" in faults), (event,), event.delay_s, pause)
 
 
-def _bytes(event: Event, end: str, plain: bool, several: bool) -> bytes:
+def _bytes(event: StreamEvent, end: str, plain: bool, several: bool) -> bytes:
     head = f"event: {event.name}{end}".encode() if event.name else b""
     if isinstance(event.payload, bytes):
         return head + b"data: " + event.payload + (end + end).encode()

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from aiohttp import web
 
 from promptop.simulator.answers import profiles
-from promptop.simulator.answers.answer import Answer, Composer, Question, prompt_tokens
+from promptop.simulator.answers.answer import Composer, Question, SimulatedAnswer, prompt_tokens
 from promptop.simulator.answers.profiles import ModelProfile
 from promptop.simulator.server import errors, framing
 from promptop.simulator.server.apis import chat, embeddings, messages, request_parser, responses
@@ -207,7 +207,7 @@ class Handler:
         path = exchange.request.path
         return await exchange.stream(framing.spoil(events, exchange.faults, lambda: errors.event(path)))
 
-    async def _whole(self, exchange: Exchange, answer: Answer, shape: Mapping[str, Any]) -> web.StreamResponse:
+    async def _whole(self, exchange: Exchange, answer: SimulatedAnswer, shape: Mapping[str, Any]) -> web.StreamResponse:
         slow = exchange.faults.get("slow")
         await exchange.pause(answer.first_s + answer.usage.output / answer.tps, slow.number("s", 5) if slow else 0.0)
         data = json.dumps(shape, ensure_ascii="unicode" not in exchange.faults, separators=(",", ":")).encode()
@@ -262,7 +262,7 @@ class Handler:
         listed += [_model(ModelProfile(FAULT_MODEL + name)) for name in FAULTS]
         return await exchange.respond(200, json.dumps({"object": "list", "data": listed}).encode())
 
-    async def _compose(self, exchange: Exchange, question: Question, profile: ModelProfile) -> Answer:
+    async def _compose(self, exchange: Exchange, question: Question, profile: ModelProfile) -> SimulatedAnswer:
         if len(exchange.record.body) > _BIG or profile.encoding not in self._loaded:
             prompt = await asyncio.to_thread(prompt_tokens, question, profile.encoding)
             self._loaded.add(profile.encoding)

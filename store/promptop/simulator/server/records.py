@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentEvent:
     """One event that left: its kind, its size, and the moment before its last byte was handed to the socket."""
 
     kind: str
@@ -36,7 +36,7 @@ class Recorded:
     status: int | None = None
     headers_s: float | None = None
     """When the response headers left."""
-    events: list[Sent] = field(default_factory=list)
+    events: list[SentEvent] = field(default_factory=list)
     sent: bytearray = field(default_factory=bytearray)
     """The response body as it left, before compression and chunking."""
     finished_s: float | None = None

@@ -15,21 +15,21 @@ from dataclasses import dataclass
 from promptop.base.errors import UsageError
 from promptop.prompts import Prompt, parse
 from promptop.prompts.structure import Structure, read_structure
-from promptop.trim.lint.base import Check, Place, Severity
+from promptop.trim.lint.base import LintCheck, Place, Severity
 from promptop.trim.lint.code import CODE_CHECKS
 from promptop.trim.lint.demands import DEMAND_CHECKS
 from promptop.trim.lint.whole import WHOLE_CHECKS
 
-__all__ = ["CHECKS", "Check", "Finding", "Place", "Severity", "lint"]
+__all__ = ["CHECKS", "LintCheck", "LintFinding", "Place", "Severity", "lint"]
 
-CHECKS: tuple[Check, ...] = (*WHOLE_CHECKS, *DEMAND_CHECKS, *CODE_CHECKS)
+CHECKS: tuple[LintCheck, ...] = (*WHOLE_CHECKS, *DEMAND_CHECKS, *CODE_CHECKS)
 """All checks, in the order in which they are listed."""
 
 _OFF = re.compile(r"<!--[ \t]*(?:promptop[ \t]+)?lint-off[ \t]*:?[ \t]*(?P<rules>[\w, \t-]*?)[ \t]*-->")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LintFinding:
     """One remark and its place."""
 
     rule: str
@@ -46,7 +46,7 @@ class Finding:
     """The sentence that it is about; empty if it is about the whole prompt."""
 
 
-def lint(text: str, select: Iterable[str] = (), *, off: Iterable[str] = ()) -> list[Finding]:
+def lint(text: str, select: Iterable[str] = (), *, off: Iterable[str] = ()) -> list[LintFinding]:
     """Return the remarks about a prompt, by line; those of the rules ``off`` and those silenced in it are left out.
 
     Raises :class:`UsageError` for a rule that does not exist, :class:`PromptopError` for broken front matter.
@@ -70,7 +70,7 @@ def lint(text: str, select: Iterable[str] = (), *, off: Iterable[str] = ()) -> l
     return sorted(found, key=lambda each: (each.line, each.rule, each.start))
 
 
-def _finding(check: Check, structure: Structure, place: Place, line: int) -> Finding:
+def _finding(check: LintCheck, structure: Structure, place: Place, line: int) -> LintFinding:
     text = structure.text
     column = place.start - (text.rfind("\n", 0, place.start) + 1) + 1
     sentence = ""
@@ -79,7 +79,7 @@ def _finding(check: Check, structure: Structure, place: Place, line: int) -> Fin
             (text[start:end] for _, start, end in structure.sentences if start <= place.start < end),
             text[text.rfind("\n", 0, place.start) + 1 :].split("\n", 1)[0],
         )
-    return Finding(
+    return LintFinding(
         check.id, check.severity, line, column, place.message, place.start, place.end, " ".join(sentence.split())
     )
 

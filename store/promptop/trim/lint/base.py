@@ -23,7 +23,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class LintCheck:
     """A rule: its id, severity, what it says of itself, and how it looks."""
 
     id: str

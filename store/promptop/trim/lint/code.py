@@ -6,7 +6,16 @@ from collections.abc import Iterator
 
 from promptop.prompts import Prompt
 from promptop.prompts.structure import Structure
-from promptop.trim.lint.base import Check, Place, asks_for_code, instructions, is_quoted, pattern, sentences, written
+from promptop.trim.lint.base import (
+    LintCheck,
+    Place,
+    asks_for_code,
+    instructions,
+    is_quoted,
+    pattern,
+    sentences,
+    written,
+)
 
 _LANGUAGE = pattern(
     r"(?<![A-Za-z])(?:python|java|javascript|typescript|rust|go(?:lang)?|c\+\+|c#|sql|bash|shell|ruby|php|swift|kotlin|html|css|react|vue|flask|django|fastapi|spring|node(?:\.js)?|pandas|numpy|scala|perl|lua|dart|flutter|matlab|excel|vba|powershell|regex|latex|haskell|elixir|solidity)(?![A-Za-z])"
@@ -71,7 +80,7 @@ def _unmeasured(structure: Structure, prompt: Prompt) -> Iterator[Place]:
             return
 
 
-CODE_CHECKS: tuple[Check, ...] = (
-    Check("open-code", "warning", "code without a language, or without a limit", _open_code),
-    Check("unmeasured-speed", "hint", "fast code is asked for without a figure", _unmeasured),
+CODE_CHECKS: tuple[LintCheck, ...] = (
+    LintCheck("open-code", "warning", "code without a language, or without a limit", _open_code),
+    LintCheck("unmeasured-speed", "hint", "fast code is asked for without a figure", _unmeasured),
 )

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 
 from promptop.prompts import Prompt
 from promptop.prompts.structure import Structure
-from promptop.trim.lint.base import Check, Place, asks_for_code, instructions, is_quoted, pattern, sentences, written
+from promptop.trim.lint.base import (
+    LintCheck,
+    Place,
+    asks_for_code,
+    instructions,
+    is_quoted,
+    pattern,
+    sentences,
+    written,
+)
 from promptop.trim.rules.repeated_instructions import RepeatedAcross, RepeatedSentence, RestatedInstruction
 
 _ASKED = (
@@ -330,10 +339,10 @@ def _role(structure: Structure, prompt: Prompt) -> Iterator[Place]:
             return
 
 
-DEMAND_CHECKS: tuple[Check, ...] = (
-    Check("vague-quantity", "hint", "a quantity that each run will read differently", _vague),
-    Check("arithmetic", "hint", "sums and counts that code does better; not in prompts that ask for code", _arithmetic),
-    Check("conflict", "warning", "demands that exclude each other: short and detailed, two limits, two languages …", _conflicts),
-    Check("doubled-demand", "hint", "what was asked before, word for word or in other words", _doubled),
-    Check("role-play", "hint", "praise for a role, which costs tokens and asks for nothing", _role),
+DEMAND_CHECKS: tuple[LintCheck, ...] = (
+    LintCheck("vague-quantity", "hint", "a quantity that each run will read differently", _vague),
+    LintCheck("arithmetic", "hint", "sums and counts that code does better; not in prompts that ask for code", _arithmetic),
+    LintCheck("conflict", "warning", "demands that exclude each other: short and detailed, two limits, two languages …", _conflicts),
+    LintCheck("doubled-demand", "hint", "what was asked before, word for word or in other words", _doubled),
+    LintCheck("role-play", "hint", "praise for a role, which costs tokens and asks for nothing", _role),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from promptop.prompts import Prompt
 from promptop.prompts.sections import first_volatile
 from promptop.prompts.structure import Structure
-from promptop.trim.lint.base import Check, Place, asks_for_code, instructions, pattern, written
+from promptop.trim.lint.base import LintCheck, Place, asks_for_code, instructions, pattern, written
 
 _FORMAT = pattern(
     r"\b(?:json|ya?ml|xml|csv|html|markdown|latex|table|lists?|bullets?|bullet points?|paragraphs?|sentences?|headings?|headlines?|titles?"
@@ -159,10 +159,10 @@ def _example_cost(structure: Structure, prompt: Prompt) -> Iterator[Place]:
         )
 
 
-WHOLE_CHECKS: tuple[Check, ...] = (
-    Check("no-output-format", "warning", "no word about the form of the answer in a short request", _no_format),
-    Check("no-length-limit", "warning", "no word about the length of the answer", _no_length),
-    Check("volatile-prefix", "warning", "a date, time or id before stable text spoils the provider's cache", _volatile_prefix),
-    Check("variables", "warning", "variables without sample values, sample values without variables", _variables),
-    Check("example-cost", "hint", "examples that are most of the prompt", _example_cost),
+WHOLE_CHECKS: tuple[LintCheck, ...] = (
+    LintCheck("no-output-format", "warning", "no word about the form of the answer in a short request", _no_format),
+    LintCheck("no-length-limit", "warning", "no word about the length of the answer", _no_length),
+    LintCheck("volatile-prefix", "warning", "a date, time or id before stable text spoils the provider's cache", _volatile_prefix),
+    LintCheck("variables", "warning", "variables without sample values, sample values without variables", _variables),
+    LintCheck("example-cost", "hint", "examples that are most of the prompt", _example_cost),
 )  # fmt: skip

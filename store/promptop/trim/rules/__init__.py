@@ -11,10 +11,10 @@ from promptop.trim.rules.markup_rules import JsonWhitespace, ListOverhead, Markd
 from promptop.trim.rules.message_rules import DeadExamples, OldHistory, RepeatedBlock, Thousands, Units
 from promptop.trim.rules.phrase_rules import PHRASE_RULES, Hedges, HedgesChinese, Preambles, PreamblesChinese
 from promptop.trim.rules.repeated_instructions import RepeatedAcross, RepeatedSentence, RestatedInstruction
-from promptop.trim.rules.rule import Proposal, Rule
+from promptop.trim.rules.rule import Proposal, TrimRule
 
 
-class _Pattern(Rule):
+class _Pattern(TrimRule):
     pattern: ClassVar[re.Pattern[str]]
     replacement: ClassVar[str] = ""
 
@@ -38,7 +38,7 @@ class BlankLines(_Pattern):
     replacement = "\n\n"
 
 
-class RepeatedSpace(Rule):
+class RepeatedSpace(TrimRule):
     id = "repeated-space"
     description = "several blanks between words (not indentation, not tables)"
     severity = "safe"
@@ -58,7 +58,7 @@ class RuleLine(_Pattern):
     replacement = r"\g<mark>\g<mark>\g<mark>"
 
 
-class RepeatedMarks(Rule):
+class RepeatedMarks(TrimRule):
     id = "repeated-marks"
     description = "several exclamation or question marks in a row"
     severity = "safe"
@@ -72,7 +72,7 @@ class RepeatedMarks(Rule):
                 yield Proposal(*found.span(), found["mark"])
 
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[TrimRule, ...] = (
     RepeatedSentence(),
     *(each() for each in PHRASE_RULES),
     Units(),

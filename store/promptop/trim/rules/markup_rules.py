@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from promptop.prompts.structure import Span, Structure
-from promptop.trim.rules.rule import Proposal, Rule
+from promptop.trim.rules.rule import Proposal, TrimRule
 
 
-class JsonWhitespace(Rule):
+class JsonWhitespace(TrimRule):
     """Write JSON in fences, and JSON of several lines outside of them, without the blanks between its tokens."""
 
     id = "json-whitespace"
@@ -59,7 +59,7 @@ class JsonWhitespace(Rule):
             yield start, end
 
 
-class ListOverhead(Rule):
+class ListOverhead(TrimRule):
     """Set one plain mark and one blank before the items of a list.
 
     Empty lines between items are left: under every encoding that is packed, two line breaks are one token.
@@ -76,7 +76,7 @@ class ListOverhead(Rule):
             yield Proposal(found.start("mark"), found.end(), "- ")
 
 
-class TableWeight(Rule):
+class TableWeight(TrimRule):
     """Write Markdown tables without the blanks that align their columns."""
 
     id = "table-weight"
@@ -106,7 +106,7 @@ class TableWeight(Rule):
                         yield Proposal(*found.span(), " ")
 
 
-class MarkdownWeight(Rule):
+class MarkdownWeight(TrimRule):
     """Leave out marks that make words bold or italic."""
 
     id = "markdown-weight"

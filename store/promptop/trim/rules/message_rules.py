@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from promptop.prompts.structure import Span, Structure
-from promptop.trim.rules.rule import Proposal, Rule
+from promptop.trim.rules.rule import Proposal, TrimRule
 
 KEEP_ROUNDS = 6
 """Rounds of a conversation that are kept before the pending turn."""
@@ -35,7 +35,7 @@ def _rounds(structure: Structure) -> list[tuple[int, int]]:
     return list(zip(users, [*users[1:], len(structure.roles)], strict=False)) if users else []
 
 
-class OldHistory(Rule):
+class OldHistory(TrimRule):
     """Drop whole rounds, oldest first, so that no tool result loses the call that it answers."""
 
     id = "old-history"
@@ -55,7 +55,7 @@ class OldHistory(Rule):
                 yield Proposal(starts[first], starts[last], "")
 
 
-class DeadExamples(Rule):
+class DeadExamples(TrimRule):
     """Drop an exchange before the pending turn, or an example under a heading, that an earlier one has shown."""
 
     id = "dead-example"
@@ -99,7 +99,7 @@ class DeadExamples(Rule):
         return found.end() if found else end
 
 
-class RepeatedBlock(Rule):
+class RepeatedBlock(TrimRule):
     """Put a reference in place of a block that an earlier message holds."""
 
     id = "repeated-block"
@@ -148,7 +148,7 @@ def _reference(said: str) -> str:
     return f"(as above: {' '.join(words)} …)" if words else "(as above)"
 
 
-class Thousands(Rule):
+class Thousands(TrimRule):
     """Write 1,000,000 as 1000000 where that is fewer tokens; a list of numbers looks the same, hence *check*."""
 
     id = "thousands"
@@ -165,7 +165,7 @@ class Thousands(Rule):
                 yield Proposal(*found.span(), found[0].replace(",", ""))
 
 
-class Units(Rule):
+class Units(TrimRule):
     """Write units behind a number by their symbols."""
 
     id = "units"

@@ -10,7 +10,7 @@ from typing import ClassVar
 from promptop.prompts.structure import Block, Structure, sentences_of
 from promptop.trim.rules import chinese, english
 from promptop.trim.rules.english import Phrase
-from promptop.trim.rules.rule import Proposal, Rule
+from promptop.trim.rules.rule import Proposal, TrimRule
 from promptop.trim.verbs import is_order
 
 _START = re.compile(
@@ -156,7 +156,7 @@ def _hints(rule: type[Phrases], text: str) -> tuple[bool, tuple[tuple[re.Pattern
     return rule.hints(text)
 
 
-class Phrases(Rule):
+class Phrases(TrimRule):
     """Phrases from a table; what is removed where a sentence begins hands its capital on."""
 
     phrases: ClassVar[tuple[Phrase, ...]]
@@ -474,7 +474,7 @@ class PreamblesChinese(Phrases):
     is_chinese = True
 
 
-class Manner(Rule):
+class Manner(TrimRule):
     """``in a clear and concise manner`` → ``clearly and concisely``."""
 
     id = "manner"
@@ -497,7 +497,7 @@ def _adverb(word: str) -> str:
     return f"{word[:-2]}ly" if word.endswith("le") else f"{word}ly"
 
 
-class Topics(Rule):
+class Topics(TrimRule):
     """``In terms of language, answer in the language of the user``: the topic is named again, so it need not open."""
 
     id = "topic-en"
@@ -556,7 +556,7 @@ def _with_capital(structure: Structure, start: int, end: int) -> Proposal:
     return Proposal(start, end, "")
 
 
-PHRASE_RULES: Sequence[type[Rule]] = (
+PHRASE_RULES: Sequence[type[TrimRule]] = (
     FillerEnglish, FillerChinese, PoliteEnglish, PoliteChinese, Topics, Manner, ShorterEnglish, ShorterChinese,
 )  # fmt: skip
 """The safe ones, in the order in which they are asked."""

@@ -14,7 +14,7 @@ from typing import ClassVar
 from promptop.prompts.structure import Block, Structure
 from promptop.trim.guards import demands, negations
 from promptop.trim.rules.phrase_rules import without_gap
-from promptop.trim.rules.rule import Proposal, Rule
+from promptop.trim.rules.rule import Proposal, TrimRule
 from promptop.trim.verbs import is_order
 
 _SHORTEST = 24
@@ -61,7 +61,7 @@ _ON_ALL_ANSWERS = re.compile(
 """A demand on every answer, which holds wherever it stands; another order may be a step that comes again."""
 
 
-class RepeatedSentence(Rule):
+class RepeatedSentence(TrimRule):
     id = "repeated-sentence"
     description = "a sentence of running text that the same section has said before"
     severity = "safe"
@@ -82,7 +82,7 @@ class RepeatedSentence(Rule):
             seen.add(key)
 
 
-class RepeatedAcross(Rule):
+class RepeatedAcross(TrimRule):
     id = "repeated-across"
     description = "a sentence that another message has said before, or this paragraph with the same numbers and names"
     severity = "check"
@@ -117,7 +117,7 @@ class _Instruction:
     protected: frozenset[str]
 
 
-class RestatedInstruction(Rule):
+class RestatedInstruction(TrimRule):
     """Drop a sentence that says again, in other words, what an earlier one has asked for."""
 
     id = "restated"

@@ -23,7 +23,7 @@ class Proposal:
     """Spans inside that ``after`` repeats: what is protected may stand in them."""
 
 
-class Rule(ABC):
+class TrimRule(ABC):
     """One way to say it with less."""
 
     id: ClassVar[str]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from promptop.base.errors import UsageError
-from promptop.client.result import RunResult, Usage
+from promptop.client.result import CallUsage, RunResult
 from promptop.experiments.checks import answered, parse_check
 from promptop.experiments.checks.answer_text import language_of, numbers_in, refuses
 from promptop.experiments.checks.judges import JudgeRecord, winner_of
@@ -16,7 +16,9 @@ from promptop.experiments.proof.broken_answers import caught
 
 
 def answer(text: str, **values: Any) -> RunResult:
-    return RunResult("m", "m", "m", text, "done", usage=Usage(9, 5, source="reported"), finish_reason="stop", **values)
+    return RunResult(
+        "m", "m", "m", text, "done", usage=CallUsage(9, 5, source="reported"), finish_reason="stop", **values
+    )
 
 
 @pytest.mark.parametrize(

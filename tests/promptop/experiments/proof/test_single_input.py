@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from promptop.client.result import RunError, RunResult, Usage
+from promptop.client.result import CallUsage, RunError, RunResult
 from promptop.experiments.checks import parse_check
 from promptop.experiments.proof.single_input import prove, prove_model
 from promptop.experiments.similarity import common, likeness, rouge_l, words
@@ -16,7 +16,7 @@ from promptop.prompts.proof import proof_from, worst
 
 
 def answer(text: str, tokens: int = 100, ttft: float = 0.2, state: str = "done") -> RunResult:
-    usage = Usage(tokens, len(text), 0, 0, "reported")
+    usage = CallUsage(tokens, len(text), 0, 0, "reported")
     error = None if state == "done" else RunError("timeout", "late")
     return RunResult(
         "m", "m", "m", text, state, usage=usage, ttft_s=ttft, total_s=ttft * 3, cost_usd=tokens * 1e-6, error=error

@@ -17,10 +17,10 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_parser import HttpRequestParser
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from promptop.proxy.http.client_connection import ClientConnection, Front, Request
-from promptop.proxy.http.limits import Limits
+from promptop.proxy.http.client_connection import ClientConnection, ClientConnections, Request
+from promptop.proxy.http.limits import ProxyLimits
 
-LIMITS = Limits(header_bytes=256, headers=12)
+LIMITS = ProxyLimits(header_bytes=256, headers=12)
 SEEDS = (
     b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n",
     b"POST /v1/chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello",
@@ -72,7 +72,7 @@ class _Recording(ClientConnection):
         self._current = request
 
 
-def ours(reads: list[bytes], front: Front) -> Read:
+def ours(reads: list[bytes], front: ClientConnections) -> Read:
     """Return what the proxy's parser makes of reads."""
     connection = _Recording(front)
     connection.pause = lambda: None  # type: ignore[method-assign]
@@ -174,7 +174,7 @@ def more_lenient(mine: Read, other: Read) -> str:
 async def compare(count: int, seed: int) -> list[tuple[str, list[bytes]]]:
     """Return the differences among ``count`` mutated requests that make the proxy's parser the more lenient one."""
     random_ = random.Random(seed)
-    front = Front(LIMITS, Mock(), lambda *_: b"{}")
+    front = ClientConnections(LIMITS, Mock(), lambda *_: b"{}")
     loop = asyncio.get_running_loop()
     found = []
     for _ in range(count):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from promptop_tui.editor.controllers.count_state import Catalogue
-from promptop_tui.editor.views.model_figures import Figure, Reading, UsageAssumptions, figures
+from promptop_tui.editor.views.model_figures import ModelLine, Reading, UsageAssumptions, figures
 from promptop_tui.editor.views.models_panel import change_line
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class CostDelta:
         """Have two texts counted; ``SnippetsReady`` with the returned id comes to ``asker``."""
         return self.counting.request_counts(asker, [before, after], self.catalogue.encodings)
 
-    def figures(self, reply: SnippetCounts) -> tuple[Figure, ...]:
+    def figures(self, reply: SnippetCounts) -> tuple[ModelLine, ...]:
         """Return the second text's figures with the first as their baseline."""
         models = self.catalogue.models[:_MODELS]
         old, new = (

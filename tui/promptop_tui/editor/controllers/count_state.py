@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from promptop_tui.editor.views.model_figures import Figure, Reading, UsageAssumptions, figures, guess
+from promptop_tui.editor.views.model_figures import ModelLine, Reading, UsageAssumptions, figures, guess
 from promptop_tui.services.token_counts import Counting
 from promptop_tui.widgets.prompt_area.document import EditSpan
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from promptop.models import Model
     from promptop.tokens.scripts import Chars
     from promptop.workers.token_client import Counts, Edges, Lines, SnippetCounts
-    from promptop_tui.editor.controllers.sent_text import Sent
+    from promptop_tui.editor.controllers.sent_text import SentText
 
 DOCUMENT = "editor"
 _BASE_ENCODING = "o200k_base"  # estimates of models without a public tokenizer start from it
@@ -122,7 +122,7 @@ class LiveCounts:
         """Whether the draft as it stands was counted as it is now; what is sent of it may still be on its way."""
         return self._reply is not None and self._reply.version == self._version
 
-    def take_sent(self, version: int, sent: Sent, reply: SnippetCounts | None) -> None:
+    def take_sent(self, version: int, sent: SentText, reply: SnippetCounts | None) -> None:
         """Take over what of that version is sent, with its counts unless it is sent as it stands."""
         if self._reply is None:
             return
@@ -188,7 +188,7 @@ class LiveCounts:
         known = reply.counts[self.encoding].tokens if reply is not None and self.encoding in reply.counts else 0
         return max(0, round(known + self._drift))
 
-    def figures(self, demand: UsageAssumptions) -> tuple[Figure, ...]:
+    def figures(self, demand: UsageAssumptions) -> tuple[ModelLine, ...]:
         """Work out the panel's lines; none before the catalogue is there."""
         if self.catalogue is None:
             return ()
@@ -218,7 +218,7 @@ class LiveCounts:
         """Make the next count the baseline: another text begins."""
         self._baseline_is_due = True
 
-    def set_baseline(self, found: Sequence[Figure]) -> None:
+    def set_baseline(self, found: Sequence[ModelLine]) -> None:
         """Make these figures the baseline."""
         self.baseline = {figure.model: figure.tokens for figure in found}
 

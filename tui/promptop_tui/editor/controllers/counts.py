@@ -16,8 +16,8 @@ from promptop.base.sanitize import clean
 from promptop_tui.context import AppContext
 from promptop_tui.editor.controllers.cost_delta import CostDelta
 from promptop_tui.editor.controllers.count_state import Catalogue, LiveCounts, load_catalogue
-from promptop_tui.editor.controllers.sent_text import Sent, sent_of
-from promptop_tui.editor.views.model_figures import Figure, UsageAssumptions
+from promptop_tui.editor.controllers.sent_text import SentText, sent_of
+from promptop_tui.editor.views.model_figures import ModelLine, UsageAssumptions
 from promptop_tui.editor.views.models_panel import ModelsPanel
 from promptop_tui.editor.views.prompt_facts import LONGEST
 from promptop_tui.services.token_counts import CountingFailed, CountsReady, EdgesReady, LinesReady, SnippetsReady
@@ -64,7 +64,7 @@ class CountsController:
         self._stale_timer: Timer | None = None
         self._counted_from = 0
         self._has_text = False
-        self._asked: tuple[int, int, Sent] | None = None
+        self._asked: tuple[int, int, SentText] | None = None
         self.uncounted = ""
         """What is sent as well and is in no figure: tools, images."""
 
@@ -139,7 +139,7 @@ class CountsController:
         """Find out what of the present text is sent, and have that counted if it is not the text itself."""
         version = self.live.version
         if self._area.exact.length > LONGEST:
-            self._take_sent(version, Sent(None), None)
+            self._take_sent(version, SentText(None), None)
             return
         read = partial(self._read, self._area.text, version)
         self._pane.run_worker(read, thread=True, exclusive=True, group="sent", description="read what is sent")
@@ -147,7 +147,7 @@ class CountsController:
     def _read(self, text: str, version: int) -> None:
         self._pane.call_later(self._have_read, version, sent_of(text))
 
-    def _have_read(self, version: int, sent: Sent) -> None:
+    def _have_read(self, version: int, sent: SentText) -> None:
         if self.live.catalogue is None or version != self.live.version:
             return  # the count of the newer text will ask again
         if sent.texts is None:
@@ -157,7 +157,7 @@ class CountsController:
             request = self._context.counting.request_counts(self._pane, list(sent.texts), encodings)
             self._asked = request, version, sent
 
-    def _take_sent(self, version: int, sent: Sent, reply: SnippetCounts | None) -> None:
+    def _take_sent(self, version: int, sent: SentText, reply: SnippetCounts | None) -> None:
         self.live.take_sent(version, sent, reply)
         self.uncounted = sent.uncounted
         self.show()
@@ -176,7 +176,7 @@ class CountsController:
         self._models_changed()
         self.show()
 
-    def figures(self) -> tuple[Figure, ...]:
+    def figures(self) -> tuple[ModelLine, ...]:
         """Return the panel's lines as they are known now."""
         return self.live.figures(self.assumptions)
 

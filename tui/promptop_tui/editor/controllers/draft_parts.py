@@ -15,7 +15,7 @@ _LONGEST_TITLE = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class DraftPart:
     """One row of the outline."""
 
     kind: str
@@ -35,44 +35,44 @@ class Part:
         return self.kind, self.title, self.order
 
 
-def parts_of(text: str) -> tuple[Part, ...]:
+def parts_of(text: str) -> tuple[DraftPart, ...]:
     """Return the parts in the order of the text, each behind the one that holds it.
 
     Front matter that cannot be read leaves none.
     """
-    found: list[Part] = []
+    found: list[DraftPart] = []
     structure = read_structure(text)
     off = list(spans(text, structure.body_start))
     at = structure.body_start
     for section in structure.outline:
         start = _role_line(text, at, section.start)
-        found.append(Part(section.kind, section.title, start, section.end, 0, bool(section.children)))
+        found.append(DraftPart(section.kind, section.title, start, section.end, 0, bool(section.children)))
         for child in section.children:
             found += _inside(child, 1)
         at = section.end
     found = [part for part in found if not any(start <= part.start < end for start, end in off)]
     for start, end in off:
         depth = int(any(part.kind == "message" and part.start <= start < part.end for part in found))
-        found.append(Part("off", _title_of_off(text[start:end]), start, end, depth))
+        found.append(DraftPart("off", _title_of_off(text[start:end]), start, end, depth))
     found.sort(key=lambda part: (part.start, -part.end))
     return tuple(_numbered(found))
 
 
-def _inside(section: Section, depth: int) -> Iterator[Part]:
+def _inside(section: Section, depth: int) -> Iterator[DraftPart]:
     children = section.children
     while len(children) == 1 and (children[0].start, children[0].title) == (section.start, section.title):
         children = children[0].children  # a heading of an example is that example
-    yield Part(section.kind, section.title[:_LONGEST_TITLE], section.start, section.end, depth, bool(children))
+    yield DraftPart(section.kind, section.title[:_LONGEST_TITLE], section.start, section.end, depth, bool(children))
     for child in children:
         yield from _inside(child, depth + 1)
 
 
-def _numbered(parts: Sequence[Part]) -> Iterator[Part]:
+def _numbered(parts: Sequence[DraftPart]) -> Iterator[DraftPart]:
     seen: dict[tuple[str, str], int] = {}
     for part in parts:
         order = seen.get((part.kind, part.title), 0)
         seen[part.kind, part.title] = order + 1
-        yield Part(part.kind, part.title, part.start, part.end, part.depth, part.has_parts, order)
+        yield DraftPart(part.kind, part.title, part.start, part.end, part.depth, part.has_parts, order)
 
 
 def _role_line(text: str, low: int, start: int) -> int:
@@ -86,7 +86,7 @@ def _title_of_off(text: str) -> str:
     return lines[0].lstrip("#").strip()[:_LONGEST_TITLE] if lines else "(empty)"
 
 
-def sent_text(text: str, part: Part) -> str:
+def sent_text(text: str, part: DraftPart) -> str:
     """Return what of a part is sent: for one that is off, what would be."""
     if part.kind != "off":
         return without(text[part.start : part.end])
@@ -94,7 +94,7 @@ def sent_text(text: str, part: Part) -> str:
     return "\n".join(line for line in lines if not is_open(line) and not is_close(line))
 
 
-def toggled(text: str, part: Part) -> tuple[int, int, str] | None:
+def toggled(text: str, part: DraftPart) -> tuple[int, int, str] | None:
     """Return the edit (start, end, text) that switches a part off, or on again.
 
     None for a part that shares a line with other text: only whole lines can be switched off.
@@ -118,7 +118,7 @@ def _with_ending(text: str, old: str) -> str:
     return stripped + "\n" * (len(old) - len(old.rstrip("\n")))
 
 
-def moved(parts: Sequence[Part], part: Part, text: str, *, down: bool) -> tuple[int, int, str, int] | None:
+def moved(parts: Sequence[DraftPart], part: DraftPart, text: str, *, down: bool) -> tuple[int, int, str, int] | None:
     """Return the edit (start, end, text) that swaps a part with its neighbour, and where the part begins then.
 
     None where there is no neighbour of the same depth under the same parent.
@@ -136,14 +136,14 @@ def moved(parts: Sequence[Part], part: Part, text: str, *, down: bool) -> tuple[
     return first.start, second_end, new, begins
 
 
-def _siblings(parts: Sequence[Part], part: Part) -> list[Part]:
+def _siblings(parts: Sequence[DraftPart], part: DraftPart) -> list[DraftPart]:
     at = parts.index(part)
     low = next((n + 1 for n in range(at - 1, -1, -1) if parts[n].depth < part.depth), 0)
     high = next((n for n in range(at + 1, len(parts)) if parts[n].depth < part.depth), len(parts))
     return [each for each in parts[low:high] if each.depth == part.depth]
 
 
-def _core_end(text: str, part: Part) -> int:
+def _core_end(text: str, part: DraftPart) -> int:
     end = part.end
     while end > part.start and text[end - 1] in "\r\n":
         end -= 1

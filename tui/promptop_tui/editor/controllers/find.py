@@ -9,7 +9,7 @@ from promptop.base.sanitize import clean_line
 from promptop_tui.editor.views.find_bar import FindBar
 from promptop_tui.widgets.prompt_area.area import PromptArea
 from promptop_tui.widgets.prompt_area.document import EditSpan
-from promptop_tui.widgets.prompt_area.search import MOST, Found, find, replaced
+from promptop_tui.widgets.prompt_area.search import MOST, Matches, find, replaced
 
 
 class Find:
@@ -18,7 +18,7 @@ class Find:
     def __init__(self, area: PromptArea, bar: FindBar) -> None:
         self._area = area
         self._bar = bar
-        self._found = Found()
+        self._found = Matches()
         self._at: int | None = None
         self._from = 0
         self._within: tuple[int, int] | None = None
@@ -27,7 +27,7 @@ class Find:
         """Version of the text that the selection which is searched has followed already."""
 
     @property
-    def found(self) -> Found:
+    def found(self) -> Matches:
         """The matches of the present text."""
         return self._found
 
@@ -85,7 +85,7 @@ class Find:
         try:
             self._found = find(self._bar.query_now, self._area.text, within, replacement)
         except PromptopError as error:
-            self._found = Found()
+            self._found = Matches()
             self._problem = clean_line(error.cause)
 
     def _show(self) -> None:

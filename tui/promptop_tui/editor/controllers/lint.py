@@ -17,7 +17,7 @@ from promptop_tui.editor.views.lint_panel import LintPanel
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
 if TYPE_CHECKING:
-    from promptop.trim.lint import Finding
+    from promptop.trim.lint import LintFinding
 
 _AFTER_CHANGE_S = 0.4
 _FRONT = re.compile(r"\ufeff?---[ \t]*\n(?P<yaml>.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -76,7 +76,7 @@ class LintController:
             found, note = [], clean_line(error.cause)
         self._pane.call_later(self._came, found, note, version)
 
-    def _came(self, found: list[Finding], note: str, version: int) -> None:
+    def _came(self, found: list[LintFinding], note: str, version: int) -> None:
         if self._view.display and version == self._area.version:
             self._version = version
             self._view.show(found, note)
@@ -98,7 +98,7 @@ class LintController:
                     if message.what == "go":
                         self.close()
 
-    def _silence(self, finding: Finding) -> None:
+    def _silence(self, finding: LintFinding) -> None:
         start, end, text = silenced(self._area.text, finding.rule)
         self._area.edit_at(start, end, text)
         said = f"{finding.rule} is silenced in this prompt: its front matter says lint-off. Undo brings it back."

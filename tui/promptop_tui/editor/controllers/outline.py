@@ -11,12 +11,12 @@ from textual.widget import Widget
 
 from promptop_tui.context import AppContext
 from promptop_tui.editor.controllers.counts import CountsController
-from promptop_tui.editor.controllers.draft_parts import Part, moved, parts_of, sent_text, toggled
+from promptop_tui.editor.controllers.draft_parts import DraftPart, moved, parts_of, sent_text, toggled
 from promptop_tui.editor.controllers.log_lookup import LogLookup
 from promptop_tui.editor.views.model_figures import DAYS_A_MONTH
 from promptop_tui.editor.views.models_panel import ModelsPanel
-from promptop_tui.editor.views.outline_panel import OutlinePanel, Row
-from promptop_tui.editor.views.prompt_facts import LONGEST, Facts, facts_of, told
+from promptop_tui.editor.views.outline_panel import OutlinePanel, OutlineRow
+from promptop_tui.editor.views.prompt_facts import LONGEST, PromptFacts, facts_of, told
 from promptop_tui.services.token_counts import SnippetsReady
 from promptop_tui.shell.key_names import key_name
 from promptop_tui.widgets.prompt_area.area import PromptArea
@@ -27,8 +27,8 @@ _AFTER_S = 0.3
 @dataclass(frozen=True, slots=True)
 class _Reading:
     version: int
-    parts: tuple[Part, ...]
-    facts: Facts | None
+    parts: tuple[DraftPart, ...]
+    facts: PromptFacts | None
     texts: list[str]
 
 
@@ -100,13 +100,13 @@ class OutlineController:
             lines = told(found.facts, tokens[-1], self._counts.uncounted, lint_key=key, brief=is_brief)
             self._panel.show_sections("\n".join(lines))
 
-    def _rows(self, parts: tuple[Part, ...], tokens: Sequence[int]) -> list[Row]:
+    def _rows(self, parts: tuple[DraftPart, ...], tokens: Sequence[int]) -> list[OutlineRow]:
         figures = self._counts.figures()
         per_token = figures[0].usd_per_token if figures else None
         calls = self._counts.assumptions.calls_per_day * DAYS_A_MONTH
         whole = sum(count for part, count in zip(parts, tokens, strict=False) if part.depth == 0) or 1
         return [
-            Row(part, count, count / whole, None if per_token is None else per_token * count * calls)
+            OutlineRow(part, count, count / whole, None if per_token is None else per_token * count * calls)
             for part, count in zip(parts, tokens, strict=False)
         ]
 

@@ -9,7 +9,7 @@ from promptop.prompts import parse
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentText:
     """The part of a draft that is sent, and what limits the answer."""
 
     texts: tuple[str, ...] | None
@@ -20,13 +20,13 @@ class Sent:
     """What is sent as well and is not in the figures: tools, images."""
 
 
-def sent_of(text: str) -> Sent:
+def sent_of(text: str) -> SentText:
     """Read a draft for what is sent of it; front matter that cannot be read leaves the draft as it stands."""
     try:
         prompt = parse(text)
         texts = tuple(message.content for message in prompt.filled())
     except PromptopError:  # it is being typed
-        return Sent(None)
+        return SentText(None)
     limits = (prompt.parameters.get(name) for name in ("max_tokens", "max_completion_tokens"))
     most = next((value for value in limits if isinstance(value, int) and value > 0), None)
     tools = prompt.parameters.get("tools")
@@ -36,4 +36,4 @@ def sent_of(text: str) -> Sent:
         for number, name in ((len(tools) if isinstance(tools, list) else 0, "tool"), (parts, "image or file"))
         if number
     ]
-    return Sent(None if texts == (text,) else texts, most, ", ".join(named))
+    return SentText(None if texts == (text,) else texts, most, ", ".join(named))

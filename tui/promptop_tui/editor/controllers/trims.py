@@ -15,7 +15,7 @@ from promptop_tui.context import AppContext
 from promptop_tui.editor.controllers.counts import CountsController
 from promptop_tui.editor.controllers.proof import open_proof
 from promptop_tui.editor.views.model_figures import receipt_of
-from promptop_tui.editor.views.trims_panel import Target, TrimsPanel
+from promptop_tui.editor.views.trims_panel import SavingsTarget, TrimsPanel
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class TrimsController:
         """Measure the trims by the first watched model and the expected volume."""
         if models := self._counts.models:
             encoding = self._counts.live.encoding
-            self._panel.set_target(Target(models[0], encoding, self._counts.assumptions.calls_per_day))
+            self._panel.set_target(SavingsTarget(models[0], encoding, self._counts.assumptions.calls_per_day))
 
     def toggle(self) -> None:
         """Show the trims, or go back to the draft."""
@@ -144,7 +144,7 @@ class TrimsController:
         """Let a model shorten what was selected, or the draft behind its front matter."""
         from promptop.client.targets import offered
         from promptop.workers.call_client import Runner
-        from promptop_tui.editor.dialogs.rewrite import Part, RewriteDialog
+        from promptop_tui.editor.dialogs.rewrite import RewriteDialog, RewriteRange
 
         prompt = self._parsed()
         if prompt is None:
@@ -165,7 +165,7 @@ class TrimsController:
             )
         models = [target.spec for target in offered(settings)]
         model = models[0] if models and prompt.model not in models else prompt.model or self._panel.target.model
-        part = Part(text[start:end], start, text.count("\n", 0, start) + 1, is_whole)
+        part = RewriteRange(text[start:end], start, text.count("\n", 0, start) + 1, is_whole)
         dialog = RewriteDialog(self._context, self._runner, part, model, self._panel.target, self.take_hunk)
         self._pane.app.push_screen(dialog)
 

@@ -20,7 +20,7 @@ from promptop.base.sanitize import clean_line
 from promptop_tui.shell.key_names import with_keys
 
 if TYPE_CHECKING:
-    from promptop.base.diff import Gap, Line
+    from promptop.base.diff import DiffLine, Gap
 
 _LONGEST = 200_000
 _MOST_LINES = 2000
@@ -34,7 +34,7 @@ def room_in(scroll: Widget) -> int:
     return scroll.content_region.width - scroll.styles.scrollbar_size_vertical
 
 
-def render(lines: Sequence[Line | Gap], width: int = 0) -> Content:
+def render(lines: Sequence[DiffLine | Gap], width: int = 0) -> Content:
     """Draw a diff: a sign and a colour for each line, changed words bold and underlined.
 
     With a ``width`` in cells lines are folded behind their sign: Textual folds at blanks alone, and Chinese has none.

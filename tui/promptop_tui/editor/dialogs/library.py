@@ -20,7 +20,7 @@ from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
 from promptop_tui.shell.key_names import with_keys
 
 if TYPE_CHECKING:
-    from promptop.prompts.library import Entry, Version
+    from promptop.prompts.library import LibraryEntry, Version
     from promptop.prompts.receipt import Receipt
     from promptop_tui.editor.controllers.cost_delta import CostDelta
 
@@ -68,7 +68,7 @@ next (Enter takes it), and {library.delete} twice removes it."""
         self._yardstick = yardstick
         self._asked: int | None = None
         self._now = now
-        self._entries: list[Entry] = []
+        self._entries: list[LibraryEntry] = []
         self._versions: list[Version] = []
         self._held: Version | None = None
         self._renaming = ""
@@ -119,7 +119,7 @@ next (Enter takes it), and {library.delete} twice removes it."""
             return
         self.app.call_from_thread(self._list, typed, found)
 
-    def _list(self, typed: str, found: list[Entry]) -> None:
+    def _list(self, typed: str, found: list[LibraryEntry]) -> None:
         if not self.is_attached or self.query_one("#library-find", Input).value != typed:
             return
         self._entries = found

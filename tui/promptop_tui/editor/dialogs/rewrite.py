@@ -26,12 +26,12 @@ from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
 from promptop_tui.editor.dialogs.diff_dialog import render, room_in
 from promptop_tui.editor.dialogs.rewrite_model import AskLine
-from promptop_tui.editor.views.trims_panel import Target, cut
+from promptop_tui.editor.views.trims_panel import SavingsTarget, cut
 from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
 from promptop_tui.shell.key_names import with_keys
 
 if TYPE_CHECKING:
-    from promptop.client.result import Delta, Progress, RunResult
+    from promptop.client.result import CallProgress, Delta, RunResult
     from promptop.trim.rewrite import Hunk
     from promptop.workers.call_client import Runner
     from promptop_tui.context import AppContext
@@ -40,7 +40,7 @@ _FRAMES_PER_SECOND = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RewriteRange:
     """What is to be shortened: characters [start, end) of the draft."""
 
     text: str
@@ -102,9 +102,9 @@ loses or adds what no rule may touch: code, quotes, addresses, variables, number
         self,
         context: AppContext,
         runner: Runner,
-        part: Part,
+        part: RewriteRange,
         model: str,
-        target: Target,
+        target: SavingsTarget,
         take: Callable[[int, Hunk], bool],
     ) -> None:
         """``target`` is what savings are measured by; ``take`` gets an offset in the draft and says if it was done."""
@@ -116,7 +116,7 @@ loses or adds what no rule may touch: code, quotes, addresses, variables, number
         self._target = target
         self._take_hunk = take
         self._frames: Timer | None = None
-        self._progress: Progress | None = None
+        self._progress: CallProgress | None = None
         self._pieces: list[str] = []
         self._waiting: tuple[int, RewriteDialog.Compared] | None = None
         self._offers: list[_Offer] = []

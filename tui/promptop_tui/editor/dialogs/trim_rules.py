@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from promptop.trim.rules.rule import Rule
+from promptop.trim.rules.rule import TrimRule
 from promptop_tui.widgets.picker_modal import PickerModal
 
 
-class TrimRulesDialog(PickerModal[Rule, Rule | None]):
+class TrimRulesDialog(PickerModal[TrimRule, TrimRule | None]):
     """Returns the rule that is to be switched."""
 
     HELP = """\

@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Button, Input, Label, Static
 
-from promptop_tui.widgets.prompt_area.search import Query
+from promptop_tui.widgets.prompt_area.search import SearchQuery
 
 
 class Flag(Static, can_focus=True):
@@ -120,9 +120,9 @@ selected."""
             yield Button("all", id="find-all", compact=True)
 
     @property
-    def query_now(self) -> Query:
+    def query_now(self) -> SearchQuery:
         """What is looked for."""
-        return Query(
+        return SearchQuery(
             self.pattern.value,
             is_regex=self.query_one("#find-regex", Flag).value,
             match_case=self.query_one("#find-case", Flag).value,

@@ -18,7 +18,7 @@ from promptop.base.sanitize import clean_line
 from promptop_tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
-    from promptop.trim.lint import Finding
+    from promptop.trim.lint import LintFinding
 
 
 class LintPanel(Panel):
@@ -45,11 +45,11 @@ settings does for all prompts."""
         """The user wants something of a finding: ``point``, ``go``, ``silence`` or ``close`` (of none)."""
 
         what: str
-        finding: Finding | None
+        finding: LintFinding | None
 
     def __init__(self) -> None:
         super().__init__(id="lint")
-        self._findings: tuple[Finding, ...] = ()
+        self._findings: tuple[LintFinding, ...] = ()
         self.display = False
 
     def compose(self) -> ComposeResult:
@@ -58,11 +58,11 @@ settings does for all prompts."""
         yield OptionList(id="lint-list", markup=False, compact=True)
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[LintFinding, ...]:
         """What is listed, warnings first."""
         return self._findings
 
-    def show(self, findings: Sequence[Finding], note: str = "") -> None:
+    def show(self, findings: Sequence[LintFinding], note: str = "") -> None:
         """List these findings; without any, ``note`` says why."""
         ordered = sorted(findings, key=lambda each: (each.severity != "warning", each.line, each.start))
         at = self.options.highlighted or 0
@@ -76,7 +76,7 @@ settings does for all prompts."""
             self.options.highlighted = min(at, len(ordered) - 1)
 
     @staticmethod
-    def _line(finding: Finding) -> Content:
+    def _line(finding: LintFinding) -> Content:
         is_warning = finding.severity == "warning"
         about = clean_line(finding.sentence) if finding.sentence else clean_line(finding.message)
         return Content.assemble(
@@ -86,7 +86,7 @@ settings does for all prompts."""
             about,
         )
 
-    def _current(self) -> Finding | None:
+    def _current(self) -> LintFinding | None:
         at = self.options.highlighted
         return self._findings[at] if at is not None and at < len(self._findings) else None
 

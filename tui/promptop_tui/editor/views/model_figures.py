@@ -31,7 +31,7 @@ class UsageAssumptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class ModelLine:
     """One model's line."""
 
     model: str
@@ -82,7 +82,7 @@ def guess(chars: Chars) -> float:
 
 def figures(
     models: Sequence[tuple[str, Model | None]], reading: Reading, demand: UsageAssumptions, baseline: Mapping[str, int]
-) -> tuple[Figure, ...]:
+) -> tuple[ModelLine, ...]:
     """Work out the lines for ``models`` (the name that is watched, what the catalogue knows of it)."""
     from promptop.models import price
     from promptop.tokens import for_model
@@ -94,7 +94,7 @@ def figures(
         without = price(name, input_tokens=0, output_tokens=demand.output_tokens).usd
         window = model.context_window if model is not None else None
         lines.append(
-            Figure(
+            ModelLine(
                 model=name,
                 tokens=count.tokens,
                 is_exact=count.kind == "exact" and reading.is_current,
@@ -119,7 +119,7 @@ def margin(error: float | None) -> str:
     return f"±{error:.1%}" if error < 0.0995 else f"±{error:.0%}"
 
 
-def receipt_of(figure: Figure, rules: Mapping[str, int], proof: Proof | None = None) -> Receipt | None:
+def receipt_of(figure: ModelLine, rules: Mapping[str, int], proof: Proof | None = None) -> Receipt | None:
     """Return the receipt of a trimming since the baseline; None if no change of a rule is left and none is proven."""
     from promptop.prompts.receipt import Receipt
 

@@ -19,7 +19,7 @@ from textual.widgets import Input, Label, Static
 from promptop.base.sanitize import clean, clean_line
 from promptop_tui.editor.views.model_figures import (
     DAYS_A_MONTH,
-    Figure,
+    ModelLine,
     UsageAssumptions,
     bar,
     margin,
@@ -34,19 +34,19 @@ Cell = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ModelColumn:
     """One column of the table."""
 
     title: str
-    cell: Callable[[Figure], Cell]
+    cell: Callable[[ModelLine], Cell]
 
 
-def _tokens(figure: Figure) -> Cell:
+def _tokens(figure: ModelLine) -> Cell:
     sign = "=" if figure.is_exact else "≈"
     return f"{sign}{figure.tokens:,}", "bold" if figure.is_exact else "$foreground 60%"
 
 
-def _window(figure: Figure) -> Cell:
+def _window(figure: ModelLine) -> Cell:
     full = figure.window_share is not None and figure.window_share > 1
     return share(figure.window_share), "$text-error bold" if full else ""
 
@@ -55,33 +55,33 @@ def _money(amount: float | None) -> Cell:
     return usd(amount), "$foreground 60%" if amount is None else "$foreground"
 
 
-def _change(figure: Figure) -> Cell:
+def _change(figure: ModelLine) -> Cell:
     change = figure.change
     style = "" if not change else "$text-success" if change < 0 else "$text-warning"
     return signed_percent(change), style
 
 
-def _thousand(figure: Figure) -> Cell:
+def _thousand(figure: ModelLine) -> Cell:
     per_call = figure.usd_per_call
     return _money(None if per_call is None else per_call * 1000)
 
 
-def _margin(figure: Figure) -> Cell:
+def _margin(figure: ModelLine) -> Cell:
     return (margin(figure.error) or "±?") if figure.is_estimate else "", "$foreground 60%"
 
 
-_TOKENS = Column("tokens", _tokens)
-_MARGIN = Column("±", _margin)
-_WINDOW = Column("window", _window)
-_CALL = Column("$/call", lambda figure: _money(figure.usd_per_call))
-_THOUSAND = Column("$/1k", _thousand)
-_MONTH = Column("$/month", lambda figure: _money(figure.usd_per_month))
-_CHANGE = Column("change", _change)
+_TOKENS = ModelColumn("tokens", _tokens)
+_MARGIN = ModelColumn("±", _margin)
+_WINDOW = ModelColumn("window", _window)
+_CALL = ModelColumn("$/call", lambda figure: _money(figure.usd_per_call))
+_THOUSAND = ModelColumn("$/1k", _thousand)
+_MONTH = ModelColumn("$/month", lambda figure: _money(figure.usd_per_month))
+_CHANGE = ModelColumn("change", _change)
 _ORDER = (_TOKENS, _MARGIN, _WINDOW, _CALL, _THOUSAND, _MONTH, _CHANGE)
 _DROPPED_FIRST = (_THOUSAND, _WINDOW, _MONTH, _CHANGE, _MARGIN, _CALL)
 
 
-def columns_for(figures: Sequence[Figure], width: int) -> tuple[tuple[Column, int], ...]:
+def columns_for(figures: Sequence[ModelLine], width: int) -> tuple[tuple[ModelColumn, int], ...]:
     """Return the columns that fit beside the whole names of the models, and their widths.
 
     The least needed leave first; a column without a figure is none. Names are cut only where tokens alone do not fit.
@@ -99,7 +99,7 @@ def columns_for(figures: Sequence[Figure], width: int) -> tuple[tuple[Column, in
     return tuple(chosen)
 
 
-def table(figures: Sequence[Figure], width: int) -> Content:
+def table(figures: Sequence[ModelLine], width: int) -> Content:
     """Draw the figures in ``width`` cells, one line a model under a line of titles."""
     columns = columns_for(figures, width)
     name_width = max(4, width - sum(cells + 1 for _, cells in columns))
@@ -119,7 +119,7 @@ def table(figures: Sequence[Figure], width: int) -> Content:
     return Content("\n").join(lines)
 
 
-def summary(figure: Figure) -> str:
+def summary(figure: ModelLine) -> str:
     """Return one model's figures in one line, for where there is no room for the table."""
     sign = "=" if figure.is_exact else "≈"
     off = f" {margin(figure.error)}" if figure.error else ""
@@ -127,7 +127,7 @@ def summary(figure: Figure) -> str:
     return f"{clean_line(figure.model)} " + " · ".join(parts)
 
 
-def change_line(figure: Figure, demand: UsageAssumptions) -> str:
+def change_line(figure: ModelLine, demand: UsageAssumptions) -> str:
     """Return one model's change against the baseline in one line: tokens, dollars a call and a month."""
     sign = "=" if figure.is_exact else "≈"
     delta = f"{figure.tokens - (figure.baseline or 0):+,}".replace("-", "−")
@@ -187,7 +187,7 @@ that would fit them."""
     def __init__(self, assumptions: UsageAssumptions) -> None:
         super().__init__(id="models")
         self.assumptions = assumptions
-        self._figures: tuple[Figure, ...] = ()
+        self._figures: tuple[ModelLine, ...] = ()
         self._typed_names: set[str] = set()
         self._given: dict[str, str] = {}
         self._own = {
@@ -227,7 +227,7 @@ that would fit them."""
         """Draw for the new width."""
         self._draw()
 
-    def show(self, figures: tuple[Figure, ...], as_of: str) -> None:
+    def show(self, figures: tuple[ModelLine, ...], as_of: str) -> None:
         """Show these figures; ``as_of`` is the date of the price table."""
         self.state = f"prices of {as_of}" if as_of else ""
         if figures != self._figures:

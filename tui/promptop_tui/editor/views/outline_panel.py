@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.widgets import OptionList
 
 from promptop.base.sanitize import clean_line
-from promptop_tui.editor.controllers.draft_parts import Part
+from promptop_tui.editor.controllers.draft_parts import DraftPart
 from promptop_tui.editor.views.model_figures import usd
 from promptop_tui.widgets.panel import Panel
 
@@ -26,10 +26,10 @@ _KINDS = {"tag": "<{}>", "off": "○ {}"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class OutlineRow:
     """A part with what is known of it."""
 
-    part: Part
+    part: DraftPart
     tokens: int
     share: float
     """Of all that is sent, 0 … 1; what is off has the share that it would add."""
@@ -61,14 +61,14 @@ undo."""
         """The user wants something of a part: ``go``, ``toggle``, ``up``, ``down`` or ``close`` (of none)."""
 
         what: str
-        part: Part | None
+        part: DraftPart | None
 
     HEAD: ClassVar[str] = "Outline"
 
     def __init__(self) -> None:
         super().__init__(id="outline")
-        self._rows: tuple[Row, ...] = ()
-        self._shown: list[Row] = []
+        self._rows: tuple[OutlineRow, ...] = ()
+        self._shown: list[OutlineRow] = []
         self._folded: set[tuple[str, str, int]] = set()
         self._note = ""
 
@@ -81,11 +81,11 @@ undo."""
         self._draw()
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[OutlineRow, ...]:
         """All rows, folded ones included."""
         return self._rows
 
-    def show(self, rows: Sequence[Row], note: str = "") -> None:
+    def show(self, rows: Sequence[OutlineRow], note: str = "") -> None:
         """Show these rows; ``note`` is said in the frame."""
         self._rows, self._note = tuple(rows), note
         self._draw()
@@ -115,8 +115,8 @@ undo."""
         elif self._shown:
             options.highlighted = min(at, len(self._shown) - 1)
 
-    def _unfolded(self) -> list[Row]:
-        shown: list[Row] = []
+    def _unfolded(self) -> list[OutlineRow]:
+        shown: list[OutlineRow] = []
         below: int | None = None
         for row in self._rows:
             if below is not None and row.part.depth > below:
@@ -125,7 +125,7 @@ undo."""
             shown.append(row)
         return shown
 
-    def _line(self, row: Row, width: int) -> Content:
+    def _line(self, row: OutlineRow, width: int) -> Content:
         part = row.part
         has_money = width >= _ROOM_FOR_MONEY
         right = _TOKENS + _SHARE + (_MONEY if has_money else 0)
@@ -144,7 +144,7 @@ undo."""
             (f"{usd(row.usd_per_month):>{_MONEY}}" if has_money else "", "$foreground"),
         )
 
-    def _current(self) -> Part | None:
+    def _current(self) -> DraftPart | None:
         at = self.options.highlighted
         return self._shown[at].part if at is not None and at < len(self._shown) else None
 

@@ -34,7 +34,7 @@ class LogState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PromptFacts:
     """What is known of a draft without its counts."""
 
     prefix: tuple[int, int] | None
@@ -56,7 +56,7 @@ class Facts:
 
 def facts_of(
     text: str, known: Known | None = None, says: LogState = LogState.UNREAD, lint_off: Sequence[str] = ()
-) -> Facts | None:
+) -> PromptFacts | None:
     """Read a draft; ``known`` is what the log knows of it, and ``says`` why that may be None.
 
     None is returned while the front matter cannot be read.
@@ -78,7 +78,7 @@ def facts_of(
         variables = f"variables without sample values: {', '.join(missing)}"
     has_words = bool(text[prompt.body_start :].strip())
     prefix = stable_prefix(text, prompt) if has_words else Prefix(0, 0)
-    return Facts(
+    return PromptFacts(
         prefix=(prefix.start, prefix.end) if has_words else None,
         prefix_line=text.count("\n", 0, prefix.end) + 1,
         volatile=prefix.volatile,
@@ -90,7 +90,7 @@ def facts_of(
     )
 
 
-def told(found: Facts, prefix_tokens: int, uncounted: str, *, lint_key: str, brief: bool) -> list[str]:
+def told(found: PromptFacts, prefix_tokens: int, uncounted: str, *, lint_key: str, brief: bool) -> list[str]:
     """Return the lines for a draft and its counts; ``brief`` leaves out what can be seen elsewhere.
 
     The cacheable beginning is a floor, not a promise: a provider counts in its own way and keeps it for minutes.

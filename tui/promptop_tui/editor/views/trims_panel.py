@@ -31,7 +31,7 @@ from promptop_tui.widgets.prompt_area.area import PromptArea
 if TYPE_CHECKING:
     from promptop.settings import EditorSettings
     from promptop.trim import Edit, Skipped
-    from promptop.trim.rules.rule import Rule
+    from promptop.trim.rules.rule import TrimRule
     from promptop_tui.services.token_counts import Counting
 
 LONGEST = 300_000
@@ -42,7 +42,7 @@ _AFTER_CHANGE_S = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class SavingsTarget:
     """What savings are measured by: a model, its encoding, how often it is called."""
 
     model: str = ""
@@ -144,7 +144,7 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         """Numbers of the edits that are listed, in their order."""
         self._counting = counting
         self._area = area
-        self._target = Target()
+        self._target = SavingsTarget()
         self._edits: list[Edit] = []
         self._version = -1
         self._waiting: tuple[int, TrimsPanel.Found] | None = None
@@ -177,11 +177,11 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         return tuple(self._edits[at] for at in self._shown)
 
     @property
-    def target(self) -> Target:
+    def target(self) -> SavingsTarget:
         """What savings are measured by."""
         return self._target
 
-    def set_target(self, target: Target) -> None:
+    def set_target(self, target: SavingsTarget) -> None:
         """Measure savings by another model or volume."""
         changed = target.encoding != self._target.encoding
         self._target = target
@@ -228,7 +228,7 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         pieces = [piece for edit in edits for piece in contexts(text, edit)]
         self.post_message(self.Found(text, edits, found.skipped, pieces, version))
 
-    def _rules(self, *, safe_only: bool = False) -> tuple[Rule, ...]:
+    def _rules(self, *, safe_only: bool = False) -> tuple[TrimRule, ...]:
         from promptop.trim import chosen
 
         off = {*self._settings.trim_off, *self._switches.off}

@@ -10,7 +10,7 @@ from promptop.base.sanitize import clean_line
 from promptop_tui.widgets.table import Cell, Column
 
 if TYPE_CHECKING:
-    from promptop.cache.misses import Finding
+    from promptop.cache.misses import MissCause
 
 COLUMNS: tuple[Column, ...] = (
     Column("where", "cache", 8),
@@ -25,7 +25,7 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-def cells_of(finding: Finding) -> tuple[Cell, ...]:
+def cells_of(finding: MissCause) -> tuple[Cell, ...]:
     """Return the cells of :data:`COLUMNS`."""
     return (
         (finding.where, "accent" if finding.where == "ours" else ""),

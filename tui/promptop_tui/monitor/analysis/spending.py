@@ -19,7 +19,7 @@ Series = tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Spend:
+class LoggedSpend:
     """What was spent since local midnight and since the first of the month, whatever is filtered; USD."""
 
     today: Stats = field(default_factory=Stats)
@@ -37,7 +37,7 @@ class Spend:
     month_days: int = 30
 
 
-def read_spend(log: LogReader, now_ms: int) -> Spend:
+def read_spend(log: LogReader, now_ms: int) -> LoggedSpend:
     """Read today and the month; from sums, so that it costs the same for any log."""
     today, month, month_end = month_bounds(now_ms)
     day = datetime.fromtimestamp(today / 1000)
@@ -49,7 +49,7 @@ def read_spend(log: LogReader, now_ms: int) -> Spend:
     by_step = log.window(month, now_ms + 1, step_ms=_STEP_MS, by=())
     spent = by_step.total.cost_usd
     days = round((month_end - month) / 86_400_000)
-    return Spend(
+    return LoggedSpend(
         today=by_hour.total,
         yesterday=_cost(log, yesterday, now_ms - (today - yesterday) + 1, first),
         month=by_step.total,

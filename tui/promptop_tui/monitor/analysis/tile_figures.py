@@ -11,8 +11,8 @@ from promptop.base import units
 if TYPE_CHECKING:
     from promptop.log import Stats, Window
     from promptop.settings import MonitorSettings
-    from promptop_tui.monitor.analysis.spending import Spend
-    from promptop_tui.monitor.data.snapshot import Snapshot
+    from promptop_tui.monitor.analysis.spending import LoggedSpend
+    from promptop_tui.monitor.data.snapshot import LogSnapshot
 
 Verdict = Literal["", "met", "missed"]
 SIGNS: dict[Verdict, str] = {"": " ", "met": "✓", "missed": "✗"}
@@ -35,7 +35,7 @@ _TITLES = {key: (title, short) for key, title, short in _NAMES}
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Tile:
     """One tile: a figure, of how many samples, how it moved and whether it meets its target."""
 
     key: str
@@ -59,11 +59,11 @@ class Figure:
         return SIGNS[self.verdict]
 
 
-def figures_of(snapshot: Snapshot, settings: MonitorSettings) -> tuple[Figure, ...]:
+def figures_of(snapshot: LogSnapshot, settings: MonitorSettings) -> tuple[Tile, ...]:
     """Return the tiles of a snapshot; without a window, all of them are unknown."""
     window = snapshot.window
     if window is None:
-        return tuple(Figure(key, title, short, units.UNKNOWN) for key, title, short in _NAMES)
+        return tuple(Tile(key, title, short, units.UNKNOWN) for key, title, short in _NAMES)
     now, before = window.total, snapshot.comparable
     money = snapshot.spend
     return (
@@ -80,9 +80,9 @@ def figures_of(snapshot: Snapshot, settings: MonitorSettings) -> tuple[Figure, .
     )
 
 
-def _tile(key: str, value: str, n: float, **parts: object) -> Figure:
+def _tile(key: str, value: str, n: float, **parts: object) -> Tile:
     few = bool(parts.get("few")) and n > 0
-    return Figure(key, *_TITLES[key], value, f"n={units.count(n)}{' few' if few else ''}", **parts)  # type: ignore[arg-type]
+    return Tile(key, *_TITLES[key], value, f"n={units.count(n)}{' few' if few else ''}", **parts)  # type: ignore[arg-type]
 
 
 def _judged(value: float | None, target: float, *, at_least: bool = False) -> Verdict:
@@ -91,7 +91,7 @@ def _judged(value: float | None, target: float, *, at_least: bool = False) -> Ve
     return "met" if (value >= target if at_least else value <= target) else "missed"
 
 
-def _percentile(snapshot: Snapshot, window: Window, which: Literal["latency", "ttft"], target: float) -> Figure:
+def _percentile(snapshot: LogSnapshot, window: Window, which: Literal["latency", "ttft"], target: float) -> Tile:
     sketch = getattr(window.total, which)
     value = sketch.quantile(0.95)
     before = getattr(snapshot.comparable, which).quantile(0.95) if snapshot.comparable else None
@@ -116,7 +116,9 @@ def _left_out(window: Window) -> str:
     return f", without {units.count(out)} failed" if out > 0.05 * max(total.upstream, 1) else ""
 
 
-def _share(snapshot: Snapshot, key: str, value: Callable[[Stats], float | None], samples: int, target: float) -> Figure:
+def _share(
+    snapshot: LogSnapshot, key: str, value: Callable[[Stats], float | None], samples: int, target: float
+) -> Tile:
     assert snapshot.window is not None
     total = snapshot.window.total
     share = value(total)
@@ -145,7 +147,7 @@ def _unpriced(stats: Stats) -> str:
     return f"{units.count(stats.unpriced)} unpriced" if stats.unpriced else ""
 
 
-def _spend(snapshot: Snapshot, now: Stats, before: Stats | None, budget: float) -> Figure:
+def _spend(snapshot: LogSnapshot, now: Stats, before: Stats | None, budget: float) -> Tile:
     share = budget * snapshot.query.span.seconds / MONTH_S
     saved = f"saved {units.usd(now.saved_usd)}" if now.saved_pico else ""
     return _tile(
@@ -165,9 +167,9 @@ def _whole(filtered: bool) -> str:
     return "all, unfiltered" if filtered else ""
 
 
-def _today(spend: Spend | None, budget: float, *, filtered: bool) -> Figure:
+def _today(spend: LoggedSpend | None, budget: float, *, filtered: bool) -> Tile:
     if spend is None:
-        return Figure("today", *_TITLES["today"], units.UNKNOWN)
+        return Tile("today", *_TITLES["today"], units.UNKNOWN)
     share = budget / spend.month_days
     then = f"yesterday by now {units.usd(spend.yesterday)}" if spend.yesterday is not None else ""
     return _tile(
@@ -182,9 +184,9 @@ def _today(spend: Spend | None, budget: float, *, filtered: bool) -> Figure:
     )
 
 
-def _month(spend: Spend | None, budget: float, *, filtered: bool) -> Figure:
+def _month(spend: LoggedSpend | None, budget: float, *, filtered: bool) -> Tile:
     if spend is None:
-        return Figure("month", *_TITLES["month"], units.UNKNOWN)
+        return Tile("month", *_TITLES["month"], units.UNKNOWN)
     rough = "≈ " if spend.projected is not None else ""
     return _tile(
         "month",
@@ -198,7 +200,7 @@ def _month(spend: Spend | None, budget: float, *, filtered: bool) -> Figure:
     )
 
 
-def _rate(snapshot: Snapshot, key: str, value: Callable[[Stats], float]) -> Figure:
+def _rate(snapshot: LogSnapshot, key: str, value: Callable[[Stats], float]) -> Tile:
     assert snapshot.window is not None
     now, before = snapshot.window.total, snapshot.comparable
     elapsed = max((min(snapshot.until_ms, snapshot.now_ms) - snapshot.since_ms) / 1000, 1.0)
@@ -217,7 +219,7 @@ def _rate(snapshot: Snapshot, key: str, value: Callable[[Stats], float]) -> Figu
     )
 
 
-def _errors(snapshot: Snapshot, now: Stats, before: Stats | None, target: float) -> Figure:
+def _errors(snapshot: LogSnapshot, now: Stats, before: Stats | None, target: float) -> Tile:
     """Return the tile of what went wrong: for the caller a rejected call is as bad as a failed one."""
     value, rejected = now.error_rate, now.rejected_rate
     samples = now.answered + now.errors + now.rate_limited

@@ -18,7 +18,7 @@ from promptop_tui.widgets.plot import Plot, Series
 
 if TYPE_CHECKING:
     from promptop.settings import MonitorSettings
-    from promptop_tui.monitor.data.snapshot import Snapshot
+    from promptop_tui.monitor.data.snapshot import LogSnapshot
 
 COUNTED = 20_000
 """Newest rows of a window that are counted: 20 ms of the reading thread."""
@@ -75,7 +75,7 @@ def bounds_of(index: int) -> tuple[int, int]:
     return BOUNDS[index], BOUNDS[index + 1] - 1 if index + 1 < len(BOUNDS) else 10**12
 
 
-def histogram(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
+def histogram(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     """Return the chart."""
     sizes = snapshot.sizes
     if sizes is None:

@@ -13,13 +13,13 @@ from promptop_tui.monitor.analysis.cost_breakdown import Breakdown
 from promptop_tui.monitor.controllers.log_reading import LogReading
 from promptop_tui.monitor.controllers.view_state import ViewState
 from promptop_tui.monitor.data.queries import Findings
-from promptop_tui.monitor.data.snapshot import Query
+from promptop_tui.monitor.data.snapshot import SnapshotQuery
 from promptop_tui.monitor.views.status_line import StatusLine
 
 if TYPE_CHECKING:
     from promptop.alerts.changes import Change
     from promptop.alerts.rules import Alert
-    from promptop.cache.misses import Finding
+    from promptop.cache.misses import MissCause
     from promptop_tui.monitor.analysis.bursts import Burst
     from promptop_tui.monitor.dialogs.cost_dialog import Choice
 
@@ -110,7 +110,7 @@ class Analyses:
         dialog = ListDialog(MISSES, period_of(query), lambda: self._reading.reader.find(query, "misses", ttl_s))
         self._host.app.push_screen(dialog, self._after_misses)
 
-    def _after_misses(self, finding: Finding | None) -> None:
+    def _after_misses(self, finding: MissCause | None) -> None:
         if finding is not None:
             self._view.show_found(finding.first_ms, finding.last_ms, "misses", finding.filter)
 
@@ -151,7 +151,7 @@ class Analyses:
             page.found = found
 
 
-def period_of(query: Query) -> str:
+def period_of(query: SnapshotQuery) -> str:
     """Return what stretch of the log a page speaks of, in words."""
     title = f"last {query.span.name}" if query.until_ms is None else f"{query.span.name} window that is held"
     return f"{title}, {clean_line(query.filter, 40)}" if query.filter else title

@@ -13,7 +13,7 @@ from promptop_tui.monitor.controllers.request_actions import RequestActions
 from promptop_tui.monitor.controllers.time_controls import TimeControls
 from promptop_tui.monitor.data.queries import Findings, OlderRows, QueryFailed, RankedRows, RowFound
 from promptop_tui.monitor.data.query_stats import Inspection, InspectionDrawer
-from promptop_tui.monitor.data.snapshot import Snapshot
+from promptop_tui.monitor.data.snapshot import LogSnapshot
 
 if TYPE_CHECKING:
     from promptop_tui.monitor.screen import MonitorPane
@@ -46,7 +46,7 @@ class Answers:
         if message.paths is not self._reading.paths:
             return  # of the logs that were read before
         match message.answer:
-            case Snapshot() as snapshot:
+            case LogSnapshot() as snapshot:
                 self._take_snapshot(snapshot)
             case Present() as present:
                 self._pane.triage.present = present
@@ -63,7 +63,7 @@ class Answers:
             case QueryFailed() as failed:
                 self._tell(failed.cause, failed.remedy)
 
-    def _take_snapshot(self, snapshot: Snapshot) -> None:
+    def _take_snapshot(self, snapshot: LogSnapshot) -> None:
         pane, reading = self._pane, self._reading
         table, status = pane.table, pane.status
         with pane.app.batch_update():

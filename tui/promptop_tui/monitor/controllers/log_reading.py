@@ -15,7 +15,7 @@ from textual.worker import get_current_worker
 
 from promptop_tui.context import AppContext
 from promptop_tui.monitor.data.reader import Answer, MonitorReader
-from promptop_tui.monitor.data.snapshot import Query
+from promptop_tui.monitor.data.snapshot import SnapshotQuery
 
 LOOK_S = 0.4
 """Seconds between two looks at the log."""
@@ -59,7 +59,7 @@ class LogReading:
         """Whether the log is read: only while the tab is shown."""
         return self.timer is not None
 
-    def start(self, query: Query) -> None:
+    def start(self, query: SnapshotQuery) -> None:
         """Start to read, unless that is done already."""
         if self.timer is not None:
             return
@@ -76,7 +76,7 @@ class LogReading:
             self.timer = None
         self.reader.stop()
 
-    def run_if(self, wanted: bool, query: Query) -> None:
+    def run_if(self, wanted: bool, query: SnapshotQuery) -> None:
         """Start or stop, whichever is due."""
         if wanted:
             self.start(query)

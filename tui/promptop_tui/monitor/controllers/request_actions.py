@@ -15,7 +15,7 @@ from promptop_tui.monitor.controllers.log_reading import LogReading
 from promptop_tui.monitor.controllers.open_in import message_for
 from promptop_tui.monitor.controllers.view_state import ViewState
 from promptop_tui.monitor.data.queries import OlderRows, RankedRows, RowFound
-from promptop_tui.monitor.data.snapshot import Query
+from promptop_tui.monitor.data.snapshot import SnapshotQuery
 from promptop_tui.monitor.views.request_table import RequestTable
 from promptop_tui.monitor.views.row_cells import name_of
 from promptop_tui.monitor.views.status_line import StatusLine
@@ -195,6 +195,6 @@ class RequestActions:
         self._host.app.push_screen(ColumnsDialog(table.hidden), chosen)
 
 
-def _rows_of(query: Query) -> tuple[str, int | None, tuple[int, int] | None]:
+def _rows_of(query: SnapshotQuery) -> tuple[str, int | None, tuple[int, int] | None]:
     """Return what a query says of the rows."""
     return query.rows_filter, query.until_ms, query.moment_ms

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from promptop_tui.monitor.controllers.view_state import ViewState
-from promptop_tui.monitor.data.snapshot import SPANS, Snapshot
+from promptop_tui.monitor.data.snapshot import SPANS, LogSnapshot
 
 SPEEDS = (0, 1, 10, 60, 600, 3600)
 """Seconds of the log in a second of a replay, in the order of the key."""
@@ -19,7 +19,7 @@ class TimeControls:
         view: ViewState,
         *,
         now_ms: Callable[[], int],
-        shown: Callable[[], Snapshot],
+        shown: Callable[[], LogSnapshot],
         speed_changed: Callable[[int], object],
     ) -> None:
         self._view = view

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from promptop_tui.monitor.analysis.token_histogram import bounds_of
-from promptop_tui.monitor.data.snapshot import SPANS, Query, Snapshot
+from promptop_tui.monitor.data.snapshot import SPANS, LogSnapshot, SnapshotQuery
 from promptop_tui.monitor.views.charts import KINDS
 
 VIEWS = {
@@ -23,7 +23,7 @@ VIEWS = {
 class View:
     """One state of what is looked at."""
 
-    asked: Query
+    asked: SnapshotQuery
     """What the user wants to see."""
     first_chart: int = 0
     log_scale: bool = False
@@ -46,9 +46,9 @@ class ViewState:
 
     def __init__(
         self,
-        query: Query,
+        query: SnapshotQuery,
         *,
-        shown: Callable[[], Snapshot],
+        shown: Callable[[], LogSnapshot],
         changed: Callable[[View, View], object],
         tell: Callable[[str, str], object],
     ) -> None:
@@ -70,7 +70,7 @@ class ViewState:
         }
 
     @property
-    def asked(self) -> Query:
+    def asked(self) -> SnapshotQuery:
         """What the user wants to see."""
         return self.state.asked
 

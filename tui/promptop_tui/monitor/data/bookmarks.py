@@ -10,7 +10,7 @@ from pathlib import Path
 
 from promptop.base.files import write_private
 from promptop.base.sanitize import clean_line
-from promptop_tui.monitor.data.snapshot import SPANS, Query
+from promptop_tui.monitor.data.snapshot import SPANS, SnapshotQuery
 from promptop_tui.widgets.table import Cell, Column
 
 MOST = 200
@@ -31,9 +31,9 @@ class Bookmark:
     filter: str = ""
 
     @property
-    def query(self) -> Query:
+    def query(self) -> SnapshotQuery:
         """What is to be looked at."""
-        return Query(SPANS[self.span], self.until_ms, self.filter)
+        return SnapshotQuery(SPANS[self.span], self.until_ms, self.filter)
 
 
 def cells_of(bookmark: Bookmark) -> Sequence[Cell]:

@@ -7,11 +7,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from promptop.base.sanitize import clean_line
-from promptop.cache.misses import CHANGES, Finding, common_prefix, findings_of
+from promptop.cache.misses import CHANGES, MissCause, common_prefix, findings_of
 from promptop.log.own_calls import OWN_APPS
 from promptop_tui.monitor.analysis.bursts import Burst, bursts_of
 from promptop_tui.monitor.analysis.cost_breakdown import Breakdown, Group, repeats_of, stable_of
-from promptop_tui.monitor.data.snapshot import Query
+from promptop_tui.monitor.data.snapshot import SnapshotQuery
 from promptop_tui.monitor.views.row_cells import READ
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ HASHED = 100_000
 class OlderRows:
     """A page of rows before those that are shown, oldest first."""
 
-    query: Query
+    query: SnapshotQuery
     rows: tuple[StoredRow, ...]
     older_from: tuple[int, ...] | None
     """Id in each log before which the search goes on (of a held stretch, not used); None at the beginning."""
@@ -72,7 +72,7 @@ class Findings:
 class RankedRows:
     """The window's rows in the order of a figure, as far as they were looked for."""
 
-    query: Query
+    query: SnapshotQuery
     figure: str
     smallest: bool
     rows: tuple[StoredRow, ...]
@@ -100,13 +100,13 @@ def compiled(text: str) -> Filter | None:
     return parse_filter(text)
 
 
-def stretch_of(query: Query) -> tuple[int, int]:
+def stretch_of(query: SnapshotQuery) -> tuple[int, int]:
     """Return the stretch of time whose rows a query shows that does not follow the newest, Unix milliseconds."""
     return query.moment_ms or (0, (query.until_ms or 0) + 1)
 
 
 def older(
-    log: LogReader, query: Query, place: tuple[int, ...], oldest: tuple[int, int, int] | None = None
+    log: LogReader, query: SnapshotQuery, place: tuple[int, ...], oldest: tuple[int, int, int] | None = None
 ) -> OlderRows:
     """Return the page of rows before a place; of a held stretch of time, before (start, id, source) of its oldest."""
     where = compiled(query.rows_filter)
@@ -117,7 +117,7 @@ def older(
     return OlderRows(query, tuple(reversed(rows)), place if len(rows) == PAGE else None)
 
 
-def break_down(log: LogReader, query: Query, dimension: str, now_ms: int) -> Breakdown:
+def break_down(log: LogReader, query: SnapshotQuery, dimension: str, now_ms: int) -> Breakdown:
     """Return the groups of a window in one dimension."""
     from promptop.log.read.windows import JOIN
 
@@ -147,7 +147,7 @@ def _by_day(log: LogReader, since_ms: int, until_ms: int, where: Filter | None, 
 FindingKind = Literal["bursts", "misses", "changes"]
 
 
-def find(log: LogReader, query: Query, kind: FindingKind, now_ms: int, ttl_s: float = 0.0) -> Findings:
+def find(log: LogReader, query: SnapshotQuery, kind: FindingKind, now_ms: int, ttl_s: float = 0.0) -> Findings:
     """Return bursts, why caches did not answer, or what changed against the window before."""
     since, until = query.bounds_ms(now_ms)
     if kind == "changes":
@@ -159,7 +159,7 @@ def find(log: LogReader, query: Query, kind: FindingKind, now_ms: int, ttl_s: fl
     cut = len(rows) == LOOKED_AT
     if not query.counts_own:
         rows = [row for row in rows if row.app not in OWN_APPS]
-    items: tuple[Burst | Finding, ...]
+    items: tuple[Burst | MissCause, ...]
     if kind == "bursts":
         items = bursts_of(reversed(rows))
     else:
@@ -169,7 +169,7 @@ def find(log: LogReader, query: Query, kind: FindingKind, now_ms: int, ttl_s: fl
     return Findings(kind, items, len(rows), cut)
 
 
-def _point_out(log: LogReader, finding: Finding) -> None:
+def _point_out(log: LogReader, finding: MissCause) -> None:
     """Say exactly where a prompt began to differ from the one before it, where both are kept."""
     from promptop.client.conversation import shown
     from promptop.client.replay import messages_of

@@ -47,7 +47,7 @@ class Inspection:
         return sum(count for _, count, _ in self.steps)
 
 
-class Meter:
+class StepTimer:
     """Counts and times the steps of a look."""
 
     def __init__(self) -> None:

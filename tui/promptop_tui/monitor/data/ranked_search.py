@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from promptop_tui.monitor.data.queries import RankedRows, compiled
-from promptop_tui.monitor.data.snapshot import Query
+from promptop_tui.monitor.data.snapshot import SnapshotQuery
 from promptop_tui.monitor.views.request_table import MOST
 from promptop_tui.monitor.views.row_cells import READ
 
@@ -21,7 +21,7 @@ _TELL_S = 0.4
 class Ordering:
     """One search; owned by the reading thread."""
 
-    def __init__(self, query: Query, figure: str, smallest: bool, now_ms: int) -> None:
+    def __init__(self, query: SnapshotQuery, figure: str, smallest: bool, now_ms: int) -> None:
         self._query, self._figure, self._smallest = query, figure, smallest
         self._since, self._until = query.moment_ms or query.bounds_ms(now_ms)
         self._ranking: Ranking | None = None

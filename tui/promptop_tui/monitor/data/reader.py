@@ -21,12 +21,12 @@ from promptop.base.errors import PromptopError
 from promptop.base.files import identity
 from promptop.log.read.stats import Stats
 from promptop_tui.monitor.analysis.cost_breakdown import Breakdown
-from promptop_tui.monitor.analysis.spending import Spend, read_spend
+from promptop_tui.monitor.analysis.spending import LoggedSpend, read_spend
 from promptop_tui.monitor.data import queries
 from promptop_tui.monitor.data.queries import Findings, OlderRows, QueryFailed, RankedRows, RowFound
-from promptop_tui.monitor.data.query_stats import Inspection, Meter
+from promptop_tui.monitor.data.query_stats import Inspection, StepTimer
 from promptop_tui.monitor.data.ranked_search import Ordering
-from promptop_tui.monitor.data.snapshot import Query, Snapshot
+from promptop_tui.monitor.data.snapshot import LogSnapshot, SnapshotQuery
 from promptop_tui.monitor.data.tail import Tail
 from promptop_tui.monitor.data.window_cache import HeldWindow, where_of
 
@@ -43,7 +43,7 @@ _SPEND_ROWS = 500
 """Today and the month are read again after so many seconds, or so many new rows."""
 
 
-Answer = Snapshot | Present | Inspection | OlderRows | RankedRows | RowFound | Breakdown | Findings | QueryFailed
+Answer = LogSnapshot | Present | Inspection | OlderRows | RankedRows | RowFound | Breakdown | Findings | QueryFailed
 
 
 class MonitorReader:
@@ -63,22 +63,22 @@ class MonitorReader:
         self._now = now
         self._wake = threading.Event()
         self._guard = threading.Lock()
-        self._asked: Query | None = None
+        self._asked: SnapshotQuery | None = None
         self._errands: deque[Callable[[LogReader], Answer]] = deque()
         self._stopped = False
         self._idle = True
         self._fresh_start = False
         self.looks = 0
         """Questions answered, those without news included."""
-        self._order_asked: tuple[Query, str, bool] | None = None
+        self._order_asked: tuple[SnapshotQuery, str, bool] | None = None
         # Below: owned by the thread.
         self._ordering: Ordering | None = None
-        self._meter = Meter()
+        self._meter = StepTimer()
         self._log: LogReader | None = None
         self._foldings: list[Folding] = []
         self._identities: list[tuple[int, int] | None] = [None] * len(self._paths)
         self._version = 0
-        self._last = Snapshot()
+        self._last = LogSnapshot()
         self._tail = Tail()
         self._held = HeldWindow(self._meter)
         self._stale = True
@@ -97,7 +97,7 @@ class MonitorReader:
         """Whether the last question has been answered and the answer was taken."""
         return self._idle
 
-    def ask(self, query: Query) -> None:
+    def ask(self, query: SnapshotQuery) -> None:
         """Want a snapshot for ``query``; a question that is not yet answered is replaced."""
         with self._guard:
             self._asked = query
@@ -108,17 +108,17 @@ class MonitorReader:
         """Say that the last snapshot has been shown."""
         self._idle = True
 
-    def restart(self, query: Query) -> None:
+    def restart(self, query: SnapshotQuery) -> None:
         """Want the newest page in place of all rows."""
         with self._guard:
             self._fresh_start = True
         self.ask(query)
 
-    def older(self, query: Query, place: tuple[int, ...], oldest: tuple[int, int, int] | None = None) -> None:
+    def older(self, query: SnapshotQuery, place: tuple[int, ...], oldest: tuple[int, int, int] | None = None) -> None:
         """Want the page of rows before ``place``, an id in each log, or before the oldest of a held stretch."""
         self._errand(lambda log: queries.older(log, query, place, oldest))
 
-    def order(self, query: Query, figure: str, *, smallest: bool) -> None:
+    def order(self, query: SnapshotQuery, figure: str, *, smallest: bool) -> None:
         """Want the window's rows in the order of a figure, slice by slice between looks; ``time`` ends a search."""
         with self._guard:
             self._order_asked = (query, figure, smallest)
@@ -132,11 +132,11 @@ class MonitorReader:
         """Want two rows, to be compared."""
         self._errand(lambda log: queries.fetch_pair(log, row_id, other_id, sources))
 
-    def find(self, query: Query, kind: queries.FindingKind, ttl_s: float = 0.0) -> None:
+    def find(self, query: SnapshotQuery, kind: queries.FindingKind, ttl_s: float = 0.0) -> None:
         """Want the bursts of the window, why caches did not answer, or what changed; ``ttl_s`` is our cache's."""
         self._errand(lambda log: queries.find(log, query, kind, self._now_ms(), ttl_s))
 
-    def break_down(self, query: Query, dimension: str) -> None:
+    def break_down(self, query: SnapshotQuery, dimension: str) -> None:
         """Want the groups of the window in one dimension."""
         self._errand(lambda log: queries.break_down(log, query, dimension, self._now_ms()))
 
@@ -231,7 +231,7 @@ class MonitorReader:
         self._watching, self._next_watch = None, monotonic() + (WATCH_S if present.ready else WATCH_S / 5)
         self._deliver(present)
 
-    def _look(self, query: Query) -> None:
+    def _look(self, query: SnapshotQuery) -> None:
         self.looks += 1
         began = perf_counter()
         try:
@@ -253,12 +253,14 @@ class MonitorReader:
         self._last = replace(snapshot, version=self._version, fresh=(), restart=False)
         self._deliver(replace(snapshot, version=self._version))
 
-    def _problem(self, query: Query, cause: str, remedy: str) -> Snapshot | None:
+    def _problem(self, query: SnapshotQuery, cause: str, remedy: str) -> LogSnapshot | None:
         self._close()
         self._tail.mark = None
         if self._last.state == "problem" and self._last.cause == cause:
             return None
-        return Snapshot(query=query, now_ms=self._now_ms(), state="problem", cause=cause, remedy=remedy, restart=True)
+        return LogSnapshot(
+            query=query, now_ms=self._now_ms(), state="problem", cause=cause, remedy=remedy, restart=True
+        )
 
     def _now_ms(self) -> int:
         return int(self._now() * 1000)
@@ -304,7 +306,7 @@ class MonitorReader:
     def _named(self) -> str:
         return ", ".join(map(str, self._paths))
 
-    def _snapshot(self, query: Query) -> Snapshot | None:
+    def _snapshot(self, query: SnapshotQuery) -> LogSnapshot | None:
         started = perf_counter()
         before = self._last
         log = self._open()
@@ -313,7 +315,7 @@ class MonitorReader:
         if log is None:
             if before.state in ("empty", "problem") and before.query == query:
                 return None
-            return Snapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
+            return LogSnapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
         with self._meter.step("changed"):
             changed = log.changed()
         other_rows = (
@@ -330,7 +332,7 @@ class MonitorReader:
         if not any(self._tail.mark or ()) and not rows and not query.rows_filter:
             if before.state == "empty" and before.query == query:
                 return None
-            return Snapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
+            return LogSnapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
         window, previous, spend, unfiltered = before.window, before.previous, before.spend, before.unfiltered
         sizes = before.sizes
         reads = 1
@@ -344,7 +346,7 @@ class MonitorReader:
             return None
         else:
             since, until = before.since_ms, before.until_ms
-        return Snapshot(
+        return LogSnapshot(
             query=query,
             now_ms=now_ms,
             since_ms=since,
@@ -364,8 +366,8 @@ class MonitorReader:
         )
 
     def _measure(
-        self, log: LogReader, since: int, until: int, now_ms: int, before: Snapshot, query: Query
-    ) -> tuple[Window, Stats | None, Spend | None, bool, int]:
+        self, log: LogReader, since: int, until: int, now_ms: int, before: LogSnapshot, query: SnapshotQuery
+    ) -> tuple[Window, Stats | None, LoggedSpend | None, bool, int]:
         started = perf_counter()
         window, unfiltered = self._held.read(log, since, until, query)
         with self._meter.step("percentiles"):
@@ -395,7 +397,9 @@ class MonitorReader:
         self._owes_money = rows != self._spent_rows  # read when it may be, although nothing more comes
         return window, previous, spend, unfiltered, reads
 
-    def _sizes(self, log: LogReader, since: int, until: int, query: Query, *, unfiltered: bool) -> TokenSizes | None:
+    def _sizes(
+        self, log: LogReader, since: int, until: int, query: SnapshotQuery, *, unfiltered: bool
+    ) -> TokenSizes | None:
         if not query.sizes:
             return None
         from promptop_tui.monitor.analysis.token_histogram import COUNTED, sizes_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from promptop.log import Stats, StoredRow, Window
-    from promptop_tui.monitor.analysis.spending import Spend
+    from promptop_tui.monitor.analysis.spending import LoggedSpend
     from promptop_tui.monitor.analysis.token_histogram import TokenSizes
 
 
@@ -39,7 +39,7 @@ SPANS: dict[str, Span] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class SnapshotQuery:
     """What the screen wants to see."""
 
     span: Span = SPANS["1h"]
@@ -86,11 +86,11 @@ State = Literal["loading", "ok", "empty", "problem"]
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class LogSnapshot:
     """One look at the log."""
 
     version: int = 0
-    query: Query = field(default_factory=Query)
+    query: SnapshotQuery = field(default_factory=SnapshotQuery)
     now_ms: int = 0
     since_ms: int = 0
     until_ms: int = 0
@@ -100,7 +100,7 @@ class Snapshot:
     window: Window | None = None
     previous: Stats | None = None
     """The window of the same length before this one."""
-    spend: Spend | None = None
+    spend: LoggedSpend | None = None
     reach: tuple[int, int] | None = None
     """First and last start of all rows, Unix milliseconds."""
     sizes: TokenSizes | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptop_tui.monitor.data.queries import BUDGET_S, PAGE, compiled, stretch_of
-from promptop_tui.monitor.data.snapshot import Query
+from promptop_tui.monitor.data.snapshot import SnapshotQuery
 from promptop_tui.monitor.views.row_cells import READ
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Tail:
         self._held = False
 
     def rows(
-        self, log: LogReader, query: Query, *, restart: bool
+        self, log: LogReader, query: SnapshotQuery, *, restart: bool
     ) -> tuple[tuple[StoredRow, ...], bool, tuple[int, ...] | None]:
         """Return new rows, oldest first, whether they replace those shown, and where older ones begin."""
         newest = log.mark()
@@ -44,7 +44,7 @@ class Tail:
         fresh, self.mark = log.follow(before, FLOOD, where, columns=READ)
         return tuple(fresh), False, None
 
-    def shows_others(self, query: Query, before: Query, now_ms: int) -> bool:
+    def shows_others(self, query: SnapshotQuery, before: SnapshotQuery, now_ms: int) -> bool:
         """Say whether a query wants other rows than are shown, and not only the ones after them."""
         if (query.rows_filter, query.moment_ms) != (before.rows_filter, before.moment_ms):
             self._held = False

@@ -10,11 +10,11 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from promptop_tui.monitor.data.queries import compiled
-from promptop_tui.monitor.data.snapshot import Query
+from promptop_tui.monitor.data.snapshot import SnapshotQuery
 
 if TYPE_CHECKING:
     from promptop.log import Filter, LogReader, Window
-    from promptop_tui.monitor.data.query_stats import Meter
+    from promptop_tui.monitor.data.query_stats import StepTimer
 
 FEW_ENOUGH = 300_000
 """Rows of a window up to which a filter holds for its figures: rollups know no filter, and a row takes 5 µs."""
@@ -30,7 +30,7 @@ class _Held:
     """Monotonic time from which it is read anew: rows that retention deletes stay counted in it."""
 
 
-def where_of(query: Query, unfiltered: bool) -> Filter | None:
+def where_of(query: SnapshotQuery, unfiltered: bool) -> Filter | None:
     """Return what the figures are filtered by."""
     return None if unfiltered else compiled(query.filter)
 
@@ -38,7 +38,7 @@ def where_of(query: Query, unfiltered: bool) -> Filter | None:
 class HeldWindow:
     """Owned by the reading thread. Windows that were given out are not changed."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: StepTimer) -> None:
         self._meter = meter
         self._held: _Held | None = None
 
@@ -46,7 +46,7 @@ class HeldWindow:
         """Read the next window anew: another log, or none."""
         self._held = None
 
-    def read(self, log: LogReader, since_ms: int, until_ms: int, query: Query) -> tuple[Window, bool]:
+    def read(self, log: LogReader, since_ms: int, until_ms: int, query: SnapshotQuery) -> tuple[Window, bool]:
         """Return the window, and whether it leaves the filter out: the last one with what came, or read anew."""
         step = query.span.step_s * 1000
         question = (query.span.name, query.filter, query.own, since_ms, until_ms)

@@ -25,7 +25,7 @@ from promptop.base import units
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
 from promptop.cache.key import Policy
-from promptop.cache.simulation import History, Outcome, Variant, history, simulate, vectors
+from promptop.cache.simulation import RequestHistory, Variant, VariantOutcome, history, simulate, vectors
 from promptop_tui.widgets.chart import Chart
 from promptop_tui.widgets.plot import Plot, Series
 
@@ -40,7 +40,7 @@ DIMENSIONS = ("TTL", "size", "threshold")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DimensionResult:
     """What was found in one dimension."""
 
     dimension: str
@@ -52,7 +52,7 @@ class Answer:
     upper: int = 0
     """Requests that are told apart by what is logged of them, so that hits are an upper bound."""
     simulated: bool = False
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[VariantOutcome, ...] = ()
     problem: str = ""
 
 
@@ -77,7 +77,7 @@ def variants_of(dimension: str, ttl_s: float | None) -> list[Variant]:
     return [Variant(ttl_s, None, threshold) for threshold in THRESHOLDS]
 
 
-def plots_of(answer: Answer) -> tuple[Plot, Plot]:
+def plots_of(answer: DimensionResult) -> tuple[Plot, Plot]:
     """Return the charts of an answer: share of hits, and dollars saved."""
     names = tuple(name_of(outcome.variant, answer.dimension) for outcome in answer.outcomes)
     label = "SIMULATED · " if answer.simulated else ""
@@ -108,7 +108,7 @@ def plots_of(answer: Answer) -> tuple[Plot, Plot]:
     return ratio, money
 
 
-def reading_of(answer: Answer, bar: int) -> str:
+def reading_of(answer: DimensionResult, bar: int) -> str:
     """Return what one variant would have done, in a sentence."""
     outcome = answer.outcomes[bar]
     name = name_of(outcome.variant, answer.dimension)
@@ -145,7 +145,7 @@ them: an upper bound. Thresholds need kept prompts (`bodies = "full"` in `[log]`
     class Found(Message):
         """A replay is over, on its thread."""
 
-        answer: Answer
+        answer: DimensionResult
 
     def __init__(
         self, period: str, paths: Sequence[Path], since_ms: int, until_ms: int, where: str, policy: Policy, ttl_s: float
@@ -157,7 +157,7 @@ them: an upper bound. Thresholds need kept prompts (`bodies = "full"` in `[log]`
         self._since_ms, self._until_ms, self._where = since_ms, until_ms, where
         self._policy = policy
         self._ttl_s = ttl_s or None
-        self._answer: Answer | None = None
+        self._answer: DimensionResult | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the title, the charts and what they stand on."""
@@ -203,11 +203,11 @@ them: an upper bound. Thresholds need kept prompts (`bodies = "full"` in `[log]`
         try:
             answer = self._replayed(dimension, policy)
         except PromptopError as error:
-            answer = Answer(dimension, policy, problem=str(error))
+            answer = DimensionResult(dimension, policy, problem=str(error))
         if not worker.is_cancelled:
             self.post_message(self.Found(answer))
 
-    def _replayed(self, dimension: str, policy: Policy) -> Answer:
+    def _replayed(self, dimension: str, policy: Policy) -> DimensionResult:
         from promptop.log import LogReader, parse_filter
         from promptop.log.write.bodies import read_body
 
@@ -223,7 +223,7 @@ them: an upper bound. Thresholds need kept prompts (`bodies = "full"` in `[log]`
             found = history(rows, policy, (lambda row: body_of(row.source, row.id)) if worded else None)
         known = self._vectors(found) if worded and found.asked else {}
         outcomes = simulate(found.asked, variants_of(dimension, self._ttl_s), known)
-        return Answer(
+        return DimensionResult(
             dimension,
             policy,
             asked=len(found.asked),
@@ -236,7 +236,7 @@ them: an upper bound. Thresholds need kept prompts (`bodies = "full"` in `[log]`
         )
 
     @staticmethod
-    def _vectors(found: History) -> dict[str, bytes]:
+    def _vectors(found: RequestHistory) -> dict[str, bytes]:
         from promptop.cache.semantic.embedding import LocalEmbedder
 
         if not found.worded:

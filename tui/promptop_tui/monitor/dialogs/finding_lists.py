@@ -15,7 +15,7 @@ from textual.widgets import Footer, Static
 
 from promptop.base import units
 from promptop.base.sanitize import clean
-from promptop.cache.misses import Finding
+from promptop.cache.misses import MissCause
 from promptop_tui.monitor.analysis import bursts, cache_misses, changes
 from promptop_tui.monitor.data import bookmarks
 from promptop_tui.monitor.data.queries import Findings
@@ -42,7 +42,7 @@ def _bursts_in_words(items: Sequence[bursts.Burst]) -> str:
     return f"{len(items)}, avoidable {units.usd(sum(each.avoidable_usd or 0.0 for each in items))},"
 
 
-def _misses_in_words(items: Sequence[Finding]) -> str:
+def _misses_in_words(items: Sequence[MissCause]) -> str:
     lost = sum(each.lost_usd or 0.0 for each in items)
     return f"{units.count(sum(each.n for each in items))}, ≈ {units.usd(lost)} lost,"
 

@@ -14,7 +14,7 @@ from promptop_tui.widgets.chart import Chart
 if TYPE_CHECKING:
     from promptop.settings import MonitorSettings
     from promptop_tui.monitor.controllers.view_state import View
-    from promptop_tui.monitor.data.snapshot import Snapshot
+    from promptop_tui.monitor.data.snapshot import LogSnapshot
 
 MOST = 3
 
@@ -37,7 +37,7 @@ class ChartRow(Horizontal):
         count = 1 if view.zoomed else self.room
         return [KINDS[(view.first_chart + number) % len(KINDS)] for number in range(count)]
 
-    def show(self, snapshot: Snapshot, view: View, settings: MonitorSettings) -> None:
+    def show(self, snapshot: LogSnapshot, view: View, settings: MonitorSettings) -> None:
         """Draw a snapshot."""
         kinds = self.kinds(view)
         for number, chart in enumerate(self.query(Chart)):

@@ -14,7 +14,7 @@ from promptop_tui.widgets.plot import Plot, Series
 if TYPE_CHECKING:
     from promptop.log import Stats
     from promptop.settings import MonitorSettings
-    from promptop_tui.monitor.data.snapshot import Snapshot
+    from promptop_tui.monitor.data.snapshot import LogSnapshot
 
 LAYERS = 5
 """Groups that have a layer of their own in a stack; the rest is ``other``."""
@@ -26,10 +26,10 @@ class ChartKind:
 
     key: str
     title: str
-    plot: Callable[[Snapshot, MonitorSettings], Plot]
+    plot: Callable[[LogSnapshot, MonitorSettings], Plot]
 
 
-def _frame(snapshot: Snapshot, title: str) -> Plot:
+def _frame(snapshot: LogSnapshot, title: str) -> Plot:
     step_ms = snapshot.query.span.step_s * 1000
     running = (snapshot.now_ms - snapshot.since_ms) // step_ms if snapshot.query.until_ms is None else None
     return Plot(title, snapshot.since_ms / 1000, step_ms / 1000, running=running)
@@ -39,7 +39,7 @@ def _with(frame: Plot, **changes: object) -> Plot:
     return replace(frame, **changes)  # type: ignore[arg-type]
 
 
-def _layers(snapshot: Snapshot, layers: list[Series]) -> tuple[Series, ...]:
+def _layers(snapshot: LogSnapshot, layers: list[Series]) -> tuple[Series, ...]:
     """Return layers with a gap where nothing was logged: that is no zero."""
     rows = snapshot.series(lambda stats: float(stats.n))
     return tuple(
@@ -51,7 +51,7 @@ def _layers(snapshot: Snapshot, layers: list[Series]) -> tuple[Series, ...]:
     )
 
 
-def _percentiles(which: str, title: str, snapshot: Snapshot, target: float) -> Plot:
+def _percentiles(which: str, title: str, snapshot: LogSnapshot, target: float) -> Plot:
     lines = []
     for quantile, name, role in ((0.95, "p95", "series-1"), (0.5, "p50", "series-2"), (0.99, "p99", "series-3")):
         values = snapshot.series(lambda stats, q=quantile: getattr(stats, which).quantile(q))  # type: ignore[misc]
@@ -60,15 +60,15 @@ def _percentiles(which: str, title: str, snapshot: Snapshot, target: float) -> P
     return _with(_frame(snapshot, title), series=tuple(lines), unit="seconds", level=level)
 
 
-def _latency(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
+def _latency(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     return _percentiles("latency", "latency", snapshot, settings.slo_latency_s)
 
 
-def _ttft(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
+def _ttft(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     return _percentiles("ttft", "TTFT", snapshot, settings.slo_ttft_s)
 
 
-def _cache(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
+def _cache(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     total = snapshot.window.total if snapshot.window else None
     levels = tuple(total.hits_by_level) if total else ()
     layers = [
@@ -92,7 +92,7 @@ def _cache(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
 
 
 def _by_group(
-    snapshot: Snapshot, title: str, value: Callable[[Stats], float], unit: str, note: str, empty: str
+    snapshot: LogSnapshot, title: str, value: Callable[[Stats], float], unit: str, note: str, empty: str
 ) -> Plot:
     groups = snapshot.window.groups if snapshot.window else {}
     ranked = sorted(((value(stats), name) for name, stats in groups.items()), key=lambda item: (-item[0], item[1]))
@@ -113,7 +113,7 @@ def _by_group(
     )
 
 
-def _spend(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
+def _spend(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     total = snapshot.window.total if snapshot.window else None
     note = f"total {spent(total)}" if total else ""
     if total and total.unpriced:
@@ -121,7 +121,7 @@ def _spend(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     return _by_group(snapshot, "spend", lambda stats: stats.cost_usd, "usd", note, "no priced requests in this window")
 
 
-def _cumulative(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
+def _cumulative(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     total = 0.0
     sums: list[float | None] = []
     now = (snapshot.now_ms - snapshot.since_ms) / 1000 / snapshot.query.span.step_s
@@ -139,7 +139,7 @@ def _cumulative(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     )
 
 
-def _share(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
+def _share(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     counts = _by_group(snapshot, "model share", lambda stats: stats.n, "share", "", "no requests in this window")
     whole = snapshot.series(lambda stats: stats.n)
     note = f"of {units.count(snapshot.window.total.n)} requests" if snapshot.window else ""
@@ -152,7 +152,7 @@ def _part_of(layer: Series, whole: tuple[float | None, ...]) -> Series:
     return replace(layer, values=shares)
 
 
-def _throughput(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
+def _throughput(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     step = snapshot.query.span.step_s
     requests = snapshot.series(lambda stats: stats.n / step, absent=0.0)
     return _with(
@@ -160,7 +160,7 @@ def _throughput(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     )
 
 
-def _tokens(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
+def _tokens(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     step = snapshot.query.span.step_s
     parts: tuple[tuple[str, Callable[[Stats], float]], ...] = (
         ("input/s", lambda stats: stats.input_tokens / step),
@@ -174,7 +174,7 @@ def _tokens(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     return _with(_frame(snapshot, "tokens"), series=lines, unit="rate")
 
 
-def _errors(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
+def _errors(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     kinds = snapshot.window.total.error_types if snapshot.window else {}
     ranked = sorted(kinds, key=lambda kind: (-kinds[kind], kind))
     layers = [
@@ -192,7 +192,7 @@ def _errors(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
     )
 
 
-def _ratios(snapshot: Snapshot, settings: MonitorSettings) -> Plot:
+def _ratios(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     lines = (
         Series("response cache", snapshot.series(lambda stats: stats.hit_ratio), "cache-hit"),
         Series("provider-cached tokens", snapshot.series(lambda stats: stats.cached_share), "series-2"),

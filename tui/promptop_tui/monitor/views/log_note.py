@@ -7,7 +7,7 @@ from pathlib import Path
 from textual.widgets import Static
 
 from promptop.base.sanitize import clean
-from promptop_tui.monitor.data.snapshot import Snapshot
+from promptop_tui.monitor.data.snapshot import LogSnapshot
 
 _EMPTY = """\
 No requests in {path} yet.
@@ -27,7 +27,7 @@ class LogNote(Static):
         super().__init__("", id="monitor-note", markup=False)
         self._path = path
 
-    def show(self, snapshot: Snapshot) -> bool:
+    def show(self, snapshot: LogSnapshot) -> bool:
         """Say what a snapshot has in place of figures, and tell whether it does."""
         if snapshot.state == "problem":
             self.update(clean(f"{snapshot.cause}\n\n→ {snapshot.remedy}"))

@@ -11,7 +11,7 @@ from promptop_tui.widgets.table import Cell, VirtualTable
 
 if TYPE_CHECKING:
     from promptop.log import StoredRow
-    from promptop_tui.monitor.data.snapshot import Snapshot
+    from promptop_tui.monitor.data.snapshot import LogSnapshot
 
 ORDERS: dict[str, Callable[[StoredRow], float | None]] = {
     "time": lambda row: None,
@@ -56,7 +56,7 @@ class RequestTable(VirtualTable):
         """Whether there is room for older rows on the screen, and there may be some."""
         return self.feed.older_from is not None and self.row_count < self.size.height
 
-    def take(self, snapshot: Snapshot) -> None:
+    def take(self, snapshot: LogSnapshot) -> None:
         """Show the rows that a snapshot brings."""
         if snapshot.restart:
             self.feed.restart(snapshot.fresh, older_from=snapshot.older_from)

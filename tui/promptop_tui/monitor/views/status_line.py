@@ -15,7 +15,7 @@ from textual.widget import Widget
 
 from promptop.base import units
 from promptop.base.sanitize import clean_line
-from promptop_tui.monitor.data.snapshot import SPANS, Query, Snapshot
+from promptop_tui.monitor.data.snapshot import SPANS, LogSnapshot, SnapshotQuery
 
 _SHORTEST = 8
 """Cells below which nothing is begun that does not fit."""
@@ -36,8 +36,8 @@ class StatusLine(Widget):
         "status--alert",
     }
 
-    query_shown: reactive[Query] = reactive(Query)
-    snapshot: reactive[Snapshot] = reactive(Snapshot)
+    query_shown: reactive[SnapshotQuery] = reactive(SnapshotQuery)
+    snapshot: reactive[LogSnapshot] = reactive(LogSnapshot)
     simulated: reactive[bool] = reactive(False)
     waiting: reactive[int] = reactive(0)
     """Rows that came since the user scrolled away from the end of the table."""

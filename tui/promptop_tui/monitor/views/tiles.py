@@ -11,7 +11,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from promptop_tui.monitor.analysis.tile_figures import Figure
+from promptop_tui.monitor.analysis.tile_figures import Tile
 from promptop_tui.widgets.sparkline import spark
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Tiles(Widget):
         "tiles--spark",
     }
 
-    figures: reactive[tuple[Figure, ...]] = reactive(())
+    figures: reactive[tuple[Tile, ...]] = reactive(())
     lines: reactive[int] = reactive(3, layout=True)
     """Lines of a tile: 4 with its note, 3 without, 1 for value, verdict, change, samples and what is left of a line."""
     most: reactive[int] = reactive(10, layout=True)
@@ -63,7 +63,7 @@ class Tiles(Widget):
             segments.append(Segment("  ", self.rich_style))
         return Strip(segments).adjust_cell_length(width, self.rich_style)
 
-    def _line(self, figure: Figure, line: int, room: int) -> list[Segment]:
+    def _line(self, figure: Tile, line: int, room: int) -> list[Segment]:
         value = "few" if figure.few else "value"
         verdict = figure.verdict or "note"
         if self.lines == 1:

@@ -16,7 +16,7 @@ from functools import partial
 from promptop.budget.budget import Budget
 from promptop.client.http.local_servers import first_call_s
 from promptop.client.request import RunRequest
-from promptop.client.result import Delta, Progress, RunResult
+from promptop.client.result import CallProgress, Delta, RunResult
 from promptop.client.tools.loop import MOST_STEPS, next_request, together, with_results
 from promptop.client.tools.mocks import ToolResult
 from promptop.experiments.schedule import WARM_UPS, Job, Schedule
@@ -53,7 +53,7 @@ class _Flight:
     """A call that was begun and whose result is not on its pane yet."""
 
     request: RunRequest
-    progress: Progress | None = None
+    progress: CallProgress | None = None
     said: list[Delta] = field(default_factory=list)
     result: RunResult | None = None
     steps: list[RunResult] = field(default_factory=list)

@@ -80,7 +80,7 @@ def left_out_of(plan: RunPlan, *, system: bool) -> list[str]:
 
 def changes_of(request: RunRequest) -> list[str]:
     """Return in words how the body of a request will differ from what was asked for, as far as that is known before."""
-    from promptop.client.http.endpoints import Learned
+    from promptop.client.http.endpoints import RefusedFields
     from promptop.client.request_body import body_of, find_model
 
-    return body_of(request, find_model(request), Learned())[1]
+    return body_of(request, find_model(request), RefusedFields())[1]

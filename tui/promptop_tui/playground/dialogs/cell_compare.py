@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from promptop.base.sanitize import clean, clean_line
-from promptop.experiments.grid.cells import Cell
+from promptop.experiments.grid.cells import GridCell
 from promptop.experiments.grid.plan import PlannedCase
 from promptop_tui.playground.dialogs.inspect_dialogs import DiffDialog
 from promptop_tui.widgets.dialog import Dialog
@@ -34,7 +34,7 @@ class CellDialog(Dialog[None]):
         Binding("d", "diff", "Diff", id="cells.diff", tooltip="How the first two shown answers differ"),
     ]
 
-    def __init__(self, planned: PlannedCase, cells: Sequence[tuple[str, Cell | None]]) -> None:
+    def __init__(self, planned: PlannedCase, cells: Sequence[tuple[str, GridCell | None]]) -> None:
         """``cells`` are title and cell of each variant; None where it was not asked."""
         super().__init__(f"case {planned.case.id}")
         self._given = planned.given
@@ -52,7 +52,7 @@ class CellDialog(Dialog[None]):
         self.call_later(self._show)
 
     @property
-    def _shown(self) -> Sequence[tuple[str, Cell | None]]:
+    def _shown(self) -> Sequence[tuple[str, GridCell | None]]:
         return self._cells[self._first : self._first + MOST_BESIDE]
 
     async def _show(self) -> None:
@@ -83,7 +83,7 @@ class CellDialog(Dialog[None]):
         self.app.push_screen(DiffDialog(before, one, after, other))
 
 
-def _told(cell: Cell | None) -> Content:
+def _told(cell: GridCell | None) -> Content:
     """Return an answer and what its checks say."""
     if cell is None:
         return Content("not asked")

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.message import Message
 
 from promptop.base import units
-from promptop.base.diff import Piece, similarity, word_diff
+from promptop.base.diff import DiffRun, similarity, word_diff
 from promptop.base.sanitize import clean
 from promptop.client.http.raw_stream import Received
 from promptop_tui.widgets.dialog import Dialog, TextDialog
@@ -93,7 +93,7 @@ class DiffDialog(TextDialog[None]):
     class Compared(Message):
         """The difference was found."""
 
-        pieces: list[Piece]
+        pieces: list[DiffRun]
 
     def __init__(self, before_title: str, before: str, after_title: str, after: str) -> None:
         super().__init__(f"{before_title} → {after_title}", "comparing …")
@@ -114,7 +114,7 @@ class DiffDialog(TextDialog[None]):
         self.retitle(f"{self.dialog_title} · {share} in common · [-gone-] {{+new+}}")
 
 
-def diff_content(pieces: list[Piece]) -> Content:
+def diff_content(pieces: list[DiffRun]) -> Content:
     """Return a difference with signs and styles: what is gone is struck through, what is new is underlined."""
     if all(piece.kind == "same" for piece in pieces):
         return Content("The answers are the same.\n\n" + "".join(piece.text for piece in pieces))

@@ -16,7 +16,7 @@ from textual.widgets import Static, Tree
 from textual.widgets.tree import TreeNode
 
 from promptop.base.errors import PromptopError
-from promptop.base.json_schema import Fault, faults
+from promptop.base.json_schema import SchemaFault, faults
 from promptop.base.sanitize import clean_line
 from promptop.client.request import RunRequest
 from promptop_tui.widgets.dialog import Dialog
@@ -62,7 +62,7 @@ class JsonDialog(Dialog[None]):
     class Checked(Message):
         """The schema was held against the value, on a thread."""
 
-        faults: Sequence[Fault]
+        faults: Sequence[SchemaFault]
         problem: str = ""
 
     def __init__(self, title: str, value: Any, schema: Mapping[str, Any] | None) -> None:

@@ -21,7 +21,7 @@ from promptop_tui.widgets.form_modal import FormField, FormModal
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class OptionText:
     """A text of a dialog: what it is for, an example, and what reads it."""
 
     name: str
@@ -36,18 +36,18 @@ def read_checks(text: str, *, python: bool) -> None:
         parse_check(line, python=python)
 
 
-def options(*, commands: bool) -> tuple[Part, ...]:
+def options(*, commands: bool) -> tuple[OptionText, ...]:
     """Return the texts of the options; ``commands`` allows results of tools to be what a command prints."""
     example = '[look_up]\nfixed = "a small cat"\n\n[weather]\nregex = [["Paris", "18 °C"], [".*", "unknown"]]'
     example += '\n\n[clock]\ncommand = "date"\n\n["*"]\nmcp = "python server.py"' if commands else ""
-    mocks = Part("mocks", "results of tools, TOML", example, lambda text: read_mocks(text, commands=commands))
+    mocks = OptionText("mocks", "results of tools, TOML", example, lambda text: read_mocks(text, commands=commands))
     return (OPTIONS[0], mocks, *OPTIONS[1:])
 
 
-OPTIONS: tuple[Part, ...] = (
-    Part("tools", "tools, JSON", '[{"name": "look_up", "parameters": {"type": "object"}}]', read_tools),
-    Part("format", "response format: json, or a JSON schema", "empty: text", read_format),
-    Part(
+OPTIONS: tuple[OptionText, ...] = (
+    OptionText("tools", "tools, JSON", '[{"name": "look_up", "parameters": {"type": "object"}}]', read_tools),
+    OptionText("format", "response format: json, or a JSON schema", "empty: text", read_format),
+    OptionText(
         "overrides",
         "one model alone, TOML",
         '["gpt-4o"]\ntemperature = 0\n\n["o3"]\nreasoning_effort = "low"',
@@ -56,11 +56,11 @@ OPTIONS: tuple[Part, ...] = (
 )
 
 
-def checks_part(*, python: bool) -> Part:
+def checks_part(*, python: bool) -> OptionText:
     """Return the text of checks; ``python`` allows expressions of Python."""
     example = "contains:TEXT\nlacks:TEXT\nequals:TEXT\nregex:PATTERN\njson\njson-schema:FILE\nmax-tokens:200"
     example += "\npython:len(text.split()) < 100" if python else ""
-    return Part("checks", "checks, one a line", example, lambda text: read_checks(text, python=python))
+    return OptionText("checks", "checks, one a line", example, lambda text: read_checks(text, python=python))
 
 
 class TextsDialog(FormModal["dict[str, str] | None"]):
@@ -97,7 +97,7 @@ class TextsDialog(FormModal["dict[str, str] | None"]):
     def __init__(
         self,
         title: str,
-        parts: Sequence[Part],
+        parts: Sequence[OptionText],
         texts: Mapping[str, str],
         complete: Callable[[dict[str, str]], dict[str, str]] = dict,
     ) -> None:

@@ -25,12 +25,12 @@ from promptop.base.sanitize import clean_line
 from promptop.batch.input import Item, read_jsonl, read_table
 from promptop.batch.journal import Journal
 from promptop.batch.provider_runner import HALF
-from promptop.batch.provider_state import State
+from promptop.batch.provider_state import ProviderState
 from promptop.batch.runner import Batch, Tally, estimate, kept_apart
 from promptop.cache import open_cache, policy_of, redis_url
 from promptop.client.http.endpoints import base_url_of
 from promptop.client.targets import Target, parse_target
-from promptop.limits.limiter import Limits
+from promptop.limits.limiter import RateLimits
 from promptop.limits.redis_limiter import SharedLimits
 from promptop.prompts.reader import prompt_from
 from promptop_tui.context import AppContext
@@ -225,7 +225,7 @@ class BatchDialog(FormModal[float]):
         """Send or take up the batch through the provider's own API, on this thread, and say how it ended."""
         stop = threading.Event()
         profile = job.target.profile
-        journal, state = Journal(job.out), State(job.out, base_url_of(profile))
+        journal, state = Journal(job.out), ProviderState(job.out, base_url_of(profile))
         self._stop = stop.set
 
         def began(tally: Tally) -> None:
@@ -258,7 +258,7 @@ class BatchDialog(FormModal[float]):
     async def _until_the_end(self, job: Job) -> BatchDialog.Ended:
         """Run the batch on this thread's loop, and say how it ended."""
         settings, profile = self._shared.settings, job.target.profile
-        limits = Limits(job.concurrency, job.per_minute, None)
+        limits = RateLimits(job.concurrency, job.per_minute, None)
         redis = redis_url(settings.cache)
         journal = Journal(job.out)
         cache = open_cache(settings.cache, self._shared.log_path)

@@ -9,7 +9,7 @@ from promptop.batch.input import Item
 from promptop.batch.journal import Journal
 from promptop.batch.provider_api import BatchApi
 from promptop.batch.provider_runner import ProviderBatch
-from promptop.batch.provider_state import State
+from promptop.batch.provider_state import ProviderState
 from promptop.batch.runner import Tally
 from promptop.budget.gate import Gate
 from promptop.cache import open_cache, policy_of
@@ -23,7 +23,7 @@ def send(
     items: list[Item],
     profile: Profile,
     journal: Journal,
-    state: State,
+    state: ProviderState,
     *,
     app: str,
     gate: Gate,

@@ -22,7 +22,7 @@ from promptop.client.request import RunRequest
 from promptop.experiments.bench.arrivals import load_of
 from promptop.experiments.bench.baselines import Baseline, Baselines, digest
 from promptop.experiments.bench.gates import parse_objective
-from promptop.experiments.bench.load_generator import FIGURES, MOST_AT_ONCE, MOST_CALLS, Load, Measured
+from promptop.experiments.bench.load_generator import FIGURES, MOST_AT_ONCE, MOST_CALLS, Load, MeasuredRequest
 from promptop.experiments.bench.report import NAMES, changes, remarks, table
 from promptop.experiments.bench.runner import BenchOutcome, BenchRun, BenchStep
 from promptop.experiments.histogram import spans
@@ -70,7 +70,7 @@ class BenchView(VerticalScroll, can_focus=True):
         self._names: list[str] = []
         self._named: Baseline | None = None
         self._baseline: Baseline | None = None
-        self._phases: list[Measured] = []
+        self._phases: list[MeasuredRequest] = []
         self._asked = digest(self._requests) if self._requests else ""
         self._figure, self._phase = "ttft", 0
         self._whole = False
@@ -171,7 +171,7 @@ class BenchView(VerticalScroll, can_focus=True):
 
     def advanced(self, step: BenchStep) -> str:
         """Show the percentiles so far, and say how far it is."""
-        live = Measured(step.phase, "", calls=len(step.latest))
+        live = MeasuredRequest(step.phase, "", calls=len(step.latest))
         live.values = {
             name: sorted(value for each in step.latest if (value := each.get(name)) is not None) for name in FIGURES
         }
@@ -225,7 +225,7 @@ class BenchView(VerticalScroll, can_focus=True):
         """Cells that a line of the page has."""
         return self.content_size.width
 
-    def _draw(self, phase: Measured, before: Measured | None) -> None:
+    def _draw(self, phase: MeasuredRequest, before: MeasuredRequest | None) -> None:
         """Draw how the chosen figure is distributed, beside the baseline's where there is one."""
         name = self._figure
         groups = [phase.values.get(name, []), before.values.get(name, []) if before is not None else []]
@@ -287,7 +287,7 @@ class BenchView(VerticalScroll, can_focus=True):
             self._save(name, self._phases)
 
     @work(thread=True, group="baseline", description="keep a baseline")
-    def _save(self, name: str, phases: Sequence[Measured]) -> None:
+    def _save(self, name: str, phases: Sequence[MeasuredRequest]) -> None:
         try:
             self._baselines.save(name, self._asked, phases)
             self._names, self._named = self._baselines.names(), self._baselines.load(name)

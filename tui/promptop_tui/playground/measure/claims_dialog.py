@@ -14,9 +14,9 @@ from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
 from promptop.client.request import RunRequest
-from promptop.experiments.grid.caller import Step
+from promptop.experiments.grid.caller import MeasurementStep
 from promptop.experiments.interleaved import MOST_REPEATS
-from promptop.experiments.latency_claims import CLAIMS, NAMES, REPEATS, ClaimOutcome, ClaimsRun, Finding
+from promptop.experiments.latency_claims import CLAIMS, NAMES, REPEATS, ClaimFinding, ClaimOutcome, ClaimsRun
 from promptop_tui.context import AppContext
 from promptop_tui.playground.measure.measure_dialog import MeasureDialog, Planned, lengths_of, number, progress, whole
 from promptop_tui.widgets.form_modal import FormField
@@ -84,7 +84,7 @@ class ClaimsView(VerticalScroll, can_focus=True):
     def began(self, values: Mapping[str, str]) -> None:
         """Keep what stands there until there are findings."""
 
-    def advanced(self, step: Step) -> str:
+    def advanced(self, step: MeasurementStep) -> str:
         """Say how far it is."""
         return progress(step.ended, step.size, step.spent_usd, step.failed, clean_line(step.last, 40))
 
@@ -116,7 +116,7 @@ def rendered(outcome: ClaimOutcome) -> Content:
     return Content.assemble(*parts)
 
 
-def _finding(finding: Finding) -> list[Content | str | tuple[str, str]]:
+def _finding(finding: ClaimFinding) -> list[Content | str | tuple[str, str]]:
     head, *others = finding.sentences()
     return [
         (head, _STYLES.get(finding.verdict, "bold")),

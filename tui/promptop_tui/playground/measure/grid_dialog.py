@@ -16,8 +16,7 @@ from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
 from promptop.client.request import Message, RunRequest
-from promptop.experiments.grid.cells import Cell as GridCell
-from promptop.experiments.grid.cells import CellKey, CellStore
+from promptop.experiments.grid.cells import CellKey, CellStore, GridCell
 from promptop.experiments.grid.plan import PlannedCase, planned_cases
 from promptop.experiments.grid.run import CellState, GridOutcome, GridRun, GridStep
 from promptop.experiments.stats import share_interval

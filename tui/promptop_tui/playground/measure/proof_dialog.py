@@ -22,8 +22,8 @@ from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
 from promptop.client.request import RunRequest
 from promptop.client.targets import parse_target
-from promptop.experiments.grid.caller import Step
-from promptop.experiments.interleaved import MOST_REPEATS, Outcome
+from promptop.experiments.grid.caller import MeasurementStep
+from promptop.experiments.interleaved import MOST_REPEATS, TrialOutcome
 from promptop.experiments.proof.single_input import REPEATS, paired, prove, trial
 from promptop.prompts import parse
 from promptop.prompts.proof import Proof
@@ -161,11 +161,11 @@ class ProofView(VerticalScroll, can_focus=True):
         self.proof = None
         self.query_one("#proof-text", Static).update(self._question())
 
-    def advanced(self, step: Step) -> str:
+    def advanced(self, step: MeasurementStep) -> str:
         """Say how far it is."""
         return progress(step.ended, step.size, step.spent_usd, step.failed, clean_line(step.last, 40))
 
-    def ended(self, outcome: Outcome) -> str:
+    def ended(self, outcome: TrialOutcome) -> str:
         """Have the answers judged."""
         self._judge(outcome, self._sent["checks"])
         return (
@@ -173,7 +173,7 @@ class ProofView(VerticalScroll, can_focus=True):
         )
 
     @work(thread=True, exclusive=True, group="judge", description="judge answers")
-    def _judge(self, outcome: Outcome, checks: str) -> None:
+    def _judge(self, outcome: TrialOutcome, checks: str) -> None:
         now_ms = int(self.shared.now() * 1000)
         proof = prove(*self._texts, self._titles, paired(outcome.kept), checks_of(checks), now_ms=now_ms)
         errors = dict.fromkeys(str(each.error) for arm in outcome.kept for each in arm if each.error is not None)

@@ -19,7 +19,7 @@ from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
 from promptop.client.request import Message as ChatMessage
 from promptop.client.request import RunRequest
-from promptop.client.result import FILTER_REASONS, Progress, RunResult, State
+from promptop.client.result import FILTER_REASONS, CallProgress, RunResult, State
 from promptop.client.tools.mocks import ToolResult
 from promptop.experiments.checks import Checked
 from promptop.experiments.comparison import ending
@@ -114,7 +114,7 @@ class AnswerPane(RenderedView):
         super().__init__(classes="-waiting")
         self.title_text = clean_line(name)
         self.request: RunRequest | None = None
-        self.progress: Progress | None = None
+        self.progress: CallProgress | None = None
         self.result: RunResult | None = None
         self.conversation: Sequence[ChatMessage] = ()
         """The messages that were asked, those too that were not sent of a long conversation."""

@@ -12,7 +12,15 @@ from textual.widgets import DataTable
 from promptop.base import units
 from promptop.budget.traffic_volume import Volume
 from promptop.client.result import RunResult
-from promptop.experiments.comparison import BEST, COLUMNS, Cell, Column, compare_groups, ending, side_by_side
+from promptop.experiments.comparison import (
+    BEST,
+    COLUMNS,
+    ComparedColumn,
+    ShownFigure,
+    compare_groups,
+    ending,
+    side_by_side,
+)
 from promptop.experiments.stats import quantile
 from promptop_tui.playground.views.answer_pane import MARKS, AnswerPane
 
@@ -53,14 +61,14 @@ class Shown:
 class _Laid:
     """A column that has its place."""
 
-    column: Column
-    cells: Sequence[Cell]
+    column: ComparedColumn
+    cells: Sequence[ShownFigure]
     width: int
 
 
-def _extra(key: str, heading: str, width: int, wanted: int) -> Column:
+def _extra(key: str, heading: str, width: int, wanted: int) -> ComparedColumn:
     """Return a column whose cells are made here: what it shows is not a figure of one call."""
-    return Column(key, heading, lambda _: None, units.count, None, width, wanted)
+    return ComparedColumn(key, heading, lambda _: None, units.count, None, width, wanted)
 
 
 CHECKS = _extra("checks", "checks", 8, 7)
@@ -69,10 +77,10 @@ MONTH = _extra("month", "$/month", 10, 3)
 SHARE = _extra("share", "share", 7, 0)
 
 
-def extra_cells(shown: Shown) -> list[tuple[Column, list[Cell]]]:
+def extra_cells(shown: Shown) -> list[tuple[ComparedColumn, list[ShownFigure]]]:
     """Return the columns that say more than one call does, where there is something to say."""
     panes, groups = shown.panes, shown.groups
-    found: list[tuple[Column, list[Cell]]] = []
+    found: list[tuple[ComparedColumn, list[ShownFigure]]] = []
     if any(pane.check_counts for pane in panes):
         shares = [pane.check_counts[0] / pane.check_counts[1] if pane.check_counts else None for pane in panes]
         texts = [f"{pane.check_counts[0]}/{pane.check_counts[1]}" if pane.check_counts else "" for pane in panes]
@@ -90,7 +98,7 @@ def extra_cells(shown: Shown) -> list[tuple[Column, list[Cell]]]:
         ]
         found.append((MONTH, _marked(texts, months, largest=False)))
         names = [(group[-1].request_model, group[-1].model) if group else () for group in groups]
-        found.append((SHARE, [Cell(units.share(volume.share(*each)) if each else "") for each in names]))
+        found.append((SHARE, [ShownFigure(units.share(volume.share(*each)) if each else "") for each in names]))
     return found
 
 
@@ -103,12 +111,12 @@ def _median_cost(group: Sequence[RunResult]) -> float | None:
     return quantile(costs, 0.5) if costs else None
 
 
-def _marked(texts: Sequence[str], values: Sequence[float | None], *, largest: bool) -> list[Cell]:
+def _marked(texts: Sequence[str], values: Sequence[float | None], *, largest: bool) -> list[ShownFigure]:
     known = [value for value in values if value is not None]
     best = None
     if len(known) > 1 and min(known) != max(known):
         best = max(known) if largest else min(known)
-    return [Cell(text, value is not None and value == best) for text, value in zip(texts, values, strict=True)]
+    return [ShownFigure(text, value is not None and value == best) for text, value in zip(texts, values, strict=True)]
 
 
 @dataclass(slots=True)
@@ -132,7 +140,7 @@ def lay_out(shown: Shown, width: int) -> _Layout:
     if width >= ROOMY:  # names first: rows that cannot be told apart say nothing
         least = min(most, max((least, *(cell_len(pane.title_text) + 3 for pane in shown.panes))))
     left = width - least
-    chosen: list[Column] = []
+    chosen: list[ComparedColumn] = []
     for column in sorted(everything, key=lambda each: -each.wanted):
         if column.width > left:
             break
@@ -155,7 +163,7 @@ def lay_out(shown: Shown, width: int) -> _Layout:
         cells = [row[plain.index(column)] for row in rows]
         if column.key in wide:
             spans = [f" [{row[column.key]}]" if column.key in row else "" for row in shown.intervals]
-            cells = [Cell(cell.text + span, cell.best) for cell, span in zip(cells, spans, strict=True)]
+            cells = [ShownFigure(cell.text + span, cell.best) for cell, span in zip(cells, spans, strict=True)]
         laid.append(_Laid(column, cells, column.width + INTERVAL_WIDTH * (column.key in wide)))
     left += least
     ends = END_WIDTH if left >= most + END_WIDTH else 0

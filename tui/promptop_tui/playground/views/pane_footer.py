@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from promptop.base import units
 from promptop.base.sanitize import clean_line
-from promptop.client.result import Progress, RunResult
+from promptop.client.result import CallProgress, RunResult
 
 FEW_PIECES = 4
 """Pieces of an answer in which no rate can be seen yet: they may have come in one read."""
@@ -38,7 +38,7 @@ def result_figures(result: RunResult) -> Pieces:
     return pieces
 
 
-def live_figures(progress: Progress | None) -> Pieces:
+def live_figures(progress: CallProgress | None) -> Pieces:
     """Return the figures of a call in progress: stamps from the transport, the rest from the pieces so far."""
     if progress is None:
         return []

@@ -20,7 +20,7 @@ _TIME_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class SearchQuery:
     """What is looked for."""
 
     text: str
@@ -38,7 +38,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Matches:
     """All matches in their order."""
 
     matches: tuple[Match, ...] = ()
@@ -59,7 +59,9 @@ class Found:
         return next((at for at in range(last, -1, -1) if self.matches[at].start < offset), last)
 
 
-def find(query: Query, text: str, within: tuple[int, int] | None = None, replacement: str | None = None) -> Found:
+def find(
+    query: SearchQuery, text: str, within: tuple[int, int] | None = None, replacement: str | None = None
+) -> Matches:
     """Find all matches, in the characters ``within`` if given, and what each would be replaced by.
 
     In a replacement for a regular expression ``\\1`` and ``\\g<name>`` are groups, ``\\n`` a line break; any other is
@@ -67,7 +69,7 @@ def find(query: Query, text: str, within: tuple[int, int] | None = None, replace
     takes too long.
     """
     if not query.text:
-        return Found()
+        return Matches()
     import regex
 
     pattern = _compiled(query)
@@ -78,7 +80,7 @@ def find(query: Query, text: str, within: tuple[int, int] | None = None, replace
             if match.end() == match.start():
                 continue
             if len(matches) == MOST:
-                return Found(tuple(matches), has_more=True)
+                return Matches(tuple(matches), has_more=True)
             new = replacement or ""
             if replacement and query.is_regex:
                 new = match.expand(replacement)
@@ -87,7 +89,7 @@ def find(query: Query, text: str, within: tuple[int, int] | None = None, replace
         raise PromptopError("The expression takes too long.", "Make it simpler.") from None
     except (regex.error, IndexError) as error:
         raise PromptopError(f"The replacement cannot be read: {error}.", r"Groups are \1 or \g<name>.") from None
-    return Found(tuple(matches))
+    return Matches(tuple(matches))
 
 
 def replaced(text: str, matches: Sequence[Match]) -> tuple[int, int, str]:
@@ -101,7 +103,7 @@ def replaced(text: str, matches: Sequence[Match]) -> tuple[int, int, str]:
     return start, end, "".join(parts)
 
 
-def _compiled(query: Query) -> Any:
+def _compiled(query: SearchQuery) -> Any:
     import regex
 
     flags = regex.MULTILINE | (0 if query.match_case else regex.IGNORECASE)

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from promptop.providers.chat import write_usage
-from promptop.simulator.answers.answer import Answer, Choice, Question, ToolCall, Usage
-from promptop.simulator.answers.tokenizer import Piece
-from promptop.simulator.server.events import Event
+from promptop.simulator.answers.answer import Question, SimulatedAnswer, SimulatedChoice, SimulatedUsage, ToolCall
+from promptop.simulator.answers.tokenizer import TokenPiece
+from promptop.simulator.server.events import StreamEvent
 from promptop.simulator.server.faults import Faults
 
 
-def usage(found: Usage, faults: Faults) -> dict[str, Any]:
+def usage(found: SimulatedUsage, faults: Faults) -> dict[str, Any]:
     """Return a usage object."""
     cost = round((found.input + 4 * found.output) * 1e-6, 9) if "cost" in faults else None
     return write_usage(found.input, found.output, cached=found.cached, reasoning=found.reasoning, cost=cost)
 
 
-def complete(answer: Answer, question: Question, faults: Faults) -> dict[str, Any]:
+def complete(answer: SimulatedAnswer, question: Question, faults: Faults) -> dict[str, Any]:
     """Return the answer to a request that is not streamed."""
     thoughts = "".join(piece.text for piece in answer.thoughts)
     choices = []
@@ -42,7 +42,7 @@ def complete(answer: Answer, question: Question, faults: Faults) -> dict[str, An
     return body
 
 
-def timings(answer: Answer) -> dict[str, Any]:
+def timings(answer: SimulatedAnswer) -> dict[str, Any]:
     """Return llama.cpp's ``timings`` object."""
     return {
         "prompt_n": answer.usage.input,
@@ -56,21 +56,21 @@ def timings(answer: Answer) -> dict[str, Any]:
 class Chunks:
     """The chunks of one streamed answer."""
 
-    def __init__(self, answer: Answer, question: Question, faults: Faults) -> None:
+    def __init__(self, answer: SimulatedAnswer, question: Question, faults: Faults) -> None:
         self._answer = answer
         self._question = question
         self._faults = faults
         self._sent = 0
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[StreamEvent]:
         """Yield the events in order, each with its pause."""
         answer, faults = self._answer, self._faults
         if "azure" in faults:
-            yield Event({**self._chunk([]), "prompt_filter_results": [{"prompt_index": 0}]}, "start")
+            yield StreamEvent({**self._chunk([]), "prompt_filter_results": [{"prompt_index": 0}]}, "start")
         delays = [answer.first_s]
         for index in range(len(answer.choices)):
             delta: dict[str, Any] = {"role": "assistant", "content": None if "null-content" in faults else ""}
-            yield Event(self._delta(index, delta), "start")
+            yield StreamEvent(self._delta(index, delta), "start")
         field = "reasoning" if "reasoning-field" in faults else "reasoning_content"
         for piece in answer.thoughts:
             yield from self._piece(0, {field: piece.text}, "reasoning", piece, delays)
@@ -80,14 +80,14 @@ class Chunks:
             chunk = self._delta(index, {}, choice.finish)
             if index == len(answer.choices) - 1 and "usage-on-last" in faults:
                 chunk["usage"] = usage(answer.usage, faults)
-            yield Event(chunk, "finish", delay_s=delays.pop() if delays else 0.0)
+            yield StreamEvent(chunk, "finish", delay_s=delays.pop() if delays else 0.0)
         yield from self._tail()
         if "no-done" not in faults:
-            yield Event("[DONE]", "done")
+            yield StreamEvent("[DONE]", "done")
 
-    def _content(self, index: int, choice: Choice, delays: list[float]) -> Iterator[Event]:
+    def _content(self, index: int, choice: SimulatedChoice, delays: list[float]) -> Iterator[StreamEvent]:
         if call := choice.call:
-            yield from self._piece(index, {"tool_calls": [_call(call, "")]}, "content", Piece("", 0), delays)
+            yield from self._piece(index, {"tool_calls": [_call(call, "")]}, "content", TokenPiece("", 0), delays)
             for piece in call.pieces:
                 part = {"tool_calls": [{"index": 0, "function": {"arguments": piece.text}}]}
                 yield from self._piece(index, part, "content", piece, delays)
@@ -97,14 +97,14 @@ class Chunks:
                 yield from self._piece(index, {field: piece.text}, "content", piece, delays)
 
     def _piece(
-        self, index: int, delta: dict[str, Any], kind: str, piece: Piece, delays: list[float]
-    ) -> Iterator[Event]:
+        self, index: int, delta: dict[str, Any], kind: str, piece: TokenPiece, delays: list[float]
+    ) -> Iterator[StreamEvent]:
         """Yield one delta; the first of a stream waits for the first token, the others for their tokens."""
         self._sent += piece.tokens
         delay = delays.pop() if delays else max(1, piece.tokens) / self._answer.tps
-        yield Event(self._delta(index, delta), kind, delay_s=delay)
+        yield StreamEvent(self._delta(index, delta), kind, delay_s=delay)
 
-    def _tail(self) -> Iterator[Event]:
+    def _tail(self) -> Iterator[StreamEvent]:
         """Yield the usage chunk, with whatever else is asked for in the last chunk."""
         faults = self._faults
         wanted = self._question.include_usage and "usage-missing" not in faults and "usage-on-last" not in faults
@@ -113,14 +113,14 @@ class Chunks:
             extra["timings"] = timings(self._answer)
             extra["x_groq"] = {"id": "req_" + self._answer.id[:20], "usage": {"queue_time": 0.01, "prompt_time": 0.02}}
         if wanted or "usage-unasked" in faults:
-            yield Event({**self._chunk([]), "usage": usage(self._answer.usage, faults), **extra}, "usage")
+            yield StreamEvent({**self._chunk([]), "usage": usage(self._answer.usage, faults), **extra}, "usage")
         elif extra:
-            yield Event({**self._chunk([]), **extra}, "other")
+            yield StreamEvent({**self._chunk([]), **extra}, "other")
 
     def _delta(self, index: int, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         chunk = self._chunk([{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}])
         if "usage-every" in self._faults:
-            running = Usage(self._answer.usage.input, self._sent, self._answer.usage.cached)
+            running = SimulatedUsage(self._answer.usage.input, self._sent, self._answer.usage.cached)
             chunk["usage"] = usage(running, self._faults)
         elif "usage-null" in self._faults:
             chunk["usage"] = None
@@ -130,7 +130,7 @@ class Chunks:
         return {**_head(self._answer, "chat.completion.chunk"), "choices": choices}
 
 
-def _head(answer: Answer, kind: str) -> dict[str, Any]:
+def _head(answer: SimulatedAnswer, kind: str) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{answer.id}",
         "object": kind,

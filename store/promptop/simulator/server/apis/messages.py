@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from promptop.providers.anthropic import write_usage
-from promptop.simulator.answers.answer import Answer, Choice, Question
-from promptop.simulator.server.events import Event
+from promptop.simulator.answers.answer import Question, SimulatedAnswer, SimulatedChoice
+from promptop.simulator.server.events import StreamEvent
 from promptop.simulator.server.faults import Faults
 
 _FINISH = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 
 
-def complete(answer: Answer, question: Question, faults: Faults) -> dict[str, Any]:
+def complete(answer: SimulatedAnswer, question: Question, faults: Faults) -> dict[str, Any]:
     """Return the message object."""
     choice = answer.choices[0]
     body = _head(answer)
@@ -28,13 +28,13 @@ def complete(answer: Answer, question: Question, faults: Faults) -> dict[str, An
     return body
 
 
-def usage(answer: Answer, output: int) -> dict[str, Any]:
+def usage(answer: SimulatedAnswer, output: int) -> dict[str, Any]:
     """Return the usage: ``input_tokens`` leaves out what was read from or written to the cache."""
     found = answer.usage
     return write_usage(found.input, output, cached=found.cached, written=found.written)
 
 
-def events(answer: Answer, question: Question, faults: Faults) -> Iterator[Event]:
+def events(answer: SimulatedAnswer, question: Question, faults: Faults) -> Iterator[StreamEvent]:
     """Yield the events of a streamed message."""
     start = _head(answer)
     if "usage-missing" not in faults:
@@ -71,11 +71,11 @@ def events(answer: Answer, question: Question, faults: Faults) -> Iterator[Event
     yield _event("message_stop", "done")
 
 
-def _event(name: str, kind: str, delay_s: float = 0.0, **fields: Any) -> Event:
-    return Event({"type": name, **fields}, kind, name, delay_s)
+def _event(name: str, kind: str, delay_s: float = 0.0, **fields: Any) -> StreamEvent:
+    return StreamEvent({"type": name, **fields}, kind, name, delay_s)
 
 
-def _head(answer: Answer) -> dict[str, Any]:
+def _head(answer: SimulatedAnswer) -> dict[str, Any]:
     return {
         "id": f"msg_{answer.id}",
         "type": "message",
@@ -87,7 +87,7 @@ def _head(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _block(choice: Choice, *, whole: bool) -> dict[str, Any]:
+def _block(choice: SimulatedChoice, *, whole: bool) -> dict[str, Any]:
     if call := choice.call:
         arguments = json.loads(call.arguments) if whole and choice.finish != "length" else {}
         return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments}

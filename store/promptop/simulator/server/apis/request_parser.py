@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from promptop.simulator.answers.answer import Message, Question, Tool
+from promptop.simulator.answers.answer import AskedMessage, Question, Tool
 from promptop.simulator.answers.profiles import ModelProfile
 from promptop.simulator.server.events import BadRequestError
 
@@ -49,13 +49,13 @@ def responses(body: Mapping[str, Any], profile: ModelProfile) -> Question:
         if name in body:
             raise BadRequestError(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
     _refused(body, profile)
-    messages = [Message("system", str(body["instructions"]))] if body.get("instructions") else []
+    messages = [AskedMessage("system", str(body["instructions"]))] if body.get("instructions") else []
     if isinstance(asked, str):
-        messages.append(Message("user", asked))
+        messages.append(AskedMessage("user", asked))
     else:
         for item in asked:
             if item.get("type") == "function_call_output":
-                messages.append(Message("tool", str(item.get("output", ""))))
+                messages.append(AskedMessage("tool", str(item.get("output", ""))))
             elif item.get("type", "message") == "message":
                 messages.append(_message(item))
     form = _table(_table(body.get("text")).get("format"))
@@ -85,7 +85,7 @@ def anthropic(body: Mapping[str, Any]) -> Question:
         for name in ("temperature", "top_p", "top_k"):
             if name in body:
                 raise BadRequestError(f"`{name}` is deprecated for this model.", name)
-    system = [Message("system", _text(body["system"]))] if body.get("system") else []
+    system = [AskedMessage("system", _text(body["system"]))] if body.get("system") else []
     choice = _table(body.get("tool_choice"))
     kind = str(choice.get("type", "auto"))
     return Question(
@@ -128,7 +128,7 @@ def _refused(body: Mapping[str, Any], profile: ModelProfile) -> None:
         )
 
 
-def _message(message: Any) -> Message:
+def _message(message: Any) -> AskedMessage:
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         raise BadRequestError(
             "Invalid type for 'messages[0]': expected an object with a role.", "messages", "invalid_type"
@@ -136,7 +136,7 @@ def _message(message: Any) -> Message:
     said = _text(message.get("content"))
     for call in message.get("tool_calls") or ():
         said += json.dumps(call.get("function", {}), ensure_ascii=False)
-    return Message(message["role"], said)
+    return AskedMessage(message["role"], said)
 
 
 def _text(content: Any) -> str:

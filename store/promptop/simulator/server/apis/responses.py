@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from promptop.providers.responses import write_usage
-from promptop.simulator.answers.answer import Answer, Question
-from promptop.simulator.server.events import Event
+from promptop.simulator.answers.answer import Question, SimulatedAnswer
+from promptop.simulator.server.events import StreamEvent
 from promptop.simulator.server.faults import Faults
 
 
-def complete(answer: Answer, question: Question, faults: Faults) -> dict[str, Any]:
+def complete(answer: SimulatedAnswer, question: Question, faults: Faults) -> dict[str, Any]:
     """Return the finished response object."""
     choice = answer.choices[0]
     short = choice.finish in ("length", "content_filter")
@@ -30,13 +30,13 @@ def complete(answer: Answer, question: Question, faults: Faults) -> dict[str, An
 class Events:
     """The events of one streamed response, numbered."""
 
-    def __init__(self, answer: Answer, question: Question, faults: Faults) -> None:
+    def __init__(self, answer: SimulatedAnswer, question: Question, faults: Faults) -> None:
         self._answer = answer
         self._question = question
         self._faults = faults
         self._number = 0
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[StreamEvent]:
         """Yield the events in order; the stream ends with its last event, there is no [DONE]."""
         answer, question = self._answer, self._question
         head = _head(answer, question, "in_progress")
@@ -53,7 +53,7 @@ class Events:
         last = complete(answer, question, self._faults)
         yield self._event(f"response.{last['status']}", {"response": last}, "usage")
 
-    def _item(self, at: int, item: Mapping[str, Any], delays: list[float]) -> Iterator[Event]:
+    def _item(self, at: int, item: Mapping[str, Any], delays: list[float]) -> Iterator[StreamEvent]:
         answer = self._answer
         place = {"item_id": item["id"], "output_index": at}
         if item["type"] == "reasoning":
@@ -77,12 +77,12 @@ class Events:
         if item["type"] == "message":
             yield self._event("response.content_part.done", {**place, "part": item["content"][0]}, "other")
 
-    def _event(self, name: str, fields: Mapping[str, Any], kind: str, delay_s: float = 0.0) -> Event:
+    def _event(self, name: str, fields: Mapping[str, Any], kind: str, delay_s: float = 0.0) -> StreamEvent:
         number, self._number = self._number, self._number + 1
-        return Event({"type": name, "sequence_number": number, **fields}, kind, name, delay_s)
+        return StreamEvent({"type": name, "sequence_number": number, **fields}, kind, name, delay_s)
 
 
-def _head(answer: Answer, question: Question, status: str) -> dict[str, Any]:
+def _head(answer: SimulatedAnswer, question: Question, status: str) -> dict[str, Any]:
     return {
         "id": f"resp_{answer.id}",
         "object": "response",
@@ -110,7 +110,7 @@ def _head(answer: Answer, question: Question, status: str) -> dict[str, Any]:
     }
 
 
-def _output(answer: Answer) -> list[dict[str, Any]]:
+def _output(answer: SimulatedAnswer) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     if answer.thoughts:
         summary = [{"type": "summary_text", "text": "".join(piece.text for piece in answer.thoughts)}]
