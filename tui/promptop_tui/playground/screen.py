@@ -67,6 +67,11 @@ def _dialog(key: str, name: str, title: str, tooltip: str) -> Binding:
     return Binding(key, f"open('{name}')", title, id=f"playground.{name}", tooltip=tooltip, show=False)
 
 
+def _parameter(key: str, name: str, title: str) -> Binding:
+    """Return the binding that goes to the field of a parameter."""
+    return Binding(key, f"parameter('{name}')", title, id=f"playground.{name}", tooltip=f"Go to {name}", show=False)
+
+
 class PlaygroundPane(Horizontal):
     """The tab."""
 
@@ -122,6 +127,12 @@ class PlaygroundPane(Horizontal):
         _dialog("g", "grid", "Test set", "Ask every case of a test set"),
         _dialog("f11", "bench", "Bench", "Measure the prompt under load"),
         _dialog("l", "lab", "Claim lab", "What changes latency here?"),
+        _dialog("s", "guide", "Guide", "Lead the prompt step by step: fewer tokens, less waiting, all measured"),
+        _parameter("m", "max_tokens", "Limit"),
+        _parameter("t", "temperature", "Temperature"),
+        _parameter("r", "rounds", "Rounds"),
+        _parameter("c", "cache", "Cache"),
+        _parameter("n", "repeats", "Repeats"),
         _dialog("f12", "batch", "Batch", "Send many prompts from a file"),
     ]
 
@@ -385,6 +396,16 @@ class PlaygroundPane(Horizontal):
         self.toggle_class("-parameters-toggled")
         self.spend.show()
         self.call_after_refresh(self.results.hold_focus)
+
+    def action_parameter(self, name: str) -> None:
+        """Go to the field of a parameter, whose column is shown if it was not."""
+        field = self.column.query_one(f"#parameter-{name}")
+        if not self.column.display:
+            self.action_parameters()
+        if field.parent is not None and not getattr(field.parent, "display", True):
+            self.notify(f"{name}: nothing to choose for this prompt.", markup=False)
+            return
+        self.call_after_refresh(field.focus)
 
     def action_prompt(self) -> None:
         """Give the prompt the stage, or give it back to the answers."""

@@ -31,6 +31,8 @@ class Measured:
     stopped: bool
     capped: bool
     errors: tuple[str, ...] = ()
+    unpriced: int = 0
+    """Calls whose price is not known."""
 
 
 class StepRun:
@@ -69,6 +71,8 @@ class StepRun:
                 ),
             ]
             if plan.together
+            else []
+            if not plan.changes
             else [Trial(arms, self._repeats, app=APP, ends_refused=True)]
         )
         self._at = 0
@@ -80,6 +84,8 @@ class StepRun:
 
     def estimate(self, lengths: Lengths | None = None) -> CostEstimate:
         """Return what the step may cost."""
+        if not self._trials:
+            return CostEstimate(0, 0, 0.0, ())
         first = self._trials[0]
         if len(self._trials) == 1:
             return first.estimate(lengths)
@@ -88,6 +94,8 @@ class StepRun:
 
     def snapshot(self) -> Progressed:
         """Return how far it is."""
+        if not self._trials:
+            return Progressed(0, 0, 0.0, 0)
         steps = [trial.snapshot() for trial in self._trials[: self._at + 1]]
         return replace(
             steps[-1],
@@ -118,9 +126,12 @@ class StepRun:
             any(each.stopped for each in outcomes),
             any(each.is_capped for each in outcomes),
             tuple(errors),
+            sum(each.unpriced for each in outcomes),
         )
 
     def _effects(self, groups: Sequence[Sequence[RunResult]]) -> tuple[Effect, ...]:
+        if not groups:
+            return ()
         if self._name == "baseline":
             return (_alone(groups[0]),)
         if self._plan.together:

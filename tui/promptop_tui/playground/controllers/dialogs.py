@@ -58,6 +58,7 @@ class Dialogs:
             "grid": self._open_grid,
             "bench": self._open_bench,
             "lab": self._open_claims,
+            "guide": self._open_guide,
             "batch": self._open_batch,
         }
 
@@ -156,6 +157,17 @@ class Dialogs:
 
         if requests := self._to_measure():
             self._host.app.push_screen(claims_dialog(self._context, requests[0]), self._measured)
+
+    def _open_guide(self) -> None:
+        from promptop_tui.playground.measure.guide_dialog import guide_dialog
+
+        if not (requests := self._to_measure()):
+            return
+        text = self._builder.text()
+        opened = self._context.open_path
+        name = str(opened if opened is not None and opened.is_file() else self._context.draft_path)
+        values = {**self._builder.variables(), **self._versions.values}
+        self._host.app.push_screen(guide_dialog(self._context, name, text, requests[0], values), self._measured)
 
     def _to_measure(self) -> list[RunRequest]:
         """Return what would be sent, past the cache and tried once; say what is wrong and return none."""
