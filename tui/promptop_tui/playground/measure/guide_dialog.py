@@ -14,7 +14,7 @@ from promptop.base.sanitize import clean, clean_line
 from promptop.base.text_table import fitted
 from promptop.base.texts import tr
 from promptop.client.request import RunRequest
-from promptop.experiments.grid.caller import Step as Progressed
+from promptop.experiments.grid.caller import MeasurementStep as Progressed
 from promptop.experiments.guide import export
 from promptop.experiments.guide.run import Measured, StepRun, finished, without_calls
 from promptop.experiments.guide.sheet import Effect, Sheet, load, save
