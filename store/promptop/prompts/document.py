@@ -110,6 +110,11 @@ class Prompt:
     body: str = ""
     """The text behind the front matter, for templates whose blocks reach over several messages."""
 
+    @classmethod
+    def parse(cls, text: str, *, name: str = "") -> Prompt:
+        """Read a text: front matter, messages under role lines, variables. What it could not take is in ``notes``."""
+        return parse(text, name=name)
+
     @property
     def variables(self) -> tuple[str, ...]:
         """Names of the variables in order of their first appearance."""
