@@ -75,6 +75,50 @@ def _declared() -> Iterator[tuple[str, str]]:
                     yield where, texts.paragraphs(text)
 
 
+_MESSAGES = {"UsageError": (0, 1), "PromptopError": (0, 1), "RunError": (1, 2), "Place": (2,), "Problem": (2, 3)}
+_MESSAGES |= {"OverCapError": (0, 1), "Wrong": (1,), "LintCheck": (2,)}
+"""Call → which of its arguments are sentences, which ``texts.sentence`` is given when they are whole."""
+
+
+def messages() -> dict[str, str]:
+    """Return each sentence of causes, remedies, remarks and descriptions of rules, ``{0}`` for its values."""
+    out: dict[str, str] = {}
+    for source in SOURCES:
+        for path in sorted(source.rglob("*.py")):
+            where = str(path.relative_to(ROOT))
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                for part in _sentences(node):
+                    if (text := _template(part)) and any(each.isalpha() for each in text):
+                        out.setdefault(text, where)
+    return out
+
+
+def _sentences(node: ast.AST) -> Iterator[ast.expr]:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        wanted = _MESSAGES.get(node.func.id, ())
+        yield from (argument for at, argument in enumerate(node.args) if at in wanted)
+    elif isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if any(isinstance(each, ast.Name) and each.id == "description" for each in targets) and node.value is not None:
+            yield node.value
+
+
+def _template(part: ast.expr) -> str:
+    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+        return part.value
+    if not isinstance(part, ast.JoinedStr):
+        return ""
+    places = 0
+    text = ""
+    for piece in part.values:
+        if isinstance(piece, ast.Constant):
+            text += str(piece.value)
+        else:
+            text += f"{{{places}}}"
+            places += 1
+    return text
+
+
 def written(language: str, said: dict[str, str], known: dict[str, str]) -> str:
     """Return the catalogue of a language: the texts in the order of their modules, with what is translated."""
     out = [f'msgid ""\nmsgstr "Language: {language}\\nContent-Type: text/plain; charset=UTF-8\\n"\n']
@@ -89,12 +133,13 @@ def _quoted(text: str) -> str:
 
 def main() -> int:
     """Write the catalogues, and tell how much of each is translated."""
-    said = collected()
-    for path in sorted(Path(texts.__file__).parent.glob("*.po")):
-        known = texts.read(path.read_text(encoding="utf-8"))
-        path.write_text(written(path.stem, said, known), encoding="utf-8")
-        missing = sum(not known.get(text) for text in said)
-        print(f"{path.name}: {len(said)} texts, {missing} not translated")
+    folder = Path(texts.__file__).parent
+    for said, pattern in ((collected(), "*.po"), (messages(), "messages/*.po")):
+        for path in sorted(folder.glob(pattern)):
+            known = texts.read(path.read_text(encoding="utf-8"))
+            path.write_text(written(path.stem, said, known), encoding="utf-8")
+            missing = sum(not known.get(text) for text in said)
+            print(f"{path.relative_to(folder)}: {len(said)} texts, {missing} not translated")
     return 0
 
 

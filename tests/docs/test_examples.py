@@ -26,8 +26,11 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = {"demo", "proxy"}
 """Commands that end from outside."""
-ELSEWHERE = re.compile(r"--provider-batch|--no-wait|--cancel|--arrivals|qwen3:|eu\.api\.|from-log|--resume")
-"""Examples that need hours, a local server, rows of another program, an earlier run or a host beyond loopback."""
+ELSEWHERE = re.compile(
+    r"--provider-batch|--no-wait|--cancel|--arrivals|qwen3:|eu\.api\.|from-log|--resume|promptop guide"
+)
+"""Examples that need hours, a hundred calls, a local server, rows of another program, an earlier run or a host beyond
+loopback."""
 GATES = {"--fail-on", "--fail-if", "--check", "check", "lint", "prove", "doctor", "probe"}
 """Exit code 1 is an answer of theirs."""
 

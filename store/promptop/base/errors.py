@@ -13,8 +13,10 @@ class PromptopError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        cause = str(self.args[0])
-        return f"{cause}\n  → {self.remedy}" if self.remedy else cause
+        from promptop.base.texts import sentence
+
+        cause = sentence(str(self.args[0]))
+        return f"{cause}\n  → {sentence(self.remedy)}" if self.remedy else cause
 
     @property
     def cause(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from promptop.base.texts import sentence
 from promptop.client.http.timings import Stages
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class RunError:
     status: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.cause}\n  → {self.remedy}" if self.remedy else self.cause
+        cause = sentence(self.cause)
+        return f"{cause}\n  → {sentence(self.remedy)}" if self.remedy else cause
 
 
 @dataclass(frozen=True, slots=True)

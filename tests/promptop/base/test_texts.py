@@ -7,11 +7,13 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from promptop import settings
 from promptop.base import texts
+from promptop.base.errors import UsageError
 from promptop.base.texts import paragraphs, tr, tr_n
 
 ROOT = Path(__file__).parents[3]
@@ -26,13 +28,17 @@ def english_afterwards() -> Iterator[None]:
 
 
 def _collected() -> dict[str, str]:
+    found: dict[str, str] = _tool().collected()
+    return found
+
+
+def _tool() -> Any:
     spec = importlib.util.spec_from_file_location("texts_of_the_code", ROOT / "tools" / "texts.py")
     assert spec is not None
     assert spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    found: dict[str, str] = tool.collected()
-    return found
+    return tool
 
 
 @pytest.mark.parametrize("language", CATALOGUES)
@@ -115,3 +121,23 @@ def test_reading_a_catalogue() -> None:
 
 def test_where_a_text_is_wrapped_does_not_matter() -> None:
     assert paragraphs("\none\ntwo\n\nthree\n") == "one two\n\nthree"
+
+
+@pytest.mark.parametrize("language", CATALOGUES)
+def test_finished_sentences_are_of_the_code_and_keep_their_places(language: str) -> None:
+    said = _tool().messages()
+    known = texts.catalogue(language, "messages")
+    assert [text for text in known if text not in said] == []
+    places = re.compile(r"\{\d+\}")
+    assert {
+        key: text for key, text in known.items() if sorted(places.findall(key)) != sorted(places.findall(text))
+    } == {}
+
+
+def test_a_cause_and_its_remedy_are_told_in_the_users_language() -> None:
+    error = UsageError("There is no lint rule 'x'.", "Rules: a, b.")
+    assert str(error) == "There is no lint rule 'x'.\n  → Rules: a, b."
+    texts.use("zh")
+    assert str(error) == "没有检查规则 'x'。\n  → 现有规则:a, b。"
+    assert error.cause == "There is no lint rule 'x'."
+    assert texts.sentence("no sentence of ours: {0}") == "no sentence of ours: {0}"

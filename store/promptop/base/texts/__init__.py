@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 ENGLISH = "en"
 _HERE = Path(__file__).parent
+_PLACE = re.compile(r"\{\d+\}")
 
 
 @dataclass(slots=True)
@@ -26,6 +28,8 @@ class _InUse:
     language: str | Callable[[], str] = ENGLISH
     texts: Mapping[str, str] | None = None
     """English text → text; None until the first is asked for."""
+    messages: tuple[Mapping[str, str], tuple[tuple[re.Pattern[str], str], ...]] | None = None
+    """Whole sentences, and patterns of those with places; None until the first is asked for."""
 
 
 _in_use = _InUse()
@@ -39,7 +43,7 @@ def languages() -> tuple[str, ...]:
 def use(language: str | Callable[[], str]) -> str | Callable[[], str]:
     """Choose the language of this process, or what names it once a text is asked for; return the choice before."""
     before = _in_use.language
-    _in_use.language, _in_use.texts = language, None
+    _in_use.language, _in_use.texts, _in_use.messages = language, None, None
     return before
 
 
@@ -74,6 +78,36 @@ def tr_n(one: str, many: str, n: int, /, **values: object) -> str:
     return tr(one if n == 1 else many, n=n, **values)
 
 
+def sentence(text: str, /) -> str:
+    """Return a finished sentence in the user's language: a cause, a remedy, a remark, filled in English where it arose.
+
+    Its catalogue (``messages/``) holds such sentences with ``{0}`` where a value stands. One that is not there, or of
+    which no sentence is known, stays English.
+    """
+    if _in_use.messages is None:
+        _in_use.messages = ({}, ()) if current() == ENGLISH else _patterns(current())
+    whole, patterns = _in_use.messages
+    if not whole:
+        return text
+    if (said := whole.get(text)) is not None:
+        return said
+    for pattern, template in patterns:
+        if (found := pattern.fullmatch(text)) is not None:
+            return template.format(*found.groups())
+    return text
+
+
+def _patterns(language: str) -> tuple[Mapping[str, str], tuple[tuple[re.Pattern[str], str], ...]]:
+    known = catalogue(language, "messages")
+    patterns = []
+    for key, said in known.items():
+        parts = _PLACE.split(key)
+        if len(parts) > 1:
+            # The longest texts first: a sentence with few words of its own would match those of others.
+            patterns.append((re.compile("(.*?)".join(map(re.escape, parts)), re.DOTALL), said))
+    return known, tuple(sorted(patterns, key=lambda pair: -len(pair[0].pattern)))
+
+
 def mark(text: str) -> str:
     """Return ``text`` as it is: it is a text of the catalogue that :func:`tr` is given later, out of a table."""
     return text
@@ -84,9 +118,12 @@ def paragraphs(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
-def catalogue(language: str) -> dict[str, str]:
-    """Return English text → text of what is translated; empty for a language without a catalogue."""
-    path = _HERE / f"{language}.po"
+def catalogue(language: str, kind: str = "") -> dict[str, str]:
+    """Return English text → text of what is translated; empty for a language without a catalogue.
+
+    ``kind`` ``messages`` is that of :func:`sentence`.
+    """
+    path = _HERE / kind / f"{language}.po"
     if not path.is_file():
         return {}
     return {key: text for key, text in read(path.read_text(encoding="utf-8")).items() if key and text}

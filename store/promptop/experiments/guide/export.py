@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from promptop.base import units
+from promptop.base.texts import mark
 from promptop.experiments.guide.sheet import Effect, Figure, Sheet, Taken
 from promptop.experiments.guide.steps import STEPS, step_of
 
@@ -23,7 +24,7 @@ _SHOW: Mapping[str, Any] = {
     "output_tokens": units.count,
     "cost_usd": units.usd,
 }
-NO_EFFECT = "no measurable effect"
+NO_EFFECT = mark("no measurable effect")
 
 
 def rows_of(sheet: Sheet) -> list[tuple[str, ...]]:
@@ -69,7 +70,7 @@ def verdict_of(effect: Effect) -> str:
     judged = [figure for figure in effect.figures if figure.verdict]
     if not judged:
         return ""
-    return "too few calls to tell" if all(each.verdict == "few" for each in judged) else NO_EFFECT
+    return mark("too few calls to tell") if all(each.verdict == "few" for each in judged) else NO_EFFECT
 
 
 def intervals_of(effect: Effect) -> list[str]:

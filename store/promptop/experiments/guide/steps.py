@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from promptop.base.errors import UsageError
+from promptop.base.texts import mark
 from promptop.client.conversation import Older, context_of, rounds_of
 from promptop.client.request import RunRequest
 from promptop.client.targets import Target, offered, parse_target
@@ -209,16 +210,33 @@ def _without_calls(now: Variant, settings: Settings, options: Options) -> Plan:
 
 
 STEPS: tuple[Step, ...] = (
-    Step("baseline", "Baseline", "Ten calls as the prompt is now: what all else is held against.", _baseline),
-    Step("shorten", "Shorten", "Say the same with fewer tokens, by rules or your own words.", _shorten),
-    Step("context", "Context", "Send the last rounds of a conversation instead of all of it.", _context),
-    Step("parameters", "Parameters", "Limit the answer; see whether a low temperature is faster.", _parameters),
-    Step("cache", "Cache", "Answer a repeated call from the cache.", _cache),
-    Step("model", "Lighter model", "Ask a smaller model the same.", _lighter, adopts=False),
-    Step("parallel", "Parallel and batch", "Make the calls at once instead of one after the other.", _together),
-    Step("endpoint", "Endpoint", "Ask another endpoint the same.", _endpoint, adopts=False),
-    Step("streaming", "Streaming", "Read the first words while the rest is written.", _without_calls),
-    Step("monitoring", "Monitoring", "Whether the prompt's calls in the log meet the targets.", _without_calls),
+    Step(
+        "baseline", mark("Baseline"), mark("Ten calls as the prompt is now: what all else is held against."), _baseline
+    ),
+    Step("shorten", mark("Shorten"), mark("Say the same with fewer tokens, by rules or your own words."), _shorten),
+    Step("context", mark("Context"), mark("Send the last rounds of a conversation instead of all of it."), _context),
+    Step(
+        "parameters",
+        mark("Parameters"),
+        mark("Limit the answer; see whether a low temperature is faster."),
+        _parameters,
+    ),
+    Step("cache", mark("Cache"), mark("Answer a repeated call from the cache."), _cache),
+    Step("model", mark("Lighter model"), mark("Ask a smaller model the same."), _lighter, adopts=False),
+    Step(
+        "parallel",
+        mark("Parallel and batch"),
+        mark("Make the calls at once instead of one after the other."),
+        _together,
+    ),
+    Step("endpoint", mark("Endpoint"), mark("Ask another endpoint the same."), _endpoint, adopts=False),
+    Step("streaming", mark("Streaming"), mark("Read the first words while the rest is written."), _without_calls),
+    Step(
+        "monitoring",
+        mark("Monitoring"),
+        mark("Whether the prompt's calls in the log meet the targets."),
+        _without_calls,
+    ),
 )
 """In the order in which they are taken."""
 NAMES = tuple(step.name for step in STEPS)

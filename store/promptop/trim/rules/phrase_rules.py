@@ -408,7 +408,7 @@ class PoliteEnglish(Phrases):
 
 class PoliteChinese(Phrases):
     id = "polite-zh"
-    description = "客套话：请你帮我、麻烦你、能否、非常感谢 …"
+    description = "Chinese politeness: 请你帮我, 麻烦你, 能否, 非常感谢 …"
     severity = "safe"
     phrases = chinese.POLITE
     is_chinese = True
@@ -423,7 +423,7 @@ class FillerEnglish(Phrases):
 
 class FillerChinese(Phrases):
     id = "filler-zh"
-    description = "套话：需要注意的是、众所周知、相信你一定能做好 …"
+    description = "Chinese set phrases: 需要注意的是, 众所周知, 相信你一定能做好 …"
     severity = "safe"
     phrases = chinese.FILLER
     is_chinese = True
@@ -438,7 +438,7 @@ class ShorterEnglish(Phrases):
 
 class ShorterChinese(Phrases):
     id = "shorter-zh"
-    description = "冗长说法：进行分析、总结一下、在…的情况下 …"
+    description = "Chinese long phrases: 进行分析, 总结一下, 在…的情况下 …"
     severity = "safe"
     phrases = chinese.SHORTER
     is_chinese = True
@@ -453,7 +453,7 @@ class Hedges(Phrases):
 
 class HedgesChinese(Phrases):
     id = "hedge-zh"
-    description = "语气词：我觉得、一般来说 …"
+    description = "Chinese hedges: 我觉得, 一般来说 …"
     severity = "check"
     phrases = chinese.HEDGES
     is_chinese = True
@@ -468,7 +468,7 @@ class Preambles(Phrases):
 
 class PreamblesChinese(Phrases):
     id = "preamble-zh"
-    description = "没有角色的角色设定：你是一个有用的助手。"
+    description = "Chinese role play without a role: 你是一个有用的助手。"
     severity = "check"
     phrases = chinese.PREAMBLES
     is_chinese = True

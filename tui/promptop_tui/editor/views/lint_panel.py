@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import sentence
 from promptop_tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ settings does for all prompts."""
     @staticmethod
     def _line(finding: LintFinding) -> Content:
         is_warning = finding.severity == "warning"
-        about = clean_line(finding.sentence) if finding.sentence else clean_line(finding.message)
+        about = clean_line(finding.sentence) if finding.sentence else clean_line(sentence(finding.message))
         return Content.assemble(
             (f"{finding.line:>5} ", "$foreground 60%"),
             ("! " if is_warning else "· ", "bold $text-warning" if is_warning else "$foreground 60%"),
@@ -95,7 +96,7 @@ settings does for all prompts."""
         message.stop()
         finding = self._current()
         if finding is not None:
-            self.said.update(clean_line(finding.message))
+            self.said.update(clean_line(sentence(finding.message)))
             self.post_message(self.Wanted("point", finding))
 
     @on(OptionList.OptionSelected)
