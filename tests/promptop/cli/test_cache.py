@@ -47,7 +47,7 @@ def test_clear_and_expire_forget_what_they_say(log: Path, capsys: pytest.Capture
         (["expire"], "1 expired"),
         (["clear", "--model", "m1"], "1 entries"),
         (["clear", "--tag", "nope"], "0 entries"),
-        (["clear"], "1 entries"),
+        (["clear", "--yes"], "1 entries"),
     ):
         assert cli.main(["cache", *line, "--log", str(log)]) == 0
         assert says in capsys.readouterr().out

@@ -45,7 +45,7 @@ def test_files_become_versions_that_other_commands_read(tmp_path: Path, capsys: 
     assert main(["library", "show", "a@b"]) == 0
     assert main(["library", "show", "a@b@1"]) == 0
     assert capsys.readouterr().out == SHORT + LONG
-    assert main(["library", "remove", "a@b"]) == 0
+    assert main(["library", "remove", "a@b", "--yes"]) == 0
     assert main(["library", "list", "--json"]) == 0
     assert [each["name"] for each in json.loads(capsys.readouterr().out)] == ["mail"]
 

@@ -21,6 +21,7 @@ from promptop.base.files import write_private
 from promptop.base.sanitize import clean_line
 from promptop.base.text_table import aligned
 from promptop.base.times import moment_ms
+from promptop.cli.shared.confirmation import refuse_existing
 from promptop.cli.shared.options import add_settings_arguments, settings_of
 from promptop.cli.shared.prompt_input import prompt_given
 from promptop.client.result import RunResult
@@ -61,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = verbs.add_parser("show", help="print the cases of a set")
     check = verbs.add_parser("check", help="names, variables, doubles, checks, tokens: what can be told without a call")
     convert = verbs.add_parser("convert", help="write a set in another form: .jsonl, .json or .csv")
+    for verb in (new, log, convert):
+        verb.add_argument("--force", action="store_true", help="replace a file that exists")
     for verb in (show, check, convert):
         verb.add_argument("file", type=Path, metavar="FILE", help="test set: JSONL, YAML, JSON or CSV")
         verb.add_argument("--skip-unknown", action="store_true", help="leave out, and name, what has no equal here")
@@ -89,9 +92,8 @@ def run(args: argparse.Namespace) -> int:
     return _check(args, test_set)
 
 
-def _write(out: Path, text: str, *, new: bool) -> None:
-    if new and out.exists():
-        raise UsageError(f"{out} is there already.", "Choose another name, or remove it.")
+def _write(out: Path, text: str, *, force: bool) -> None:
+    refuse_existing(out, force=force)
     try:
         write_private(out, text)
     except OSError as error:
@@ -106,7 +108,7 @@ def _new(args: argparse.Namespace) -> int:
             raise UsageError(f"{args.prompt} has no {{{{variable}}}}.", "Write {{input}} where a case's text belongs.")
         shape = {"id": "first", "vars": dict.fromkeys(names, ""), "expected": "what is right", "tags": []}
         text = json.dumps(shape, ensure_ascii=False) + "\n"
-    _write(args.out, text, new=True)
+    _write(args.out, text, force=args.force)
     print(f"Wrote {clean_line(str(args.out))}: a case a line.", file=sys.stderr)
     return 0
 
@@ -135,7 +137,7 @@ def _from_log(args: argparse.Namespace, settings: Settings) -> int:
     if not found.cases:
         raise PromptopError(f"None of {found.requests} requests fits the prompt.", "Is it the version that was sent?")
     lines = "".join(json.dumps(case.to_json(), ensure_ascii=True) + "\n" for case in found.cases)
-    _write(args.output, lines, new=True)
+    _write(args.output, lines, force=args.force)
     print(
         f"{found.requests} requests, {found.unfit} do not fit the prompt, {found.folds} different ones:"
         f" {len(found.cases)} cases in {clean_line(str(args.output))}",
@@ -202,7 +204,7 @@ def _convert(args: argparse.Namespace, test_set: TestSet) -> int:
         text = _csv(test_set.cases)
     else:
         raise UsageError(f"{args.out}: its ending names no form.", "Write .jsonl, .json or .csv.")
-    _write(args.out, text, new=True)
+    _write(args.out, text, force=args.force)
     return 0
 
 

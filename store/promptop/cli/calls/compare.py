@@ -100,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-python", action="store_true", help="let checks be python:EXPRESSION (text, data, tokens)"
     )
-    parser.add_argument("--no-answers", action="store_true", help="the table alone")
+    parser.add_argument("--no-answers", action="store_true", help="the table alone, on standard output")
     add_call_arguments(parser)
     add_test_set_arguments(parser)
 
@@ -141,11 +141,12 @@ def run(args: argparse.Namespace) -> int:
             print(f"== {clean_line(result.title)} ==")
             print(clean(_answer(results[0], result, differ=args.diff and number > 0)).rstrip("\n") + "\n")
         sys.stdout.flush()
-    if not args.quiet:
+    if not args.quiet or args.no_answers:
+        where = sys.stdout if args.no_answers else sys.stderr  # without answers the table is what was asked for
         for line in table(results):
-            print(line, file=sys.stderr)
+            print(line, file=where)
         if together := side_by_side(results):
-            print(together, file=sys.stderr)
+            print(together, file=where)
     _print_checks(checks, requests, [[result] for result in results])
     for result in results:
         for note in notes(result):
@@ -292,9 +293,10 @@ def _repeated(
                 print(f"== {clean_line(request.title)} (1 of {len(results)}) ==")
                 print(clean(said_in(results[0]) if results else "").rstrip("\n") + "\n")
             sys.stdout.flush()
-        if not args.quiet:
+        if not args.quiet or args.no_answers:
+            where = sys.stdout if args.no_answers else sys.stderr
             for line in repeated_table(requests, kept) + loading_lines(requests, loading):
-                print(line, file=sys.stderr)
+                print(line, file=where)
         _print_checks(checks, requests, kept)
     everything = [result for results in kept for result in results]
     if not args.json:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.budget.bound import bound
+from promptop.cli.shared.confirmation import refuse_existing
 from promptop.cli.shared.money import gate_of
 from promptop.cli.shared.options import add_settings_arguments, settings_of
 from promptop.client.embedding import embed, truncated
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("input", metavar="IN", help="text, one input a line; or JSONL with a field text; - is stdin")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="JSONL of vectors (default: stdout)")
+    parser.add_argument("--force", action="store_true", help="replace a file that exists")
     parser.add_argument("-m", "--model", default="text-embedding-3-small", help="embedding model (default %(default)s)")
     parser.add_argument("--dimensions", type=int, metavar="N", help="shorter vectors, where the model can")
     parser.add_argument(
@@ -30,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Embed and return the exit code."""
+    refuse_existing(args.output, force=args.force)
     settings = settings_of(args, sends=True)
     texts = _texts(args.input)
     if args.truncate:

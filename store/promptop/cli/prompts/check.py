@@ -19,6 +19,7 @@ from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.cli.shared.model_names import tell_unknown
 from promptop.cli.shared.prompt_input import LIBRARY, body_of, prompt_text
+from promptop.cli.shared.several_prompts import Failures, opened
 
 VERSION = 1
 
@@ -40,7 +41,7 @@ class LockVerdict:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("files", nargs="*", metavar="FILE", help="prompts; none: those in the lock")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="prompts or folders; none: those in the lock")
     parser.add_argument("--lock", default="prompts.lock", metavar="FILE", help="the lock (prompts.lock)")
     parser.add_argument("--update", action="store_true", help="write the lock for these prompts")
     parser.add_argument("-m", "--model", action="append", default=[], metavar="MODEL", help="models, with --update")
@@ -53,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Compare, or write the lock."""
     path = Path(args.lock)
     lock = _read(path)
+    args.files = opened(args.files)
     if args.update:
         return _update(path, lock, args.files, args.model)
     if not lock:
@@ -106,8 +108,13 @@ def _update(path: Path, lock: dict[str, Any], files: Sequence[str], names: Seque
     if not files and not lock:
         raise UsageError("There is nothing to lock.", "Name prompts: promptop check --update FILE… -m MODEL")
     tell_unknown(names)
+    failures = Failures(list(files or lock))
     for file in files or list(lock):
-        text = prompt_text(file)
+        text = None
+        with failures.of(file):
+            text = prompt_text(file)
+        if text is None:
+            continue
         chosen = list(names) or list(lock.get(file, {}).get("models", {})) or ["gpt-4o"]
         entries = {}
         for name in chosen:
@@ -116,8 +123,8 @@ def _update(path: Path, lock: dict[str, Any], files: Sequence[str], names: Seque
         lock[file] = {"sha256": digest(text), "models": entries}
     written = {"version": VERSION, "prompts": dict(sorted(lock.items()))}
     write_atomic(path, json.dumps(written, ensure_ascii=False, indent=1) + "\n")
-    print(f"promptop: {len(lock)} prompts in {clean_line(str(path))}", file=sys.stderr)
-    return 0
+    print(f"promptop: {len(lock)} prompt{'s' * (len(lock) != 1)} in {clean_line(str(path))}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 def _judge(file: str, entry: dict[str, Any] | None, tolerance: float) -> list[LockVerdict]:

@@ -16,6 +16,7 @@ from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.cli.shared.model_names import note_of, tell_unknown
 from promptop.cli.shared.prompt_input import LIBRARY, body_of, from_library, read_input
+from promptop.cli.shared.several_prompts import Failures
 from promptop.tokens.counting import Count, encodings_for, for_model
 from promptop.tokens.stream import FileCounts, count_stream
 
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the counts; the exit code is 0 also where a count is an estimate."""
+    """Print the counts; the exit code is 0 also where a count is an estimate, 1 if a file could not be read."""
     paths = args.paths or ["-"]
     folders = [path for path in paths if path != "-" and Path(path).is_dir()]
     names = tuple(dict.fromkeys(args.model)) or _watched(bool(folders))
@@ -70,25 +71,29 @@ def run(args: argparse.Namespace) -> int:
     encodings = encodings_for(names)
     lines: list[CountLine] = []
     tree: list[tuple[int, CountLine]] = []
+    failures = Failures(paths)
     skipped: list[str] = []
     for path in paths:
         if path in folders:
             below = list(_folder(Path(path), names, encodings, skipped))
             lines += [line for _, line in below if not line.path.endswith(os.sep)]
             tree += below
+            if not below:
+                print(f"promptop: {clean_line(path)} holds no text to count", file=sys.stderr)
         else:
-            found = list(_lines("-" if path == "-" else path, _count(path, encodings), names))
-            lines += found
-            tree += [(0, line) for line in found]
+            with failures.of(path):
+                found = list(_lines("-" if path == "-" else path, _count(path, encodings), names))
+                lines += found
+                tree += [(0, line) for line in found]
     if skipped:
         rest = f" And {len(skipped) - 1} more." if len(skipped) > 1 else ""
         print(f"promptop: passed over: {skipped[0]}{rest}", file=sys.stderr)
     if args.json:
-        json.dump([line.as_json() for line in lines], sys.stdout, ensure_ascii=False, indent=1)
+        json.dump([*(line.as_json() for line in lines), *failures.told], sys.stdout, ensure_ascii=False, indent=1)
         print()
-    else:
+    elif tree:
         _print(tree, len(paths) > 1 or bool(folders))
-    return 0
+    return 1 if failures else 0
 
 
 def _watched(in_folder: bool) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from promptop.cli.shared.confirmation import refuse_existing
 from promptop.cli.shared.prompt_input import (
     LIBRARY,
     ROLES,
@@ -28,12 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--library", default="", metavar="NAME", help="a prompt of the library with its receipt; NAME@3 is version 3"
     )
-    parser.add_argument("-o", "--output", metavar="FILE", help="write there instead of standard output; must not exist")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write there instead of standard output")
+    parser.add_argument("--force", action="store_true", help="replace a file that exists")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the prompt in the form that was asked for."""
-    from promptop.prompts.files import save
+    from promptop.prompts.files import write_atomic
     from promptop.prompts.formats import FORMATS, export, export_notes, form
     from promptop.prompts.templates import TEMPLATES, template
 
@@ -48,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         for each in FORMATS:
             print(f"{each.name:10} {each.description}")
         return 0
+    refuse_existing(Path(args.output) if args.output else None, force=args.force)
     chosen, values = form(args.to), values_of(args)
     receipt = None
     if args.library:
@@ -64,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     tell_notes([*notes, *export_notes(prompt, args.to)], strict=args.strict)
     text = export(prompt.with_values(values, model=args.model), args.to, receipt)
     if args.output:
-        save(Path(args.output), text, None)
+        write_atomic(Path(args.output), text)
     else:
         sys.stdout.write(text)
     return 0

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean, clean_line
+from promptop.cli.shared.confirmation import confirm
 from promptop.cli.shared.prompt_input import from_library, read_input, tell_notes
+from promptop.cli.shared.several_prompts import Failures, opened
 
 if TYPE_CHECKING:
     from promptop.prompts.library import LibraryEntry, Version
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     versions = verbs.add_parser("versions", help="what a prompt has been, newest first")
     versions.add_argument("name", metavar="NAME", help="prompt")
     add = verbs.add_parser("add", help="save files as versions of prompts named after them")
-    add.add_argument("files", nargs="+", metavar="FILE", help="prompts; - is standard input")
+    add.add_argument("files", nargs="+", metavar="FILE", help="prompts or folders; - is standard input")
     add.add_argument("--name", default="", help="name of the prompt, for a single file")
     add.add_argument("--tag", action="append", default=[], metavar="TAG", help="tag to add; -TAG takes one away")
     add.add_argument("--note", default="", metavar="TEXT", help="note of the version")
@@ -39,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rename.add_argument("new_name", metavar="NEW", help="its new name")
     remove = verbs.add_parser("remove", help="remove a prompt with all its versions")
     remove.add_argument("name", metavar="NAME", help="prompt")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
     for verb in (listed, versions, add):
         verb.add_argument("--json", action="store_true", help="print a JSON list")
 
@@ -66,8 +69,14 @@ def run(args: argparse.Namespace) -> int:
             print(f"v{each['version']:<4} {each['saved_at']}  {each['chars']:>9,} chars  {notes}".rstrip())
     elif args.verb == "rename":
         library.rename(args.name, args.new_name)
+        print(f"{clean_line(args.name)} is {clean_line(args.new_name)} now.", file=sys.stderr)
     else:
+        count = len(library.versions(args.name))
+        versions = f"{count} version{'s' * (count != 1)}"
+        if not confirm(f"Remove {clean_line(args.name)} with {versions}, for good?", yes=args.yes):
+            return 1
         library.delete(args.name)
+        print(f"{clean_line(args.name)} was removed with {versions}.", file=sys.stderr)
     return 0
 
 
@@ -113,31 +122,38 @@ def _print_json(value: object) -> None:
 
 
 def _add(args: argparse.Namespace) -> int:
-    from promptop.prompts.library import Library
-
     if args.name and len(args.files) > 1:
         raise UsageError("One name cannot be that of several files.", "Leave --name out: they are named after files.")
     if "-" in args.files and not args.name:
         raise UsageError("Standard input has no name.", "Add --name NAME.")
     told = []
-    for file in args.files:
-        found = read_input(file)
-        text = found.text
-        if not text.strip():
-            raise PromptopError(f"{file} is empty.", "Write a prompt into it.")
-        source = "" if file == "-" else str(Path(file).absolute())
-        version = Library().save(
-            args.name or Path(file).stem,
-            text,
-            now_ms=time.time_ns() // 1_000_000,
-            note=args.note,
-            tags=args.tag,
-            source=source,
-        )
-        told.append(_told(version))
-        tell_notes(found.draft.notes)
-        if not args.json:
-            print(clean_line(version.label))
+    files = opened(args.files)
+    failures = Failures(files)
+    for file in files:
+        with failures.of(file):
+            version = _save(args, file)
+            told.append(_told(version))
+            if not args.json:
+                print(clean_line(version.label))
     if args.json:
-        _print_json(told)
-    return 0
+        _print_json([*told, *failures.told])
+    return 1 if failures else 0
+
+
+def _save(args: argparse.Namespace, file: str) -> Version:
+    """Save one file as a version."""
+    from promptop.prompts.library import Library
+
+    found = read_input(file)
+    if not found.text.strip():
+        raise PromptopError(f"{file} is empty.", "Write a prompt into it.")
+    version = Library().save(
+        args.name or Path(file).stem,
+        found.text,
+        now_ms=time.time_ns() // 1_000_000,
+        note=args.note,
+        tags=args.tag,
+        source="" if file == "-" else str(Path(file).absolute()),
+    )
+    tell_notes(found.draft.notes)
+    return version

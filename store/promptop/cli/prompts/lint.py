@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from promptop.base.sanitize import clean_line
 from promptop.cli.shared.prompt_input import LIBRARY, from_library, prompt_text, read_input
+from promptop.cli.shared.several_prompts import Failures, opened
 from promptop.prompts.reader import reading_notes
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ READER = "reader"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("files", nargs="*", default=["-"], metavar="FILE", help="prompts; - or none: standard input")
+    parser.add_argument(
+        "files", nargs="*", default=["-"], metavar="FILE", help="prompts or folders; none: standard input"
+    )
     parser.add_argument("--select", default="", metavar="IDS", help="only these rules, with commas between them")
     parser.add_argument("--rules", action="store_true", help="list the rules and stop")
     parser.add_argument(
@@ -49,15 +52,21 @@ def run(args: argparse.Namespace) -> int:
         for check in CHECKS:
             print(f"{check.id:18} {check.severity:8} {check.description}")
         return 0
+    args.files = opened(args.files)
     if args.complexity:
         return _complexity(args.files, as_json=args.json)
     if args.advice:
         return _advice(args.files, args.log, as_json=args.json)
     selected = [name.strip() for name in args.select.split(",") if name.strip()]
-    found = [(file, finding) for file in args.files for finding in _findings(file, selected)]
+    failures = Failures(args.files)
+    found: list[tuple[str, Finding]] = []
+    for file in args.files:
+        with failures.of(file):
+            found += [(file, finding) for finding in _findings(file, selected)]
     if args.json:
         fields = ("line", "column", "rule", "severity", "message", "sentence", "start", "end")
         told = [{"file": file, **{name: getattr(finding, name) for name in fields}} for file, finding in found]
+        told += failures.told
         json.dump(told, sys.stdout, ensure_ascii=False, indent=1)
         print()
     else:
@@ -66,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{place}: {finding.severity} {finding.rule}: {clean_line(finding.message)}")
             if args.sentences and finding.sentence:
                 print(f"    {clean_line(finding.sentence)}")
-    return 1 if any(finding.severity == "warning" for _, finding in found) else 0
+    return 1 if failures or any(finding.severity == "warning" for _, finding in found) else 0
 
 
 def _findings(file: str, selected: Sequence[str]) -> list[LintFinding]:

@@ -17,6 +17,7 @@ from promptop.base import units
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
 from promptop.cache import Cache, CacheKey, MemoryLevel, open_cache
+from promptop.cli.shared.confirmation import confirm
 from promptop.cli.shared.options import add_settings_arguments, settings_of
 from promptop.cli.traffic import cache_simulate
 
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     clear.add_argument("--model", default="", help="answers of this model")
     clear.add_argument("--prompt", default="", metavar="HASH", help="answers to this prompt")
     clear.add_argument("--tag", default="", help="answers with this tag")
+    clear.add_argument("--yes", action="store_true", help="do not ask before everything is forgotten")
     expire = verbs.add_parser("expire", help="forget what has expired")
     simulate = verbs.add_parser("simulate", help="what a cache would have saved of the log's calls; sends nothing")
     cache_simulate.add_arguments(simulate)
@@ -58,6 +60,9 @@ def run(args: argparse.Namespace) -> int:
         if args.verb == "expire":
             print(f"{cache.expire()} expired entries removed")
             return 0
+        chosen = args.key or args.model or args.prompt or args.tag
+        if not chosen and not confirm("Forget every answer of the cache?", yes=args.yes):
+            return 1
         count = cache.remove(digest=args.key, model=args.model, prompt=args.prompt, tag=args.tag)
         print(f"{count} entries removed")
         return 0

@@ -23,6 +23,7 @@ from promptop.base.sqlite import backup, connect_for_reading
 from promptop.base.terminal import guarded
 from promptop.base.text_table import fitted, text_table
 from promptop.base.times import moment_ms
+from promptop.cli.shared.confirmation import confirm, refuse_existing
 from promptop.cli.shared.options import add_settings_arguments, has_live, log_files, settings_of
 from promptop.log import COLUMNS, LogReader, StoredRow, files, parse_filter
 from promptop.log.transfer.exports import write_jsonl
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prune = verb("prune", "Delete rows and bodies by age and size; rollups stay.")
     prune.add_argument("--older-than", metavar="AGE", help="for example 30d (default: [log] keep_days)")
     prune.add_argument("--max-mb", type=float, metavar="MB", help="size of rows and bodies (default: [log] max_mb)")
+    prune.add_argument("--yes", action="store_true", help="do not ask (asked on a terminal, where a limit is given)")
     prune.add_argument("--bodies", action="store_true", help="delete bodies only, by age")
     prune.add_argument("--json", action="store_true", help="for programs")
     backup = verb("backup", "Copy the log, and the bodies where they are kept, while it may be written to.")
@@ -85,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="both",
         help="generation of OpenTelemetry's GenAI names (both)",
     )
+    export.add_argument("--force", action="store_true", help="replace a file that exists")
     export.add_argument("--format", choices=("jsonl", "csv", "parquet"), help="default: by FILE's ending, else jsonl")
     export.add_argument("--since", metavar="WHEN", help="24h, today or 2026-11-21T09:30")
     export.add_argument("--until", metavar="WHEN", help="the same; not included")
@@ -244,6 +247,7 @@ def _export(args: argparse.Namespace, settings: Settings, path: Path) -> int:
     until = moment_ms(args.until, now_ms) if args.until else _ALWAYS
     since = moment_ms(args.since, until if args.until else now_ms) if args.since else 0
     columns = exports.chosen_columns(args.columns)
+    refuse_existing(args.output, force=args.force)
     ending = args.output.suffix.lstrip(".").lower() if args.output else ""
     form = args.format or (ending if ending in exports.FORMATS else "jsonl")
     with LogReader(path) as reader:
@@ -335,6 +339,10 @@ def _prune(args: argparse.Namespace, settings: Settings, path: Path) -> int:
             raise UsageError(f"{args.older_than!r} is not an age.", "Write for example 30d or 12h.") from None
         if keep_days <= 0:
             raise UsageError("An age of 0 would delete everything.", "Delete the file instead: promptop log path")
+    asked = bool(args.older_than or args.max_mb is not None)
+    what = f"Delete {'bodies' if args.bodies else 'rows and bodies'} older than {keep_days:g} days from {path}?"
+    if asked and not confirm(what, yes=args.yes, unattended=True):
+        return 1
     size = args.max_mb if args.max_mb is not None else 0.0 if args.older_than else settings.log.max_mb
     with _explained(path):
         done = prune(path, keep_days=keep_days, max_bytes=round(size * 1e6), bodies_only=args.bodies)
