@@ -6,6 +6,7 @@ JSON, metrics), and file names in the errors of the system, meet a terminal only
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
@@ -51,6 +52,20 @@ def guarded(stream: Any) -> Any:
     if stream is None or isinstance(stream, Guarded) or not stream.isatty():
         return stream
     return Guarded(stream)
+
+
+def wants_colour(stream: Any) -> bool:
+    """Tell whether output is coloured: on a terminal, unless NO_COLOR or TERM=dumb; FORCE_COLOR wins over a pipe."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "0") not in ("", "0"):
+        return True
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def write_styled(stream: Any, text: str) -> None:
+    """Write text of our own that holds escape sequences of colours, past the guard; it must hold nothing foreign."""
+    (stream._stream if isinstance(stream, Guarded) else stream).write(text)
 
 
 def unguard() -> None:

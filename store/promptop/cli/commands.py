@@ -1,7 +1,8 @@
 """The commands of ``promptop``: name → module and one line of help. A module is imported only when it is called.
 
-A command's module has ``add_arguments(parser)`` and ``run(args) -> int``, which returns the exit code. Failures are
-raised as :class:`promptop.base.errors.PromptopError`; the dispatcher prints cause and remedy and picks the exit code.
+A command's module has ``parameters()`` (or ``verbs()`` for sub-commands, :mod:`promptop.cli.command_line.declare`) and
+``run(args) -> int``, which returns the exit code; ``EXAMPLES`` are for its help. Failures are raised as
+:class:`promptop.base.errors.PromptopError`; the dispatcher prints cause and remedy and picks the exit code.
 """
 
 from __future__ import annotations
@@ -48,4 +49,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mcp": ("promptop.cli.app.mcp_server", "answer an agent's questions about cost, changes and caches (MCP)"),
     "config": ("promptop.cli.app.config", "where the settings are; show or create them"),
     "doctor": ("promptop.cli.app.doctor", "check settings, keys, endpoint, log, clock and terminal"),
+    "help": ("promptop.cli.app.help", "explain a command; --man prints it as a man page"),
+    "completion": ("promptop.cli.app.completion", "print the completions of bash, zsh or fish"),
 }

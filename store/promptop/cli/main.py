@@ -1,43 +1,44 @@
-"""The ``promptop`` command: dispatches to one command's module, or opens the app."""
+"""The ``promptop`` command: dispatches to one command's module, or opens the app.
+
+What every command needs is imported here alone; click, the command's module and what it works with come when they are
+used, so that ``promptop --version`` is answered by little more than the interpreter.
+"""
 
 from __future__ import annotations
 
-import argparse
-import difflib
-import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import promptop
-from promptop.base import texts
-from promptop.base.errors import PromptopError, UsageError
-from promptop.base.sanitize import clean_line
-from promptop.base.terminal import guard_output, unguard
-from promptop.cli.commands import COMMANDS
-from promptop.cli.shared.options import (
-    AppOptions,
-    OpenApp,
-    add_settings_arguments,
-    has_exports,
-    has_live,
-    log_files,
-    settings_of,
-)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from promptop.base.errors import PromptopError
+    from promptop.cli.command_line.declare import ParsedArguments
+    from promptop.cli.shared.options import AppOptions, OpenApp
 
 INTERRUPTED = 130
+_COMPLETE = "_PROMPTOP_COMPLETE"
 
 
 def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> int:
     """Run one command line and return its exit code: 0 done, 1 failed, 2 usage error, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _replace_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         # A character that the terminal's encoding has not, or half of one in an answer, must not lose the rest. As an
         # escape it is still JSON inside a string.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if arguments in (["-V"], ["--version"]):
+        return _guarded_run(arguments, open_app)
+    from promptop.base import texts
+    from promptop.base.terminal import guard_output
+
     before = texts.use(_language)
     try:
         with guard_output():
@@ -49,21 +50,29 @@ def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> 
 def _language() -> str:
     """Return the language of the settings or of the environment; called only where a command has something to say."""
     from promptop import settings
+    from promptop.base import texts
 
     return settings.load().language or texts.from_environment()
+
+
+def _replace_missing_streams() -> None:
+    """Put streams that lead nowhere in the place of those that the caller closed (``>&-``)."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - stays open as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
 
 
 def _guarded_run(arguments: list[str], open_app: OpenApp | None) -> int:
     try:
         return _run(arguments, open_app)
-    except PromptopError as error:
-        print(f"promptop: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader (head, less) went away: not a failure
         return 0
     except OSError as error:  # a full disk behind the output, a terminal that is gone: the machine's fault, not ours
+        from promptop.base.sanitize import clean_line
+
         where = f"{error.filename}: " if error.filename else ""
         print(f"promptop: {clean_line(where + (error.strerror or type(error).__name__))}", file=sys.stderr)
         return 1
@@ -86,17 +95,51 @@ def _drop_what_nobody_reads() -> None:
 
 
 def _run(arguments: list[str], open_app: OpenApp | None) -> int:
-    name = arguments[0] if arguments else ""
-    if name in COMMANDS:
-        module = importlib.import_module(COMMANDS[name][0])
-        parser = argparse.ArgumentParser(prog=f"promptop {name}", description=module.__doc__)
-        module.add_arguments(parser)
-        args = parser.parse_args(arguments[1:])
-        args.open_app = open_app
-        code: int = module.run(args)
+    if arguments in (["-V"], ["--version"]):
+        print(f"promptop {promptop.__version__}")
         sys.stdout.flush()
-        return code
-    return _open(arguments, open_app)
+        return 0
+    from promptop.base.errors import PromptopError
+
+    try:
+        return _dispatch(arguments, open_app)
+    except PromptopError as error:
+        _tell(error, arguments)
+        return error.exit_code
+
+
+def _dispatch(arguments: list[str], open_app: OpenApp | None) -> int:
+    from promptop.cli.command_line.command import parse
+    from promptop.cli.commands import COMMANDS
+
+    if _COMPLETE in os.environ:
+        from promptop.cli.command_line.completion import answer
+        from promptop.cli.command_line.loading import Root
+
+        return answer(Root())
+    name = arguments[0] if arguments else ""
+    if name not in COMMANDS:
+        return _open(arguments, open_app)
+    from promptop.cli.command_line.loading import command_of, module_of
+
+    args = parse(command_of(name), f"promptop {name}", arguments[1:])
+    if args is None:
+        return 0
+    args.open_app = open_app
+    code: int = module_of(name).run(args)
+    sys.stdout.flush()
+    return code
+
+
+def _tell(error: PromptopError, arguments: list[str]) -> None:
+    """Print cause and remedy on stderr; where JSON was asked for, print them as JSON on stdout too."""
+    words = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if "--json" in words:
+        import json
+
+        told = {"error": {"cause": error.cause, "remedy": error.remedy or None, "exit_code": error.exit_code}}
+        print(json.dumps(told, ensure_ascii=False))
+    print(f"promptop: {error}", file=sys.stderr)
 
 
 def _begins_a_file(path: Path) -> bool:
@@ -104,6 +147,8 @@ def _begins_a_file(path: Path) -> bool:
 
     Raises :class:`UsageError` if its folder is not there.
     """
+    from promptop.base.errors import UsageError
+
     if not path.suffix and path.name == str(path):
         return False
     if not path.expanduser().parent.is_dir():
@@ -111,23 +156,44 @@ def _begins_a_file(path: Path) -> bool:
     return True
 
 
+def _refuse_mistyped_command(arguments: list[str]) -> None:
+    """Raise for a word that is near a command's name and no file, whatever follows it, and for options before one."""
+    import difflib
+    from pathlib import Path
+
+    from promptop.base.errors import UsageError
+    from promptop.base.sanitize import clean_line
+    from promptop.cli.commands import COMMANDS
+
+    first = arguments[0] if arguments else ""
+    if first.startswith("-"):
+        name = next((word for word in arguments[1:] if word in COMMANDS and not Path(word).exists()), "")
+        if name and not {"-h", "--help"} & set(arguments):
+            raise UsageError(
+                f"Options stand behind the command {name}.", f"promptop {name} --help shows how it is used."
+            )
+        return
+    if not first or Path(first).exists() or Path(first).suffix or os.sep in first:
+        return
+    near = difflib.get_close_matches(first, COMMANDS, n=1)
+    hint = f"Did you mean: promptop {near[0]}?" if near else "promptop --help lists the commands."
+    raise UsageError(f"There is no file and no command {clean_line(first, 60)!r}.", hint)
+
+
 def _open(arguments: list[str], open_app: OpenApp | None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="promptop",
-        description="Tune prompts and watch tokens, latency and spend, in your terminal.",
-        epilog="commands:\n" + "\n".join(f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("file", nargs="?", type=Path, help="prompt to open in the editor")
-    parser.add_argument("--tab", choices=("editor", "playground", "monitor"), help="tab shown first")
-    parser.add_argument("--profile", type=Path, metavar="FILE", help="write a cProfile of the app to FILE")
-    parser.add_argument("--version", action="version", version=f"promptop {promptop.__version__}")
-    add_settings_arguments(parser, several_logs=True)
-    args = parser.parse_args(arguments)
+    from promptop.cli.command_line.command import parse
+    from promptop.cli.command_line.loading import app_command
+    from promptop.cli.shared.options import AppOptions, has_exports, has_live, log_files, settings_of
+
+    _refuse_mistyped_command(arguments)
+    args: ParsedArguments | None = parse(app_command(), "promptop", arguments)
+    if args is None:
+        return 0
+    if args.version:
+        print(f"promptop {promptop.__version__}")
+        return 0
     if args.file is not None and not args.file.exists() and not _begins_a_file(args.file):
-        near = difflib.get_close_matches(str(args.file), COMMANDS, n=1)
-        hint = f"Did you mean: promptop {near[0]}?" if near else "promptop --help lists the commands."
-        raise UsageError(f"There is no file and no command {str(args.file)!r}.", hint)
+        _refuse_mistyped_command([str(args.file)])
     logs = log_files(args.log or (), follow=True)
     replay = logs if has_exports(args.log or ()) else ()
     followed = has_live(args.log or ())  # another program's log is read beside our own, which is written
@@ -140,13 +206,16 @@ def _open(arguments: list[str], open_app: OpenApp | None) -> int:
         replay=replay,
         open_path=args.file,
         tab=args.tab or ("monitor" if replay or followed else "editor"),
-        profile_to=args.profile,
+        profile_to=args.cprofile,
     )
     return start(options, open_app)
 
 
 def start(options: AppOptions, open_app: OpenApp | None) -> int:
     """Open the app, if there is one and a terminal to show it in."""
+    from promptop.base.errors import PromptopError, UsageError
+    from promptop.base.terminal import unguard
+
     if open_app is None:
         raise PromptopError("This installation has no screens.", "Start it with the promptop command.")
     # Textual reads keys from stdin and draws on stderr.

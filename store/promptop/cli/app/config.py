@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -13,6 +12,8 @@ from typing import Any
 from promptop import settings as room
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.files import write_private
+from promptop.cli.command_line.command import Command, verb
+from promptop.cli.command_line.declare import ParsedArguments, flag, option
 from promptop.client.http.load_balancer import places_of
 
 TEMPLATE = """\
@@ -140,18 +141,25 @@ models = ["gpt-4o-mini", "gpt-4o"]
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def verbs() -> list[Command]:
     """Declare the sub-commands."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="path|show|init")
-    verbs.add_parser("path", help="print where the settings file is")
-    show = verbs.add_parser("show", help="print the settings in force and what is wrong with the file")
-    show.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
-    show.add_argument("--json", action="store_true", help="for programs")
-    init = verbs.add_parser("init", help="create the file, each setting explained")
-    init.add_argument("--force", action="store_true", help="replace a file that exists; the old one is kept as .bak")
+    return [
+        verb("path", "print where the settings file is"),
+        verb(
+            "show",
+            "print the settings in force and what is wrong with the file",
+            option("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)"),
+            flag("--json", help="for programs"),
+        ),
+        verb(
+            "init",
+            "create the file, each setting explained",
+            flag("--force", help="replace a file that exists; the old one is kept as .bak"),
+        ),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Run one sub-command; ``show`` exits with 1 if the file has mistakes."""
     path = room.config_path()
     if args.verb == "path":

@@ -6,7 +6,6 @@ offline; nothing is simulated then, and nothing says so.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import json
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 from promptop.base import texts
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 
 if TYPE_CHECKING:
     from promptop.settings import Profile, Settings
@@ -32,26 +32,32 @@ PROFILE = "simulated"
 REAL_PROFILE = "local"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the options."""
-    parser.add_argument("--serve", action="store_true", help="run the simulated endpoint alone and print its address")
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="port of the endpoint (default: a free one)")
-    parser.add_argument(
-        "--speed", type=float, default=1.0, metavar="X", help="factor on each pause: 1 believable, 0 none (default 1)"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed gives other traffic (default 0)")
-    parser.add_argument("--hours", type=float, default=24.0, metavar="H", help="hours of past traffic (default 24)")
-    parser.add_argument("--no-traffic", action="store_true", help="no live traffic; with --hours 0 the log is empty")
-    parser.add_argument(
-        "--tab", choices=("editor", "playground", "monitor"), help="tab shown first (monitor; with --real: playground)"
-    )
-    parser.add_argument("--real", action="store_true", help="a small real model on this machine answers (extra: local)")
-    parser.add_argument(
-        "--gguf", action="append", type=Path, default=[], metavar="FILE", help="with --real: weights; several compare"
-    )
+    return [
+        flag("--serve", help="run the simulated endpoint alone and print its address"),
+        option("--port", type=int, default=0, metavar="N", help="port of the endpoint (default: a free one)"),
+        option(
+            "--speed",
+            type=float,
+            default=1.0,
+            metavar="X",
+            help="factor on each pause: 1 believable, 0 none (default 1)",
+        ),
+        option("--seed", type=int, default=0, metavar="N", help="another seed gives other traffic (default 0)"),
+        option("--hours", type=float, default=24.0, metavar="H", help="hours of past traffic (default 24)"),
+        flag("--no-traffic", help="no live traffic; with --hours 0 the log is empty"),
+        option(
+            "--tab",
+            choices=("editor", "playground", "monitor"),
+            help="tab shown first (monitor; with --real: playground)",
+        ),
+        flag("--real", help="a small real model on this machine answers (extra: local)"),
+        option("--gguf", many=True, type=Path, metavar="FILE", help="with --real: weights; several compare"),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Open the app on a throw-away log, or serve the endpoint alone until it is interrupted."""
     if not 0 <= args.port <= 65535:
         raise UsageError(f"--port {args.port} is not a port.", "Choose one from 1 to 65535, or 0 for a free one.")
@@ -72,7 +78,7 @@ async def _until_interrupted() -> None:
     await over.wait()
 
 
-def _serve_real(args: argparse.Namespace) -> int:
+def _serve_real(args: ParsedArguments) -> int:
     """Serve the real model alone until Ctrl-C."""
     with _folder() as folder, _real_models(args, folder) as profiles:
         for profile in profiles.values():
@@ -81,7 +87,7 @@ def _serve_real(args: argparse.Namespace) -> int:
     return 0
 
 
-def _open_real(args: argparse.Namespace) -> int:
+def _open_real(args: ParsedArguments) -> int:
     """Open the app with the real model as its only endpoint."""
     from promptop import settings as room
     from promptop.cli.main import start
@@ -110,7 +116,7 @@ REAL_QUESTION = "Answer in one short sentence: what is a prompt?"
 
 
 @contextlib.contextmanager
-def _real_models(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, Profile]]:
+def _real_models(args: ParsedArguments, folder: Path) -> Iterator[dict[str, Profile]]:
     """Start llama.cpp in a process of its own; yield a profile for each model."""
     from promptop.base.processes import launch, stop
     from promptop.settings import Profile
@@ -149,7 +155,7 @@ def _real_models(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, P
         stop(child)
 
 
-def _serve(args: argparse.Namespace) -> int:
+def _serve(args: ParsedArguments) -> int:
     from promptop.simulator.server.server import SimulatedEndpoint
 
     async def main() -> None:
@@ -176,7 +182,7 @@ SIMULATED: an OpenAI-compatible endpoint with invented answers. Any key is accep
 A fault: the header x-simulate: cut, or the model sim-fault-cut; curl {root_url}/sim/faults lists all."""
 
 
-def _open(args: argparse.Namespace) -> int:
+def _open(args: ParsedArguments) -> int:
     from promptop.cli.main import start
     from promptop.cli.shared.options import AppOptions
     from promptop.simulator.traffic.samples import sample
@@ -208,7 +214,7 @@ def _folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _back_room(args: argparse.Namespace, folder: Path, log_path: Path) -> Iterator[str]:
+def _back_room(args: ParsedArguments, folder: Path, log_path: Path) -> Iterator[str]:
     """Start endpoint and traffic in a process of their own; yield the endpoint's address."""
     from promptop.base.processes import launch, stop
 

@@ -7,7 +7,6 @@ something does not work.
 
 from __future__ import annotations
 
-import argparse
 import email.utils
 import json
 import os
@@ -25,7 +24,8 @@ from promptop import settings as settings_room
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.base.toml_records import nearest
-from promptop.cli.shared.options import add_settings_arguments
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
+from promptop.cli.shared.options import settings_options
 from promptop.settings import Profile, Settings
 
 if TYPE_CHECKING:
@@ -50,15 +50,17 @@ class DoctorFinding:
     remedy: str = ""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the options."""
-    parser.add_argument("--offline", action="store_true", help="do not ask the endpoint")
-    parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="seconds for its answer (default 10)")
-    parser.add_argument("--json", action="store_true", help="print a JSON list")
-    add_settings_arguments(parser)
+    return [
+        flag("--offline", help="do not ask the endpoint"),
+        option("--timeout", type=float, default=10.0, metavar="S", help="seconds for its answer (default 10)"),
+        flag("--json", help="print a JSON list"),
+        *settings_options(),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Print the findings; 1 if one of them is bad."""
     if not 0 < args.timeout <= 600:
         raise UsageError("--timeout goes up to 600 seconds.", "Leave it out for 10.")
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(each.state == BAD for each in found) else 0
 
 
-def _findings(args: argparse.Namespace) -> Iterator[DoctorFinding]:
+def _findings(args: ParsedArguments) -> Iterator[DoctorFinding]:
     settings = settings_room.load(args.config)
     if args.log is not None:
         settings = replace(settings, log=replace(settings.log, path=str(args.log)))
@@ -83,13 +85,13 @@ def _findings(args: argparse.Namespace) -> Iterator[DoctorFinding]:
         yield DoctorFinding("settings", BAD, f"there is no file {args.config}", "promptop config init creates one.")
     else:
         yield from _settings(settings)
-    if args.endpoint is not None and args.endpoint not in settings.profiles:
-        near = nearest(args.endpoint, settings.profiles)
+    if args.profile is not None and args.profile not in settings.profiles:
+        near = nearest(args.profile, settings.profiles)
         hint = f"Did you mean {near}?" if near else f"Profiles: {', '.join(settings.profiles) or 'none'}."
-        yield DoctorFinding("endpoint", BAD, f"there is no profile {args.endpoint!r}", hint)
+        yield DoctorFinding("endpoint", BAD, f"there is no profile {args.profile!r}", hint)
     else:
-        if args.endpoint is not None:
-            settings = replace(settings, profile=args.endpoint)
+        if args.profile is not None:
+            settings = replace(settings, profile=args.profile)
         yield from _endpoint(settings, offline=args.offline, timeout_s=args.timeout)
     yield from _log(settings.log_path())
     yield from _terminal()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -11,9 +10,10 @@ from typing import Any
 from promptop import models
 from promptop.base.errors import PromptopError
 from promptop.base.times import moment_ms
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag
 from promptop.cli.report_formats import changes as change_forms
 from promptop.cli.report_formats import report_text
-from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.cli.shared.options import settings_of, settings_options
 from promptop.log import LogReader
 from promptop.settings import Settings
 
@@ -23,15 +23,15 @@ _ROWS = ("id", "started_ms", "app", "request_model", "prompt_name", "prompt_vers
 _USED = ("usage_input_tokens", "usage_output_tokens", "usage_cache_read_input_tokens", "cost_usd", "cost_status")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    add_settings_arguments(parser)
-    parser.add_argument(
-        "--bodies", action="store_true", help="let requests be read with their prompts and answers, where they are kept"
-    )
+    return [
+        *settings_options(),
+        flag("--bodies", help="let requests be read with their prompts and answers, where they are kept"),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Serve on standard input and output until the client ends."""
     try:
         from mcp.server.mcpserver import MCPServer

@@ -11,7 +11,6 @@ on).
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -21,18 +20,20 @@ from promptop.base import units as figures
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.budget.estimate import CostEstimate, estimate, times
-from promptop.cli.shared.call_options import INTERRUPTED, add_call_arguments, settings_for
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
+from promptop.cli.shared.call_options import INTERRUPTED, call_options, settings_for
 from promptop.cli.shared.money import check, gate_of, lengths_of
 from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import PromptInput, read_input, sendable
 from promptop.cli.shared.test_set_options import (
-    add_test_set_arguments,
     builder,
     check_asked,
     embed_of,
     judge_of,
     keeps_texts,
     read_cases,
+    test_set_options,
 )
 from promptop.experiments.ablation.asker import PlanOf
 from promptop.experiments.ablation.report import AblationReport, could_show, report_on
@@ -49,37 +50,41 @@ from promptop.settings import Settings
 from promptop.trim import find
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    add_search_arguments(parser)
-    parser.add_argument("--apply", type=Path, metavar="OUT", help="write the trimmed prompt, proven or not, to OUT")
-    parser.add_argument("--weigh", type=int, default=8, metavar="N", help="cases that each unit is weighed on (8)")
-    add_call_arguments(parser)
-    add_test_set_arguments(parser)
-    parser.set_defaults(retries=2)
+def parameters() -> Parameters:
+    """Return the options of the command."""
+    return [
+        *search_options(),
+        option("--apply", type=Path, metavar="OUT", help="write the trimmed prompt, proven or not, to OUT"),
+        option("--weigh", type=int, default=8, metavar="N", help="cases that each unit is weighed on (8)"),
+        *call_options(retries=2),
+        *test_set_options(),
+    ]
 
 
-def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what ``ablate`` and ``optimise`` share: model, checks, margin, the part that is held out."""
-    add = parser.add_argument
-    add("-m", "--model", action="append", metavar="M", help="model, or model@profile")
-    checks = "what each answer must be: " + ", ".join(FORMS).replace("%", "%%")
-    add("--check", action="append", default=[], metavar="CHECK", help=checks)
-    add(
-        "--margin",
-        "--margin-pass",
-        type=float,
-        default=rule.MARGIN,
-        metavar="R",
-        help="drop that still counts as held, 0.1 is 10 points (default %(default)s)",
-    )
-    add("--hold-out", type=float, metavar="R", help="share of cases kept for the proof (1/3; 1/2 of 60 or more)")
-    add("--max-calls", type=int, metavar="N", help="answers the search may ask for (cases × (units + 1))")
-    add("--allow-python", action="store_true", help="let checks be python:EXPRESSION (text, data, tokens, expected)")
-    add("--seed-order", type=int, default=1, metavar="N", help="seed of the order of cases (default 1)")
+def search_options() -> Parameters:
+    """Return what ``ablate`` and ``optimise`` share: model, checks, margin, the part that is held out."""
+    return [
+        option("-m", "--model", complete=models_known, many=True, metavar="M", help="model, or model@profile"),
+        option("--check", many=True, metavar="CHECK", help="what each answer must be: " + ", ".join(FORMS)),
+        option(
+            "--margin",
+            "--margin-pass",
+            "margin",
+            type=float,
+            default=rule.MARGIN,
+            metavar="R",
+            help=f"drop that still counts as held, 0.1 is 10 points (default {rule.MARGIN})",
+        ),
+        option(
+            "--hold-out", type=float, metavar="R", help="share of cases kept for the proof (1/3; 1/2 of 60 or more)"
+        ),
+        option("--max-calls", type=int, metavar="N", help="answers the search may ask for (cases × (units + 1))"),
+        flag("--allow-python", help="let checks be python:EXPRESSION (text, data, tokens, expected)"),
+        option("--seed-order", type=int, default=1, metavar="N", help="seed of the order of cases (default 1)"),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Search and return the exit code."""
     check_options(args)
     settings = settings_for(args)
@@ -111,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if outcome.found.ended or not outcome.found.sound else 0
 
 
-def check_options(args: argparse.Namespace) -> None:
+def check_options(args: ParsedArguments) -> None:
     """Raise :class:`UsageError` for options that make no sense, before anything is read."""
     if args.cases is None:
         raise UsageError("A test set is needed.", "Name one with --cases FILE; promptop cases new begins one.")
@@ -127,7 +132,7 @@ def check_options(args: argparse.Namespace) -> None:
         parse_check(text, python=args.allow_python)
 
 
-def one_model(args: argparse.Namespace, settings: Settings, prompt: Prompt) -> str:
+def one_model(args: ParsedArguments, settings: Settings, prompt: Prompt) -> str:
     """Return the model that is asked; weights of another model are other weights, so it is one."""
     specs = args.model or ([prompt.model] if prompt.model else list(settings.active_profile().models)[:1])
     if not specs:
@@ -138,7 +143,7 @@ def one_model(args: argparse.Namespace, settings: Settings, prompt: Prompt) -> s
 
 
 def planned_search(
-    args: argparse.Namespace, settings: Settings, found: PromptInput, prompt: Prompt, spec: str
+    args: ParsedArguments, settings: Settings, found: PromptInput, prompt: Prompt, spec: str
 ) -> tuple[AblationPlan, PlanOf]:
     """Return what is searched, and what makes the requests of a changed text; raise :class:`UsageError` if nothing is
     checked.
@@ -188,7 +193,7 @@ def suspected_of(text: str) -> frozenset[int]:
     )
 
 
-def prompt_maker(args: argparse.Namespace, found: PromptInput, prompt: Prompt) -> Callable[[str], Prompt]:
+def prompt_maker(args: ParsedArguments, found: PromptInput, prompt: Prompt) -> Callable[[str], Prompt]:
     """Return what reads a changed text as the prompt was read: same role, name and folder."""
     from dataclasses import replace
 
@@ -202,7 +207,7 @@ def prompt_maker(args: argparse.Namespace, found: PromptInput, prompt: Prompt) -
 
 
 def plans(
-    args: argparse.Namespace, settings: Settings, spec: str, make_prompt: Callable[[str], Prompt], test_set: object
+    args: ParsedArguments, settings: Settings, spec: str, make_prompt: Callable[[str], Prompt], test_set: object
 ) -> PlanOf:
     """Return what plans every case with a text of the prompt."""
     from promptop.experiments.test_sets import TestSet
@@ -216,7 +221,7 @@ def plans(
     return plan_of
 
 
-def refuse_unbounded(args: argparse.Namespace, one: CostEstimate) -> None:
+def refuse_unbounded(args: ParsedArguments, one: CostEstimate) -> None:
     """Raise :class:`UsageError` where nobody can say what it may cost and no cap was typed."""
     if args.max_usd is None and (one.open or one.usd is None):
         why = clean_line("; ".join(one.why) or "the model has no known price", 200)

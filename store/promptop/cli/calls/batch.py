@@ -7,7 +7,6 @@ and pays for nothing twice. The cache is asked first. Exit codes: 0 all answered
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import signal
@@ -22,9 +21,11 @@ from promptop.batch.input import Item, columns_of, crossed, read_jsonl, read_tab
 from promptop.batch.journal import Journal
 from promptop.batch.provider_runner import HALF
 from promptop.batch.runner import Batch, Tally, estimate, kept_apart
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared import batch_provider
 from promptop.cli.shared.money import gate_of
-from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.cli.shared.options import settings_of, settings_options
 from promptop.cli.shared.prompt_input import ROLES, notes_of, prompt_given, tell_notes
 from promptop.limits.limiter import RateLimits
 
@@ -33,37 +34,37 @@ LISTED = 5
 """Failures that are named at the end; all of them are in the output."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the options."""
-    parser.add_argument(
-        "input", type=Path, metavar="IN", help="requests (JSONL), or with --prompt a table (CSV, JSONL)"
-    )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="answers, one JSON line each")
-    parser.add_argument(
-        "--prompt",
-        type=Path,
-        action="append",
-        metavar="FILE",
-        help="prompt whose {{columns}} are filled from IN; repeatable: each prompt with each row",
-    )
-    parser.add_argument("--role", choices=ROLES, default="", help="role of prompts without role lines (user)")
-    parser.add_argument("--strict", action="store_true", help="refuse a prompt of which anything is unfilled")
-    parser.add_argument("-m", "--model", default="", help="model of requests that name none")
-    parser.add_argument("--max-tokens", type=int, metavar="N", help="limit of output tokens, where none is set")
-    parser.add_argument("--temperature", type=float, metavar="T", help="temperature, where none is set")
-    parser.add_argument("--concurrency", type=int, default=10, metavar="N", help="requests at a time (default 10)")
-    parser.add_argument("--rpm", type=int, metavar="N", help="requests a minute at most")
-    parser.add_argument("--tpm", type=int, metavar="N", help="tokens a minute at most")
-    parser.add_argument("--cap", type=float, metavar="USD", help="start no request that could pass this sum")
-    parser.add_argument("--retries", type=int, default=2, metavar="N", help="further attempts of a request (default 2)")
-    parser.add_argument("--no-cache", action="store_true", help="ask the endpoint even where the answer is known")
-    parser.add_argument("--dry-run", action="store_true", help="check the input and price it; send nothing")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
-    batch_provider.add_arguments(parser)
-    add_settings_arguments(parser)
+    return [
+        argument("input", type=Path, metavar="IN", help="requests (JSONL), or with --prompt a table (CSV, JSONL)"),
+        option("-o", "--output", type=Path, required=True, metavar="OUT", help="answers, one JSON line each"),
+        option(
+            "--prompt",
+            many=True,
+            type=Path,
+            metavar="FILE",
+            help="prompt whose {{columns}} are filled from IN; repeatable: each prompt with each row",
+        ),
+        option("--role", default="", choices=ROLES, help="role of prompts without role lines (user)"),
+        flag("--strict", help="refuse a prompt of which anything is unfilled"),
+        option("-m", "--model", complete=models_known, default="", help="model of requests that name none"),
+        option("--max-tokens", type=int, metavar="N", help="limit of output tokens, where none is set"),
+        option("--temperature", type=float, metavar="T", help="temperature, where none is set"),
+        option("--concurrency", type=int, default=10, metavar="N", help="requests at a time (default 10)"),
+        option("--rpm", type=int, metavar="N", help="requests a minute at most"),
+        option("--tpm", type=int, metavar="N", help="tokens a minute at most"),
+        option("--max-usd", old=["--cap"], type=float, metavar="USD", help="start no request that could pass this sum"),
+        option("--retries", type=int, default=2, metavar="N", help="further attempts of a request (default 2)"),
+        flag("--no-cache", help="ask the endpoint even where the answer is known"),
+        flag("--dry-run", help="check the input and price it; send nothing"),
+        flag("--json", help="print the summary as JSON on stdout"),
+        *batch_provider.parameters(),
+        *settings_options(),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Run the batch and return the exit code."""
     for name in ("concurrency", "rpm", "tpm"):
         value = getattr(args, name)
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{len(items):,} requests, {known}{' through the batch API' if at_provider else ''}{note}", file=sys.stderr)
     if args.dry_run:
         return 0
-    gate = gate_of(settings, args.cap, "--cap")
+    gate = gate_of(settings, args.max_usd)
     gate.check(0.0, most.why)
     if at_provider:
         progress = _Progress()
@@ -148,7 +149,7 @@ async def _until_interrupted(batch: Batch) -> bool:
     return True
 
 
-def _items(args: argparse.Namespace) -> list[Item]:
+def _items(args: ParsedArguments) -> list[Item]:
     defaults: dict[str, Any] = {}
     if args.max_tokens is not None:
         defaults["max_tokens"] = args.max_tokens
@@ -206,7 +207,7 @@ def _line(tally: Tally) -> str:
     return f"{bar:░<20} {ended}/{tally.total}{failed}{cached}{remote} · {spent}{eta}"
 
 
-def _report(tally: Tally, args: argparse.Namespace, written: int, interrupted: bool, failures: list[str]) -> None:
+def _report(tally: Tally, args: ParsedArguments, written: int, interrupted: bool, failures: list[str]) -> None:
     if args.json:
         values = {
             "total": tally.total,

@@ -10,7 +10,6 @@ came is reported, nothing is saved).
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -22,9 +21,11 @@ from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
 from promptop.base.times import moment_ms
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, one_of, option
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
-    add_call_arguments,
+    call_options,
     requests_for,
     settings_for,
     tell_prompts,
@@ -32,7 +33,7 @@ from promptop.cli.shared.call_options import (
 from promptop.cli.shared.money import lengths_of, price
 from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import read_prompt
-from promptop.cli.shared.test_set_options import add_cases_arguments, builder, read_cases
+from promptop.cli.shared.test_set_options import builder, cases_options, read_cases
 from promptop.client.request import RunRequest
 from promptop.experiments.bench.arrivals import load_of
 from promptop.experiments.bench.baselines import Baseline, Baselines, digest
@@ -51,44 +52,41 @@ OBJECTIVES = ("ttft<1s",)
 CALLS = 20
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument("-m", "--model", action="append", metavar="M", help="model, or model@profile; once for each")
-    parser.add_argument("-n", "--requests", type=int, metavar="N", help="calls per step (20, or one for each case)")
-    loop = parser.add_mutually_exclusive_group()
-    loop.add_argument("--concurrency", default="1", metavar="N,N", help="calls under way, one or several steps")
-    loop.add_argument("--rate", metavar="R,R", help="calls started a second, one or several steps (open loop)")
-    loop.add_argument(
-        "--arrivals", metavar="SINCE", help="calls started as in the log since 1h, today, 2026-11-21T09:30"
-    )
-    parser.add_argument("--until", metavar="T", help="end of the stretch of --arrivals (default: now)")
-    parser.add_argument("--arrivals-filter", default="", metavar="F", help="whose arrivals: app:web model:gpt-4o")
-    parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="divide the pauses of --arrivals by X")
-    parser.add_argument(
-        "--warm-up", type=int, metavar="N", help="calls dropped before each step (default: as many as at once)"
-    )
-    parser.add_argument(
-        "--slo", action="append", metavar="S", help="what a call must meet for goodput: 'ttft<1s' (default), 'total<8s'"
-    )
-    parser.add_argument("--save", metavar="NAME", help="keep the result as a baseline")
-    parser.add_argument("--baseline", metavar="NAME", help="compare with a kept result")
-    parser.add_argument(
-        "--fail-if",
-        action="append",
-        default=[],
-        metavar="RULE",
-        help="exit 1 if it holds: 'p95_ttft>+10%%', 'errors>1%%'",
-    )
-    parser.add_argument(
-        "--check", action="append", default=[], metavar="CHECK", help="what each answer must be (with --cases): json"
-    )
-    add_call_arguments(parser)
-    add_cases_arguments(parser)
-    # An attempt that is repeated is another request to the endpoint: under load it would be counted twice.
-    parser.set_defaults(retries=0)
+def parameters() -> Parameters:
+    """Return the options of the command."""
+    return [
+        option(
+            "-m",
+            "--model",
+            complete=models_known,
+            many=True,
+            metavar="M",
+            help="model, or model@profile; once for each",
+        ),
+        option("-n", "--requests", type=int, metavar="N", help="calls per step (20, or one for each case)"),
+        *one_of(
+            option("--concurrency", default="1", metavar="N,N", help="calls under way, one or several steps"),
+            option("--rate", metavar="R,R", help="calls started a second, one or several steps (open loop)"),
+            option("--arrivals", metavar="SINCE", help="calls started as in the log since 1h, today, 2026-11-21T09:30"),
+        ),
+        option("--until", metavar="T", help="end of the stretch of --arrivals (default: now)"),
+        option("--arrivals-filter", default="", metavar="F", help="whose arrivals: app:web model:gpt-4o"),
+        option("--speed", type=float, default=1.0, metavar="X", help="divide the pauses of --arrivals by X"),
+        option("--warm-up", type=int, metavar="N", help="calls dropped before each step (default: as many as at once)"),
+        option(
+            "--slo", many=True, metavar="S", help="what a call must meet for goodput: 'ttft<1s' (default), 'total<8s'"
+        ),
+        option("--save", metavar="NAME", help="keep the result as a baseline"),
+        option("--baseline", metavar="NAME", help="compare with a kept result"),
+        option("--fail-if", many=True, metavar="RULE", help="exit 1 if it holds: 'p95_ttft>+10%', 'errors>1%'"),
+        option("--check", many=True, metavar="CHECK", help="what each answer must be (with --cases): json"),
+        # An attempt that is repeated is another request to the endpoint: under load it would be counted twice.
+        *call_options(retries=0),
+        *cases_options(),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Measure and return the exit code."""
     rules = [parse(text) for text in args.fail_if]
     objectives = [parse_objective(text) for text in args.slo or OBJECTIVES]
@@ -143,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _cases(
-    args: argparse.Namespace, settings: Settings, prompt: Prompt, specs: Sequence[str]
+    args: ParsedArguments, settings: Settings, prompt: Prompt, specs: Sequence[str]
 ) -> tuple[list[list[RunRequest]], list[list[Check]]]:
     """Return for each case its request to each model, and its checks."""
     test_set = read_cases(args, [prompt])
@@ -158,7 +156,7 @@ def _cases(
     return [[pair[0] for pair in each.requests] for each in planned], checks
 
 
-def _loads(args: argparse.Namespace, settings: Settings) -> list[Load]:
+def _loads(args: ParsedArguments, settings: Settings) -> list[Load]:
     if not 1 <= args.requests <= MOST_CALLS:
         raise UsageError(f"--requests {args.requests} is not valid.", f"Write a number from 1 to {MOST_CALLS}.")
     if args.warm_up is not None and not 0 <= args.warm_up <= MOST_CALLS:
@@ -172,7 +170,7 @@ def _loads(args: argparse.Namespace, settings: Settings) -> list[Load]:
     return [Load(args.requests, step, warm_ups=step if args.warm_up is None else args.warm_up) for step in steps]
 
 
-def _arrivals(args: argparse.Namespace, settings: Settings) -> Load:
+def _arrivals(args: ParsedArguments, settings: Settings) -> Load:
     if not 0 < args.speed <= 10_000:
         raise UsageError(f"--speed {args.speed:g} is not valid.", "Write a number above 0, as in 10.")
     now_ms = int(time.time() * 1000)
@@ -243,7 +241,7 @@ def _json(
 
 
 def _print(
-    args: argparse.Namespace,
+    args: ParsedArguments,
     phases: Sequence[MeasuredRequest],
     baseline: Baseline | None,
     verdicts: Sequence[GateVerdict],

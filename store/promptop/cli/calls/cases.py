@@ -5,7 +5,6 @@ Exit codes: 0, 1 for what check finds, 2 for a file or an option that makes no s
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
@@ -21,8 +20,11 @@ from promptop.base.files import write_private
 from promptop.base.sanitize import clean_line
 from promptop.base.text_table import aligned
 from promptop.base.times import moment_ms
+from promptop.cli.command_line.command import Command, verb
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import ParsedArguments, argument, flag, option
 from promptop.cli.shared.confirmation import refuse_existing
-from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.cli.shared.options import settings_of, settings_options
 from promptop.cli.shared.prompt_input import prompt_given
 from promptop.client.result import RunResult
 from promptop.experiments.checks import Check, answered, parse_check
@@ -44,39 +46,64 @@ MOST_ROWS = 20_000
 SHOWN = 60
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def verbs() -> list[Command]:
     """Declare the sub-commands."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="new|from-log|show|check|convert")
-    new = verbs.add_parser("new", help="write a test set to begin with")
-    new.add_argument("out", type=Path, metavar="OUT", help="file to create: cases.jsonl")
-    new.add_argument("--prompt", metavar="FILE", help="prompt whose variables the cases have")
-    log = verbs.add_parser("from-log", help="draw cases from logged requests (where bodies are kept)")
-    log.add_argument("--prompt", required=True, metavar="NAME|FILE", help="prompt's name in the log, or its file")
-    log.add_argument("--since", default="7d", metavar="T", help="from when on (default %(default)s)")
-    log.add_argument("-n", "--count", type=int, default=30, metavar="N", help="cases to draw (default %(default)s)")
-    log.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUT", help="file to write (0600): cases.jsonl"
-    )
-    log.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the draw")
-    add_settings_arguments(log)
-    show = verbs.add_parser("show", help="print the cases of a set")
-    check = verbs.add_parser("check", help="names, variables, doubles, checks, tokens: what can be told without a call")
-    convert = verbs.add_parser("convert", help="write a set in another form: .jsonl, .json or .csv")
-    for verb in (new, log, convert):
-        verb.add_argument("--force", action="store_true", help="replace a file that exists")
-    for verb in (show, check, convert):
-        verb.add_argument("file", type=Path, metavar="FILE", help="test set: JSONL, YAML, JSON or CSV")
-        verb.add_argument("--skip-unknown", action="store_true", help="leave out, and name, what has no equal here")
-    for verb in (show, check):
-        verb.add_argument("--json", action="store_true", help="print JSON")
-    check.add_argument("--prompt", metavar="FILE", action="append", default=[], help="prompt that the set is for")
-    check.add_argument("--check", metavar="CHECK", action="append", default=[], help="check of all cases")
-    check.add_argument("--allow-python", action="store_true", help="let checks be python:EXPRESSION")
-    check.add_argument("-m", "--model", default="gpt-4o-mini", metavar="M", help="model to count tokens for")
-    convert.add_argument("out", type=Path, metavar="OUT", help="file to write")
+    return [
+        verb(
+            "new",
+            "write a test set to begin with",
+            argument("out", type=Path, metavar="OUT", help="file to create: cases.jsonl"),
+            option("--prompt", metavar="FILE", help="prompt whose variables the cases have"),
+            flag("--force", help="replace a file that exists"),
+        ),
+        verb(
+            "from-log",
+            "draw cases from logged requests (where bodies are kept)",
+            option("--prompt", required=True, metavar="NAME|FILE", help="prompt's name in the log, or its file"),
+            option("--since", default="7d", metavar="T", help="from when on (default 7d)"),
+            option("-n", "--count", type=int, default=30, metavar="N", help="cases to draw (default 30)"),
+            option("-o", "--output", type=Path, required=True, metavar="OUT", help="file to write (0600): cases.jsonl"),
+            option("--seed", type=int, default=1, metavar="N", help="seed of the draw"),
+            *settings_options(),
+            flag("--force", help="replace a file that exists"),
+        ),
+        verb(
+            "show",
+            "print the cases of a set",
+            argument("file", type=Path, metavar="FILE", help="test set: JSONL, YAML, JSON or CSV"),
+            flag("--skip-unknown", help="leave out, and name, what has no equal here"),
+            flag("--json", help="print JSON"),
+        ),
+        verb(
+            "check",
+            "names, variables, doubles, checks, tokens: what can be told without a call",
+            argument("file", type=Path, metavar="FILE", help="test set: JSONL, YAML, JSON or CSV"),
+            flag("--skip-unknown", help="leave out, and name, what has no equal here"),
+            flag("--json", help="print JSON"),
+            option("--prompt", many=True, metavar="FILE", help="prompt that the set is for"),
+            option("--check", many=True, metavar="CHECK", help="check of all cases"),
+            flag("--allow-python", help="let checks be python:EXPRESSION"),
+            option(
+                "-m",
+                "--model",
+                complete=models_known,
+                default="gpt-4o-mini",
+                metavar="M",
+                help="model to count tokens for",
+            ),
+        ),
+        verb(
+            "convert",
+            "write a set in another form: .jsonl, .json or .csv",
+            flag("--force", help="replace a file that exists"),
+            argument("file", type=Path, metavar="FILE", help="test set: JSONL, YAML, JSON or CSV"),
+            flag("--skip-unknown", help="leave out, and name, what has no equal here"),
+            argument("out", type=Path, metavar="OUT", help="file to write"),
+        ),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Run one sub-command."""
     if args.verb == "new":
         return _new(args)
@@ -100,7 +127,7 @@ def _write(out: Path, text: str, *, force: bool) -> None:
         raise PromptopError(f"{out} cannot be written ({error.strerror}).", "Choose another name.") from None
 
 
-def _new(args: argparse.Namespace) -> int:
+def _new(args: ParsedArguments) -> int:
     text = _BEGINNING
     if args.prompt:
         names = prompt_given(args.prompt).variables
@@ -113,7 +140,7 @@ def _new(args: argparse.Namespace) -> int:
     return 0
 
 
-def _from_log(args: argparse.Namespace, settings: Settings) -> int:
+def _from_log(args: ParsedArguments, settings: Settings) -> int:
     from promptop.base.redact import json_value
 
     path = Path(args.prompt)
@@ -177,7 +204,7 @@ def _logged(settings: Settings, name: str, prompt: Prompt | None, since_ms: int)
             yield Logged(row.started_ms or 0, tuple(messages), kept.response or "")
 
 
-def _show(args: argparse.Namespace, test_set: TestSet) -> int:
+def _show(args: ParsedArguments, test_set: TestSet) -> int:
     if args.json:
         print(json.dumps([case.to_json() for case in test_set.cases], ensure_ascii=True, indent=2))
         return 0
@@ -193,7 +220,7 @@ def _show(args: argparse.Namespace, test_set: TestSet) -> int:
     return 0
 
 
-def _convert(args: argparse.Namespace, test_set: TestSet) -> int:
+def _convert(args: ParsedArguments, test_set: TestSet) -> int:
     suffix = args.out.suffix.lower()
     if suffix == ".jsonl":
         text = "".join(json.dumps(case.to_json(), ensure_ascii=True) + "\n" for case in test_set.cases)
@@ -220,7 +247,7 @@ def _csv(cases: Sequence[Case]) -> str:
     return out.getvalue()
 
 
-def _check(args: argparse.Namespace, test_set: TestSet) -> int:
+def _check(args: ParsedArguments, test_set: TestSet) -> int:
     """Say what is wrong with a set, and what its checks are worth, without a call."""
     problems: list[str] = []
     prompts = [prompt_given(name) for name in args.prompt]

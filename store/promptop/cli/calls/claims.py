@@ -9,15 +9,16 @@ came is judged).
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
-    add_call_arguments,
+    call_options,
     requests_for,
     settings_for,
     tell_prompts,
@@ -28,19 +29,24 @@ from promptop.cli.shared.prompt_input import read_prompt
 from promptop.experiments.latency_claims import CLAIMS, NAMES, REPEATS, ClaimsRun
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument("-m", "--model", metavar="M", help="model, or model@profile (default: the profile's first)")
-    parser.add_argument(
-        "-c", "--claim", action="append", default=[], metavar="NAME", help=f"one of {', '.join(NAMES)} (default: all)"
-    )
-    parser.add_argument("-n", "--repeat", type=int, default=REPEATS, metavar="N", help="rounds (default %(default)s)")
-    parser.add_argument("--list", action="store_true", help="print the claims; send nothing")
-    add_call_arguments(parser)
-    parser.set_defaults(retries=0)
+def parameters() -> Parameters:
+    """Return the options of the command."""
+    return [
+        option(
+            "-m",
+            "--model",
+            complete=models_known,
+            metavar="M",
+            help="model, or model@profile (default: the profile's first)",
+        ),
+        option("-c", "--claim", many=True, metavar="NAME", help=f"one of {', '.join(NAMES)} (default: all)"),
+        option("-n", "--repeat", type=int, default=REPEATS, metavar="N", help=f"rounds (default {REPEATS})"),
+        flag("--list", help="print the claims; send nothing"),
+        *call_options(retries=0),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Test and return the exit code."""
     if args.list:
         for claim in CLAIMS:

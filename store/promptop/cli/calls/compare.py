@@ -9,7 +9,6 @@ came is kept).
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
@@ -24,9 +23,11 @@ from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
 from promptop.base.text_table import aligned
 from promptop.budget.gate import Gate
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
-    add_call_arguments,
+    call_options,
     cancelling,
     exit_code,
     notes,
@@ -40,13 +41,13 @@ from promptop.cli.shared.money import check_cost, lengths_of, price
 from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import prompt_given, read_prompt
 from promptop.cli.shared.test_set_options import (
-    add_test_set_arguments,
     builder,
     check_asked,
     embed_of,
     judge_of,
     keeps_texts,
     read_cases,
+    test_set_options,
 )
 from promptop.client.call import run as run_call
 from promptop.client.http.local_servers import first_call_s, is_private, load_s
@@ -66,46 +67,44 @@ from promptop.prompts import Prompt
 from promptop.settings import Settings
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument(
-        "-m",
-        "--model",
-        action="append",
-        metavar="M",
-        help="model, or model@profile; once for each (default: the profile's)",
-    )
-    parser.add_argument(
-        "--against",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="another version of the prompt (a file, or lib:NAME): each model is asked with each version",
-    )
-    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="ask each model N times, interleaved")
-    parser.add_argument("--warm-up", type=int, default=1, metavar="N", help="rounds that are dropped (with --repeat)")
-    parser.add_argument("--concurrency", type=int, default=1, metavar="N", help="calls at once (with --repeat)")
-    parser.add_argument(
-        "--load", action="store_true", help="load local models anew first (Ollama, llama.cpp's router; with --repeat)"
-    )
-    parser.add_argument("--diff", action="store_true", help="answers after the first as [-gone-]{+new+} against it")
-    parser.add_argument(
-        "--check",
-        action="append",
-        default=[],
-        metavar="CHECK",
-        help="what each answer must be: contains:TEXT, lacks:TEXT, equals:TEXT, regex:PATTERN, json, json-schema:FILE, "
-        "max-tokens:N",
-    )
-    parser.add_argument(
-        "--allow-python", action="store_true", help="let checks be python:EXPRESSION (text, data, tokens)"
-    )
-    parser.add_argument("--no-answers", action="store_true", help="the table alone, on standard output")
-    add_call_arguments(parser)
-    add_test_set_arguments(parser)
+def parameters() -> Parameters:
+    """Return the options of the command."""
+    return [
+        option(
+            "-m",
+            "--model",
+            complete=models_known,
+            many=True,
+            metavar="M",
+            help="model, or model@profile; once for each (default: the profile's)",
+        ),
+        option(
+            "--against",
+            many=True,
+            metavar="FILE",
+            help="another version of the prompt (a file, or lib:NAME): each model is asked with each version",
+        ),
+        option("--repeat", type=int, default=1, metavar="N", help="ask each model N times, interleaved"),
+        option("--warm-up", type=int, default=1, metavar="N", help="rounds that are dropped (with --repeat)"),
+        option("--concurrency", type=int, default=1, metavar="N", help="calls at once (with --repeat)"),
+        flag("--load", help="load local models anew first (Ollama, llama.cpp's router; with --repeat)"),
+        flag("--diff", help="answers after the first as [-gone-]{+new+} against it"),
+        option(
+            "--check",
+            many=True,
+            metavar="CHECK",
+            help="what each answer must be: contains:TEXT, lacks:TEXT, equals:TEXT, regex:PATTERN, json, "
+            "json-schema:FILE, "
+            "max-tokens:N",
+        ),
+        flag("--allow-python", help="let checks be python:EXPRESSION (text, data, tokens)"),
+        flag("--no-answers", help="the table alone, on standard output"),
+        *call_options(),
+        *test_set_options(),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Make the calls and return the exit code."""
     checks = [parse_check(text, python=args.allow_python) for text in args.check]
     settings = settings_for(args)
@@ -154,7 +153,7 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def _cases(args: argparse.Namespace, settings: Settings, prompt: Prompt, specs: Sequence[str]) -> int:
+def _cases(args: ParsedArguments, settings: Settings, prompt: Prompt, specs: Sequence[str]) -> int:
     """Ask every case of a test set of each model and version; exit 0 only if all pass."""
     if not 1 <= args.repeat <= MOST_REPEATS:
         raise UsageError(f"--repeat {args.repeat} is not valid.", f"Write a number from 1 to {MOST_REPEATS}.")
@@ -269,7 +268,7 @@ def said_in(result: RunResult) -> str:
 
 
 def _repeated(
-    args: argparse.Namespace,
+    args: ParsedArguments,
     settings: Settings,
     requests: Sequence[RunRequest],
     checks: Sequence[Check],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
@@ -10,27 +9,35 @@ from pathlib import Path
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.budget.bound import bound
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.confirmation import refuse_existing
 from promptop.cli.shared.money import gate_of
-from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.cli.shared.options import settings_of, settings_options
 from promptop.client.embedding import embed, truncated
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the options."""
-    parser.add_argument("input", metavar="IN", help="text, one input a line; or JSONL with a field text; - is stdin")
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="JSONL of vectors (default: stdout)")
-    parser.add_argument("--force", action="store_true", help="replace a file that exists")
-    parser.add_argument("-m", "--model", default="text-embedding-3-small", help="embedding model (default %(default)s)")
-    parser.add_argument("--dimensions", type=int, metavar="N", help="shorter vectors, where the model can")
-    parser.add_argument(
-        "--truncate", action="store_true", help="cut inputs above 8,192 tokens instead of refusing them"
-    )
-    parser.add_argument("--max-usd", type=float, metavar="USD", help="send nothing if it may cost more than this")
-    add_settings_arguments(parser)
+    return [
+        argument("input", metavar="IN", help="text, one input a line; or JSONL with a field text; - is stdin"),
+        option("-o", "--output", type=Path, metavar="OUT", help="JSONL of vectors (default: stdout)"),
+        flag("--force", help="replace a file that exists"),
+        option(
+            "-m",
+            "--model",
+            complete=models_known,
+            default="text-embedding-3-small",
+            help="embedding model (default text-embedding-3-small)",
+        ),
+        option("--dimensions", type=int, metavar="N", help="shorter vectors, where the model can"),
+        flag("--truncate", help="cut inputs above 8,192 tokens instead of refusing them"),
+        option("--max-usd", type=float, metavar="USD", help="send nothing if it may cost more than this"),
+        *settings_options(),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Embed and return the exit code."""
     refuse_existing(args.output, force=args.force)
     settings = settings_of(args, sends=True)

@@ -10,7 +10,6 @@ Exit codes: 0 done, 1 calls failed or a cap ended it, 2 usage error, 130 cancell
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import sys
@@ -20,11 +19,13 @@ from pathlib import Path
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
 from promptop.base.text_table import aligned
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.call_options import settings_for
 from promptop.cli.shared.money import lengths_of, price
-from promptop.cli.shared.options import add_settings_arguments
+from promptop.cli.shared.options import settings_options
 from promptop.cli.shared.progress import make
-from promptop.cli.shared.prompt_input import add_prompt_arguments, read_input, values_of
+from promptop.cli.shared.prompt_input import prompt_options, read_input, values_of
 from promptop.experiments.guide import export
 from promptop.experiments.guide.run import StepRun, finished, without_calls
 from promptop.experiments.guide.sheet import Sheet, load, reset, save
@@ -38,36 +39,46 @@ _WIDEST = 46
 """Cells of a change's words in the table; the other forms have all of them."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    parser.add_argument("file", metavar="FILE", help="prompt: a file, or lib:NAME")
-    parser.add_argument("--step", action="append", default=[], metavar="NAME", help="take this step now; repeatable")
-    parser.add_argument("--all", action="store_true", help="take every step that was not taken yet, in their order")
-    parser.add_argument("-m", "--model", metavar="M", help="model, or model@profile, that the sheet begins with")
-    parser.add_argument(
-        "-n", "--repeat", type=int, default=BASELINE_CALLS, metavar="N", help="calls of each way of asking (10)"
-    )
-    parser.add_argument("--with", dest="shorter", metavar="FILE", help="shorten: your own shorter text of the prompt")
-    parser.add_argument("--to", default="", metavar="M", help="model: what to ask instead; endpoint: its profile")
-    parser.add_argument("--rounds", type=int, default=3, metavar="K", help="context: earlier rounds that are sent (3)")
-    parser.add_argument("--max-tokens", type=int, metavar="N", help="parameters: limit of output tokens (256)")
-    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="parameters: temperature (0)")
-    parser.add_argument("--adopt", action="store_true", help="go on from this change, also for model and endpoint")
-    parser.add_argument("--leave", action="store_true", help="do not go on from this change")
-    parser.add_argument("--save", metavar="NAME", help="keep the text as a version of the library, with its receipt")
-    parser.add_argument("--reset", action="store_true", help="forget the sheet and begin anew")
-    parser.add_argument("--format", choices=_FORMATS, default="table", help="form of the sheet (table)")
-    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the sheet there")
-    parser.add_argument("--max-usd", type=float, metavar="USD", help="send nothing if it may cost more than this")
-    parser.add_argument("--base-url", metavar="URL", help="endpoint, instead of a profile's")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no price on stderr")
-    add_prompt_arguments(parser)
-    add_settings_arguments(parser)
+    return [
+        argument("file", metavar="FILE", help="prompt: a file, or lib:NAME"),
+        option("--step", many=True, metavar="NAME", help="take this step now; repeatable"),
+        flag("--all", help="take every step that was not taken yet, in their order"),
+        option(
+            "-m",
+            "--model",
+            complete=models_known,
+            metavar="M",
+            help="model, or model@profile, that the sheet begins with",
+        ),
+        option(
+            "-n", "--repeat", type=int, default=BASELINE_CALLS, metavar="N", help="calls of each way of asking (10)"
+        ),
+        option("--with", "shorter", metavar="FILE", help="shorten: your own shorter text of the prompt"),
+        option("--to", default="", metavar="M", help="model: what to ask instead; endpoint: its profile"),
+        option("--rounds", type=int, default=3, metavar="K", help="context: earlier rounds that are sent (3)"),
+        option("--max-tokens", type=int, metavar="N", help="parameters: limit of output tokens (256)"),
+        option("--temperature", type=float, default=0.0, metavar="T", help="parameters: temperature (0)"),
+        flag("--adopt", help="go on from this change, also for model and endpoint"),
+        flag("--leave", help="do not go on from this change"),
+        option("--save", metavar="NAME", help="keep the text as a version of the library, with its receipt"),
+        flag("--reset", help="forget the sheet and begin anew"),
+        option("--format", default="table", choices=_FORMATS, help="form of the sheet (table)"),
+        flag("--json", help="the same as --format json"),
+        option("-o", "--output", type=Path, metavar="FILE", help="write the sheet there"),
+        option("--max-usd", type=float, metavar="USD", help="send nothing if it may cost more than this"),
+        option("--base-url", metavar="URL", help="endpoint, instead of a profile's"),
+        flag("-q", "--quiet", help="no progress and no price on stderr"),
+        *prompt_options(),
+        *settings_options(),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Take the steps that are asked for, and print the sheet."""
+    if args.json:
+        args.format = "json"
     if args.repeat < 1 or args.rounds < 0:
         raise UsageError("--repeat starts at 1, --rounds at 0.", "Leave them out for the usual ones.")
     if args.adopt and args.leave:
@@ -95,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def _begun(args: argparse.Namespace, settings: Settings) -> Sheet:
+def _begun(args: ParsedArguments, settings: Settings) -> Sheet:
     found = read_input(args.file)
     prompt = parse(found.text)
     model = args.model or prompt.model or next(iter(settings.active_profile().models), "")
@@ -105,7 +116,7 @@ def _begun(args: argparse.Namespace, settings: Settings) -> Sheet:
     return Sheet(args.file, start, start)
 
 
-def _take(args: argparse.Namespace, settings: Settings, sheet: Sheet, name: str) -> tuple[Sheet, int]:
+def _take(args: ParsedArguments, settings: Settings, sheet: Sheet, name: str) -> tuple[Sheet, int]:
     """Take one step; returns the sheet and the exit code."""
     step = step_of(name)
     shorter = read_input(args.shorter).text if args.shorter and name == "shorten" else ""
@@ -149,7 +160,7 @@ def _save(sheet: Sheet, name: str, settings: Settings) -> None:
     print(f"{clean_line(version.label)}: {receipt.line()}", file=sys.stderr)
 
 
-def _print(args: argparse.Namespace, sheet: Sheet) -> None:
+def _print(args: ParsedArguments, sheet: Sheet) -> None:
     if args.format == "json":
         text = json.dumps(export.as_json(sheet), ensure_ascii=False, indent=2)
     elif args.format == "csv":
@@ -172,7 +183,7 @@ def _print(args: argparse.Namespace, sheet: Sheet) -> None:
         raise UsageError(f"{args.output} cannot be written ({error.strerror}).", "Choose another file.") from None
 
 
-def _table(args: argparse.Namespace, sheet: Sheet) -> str:
+def _table(args: ParsedArguments, sheet: Sheet) -> str:
     rows, notes = export.lines_of(sheet)
     spare = len(export.SHOWN) + 1
     short = [tuple(clean_line(cell, _WIDEST) for cell in row) for row in rows if any(row[2:])]

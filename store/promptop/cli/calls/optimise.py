@@ -10,7 +10,6 @@ Ctrl-C; --resume goes on, also after a kill.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -25,20 +24,21 @@ from promptop.base.files import create_private
 from promptop.base.sanitize import clean_line
 from promptop.budget.estimate import estimate
 from promptop.cli.calls.ablate import (
-    add_search_arguments,
     check_options,
     one_model,
     planned_search,
     prompt_maker,
     refuse_unbounded,
+    search_options,
     tell_price,
 )
 from promptop.cli.calls.prove import receipt_of, save_versions
-from promptop.cli.shared.call_options import INTERRUPTED, add_call_arguments, settings_for
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
+from promptop.cli.shared.call_options import INTERRUPTED, call_options, settings_for
 from promptop.cli.shared.money import check, gate_of, lengths_of
 from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import read_input, sendable
-from promptop.cli.shared.test_set_options import add_test_set_arguments, check_asked, keeps_texts
+from promptop.cli.shared.test_set_options import check_asked, keeps_texts, test_set_options
 from promptop.client.request import RunRequest
 from promptop.client.targets import parse_target
 from promptop.experiments.ablation.optimise import OptimiseOutcome, OptimiseRun, OptimiseStep
@@ -51,21 +51,32 @@ from promptop.prompts.proof import PROVEN
 from promptop.settings import Settings, data_dir
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    add_search_arguments(parser)
-    add = parser.add_argument
-    add("--rewrite-model", metavar="M", help="model that proposes shorter wording (default: the one that is asked)")
-    add("--no-rewrite", action="store_true", help="let no model propose: rules and ablation alone")
-    add("--out", type=Path, metavar="FILE", help="write the shortened prompt, proven or not, to FILE")
-    add("--save", metavar="NAME", help="keep it as a version of NAME in the library, with its receipt (lib:NAME: NAME)")
-    add("--steps", type=Path, metavar="FILE", help="log of the steps, texts included (default: digests, data folder)")
-    add_call_arguments(parser)
-    add_test_set_arguments(parser)
-    parser.set_defaults(retries=2)
+def parameters() -> Parameters:
+    """Return the options of the command."""
+    return [
+        *search_options(),
+        option(
+            "--rewrite-model", metavar="M", help="model that proposes shorter wording (default: the one that is asked)"
+        ),
+        flag("--no-rewrite", help="let no model propose: rules and ablation alone"),
+        option("--out", type=Path, metavar="FILE", help="write the shortened prompt, proven or not, to FILE"),
+        option(
+            "--save",
+            metavar="NAME",
+            help="keep it as a version of NAME in the library, with its receipt (lib:NAME: NAME)",
+        ),
+        option(
+            "--steps",
+            type=Path,
+            metavar="FILE",
+            help="log of the steps, texts included (default: digests, data folder)",
+        ),
+        *call_options(retries=2),
+        *test_set_options(),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Optimise and return the exit code."""
     check_options(args)
     settings = settings_for(args)
@@ -183,7 +194,7 @@ def _trimmed(text: str, model: str, *, safe: bool) -> tuple[str, dict[str, int]]
     return found.text, dict(Counter(rule for edit in found.edits for rule in edit.rule.split("+")))
 
 
-def _rewriter(args: argparse.Namespace, settings: Settings, spec: str) -> Any:
+def _rewriter(args: ParsedArguments, settings: Settings, spec: str) -> Any:
     from promptop.trim.rewrite import request
 
     target = parse_target(args.rewrite_model or spec, settings)

@@ -6,7 +6,6 @@ an endpoint, not its models (promptop bench does). Exit codes: 0 one or more ans
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import signal
@@ -18,26 +17,33 @@ from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.base.text_table import aligned
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.call_options import INTERRUPTED
-from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.cli.shared.options import settings_of, settings_options
 from promptop.client.http.probe import MOST_TRIES, Probed, probe, ranked
 from promptop.settings import Settings
 
 MOST_ENDPOINTS = 100
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument(
-        "endpoints", nargs="*", metavar="NAME|URL", help="profiles or base URLs (default: all profiles)"
-    )
-    parser.add_argument("-n", "--tries", type=int, default=5, metavar="N", help="connections to each (default 5)")
-    parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="seconds for a try (default 5)")
-    parser.add_argument("--json", action="store_true", help="the figures as JSON")
-    add_settings_arguments(parser)
+def parameters() -> Parameters:
+    """Return the options of the command."""
+    return [
+        argument(
+            "endpoints",
+            many=True,
+            required=False,
+            metavar="NAME|URL",
+            help="profiles or base URLs (default: all profiles)",
+        ),
+        option("-n", "--tries", type=int, default=5, metavar="N", help="connections to each (default 5)"),
+        option("--timeout", type=float, default=5.0, metavar="S", help="seconds for a try (default 5)"),
+        flag("--json", help="the figures as JSON"),
+        *settings_options(),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Probe and return the exit code."""
     if not 1 <= args.tries <= MOST_TRIES or not 0 < args.timeout <= 60:
         raise UsageError(f"--tries goes from 1 to {MOST_TRIES}, --timeout up to 60.", "Leave them out for 5 and 5.")
@@ -55,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     return INTERRUPTED if interrupted else 0 if any(each.answered for each in found) else 1
 
 
-async def _until_interrupted(targets: Sequence[Probed], args: argparse.Namespace) -> bool:
+async def _until_interrupted(targets: Sequence[Probed], args: ParsedArguments) -> bool:
     """Probe; return whether it came to its end before Ctrl-C."""
     shown = not args.json and sys.stderr.isatty()
     size = len(targets) * args.tries

@@ -11,7 +11,6 @@ Exit codes: 0 proven (or what --accept names), 1 anything else, 2 usage or setti
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -23,9 +22,11 @@ from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.budget.estimate import CostEstimate, Lengths, estimate, times, together
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
-    add_call_arguments,
+    call_options,
     requests_for,
     settings_for,
     tell_prompts,
@@ -34,13 +35,13 @@ from promptop.cli.shared.money import check, gate_of, lengths_of, price
 from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import read_input, sendable, values_of
 from promptop.cli.shared.test_set_options import (
-    add_test_set_arguments,
     builder,
     check_asked,
     embed_of,
     judge_of,
     keeps_texts,
     read_cases,
+    test_set_options,
 )
 from promptop.cli.shared.trimmed_input import trimmed_input
 from promptop.client.request import RunRequest
@@ -60,48 +61,47 @@ from promptop.prompts.receipt import Receipt
 from promptop.settings import Settings
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument("base", metavar="BASE", help="the prompt as it was before trimming")
-    parser.add_argument("-m", "--model", action="append", metavar="M", help="model, or model@profile; once for each")
-    parser.add_argument(
-        "-n",
-        "--repeat",
-        type=int,
-        metavar="N",
-        help=f"answers of each side to a case (default: 1, 3 where the baseline wavers; without --cases {REPEATS})",
-    )
-    parser.add_argument(
-        "--check",
-        action="append",
-        default=[],
-        metavar="CHECK",
-        help="what each answer must be: " + ", ".join(FORMS).replace("%", "%%"),
-    )
-    parser.add_argument(
-        "--margin",
-        "--margin-pass",
-        type=float,
-        default=rule.MARGIN,
-        metavar="R",
-        help="drop that still counts as held, 0.1 is 10 points (default %(default)s)",
-    )
-    parser.add_argument("--most-lost", type=int, default=0, metavar="N", help="cases that may be lost for sure")
-    parser.add_argument("--accept", choices=[ALIKE, PROVEN], default=PROVEN, help="also exit 0 for alike")
-    parser.add_argument(
-        "--allow-python", action="store_true", help="let checks be python:EXPRESSION (text, data, tokens, expected)"
-    )
-    parser.add_argument(
-        "--show", choices=["lost", "changed", "all"], help="print the answers of these cases side by side"
-    )
-    parser.add_argument("--seed-order", type=int, default=1, metavar="N", help="seed of the order of cases (default 1)")
-    parser.add_argument("--save", metavar="NAME", help="keep FILE as a version of NAME in the library, with the proof")
-    add_call_arguments(parser)
-    add_test_set_arguments(parser)
-    parser.set_defaults(retries=None)
+def parameters() -> Parameters:
+    """Return the options of the command."""
+    return [
+        argument("base", metavar="BASE", help="the prompt as it was before trimming"),
+        option(
+            "-m",
+            "--model",
+            complete=models_known,
+            many=True,
+            metavar="M",
+            help="model, or model@profile; once for each",
+        ),
+        option(
+            "-n",
+            "--repeat",
+            type=int,
+            metavar="N",
+            help=f"answers of each side to a case (default: 1, 3 where the baseline wavers; without --cases {REPEATS})",
+        ),
+        option("--check", many=True, metavar="CHECK", help="what each answer must be: " + ", ".join(FORMS)),
+        option(
+            "--margin",
+            "--margin-pass",
+            "margin",
+            type=float,
+            default=rule.MARGIN,
+            metavar="R",
+            help=f"drop that still counts as held, 0.1 is 10 points (default {rule.MARGIN})",
+        ),
+        option("--most-lost", type=int, default=0, metavar="N", help="cases that may be lost for sure"),
+        option("--accept", default=PROVEN, choices=[ALIKE, PROVEN], help="also exit 0 for alike"),
+        flag("--allow-python", help="let checks be python:EXPRESSION (text, data, tokens, expected)"),
+        option("--show", choices=["lost", "changed", "all"], help="print the answers of these cases side by side"),
+        option("--seed-order", type=int, default=1, metavar="N", help="seed of the order of cases (default 1)"),
+        option("--save", metavar="NAME", help="keep FILE as a version of NAME in the library, with the proof"),
+        *call_options(retries=None),
+        *test_set_options(),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Prove and return the exit code."""
     python = args.allow_python
     if not 0 < args.margin < 1:
@@ -132,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _test_set(
-    args: argparse.Namespace,
+    args: ParsedArguments,
     settings: Settings,
     texts: tuple[str, str],
     prompts: tuple[Prompt, Prompt],
@@ -229,7 +229,7 @@ def _tell_before(plan: ProofPlan, store: CellStore, most: CostEstimate) -> None:
         print("No check is given: at most alike can be shown. --check tells what must hold.", file=sys.stderr)
 
 
-def _print(report: ProofReport, receipt: Receipt, args: argparse.Namespace) -> None:
+def _print(report: ProofReport, receipt: Receipt, args: ParsedArguments) -> None:
     print(clean_line(f"{report.verdict}: {report.why}", 600))
     for line in report.lines:
         print(f"  {clean_line(line, 400)}")
@@ -250,7 +250,7 @@ def _print(report: ProofReport, receipt: Receipt, args: argparse.Namespace) -> N
 
 
 def _one_input(
-    args: argparse.Namespace,
+    args: ParsedArguments,
     settings: Settings,
     texts: tuple[str, str],
     prompts: tuple[Prompt, Prompt],

@@ -5,7 +5,6 @@ Exit codes: 0 answered, 1 failed, 2 usage error, 130 cancelled with Ctrl-C (what
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
@@ -13,8 +12,10 @@ import sys
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean
 from promptop.budget.gate import Gate
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.shared.call_options import (
-    add_call_arguments,
+    call_options,
     cancelling,
     exit_code,
     figures_line,
@@ -35,16 +36,22 @@ from promptop.routing.policy import policy_of
 from promptop.settings import Settings
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument(
-        "-m", "--model", metavar="M", help="model, or model@profile (default: the prompt's, the profile's)"
-    )
-    parser.add_argument("--route", action="store_true", help="ask the model that [routing] of the settings names")
-    add_call_arguments(parser)
+def parameters() -> Parameters:
+    """Return the options of the command."""
+    return [
+        option(
+            "-m",
+            "--model",
+            complete=models_known,
+            metavar="M",
+            help="model, or model@profile (default: the prompt's, the profile's)",
+        ),
+        flag("--route", help="ask the model that [routing] of the settings names"),
+        *call_options(),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Make the call and return the exit code."""
     settings = settings_for(args)
     prompt = read_prompt(args)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import ipaddress
 import signal
@@ -12,36 +11,39 @@ from typing import cast
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
-from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, option
+from promptop.cli.shared.options import settings_of, settings_options
 from promptop.cli.traffic.proxy import TOKEN_VARIABLE, access_token, listen_address
 from promptop.log.write.pending import Bodies
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    add_settings_arguments(parser)
-    parser.add_argument(
-        "--listen", default="127.0.0.1:4318", metavar="HOST:PORT", help="address to serve (127.0.0.1:4318)"
-    )
-    parser.add_argument(
-        "--host-name",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="name besides localhost under which requests may reach this (repeatable)",
-    )
-    parser.add_argument(
-        "--token-file", type=Path, metavar="FILE", help=f"bearer token (else ${TOKEN_VARIABLE}); needed off loopback"
-    )
-    parser.add_argument(
-        "--bodies",
-        choices=("off", "redacted", "full"),
-        default="off",
-        help="what is kept of prompts and answers that programs send (off)",
-    )
+    return [
+        *settings_options(),
+        option("--listen", default="127.0.0.1:4318", metavar="HOST:PORT", help="address to serve (127.0.0.1:4318)"),
+        option(
+            "--host-name",
+            many=True,
+            metavar="NAME",
+            help="name besides localhost under which requests may reach this (repeatable)",
+        ),
+        option(
+            "--token-file",
+            type=Path,
+            metavar="FILE",
+            help=f"bearer token (else ${TOKEN_VARIABLE}); needed off loopback",
+        ),
+        option(
+            "--bodies",
+            default="off",
+            choices=("off", "redacted", "full"),
+            help="what is kept of prompts and answers that programs send (off)",
+        ),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Serve until a signal."""
     from promptop.fleet.otlp import messages
     from promptop.fleet.otlp.receiver import Receiver, serve

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 
 from promptop.base.errors import UsageError
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, group, option
 from promptop.fleet.engine import Address, Engine, parse_address, password_of
 from promptop.settings import FleetSettings
 
 
-def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
+def connection_options() -> Parameters:
     """Declare ``--url``, ``--user``, ``--password-file`` and ``--ca-file``."""
-    parser.add_argument("--url", metavar="URL", help="clickhouse://HOST:8443/promptop (default: [fleet] url)")
-    parser.add_argument("--user", metavar="NAME", help="user of the engine (default: [fleet] user)")
-    parser.add_argument("--password-file", metavar="FILE", help="file, mode 0600 (else $PROMPTOP_FLEET_PASSWORD)")
-    parser.add_argument("--ca-file", metavar="FILE", help="certificate of an authority of your own, PEM")
+    return group(
+        "Fleet",
+        option("--url", metavar="URL", help="clickhouse://HOST:8443/promptop (default: [fleet] url)"),
+        option("--user", metavar="NAME", help="user of the engine (default: [fleet] user)"),
+        option("--password-file", metavar="FILE", help="file, mode 0600 (else $PROMPTOP_FLEET_PASSWORD)"),
+        option("--ca-file", metavar="FILE", help="certificate of an authority of your own, PEM"),
+    )
 
 
-def chosen(args: argparse.Namespace, settings: FleetSettings) -> FleetSettings:
+def chosen(args: ParsedArguments, settings: FleetSettings) -> FleetSettings:
     """Return the settings with what the command line says above them."""
     for name in ("url", "user", "password_file", "ca_file"):
         if getattr(args, name, None):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import time
@@ -11,7 +10,9 @@ from pathlib import Path
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.base.text_table import text_table
-from promptop.cli.fleet.connection import add_connection_arguments, address_of, chosen
+from promptop.cli.command_line.command import Command, verb
+from promptop.cli.command_line.declare import ParsedArguments, flag, one_of, option
+from promptop.cli.fleet.connection import address_of, chosen, connection_options
 from promptop.cli.shared.options import tell_problems
 from promptop.fleet import schema
 from promptop.fleet.engine import Engine
@@ -21,37 +22,52 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _CLOCK_S = 300.0
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    init = actions.add_parser("init", help="the tables, as SQL or made at once")
-    way = init.add_mutually_exclusive_group(required=True)
-    way.add_argument("--print-sql", action="store_true", help="print the statements, run nothing")
-    way.add_argument("--apply", action="store_true", help="run them as the user of the settings")
-    init.add_argument("--database", metavar="NAME", help="database (default: that of the address, else promptop)")
-    check = actions.add_parser("check", help="whether tables, version, clock and rights are right")
-    status = actions.add_parser("status", help="the logs that ship there: rows, and when each was heard of last")
-    status.add_argument("--json", action="store_true", help="print JSON")
-    for each in (init, check, status):
-        each.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
-        add_connection_arguments(each)
+def verbs() -> list[Command]:
+    """Declare the sub-commands."""
+    return [
+        verb(
+            "init",
+            "the tables, as SQL or made at once",
+            *one_of(
+                flag("--print-sql", help="print the statements, run nothing"),
+                flag("--apply", help="run them as the user of the settings"),
+                required=True,
+            ),
+            option("--database", metavar="NAME", help="database (default: that of the address, else promptop)"),
+            option("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)"),
+            *connection_options(),
+        ),
+        verb(
+            "check",
+            "whether tables, version, clock and rights are right",
+            option("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)"),
+            *connection_options(),
+        ),
+        verb(
+            "status",
+            "the logs that ship there: rows, and when each was heard of last",
+            flag("--json", help="print JSON"),
+            option("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)"),
+            *connection_options(),
+        ),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Do it; the exit code of ``check`` is 1 where something is wrong."""
     settings = load(args.config)
     tell_problems(settings)
     fleet = chosen(args, settings.fleet)
-    if args.action == "init":
+    if args.verb == "init":
         return _init(args, fleet)
     engine = Engine(address_of(fleet), timeout_s=15.0)
     try:
-        return _check(engine) if args.action == "check" else _status(engine, as_json=args.json)
+        return _check(engine) if args.verb == "check" else _status(engine, as_json=args.json)
     finally:
         engine.close()
 
 
-def _init(args: argparse.Namespace, fleet: FleetSettings) -> int:
+def _init(args: ParsedArguments, fleet: FleetSettings) -> int:
     if args.database and not _NAME.fullmatch(args.database):
         raise UsageError(f"{args.database!r} is not a name of a database.", "Use letters, digits and underscores.")
     if args.print_sql:

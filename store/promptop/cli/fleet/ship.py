@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import signal
 import sys
@@ -12,25 +11,28 @@ from types import FrameType
 
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
-from promptop.cli.fleet.connection import add_connection_arguments, chosen, engine_of
-from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag
+from promptop.cli.fleet.connection import chosen, connection_options, engine_of
+from promptop.cli.shared.options import settings_of, settings_options
 from promptop.fleet.shipper import Shipper, standing
 from promptop.log.row import COLUMNS
 
 _BEHIND_S = 900.0
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    add_settings_arguments(parser)
-    add_connection_arguments(parser)
-    parser.add_argument("--once", action="store_true", help="end when no row waits")
-    parser.add_argument("--status", action="store_true", help="show how far the log is shipped, send nothing")
-    parser.add_argument("--json", action="store_true", help="the status as JSON")
-    parser.add_argument("--take-over", action="store_true", help="go on where another shipper of this log ended")
+    return [
+        *settings_options(),
+        *connection_options(),
+        flag("--once", help="end when no row waits"),
+        flag("--status", help="show how far the log is shipped, send nothing"),
+        flag("--json", help="the status as JSON"),
+        flag("--take-over", help="go on where another shipper of this log ended"),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Ship until interrupted; the exit code of ``--status`` is 1 where the log is 15 minutes behind."""
     settings = settings_of(args, sends=not args.status)
     log = settings.log_path()

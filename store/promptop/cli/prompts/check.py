@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,8 @@ from typing import Any
 from promptop import models
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.model_names import tell_unknown
 from promptop.cli.shared.prompt_input import LIBRARY, body_of, prompt_text
 from promptop.cli.shared.several_prompts import Failures, opened
@@ -39,18 +40,22 @@ class LockVerdict:
     note: str = ""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    parser.add_argument("files", nargs="*", metavar="FILE", help="prompts or folders; none: those in the lock")
-    parser.add_argument("--lock", default="prompts.lock", metavar="FILE", help="the lock (prompts.lock)")
-    parser.add_argument("--update", action="store_true", help="write the lock for these prompts")
-    parser.add_argument("-m", "--model", action="append", default=[], metavar="MODEL", help="models, with --update")
-    parser.add_argument("--tolerance", type=float, default=0.0, metavar="PERCENT", help="growth that is let pass (0)")
-    parser.add_argument("--junit", metavar="FILE", help="write the result as JUnit XML too")
-    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    return [
+        argument(
+            "files", many=True, required=False, metavar="FILE", help="prompts or folders; none: those in the lock"
+        ),
+        option("--lock", default="prompts.lock", metavar="FILE", help="the lock (prompts.lock)"),
+        flag("--update", help="write the lock for these prompts"),
+        option("-m", "--model", complete=models_known, many=True, metavar="MODEL", help="models, with --update"),
+        option("--tolerance", type=float, default=0.0, metavar="PERCENT", help="growth that is let pass (0)"),
+        option("--junit", metavar="FILE", help="write the result as JUnit XML too"),
+        flag("--json", help="print a JSON list"),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Compare, or write the lock."""
     path = Path(args.lock)
     lock = _read(path)

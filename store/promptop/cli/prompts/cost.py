@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 
 from promptop import models
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.shared.model_names import tell_unknown
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    parser.add_argument(
-        "--in", dest="input", type=int, required=True, metavar="N", help="input tokens, cached included"
-    )
-    parser.add_argument("--out", dest="output", type=int, required=True, metavar="N", help="output tokens")
-    parser.add_argument(
-        "--cached", type=int, default=0, metavar="N", help="input tokens read from the provider's cache"
-    )
-    parser.add_argument("-m", "--model", action="append", default=[], metavar="MODEL", help="model; may be repeated")
-    parser.add_argument("--provider", metavar="NAME", help="who serves it: azure, openrouter, groq …")
-    parser.add_argument("--calls", type=int, default=1, metavar="N", help="so many such calls (default 1)")
-    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    return [
+        option("--in", "input", type=int, required=True, metavar="N", help="input tokens, cached included"),
+        option("--out", "output", type=int, required=True, metavar="N", help="output tokens"),
+        option("--cached", type=int, default=0, metavar="N", help="input tokens read from the provider's cache"),
+        option("-m", "--model", complete=models_known, many=True, metavar="MODEL", help="model; may be repeated"),
+        option("--provider", metavar="NAME", help="who serves it: azure, openrouter, groq …"),
+        option("--calls", type=int, default=1, metavar="N", help="so many such calls (default 1)"),
+        flag("--json", help="print a JSON list"),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Print the cost of each model; exit code 0, also where a model is unpriced."""
     for name, value in (
         ("--in", args.input),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import os
@@ -14,6 +13,8 @@ from pathlib import Path
 from promptop import models
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.model_names import note_of, tell_unknown
 from promptop.cli.shared.prompt_input import LIBRARY, body_of, from_library, read_input
 from promptop.cli.shared.several_prompts import Failures
@@ -55,14 +56,16 @@ class CountLine:
         }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    parser.add_argument("paths", nargs="*", metavar="FILE", help="file or folder; - or none: standard input")
-    parser.add_argument("-m", "--model", action="append", default=[], metavar="MODEL", help="model; may be repeated")
-    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    return [
+        argument("paths", many=True, required=False, metavar="FILE", help="file or folder; - or none: standard input"),
+        option("-m", "--model", complete=models_known, many=True, metavar="MODEL", help="model; may be repeated"),
+        flag("--json", help="print a JSON list"),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Print the counts; the exit code is 0 also where a count is an estimate, 1 if a file could not be read."""
     paths = args.paths or ["-"]
     folders = [path for path in paths if path != "-" and Path(path).is_dir()]

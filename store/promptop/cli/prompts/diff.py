@@ -5,25 +5,35 @@ Removed words stand in [-…-], added ones in {+…+}. Exit code: 0 if the texts
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 
 from promptop import models
 from promptop.base.sanitize import clean_line
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.prompt_input import body_of, prompt_text
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    parser.add_argument("before", metavar="A", help="the prompt of before; - is standard input")
-    parser.add_argument("after", metavar="B", help="the prompt of after")
-    parser.add_argument("-m", "--model", default="gpt-4o", metavar="MODEL", help="model whose tokens count (gpt-4o)")
-    parser.add_argument("-U", "--context", type=int, default=3, metavar="N", help="unchanged lines around a change (3)")
-    parser.add_argument("--json", action="store_true", help="print the figures and the changed lines as JSON")
+    return [
+        argument("before", metavar="A", help="the prompt of before; - is standard input"),
+        argument("after", metavar="B", help="the prompt of after"),
+        option(
+            "-m",
+            "--model",
+            complete=models_known,
+            default="gpt-4o",
+            metavar="MODEL",
+            help="model whose tokens count (gpt-4o)",
+        ),
+        option("-U", "--context", type=int, default=3, metavar="N", help="unchanged lines around a change (3)"),
+        flag("--json", help="print the figures and the changed lines as JSON"),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Print the changes, then the figures."""
     from promptop.base.diff import Gap, folded, line_diff
     from promptop.tokens import count

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.confirmation import refuse_existing
 from promptop.cli.shared.prompt_input import (
     LIBRARY,
     ROLES,
-    add_value_arguments,
     notes_of,
     read_input,
     tell_notes,
+    value_options,
     values_of,
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="prompt or messages JSON; - is stdin")
-    parser.add_argument("-t", "--to", default="", metavar="FORM", help="form; without it, they are listed")
-    parser.add_argument("-m", "--model", default="", metavar="MODEL", help="model, over the one in the file")
-    parser.add_argument("--role", choices=ROLES, default="", help="role of FILE where it has no role lines (user)")
-    add_value_arguments(parser)
-    parser.add_argument("--template", default="", metavar="NAME", help="a template instead of a file; ? lists them")
-    parser.add_argument(
-        "--library", default="", metavar="NAME", help="a prompt of the library with its receipt; NAME@3 is version 3"
-    )
-    parser.add_argument("-o", "--output", metavar="FILE", help="write there instead of standard output")
-    parser.add_argument("--force", action="store_true", help="replace a file that exists")
+    return [
+        argument("file", required=False, default="-", metavar="FILE", help="prompt or messages JSON; - is stdin"),
+        option("-t", "--to", default="", metavar="FORM", help="form; without it, they are listed"),
+        option(
+            "-m", "--model", complete=models_known, default="", metavar="MODEL", help="model, over the one in the file"
+        ),
+        option("--role", default="", choices=ROLES, help="role of FILE where it has no role lines (user)"),
+        *value_options(),
+        option("--template", default="", metavar="NAME", help="a template instead of a file; ? lists them"),
+        option(
+            "--library",
+            default="",
+            metavar="NAME",
+            help="a prompt of the library with its receipt; NAME@3 is version 3",
+        ),
+        option("-o", "--output", metavar="FILE", help="write there instead of standard output"),
+        flag("--force", help="replace a file that exists"),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Print the prompt in the form that was asked for."""
     from promptop.prompts.files import write_atomic
     from promptop.prompts.formats import FORMATS, export, export_notes, form

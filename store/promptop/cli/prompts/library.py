@@ -5,7 +5,6 @@ Other commands read a version as lib:NAME (the newest) or lib:NAME@2. Exit code:
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean, clean_line
+from promptop.cli.command_line.command import Command, verb
+from promptop.cli.command_line.declare import ParsedArguments, argument, flag, option
 from promptop.cli.shared.confirmation import confirm
 from promptop.cli.shared.prompt_input import from_library, read_input, tell_notes
 from promptop.cli.shared.several_prompts import Failures, opened
@@ -22,31 +23,57 @@ if TYPE_CHECKING:
     from promptop.prompts.library import LibraryEntry, Version
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def verbs() -> list[Command]:
     """Declare the sub-commands."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|versions|add|rename|remove")
-    listed = verbs.add_parser("list", help="names, newest first; with words or #tags, those that have all of them")
-    listed.add_argument("words", nargs="*", metavar="WORD", help="part of name, tags or newest text; #TAG: a whole tag")
-    show = verbs.add_parser("show", help="print a version's text")
-    show.add_argument("name", metavar="NAME[@N]", help="prompt, and the number of its version (default: the newest)")
-    versions = verbs.add_parser("versions", help="what a prompt has been, newest first")
-    versions.add_argument("name", metavar="NAME", help="prompt")
-    add = verbs.add_parser("add", help="save files as versions of prompts named after them")
-    add.add_argument("files", nargs="+", metavar="FILE", help="prompts or folders; - is standard input")
-    add.add_argument("--name", default="", help="name of the prompt, for a single file")
-    add.add_argument("--tag", action="append", default=[], metavar="TAG", help="tag to add; -TAG takes one away")
-    add.add_argument("--note", default="", metavar="TEXT", help="note of the version")
-    rename = verbs.add_parser("rename", help="give a prompt another name, with all its versions")
-    rename.add_argument("name", metavar="NAME", help="prompt")
-    rename.add_argument("new_name", metavar="NEW", help="its new name")
-    remove = verbs.add_parser("remove", help="remove a prompt with all its versions")
-    remove.add_argument("name", metavar="NAME", help="prompt")
-    remove.add_argument("--yes", action="store_true", help="do not ask")
-    for verb in (listed, versions, add):
-        verb.add_argument("--json", action="store_true", help="print a JSON list")
+    return [
+        verb(
+            "list",
+            "names, newest first; with words or #tags, those that have all of them",
+            argument(
+                "words",
+                many=True,
+                required=False,
+                metavar="WORD",
+                help="part of name, tags or newest text; #TAG: a whole tag",
+            ),
+            flag("--json", help="print a JSON list"),
+        ),
+        verb(
+            "show",
+            "print a version's text",
+            argument("name", metavar="NAME[@N]", help="prompt, and the number of its version (default: the newest)"),
+        ),
+        verb(
+            "versions",
+            "what a prompt has been, newest first",
+            argument("name", metavar="NAME", help="prompt"),
+            flag("--json", help="print a JSON list"),
+        ),
+        verb(
+            "add",
+            "save files as versions of prompts named after them",
+            argument("files", many=True, metavar="FILE", help="prompts or folders; - is standard input"),
+            option("--name", default="", help="name of the prompt, for a single file"),
+            option("--tag", many=True, metavar="TAG", help="tag to add; -TAG takes one away"),
+            option("--note", default="", metavar="TEXT", help="note of the version"),
+            flag("--json", help="print a JSON list"),
+        ),
+        verb(
+            "rename",
+            "give a prompt another name, with all its versions",
+            argument("name", metavar="NAME", help="prompt"),
+            argument("new_name", metavar="NEW", help="its new name"),
+        ),
+        verb(
+            "remove",
+            "remove a prompt with all its versions",
+            argument("name", metavar="NAME", help="prompt"),
+            flag("--yes", help="do not ask"),
+        ),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Run one sub-command."""
     from promptop.prompts.library import Library
 
@@ -121,7 +148,7 @@ def _print_json(value: object) -> None:
     print()
 
 
-def _add(args: argparse.Namespace) -> int:
+def _add(args: ParsedArguments) -> int:
     if args.name and len(args.files) > 1:
         raise UsageError("One name cannot be that of several files.", "Leave --name out: they are named after files.")
     if "-" in args.files and not args.name:
@@ -140,7 +167,7 @@ def _add(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _save(args: argparse.Namespace, file: str) -> Version:
+def _save(args: ParsedArguments, file: str) -> Version:
     """Save one file as a version."""
     from promptop.prompts.library import Library
 

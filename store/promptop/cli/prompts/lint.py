@@ -6,7 +6,6 @@ without warnings, 1 with; hints alone are 0.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from promptop.base.sanitize import clean_line
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.prompt_input import LIBRARY, from_library, prompt_text, read_input
 from promptop.cli.shared.several_prompts import Failures, opened
 from promptop.prompts.reader import reading_notes
@@ -25,25 +25,28 @@ READER = "reader"
 """The rule under which what the reader of prompts has to say is listed."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    parser.add_argument(
-        "files", nargs="*", default=["-"], metavar="FILE", help="prompts or folders; none: standard input"
-    )
-    parser.add_argument("--select", default="", metavar="IDS", help="only these rules, with commas between them")
-    parser.add_argument("--rules", action="store_true", help="list the rules and stop")
-    parser.add_argument(
-        "--sentences", action="store_true", help="print below each remark the sentence that it is about"
-    )
-    parser.add_argument("--complexity", action="store_true", help="print how hard each task seems instead, with terms")
-    parser.add_argument(
-        "--advice", action="store_true", help="print the max_tokens and stop that the log's answers call for"
-    )
-    parser.add_argument("--log", metavar="FILE", help="request log, with --advice (default: promptop log path)")
-    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    return [
+        argument(
+            "files",
+            many=True,
+            required=False,
+            default=["-"],
+            metavar="FILE",
+            help="prompts or folders; none: standard input",
+        ),
+        option("--select", default="", metavar="IDS", help="only these rules, with commas between them"),
+        flag("--rules", help="list the rules and stop"),
+        flag("--sentences", help="print below each remark the sentence that it is about"),
+        flag("--complexity", help="print how hard each task seems instead, with terms"),
+        flag("--advice", help="print the max_tokens and stop that the log's answers call for"),
+        option("--log", metavar="FILE", help="request log, with --advice (default: promptop log path)"),
+        flag("--json", help="print a JSON list"),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Print the remarks."""
     from promptop.trim.lint import CHECKS
 
@@ -59,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         return _advice(args.files, args.log, as_json=args.json)
     selected = [name.strip() for name in args.select.split(",") if name.strip()]
     failures = Failures(args.files)
-    found: list[tuple[str, Finding]] = []
+    found: list[tuple[str, LintFinding]] = []
     for file in args.files:
         with failures.of(file):
             found += [(file, finding) for finding in _findings(file, selected)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from promptop import models
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.models import overrides, snapshot
 from promptop.models.catalogue import Model
 
@@ -19,18 +19,22 @@ LEARNED_FROM = 20_000
 """Newest rows of the log that factors are learned from."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    parser.add_argument("names", nargs="*", metavar="MODEL", help="models to show; none: those that are watched")
-    parser.add_argument("--search", metavar="WORDS", help="models whose id, name or provider contain these words")
-    parser.add_argument("--provider", metavar="NAME", help="only this provider: openai, openrouter, groq …")
-    parser.add_argument("--factors", action="store_true", help="show the token factors learned from the log")
-    parser.add_argument("--learn", action="store_true", help="learn token factors from the request log now")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="request log to learn from")
-    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    return [
+        argument(
+            "names", many=True, required=False, metavar="MODEL", help="models to show; none: those that are watched"
+        ),
+        option("--search", metavar="WORDS", help="models whose id, name or provider contain these words"),
+        option("--provider", metavar="NAME", help="only this provider: openai, openrouter, groq …"),
+        flag("--factors", help="show the token factors learned from the log"),
+        flag("--learn", help="learn token factors from the request log now"),
+        option("--log", type=Path, metavar="FILE", help="request log to learn from"),
+        flag("--json", help="print a JSON list"),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Print models or factors; exit code 1 if a search or a name found nothing."""
     for problem in overrides.current().problems:
         print(f"promptop: {clean_line(problem)}", file=sys.stderr)
@@ -51,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if found else 1
 
 
-def _chosen(args: argparse.Namespace) -> Sequence[Model]:
+def _chosen(args: ParsedArguments) -> Sequence[Model]:
     if args.provider and snapshot.provider_row(args.provider) is None:
         known = ", ".join(snapshot.load().by_id)
         raise UsageError(f"There is no provider {args.provider!r} in the table.", f"Known: {known}.")

@@ -9,7 +9,6 @@ Exit code: 0; with --check or --budget 1 if tokens could be saved or the budget 
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -20,7 +19,9 @@ from typing import TYPE_CHECKING
 from promptop import models
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
-from promptop.cli.shared.options import add_settings_arguments, own_settings
+from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
+from promptop.cli.shared.options import own_settings, settings_options
 from promptop.cli.shared.prompt_input import LIBRARY, from_library, read_input
 
 if TYPE_CHECKING:
@@ -30,34 +31,37 @@ if TYPE_CHECKING:
     from promptop.trim.rewrite import Hunk
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="prompt; - or none: standard input")
-    parser.add_argument(
-        "-m", "--model", default="gpt-4o", metavar="MODEL", help="model whose tokens count, and that rewrites (gpt-4o)"
-    )
-    parser.add_argument("--all", action="store_true", help="apply rules of severity check too, not the safe ones alone")
-    parser.add_argument("--select", default="", metavar="IDS", help="only these rules, with commas between them")
-    parser.add_argument(
-        "--apply", action="store_true", help="write the result to the file, or as the next version of lib:NAME"
-    )
-    parser.add_argument("--diff", action="store_true", help="print the changes instead of the text")
-    parser.add_argument("--why", action="store_true", help="print the places that were left alone, and why, instead")
-    parser.add_argument("--check", action="store_true", help="print nothing; exit 1 if tokens could be saved")
-    parser.add_argument("--budget", type=int, metavar="N", help="exit 1 if more than N tokens remain")
-    parser.add_argument("--rounds", type=int, default=6, metavar="K", help="rounds that old-history keeps (6)")
-    parser.add_argument("--rewrite", action="store_true", help="let the model shorten it further; this sends the text")
-    parser.add_argument(
-        "--max-usd", type=float, metavar="USD", help="do not ask the model if it may cost more than this"
-    )
-    parser.add_argument("--base-url", metavar="URL", help="endpoint of --rewrite, instead of a profile's")
-    add_settings_arguments(parser)
-    parser.add_argument("-q", "--quiet", action="store_true", help="no figures on stderr")
-    parser.add_argument("--rules", action="store_true", help="list the rules and stop")
-    parser.add_argument("--json", action="store_true", help="print a JSON object")
+    return [
+        argument("file", required=False, default="-", metavar="FILE", help="prompt; - or none: standard input"),
+        option(
+            "-m",
+            "--model",
+            complete=models_known,
+            default="gpt-4o",
+            metavar="MODEL",
+            help="model whose tokens count, and that rewrites (gpt-4o)",
+        ),
+        flag("--all", help="apply rules of severity check too, not the safe ones alone"),
+        option("--select", default="", metavar="IDS", help="only these rules, with commas between them"),
+        flag("--apply", help="write the result to the file, or as the next version of lib:NAME"),
+        flag("--diff", help="print the changes instead of the text"),
+        flag("--why", help="print the places that were left alone, and why, instead"),
+        flag("--check", help="print nothing; exit 1 if tokens could be saved"),
+        option("--budget", type=int, metavar="N", help="exit 1 if more than N tokens remain"),
+        option("--rounds", type=int, default=6, metavar="K", help="rounds that old-history keeps (6)"),
+        flag("--rewrite", help="let the model shorten it further; this sends the text"),
+        option("--max-usd", type=float, metavar="USD", help="do not ask the model if it may cost more than this"),
+        option("--base-url", metavar="URL", help="endpoint of --rewrite, instead of a profile's"),
+        *settings_options(),
+        flag("-q", "--quiet", help="no figures on stderr"),
+        flag("--rules", help="list the rules and stop"),
+        flag("--json", help="print a JSON object"),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Print the trimmed text on standard output, its figures on standard error."""
     from promptop.trim import RULES, chosen, trim
 

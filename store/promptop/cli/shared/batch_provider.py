@@ -5,7 +5,6 @@ Ctrl-C leaves the batch where it is; the same command waits for it again and col
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import threading
@@ -22,30 +21,33 @@ from promptop.batch.provider_runner import FIRST_POLL_S, ProviderBatch
 from promptop.batch.provider_state import ProviderState
 from promptop.batch.runner import Tally
 from promptop.budget.gate import Gate
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, group, option
 from promptop.settings import Settings
 
 INTERRUPTED = 130
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the options."""
-    group = parser.add_argument_group("the provider's own batch API (OpenAI's /files and /batches)")
-    group.add_argument(
-        "--provider-batch", action="store_true", help="send it as one batch: about half the price, within 24 hours"
-    )
-    group.add_argument("--no-wait", action="store_true", help="submit and leave; the same command collects later")
-    group.add_argument("--cancel", action="store_true", help="stop the batches of OUT and collect what they answered")
-    group.add_argument(
-        "--poll",
-        type=float,
-        default=FIRST_POLL_S,
-        metavar="S",
-        help="first pause between looks, seconds (2; grows to 60)",
-    )
+    return [
+        *group(
+            "the provider's own batch API (OpenAI's /files and /batches)",
+            flag("--provider-batch", help="send it as one batch: about half the price, within 24 hours"),
+            flag("--no-wait", help="submit and leave; the same command collects later"),
+            flag("--cancel", help="stop the batches of OUT and collect what they answered"),
+            option(
+                "--poll",
+                type=float,
+                default=FIRST_POLL_S,
+                metavar="S",
+                help="first pause between looks, seconds (2; grows to 60)",
+            ),
+        ),
+    ]
 
 
 def run_provider(
-    args: argparse.Namespace,
+    args: ParsedArguments,
     settings: Settings,
     items: list[Item],
     gate: Gate,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import signal
 import sys
@@ -15,10 +14,11 @@ from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.budget.gate import Gate
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.model_names import tell_unknown
-from promptop.cli.shared.options import add_settings_arguments, settings_of
-from promptop.cli.shared.parameters import add_parameter_arguments, overrides_of, parameters_of
-from promptop.cli.shared.prompt_input import add_prompt_arguments, notes_of, system_text, tell_notes, values_of
+from promptop.cli.shared.options import settings_of, settings_options
+from promptop.cli.shared.parameters import overrides_of, parameter_options, parameters_of
+from promptop.cli.shared.prompt_input import notes_of, prompt_options, system_text, tell_notes, values_of
 from promptop.client.http.endpoints import Endpoints
 from promptop.client.request import RunRequest
 from promptop.client.result import CallProgress, RunResult
@@ -30,22 +30,24 @@ from promptop.settings import Settings
 INTERRUPTED = 130
 
 
-def add_call_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a call; those that are not given come from the prompt's front matter, or are not sent."""
-    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="prompt (default and -: standard input)")
-    parser.add_argument("--text", metavar="TEXT", help="the prompt itself, instead of a file")
-    add_prompt_arguments(parser)
-    add_parameter_arguments(parser)
-    parser.add_argument("--retries", type=int, default=2, metavar="N", help="after 429, 5xx, failed connections")
-    parser.add_argument("--base-url", metavar="URL", help="endpoint, instead of a profile's")
-    parser.add_argument("--max-usd", type=float, metavar="USD", help="send nothing if it may cost more than this")
-    parser.add_argument("--cache", action="store_true", help="ask the response cache first, and keep the answer")
-    parser.add_argument("--json", action="store_true", help="figures and text as JSON, nothing else on stdout")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no figures on stderr")
-    add_settings_arguments(parser)
+def call_options(*, retries: int | None = 2) -> Parameters:
+    """Return the options of a call; those that are not given come from the prompt's front matter, or are not sent."""
+    return [
+        argument("file", required=False, default="-", metavar="FILE", help="prompt (default and -: standard input)"),
+        option("--text", metavar="TEXT", help="the prompt itself, instead of a file"),
+        *prompt_options(),
+        *parameter_options(),
+        option("--retries", type=int, default=retries, metavar="N", help="after 429, 5xx, failed connections"),
+        option("--base-url", metavar="URL", help="endpoint, instead of a profile's"),
+        option("--max-usd", type=float, metavar="USD", help="send nothing if it may cost more than this"),
+        flag("--cache", help="ask the response cache first, and keep the answer"),
+        flag("--json", help="figures and text as JSON, nothing else on stdout"),
+        flag("-q", "--quiet", help="no figures on stderr"),
+        *settings_options(),
+    ]
 
 
-def settings_for(args: argparse.Namespace) -> Settings:
+def settings_for(args: ParsedArguments) -> Settings:
     """Return the settings, with ``--base-url`` put into the profile in use."""
     settings = settings_of(args, sends=True)
     if not args.base_url:
@@ -74,7 +76,7 @@ def open_endpoints(settings: Settings, app: str, gate: Gate) -> Endpoints:
 
 
 def requests_for(
-    args: argparse.Namespace,
+    args: ParsedArguments,
     settings: Settings,
     prompt: Prompt,
     specs: Sequence[str],
@@ -102,7 +104,7 @@ def requests_for(
     return requests_of(targets, versions, parameters, overrides=overrides_of(args, targets))
 
 
-def tell_prompts(args: argparse.Namespace, *prompts: Prompt) -> None:
+def tell_prompts(args: ParsedArguments, *prompts: Prompt) -> None:
     """Say on stderr what of the prompts is sent otherwise than it may be meant; with ``--strict`` nothing is sent.
 
     Raises :class:`UsageError` then.

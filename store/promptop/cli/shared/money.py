@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from promptop.budget.budget import day_cap, is_chosen, spent_on
 from promptop.budget.estimate import CostEstimate, Lengths, estimate, output_lengths, rough_estimate
 from promptop.budget.gate import Cap, Gate, ledger_path, new_scope
 from promptop.budget.ledger import Ledger
+from promptop.cli.command_line.declare import ParsedArguments
 from promptop.client.request import RunRequest
 from promptop.settings import Settings
 
@@ -34,7 +34,7 @@ def gate_of(settings: Settings, max_usd: float | None = None, option: str = "--m
 
 
 def check_cost(
-    args: argparse.Namespace, settings: Settings, requests: Sequence[RunRequest], calls_each: int = 1
+    args: ParsedArguments, settings: Settings, requests: Sequence[RunRequest], calls_each: int = 1
 ) -> tuple[Gate, CostEstimate | None]:
     """Return the gate of a command's calls, and their price where a person wants it: of repeats and under a cap.
 
@@ -59,7 +59,7 @@ def check(gate: Gate, most: CostEstimate) -> None:
     gate.check(most.usd, most.why, dearest=most.dearest, calls=most.calls, likely_usd=most.likely_usd)
 
 
-def price(args: argparse.Namespace, settings: Settings, most: CostEstimate) -> Gate:
+def price(args: ParsedArguments, settings: Settings, most: CostEstimate) -> Gate:
     """Tell a person what a measurement may cost, and return the gate of its calls.
 
     Raises :class:`promptop.client.spending.OverCapError` if it may cost more than a cap leaves, or if that cannot be

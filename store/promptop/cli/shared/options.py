@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import atexit
 import sys
 import time
@@ -14,6 +13,8 @@ from promptop import settings as settings_room
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.base.toml_records import nearest
+from promptop.cli.command_line.completion import files, profiles
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, group, option
 from promptop.settings import Settings
 
 
@@ -47,23 +48,24 @@ OpenApp = Callable[[AppOptions], int]
 """Opens the app and returns its exit code; injected, because the core knows no screen."""
 
 
-def add_settings_arguments(
-    parser: argparse.ArgumentParser, *, several_logs: bool = False, reads_only: bool = False
-) -> None:
-    """Add ``--config``, ``--endpoint`` and ``--log``, which every command that needs settings takes."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
-    parser.add_argument("--endpoint", metavar="NAME", help="profile of the settings to use")
+def settings_options(*, several_logs: bool = False, reads_only: bool = False) -> Parameters:
+    """Return ``--config``, ``--profile`` and ``--log``, which every command that needs settings takes."""
     if several_logs:
         text = (
             "request log, folder of logs or export (JSONL, CSV) to replay; repeatable; the first log is written;"
             " or what is followed: a logs.db of llm, LiteLLM's postgresql://…"
         )
-        parser.add_argument("--log", type=log_place, action="append", metavar="FILE", help=text)
+        log = option("--log", type=log_place, many=True, metavar="FILE", complete=files, help=text)
     elif reads_only:
         text = "request log (default: promptop log path), logs.db of llm, or postgresql:// of LiteLLM"
-        parser.add_argument("--log", type=log_place, metavar="FILE", help=text)
+        log = option("--log", type=log_place, metavar="FILE", complete=files, help=text)
     else:
-        parser.add_argument("--log", type=Path, metavar="FILE", help="request log (default: promptop log path)")
+        log = option("--log", type=Path, metavar="FILE", help="request log (default: promptop log path)")
+    profile = option(
+        "--profile", old=["--endpoint"], metavar="NAME", complete=profiles, help="endpoint: a profile of the settings"
+    )
+    config = option("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
+    return group("Settings", config, profile, log)
 
 
 def log_place(text: str) -> Path | str:
@@ -133,7 +135,7 @@ def log_files(paths: Iterable[Path | str], *, since_ms: int | None = None, follo
     return tuple(found)
 
 
-def settings_of(args: argparse.Namespace, *, sends: bool = False) -> Settings:
+def settings_of(args: ParsedArguments, *, sends: bool = False) -> Settings:
     """Return the settings that the shared options choose.
 
     Raises :class:`UsageError` for a profile that does not exist and, if the command ``sends`` anything to an endpoint,
@@ -145,13 +147,13 @@ def settings_of(args: argparse.Namespace, *, sends: bool = False) -> Settings:
     if sends:
         found.require_valid()
     tell_problems(found)
-    if args.endpoint is not None:
-        if args.endpoint not in found.profiles:
+    if args.profile is not None:
+        if args.profile not in found.profiles:
             names = ", ".join(found.profiles) or "none (promptop config init writes examples)"
-            near = nearest(args.endpoint, found.profiles)
+            near = nearest(args.profile, found.profiles)
             hint = f"Did you mean {near!r}? " if near else ""
-            raise UsageError(f"There is no profile {args.endpoint!r}.", f"{hint}Profiles: {names}.")
-        found = replace(found, profile=args.endpoint)
+            raise UsageError(f"There is no profile {args.profile!r}.", f"{hint}Profiles: {names}.")
+        found = replace(found, profile=args.profile)
     if args.log is not None:
         found = replace(found, log=replace(found.log, path=str(args.log)))
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,36 +9,35 @@ from typing import Any
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, group, option
 from promptop.client.request import check_stops, unescape
 from promptop.client.targets import Target
 from promptop.client.variants import check_overrides, read_format, read_tools
 from promptop.prompts import Prompt
 
 
-def add_parameter_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options; what is not given comes from the prompt's front matter, or is not sent."""
-    parser.add_argument("--max-tokens", type=int, metavar="N", help="limit of output tokens")
-    parser.add_argument("--temperature", type=float, metavar="T", help="0 to 2")
-    parser.add_argument("--top-p", type=float, metavar="P", help="0 to 1")
-    parser.add_argument(
-        "--stop", action="append", metavar="S", help=r"stop sequence, up to four times; escapes: \n \t \xHH \uHHHH \\"
-    )
-    parser.add_argument("--seed", type=int, metavar="N", help="ask for the same answer again")
-    parser.add_argument("--reasoning-effort", metavar="E", help="low, medium, high, or what the model takes")
-    parser.add_argument(
-        "--tools", metavar="FILE", help="JSON list of tools that the model may call; or the JSON itself"
-    )
-    parser.add_argument("--response-format", metavar="F", help="json, or a file with a JSON schema; or the JSON itself")
-    parser.add_argument(
-        "--param", action="append", default=[], metavar="NAME=JSON", help="further field of the request: top_k=40"
-    )
-    parser.add_argument(
-        "--for",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="MODEL:NAME=JSON",
-        help='another value for one model alone: o3:reasoning_effort="low"',
+def parameter_options() -> Parameters:
+    """Return the options; what is not given comes from the prompt's front matter, or is not sent."""
+    return group(
+        "Parameters of the request",
+        option("--max-tokens", type=int, metavar="N", help="limit of output tokens"),
+        option("--temperature", type=float, metavar="T", help="0 to 2"),
+        option("--top-p", type=float, metavar="P", help="0 to 1"),
+        option(
+            "--stop", many=True, metavar="S", help=r"stop sequence, up to four times; escapes: \n \t \xHH \uHHHH \\"
+        ),
+        option("--seed", type=int, metavar="N", help="ask for the same answer again"),
+        option("--reasoning-effort", metavar="E", help="low, medium, high, or what the model takes"),
+        option("--tools", metavar="FILE", help="JSON list of tools that the model may call; or the JSON itself"),
+        option("--response-format", metavar="F", help="json, or a file with a JSON schema; or the JSON itself"),
+        option("--param", many=True, metavar="NAME=JSON", help="further field of the request: top_k=40"),
+        option(
+            "--for",
+            "overrides",
+            many=True,
+            metavar="MODEL:NAME=JSON",
+            help='another value for one model alone: o3:reasoning_effort="low"',
+        ),
     )
 
 
@@ -51,7 +49,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
 }
 
 
-def parameters_of(args: argparse.Namespace, prompt: Prompt) -> dict[str, Any]:
+def parameters_of(args: ParsedArguments, prompt: Prompt) -> dict[str, Any]:
     """Return fields of a request, what it has no field for in ``extra``; raise :class:`UsageError` for a bad value."""
     given = {
         "max_tokens": args.max_tokens,
@@ -82,7 +80,7 @@ def parameters_of(args: argparse.Namespace, prompt: Prompt) -> dict[str, Any]:
     return {**values, "extra": extra}
 
 
-def overrides_of(args: argparse.Namespace, targets: Sequence[Target]) -> dict[str, dict[str, Any]]:
+def overrides_of(args: ParsedArguments, targets: Sequence[Target]) -> dict[str, dict[str, Any]]:
     """Return the values of ``--for`` by model; raise :class:`UsageError` for a model that is not asked."""
     found: dict[str, dict[str, Any]] = {}
     names = sorted({name for target in targets for name in (target.spec, target.model)}, key=len, reverse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import sys
@@ -11,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from promptop.base import units
 from promptop.budget.gate import Gate
+from promptop.cli.command_line.declare import ParsedArguments
 from promptop.cli.shared.call_options import cancelling
 from promptop.client.result import CallProgress
 from promptop.settings import Settings
@@ -35,7 +35,7 @@ class Measurement(Protocol[Outcome_co]):
         """Begin no further call and cancel those under way."""
 
 
-def make(measurement: Measurement[Outcome_co], args: argparse.Namespace, settings: Settings, gate: Gate) -> Outcome_co:
+def make(measurement: Measurement[Outcome_co], args: ParsedArguments, settings: Settings, gate: Gate) -> Outcome_co:
     """Make the calls in this process, showing how far it is; Ctrl-C keeps what came."""
     options = {"log": settings.log_path(), "bodies": settings.log.bodies, "gate": gate}
     return asyncio.run(_make(measurement, options, shown=not args.json and not args.quiet and sys.stderr.isatty()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, group, option
 from promptop.prompts import Prompt
 from promptop.prompts.chosen_roles import chosen_role
 from promptop.prompts.files import PLAIN, FileForm, decoded, read_text, text_and_form
@@ -115,24 +115,26 @@ def body_of(text: str) -> str:
         return text
 
 
-def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how a prompt is taken: its values, its role, its system message."""
-    parser.add_argument("--system", metavar="TEXT|FILE", help="system message before it, or a file that holds one")
-    parser.add_argument("--role", choices=ROLES, default="", help="role of FILE where it has no role lines (user)")
-    add_value_arguments(parser)
-
-
-def add_value_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--var`` and ``--strict``."""
-    parser.add_argument(
-        "-v", "--var", action="append", default=[], metavar="NAME=VALUE", help="value of a {{variable}}"
-    )
-    parser.add_argument(
-        "--strict", action="store_true", help="refuse a prompt of which anything is unfilled, unused or left out"
+def prompt_options() -> Parameters:
+    """Return the options that say how a prompt is taken: its values, its role, its system message."""
+    return group(
+        "Prompt",
+        option("--system", metavar="TEXT|FILE", help="system message before it, or a file that holds one"),
+        option("--role", default="", choices=ROLES, help="role of FILE where it has no role lines (user)"),
+        *value_options(),
     )
 
 
-def read_prompt(args: argparse.Namespace) -> Prompt:
+def value_options() -> Parameters:
+    """Return ``--var`` and ``--strict``."""
+    return group(
+        "Prompt",
+        option("-v", "--var", many=True, metavar="NAME=VALUE", help="value of a {{variable}}"),
+        flag("--strict", help="refuse a prompt of which anything is unfilled, unused or left out"),
+    )
+
+
+def read_prompt(args: ParsedArguments) -> Prompt:
     """Return the prompt of a file, of standard input or of ``--text``; a file for the system with ``--text`` behind it.
 
     Raises :class:`PromptopError` if there is none.
@@ -189,7 +191,7 @@ def _is_file(given: str) -> bool:
         return False  # longer than a name may be
 
 
-def values_of(args: argparse.Namespace) -> dict[str, str]:
+def values_of(args: ParsedArguments) -> dict[str, str]:
     """Return the values of ``--var``; raise :class:`UsageError` for one that is not ``NAME=VALUE``."""
     return dict(_variable(text) for text in args.var)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from promptop.base.sanitize import clean
 from promptop.budget.estimate import estimate
 from promptop.budget.gate import Gate
+from promptop.cli.command_line.declare import ParsedArguments
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
     cancelling,
@@ -51,7 +51,7 @@ class StoppedError(Exception):
     exit_code = INTERRUPTED
 
 
-def rewrite(args: argparse.Namespace, text: str, *, everything: bool) -> Rewritten:
+def rewrite(args: ParsedArguments, text: str, *, everything: bool) -> Rewritten:
     """Ask ``args.model`` to shorten ``text`` behind its front matter; take what is not flagged, or ``everything``.
 
     Raises :class:`promptop.base.errors.PromptopError` for a call that may cost too much or did not end well, and

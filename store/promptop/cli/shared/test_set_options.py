@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, group, option
 from promptop.cli.shared.call_options import requests_for
 from promptop.cli.shared.model_names import tell_unknown
 from promptop.client.request import Message, RunRequest
@@ -23,34 +23,37 @@ from promptop.prompts import Prompt
 from promptop.settings import Settings
 
 
-def add_test_set_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a test set that is asked and judged."""
-    add = add_cases_arguments(parser)
-    add("--at-once", type=int, default=1, metavar="N", help="cases under way at a time (default 1)")
-    add("--judge", metavar="MODEL", help="model that compares answers and grades rubric: checks")
-    add("--rubric", default="", metavar="TEXT", help="what the judge compares answers by")
-    add("--embed", metavar="MODEL", help="model of the endpoint's /embeddings, for similar: checks")
-    add("--resume", metavar="ID", help="go on with an earlier run: what is answered is not asked again")
-    add(
-        "--report",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="OUT",
-        help="also write OUT.html, .md, .csv, .json, .xml (JUnit) or .promptfoo.json; repeatable",
+def test_set_options() -> Parameters:
+    """Return the options of a test set that is asked and judged."""
+    return group(
+        "Test set",
+        *cases_options(),
+        option("--at-once", type=int, default=1, metavar="N", help="cases under way at a time (default 1)"),
+        option("--judge", metavar="MODEL", help="model that compares answers and grades rubric: checks"),
+        option("--rubric", default="", metavar="TEXT", help="what the judge compares answers by"),
+        option("--embed", metavar="MODEL", help="model of the endpoint's /embeddings, for similar: checks"),
+        option("--resume", metavar="ID", help="go on with an earlier run: what is answered is not asked again"),
+        option(
+            "--report",
+            many=True,
+            type=Path,
+            metavar="OUT",
+            help="also write OUT.html, .md, .csv, .json, .xml (JUnit) or .promptfoo.json; repeatable",
+        ),
     )
 
 
-def add_cases_arguments(parser: argparse.ArgumentParser) -> Callable[..., object]:
-    """Add the options that say which cases are asked; return what adds further ones to their group."""
-    add = parser.add_argument_group("test set").add_argument
-    add("--cases", type=Path, metavar="FILE", help="ask each case of a test set: JSONL, YAML, JSON or CSV")
-    add("--tag", action="append", default=[], metavar="TAG", help="only cases with this tag; repeatable")
-    add("--skip-unknown", action="store_true", help="leave out, and name, what has no equal here")
-    return add
+def cases_options() -> Parameters:
+    """Return the options that say which cases are asked."""
+    return group(
+        "Test set",
+        option("--cases", type=Path, metavar="FILE", help="ask each case of a test set: JSONL, YAML, JSON or CSV"),
+        option("--tag", many=True, metavar="TAG", help="only cases with this tag; repeatable"),
+        flag("--skip-unknown", help="leave out, and name, what has no equal here"),
+    )
 
 
-def read_cases(args: argparse.Namespace, prompts: Sequence[Prompt]) -> TestSet:
+def read_cases(args: ParsedArguments, prompts: Sequence[Prompt]) -> TestSet:
     """Read the test set and fill every prompt with every case.
 
     Raises :class:`UsageError` for a file that is not valid, and for a variable without a value, before any call.
@@ -82,7 +85,7 @@ def read_cases(args: argparse.Namespace, prompts: Sequence[Prompt]) -> TestSet:
 
 
 def builder(
-    args: argparse.Namespace,
+    args: ParsedArguments,
     settings: Settings,
     prompts: Sequence[Prompt],
     specs: Sequence[str],
@@ -101,7 +104,7 @@ def builder(
     return build
 
 
-def judge_of(args: argparse.Namespace, settings: Settings) -> JudgeModel | None:
+def judge_of(args: ParsedArguments, settings: Settings) -> JudgeModel | None:
     """Return the judge that was named."""
     if not args.judge:
         return None
@@ -109,7 +112,7 @@ def judge_of(args: argparse.Namespace, settings: Settings) -> JudgeModel | None:
     return JudgeModel(target.profile, target.model, args.rubric)
 
 
-def embed_of(args: argparse.Namespace, settings: Settings) -> EmbedModel | None:
+def embed_of(args: ParsedArguments, settings: Settings) -> EmbedModel | None:
     """Return the model of vectors that was named."""
     if not args.embed:
         return None

@@ -11,7 +11,6 @@ Only usage is read; texts stay where they are.
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import json
 import sqlite3
@@ -30,7 +29,8 @@ from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.base.text_table import text_table
 from promptop.base.times import moment_ms
-from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
+from promptop.cli.shared.options import settings_of, settings_options
 from promptop.log import files
 
 _ACTIONS = ("report", "import", "blocks", "statusline", "doctor")
@@ -39,25 +39,27 @@ _POLL_S = 0.5
 _WEEK_MS = 7 * 24 * 3_600_000
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "words",
-        nargs="*",
-        metavar="ACTION FOLDER",
-        help=f"{', '.join(_ACTIONS)} (default: report); folders instead of ~/.claude and ~/.codex",
-    )
-    parser.add_argument("--by", choices=_BY, default="project", help="lines of the report (default: project)")
-    parser.add_argument("--since", metavar="WHEN", help="7d (default of the report), today, 2026-11-21 …")
-    parser.add_argument("--follow", action="store_true", help="import: go on until interrupted")
-    parser.add_argument("--line", action="store_true", help="one line: the active block, today, limits")
-    parser.add_argument("--no-import", action="store_true", help="show what the log has")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    add_settings_arguments(parser)
+    return [
+        argument(
+            "words",
+            many=True,
+            required=False,
+            metavar="ACTION FOLDER",
+            help=f"{', '.join(_ACTIONS)} (default: report); folders instead of ~/.claude and ~/.codex",
+        ),
+        option("--by", default="project", choices=_BY, help="lines of the report (default: project)"),
+        option("--since", metavar="WHEN", help="7d (default of the report), today, 2026-11-21 …"),
+        flag("--follow", help="import: go on until interrupted"),
+        flag("--line", help="one line: the active block, today, limits"),
+        flag("--no-import", help="show what the log has"),
+        flag("--json", help="print JSON"),
+        *settings_options(),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Do it; the exit code is 1 where a named folder holds no session files."""
     words = list(args.words)
     args.action = words.pop(0) if words and words[0] in _ACTIONS else "report"
@@ -94,7 +96,7 @@ def _sources(folders: list[Path]) -> Sources:
     return found
 
 
-def _import(args: argparse.Namespace, log: Path, sources: Sources) -> int:
+def _import(args: ParsedArguments, log: Path, sources: Sources) -> int:
     since_ms = moment_ms(args.since, time.time_ns() // 1_000_000) if args.since else None
     index = SessionIndex(log, sources)
     found = index.read(since_ms=since_ms)
@@ -120,7 +122,7 @@ def calls_of_log(log: Path) -> int:
         raise files.explain(log, error) from None
 
 
-def _say(args: argparse.Namespace, log: Path, found: SessionUpdate) -> None:
+def _say(args: ParsedArguments, log: Path, found: SessionUpdate) -> None:
     if args.json:
         print(
             json.dumps({"log": str(log), "calls": found.calls, "known": found.known, "files": found.files}), flush=True
@@ -129,7 +131,7 @@ def _say(args: argparse.Namespace, log: Path, found: SessionUpdate) -> None:
     print(f"{found.calls:,} calls from {found.files:,} files → {clean_line(str(log))}", file=sys.stderr, flush=True)
 
 
-def _report(args: argparse.Namespace, log: Path, now_ms: int) -> int:
+def _report(args: ParsedArguments, log: Path, now_ms: int) -> int:
     since_ms = moment_ms(args.since or "7d", now_ms)
     groups = grouped(_calls(log, since_ms), args.by)
     total = AgentSums()
@@ -166,7 +168,7 @@ def _calls(log: Path, since_ms: int) -> list[Any]:
         raise files.explain(log, error) from None
 
 
-def _blocks(args: argparse.Namespace, log: Path, now_ms: int) -> int:
+def _blocks(args: ParsedArguments, log: Path, now_ms: int) -> int:
     blocks = blocks_of(_calls(log, moment_ms(args.since or "7d", now_ms)))
     if args.json:
         print(json.dumps([_block_json(block, now_ms) for block in blocks], indent=1))
@@ -264,7 +266,7 @@ def _limit_texts(agent: str, limits: Mapping[str, Any], now_ms: int) -> list[str
     return found
 
 
-def _doctor(args: argparse.Namespace, log: Path, sources: Sources) -> int:
+def _doctor(args: ParsedArguments, log: Path, sources: Sources) -> int:
     from promptop.agents import claude_code, codex
 
     places = [

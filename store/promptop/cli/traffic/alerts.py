@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sqlite3
 import sys
 import time
@@ -16,6 +15,7 @@ from promptop.alerts.runner import AlertNews, AlertRunner, state_file
 from promptop.alerts.runner import sentence as alert_sentence
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.options import log_files, settings_of
 from promptop.log import LogReader
 from promptop.settings import Settings, state_dir
@@ -24,29 +24,34 @@ _PAUSE_S = 1.0
 _LAST_S = 10.0
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    parser.add_argument(
-        "action",
-        choices=("list", "test", "run"),
-        help="list the rules and where they stand; test rules now, without telling anyone; run: judge until stopped",
-    )
-    parser.add_argument(
-        "rules",
-        nargs="*",
-        metavar="RULE",
-        help="of test: 'p95_ttft{model:claude*}>2s over 10m', or unusual (default: those of the settings, and unusual)",
-    )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
-    parser.add_argument("--log", type=Path, action="append", metavar="FILE", help="request log; several are one")
-    parser.add_argument("--once", action="store_true", help="of run: judge once, hand on what has changed, and end")
-    parser.add_argument("--deliver", action="store_true", help="of test: give the command and the webhook one message")
+    return [
+        argument(
+            "action",
+            choices=("list", "test", "run"),
+            help="list the rules and where they stand; test rules now, without telling anyone; run: judge "
+            "until stopped",
+        ),
+        argument(
+            "rules",
+            many=True,
+            required=False,
+            metavar="RULE",
+            help="of test: 'p95_ttft{model:claude*}>2s over 10m', or unusual (default: those of the "
+            "settings, and unusual)",
+        ),
+        option("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)"),
+        option("--log", many=True, type=Path, metavar="FILE", help="request log; several are one"),
+        flag("--once", help="of run: judge once, hand on what has changed, and end"),
+        flag("--deliver", help="of test: give the command and the webhook one message"),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """List, test or judge; ``test`` exits 1 if a rule fires."""
     paths = log_files(args.log or ())
-    args.log, args.endpoint = None, None
+    args.log, args.profile = None, None
     settings = settings_of(args)
     logs = tuple(paths or (settings.log_path(),))
     for path in logs:
@@ -57,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     return {"list": _list, "test": _test, "run": _run}[args.action](args, settings, logs)
 
 
-def _list(args: argparse.Namespace, settings: Settings, logs: tuple[Path, ...]) -> int:
+def _list(args: ParsedArguments, settings: Settings, logs: tuple[Path, ...]) -> int:
     """Print each rule of the settings and where it stands."""
     now_ms = time.time_ns() // 1_000_000
     standing = load(state_file(state_dir(), logs))
@@ -74,7 +79,7 @@ def _list(args: argparse.Namespace, settings: Settings, logs: tuple[Path, ...]) 
     return 0
 
 
-def _test(args: argparse.Namespace, settings: Settings, logs: tuple[Path, ...]) -> int:
+def _test(args: ParsedArguments, settings: Settings, logs: tuple[Path, ...]) -> int:
     """Judge rules now, and print where they stand."""
     now_ms = time.time_ns() // 1_000_000
     texts = args.rules or [*settings.monitor.alerts, *([UNUSUAL] if UNUSUAL not in settings.monitor.alerts else [])]
@@ -112,7 +117,7 @@ def _deliver(settings: Settings, logs: tuple[Path, ...]) -> None:
     print("delivered")
 
 
-def _run(args: argparse.Namespace, settings: Settings, logs: tuple[Path, ...]) -> int:
+def _run(args: ParsedArguments, settings: Settings, logs: tuple[Path, ...]) -> int:
     """Judge the rules every ten seconds until the process is told to end."""
     if not settings.monitor.alerts:
         raise UsageError("There are no rules to judge.", 'Set some: [monitor] alerts = ["unusual", "p95>10s over 15m"]')

@@ -5,7 +5,6 @@ The memory level lives inside each process and is not seen from here: these comm
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -17,33 +16,47 @@ from promptop.base import units
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
 from promptop.cache import Cache, CacheKey, MemoryLevel, open_cache
+from promptop.cli.command_line.command import Command, verb
+from promptop.cli.command_line.declare import ParsedArguments, argument, flag, option
 from promptop.cli.shared.confirmation import confirm
-from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.cli.shared.options import settings_of, settings_options
 from promptop.cli.traffic import cache_simulate
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def verbs() -> list[Command]:
     """Declare the sub-commands."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="stats|get|clear|expire|simulate")
-    stats = verbs.add_parser("stats", help="entries, bytes and state of each level")
-    stats.add_argument("--json", action="store_true", help="for programs")
-    get = verbs.add_parser("get", help="print an answer by its key (column cache_key of the log)")
-    get.add_argument("key", help="the key, hex")
-    get.add_argument("--json", action="store_true", help="with what is known about it")
-    clear = verbs.add_parser("clear", help="forget what matches every option; without one, everything")
-    clear.add_argument("--key", default="", help="one entry")
-    clear.add_argument("--model", default="", help="answers of this model")
-    clear.add_argument("--prompt", default="", metavar="HASH", help="answers to this prompt")
-    clear.add_argument("--tag", default="", help="answers with this tag")
-    clear.add_argument("--yes", action="store_true", help="do not ask before everything is forgotten")
-    expire = verbs.add_parser("expire", help="forget what has expired")
-    simulate = verbs.add_parser("simulate", help="what a cache would have saved of the log's calls; sends nothing")
-    cache_simulate.add_arguments(simulate)
-    for verb in (stats, get, clear, expire, simulate):
-        add_settings_arguments(verb)
+    return [
+        verb(
+            "stats", "entries, bytes and state of each level", flag("--json", help="for programs"), *settings_options()
+        ),
+        verb(
+            "get",
+            "print an answer by its key (column cache_key of the log)",
+            argument("key", help="the key, hex"),
+            flag("--json", help="with what is known about it"),
+            *settings_options(),
+        ),
+        verb(
+            "clear",
+            "forget what matches every option; without one, everything",
+            option("--key", default="", help="one entry"),
+            option("--model", default="", help="answers of this model"),
+            option("--prompt", default="", metavar="HASH", help="answers to this prompt"),
+            option("--tag", default="", help="answers with this tag"),
+            flag("--yes", help="do not ask before everything is forgotten"),
+            *settings_options(),
+        ),
+        verb("expire", "forget what has expired", *settings_options()),
+        verb(
+            "simulate",
+            "what a cache would have saved of the log's calls; sends nothing",
+            *cache_simulate.parameters(),
+            *settings_options(),
+        ),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Run one sub-command; a level that is out of use makes ``stats`` exit with 1."""
     # What the file says of Redis must hold: with another address in its place, clear would clear nothing and say so.
     settings = settings_of(args, sends=args.verb != "simulate")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -16,6 +15,7 @@ from promptop.base.errors import UsageError
 from promptop.base.times import moment_ms, seconds
 from promptop.cache import policy_of
 from promptop.cache.simulation import RequestHistory, Variant, VariantOutcome, history, simulate, vectors
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.log import LogReader, StoredRow, parse_filter
 from promptop.log.transfer.exports import rows_of
 from promptop.settings import Settings
@@ -23,31 +23,27 @@ from promptop.settings import Settings
 _TTLS = ("5m", "1h", "24h", "none")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the options, without those of the settings."""
-    parser.add_argument("--since", metavar="WHEN", help="24h, 7d, today, 2026-11-21T09:30 … (default: the whole log)")
-    parser.add_argument("--until", default="now", metavar="WHEN", help="end of the window (default: now)")
-    parser.add_argument("--filter", default="", metavar="TERMS", help="only these calls, for example 'app:web'")
-    parser.add_argument(
-        "--ttl", action="append", metavar="TIME", help="5m, 1h, none …; repeatable (default: 5m, 1h, 24h, none)"
-    )
-    parser.add_argument(
-        "--size", action="append", type=int, metavar="N", help="most entries; repeatable (default: no limit)"
-    )
-    parser.add_argument(
-        "--threshold",
-        action="append",
-        type=float,
-        metavar="T",
-        help="similarity from which another wording's answer is given, 0 … 1; repeatable (needs kept prompts)",
-    )
-    parser.add_argument(
-        "--any-temperature", action="store_true", help="count sampled answers as cacheable too (default: settings)"
-    )
-    parser.add_argument("--json", action="store_true", help="for programs")
+    return [
+        option("--since", metavar="WHEN", help="24h, 7d, today, 2026-11-21T09:30 … (default: the whole log)"),
+        option("--until", default="now", metavar="WHEN", help="end of the window (default: now)"),
+        option("--filter", default="", metavar="TERMS", help="only these calls, for example 'app:web'"),
+        option("--ttl", many=True, metavar="TIME", help="5m, 1h, none …; repeatable (default: 5m, 1h, 24h, none)"),
+        option("--size", many=True, type=int, metavar="N", help="most entries; repeatable (default: no limit)"),
+        option(
+            "--threshold",
+            many=True,
+            type=float,
+            metavar="T",
+            help="similarity from which another wording's answer is given, 0 … 1; repeatable (needs kept prompts)",
+        ),
+        flag("--any-temperature", help="count sampled answers as cacheable too (default: settings)"),
+        flag("--json", help="for programs"),
+    ]
 
 
-def run(args: argparse.Namespace, settings: Settings) -> int:
+def run(args: ParsedArguments, settings: Settings) -> int:
     """Print what each variant would have done."""
     thresholds = _thresholds(args.threshold)
     variants = [

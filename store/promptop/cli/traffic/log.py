@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import csv
 import json
@@ -23,8 +22,10 @@ from promptop.base.sqlite import backup, connect_for_reading
 from promptop.base.terminal import guarded
 from promptop.base.text_table import fitted, text_table
 from promptop.base.times import moment_ms
+from promptop.cli.command_line.command import Command, verb
+from promptop.cli.command_line.declare import ParsedArguments, argument, flag, option
 from promptop.cli.shared.confirmation import confirm, refuse_existing
-from promptop.cli.shared.options import add_settings_arguments, has_live, log_files, settings_of
+from promptop.cli.shared.options import has_live, log_files, settings_of, settings_options
 from promptop.log import COLUMNS, LogReader, StoredRow, files, parse_filter
 from promptop.log.transfer.exports import write_jsonl
 from promptop.settings import Settings
@@ -40,66 +41,97 @@ _WIDE = 110
 """Columns of a terminal in which a row of ``tail`` has its date and its app; the rest fits 80."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def verbs() -> list[Command]:
     """Declare the sub-commands."""
-    verbs = parser.add_subparsers(
-        dest="verb", required=True, metavar="path|status|tail|prune|backup|recover|import|export|rebuild|query"
-    )
+    return [
+        verb("path", "Print where the log is.", *settings_options()),
+        verb(
+            "status",
+            "Print what the log holds, its sizes, its rollups and what was lost.",
+            flag("--json", help="for programs"),
+            flag("--check", help="also have SQLite check the file (reads all of it)"),
+            *settings_options(),
+        ),
+        verb(
+            "tail",
+            "Print the latest rows, oldest first.",
+            option("-n", "--lines", type=int, default=20, metavar="N", help="rows printed at first (default 20)"),
+            flag("-f", "--follow", help="go on with new rows as they are written"),
+            argument(
+                "filter", many=True, required=False, help="filter, for example: model:gpt-4o status:error 'ttft>1s'"
+            ),
+            flag("--json", help="one JSON object a line"),
+            *settings_options(reads_only=True),
+        ),
+        verb(
+            "prune",
+            "Delete rows and bodies by age and size; rollups stay.",
+            option("--older-than", metavar="AGE", help="for example 30d (default: [log] keep_days)"),
+            option("--max-mb", type=float, metavar="MB", help="size of rows and bodies (default: [log] max_mb)"),
+            flag("--yes", help="do not ask (asked on a terminal, where a limit is given)"),
+            flag("--bodies", help="delete bodies only, by age"),
+            flag("--json", help="for programs"),
+            *settings_options(),
+        ),
+        verb(
+            "backup",
+            "Copy the log, and the bodies where they are kept, while it may be written to.",
+            argument("file", type=Path, help="new file"),
+            flag("--force", help="replace a file that exists"),
+            *settings_options(),
+        ),
+        verb(
+            "recover",
+            "Write what can be read of a damaged log to a new one; the damaged file stays as it is.",
+            argument("file", type=Path, help="new log"),
+            flag("--json", help="for programs"),
+            *settings_options(),
+        ),
+        verb(
+            "import",
+            "Bring in calls that LiteLLM, Langfuse, Helicone, llm or a batch wrote (JSON, CSV, SQLite).",
+            argument("files", many=True, required=False, type=Path, metavar="FILE"),
+            flag("--dry-run", help="read and count, write nothing"),
+            flag("--undo", help="delete the rows of the latest import"),
+            flag("--json", help="for programs"),
+            *settings_options(),
+        ),
+        verb(
+            "export",
+            "Write rows as JSON lines, CSV or Parquet.",
+            argument("filter", many=True, required=False, help="filter, for example: app:web 'cost>0.01'"),
+            option("-o", "--output", type=Path, metavar="FILE", help="file (default: standard output)"),
+            option("--otlp", metavar="URL", help="send them as spans and metrics to a collector: http://HOST:4318"),
+            option(
+                "--otlp-names",
+                default="both",
+                choices=("new", "old", "both"),
+                help="generation of OpenTelemetry's GenAI names (both)",
+            ),
+            flag("--force", help="replace a file that exists"),
+            option("--format", choices=("jsonl", "csv", "parquet"), help="default: by FILE's ending, else jsonl"),
+            option("--since", metavar="WHEN", help="24h, today or 2026-11-21T09:30"),
+            option("--until", metavar="WHEN", help="the same; not included"),
+            option("--columns", metavar="A,B,…", help="columns (default: all)"),
+            *settings_options(reads_only=True),
+        ),
+        verb(
+            "rebuild",
+            "Compute the rollups anew from the rows.",
+            flag("--json", help="for programs"),
+            *settings_options(),
+        ),
+        verb(
+            "query",
+            "Run SQL on the log, read-only. Tables: requests, losses; views: readable, otel.",
+            argument("sql", help="for example: SELECT model, count(*), sum(usd) FROM readable GROUP BY 1"),
+            option("--format", default="table", choices=("table", "json", "csv"), help="default: table"),
+            *settings_options(reads_only=True),
+        ),
+    ]
 
-    def verb(name: str, text: str) -> argparse.ArgumentParser:
-        made = verbs.add_parser(name, help=text, description=text)
-        add_settings_arguments(made, reads_only=name in _READING)
-        return made
 
-    verb("path", "Print where the log is.")
-    status = verb("status", "Print what the log holds, its sizes, its rollups and what was lost.")
-    status.add_argument("--json", action="store_true", help="for programs")
-    status.add_argument("--check", action="store_true", help="also have SQLite check the file (reads all of it)")
-    tail = verb("tail", "Print the latest rows, oldest first.")
-    tail.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="rows printed at first (default 20)")
-    tail.add_argument("-f", "--follow", action="store_true", help="go on with new rows as they are written")
-    tail.add_argument("filter", nargs="*", help="filter, for example: model:gpt-4o status:error 'ttft>1s'")
-    tail.add_argument("--json", action="store_true", help="one JSON object a line")
-    prune = verb("prune", "Delete rows and bodies by age and size; rollups stay.")
-    prune.add_argument("--older-than", metavar="AGE", help="for example 30d (default: [log] keep_days)")
-    prune.add_argument("--max-mb", type=float, metavar="MB", help="size of rows and bodies (default: [log] max_mb)")
-    prune.add_argument("--yes", action="store_true", help="do not ask (asked on a terminal, where a limit is given)")
-    prune.add_argument("--bodies", action="store_true", help="delete bodies only, by age")
-    prune.add_argument("--json", action="store_true", help="for programs")
-    backup = verb("backup", "Copy the log, and the bodies where they are kept, while it may be written to.")
-    backup.add_argument("file", type=Path, help="new file")
-    backup.add_argument("--force", action="store_true", help="replace a file that exists")
-    save = verb("recover", "Write what can be read of a damaged log to a new one; the damaged file stays as it is.")
-    save.add_argument("file", type=Path, help="new log")
-    save.add_argument("--json", action="store_true", help="for programs")
-    bring = verb("import", "Bring in calls that LiteLLM, Langfuse, Helicone, llm or a batch wrote (JSON, CSV, SQLite).")
-    bring.add_argument("files", nargs="*", type=Path, metavar="FILE")
-    bring.add_argument("--dry-run", action="store_true", help="read and count, write nothing")
-    bring.add_argument("--undo", action="store_true", help="delete the rows of the latest import")
-    bring.add_argument("--json", action="store_true", help="for programs")
-    export = verb("export", "Write rows as JSON lines, CSV or Parquet.")
-    export.add_argument("filter", nargs="*", help="filter, for example: app:web 'cost>0.01'")
-    export.add_argument("-o", "--output", type=Path, metavar="FILE", help="file (default: standard output)")
-    export.add_argument("--otlp", metavar="URL", help="send them as spans and metrics to a collector: http://HOST:4318")
-    export.add_argument(
-        "--otlp-names",
-        choices=("new", "old", "both"),
-        default="both",
-        help="generation of OpenTelemetry's GenAI names (both)",
-    )
-    export.add_argument("--force", action="store_true", help="replace a file that exists")
-    export.add_argument("--format", choices=("jsonl", "csv", "parquet"), help="default: by FILE's ending, else jsonl")
-    export.add_argument("--since", metavar="WHEN", help="24h, today or 2026-11-21T09:30")
-    export.add_argument("--until", metavar="WHEN", help="the same; not included")
-    export.add_argument("--columns", metavar="A,B,…", help="columns (default: all)")
-    rebuild = verb("rebuild", "Compute the rollups anew from the rows.")
-    rebuild.add_argument("--json", action="store_true", help="for programs")
-    query = verb("query", "Run SQL on the log, read-only. Tables: requests, losses; views: readable, otel.")
-    query.add_argument("sql", help="for example: SELECT model, count(*), sum(usd) FROM readable GROUP BY 1")
-    query.add_argument("--format", choices=("table", "json", "csv"), default="table", help="default: table")
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Run one sub-command."""
     place = args.log
     if args.verb in _READING and place is not None and has_live([place]):
@@ -112,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
     if args.verb == "path":
         print(path)
         return 0
-    verbs: dict[str, Callable[[argparse.Namespace, Settings, Path], int]] = {
+    verbs: dict[str, Callable[[ParsedArguments, Settings, Path], int]] = {
         "status": _status,
         "tail": _tail,
         "prune": _prune,
@@ -145,7 +177,7 @@ def _explained(path: Path) -> Iterator[None]:
 # ── status ──
 
 
-def _status(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+def _status(args: ParsedArguments, settings: Settings, path: Path) -> int:
     from promptop.log.read.status import status_of
 
     _existing(path)
@@ -193,7 +225,7 @@ def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 # ── tail, export, query ──
 
 
-def _tail(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+def _tail(args: ParsedArguments, settings: Settings, path: Path) -> int:
     where = parse_filter(" ".join(args.filter))
     if not args.follow:
         _existing(path)
@@ -239,7 +271,7 @@ def _print_row(row: StoredRow, as_json: bool) -> None:
     print(" ".join(cells))
 
 
-def _export(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+def _export(args: ParsedArguments, settings: Settings, path: Path) -> int:
     from promptop.log.transfer import exports
 
     _existing(path)
@@ -271,7 +303,7 @@ def _export(args: argparse.Namespace, settings: Settings, path: Path) -> int:
     return 0
 
 
-def _send(args: argparse.Namespace, path: Path, rows: Iterable[StoredRow]) -> int:
+def _send(args: ParsedArguments, path: Path, rows: Iterable[StoredRow]) -> int:
     """Send rows to a collector."""
     from promptop.fleet.otlp.export import Exporter
 
@@ -288,7 +320,7 @@ def _send(args: argparse.Namespace, path: Path, rows: Iterable[StoredRow]) -> in
     return 0
 
 
-def _query(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+def _query(args: ParsedArguments, settings: Settings, path: Path) -> int:
     _existing(path)
     LogReader(path).close()  # says clearly what is wrong with a file that is not a log
     with contextlib.closing(connect_for_reading(path)) as connection:
@@ -326,7 +358,7 @@ def _plain(value: Any) -> Any:
 # ── what changes the log ──
 
 
-def _prune(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+def _prune(args: ParsedArguments, settings: Settings, path: Path) -> int:
     from promptop.base.times import seconds
     from promptop.log.write.retention import prune
 
@@ -355,7 +387,7 @@ def _prune(args: argparse.Namespace, settings: Settings, path: Path) -> int:
     return 0
 
 
-def _backup(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+def _backup(args: ParsedArguments, settings: Settings, path: Path) -> int:
     _existing(path)
     LogReader(path).close()
     pairs = [(path, args.file)]
@@ -376,7 +408,7 @@ def _backup(args: argparse.Namespace, settings: Settings, path: Path) -> int:
     return 0
 
 
-def _recover(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+def _recover(args: ParsedArguments, settings: Settings, path: Path) -> int:
     from promptop.log.transfer.recovery import recover
 
     _existing(path)
@@ -390,7 +422,7 @@ def _recover(args: argparse.Namespace, settings: Settings, path: Path) -> int:
     return 0
 
 
-def _import(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+def _import(args: ParsedArguments, settings: Settings, path: Path) -> int:
     from promptop.log.transfer.imports import import_file
 
     if args.undo:
@@ -437,7 +469,7 @@ def _imported_text(source: str, done: Imported, *, dry_run: bool) -> str:
     return f"{first}\n  {tokens}, {usd_text(done.cost_usd, 4)}{unpriced}; nothing was written (--dry-run)"
 
 
-def _undo_import(args: argparse.Namespace, path: Path) -> int:
+def _undo_import(args: ParsedArguments, path: Path) -> int:
     from promptop.log.transfer.imports import undo_import
 
     _existing(path)
@@ -450,7 +482,7 @@ def _undo_import(args: argparse.Namespace, path: Path) -> int:
     return 0
 
 
-def _rebuild(args: argparse.Namespace, settings: Settings, path: Path) -> int:
+def _rebuild(args: ParsedArguments, settings: Settings, path: Path) -> int:
     from promptop.log.rollups.rollups import Rollups
 
     _existing(path)

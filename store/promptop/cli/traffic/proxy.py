@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
@@ -14,7 +13,8 @@ from promptop import settings as room
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.cache import redis_url
-from promptop.cli.shared.options import add_settings_arguments, settings_of
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, group, option
+from promptop.cli.shared.options import settings_of, settings_options
 from promptop.routing.policy import policy_of
 
 if TYPE_CHECKING:
@@ -28,83 +28,77 @@ TOKEN_VARIABLE = "PROMPTOP_PROXY_TOKEN"
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the options of the proxy."""
-    parser.add_argument(
-        "--upstream",
-        action="append",
-        default=[],
-        metavar="[NAME=]URL",
-        help="where requests go; with a name, those under /NAME/ (repeatable; default: the active profile's endpoint)",
-    )
-    parser.add_argument(
-        "--listen", default="127.0.0.1:8787", metavar="HOST:PORT", help="address to serve (127.0.0.1:8787)"
-    )
-    parser.add_argument(
-        "--allow",
-        action="append",
-        default=[],
-        metavar="HOST",
-        help="host that a request may name itself as /to/HOST/…; *.HOST for all below it (repeatable)",
-    )
-    parser.add_argument(
-        "--host-name",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="name besides localhost under which requests may reach the proxy, and whose pages may (repeatable)",
-    )
-    parser.add_argument(
-        "--http2",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="offer HTTP/2 to this upstream ('default' for the one without a name; repeatable)",
-    )
-    parser.add_argument(
-        "--cache", action="store_true", help="answer repeated calls from the response cache ([cache] of the settings)"
-    )
-    parser.add_argument(
-        "--route",
-        action="store_true",
-        help="send requests to the models that [routing] of the settings names (also where it is on there)",
-    )
-    parser.add_argument("--concurrency", type=int, metavar="N", help="calls at a time for each upstream and model")
-    parser.add_argument("--rpm", type=int, metavar="N", help="requests a minute for each upstream and model")
-    parser.add_argument("--tpm", type=int, metavar="N", help="tokens a minute for each upstream and model")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help=f"access token (else ${TOKEN_VARIABLE})")
-    parser.add_argument("--max-body", default="1g", metavar="SIZE", help="largest request body (1g)")
-    parser.add_argument("--grace", type=float, default=30.0, metavar="S", help="seconds for calls to finish at the end")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes on the one port (1)")
-    parser.add_argument(
-        "--metric-tag",
-        action="append",
-        default=[],
-        metavar="KEY",
-        help="make this key of the callers' tags a label of /metrics (repeatable; 20 values each, then 'other')",
-    )
-    parser.add_argument(
-        "--loop", choices=("auto", "uvloop", "asyncio"), default="auto", help="event loop (uvloop where installed)"
-    )
-    add_log_arguments(parser)
+    return [
+        option(
+            "--upstream",
+            many=True,
+            metavar="[NAME=]URL",
+            help="where requests go; with a name, those under /NAME/ (repeatable; default: the active "
+            "profile's endpoint)",
+        ),
+        option("--listen", default="127.0.0.1:8787", metavar="HOST:PORT", help="address to serve (127.0.0.1:8787)"),
+        option(
+            "--allow",
+            many=True,
+            metavar="HOST",
+            help="host that a request may name itself as /to/HOST/…; *.HOST for all below it (repeatable)",
+        ),
+        option(
+            "--host-name",
+            many=True,
+            metavar="NAME",
+            help="name besides localhost under which requests may reach the proxy, and whose pages may (repeatable)",
+        ),
+        option(
+            "--http2",
+            many=True,
+            metavar="NAME",
+            help="offer HTTP/2 to this upstream ('default' for the one without a name; repeatable)",
+        ),
+        flag("--cache", help="answer repeated calls from the response cache ([cache] of the settings)"),
+        flag(
+            "--route",
+            help="send requests to the models that [routing] of the settings names (also where it is on there)",
+        ),
+        option("--concurrency", type=int, metavar="N", help="calls at a time for each upstream and model"),
+        option("--rpm", type=int, metavar="N", help="requests a minute for each upstream and model"),
+        option("--tpm", type=int, metavar="N", help="tokens a minute for each upstream and model"),
+        option("--token-file", type=Path, metavar="FILE", help=f"access token (else ${TOKEN_VARIABLE})"),
+        option("--max-body", default="1g", metavar="SIZE", help="largest request body (1g)"),
+        option("--grace", type=float, default=30.0, metavar="S", help="seconds for calls to finish at the end"),
+        option("--workers", type=int, default=1, metavar="N", help="processes on the one port (1)"),
+        option(
+            "--metric-tag",
+            many=True,
+            metavar="KEY",
+            help="make this key of the callers' tags a label of /metrics (repeatable; 20 values each, then 'other')",
+        ),
+        option(
+            "--loop", default="auto", choices=("auto", "uvloop", "asyncio"), help="event loop (uvloop where installed)"
+        ),
+        *log_options(),
+    ]
 
 
-def add_log_arguments(parser: argparse.ArgumentParser) -> None:
+def log_options() -> Parameters:
     """Declare what ``proxy`` and ``watch`` share."""
-    add_settings_arguments(parser)
-    parser.add_argument(
-        "--bodies", choices=("off", "hash", "redacted", "full"), help="what is kept of prompts (settings)"
-    )
-    parser.add_argument("--app", metavar="NAME", help="name of the calling program in the log")
-    parser.add_argument(
-        "--no-include-usage",
-        dest="include_usage",
-        action="store_false",
-        help="do not ask streams for their usage on the program's behalf",
+    return group(
+        "Log",
+        *settings_options(),
+        option("--bodies", choices=("off", "hash", "redacted", "full"), help="what is kept of prompts (settings)"),
+        option("--app", metavar="NAME", help="name of the calling program in the log"),
+        flag(
+            "--no-include-usage",
+            "include_usage",
+            default=True,
+            help="do not ask streams for their usage on the program's behalf",
+        ),
     )
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Serve until a signal."""
     try:
         from promptop.proxy.server_process import serve
@@ -140,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
     return serve(options, ready)
 
 
-def options_of(args: argparse.Namespace) -> Options:
+def options_of(args: ParsedArguments) -> Options:
     """Return what the command line and the settings say; raise :class:`UsageError` for what is not valid."""
     from promptop.proxy.http.limits import ProxyLimits
     from promptop.proxy.server_process import Options
@@ -182,7 +176,7 @@ def options_of(args: argparse.Namespace) -> Options:
     )
 
 
-def _rates(args: argparse.Namespace) -> Rates | None:
+def _rates(args: ParsedArguments) -> Rates | None:
     """Return the limits that were asked for; None if there are none."""
     for name in ("concurrency", "rpm", "tpm"):
         value = getattr(args, name)
@@ -201,7 +195,7 @@ def _levels(cache: CacheSettings) -> str:
     return ", ".join(name for name, used in kept.items() if used) or "no level is configured"
 
 
-def bodies_of(args: argparse.Namespace, settings: room.Settings) -> Bodies:
+def bodies_of(args: ParsedArguments, settings: room.Settings) -> Bodies:
     """Return what is kept of prompts: the command line's word, else the settings'."""
     mode: Bodies = args.bodies or cast("Bodies", settings.log.bodies)
     return mode

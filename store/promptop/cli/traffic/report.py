@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -10,11 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+import click
+
 from promptop.alerts import watch
 from promptop.alerts.changes import sentence
 from promptop.alerts.rules import Alert, LimitCheck, MeasuredStats, judge, parse_check, rules_of
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.times import local_days, moment_ms
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.report_formats import report_text
 from promptop.cli.report_formats.report_text import Report
 from promptop.cli.shared.options import has_exports, log_files, log_place, settings_of
@@ -39,72 +41,72 @@ _BASELINE_MS = 10 * _DAY_MS
 """What is unusual is held against nine days before."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
-    parser.add_argument(
-        "--log",
-        type=lambda text: text if is_address(text) else log_place(text),
-        action="append",
-        metavar="FILE",
-        help="request log, folder, export, logs.db of llm or postgresql:// of LiteLLM; all are added up; or"
-        " clickhouse://HOST/DATABASE, the fleet's log",
-    )
-    parser.add_argument(
-        "--since",
-        metavar="WHEN",
-        help="24h or 7d before the end (default: 24h; an export is reported whole), today, 2026-11-21T09:30 …",
-    )
-    parser.add_argument("--until", default="now", metavar="WHEN", help="end of the window (default: now)")
-    parser.add_argument(
-        "--before", metavar="WHEN", help="compare: a window that ends here, as long as the one after (no --since)"
-    )
-    parser.add_argument("--after", metavar="WHEN", help="compare: where the window after begins (default: --before)")
-    parser.add_argument(
-        "--by",
-        type=_grouping,
-        default="model",
-        metavar="WHAT",
-        help=f"lines: {', '.join(_BY)}, tag.KEY (default: model)",
-    )
-    parser.add_argument(
-        "--changes",
-        action="store_true",
-        help="what is unusual now; with --since what changed in that window against the one before (nine days back)",
-    )
-    parser.add_argument("--top", type=int, default=0, metavar="N", help="only the N dearest groups")
-    parser.add_argument("--filter", default="", metavar="TERMS", help="for example 'app:web status:error ttft>1s'")
-    parser.add_argument(
-        "--own", action="store_true", help="count promptop's own calls too: benchmarks, proofs, batches, rewrites"
-    )
-    parser.add_argument(
-        "--format", choices=(*_FORMATS, "html", "prometheus"), default="table", help="form (default: table)"
-    )
-    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there, not to standard output")
-    parser.add_argument(
-        "--fail-on",
-        action="append",
-        default=[],
-        metavar="CHECK",
-        help="exit 1 if it holds: 'p95_ttft>1s'; 'burn>14.4 over 1h,5m'; slo: any target of the settings is missed; "
-        "alerts: any of its rules fires; repeatable",
-    )
+    return [
+        option("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)"),
+        option(
+            "--log",
+            many=True,
+            type=lambda text: text if is_address(text) else log_place(text),
+            metavar="FILE",
+            help="request log, folder, export, logs.db of llm or postgresql:// of LiteLLM; all are added up; or"
+            " clickhouse://HOST/DATABASE, the fleet's log",
+        ),
+        option(
+            "--since",
+            metavar="WHEN",
+            help="24h or 7d before the end (default: 24h; an export is reported whole), today, 2026-11-21T09:30 …",
+        ),
+        option("--until", default="now", metavar="WHEN", help="end of the window (default: now)"),
+        option(
+            "--before", metavar="WHEN", help="compare: a window that ends here, as long as the one after (no --since)"
+        ),
+        option("--after", metavar="WHEN", help="compare: where the window after begins (default: --before)"),
+        option(
+            "--by",
+            type=_grouping,
+            default="model",
+            metavar="WHAT",
+            help=f"lines: {', '.join(_BY)}, tag.KEY (default: model)",
+        ),
+        flag(
+            "--changes",
+            help="what is unusual now; with --since what changed in that window against the one before "
+            "(nine days back)",
+        ),
+        option("--top", type=int, default=0, metavar="N", help="only the N dearest groups"),
+        option("--filter", default="", metavar="TERMS", help="for example 'app:web status:error ttft>1s'"),
+        flag("--own", help="count promptop's own calls too: benchmarks, proofs, batches, rewrites"),
+        option("--format", default="table", choices=(*_FORMATS, "html", "prometheus"), help="form (default: table)"),
+        flag("--json", help="the same as --format json"),
+        option("-o", "--output", type=Path, metavar="FILE", help="write there, not to standard output"),
+        option(
+            "--fail-on",
+            many=True,
+            metavar="CHECK",
+            help="exit 1 if it holds: 'p95_ttft>1s'; 'burn>14.4 over 1h,5m'; slo: any target of the "
+            "settings is missed; "
+            "alerts: any of its rules fires; repeatable",
+        ),
+    ]
 
 
 def _grouping(text: str) -> str:
     if text in _BY or (text.startswith("tag.") and len(text) > len("tag.")):
         return text
-    raise argparse.ArgumentTypeError(f"choose from {', '.join(_BY)}, or tag.KEY")
+    raise click.BadParameter(f"choose from {', '.join(_BY)}, or tag.KEY")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Print the report; exit code 1 if a check of ``--fail-on`` holds."""
+    if args.json:
+        args.format = "json"
     if any(isinstance(each, str) and is_address(each) for each in args.log or ()):
         return _fleet(args)
     exported = has_exports(args.log or ())
     logs = log_files(args.log or (), since_ms=_reads_from(args))
-    args.log, args.endpoint = None, None
+    args.log, args.profile = None, None
     settings = settings_of(args)
     defaults = "alerts" in map(str.strip, args.fail_on) and not settings.monitor.alerts
     if defaults:  # without rules of one's own: whatever is unusual now
@@ -152,7 +154,7 @@ def run(args: argparse.Namespace) -> int:
     return max(_judge(report, checks, scoped), _judge_rules(standing), unusual)
 
 
-def _reads_from(args: argparse.Namespace) -> int:
+def _reads_from(args: ParsedArguments) -> int:
     """Return how far back rows are needed, Unix milliseconds."""
     now_ms = time.time_ns() // 1_000_000
     if args.changes or args.before is not None or args.after is not None:
@@ -161,7 +163,7 @@ def _reads_from(args: argparse.Namespace) -> int:
     return until - _DAY_MS if args.since is None else moment_ms(args.since, until)
 
 
-def _fleet(args: argparse.Namespace) -> int:
+def _fleet(args: ParsedArguments) -> int:
     """Print the report of a fleet's log."""
     from promptop.cli.fleet.connection import engine_of
     from promptop.fleet.reader import FleetReader
@@ -173,10 +175,10 @@ def _fleet(args: argparse.Namespace) -> int:
         "--before and --after": args.before is not None or args.after is not None,
         "--format html": args.format == "html",
     }
-    for option, given in left_out.items():
+    for name, given in left_out.items():
         if given:
-            raise UsageError(f"{option} needs a local log.", "Leave it out for a fleet's log.")
-    address, args.log, args.endpoint = args.log[0], None, None
+            raise UsageError(f"{name} needs a local log.", "Leave it out for a fleet's log.")
+    address, args.log, args.profile = args.log[0], None, None
     settings = settings_of(args)
     if any(rules_of(text, settings.monitor) or text.strip() == "alerts" for text in args.fail_on):
         raise UsageError("Alert rules need a local log.", "Use checks such as 'p95_ttft>1s'.")
@@ -202,7 +204,7 @@ def _fleet(args: argparse.Namespace) -> int:
     return _judge(report, checks, scoped)
 
 
-def _changes(args: argparse.Namespace, log: LogReader, since: int | None, until: int, now_ms: int) -> int:
+def _changes(args: ParsedArguments, log: LogReader, since: int | None, until: int, now_ms: int) -> int:
     """Print what changed; of a window against the one before it, or what is unusual now."""
     from promptop.alerts.comparison import window_changes
     from promptop.cli.report_formats import changes as forms
@@ -238,7 +240,7 @@ def _put(text: str, output: Path | None) -> None:
         raise PromptopError(f"{output} cannot be written ({error.strerror}).", "Choose another file.") from None
 
 
-def _compare(args: argparse.Namespace, log: LogReader, until: int, now_ms: int) -> Report:
+def _compare(args: ParsedArguments, log: LogReader, until: int, now_ms: int) -> Report:
     """Print two windows of one length side by side, and return the one after: checks are held against it."""
     from promptop.cli.report_formats import comparison
 

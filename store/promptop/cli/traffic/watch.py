@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from dataclasses import replace
@@ -10,31 +9,34 @@ from pathlib import Path
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.options import settings_of
-from promptop.cli.traffic.proxy import add_log_arguments, bodies_of
+from promptop.cli.traffic.proxy import bodies_of, log_options
+
+RUNS_PROGRAM = True
+"""Words behind the first are the program's."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the options and the command."""
-    parser.usage = "%(prog)s [options] -- CMD [ARG …]"
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD …", help="what to run, after --")
-    parser.add_argument(
-        "--env",
-        action="append",
-        default=[],
-        metavar="NAME[=URL]",
-        help="another variable that holds an endpoint's address (repeatable)",
-    )
-    parser.add_argument(
-        "--proxy",
-        action="store_true",
-        help="route every program through the proxy, also Python's, whose clients are else watched from within",
-    )
-    parser.add_argument("--quiet", action="store_true", help="no line at the end about what was logged")
-    add_log_arguments(parser)
+    return [
+        argument("command", many=True, required=False, metavar="-- CMD [ARG …]", help="what to run, after --"),
+        option(
+            "--env",
+            many=True,
+            metavar="NAME[=URL]",
+            help="another variable that holds an endpoint's address (repeatable)",
+        ),
+        flag(
+            "--proxy",
+            help="route every program through the proxy, also Python's, whose clients are else watched from within",
+        ),
+        flag("--quiet", help="no line at the end about what was logged"),
+        *log_options(),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Run the command and return its exit code."""
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from promptop.base.sanitize import clean_line
 from promptop.base.text_table import text_table
 from promptop.base.times import moment_ms, seconds
 from promptop.cache import policy_of as cache_policy_of
+from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.shared.options import log_files, settings_of
 from promptop.log import LogReader, StoredRow, parse_filter
 from promptop.log.transfer.exports import rows_of
@@ -29,31 +29,33 @@ from promptop.whatif.scenarios import Scenario
 _MOST_ROWS = 500_000
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parameters() -> Parameters:
     """Declare the command line."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)")
-    parser.add_argument("--log", type=Path, action="append", metavar="FILE", help="request log or export; repeatable")
-    parser.add_argument("--since", default="7d", metavar="WHEN", help="24h, today, 2026-11-21T09:30 … (default: 7d)")
-    parser.add_argument("--until", default="now", metavar="WHEN", help="end (default: now)")
-    parser.add_argument("--filter", default="", metavar="TERMS", help="only these calls, for example 'app:web'")
-    parser.add_argument("--model", action="append", metavar="[OLD->]NEW", help="another model; repeatable")
-    parser.add_argument("--prices", action="append", metavar="FILE", help="another prices.toml, or now: today's table")
-    parser.add_argument("--cache-ttl", action="append", metavar="TIME", help="a response cache: 5m, 1h, none …")
-    parser.add_argument("--tier", action="append", choices=("batch", "flex"), help="calls without streaming may wait")
-    parser.add_argument(
-        "--router",
-        action="append",
-        metavar="RULES",
-        help="'complexity<0.3 -> MODEL; prompt=greet* -> MODEL', or MODEL,MODEL,… by tier, the simplest first",
-    )
-    parser.add_argument("--trim", action="append", metavar="PROMPT=N", help="a prompt that is N tokens shorter")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    return [
+        option("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)"),
+        option("--log", many=True, type=Path, metavar="FILE", help="request log or export; repeatable"),
+        option("--since", default="7d", metavar="WHEN", help="24h, today, 2026-11-21T09:30 … (default: 7d)"),
+        option("--until", default="now", metavar="WHEN", help="end (default: now)"),
+        option("--filter", default="", metavar="TERMS", help="only these calls, for example 'app:web'"),
+        option("--model", many=True, metavar="[OLD->]NEW", help="another model; repeatable"),
+        option("--prices", many=True, metavar="FILE", help="another prices.toml, or now: today's table"),
+        option("--cache-ttl", many=True, metavar="TIME", help="a response cache: 5m, 1h, none …"),
+        option("--tier", many=True, choices=("batch", "flex"), help="calls without streaming may wait"),
+        option(
+            "--router",
+            many=True,
+            metavar="RULES",
+            help="'complexity<0.3 -> MODEL; prompt=greet* -> MODEL', or MODEL,MODEL,… by tier, the simplest first",
+        ),
+        option("--trim", many=True, metavar="PROMPT=N", help="a prompt that is N tokens shorter"),
+        flag("--json", help="for programs"),
+    ]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: ParsedArguments) -> int:
     """Print what each scenario comes to, beside what was."""
     logs = log_files(args.log or ())
-    args.log, args.endpoint = None, None
+    args.log, args.profile = None, None
     settings = settings_of(args)
     now_ms = time.time_ns() // 1_000_000
     until = moment_ms(args.until, now_ms) + (args.until == "now")
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _wanted(args: argparse.Namespace, settings: Settings, rows: list[StoredRow]) -> Iterator[Scenario]:
+def _wanted(args: ParsedArguments, settings: Settings, rows: list[StoredRow]) -> Iterator[Scenario]:
     """Yield what was, and what is asked for; without a choice, what needs none."""
     yield Scenario("as it was", scenarios.as_it_was, (), lambda call: False)
     for text in args.model or ():
