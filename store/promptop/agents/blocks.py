@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,10 @@ class BlockCall:
     output_tokens: int
     cache_read: int
     cache_write: int
+    reasoning: int
     cost_usd: float | None
+    context_window: int | None = None
+    """Tokens that fit into the model's window, where the session file tells it."""
 
     @property
     def tokens(self) -> int:
@@ -56,6 +60,7 @@ class AgentSums:
     output_tokens: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    reasoning: int = 0
     cost_usd: float = 0.0
     unpriced: int = 0
     sessions: set[str] = field(default_factory=set)
@@ -69,11 +74,31 @@ class AgentSums:
         self.output_tokens += call.output_tokens
         self.cache_read += call.cache_read
         self.cache_write += call.cache_write
+        self.reasoning += call.reasoning
         self.cost_usd += call.cost_usd or 0.0
         self.unpriced += call.cost_usd is None
         self.sessions.add(call.session)
         self.sub_calls += call.is_sub
         self.last_ms = max(self.last_ms, call.at_ms)
+
+    def merge(self, other: AgentSums) -> None:
+        """Add what others added up."""
+        self.calls += other.calls
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.cache_read += other.cache_read
+        self.cache_write += other.cache_write
+        self.reasoning += other.reasoning
+        self.cost_usd += other.cost_usd
+        self.unpriced += other.unpriced
+        self.sessions |= other.sessions
+        self.sub_calls += other.sub_calls
+        self.last_ms = max(self.last_ms, other.last_ms)
+
+    @property
+    def fresh_tokens(self) -> int:
+        """Input that was neither read from the cache nor written to it."""
+        return max(self.input_tokens - self.cache_read - self.cache_write, 0)
 
     @property
     def tokens(self) -> int:
@@ -95,6 +120,7 @@ class AgentSums:
             "output_tokens": self.output_tokens,
             "cache_read": self.cache_read,
             "cache_write": self.cache_write,
+            "reasoning_tokens": self.reasoning,
             "cache_share": self.cache_share,
             "cost_usd": self.cost_usd if self.unpriced < self.calls else None,
             "unpriced": self.unpriced,
@@ -139,23 +165,41 @@ class UsageBlock:
 def calls_of(log: Path, since_ms: int = 0, until_ms: int = 1 << 62) -> list[BlockCall]:
     """Return agents' calls of a window, oldest first; raises :class:`sqlite3.Error`."""
     with contextlib.closing(connect_for_reading(log)) as connection:
-        rows = connection.execute(
-            "SELECT started_ms, app, coalesce(response_model, request_model, 'unknown'), coalesce(conversation_id, ''),"
-            " tags, coalesce(usage_input_tokens, 0), coalesce(usage_output_tokens, 0),"
-            " coalesce(usage_cache_read_input_tokens, 0), coalesce(usage_cache_write_input_tokens, 0), cost_usd"
-            f" FROM requests WHERE started_ms >= ? AND started_ms < ? AND app IN ({', '.join('?' * len(APPS))})"
-            " ORDER BY started_ms",
-            (since_ms, until_ms, *APPS),
-        )
-        return [_call(row) for row in rows]
+        return _calls(connection, "started_ms >= ? AND started_ms < ?", (since_ms, until_ms))
+
+
+def calls_after(log: Path, row_id: int, since_ms: int) -> tuple[list[BlockCall], int]:
+    """Return agents' calls above an id that started since a time, oldest first, and the log's highest id.
+
+    From 0 on they are found by time, else by id, which costs what came. Raises :class:`sqlite3.Error`.
+    """
+    with contextlib.closing(connect_for_reading(log)) as connection:
+        connection.execute("BEGIN")  # calls and highest id of one moment
+        highest = int(connection.execute("SELECT max(id) FROM requests").fetchone()[0] or 0)
+        # A unary plus keeps SQLite from using a column's index.
+        where = "id > ? AND +started_ms >= ?" if row_id else "+id > ? AND started_ms >= ?"
+        return (_calls(connection, where, (row_id, since_ms)) if highest > row_id else []), highest
+
+
+def _calls(connection: sqlite3.Connection, where: str, values: tuple[int, ...]) -> list[BlockCall]:
+    rows = connection.execute(
+        "SELECT started_ms, app, coalesce(response_model, request_model, 'unknown'), coalesce(conversation_id, ''),"
+        " tags, coalesce(usage_input_tokens, 0), coalesce(usage_output_tokens, 0),"
+        " coalesce(usage_cache_read_input_tokens, 0), coalesce(usage_cache_write_input_tokens, 0),"
+        " coalesce(usage_reasoning_output_tokens, 0), cost_usd"
+        f" FROM requests WHERE {where} AND +app IN ({', '.join('?' * len(APPS))}) ORDER BY started_ms",
+        (*values, *APPS),
+    )
+    return [_call(row) for row in rows]
 
 
 def _call(row: Sequence[object]) -> BlockCall:
     at_ms, app, model, session, tags, *figures = row
     kept = json.loads(str(tags)) if tags else {}
+    window = str(kept.get("context_window", ""))
     return BlockCall(
         int(str(at_ms)), str(app), str(model), str(session), kept.get("project", ""), kept.get("branch", ""),
-        kept.get("sub") == "1", *figures,  # type: ignore[arg-type]
+        kept.get("sub") == "1", *figures, int(window) if window.isdecimal() else None,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -163,12 +207,16 @@ def blocks_of(calls: Iterable[BlockCall]) -> list[UsageBlock]:
     """Return the blocks of calls, by agent, oldest first."""
     found: dict[str, list[UsageBlock]] = {}
     for call in calls:
-        mine = found.setdefault(call.app, [])
-        if not mine or call.at_ms >= mine[-1].end_ms:
-            mine.append(UsageBlock(call.app, call.at_ms // HOUR_MS * HOUR_MS))
-        mine[-1].calls.append(call)
-        mine[-1].sums.add(call)
+        add_to_blocks(found.setdefault(call.app, []), call)
     return sorted((block for mine in found.values() for block in mine), key=lambda block: block.start_ms)
+
+
+def add_to_blocks(blocks: list[UsageBlock], call: BlockCall) -> None:
+    """Add a call of one agent that is no older than those in its blocks."""
+    if not blocks or call.at_ms >= blocks[-1].end_ms:
+        blocks.append(UsageBlock(call.app, call.at_ms // HOUR_MS * HOUR_MS))
+    blocks[-1].calls.append(call)
+    blocks[-1].sums.add(call)
 
 
 def grouped(calls: Iterable[BlockCall], by: str) -> dict[str, AgentSums]:

@@ -13,7 +13,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,8 +93,18 @@ class SessionIndex:
         self._sessions: dict[str, Path] = {}
         self._infos: dict[str, list[dict[str, Any]] | None] = {}
 
-    def read(self, *, since_ms: int | None = None, now_s: float | None = None) -> SessionUpdate:
-        """Read every file that changed; raises :class:`PromptopError` if log or index cannot be used."""
+    def read(
+        self,
+        *,
+        since_ms: int | None = None,
+        now_s: float | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> SessionUpdate:
+        """Read every file that changed; raises :class:`PromptopError` if log or index cannot be used.
+
+        ``progress`` is told how many files of how many were looked at. What it raises ends the reading, and nothing of
+        it is kept.
+        """
         now_s = time.time() if now_s is None else now_s
         found = SessionUpdate()
         paths = [(CLAUDE_CODE, path) for path in claude_code.files(self._sources.claude)]
@@ -107,7 +117,9 @@ class SessionIndex:
             self._sessions |= {path.stem[-36:]: path for path in codex_paths}
             self._recover(index)
             calls: list[AgentCall] = []
-            for agent, path in paths:
+            for number, (agent, path) in enumerate(paths):
+                if progress is not None:
+                    progress(number, len(paths))
                 with contextlib.suppress(FileNotFoundError):  # the agent cleaned up in between
                     row = self._read_file(agent, path, known.get(str(path)), found, calls, index, now_s)
                     if row is not None:

@@ -22,6 +22,7 @@ from promptop.alerts.figures import WORDS
 from promptop.base.sanitize import clean
 from promptop_tui.messages import ShowInMonitor
 from promptop_tui.monitor.analysis.tile_figures import figures_of
+from promptop_tui.monitor.controllers.agents import Agents
 from promptop_tui.monitor.controllers.analyses import Analyses
 from promptop_tui.monitor.controllers.answers import Answers
 from promptop_tui.monitor.controllers.keys import BINDINGS
@@ -114,6 +115,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
             **self.requests.commands,
             **self.places.commands,
             **self.analyses.commands,
+            **Agents(self, self.view, context).commands,
             "triage": lambda: self.triage.enter(),  # noqa: PLW0108 - the view is not there yet
             "filter": lambda: self.filter_line.edit(self.view.asked.filter),
             "back": lambda: self.filter_line.close() if self.filter_line.open else self.view.back(),

@@ -32,6 +32,7 @@ BINDINGS: tuple[BindingType, ...] = (
     _key("d", "drill", "Drill", "drill", "requests of the time that is read"),
     _key("a", "alerts", "Alerts", "alerts", "rules of the settings, and their state"),
     _key("m", "money", "Money", "money", "where the money goes: model, app, prompt, tags", show=True),
+    _key("A", "agents", "Agents", "agents", "coding agents: cost, blocks, limits, context, by project"),
     _key("v", "view", "View", "view", "requests: all, slow, failing, truncated, thought only", show=True),
     _key("b", "bursts", "Bursts", "bursts", "duplicates, and loops of calls"),
     _key("f", "misses", "Cache", "misses", "why caches did not answer"),
