@@ -13,7 +13,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +90,8 @@ class SessionIndex:
 
     def __init__(self, log: Path, sources: Sources) -> None:
         self._log, self._sources = log, sources
-        self._sessions: dict[str, Path] = {}
+        self._sessions: dict[str, Path] | None = None
+        """Session → its file; None until all files were looked at."""
         self._infos: dict[str, list[dict[str, Any]] | None] = {}
 
     def read(
@@ -98,24 +99,35 @@ class SessionIndex:
         *,
         since_ms: int | None = None,
         now_s: float | None = None,
+        only: Collection[Path] | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> SessionUpdate:
         """Read every file that changed; raises :class:`PromptopError` if log or index cannot be used.
 
+        With ``only`` no other file is looked at: what a :class:`Follower` found, once all were read.
         ``progress`` is told how many files of how many were looked at. What it raises ends the reading, and nothing of
         it is kept.
         """
         now_s = time.time() if now_s is None else now_s
         found = SessionUpdate()
-        paths = [(CLAUDE_CODE, path) for path in claude_code.files(self._sources.claude)]
-        codex_paths = list(codex.files(self._sources.codex))
-        paths += [(CODEX, path) for path in codex_paths]
         with sqlite.tables(index_path(self._log), MIGRATIONS) as index:
-            known = {row["path"]: row for row in index.table("files").rows}
-            self._infos.clear()
-            self._sessions = {row["session"]: Path(row["path"]) for row in known.values() if row["session"]}
-            self._sessions |= {path.stem[-36:]: path for path in codex_paths}
+            table = index.table("files")
+            rows = []
+            if only is not None and self._sessions is not None:
+                marks = ", ".join("?" * len(only))
+                rows = list(table.rows_where(f"path IN ({marks})", [str(path) for path in only]))
+            if rows and len(rows) == len(only or ()):
+                paths = [(row["agent"], Path(row["path"])) for row in rows]
+            else:
+                rows = list(table.rows)
+                paths = [(CLAUDE_CODE, path) for path in claude_code.files(self._sources.claude)]
+                codex_paths = list(codex.files(self._sources.codex))
+                paths += [(CODEX, path) for path in codex_paths]
+                self._sessions = {row["session"]: Path(row["path"]) for row in rows if row["session"]}
+                self._sessions |= {path.stem[-36:]: path for path in codex_paths}
+            known = {row["path"]: row for row in rows}
             self._recover(index)
+            self._infos.clear()
             calls: list[AgentCall] = []
             for number, (agent, path) in enumerate(paths):
                 if progress is not None:
@@ -185,7 +197,7 @@ class SessionIndex:
 
     def _parent(self, session: str) -> list[dict[str, Any]] | None:
         if session not in self._infos:
-            path = self._sessions.get(session)
+            path = (self._sessions or {}).get(session)
             self._infos[session] = codex.infos_of(path) if path is not None and path.is_file() else None
         return self._infos[session]
 
@@ -245,18 +257,25 @@ class Follower:
         self._sources = sources
         self._seen: dict[Path, tuple[int, int]] = {}
         self._whole_s = 0.0
+        self.grown: set[Path] | None = None
+        """The files that the last look found changed; None where others may have, too."""
 
     def changed(self, now_s: float) -> bool:
         """Say whether a folder or a recent file differs from the last look, or a whole look is due."""
+        self.grown = None
         if now_s - self._whole_s >= self._WHOLE_S:
             self._whole_s = now_s
             self._look(now_s)
             return True
-        for path, was in self._seen.items():
-            if _mark(path) != was:
-                self._look(now_s)
-                return True
-        return False
+        marks = {path: mark for path, was in self._seen.items() if (mark := _mark(path)) != was}
+        if not marks:
+            return False
+        if all(path.suffix == ".jsonl" and size >= 0 for path, (size, _) in marks.items()):
+            self._seen |= marks
+            self.grown = set(marks)
+        else:
+            self._look(now_s)
+        return True
 
     def _look(self, now_s: float) -> None:
         self._seen = {}
@@ -283,8 +302,11 @@ def limits_of(log: Path) -> dict[str, tuple[int, dict[str, Any]]]:
     """Return, by agent, when the newest limits were told (Unix ms) and what they were."""
     if not index_path(log).exists():
         return {}
-    with sqlite.tables(index_path(log), MIGRATIONS) as index:
-        return {row["agent"]: (row["at_ms"], json.loads(row["limits"])) for row in index.table("limits").rows}
+    with contextlib.closing(sqlite.connect_for_reading(index_path(log))) as index:
+        if not index.execute("SELECT 1 FROM sqlite_master WHERE name = 'limits'").fetchone():
+            return {}
+        rows = index.execute("SELECT agent, at_ms, limits FROM limits").fetchall()
+    return {str(agent): (int(at_ms), json.loads(limits)) for agent, at_ms, limits in rows}
 
 
 def keep_limits(log: Path, agent: str, limits: dict[str, Any], at_ms: int) -> None:

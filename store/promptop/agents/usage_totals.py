@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from promptop.agents.blocks import UsageBlock, BlockCall, AgentSums, add_to_blocks, calls_after
+from promptop.agents.blocks import AgentSums, BlockCall, UsageBlock, add_to_blocks, calls_after
 from promptop.agents.limits import Limit, limits_in
-from promptop.agents.session_index import limits_of
+from promptop.agents.session_index import index_path, limits_of
 from promptop.log import files
 
 DIMENSIONS = ("project", "model", "session", "branch", "app", "day", "week")
@@ -157,10 +157,18 @@ class UsageFollower:
         self._log = log
         self._totals = UsageTotals()
         self._read_to = 0
+        self._watched = [log, log.with_name(f"{log.name}-wal"), index_path(log)]
+        self._seen: list[tuple[int, int, int]] | None = None
+        """The files as they were last read: a look without news opens none."""
+        self._told: dict[str, tuple[int, dict[str, Any]]] = {}
 
     def read(self, now_ms: int) -> int:
         """Take in what the log has got; return the number of calls. Raises :class:`PromptopError`."""
+        seen = [_mark(path) for path in self._watched]
+        if seen == self._seen:
+            return 0
         if not self._log.exists():
+            self._seen = seen
             self._totals, self._read_to = UsageTotals(), 0
             return 0
         since_ms = now_ms - DAYS_KEPT * 86_400_000
@@ -169,15 +177,25 @@ class UsageFollower:
             if highest < self._read_to:  # another file, or one that lost its end
                 self._totals = UsageTotals()
                 calls, highest = calls_after(self._log, 0, since_ms)
+            self._told = limits_of(self._log)
         except (sqlite3.Error, OSError) as error:
             raise files.explain(self._log, error) from None
-        self._read_to = highest
+        self._read_to, self._seen = highest, seen
         self._totals.add(calls)
         return len(calls)
 
     def overview(self, now_ms: int, *, by: str = "project", days: int = 7) -> Overview:
         """Return the totals as of a time."""
-        return self._totals.overview(now_ms, by=by, days=days, told=limits_of(self._log))
+        return self._totals.overview(now_ms, by=by, days=days, told=self._told)
+
+
+def _mark(path: Path) -> tuple[int, int, int]:
+    """Return (inode, size, time of the last change in ns) of a file; zeros if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _fill(call: BlockCall) -> ContextFill:

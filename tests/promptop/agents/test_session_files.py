@@ -274,3 +274,23 @@ def test_the_command(
     assert "1 files" in capsys.readouterr().out
     assert main(["agents", "blcks", "--log", str(log)]) == 2
     assert "Did you mean blocks?" in capsys.readouterr().err
+
+
+def test_a_follower_names_the_files_that_grew_and_they_alone_are_read(home: Path, log: Path) -> None:
+    path = write(home / ".claude/projects/-shop/s1.jsonl", claude("m1"))
+    other = write(home / ".claude/projects/-shop/s2.jsonl", claude("m2", sessionId="s2"))
+    index, follower = index_of(home, log), Follower(Sources.default({}, home))
+    now_s = path.stat().st_mtime
+    assert follower.changed(now_s)
+    assert follower.grown is None
+    assert index.read(now_s=LATER).calls == 2
+    looked: list[int] = []
+    write(path, claude("m3"), mode="a")
+    assert follower.changed(now_s + 1)
+    assert follower.grown == {path}
+    assert index.read(now_s=LATER, only=follower.grown, progress=lambda _, of: looked.append(of)).calls == 1
+    assert looked == [1]
+    write(other, claude("m4", sessionId="s2"), mode="a")
+    assert follower.changed(now_s + 2)
+    assert index.read(now_s=LATER, only=follower.grown).calls == 1
+    assert len(calls_of(log)) == 4

@@ -13,7 +13,7 @@ from promptop.base.sanitize import clean_line
 from promptop_tui.widgets.table import Cell, Column
 
 if TYPE_CHECKING:
-    from promptop.agents.blocks import UsageBlock, AgentSums
+    from promptop.agents.blocks import AgentSums, UsageBlock
     from promptop.agents.limits import Limit
     from promptop.agents.usage_totals import ContextFill, Overview
 
@@ -63,7 +63,7 @@ def period_lines(periods: dict[int, AgentSums], width: int) -> Content:
     """Return a line for each period: cost, calls, tokens by kind, share that came from the cache."""
     lines = []
     for days, sums in periods.items():
-        parts: list[Content | tuple[str, str]] = [
+        parts: list[Content | str | tuple[str, str]] = [
             (f"{PERIODS[days]:<8}", _MUTED),
             (f"{money(sums):>10}", "bold"),
             f"  {units.count(sums.calls):>5} calls",
@@ -94,7 +94,7 @@ def state_lines(overview: Overview, width: int) -> Content:
     for limit in overview.limits:
         by_app.setdefault(limit.app, []).append(limit)
     for app, limits in sorted(by_app.items()):
-        parts: list[Content | tuple[str, str]] = [(f"{app:<12}limits ", _MUTED)]
+        parts: list[Content | str | tuple[str, str]] = [(f"{app:<12}limits ", _MUTED)]
         for number, limit in enumerate(limits):
             resets = f" resets {_clock(limit.resets_ms, now_ms)}" if limit.resets_ms else ""
             parts += [" · " if number else "", f"{limit.span} ", (f"{limit.used:.0f} %", _level(limit.used / 100))]
@@ -110,10 +110,10 @@ def _block(block: UsageBlock, now_ms: int, width: int) -> Content:
     gone = (now_ms - block.start_ms) / (block.end_ms - block.start_ms)
     left = max(block.end_ms - now_ms, 0) // 60_000
     burn, forecast = block.burn_per_hour(now_ms), block.forecast_usd(now_ms)
-    parts: list[Content | tuple[str, str]] = [
+    parts: list[Content | str | tuple[str, str]] = [
         (f"{block.app:<12}block  ", _MUTED),
         (bar(gone, 8 if width < 100 else 16), "$series-1"),
-        f" ≈ {left // 60} h {left % 60:02d} left  ",
+        f" ≈ {left // 60} h {left % 60:02d} min left  ",
         (money(block.sums), "bold"),
     ]  # fmt: skip
     if burn is None or forecast is None:
@@ -127,7 +127,7 @@ def _block(block: UsageBlock, now_ms: int, width: int) -> Content:
 
 def _context(fill: ContextFill, width: int) -> Content:
     share = fill.share
-    name = f"{fill.app:<12}context"
+    name = f"{fill.app:<12}context "
     where = f" {clean_line(fill.project or '–', 20)} · {clean_line(fill.session[:8], 8)}"
     if share is None:
         told = f" {units.count(fill.tokens)} tokens, window of {clean_line(fill.model, 24)} unknown"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from promptop.agents.usage_totals import Overview
 
 LOOK_S = 0.5
+LATER_S = 3.0
+"""Seconds until it is tried again after a failure."""
 _SAID_S = 0.25
 """Seconds between two words on how far a long reading is."""
 _AGED_S = 10.0
@@ -94,21 +96,22 @@ class AgentFeed:
 
         imports = self._imports and has_sources
         while not self._stopped:
-            problem = ""
+            problem, wait_s = "", LOOK_S
             try:
                 news = usage.read(int(self._now() * 1000))
                 if imports and follower.changed(self._now()):
                     if shown is None:
                         shown, told_at = tell((0, 0)), monotonic()
                     said_at = monotonic()
-                    index.read(now_s=self._now(), progress=progressed)
+                    index.read(now_s=self._now(), only=follower.grown, progress=progressed)
                     news += usage.read(int(self._now() * 1000))
             except _StoppedError:
                 return
             except (PromptopError, sqlite3.Error, OSError) as error:
                 news, problem = 0, str(error)
+                follower, wait_s = Follower(sources), LATER_S  # all of it is read again
             other = shown is None or (shown.by, shown.days) != self._wanted or shown.progress is not None
             if news or other or (shown and problem != shown.problem) or monotonic() - told_at >= _AGED_S:
                 shown, told_at = tell(None, problem), monotonic()
-            self._wake.wait(LOOK_S)
+            self._wake.wait(wait_s)
             self._wake.clear()
