@@ -24,6 +24,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from promptop.base.descriptors import raise_limit
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.capture.call import load_row_builder
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 SHORTEST_TOKEN = 16
 SWITCH_S = 0.0005
 """How long the log's thread may keep the interpreter from the loop; Python's 5 ms would show in every p99."""
-MOST_DESCRIPTORS = 65_536
 _PEER_S = 1.0
 _YOUNG_S = 2.0
 _MOST_YOUNG = 3
@@ -182,24 +182,11 @@ def _tell(text: str) -> None:
     sys.stderr.write(f"promptop proxy: {clean_line(text)}\n")
 
 
-def raise_descriptor_limit() -> None:
-    """Let this process open as many files as it may: a stream takes two, and a common soft limit is 1,024."""
-    try:
-        import resource
-    except ImportError:
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(ValueError, OSError):  # some systems allow less than they say
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 def serve(options: Options, ready: Callable[[int], None] = lambda port: None) -> int:
     """Run until a signal and return the exit code; ``ready`` is told the port once connections are accepted."""
     check(options)
     sys.setswitchinterval(SWITCH_S)
-    raise_descriptor_limit()
+    raise_limit()
     load_row_builder()  # before workers are forked, who then share it
     if options.workers > 1:
         return _Workers(options, ready).run()

@@ -15,11 +15,11 @@ import httpx2
 import psutil
 import pytest
 
+from promptop.base.descriptors import raise_limit
 from promptop.base.errors import UsageError
 from promptop.cli import main as cli
 from promptop.cli.traffic.proxy import listen_address
 from promptop.log import LogReader, StoredRow
-from promptop.proxy.server_process import raise_descriptor_limit
 from promptop.simulator import SimulatedEndpoint
 
 MAIN = "import sys; from promptop.cli.main import main; sys.exit(main())"
@@ -125,7 +125,7 @@ def test_a_low_soft_limit_of_open_files_is_raised() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
-        raise_descriptor_limit()
+        raise_limit()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         assert hard == before[1] and soft == (65_536 if hard < 0 else min(hard, 65_536))
     finally:

@@ -283,3 +283,23 @@ def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     path.write_text("this is a text, and a rather long one\n" * 40)
     with pytest.raises(PromptopError, match="is not an SQLite file"):
         Baselines(path).load("a")
+
+
+def test_many_at_once_have_a_connection_each_or_are_told_what_that_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from promptop.base import descriptors
+    from promptop.base.errors import PromptopError
+    from promptop.experiments.bench.load_generator import Load
+    from promptop.experiments.bench.runner import BenchRun
+    from promptop.settings import Profile
+
+    request = RunRequest(profile=Profile(base_url="http://127.0.0.1:1/v1"), model="m", messages=[])
+    wide = BenchRun([request], [Load(1000, 1000, warm_ups=0)], []).requests[0].profile
+    assert (wide.max_connections, wide.keep_alive) == (1000, 1000)
+    assert BenchRun([request], [Load(10, 4)], []).requests[0].profile.max_connections == 100
+    unlimited = replace(request, profile=replace(request.profile, max_connections=0))
+    assert BenchRun([unlimited], [Load(1000, 1000)], []).requests[0].profile.max_connections == 0
+    monkeypatch.setattr(descriptors, "raise_limit", lambda: 1024)
+    with pytest.raises(PromptopError, match="need 1,064 open files, and this process may open 1,024") as caught:
+        descriptors.require(1000)
+    assert "ulimit -n 1064" in caught.value.remedy
+    descriptors.require(900)

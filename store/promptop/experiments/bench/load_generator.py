@@ -21,8 +21,10 @@ from promptop.experiments.stats import quantile
 from promptop.limits.limiter import Limiter, RateLimits
 
 MOST_CALLS = 100_000
-MOST_AT_ONCE = 100
-"""Calls under way at most, as many as the connections that are kept per endpoint."""
+MOST_AT_ONCE = 10_000
+"""Calls under way at most; each has a connection of its own (:mod:`promptop.base.descriptors` says what that needs)."""
+OPEN_AT_ONCE = 1000
+"""Calls of an open loop under way at most: those that are due beyond wait, and the wait is reported."""
 TIMES = ("ttft", "ttfo", "total")
 FIGURES = (*TIMES, "tpot", "tps", "lag")
 """What is measured of each call: seconds (``tpot``: for each output token after the first), but for ``tps``, which is
@@ -266,7 +268,7 @@ class Bench:
         return list(await asyncio.gather(*tasks))
 
     async def _open(self, request: int, load: Load) -> list[CallSample]:
-        limiter = Limiter(RateLimits(concurrency=MOST_AT_ONCE, requests_per_minute=None))
+        limiter = Limiter(RateLimits(concurrency=OPEN_AT_ONCE, requests_per_minute=None))
         start = self._clock()
         tasks: list[asyncio.Task[CallSample]] = []
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from promptop.base.descriptors import require
 from promptop.budget.estimate import CostEstimate, Lengths, estimate, times
 from promptop.client.request import RunRequest
 from promptop.client.result import CallProgress, RunResult
 from promptop.experiments.bench.gates import GateRule, met
-from promptop.experiments.bench.load_generator import Bench, Load, MeasuredRequest
+from promptop.experiments.bench.load_generator import OPEN_AT_ONCE, Bench, Load, MeasuredRequest
 from promptop.experiments.checks import Check
 from promptop.experiments.grid.caller import GridCaller
 
@@ -68,8 +69,11 @@ class BenchRun:
 
         Cases are asked in turns, in their order; ``checks`` are those of each case, and need no model.
         """
-        self.requests, self.loads, self.objectives = list(requests), list(loads), list(objectives)
-        self.cases = [list(each) for each in cases] or [self.requests]
+        self.loads, self.objectives = list(loads), list(objectives)
+        most = max((load.concurrency or OPEN_AT_ONCE for load in loads), default=1)
+        self._at_once = min(most, max((load.calls + load.warm_ups for load in loads), default=1))
+        self.requests = [_with_room(request, self._at_once) for request in requests]
+        self.cases = [[_with_room(each, self._at_once) for each in case] for case in cases] or [self.requests]
         self.checks = [list(each) for each in checks] or [[] for _ in self.cases]
         self._asked = 0
         self._checked: list[bool] = []
@@ -118,6 +122,7 @@ class BenchRun:
 
     async def work(self, options: Mapping[str, Any]) -> BenchOutcome:
         """Make the calls; ``options`` are those of :class:`promptop.client.http.endpoints.Endpoints`."""
+        require(self._at_once)
         caller = self._caller
         await caller.open(options)
         bench = self._bench = Bench(self._call)
@@ -155,3 +160,12 @@ class BenchRun:
         if counts and self.checks[place] and result.state == "done":
             self._checked.append(all(check.judge(result).passed for check in self.checks[place]))
         return result
+
+
+def _with_room(request: RunRequest, at_once: int) -> RunRequest:
+    """Return the request with a pool that has a connection for each call under way: none waits for another's."""
+    profile = request.profile
+    if not profile.max_connections or profile.max_connections >= at_once:
+        return request
+    kept = max(profile.keep_alive, at_once)
+    return replace(request, profile=replace(profile, max_connections=at_once, keep_alive=kept))
