@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.parse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from promptop.settings import Profile
 if TYPE_CHECKING:
     from promptop.client.request import RunRequest
 
+_LONG_KEY = 12
+"""Characters from which a key is hidden wherever it occurs."""
 MESSAGE_LIMIT = 400
 """Characters of a server's message that are shown: some servers answer with a page of HTML."""
 
@@ -204,5 +207,7 @@ def _message(error: Any, secrets: Sequence[str]) -> str:
 
 def _hide(text: str, secrets: Sequence[str]) -> str:
     for secret in secrets:
-        text = text.replace(secret, "[key]")
+        # A short key ("x", "ollama") is hidden where it stands alone: cut out of words it would garble every message.
+        whole = len(secret) >= _LONG_KEY
+        text = text.replace(secret, "[key]") if whole else re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "[key]", text)
     return text

@@ -140,12 +140,30 @@ def _rates(row: snapshot.Row) -> Rates | None:
     return Rates(base("i"), base("o"), base("r"), base("w"), tiered)
 
 
+_CHINESE = {
+    **dict.fromkeys(("通义", "通义千问", "千问"), "qwen"),
+    **dict.fromkeys(("智谱", "智谱清言", "清言"), "glm"),
+    **dict.fromkeys(("月之暗面", "暗面"), "moonshot"),
+    **dict.fromkeys(("深度求索", "深度"), "deepseek"),
+    "豆包": "doubao",
+    "文心": "ernie",
+    "混元": "hunyuan",
+    "百川": "baichuan",
+    "星火": "spark",
+    "阿里": "alibaba",
+    "阿里云": "alibaba",
+    "克劳德": "claude",
+    "双子座": "gemini",
+}
+"""What models and providers are called in Chinese → a word of their ids."""
+
+
 def search(text: str = "", provider: str | None = None) -> tuple[Model, ...]:
     """Return the models whose id, name or provider contain every word of ``text``, in the table's order.
 
     The user's own models and aliases come first.
     """
-    words = text.lower().split()
+    words = [_CHINESE.get(word, word) for word in text.lower().split()]
     out = []
     known = overrides.current()
     for name in (*known.models, *known.aliases):

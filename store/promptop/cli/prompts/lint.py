@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import sentence
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.prompt_input import LIBRARY, from_library, prompt_text, read_input
 from promptop.cli.shared.several_prompts import Failures, opened
@@ -53,7 +54,7 @@ def run(args: ParsedArguments) -> int:
     if args.rules:
         print(f"{READER:18} {'hint':8} what is sent otherwise than it may be meant: roles, variables, front matter")
         for check in CHECKS:
-            print(f"{check.id:18} {check.severity:8} {check.description}")
+            print(f"{check.id:18} {check.severity:8} {sentence(check.description)}")
         return 0
     args.files = opened(args.files)
     if args.complexity:
@@ -75,7 +76,7 @@ def run(args: ParsedArguments) -> int:
     else:
         for file, finding in found:
             place = f"{clean_line(file)}:{finding.line}"
-            print(f"{place}: {finding.severity} {finding.rule}: {clean_line(finding.message)}")
+            print(f"{place}: {finding.severity} {finding.rule}: {clean_line(sentence(finding.message))}")
             if args.sentences and finding.sentence:
                 print(f"    {clean_line(finding.sentence)}")
     return 1 if failures or any(finding.severity == "warning" for _, finding in found) else 0

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from promptop import models
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import sentence
 from promptop.cli.command_line.completion import models as models_known
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.options import own_settings, settings_options
@@ -67,9 +68,8 @@ def run(args: ParsedArguments) -> int:
 
     if args.rules:
         for rule in RULES:
-            print(
-                f"{rule.id:18} {rule.severity:6} {rule.description}{' (only with --select)' if rule.on_request else ''}"
-            )
+            asked = " (only with --select)" if rule.on_request else ""
+            print(f"{rule.id:18} {rule.severity:6} {sentence(rule.description)}{asked}")
         return 0
     selected = [name.strip() for name in args.select.split(",") if name.strip()]
     off = () if selected else own_settings().editor.trim_off
