@@ -97,6 +97,8 @@ def _sentences(node: ast.AST) -> Iterator[ast.expr]:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         wanted = _MESSAGES.get(node.func.id, ())
         yield from (argument for at, argument in enumerate(node.args) if at in wanted)
+        if node.func.id == "Place" and len(node.args) == 2 and isinstance(node.args[0], ast.Starred):
+            yield node.args[1]  # Place(*span, "…")
     elif isinstance(node, ast.Assign | ast.AnnAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if any(isinstance(each, ast.Name) and each.id == "description" for each in targets) and node.value is not None:
