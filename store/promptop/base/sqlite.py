@@ -145,32 +145,74 @@ Migration = Callable[["Database"], None]
 def tables(path: Path, migrations: Sequence[Migration], *, secure_delete: bool = False) -> Iterator[Database]:
     """Open a file of tables (sqlite-utils) for one immediate transaction, brought to the newest schema first.
 
-    ``migrations`` are numbered by their place: PRAGMA user_version says how many of them a file has seen. Raises
-    :class:`PromptopError` for whatever the file cannot do, and for a file of a newer promptop. ``secure_delete``
-    overwrites with zeros what is deleted.
+    See :class:`TableFile` for the rest.
     """
-    from sqlite_utils import Database
-
+    file = TableFile(path, migrations, secure_delete=secure_delete)
     try:
-        connection = connect(path)
-    except (OSError, sqlite3.Error) as error:
-        raise explain(path, error, "Move it away; a new one is created.") from None
-    try:
-        # Plugins of sqlite-utils that the user has for other work stay out of this process.
-        database = Database(connection, execute_plugins=False)
-        connection.execute("PRAGMA foreign_keys = ON")
-        if secure_delete:
-            connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("BEGIN IMMEDIATE")
-        _migrate(path, database, migrations)
-        yield database
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise explain(path, error, "Move it away; a new one is created.") from None
+        with file.transaction() as database:
+            yield database
     finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        connection.close()
+        file.close()
+
+
+class TableFile:
+    """A file of tables (sqlite-utils) that stays open from its first transaction until it is closed.
+
+    Opening takes some milliseconds and closing writes the journal back (8 to 200 ms on a busy disk): what writes often
+    keeps the file open. One transaction at a time.
+    """
+
+    def __init__(self, path: Path, migrations: Sequence[Migration], *, secure_delete: bool = False) -> None:
+        """``migrations`` are numbered by their place: PRAGMA user_version says how many of them a file has seen.
+
+        ``secure_delete`` overwrites with zeros what is deleted.
+        """
+        self._path, self._migrations, self._secure_delete = path, migrations, secure_delete
+        self._database: Database | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Database]:
+        """Begin an immediate transaction, opening the file and bringing it to the newest schema first.
+
+        Raises :class:`PromptopError` for whatever the file cannot do, and for a file of a newer promptop.
+        """
+        try:
+            is_new = self._database is None
+            database = self._database = self._database or self._open()
+            connection = database.conn
+            assert connection is not None, "it was opened with a connection"
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                if is_new:
+                    _migrate(self._path, database, self._migrations)
+                yield database
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        except (OSError, sqlite3.Error) as error:
+            raise explain(self._path, error, "Move it away; a new one is created.") from None
+
+    def close(self) -> None:
+        """Close the file; the next transaction opens it again."""
+        database, self._database = self._database, None
+        if database is not None and database.conn is not None:
+            database.conn.close()
+
+    def _open(self) -> Database:
+        from sqlite_utils import Database
+
+        connection = connect(self._path)
+        try:
+            # Plugins of sqlite-utils that the user has for other work stay out of this process.
+            database = Database(connection, execute_plugins=False)
+            connection.execute("PRAGMA foreign_keys = ON")
+            if self._secure_delete:
+                connection.execute("PRAGMA secure_delete = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return database
 
 
 def _migrate(path: Path, database: Database, migrations: Sequence[Migration]) -> None:

@@ -229,6 +229,10 @@ class RunHistory:
             found = [row["value"] for row in database.query("SELECT value FROM choices WHERE name = 'history'")]
         return next((mode for mode in MODES if found and mode == found[0]), None)
 
+    def mode(self, setting: Mode) -> Mode:
+        """Return what is kept: the settings' word, but *metadata* may have been raised on the history's page."""
+        return self.chosen_mode() or setting if setting == "metadata" else setting
+
     def choose_mode(self, mode: Mode) -> None:
         """Remember what is to be kept from now on."""
         with self._open() as database:
@@ -250,6 +254,11 @@ class RunHistory:
 def open_notebook(path: Path) -> AbstractContextManager[Database]:
     """Open the file with the schema of this version for one transaction, creating it first (0600)."""
     return sqlite.tables(path, (_create, _create_proofs), secure_delete=True)
+
+
+def notebook_file(path: Path) -> sqlite.TableFile:
+    """Return the file as one that stays open from its first transaction on, for what writes often."""
+    return sqlite.TableFile(path, (_create, _create_proofs), secure_delete=True)
 
 
 def _create(database: Database) -> None:

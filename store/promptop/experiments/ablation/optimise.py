@@ -154,6 +154,7 @@ class OptimiseRun:
             ended = str(error)
         finally:
             await caller.close()
+            self.store.close()
         proof, proof_plan = None, None
         if self._text != plan.text and plan.held and not caller.is_over:
             planned = self._plan_of(self._text)[len(plan.cases) :]

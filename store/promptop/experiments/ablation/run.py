@@ -207,6 +207,7 @@ class AblationRun:
             found = await search.run()
         finally:
             await caller.close()
+            self.store.close()
         if self._asker.idle:
             found.ended = found.ended or "idle"
         trimmed = without(plan.text, plan.units, found.removed)

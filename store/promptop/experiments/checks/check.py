@@ -58,6 +58,11 @@ class Check:
     limited: bool = False
     """Whether judging may take for ever, and is cut off."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process without what judges: there it names what was judged here."""
+        kept = (self.text, _judged_elsewhere, self.name, self.kind, self.weight, self.wants, self.at)
+        return (Check, (*kept, self.negated, self.limited))
+
     @property
     def is_asked(self) -> bool:
         """Whether a model must be asked."""
@@ -79,6 +84,10 @@ class Check:
         if self.negated:
             fault = "" if fault else "holds, and must not"
         return Checked(self.text, not fault, clean_line(fault, _SHOWN))
+
+
+def _judged_elsewhere(_: RunResult) -> str:
+    raise RuntimeError("a check that came from another process judges nothing here")
 
 
 @dataclass(frozen=True, slots=True)

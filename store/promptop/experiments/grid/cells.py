@@ -22,7 +22,7 @@ from promptop.experiments.checks import Checked
 from promptop.experiments.checks.answer_text import trouble_of
 from promptop.experiments.grid.checker import answer_digest
 from promptop.history.result_json import figures_of, read_result, texts_of
-from promptop.history.run_history import notebook_path, open_notebook
+from promptop.history.run_history import notebook_file, notebook_path, open_notebook
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -68,20 +68,44 @@ class GridCell:
 
 
 class CellStore:
-    """The cells of one run. It can be pickled before it is used; then it opens the file anew."""
+    """The cells of one run. It can be pickled before it is used; then it opens the file anew.
 
-    def __init__(self, run: str = "", *, path: Path | None = None, full: bool = False) -> None:
-        """``run`` is the id of an earlier run that goes on; ``full`` keeps prompts and answers on disk."""
+    The file stays open while cells come: to open it for each would take longer than a fast endpoint's answer.
+    """
+
+    def __init__(
+        self,
+        run: str = "",
+        *,
+        path: Path | None = None,
+        full: bool = False,
+        earlier: Mapping[CellKey, GridCell] | None = None,
+    ) -> None:
+        """``run`` is the id of an earlier run that goes on; ``full`` keeps prompts and answers on disk.
+
+        ``earlier`` are cells that this process still has whole, whatever the disk keeps of them.
+        """
         self.run = run or f"p-{secrets.token_hex(4)}"
         self.path = notebook_path() if path is None else path
         self.full = full
+        self._earlier = dict(earlier or {})
         self._known: dict[CellKey, GridCell] = {}
+        self._file = notebook_file(self.path)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"run": self.run, "path": self.path, "full": self.full}
+        return {"run": self.run, "path": self.path, "full": self.full, "earlier": self._earlier}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__init__(state["run"], path=state["path"], full=state["full"])  # type: ignore[misc]
+        self.__init__(state["run"], path=state["path"], full=state["full"], earlier=state["earlier"])  # type: ignore[misc]
+
+    @property
+    def cells(self) -> Mapping[CellKey, GridCell]:
+        """Every finished cell that is known."""
+        return self._known
+
+    def close(self) -> None:
+        """Close the file; what is kept afterwards opens it again."""
+        self._file.close()
 
     def begin(self, setup: Mapping[str, Any], *, resumed: bool = False) -> int:
         """Note that the run begins, and return how many cells are kept; raise :class:`UsageError` for no such run."""
@@ -107,6 +131,7 @@ class CellStore:
             ).fetchall()
         for case, side, model, repeat, digest, figures, texts, checks in rows:
             self._known[CellKey(case, side, model, repeat, digest)] = _cell(figures, texts, checks)
+        self._known |= self._earlier
         return len(rows)
 
     def find(self, key: CellKey) -> GridCell | None:
@@ -152,7 +177,7 @@ class CellStore:
         return failed
 
     def _open(self) -> AbstractContextManager[Database]:
-        return open_notebook(self.path)
+        return self._file.transaction()
 
 
 def _cell(figures: str, texts: str | None, checks: str) -> GridCell:

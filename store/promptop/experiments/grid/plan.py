@@ -18,7 +18,7 @@ from promptop.client.request import RunRequest
 from promptop.client.request_body import body_of, find_model
 from promptop.experiments.checks import ANSWERED, Check, Spec, answered, parse_check, takes_expected
 from promptop.experiments.checks.judges import JudgeModel
-from promptop.experiments.checks.vectors import EmbedModel
+from promptop.experiments.checks.vectors import EmbedModel, check_engine
 from promptop.experiments.test_sets.case import Case, Message, TestSet
 
 _AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
@@ -73,6 +73,15 @@ def checks_for(planned: PlannedCase, plan: GridPlan) -> list[Check]:
     if any(check.kind == ANSWERED for check in found):
         return found
     return [answered(), *found]
+
+
+def require_models(plan: GridPlan) -> None:
+    """Raise :class:`UsageError` before any call where a check needs a model that was not named."""
+    kinds = {check.kind for planned in plan.cases for check in checks_for(planned, plan)}
+    if "rubric" in kinds and plan.judge is None:
+        raise UsageError("A rubric: check needs a judge.", "Name a model that judges (--judge MODEL).")
+    if "similar" in kinds:
+        check_engine(plan.embed)
 
 
 Build = Callable[[Mapping[str, str], Sequence[Message]], list[list[RunRequest]]]

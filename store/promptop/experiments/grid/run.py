@@ -94,13 +94,12 @@ class GridRun:
         folder: Path | None = None,
         python: bool = False,
         at_once: int = 4,
-        earlier: Mapping[CellKey, GridCell] | None = None,
         judge: JudgeModel | None = None,
         embed: EmbedModel | None = None,
         asks: bool = False,
         repeats: int = 1,
     ) -> None:
-        """``titles`` name the variants, in the order of each case's requests; ``earlier`` cells are not asked again.
+        """``titles`` name the variants, in the order of each case's requests; cells of ``store`` are not asked again.
         Each cell is asked ``repeats`` times: answers of a further repeat stand in further columns of the outcome. With
         ``asks`` a model judges ``rubric`` and ``similar`` checks, which are left out otherwise.
 
@@ -109,7 +108,6 @@ class GridRun:
         self._cases, self._titles = tuple(cases), tuple(titles)
         self._plan = GridPlan(self._cases, self._titles, folder=folder, python=python, judge=judge, embed=embed)
         self._store, self._at_once = store, at_once
-        self._finished: dict[CellKey, GridCell] = dict(earlier or {})
         self._caller = GridCaller(APP)
         self._checker = Checker(self._caller, judge, embed)
         self._asks = asks
@@ -169,6 +167,7 @@ class GridRun:
             await asyncio.gather(*(worker() for _ in range(self._at_once)))
         finally:
             await caller.close()
+            self._store.close()
         return GridOutcome(
             found,
             caller.spent_usd,
@@ -177,7 +176,7 @@ class GridRun:
             caller.is_capped,
             tuple(caller.errors),
             kept,
-            self._finished,
+            dict(self._store.cells),
         )
 
     async def _cell(self, place: Place) -> tuple[GridCell | None, bool]:
@@ -186,7 +185,7 @@ class GridRun:
         request = planned.requests[column][0]
         key = CellKey(planned.case.id, "grid", title, repeat, digest_of(request))
         checks = [check for check in checks_for(planned, self._plan) if self._asks or not check.is_asked]
-        known = self._finished.get(key) or self._store.find(key)
+        known = self._store.find(key)
         if known is not None and {check.text for check in checks} == set(known.checked):
             return known, True
         if known is not None and known.whole:  # other checks: judged again without a call
@@ -204,7 +203,6 @@ class GridRun:
         if self._store.full and any(check.is_asked for check in checks):
             self._store.put(key, GridCell(answer, {}))  # paid for: a judge that is asked next must not lose it
         cell = GridCell(answer, await self._checker.judged(checks, given, result))
-        self._finished[key] = cell
         self._store.put(key, cell)
         unsaid = [check.text for check in checks if check.text not in cell.checked]
         return replace(cell, checked={**cell.checked, **{text: Checked(text, False, NO_VERDICT) for text in unsaid}})

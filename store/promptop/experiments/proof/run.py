@@ -88,6 +88,8 @@ class ProofOutcome:
     alpha: float
     attempt: int
     """1 for a first try of this prompt on this test set."""
+    cells: Mapping[CellKey, GridCell]
+    """Every finished answer, for a run that goes on."""
 
 
 class ProofRun:
@@ -137,6 +139,7 @@ class ProofRun:
             self.store.end("proven" if proven else (words or ["undecided"])[-1], plan.attempt, counts=looked_at)
         finally:
             await caller.close()
+            self.store.close()
         return ProofOutcome(
             tuple(runs),
             caller.spent_usd,
@@ -151,6 +154,7 @@ class ProofRun:
             self.store.run,
             alpha,
             failed_before + 1,
+            dict(self.store.cells),
         )
 
     # One model

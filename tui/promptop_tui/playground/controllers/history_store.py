@@ -28,7 +28,7 @@ class HistoryStore:
 
     def mode(self) -> Mode:
         """Return what is kept on disk from now on."""
-        return self.book.chosen_mode() or self.setting if self.setting == "metadata" else self.setting
+        return self.book.mode(self.setting)
 
     def turn(self) -> Mode:
         """Keep prompts and answers from now on, or no longer; a setting other than metadata stands."""
