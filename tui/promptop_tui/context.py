@@ -37,6 +37,13 @@ class AppContext:
     now: Callable[[], float] = field(default=time)
     """Wall clock, Unix seconds; tests inject their own."""
 
+    @property
+    def keeps_texts(self) -> bool:
+        """Whether prompts and answers are kept on disk, by the settings and the history's page; blocks."""
+        from promptop.history.run_history import RunHistory
+
+        return RunHistory().mode(self.settings.playground.history) == "full"
+
     @cached_property
     def purse(self) -> Budget:
         """What this session and today have spent: whatever tab makes calls pays from it."""

@@ -229,9 +229,10 @@ class RunHistory:
             found = [row["value"] for row in database.query("SELECT value FROM choices WHERE name = 'history'")]
         return next((mode for mode in MODES if found and mode == found[0]), None)
 
-    def mode(self, setting: Mode) -> Mode:
+    def mode(self, setting: str) -> Mode:
         """Return what is kept: the settings' word, but *metadata* may have been raised on the history's page."""
-        return self.chosen_mode() or setting if setting == "metadata" else setting
+        given: Mode = next((mode for mode in MODES if mode == setting), "metadata")
+        return self.chosen_mode() or given if given == "metadata" else given
 
     def choose_mode(self, mode: Mode) -> None:
         """Remember what is to be kept from now on."""

@@ -24,7 +24,7 @@ from promptop_tui.playground.measure import measure_dialog
 from promptop_tui.playground.measure.bench_dialog import bench_dialog
 from promptop_tui.playground.measure.claims_dialog import claims_dialog
 from promptop_tui.playground.measure.measure_dialog import MeasureDialog
-from promptop_tui.playground.measure.proof_dialog import proof_dialog
+from promptop_tui.playground.measure.proof_dialog import ProofSubject, proof_dialog
 from promptop_tui.shell import theme
 from promptop_tui.widgets.chart import Chart
 
@@ -85,7 +85,7 @@ def context(endpoint: SimulatedEndpoint, tmp_path: Path) -> Iterator[Callable[..
 
 async def test_a_trim_is_priced_proven_and_handed_back(context: Callable[..., AppContext]) -> None:
     shared = context()
-    app = Alone(proof_dialog(shared, LONG, SHORT))
+    app = Alone(proof_dialog(shared, ProofSubject(LONG, SHORT)))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "22 calls, at most" in app.text("#form-state"))
         app.fill(answers="5", temperature="0", max_tokens="200", checks="contains:提示 && lacks:sorry")
@@ -106,7 +106,7 @@ async def test_a_trim_is_priced_proven_and_handed_back(context: Callable[..., Ap
 
 async def test_nothing_is_sent_beyond_a_cap(context: Callable[..., AppContext], endpoint: SimulatedEndpoint) -> None:
     endpoint.requests.clear()
-    app = Alone(proof_dialog(context(cap=0.0001), LONG, SHORT))
+    app = Alone(proof_dialog(context(cap=0.0001), ProofSubject(LONG, SHORT)))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "F5 sends" in app.text("#form-state"))
         await pilot.press("f5")

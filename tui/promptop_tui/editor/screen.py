@@ -121,7 +121,14 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
         )  # fmt: skip
         self.log_lookup = LogLookup(self, self.panel, context, self._counted)
         self.trims = TrimsController(
-            self, self.area, self.trims_panel, self.counts, context, parsed=self.parsed, runner=runner
+            self,
+            self.area,
+            self.trims_panel,
+            self.counts,
+            context,
+            parsed=self.parsed,
+            role=lambda: self.draft.state.role,
+            runner=runner,
         )
         self.ablation = AblationController(self, self.area, self.counts, self.draft, self.trims, context)
         self.outline_panel = OutlinePanel()

@@ -125,6 +125,7 @@ class PlaygroundPane(Horizontal):
         _dialog("k", "checks", "Checks", "What every answer must be"),
         Binding("b", "blind", "Blind", id="playground.blind", tooltip="Rate answers without names", show=False),
         _dialog("g", "grid", "Test set", "Ask every case of a test set"),
+        _dialog("shift+f8,f20", "prove", "Prove", "Hold two versions against each other: do answers hold?"),
         _dialog("f11", "bench", "Bench", "Measure the prompt under load"),
         _dialog("l", "lab", "Claim lab", "What changes latency here?"),
         _dialog("s", "guide", "Guide", "Lead the prompt step by step: fewer tokens, less waiting, all measured"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from textual.widget import Widget
@@ -14,21 +14,21 @@ from promptop_tui.shell.key_names import with_keys
 
 if TYPE_CHECKING:
     from promptop.prompts.proof import Proof
+    from promptop_tui.playground.measure.proof_dialog import ProofMemory, ProofSubject
 
 
 def open_proof(
     pane: Widget,
     context: AppContext,
-    watched: Sequence[str],
-    before: str,
-    after: str,
+    subject: ProofSubject,
+    memory: ProofMemory,
     keep: Callable[[Proof], object],
 ) -> None:
     """Open the page over the editor; ``keep`` is given its proof, if one was run."""
     from promptop_tui.playground.measure.proof_dialog import proof_dialog  # its imports are not needed to start
 
     try:
-        page = proof_dialog(context, before, after, list(watched))
+        page = proof_dialog(context, subject, memory)
     except PromptopError as error:
         pane.notify(clean(str(error)), title="Prove", severity="error", markup=False)
         return

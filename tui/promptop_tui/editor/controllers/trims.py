@@ -21,6 +21,7 @@ from promptop_tui.widgets.prompt_area.area import PromptArea
 if TYPE_CHECKING:
     from promptop.trim.rewrite import Hunk
     from promptop.workers.call_client import Runner
+    from promptop_tui.playground.measure.proof_dialog import ProofMemory
 
 
 class TrimsController:
@@ -35,9 +36,10 @@ class TrimsController:
         context: AppContext,
         *,
         parsed: Callable[[], Prompt | None],
+        role: Callable[[], str],
         runner: Runner | None = None,
     ) -> None:
-        """``parsed`` returns the draft as a prompt, or says what is wrong with it.
+        """``parsed`` returns the draft as a prompt, or says what is wrong with it; ``role`` that of a text without.
 
         ``runner`` makes the calls of rewrites if given, and is then closed by who gave it.
         """
@@ -47,10 +49,13 @@ class TrimsController:
         self._counts = counts
         self._context = context
         self._parsed = parsed
+        self._role = role
         self._given_runner = runner
         self._runner = runner
         self._taken: list[tuple[str, str]] = []
         self._proof: Proof | None = None
+        self._proofs: ProofMemory | None = None
+        """What was typed on the page that proves, and its answers, as long as the tab lives."""
         self._selected: tuple[int, int, int] | None = None
 
     def end(self) -> None:
@@ -111,14 +116,12 @@ class TrimsController:
 
     def prove(self) -> None:
         """Ask the baseline and the draft in turns, and judge the answers."""
-        open_proof(
-            self._pane,
-            self._context,
-            self._counts.models,
-            self._counts.baseline_text,
-            self._area.text,
-            self._keep_proof,
-        )
+        from promptop_tui.playground.measure.proof_dialog import ProofMemory, ProofSubject  # not needed to start
+
+        self._proofs = self._proofs or ProofMemory()
+        models = tuple(self._counts.models)
+        subject = ProofSubject(self._counts.baseline_text, self._area.text, models, role=self._role())
+        open_proof(self._pane, self._context, subject, self._proofs, self._keep_proof)
 
     def take_ablation(self, changes: Sequence[tuple[str, str]], proof: Proof | None) -> None:
         """Count what an ablation left out as taken; its proof goes with the receipt."""

@@ -14,13 +14,14 @@ from promptop_tui.context import AppContext
 from promptop_tui.playground.controllers.answer_checks import AnswerChecks
 from promptop_tui.playground.controllers.cost.spend import Spend
 from promptop_tui.playground.controllers.history_store import HistoryStore
-from promptop_tui.playground.controllers.prompt_versions import PromptVersions
+from promptop_tui.playground.controllers.prompt_versions import TYPED, PromptVersions
 from promptop_tui.playground.controllers.request_builder import RequestBuilder
 from promptop_tui.playground.views.parameters import TEXTS, ParameterColumn
 
 if TYPE_CHECKING:
     from promptop_tui.playground.dialogs.history import Taken
     from promptop_tui.playground.measure.grid_dialog import GridMemory
+    from promptop_tui.playground.measure.proof_dialog import ProofMemory
 
 
 class Dialogs:
@@ -48,6 +49,8 @@ class Dialogs:
         self._versions_changed, self._reopen, self._tell = versions_changed, reopen, tell
         self._grid: GridMemory | None = None
         """What was typed for the grid and its finished cells, as long as the tab lives."""
+        self._proofs: ProofMemory | None = None
+        """What was typed for proofs and their answers, likewise."""
         self._openers: Mapping[str, Callable[[], None]] = {
             "versions": self._open_versions,
             "options": self._open_options,
@@ -56,6 +59,7 @@ class Dialogs:
             "presets": self._open_presets,
             "history": self._open_history,
             "grid": self._open_grid,
+            "prove": self._open_proof,
             "bench": self._open_bench,
             "lab": self._open_claims,
             "guide": self._open_guide,
@@ -145,6 +149,28 @@ class Dialogs:
             return
         self._grid = self._grid or GridMemory()
         self._host.app.push_screen(grid_dialog(self._context, build, titles, self._grid), self._measured)
+
+    def _open_proof(self) -> None:
+        from promptop_tui.playground.measure.proof_dialog import ProofMemory, ProofSubject, proof_dialog
+
+        try:
+            before, after = self._versions.pair(self._builder.text())
+            parameters = self._column.values()
+            models = tuple(target.spec for target in self._column.targets())
+            subject = ProofSubject(
+                before.text,
+                after.text,
+                (", ".join(models),) if models else (),
+                (before.label or TYPED, after.label or TYPED),
+                values=self._versions.values,
+                parameters={name: value for name, value in parameters.items() if value not in (None, (), {}, "")},
+            )
+            self._proofs = self._proofs or ProofMemory()
+            page = proof_dialog(self._context, subject, self._proofs)
+        except PromptopError as error:
+            self._tell(error, title="Prove")
+            return
+        self._host.app.push_screen(page, self._measured)
 
     def _open_bench(self) -> None:
         from promptop_tui.playground.measure.bench_dialog import bench_dialog

@@ -16,6 +16,8 @@ from promptop.prompts.reader import prompt_from, reading_notes
 
 TYPED = "as typed"
 """What the version in the prompt's field is called where there are others."""
+BASELINE = "baseline"
+"""What the editor's text before trimming is called."""
 _SPOKEN = frozenset({"assistant", "tool"})
 _ROLES = {"model": "assistant", "function": "tool"}
 """Roles that logs have of other APIs → those of role lines."""
@@ -144,6 +146,24 @@ class PromptVersions:
         alone = len(self.chosen) == 1
         typed = SavedVersion(AS_TYPED if alone else TYPED, text, self._known.name)
         return [typed if label == AS_TYPED else self.shelf[label] for label in self.chosen]
+
+    def pair(self, text: str) -> tuple[SavedVersion, SavedVersion]:
+        """Return the two texts that a proof holds against each other, the earlier one first.
+
+        Two chosen versions; with one chosen, the editor's baseline and the field. The baseline is the earlier one,
+        the field the later one. Raises :class:`PromptopError` where it is not clear which two are meant.
+        """
+        sources = self.sources(text)
+        if len(sources) == 1 and BASELINE in self.shelf and self.chosen != [BASELINE]:
+            sources.insert(0, self.shelf[BASELINE])
+        if len(sources) != 2:
+            raise PromptopError(
+                f"A proof holds two versions against each other; {len(sources)} are chosen.",
+                "Choose two (v): the prompt as it was, and the trimmed one.",
+            )
+        first, second = sources
+        is_turned = second.label == BASELINE or (first.label in (AS_TYPED, TYPED) and first.label != BASELINE)
+        return (second, first) if is_turned else (first, second)
 
     def __str__(self) -> str:
         """Return the choice in a few words."""

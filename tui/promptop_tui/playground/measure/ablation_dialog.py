@@ -207,7 +207,7 @@ class AblationView(Vertical):
         plan = plan_ablation(self._text, cases, grid, suspected=suspected)
         self._asked = f"{hash(self._text)} {test_set.digest} {values['model']} {values['checks']}"
         known = self._memory.runs.get(self._asked, "")
-        store = CellStore(known, full=settings.history == "full")
+        store = CellStore(known, full=self.shared.keeps_texts)
         self._memory.runs[self._asked] = store.run
         one = estimate([planned.requests[0][0] for planned in plan.cases], 1, lengths_of(self.shared))
         likely = likely_calls(len(plan.units), len(plan.cases)) + 2 * len(plan.held)

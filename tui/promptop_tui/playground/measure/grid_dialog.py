@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
 from textual.widgets import Static
@@ -17,12 +19,14 @@ from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
 from promptop.client.request import Message, RunRequest
 from promptop.experiments.grid.cells import CellKey, CellStore, GridCell
+from promptop.experiments.grid.export import report_of, write_grid
 from promptop.experiments.grid.plan import PlannedCase, planned_cases
 from promptop.experiments.grid.run import CellState, GridOutcome, GridRun, GridStep
 from promptop.experiments.stats import share_interval
 from promptop.experiments.test_sets import read_test_set
 from promptop_tui.context import AppContext
 from promptop_tui.playground.dialogs.cell_compare import CellDialog
+from promptop_tui.playground.measure.case_list import CaseFilter, ask_export
 from promptop_tui.playground.measure.measure_dialog import MeasureDialog, Planned, lengths_of, number, progress, whole
 from promptop_tui.widgets.form_modal import FormField
 from promptop_tui.widgets.table import Cell, ChoiceTable, Column, VirtualTable
@@ -52,6 +56,11 @@ class GridView(Vertical):
     changed is sent. Files: CSV, JSON lines or YAML, promptfoo's and OpenAI's too.
     """
     title = "test set: case × variant"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f", "failing", "Failing only", id="cases.failing", tooltip="Only cases with a failing cell, or all"),
+        Binding("t", "tag", "Next tag", id="cases.tag", tooltip="Show the cases of the next tag"),
+        Binding("x", "export", "Export", id="cases.export", tooltip="Write the grid to a file"),
+    ]
 
     def __init__(self, context: AppContext, build: Build, titles: Sequence[str], memory: GridMemory) -> None:
         """``titles`` name the variants; ``memory`` keeps cells from one opening to the next."""
@@ -61,6 +70,8 @@ class GridView(Vertical):
         self._cases: tuple[PlannedCase, ...] = ()
         self._shown: tuple[PlannedCase, ...] = ()
         self._order: list[int] = []
+        self._filter = CaseFilter()
+        self._outcome: GridOutcome | None = None
         self._states: Mapping[tuple[int, int], CellState] = {}
         self._cells: Mapping[tuple[int, int], GridCell] = {}
         self._table = ChoiceTable(self._columns(), follows=False, id="grid-table")
@@ -108,8 +119,9 @@ class GridView(Vertical):
         at_once = whole(values["at_once"], "at once", 1, MOST_AT_ONCE, AT_ONCE)
         cap = number(values["cap"], "cap", 0, 1e6) if values["cap"] else None
         self._cases = planned_cases(test_set, (), lambda given, said: [self._build(given, said)] * 2)
+        self._filter = CaseFilter(tags=test_set.tags)
         settings = self.shared.settings.playground
-        store = CellStore(self._memory.run, full=settings.history == "full")
+        store = CellStore(self._memory.run, full=self.shared.keeps_texts, earlier=self._memory.cells)
         grid = GridRun(
             self._cases,
             self._titles,
@@ -117,7 +129,6 @@ class GridView(Vertical):
             folder=test_set.folder,
             python=settings.python_checks,
             at_once=at_once,
-            earlier=self._memory.cells,
         )
         self._memory.run = store.run
         most = grid.estimate(lengths_of(self.shared))
@@ -136,7 +147,7 @@ class GridView(Vertical):
     def began(self, values: Mapping[str, str]) -> None:
         """Begin with empty cells."""
         self._memory.values.update(values)
-        self._cells = {}
+        self._cells, self._outcome = {}, None
         self._show({})
 
     def advanced(self, step: GridStep) -> str:
@@ -147,7 +158,7 @@ class GridView(Vertical):
 
     def ended(self, outcome: GridOutcome) -> str:
         """Show every cell; answers can be opened now."""
-        self._cells = outcome.cells
+        self._cells, self._outcome = outcome.cells, outcome
         self._memory.cells.update(outcome.finished)
         self._show({place: CellState.of(cell) for place, cell in outcome.cells.items()})
         kept = f" · {outcome.kept} were kept" if outcome.kept else ""
@@ -164,7 +175,8 @@ class GridView(Vertical):
     def _show(self, states: Mapping[tuple[int, int], CellState]) -> None:
         self._states, self._shown = states, self._cases
         bad = {case for (case, _), state in states.items() if not state.is_good}
-        self._order = sorted(range(len(self._shown)), key=lambda case: (case not in bad, case))
+        chosen = [at for at, each in enumerate(self._shown) if self._filter.shows(each.case.tags, failing=at in bad)]
+        self._order = sorted(chosen, key=lambda case: (case not in bad, case))
         self._table.set_rows(len(self._order), self._row)
         self._summary.update(clean("\n".join(self._sums())))
 
@@ -177,9 +189,11 @@ class GridView(Vertical):
 
     def _sums(self) -> list[str]:
         """Return pass rate, median time and cost of each variant."""
-        lines = []
+        filtered = str(self._filter)
+        lines = [f"{len(self._order)} of {len(self._shown)} cases, {filtered}:"] if filtered else []
+        rows = set(self._order)
         for at, title in enumerate(self._titles):
-            mine = [state for (_, variant), state in self._states.items() if variant == at]
+            mine = [state for (case, variant), state in self._states.items() if variant == at and case in rows]
             if not mine:
                 continue
             good = sum(state.is_good for state in mine)
@@ -191,6 +205,26 @@ class GridView(Vertical):
             share = f"{good}/{len(mine)} passed [{units.share(low)} to {units.share(high)}]"
             lines.append(f"{clean_line(title, 40)}: {share} · TTFT p50 {ttft} · {usd}")
         return lines
+
+    def action_failing(self) -> None:
+        """Show the cases with a failing cell, or all."""
+        self._filter.failing = not self._filter.failing
+        self._show(self._states)
+
+    def action_tag(self) -> None:
+        """Show the cases of the next tag, then all."""
+        if not self._filter.next_tag():
+            self.notify("The cases have no tags.", severity="warning")
+        self._show(self._states)
+
+    def action_export(self) -> None:
+        """Write the grid, all of its cases."""
+        outcome = self._outcome
+        if outcome is None:
+            self.notify("There is nothing to write before the grid is over.", severity="warning")
+            return
+        report = report_of(self._shown, self._titles, outcome, self._memory.run)
+        ask_export(self, "grid.html", lambda path: write_grid(path, report))
 
     @on(VirtualTable.Chosen)
     def _opened(self, event: VirtualTable.Chosen) -> None:

@@ -43,6 +43,8 @@ class Planned:
     most: CostEstimate
     cap_usd: float | None = None
     """What it may cost, beside the caps of session and day."""
+    least: CostEstimate | None = None
+    """What must fit below the caps for it to begin, where it may end before it has asked everything."""
 
 
 class Measure(Protocol[Result_co]):
@@ -205,7 +207,7 @@ class MeasureDialog(FormModal[Result], Generic[Result]):
             return  # the state says what is wrong, or it is being priced
         try:
             self.context.settings.require_valid()
-            self.context.purse.check(self.planned.most)
+            self.context.purse.check(self.planned.least or self.planned.most)
         except PromptopError as error:
             self.say(f"✗ {error}", bad=True)
             return
