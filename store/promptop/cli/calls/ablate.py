@@ -28,7 +28,6 @@ from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import PromptInput, read_input, sendable
 from promptop.cli.shared.test_set_options import (
     builder,
-    check_asked,
     embed_of,
     judge_of,
     keeps_texts,
@@ -42,7 +41,7 @@ from promptop.experiments.ablation.search import CARRIES, FREE, likely_calls
 from promptop.experiments.ablation.units import units_of
 from promptop.experiments.checks import FORMS, parse_check
 from promptop.experiments.grid.cells import CellStore
-from promptop.experiments.grid.plan import GridPlan, PlannedCase, planned_cases
+from promptop.experiments.grid.plan import GridPlan, PlannedCase, planned_cases, require_models
 from promptop.experiments.proof import rule
 from promptop.prompts import Prompt
 from promptop.prompts.files import write_atomic
@@ -94,7 +93,7 @@ def run(args: ParsedArguments) -> int:
     plan, plan_of = planned_search(args, settings, found, prompt, spec)
     store = CellStore(args.resume or "", full=keeps_texts(settings))
     ablation = AblationRun(plan, plan_of, store, resumed=bool(args.resume))
-    check_asked(plan)
+    require_models(plan)
     gate = gate_of(settings, args.max_usd)
     one = estimate([planned.requests[0][0] for planned in plan.cases], 1, lengths_of(settings))
     refuse_unbounded(args, one)

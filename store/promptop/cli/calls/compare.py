@@ -42,7 +42,6 @@ from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import prompt_given, read_prompt
 from promptop.cli.shared.test_set_options import (
     builder,
-    check_asked,
     embed_of,
     judge_of,
     keeps_texts,
@@ -59,7 +58,7 @@ from promptop.experiments.grid.caller import MeasurementStep
 from promptop.experiments.grid.cells import CellStore
 from promptop.experiments.grid.export import as_json, failing, report_of, write_grid
 from promptop.experiments.grid.export import table as grid_table
-from promptop.experiments.grid.plan import GridPlan, planned_cases
+from promptop.experiments.grid.plan import GridPlan, planned_cases, require_models
 from promptop.experiments.grid.run import GridOutcome, GridRun
 from promptop.experiments.interleaved import MOST_REPEATS, Arm, Trial
 from promptop.experiments.stats import METRICS, difference, summarise, values_of
@@ -167,7 +166,7 @@ def _cases(args: ParsedArguments, settings: Settings, prompt: Prompt, specs: Seq
     flat = [replace(each, requests=tuple((one,) for row in each.requests for one in row)) for each in cases]
     titles = [row[0].title for row in flat[0].requests]
     judge, embed = judge_of(args, settings), embed_of(args, settings)
-    check_asked(GridPlan(cases, (), folder=test_set.folder, python=args.allow_python, judge=judge, embed=embed))
+    require_models(GridPlan(cases, (), folder=test_set.folder, python=args.allow_python, judge=judge, embed=embed))
     store = CellStore(args.resume or "", full=keeps_texts(settings))
     if args.resume:
         store.begin({}, resumed=True)

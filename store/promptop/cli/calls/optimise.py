@@ -38,12 +38,13 @@ from promptop.cli.shared.call_options import INTERRUPTED, call_options, settings
 from promptop.cli.shared.money import check, gate_of, lengths_of
 from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import read_input, sendable
-from promptop.cli.shared.test_set_options import check_asked, keeps_texts, test_set_options
+from promptop.cli.shared.test_set_options import keeps_texts, test_set_options
 from promptop.client.request import RunRequest
 from promptop.client.targets import parse_target
 from promptop.experiments.ablation.optimise import OptimiseOutcome, OptimiseRun, OptimiseStep
 from promptop.experiments.ablation.report import ENDED, could_show
 from promptop.experiments.grid.cells import CellStore
+from promptop.experiments.grid.plan import require_models
 from promptop.experiments.proof.report import ProofReport, report_of
 from promptop.prompts.files import write_atomic
 from promptop.prompts.library import Library
@@ -97,7 +98,7 @@ def run(args: ParsedArguments) -> int:
         tell=lambda step, text: steps.add(step, text, quiet=args.quiet or args.json),
         resumed=bool(args.resume),
     )
-    check_asked(plan)
+    require_models(plan)
     gate = gate_of(settings, args.max_usd)
     one = estimate([planned.requests[0][0] for planned in plan.cases], 1, lengths_of(settings))
     refuse_unbounded(args, one)

@@ -21,7 +21,7 @@ from typing import Any
 from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
-from promptop.budget.estimate import CostEstimate, Lengths, estimate, times, together
+from promptop.budget.estimate import CostEstimate
 from promptop.cli.command_line.completion import models as models_known
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.call_options import (
@@ -36,7 +36,6 @@ from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import read_input, sendable, values_of
 from promptop.cli.shared.test_set_options import (
     builder,
-    check_asked,
     embed_of,
     judge_of,
     keeps_texts,
@@ -44,14 +43,13 @@ from promptop.cli.shared.test_set_options import (
     test_set_options,
 )
 from promptop.cli.shared.trimmed_input import trimmed_input
-from promptop.client.request import RunRequest
 from promptop.experiments.checks import FORMS, parse_check
-from promptop.experiments.checks.judges import JudgeModel
 from promptop.experiments.grid.cells import CellStore
-from promptop.experiments.grid.plan import attempt_of, planned_cases
+from promptop.experiments.grid.plan import attempt_of, planned_cases, require_models
 from promptop.experiments.proof import rule
 from promptop.experiments.proof.exports import write_report
 from promptop.experiments.proof.plan import ProofPlan
+from promptop.experiments.proof.price import one_case_price, whole_price
 from promptop.experiments.proof.report import ProofReport, report_of
 from promptop.experiments.proof.run import ProofRun
 from promptop.experiments.proof.single_input import MORE, REPEATS, paired, prove, trial
@@ -161,15 +159,12 @@ def _test_set(
     )
     store = CellStore(args.resume or "", full=keeps_texts(settings))
     proof = ProofRun(plan, store, resumed=bool(args.resume))
-    check_asked(plan)
+    require_models(plan)
     gate = gate_of(settings, args.max_usd)
     lengths = lengths_of(settings)
-    first = [request for pair in cases[0].requests for request in pair]
-    # A proof stops by itself as soon as it is sure, and a cap ends it early: one case must fit, with its judge.
-    one = [estimate(first, 1, lengths)] + ([estimate([_judged(plan.judge, plan)], 2, lengths)] if plan.judge else [])
-    check(gate, together(one))
+    check(gate, one_case_price(plan, lengths))
     if not args.quiet:
-        _tell_before(plan, store, _whole_price(plan, lengths))
+        _tell_before(plan, store, whole_price(plan, lengths))
     outcome = make(proof, args, settings, gate)
     report = report_of(plan, outcome, texts, int(time.time() * 1000))
     receipt = replace(receipt_of(specs[0], prompts[0], prompts[1], None), proof=report.proof, rules=rules)
@@ -193,23 +188,6 @@ def _answers(repeat: int | None) -> int | None:
     if repeat is not None and not 1 <= repeat <= 100:
         raise UsageError(f"-n {repeat} makes no sense with --cases.", "Write 1 to 100 answers of each side to a case.")
     return repeat
-
-
-def _whole_price(plan: ProofPlan, lengths: Lengths) -> CostEstimate:
-    """Return the price of asking every case once with both prompts, warm-up and judge included; at most."""
-    requests: list[RunRequest] = [request for planned in plan.cases for pair in planned.requests for request in pair]
-    sides = max(1, len(requests))
-    parts = [times(estimate(requests, 1, lengths), plan.answers or 1)]
-    warm = [pair[0] for planned in plan.cases[:10] for pair in planned.requests]
-    parts.append(estimate(warm, 2, lengths))
-    if plan.judge is not None:
-        parts.append(estimate([_judged(plan.judge, plan)], 40 + sides, lengths))
-    return together(parts)
-
-
-def _judged(judge: JudgeModel, plan: ProofPlan) -> RunRequest:
-    """Return a call of the judge as it may look."""
-    return judge.request("", "\n".join([plan.cases[0].given, "x" * 2000]))
 
 
 def _tell_before(plan: ProofPlan, store: CellStore, most: CostEstimate) -> None:

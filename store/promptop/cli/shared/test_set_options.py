@@ -15,8 +15,8 @@ from promptop.cli.shared.model_names import tell_unknown
 from promptop.client.request import Message, RunRequest
 from promptop.client.targets import parse_target
 from promptop.experiments.checks.judges import JudgeModel
-from promptop.experiments.checks.vectors import EmbedModel, check_engine
-from promptop.experiments.grid.plan import GridPlan, checks_for, standing_in
+from promptop.experiments.checks.vectors import EmbedModel
+from promptop.experiments.grid.plan import standing_in
 from promptop.experiments.test_sets import TestSet, read_test_set
 from promptop.history.run_history import RunHistory
 from promptop.prompts import Prompt
@@ -120,15 +120,6 @@ def embed_of(args: ParsedArguments, settings: Settings) -> EmbedModel | None:
     return EmbedModel(target.profile, target.model)
 
 
-def check_asked(plan: GridPlan) -> None:
-    """Raise :class:`UsageError` before any call where a check needs a model that was not named."""
-    kinds = {check.kind for planned in plan.cases for check in checks_for(planned, plan)}
-    if "rubric" in kinds and plan.judge is None:
-        raise UsageError("A rubric: check needs a judge.", "Name one with --judge MODEL.")
-    if "similar" in kinds:
-        check_engine(plan.embed)
-
-
 def keeps_texts(settings: Settings) -> bool:
     """Whether answers are kept on disk: what the history's page was told, else the settings."""
-    return (RunHistory().chosen_mode() or settings.playground.history) == "full"
+    return RunHistory().mode(settings.playground.history) == "full"

@@ -493,7 +493,7 @@ def told(report: ProofReport) -> Content:
     parts += [f"\n  {clean_line(line, 400)}" for line in report.lines]
     if report.advice:
         parts.append((f"\n→ {clean_line(report.advice, 300)}", "bold"))
-    if len(report.plan.tags) > 1:
+    if len(report.plan.tags) > 1 and report.records():
         for tag, n, before, after in report.by_tag():
             parts.append(f"\n  {clean_line(tag, 40)}: {n} cases, {before} → {after} pass")
     if report.over_cap:
