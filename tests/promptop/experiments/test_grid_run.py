@@ -43,8 +43,9 @@ def grid(path: Path, endpoint: SimulatedEndpoint, check: str, before: GridOutcom
         return [made, made]
 
     planned = planned_cases(read_test_set(path), (), requests)
-    store = CellStore(path=path.with_name("playground.db"))
-    return GridRun(planned, models, store, at_once=2, earlier=before.finished if before is not None else None)
+    earlier = before.finished if before is not None else None
+    store = CellStore(path=path.with_name("playground.db"), earlier=earlier)
+    return GridRun(planned, models, store, at_once=2)
 
 
 def test_cells_are_judged_kept_and_not_paid_twice(tmp_path: Path) -> None:
