@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from textual.widget import Widget
@@ -14,29 +14,44 @@ from promptop_tui.shell.key_names import with_keys
 
 if TYPE_CHECKING:
     from promptop.prompts.proof import Proof
-    from promptop_tui.playground.measure.proof_dialog import ProofMemory, ProofSubject
+    from promptop_tui.playground.measure.proof_dialog import ProofMemory
 
 
-def open_proof(
-    pane: Widget,
-    context: AppContext,
-    subject: ProofSubject,
-    memory: ProofMemory,
-    keep: Callable[[Proof], object],
-) -> None:
-    """Open the page over the editor; ``keep`` is given its proof, if one was run."""
-    from promptop_tui.playground.measure.proof_dialog import proof_dialog  # its imports are not needed to start
+class ProofController:
+    """Opens the page that proves; what was typed there and its answers live as long as the tab."""
 
-    try:
-        page = proof_dialog(context, subject, memory)
-    except PromptopError as error:
-        pane.notify(clean(str(error)), title="Prove", severity="error", markup=False)
-        return
+    def __init__(self, pane: Widget, context: AppContext) -> None:
+        self._pane, self._context = pane, context
+        self._memory: ProofMemory | None = None
 
-    def closed(proof: Proof | None) -> None:
-        if proof is not None:
-            keep(proof)
-            ways = with_keys(pane, "{editor.library} keeps it with a version, {editor.export} exports it.")
-            pane.notify(f"{proof.verdict}: the receipt has it. {ways}", title="Prove", markup=False)
+    def open(
+        self,
+        before: str,
+        after: str,
+        *,
+        watched: Sequence[str],
+        role: str,
+        keep: Callable[[Proof], object],
+    ) -> None:
+        """Open the page over the editor; ``keep`` is given its proof, if one was run."""
+        from promptop_tui.playground.measure.proof_dialog import (  # its imports are not needed to start
+            ProofMemory,
+            ProofSubject,
+            proof_dialog,
+        )
 
-    pane.app.push_screen(page, closed)
+        self._memory = self._memory or ProofMemory()
+        pane = self._pane
+        try:
+            page = proof_dialog(self._context, ProofSubject(before, after, tuple(watched), role=role), self._memory)
+        except PromptopError as error:
+            pane.notify(clean(str(error)), title="Prove", severity="error", markup=False)
+            return
+
+        def closed(proof: Proof | None) -> None:
+            if proof is not None:
+                keep(proof)
+                ways = with_keys(pane, "{editor.library} keeps it with a version, {editor.export} exports it.")
+                pane.notify(f"{proof.verdict}: the receipt has it. {ways}", title="Prove", markup=False)
+
+        pane.app.push_screen(page, closed)

@@ -13,7 +13,7 @@ from promptop.prompts.proof import Proof
 from promptop.prompts.receipt import REWRITE, Receipt, applied
 from promptop_tui.context import AppContext
 from promptop_tui.editor.controllers.counts import CountsController
-from promptop_tui.editor.controllers.proof import open_proof
+from promptop_tui.editor.controllers.proof import ProofController
 from promptop_tui.editor.views.model_figures import receipt_of
 from promptop_tui.editor.views.trims_panel import SavingsTarget, TrimsPanel
 from promptop_tui.widgets.prompt_area.area import PromptArea
@@ -21,7 +21,6 @@ from promptop_tui.widgets.prompt_area.area import PromptArea
 if TYPE_CHECKING:
     from promptop.trim.rewrite import Hunk
     from promptop.workers.call_client import Runner
-    from promptop_tui.playground.measure.proof_dialog import ProofMemory
 
 
 class TrimsController:
@@ -54,8 +53,7 @@ class TrimsController:
         self._runner = runner
         self._taken: list[tuple[str, str]] = []
         self._proof: Proof | None = None
-        self._proofs: ProofMemory | None = None
-        """What was typed on the page that proves, and its answers, as long as the tab lives."""
+        self._prover = ProofController(pane, context)
         self._selected: tuple[int, int, int] | None = None
 
     def end(self) -> None:
@@ -116,12 +114,13 @@ class TrimsController:
 
     def prove(self) -> None:
         """Ask the baseline and the draft in turns, and judge the answers."""
-        from promptop_tui.playground.measure.proof_dialog import ProofMemory, ProofSubject  # not needed to start
-
-        self._proofs = self._proofs or ProofMemory()
-        models = tuple(self._counts.models)
-        subject = ProofSubject(self._counts.baseline_text, self._area.text, models, role=self._role())
-        open_proof(self._pane, self._context, subject, self._proofs, self._keep_proof)
+        self._prover.open(
+            self._counts.baseline_text,
+            self._area.text,
+            watched=self._counts.models,
+            role=self._role(),
+            keep=self._keep_proof,
+        )
 
     def take_ablation(self, changes: Sequence[tuple[str, str]], proof: Proof | None) -> None:
         """Count what an ablation left out as taken; its proof goes with the receipt."""
