@@ -49,6 +49,8 @@ class Change:
     """Part of all calls that this value has."""
     new: bool = False
     """Whether the value itself was not there before."""
+    of_seconds: bool = False
+    """Whether it is seen in the last seconds' calls, and not in whole minutes yet."""
 
     @property
     def factor(self) -> float | None:

@@ -24,9 +24,15 @@ if TYPE_CHECKING:
 
 NEAR = 420
 """Minutes before the present one that are held."""
+NEAR_AT_FIRST = 215
+"""Minutes that the first read holds: enough for all windows but those of an hour, for half of the work."""
+TAIL_S = 45
+"""Seconds whose rows are held as rows: what began within the running minute hides in the minute's sums."""
 DAYS = 7
 AROUND = (-4, -3, -2, -1, 0, 1, 2, 3)
 """Quarters of an hour around the present one that are held of each earlier day."""
+FRESH_VALUES = 5
+"""New values in a day from which a tag may name sessions."""
 LIVE_CALLS = 12
 """Calls of the last hour below which a value is not judged, and not held."""
 _SLICE = 20
@@ -97,8 +103,11 @@ class MinuteSeries:
             self.references.clear()
         for prefix, column in zip(self._prefix, zip(*rows, strict=True), strict=True):
             del prefix[keep + 1 :]
-            before = prefix.pop()
-            prefix.extend(accumulate(column, initial=before))
+            if any(column):
+                before = prefix.pop()
+                prefix.extend(accumulate(column, initial=before))
+            else:  # half of all columns: 1 µs in place of 30
+                prefix.extend(prefix[-1:] * len(column))
         self._minutes = keep + len(rows)
         self.live = self.sum(_N, last - 59, last + 1) >= LIVE_CALLS or self.dimension in _ALWAYS
 
@@ -124,7 +133,9 @@ class MinuteSeries:
 class TrendHistory:
     """What is known of the last hours; one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, brief: bool = False) -> None:
+        """Hold nothing yet; ``brief`` says that the first read may hold half of the minutes, and the next one all."""
+        self._brief = brief
         self.series: dict[Place, MinuteSeries] = {}
         self.values: Counter[str] = Counter()
         """Dimension → values that had a call in the last day."""
@@ -138,11 +149,21 @@ class TrendHistory:
         self._base = 0
         self._held_ms = 0
         """Start of the hour that is held of rare values too."""
+        self.near = NEAR
+        """Minutes that are held now."""
+        self.tail: dict[Place, list[tuple[int, Parts]]] = {}
+        """Value → end (Unix milliseconds) and parts of each call of the last :data:`TAIL_S`, in order of their ends."""
+        self._fresh_values: Counter[str] = Counter()
 
     @property
     def whole(self) -> MinuteSeries | None:
         """The series of all rows."""
         return self.series.get(("all", ""))
+
+    def names_each(self, dimension: str) -> bool:
+        """Say whether a tag's values are new all the time, such as sessions: then a new one is no news."""
+        new = self._fresh_values[dimension]
+        return new >= FRESH_VALUES and new >= 0.3 * self.values[dimension]
 
     @property
     def aged(self) -> bool:
@@ -163,9 +184,12 @@ class TrendHistory:
             return
         yield
         if whole:
+            first = self._brief and (self._generation != log.generation or not self.ready)
             self._quarter = -1
+            self.near = NEAR_AT_FIRST if first else NEAR
             yield from self._read_all(log, now_ms, newer)
-            self._quarter, self._generation = quarter, log.generation
+            # What was read first is enough to say something; the next look reads the rest.
+            self._quarter, self._generation = -1 if first else quarter, log.generation
         else:
             again = self.minute - (20 if minute != self.minute else _GROWING)
             for found in log.trend_series(self.now_ms - 10 * _MINUTE_MS):
@@ -181,15 +205,20 @@ class TrendHistory:
                 self._take(cell)
             yield
             yield from self._settle(newer, again, minute)
+        self._take_tail(log, now_ms)
         self.minute, self.now_ms, self.ready = minute, now_ms, True
 
     def _read_all(self, log: LogReader, now_ms: int, newer: list[tuple[TrendSeries, TrendCell]]) -> Iterator[None]:
         minute = now_ms // _MINUTE_MS
-        base = self._base = minute - NEAR
+        base = self._base = minute - self.near
         self._held_ms = (minute - 59) * _MINUTE_MS
         found: dict[Place, MinuteSeries] = {}
         values: Counter[str] = Counter()
-        for each in log.trend_series(now_ms - 9 * _DAY_MS):
+        every = log.trend_series(now_ms - 9 * _DAY_MS)
+        began = min((each.first_ms for each in every), default=now_ms)
+        fresh = max(began + 3_600_000, now_ms - _DAY_MS)
+        self._fresh_values = Counter(each.dimension for each in every if each.first_ms > fresh)
+        for each in every:
             if each.last_ms >= now_ms - _DAY_MS:
                 values[each.dimension] += 1
             self._merge(found, each, base)
@@ -225,6 +254,13 @@ class TrendHistory:
             self._take_day(log, quarter)
             yield
         yield from self._settle(newer, base, minute)
+
+    def _take_tail(self, log: LogReader, now_ms: int) -> None:
+        self.tail = {}
+        for end_ms, places, parts in sorted(log.trend_newest(now_ms - TAIL_S * 1000), key=lambda row: row[0]):
+            if end_ms <= now_ms + 1000:
+                for place in places:
+                    self.tail.setdefault(place, []).append((end_ms, parts))
 
     def _take_day(self, log: LogReader, quarter: int) -> None:
         first, end = quarter + AROUND[0], quarter + AROUND[-1] + 1

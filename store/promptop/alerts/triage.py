@@ -11,17 +11,22 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from promptop.alerts.changes import Change
 from promptop.alerts.figures import BY_NAME, FIGURES, PART, AlertFigure
 from promptop.alerts.history import NEAR, MinuteSeries, TrendHistory
 from promptop.log.in_flight import InFlight
+from promptop.log.rollups.trends import LN_SCALE, Place
 
 WINDOWS = (1, 2, 5, 15, 30, 60)
 """Minutes; the running one is the last of each."""
+SECONDS = (15, 30)
+"""Windows of times within the running minute, by when calls ended: its sums hold ordinary calls too."""
 LEAST_Z = 7.0
+SURE_Z = 9.0
+"""Below it a change must have stood a minute before as well."""
 LEAST_CALLS, LEAST_CALLS_OF_TAG, LEAST_EVENTS, LEAST_BASE = 12, 30, 6, 40
 FLOOR_LOG, FLOOR_SHARE = 0.06, 0.006
 """Errors that no number of calls makes smaller: slow drift."""
@@ -31,12 +36,22 @@ SHORT_GAP = 4
 """Minutes: a shorter gap is told only of busy logs whose rows are written as their calls end."""
 TOLD = 3
 _PART_OF_ALL = 0.2
+_BURST = 2.0
+"""A quarter of an hour with so many times what those around it have is a burst."""
+_ABOVE_BURSTS, _ABOVE_ALL = 1.3, 3.0
+_QUARTER_MS = 900_000
+_DAY_MS = 86_400_000
+_MOST_OTHERS = 16
 _N = PART["n"]
 _WRITES = PART["cache_write"]
 _PICO = 1e12
 _BREADTH = {"all": 0.8, "provider": 0.9, "server": 0.92, "app.model.prompt": 0.93, "version": 0.93}
 """Of two values that explain the same: what is asked first. The narrower of two also scores higher by its part."""
 _OF_USERS = ("outcome", "answers", "retries", "clock", "spend", "calls")
+
+
+Quarters = Callable[[Place, int, int], Sequence[Sequence[int]]]
+"""Dimension and value, from and to (Unix milliseconds) → parts of each quarter of an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +84,18 @@ class _Verdict:
     """In natural units."""
 
 
-def look(history: TrendHistory, in_flight: Sequence[InFlight] = (), *, batched: bool = False) -> list[Change]:
-    """Return what is unusual, the weightiest first; empty where nothing is, or nothing is known."""
-    *_, found = steps(history, in_flight, batched=batched)
-    return found or []
-
-
 def steps(
-    history: TrendHistory, in_flight: Sequence[InFlight] = (), *, batched: bool = False
+    history: TrendHistory, quarters: Quarters, in_flight: Sequence[InFlight] = (), *, batched: bool = False
 ) -> Iterator[list[Change] | None]:
     """Look in slices of a millisecond or two; the last one yields what was found.
 
+    ``quarters`` reads the last day of one value, which is asked only of what would be told.
     ``batched`` says that rows reach the log well after their calls: then minutes without any are no silence.
     """
     if not history.ready or history.whole is None:
         yield []
         return
-    triage = _Triage(history, history.whole)
+    triage = _Triage(history, history.whole, quarters)
     found = [*triage.waiting(in_flight), *triage.silences(batched)]
     if not any(each.figure == "silence" and each.dimension == "all" for each in found):
         for number, series in enumerate(list(history.series.values())):
@@ -99,8 +109,9 @@ def steps(
 class _Triage:
     """Judges the series of a history at one moment."""
 
-    def __init__(self, history: TrendHistory, whole: MinuteSeries) -> None:
+    def __init__(self, history: TrendHistory, whole: MinuteSeries, quarters: Quarters) -> None:
         self._history = history
+        self._quarters = quarters
         self._whole = whole
         self._t = history.minute
         self._part = max((history.now_ms % 60_000) / 60_000, 1 / 60)
@@ -191,7 +202,51 @@ class _Triage:
                     change = self._change(series, base or series, figure, width, now)
                 if change is not None:
                     found.append(change)
+        if not users:
+            found += self._of_seconds(series)
         return found
+
+    def _of_seconds(self, series: MinuteSeries) -> list[Change]:
+        """Return times that have risen within the last seconds, which the running minute's sums do not show yet."""
+        tail = self._history.tail.get(series.place, ())
+        found = []
+        for seconds in SECONDS:
+            since = self._history.now_ms - seconds * 1000
+            rows = [parts for end_ms, parts in tail if end_ms >= since]
+            if len(rows) < LEAST_CALLS:
+                continue
+            sums = [sum(column) for column in zip(*rows, strict=True)]
+            base = self._base_of(series, self._t, sums[_N]) or series
+            for figure in FIGURES:
+                if figure.kind != "log" or sums[figure.calls] < LEAST_CALLS:
+                    continue
+                change = self._change(series, base, figure, 0, sums)
+                if change is None:
+                    continue
+                start, after, calls = self._start_in_tail(tail, figure)
+                if calls < LEAST_CALLS:  # the cut is elsewhere: what is told is the window itself
+                    start, after, calls = since, change.after, sums[figure.calls]
+                excess = calls * math.log(max(after, 1e-9) / change.before)
+                found.append(replace(change, since_ms=start, after=after, n=calls, excess=excess, of_seconds=True))
+        return found
+
+    @staticmethod
+    def _start_in_tail(tail: Sequence[tuple[int, Sequence[int]]], figure: AlertFigure) -> tuple[int, float, int]:
+        """Return when the last seconds' calls began to differ most, their mean since then, and how many they are."""
+        rows = [(end_ms, parts[figure.top] / parts[figure.of]) for end_ms, parts in tail if parts[figure.of]]
+        total, count = sum(value for _, value in rows), len(rows)
+        late, best, at = 0.0, -1.0, count
+        for cut in range(count - 1, -1, -1):
+            late += rows[cut][1]
+            of = count - cut
+            difference = late / of - (total - late) / max(cut, 1)
+            gain = of * cut / count * difference * difference if cut else 0.0
+            if difference > 0 and gain > best:
+                best, at = gain, cut
+        if at == count:
+            return 0, 0.0, 0
+        mean = sum(value for _, value in rows[at:]) / (count - at) / LN_SCALE
+        return rows[at][0] - round(figure.natural(mean) * 1000), figure.natural(mean), count - at
 
     def _base_of(self, series: MinuteSeries, start: int, n: int) -> MinuteSeries | None:
         """Return what a value is held against: itself, what it is a part of if it is new, None if that is unknown."""
@@ -219,15 +274,18 @@ class _Triage:
             return None
         if figure.kind == "share" and figure.sign > 0 and top < LEAST_EVENTS and figure.top != _WRITES:
             return None
+        references = self._references(base, figure, width or 5)
         verdicts = []
-        for reference in self._references(base, figure, width):
+        for reference in references:
             verdict = _held_against(figure, reference, now, calls)
             if verdict is None:
                 return None
             verdicts.append(verdict)
         # A short window, and a value that is a mixture of the little that it calls, must stand out further.
-        least = LEAST_Z * (1.4 if mixed else 1.3 if width <= 2 else 1.0)
+        least = LEAST_Z * (1.4 if mixed or not width else 1.3 if width <= 2 else 1.0)
         if not verdicts or min(verdict.z for verdict in verdicts) < least:
+            return None
+        if min(verdict.z for verdict in verdicts) < SURE_Z and not self._stood(series, references, figure, width):
             return None
         factor = min((verdict.factor for verdict in verdicts), key=lambda each: abs(math.log(max(each, 1e-3))))
         if factor * figure.least > 1 if figure.sign < 0 else factor < figure.least:
@@ -248,6 +306,16 @@ class _Triage:
             new=base is not series,
         )
 
+    def _stood(self, series: MinuteSeries, references: Sequence[_Reference], figure: AlertFigure, width: int) -> bool:
+        """Say whether a change was there a fifth of its window ago: one clump of calls is not told."""
+        end = self._t + 1 - max(1, width // 5)
+        sums = series.sums(end - width, end)
+        now, calls = figure.value(sums[figure.top], sums[figure.of]), sums[figure.calls]
+        if now is None or calls < LEAST_CALLS / 2:
+            return False
+        verdicts = [_held_against(figure, reference, now, calls) for reference in references]
+        return all(verdict is not None and verdict.z >= 0.7 * LEAST_Z for verdict in verdicts)
+
     def _amount(
         self, series: MinuteSeries, base: MinuteSeries | None, figure: AlertFigure, width: int, sums: Sequence[int]
     ) -> Change | None:
@@ -261,6 +329,8 @@ class _Triage:
         if top < _PART_OF_ALL * total:
             return None
         new = base is not series
+        if new and history.names_each(series.dimension):
+            return None
         held = base if base is not None else whole
         rate = held.sum(part, start, end) / minutes
         verdicts = []
@@ -293,6 +363,11 @@ class _Triage:
         before = 0.0 if new else max(verdict.reference for verdict in verdicts)
         if top - before * minutes < _PART_OF_ALL * total:
             return None
+        if rate * minutes < self._ordinary_burst(held, figure, width):
+            return None
+        of_tag = series.dimension.startswith("tag.") and not new
+        if of_tag and rate * minutes < self._bursts_of_others(series, figure, width):
+            return None
         return Change(
             series.dimension,
             series.value,
@@ -307,6 +382,35 @@ class _Triage:
             n=calls,
             new=new,
         )
+
+    def _ordinary_burst(self, series: MinuteSeries, figure: AlertFigure, width: int) -> float:
+        """Return the amount in a window that bursts of the last day make ordinary.
+
+        A day's rise and fall is no burst. A value that rests for most of the time is all bursts: then only what is far
+        above the largest of them is told.
+        """
+        end_ms = (self._t + 1 - width) // 15 * _QUARTER_MS
+        cells = self._quarters(series.place, end_ms - _DAY_MS, end_ms)
+        amounts = [cell[figure.top] for cell in cells]
+        known = amounts[next((at for at, amount in enumerate(amounts) if amount), len(amounts)) :]
+        windows = max(1.0, width / 15)
+        if sum(map(bool, known)) < 0.6 * len(known):
+            return _ABOVE_ALL * max(known, default=0) * windows
+        return _ABOVE_BURSTS * _largest_burst(known) * windows
+
+    def _bursts_of_others(self, series: MinuteSeries, figure: AlertFigure, width: int) -> float:
+        """Return the amount that bursts of a tag's other values make ordinary: a job runs on any of the hosts."""
+        end_ms = (self._t + 1 - width) // 15 * _QUARTER_MS
+        others = [
+            each
+            for each in self._history.series.values()
+            if each.dimension == series.dimension and each is not series and each.live
+        ]
+        found = [
+            _largest_burst([cell[figure.top] for cell in self._quarters(each.place, end_ms - _DAY_MS, end_ms)])
+            for each in others[:_MOST_OTHERS]
+        ]
+        return _ABOVE_BURSTS * max(found, default=0) * max(1.0, width / 15)
 
     # What is not there
 
@@ -476,12 +580,21 @@ class _Triage:
     def _side_by_side(self, same: list[Change]) -> list[Change]:
         """Return the changes of one figure, one a value, as they are since one start, with their scores."""
         figure = BY_NAME[same[0].figure]
+        if any(each.of_seconds for each in same):
+            # What minutes show is told by minutes; of seconds only what they do not show yet.
+            same = [each for each in same if not each.of_seconds] or same
         strongest: dict[tuple[str, str], Change] = {}
         for each in same:
             place = each.dimension, each.value
             if place not in strongest or each.z > strongest[place].z:
                 strongest[place] = each
         lead = max(strongest.values(), key=lambda each: each.z * math.sqrt(each.n))
+        if lead.of_seconds:
+            most = max(each.excess for each in strongest.values())
+            return [
+                replace(each, share=each.excess / most, score=_score(each, figure, each.excess / most))
+                for each in strongest.values()
+            ]
         start = self._start(lead, figure)
         made = [self._since(each, figure, start) for each in strongest.values()]
         most = max(each.excess for each in made)
@@ -575,6 +688,18 @@ def _held_against(figure: AlertFigure, reference: _Reference, now: float, calls:
     return _Verdict(z, now / reference.value, reference.value)
 
 
+def _largest_burst(amounts: Sequence[int]) -> int:
+    """Return the largest amount that stands out from those within an hour of it; 0 if none does."""
+    return max(
+        (
+            amount
+            for at, amount in enumerate(amounts)
+            if amount > _BURST * statistics.median([*amounts[max(at - 4, 0) : at], *amounts[at + 1 : at + 5], amount])
+        ),
+        default=0,
+    )
+
+
 def _score(change: Change, figure: AlertFigure, explains: float) -> float:
     """Return the weight of a change: how surprising, how sure, and how much of the whole it explains."""
     factor = change.factor if change.factor is not None else 33.0
@@ -592,4 +717,4 @@ def _in_usd(change: Change) -> Change:
     return replace(change, before=change.before / _PICO, after=change.after / _PICO)
 
 
-__all__ = ["NEAR", "TOLD", "look", "steps"]
+__all__ = ["NEAR", "TOLD", "steps"]

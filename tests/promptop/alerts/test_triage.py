@@ -99,6 +99,66 @@ def test_ordinary_traffic_is_as_usual(tmp_path: Path, seed: int) -> None:
         assert "as usual, against the 3 hours before" in present.baseline
 
 
+def test_a_program_that_is_slow_since_seconds(tmp_path: Path) -> None:
+    def slow(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any]:
+        # Three times as busy, so that half a minute holds a dozen calls.
+        if row["app"] == "shop" and age < 0.4:
+            row["ttft_s"], row["duration_s"], row["total_s"] = (
+                4 * row[each] for each in ("ttft_s", "duration_s", "total_s")
+            )
+        return row
+
+    def busy() -> Iterator[dict[str, Any]]:
+        rows = [row for seed in range(5) for row in traffic(90, seed, effect=slow)]
+        rows.sort(key=lambda row: row["started_ms"] + 1000 * row["total_s"])
+        return iter([row for row in rows if row["started_ms"] + 1000 * row["total_s"] <= NOW])
+
+    (first, *_) = looked(log_of(tmp_path / "log.db", busy())).changes
+    assert first.of_seconds
+    assert (first.dimension, first.value) in {("app", "shop"), ("prompt", "answer")}
+    assert first.factor == pytest.approx(4, rel=0.3)
+    assert abs(first.since_ms - (NOW - 24_000)) <= 10_000
+
+
+def test_a_burst_like_those_of_the_last_day_is_ordinary(tmp_path: Path) -> None:
+    def jobs(hours: tuple[float, ...]) -> Effect:
+        def only_in_jobs(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any] | None:
+            busy = any(abs(age - 60 * hour) < 6 for hour in hours)
+            return row if row["app"] == "shop" or busy or rng.random() < 0.05 else None
+
+        return only_in_jobs
+
+    def counted(name: str, hours: tuple[float, ...]) -> set[str]:
+        path = log_of(tmp_path / name, traffic(1600, effect=jobs(hours)))
+        return {each.figure for each in looked(path).changes if each.family in ("calls", "spend")}
+
+    assert counted("first.db", (0.05,)) != set()
+    assert counted("known.db", (0.05, 7.3, 13.1)) == set()
+
+
+def test_a_new_session_is_no_news_where_each_is_new(tmp_path: Path) -> None:
+    def in_sessions(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any] | None:
+        slot = int(age) // 25
+        row["tags"] = {"session": f"s{slot}"}
+        return row if row["app"] == "shop" and slot in (0, 3, 4, 7, 9, 10, 13) else None
+
+    assert told(tmp_path / "log.db", in_sessions) == []
+
+
+def test_the_first_look_holds_half_and_the_second_all(tmp_path: Path) -> None:
+    with LogReader(log_of(tmp_path / "log.db", traffic(300))) as log:
+        history = TrendHistory(brief=True)
+        minute = NOW // MINUTE
+        sums = []
+        for _ in range(2):
+            for _ in history.read(log, NOW):
+                pass
+            assert history.whole is not None
+            sums.append((history.whole.sum(0, minute - 200, minute), history.whole.sum(0, minute - 300, minute - 230)))
+    assert sums[0][0] == sums[1][0] > 0
+    assert sums[0][1] == 0 < sums[1][1]
+
+
 def test_one_slow_model_of_two(tmp_path: Path) -> None:
     def slow(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any]:
         if age < 10 and row["request_model"] == "large":

@@ -312,3 +312,13 @@ def test_names_that_openai_gives_count_exactly(name: str) -> None:
     assert found is not None
     assert found.count_kind == "exact"
     assert near(name) == ()
+
+
+def test_prices_change_at_whole_minutes_only() -> None:
+    """What was looked up is kept by the minute."""
+    models = [model for provider in snapshot.load().providers for model in provider["models"]]
+    limits = [limit for model in models for limit, _ in model["prices"] or ()]
+    limits += [limit for model in models for _, limit, _ in model.get("variants", ())]
+    hours = [clock for limit in limits if isinstance(limit, list) for clock in limit]
+    assert hours
+    assert all(clock[5:].strip(":0.Z") == "" for clock in hours)

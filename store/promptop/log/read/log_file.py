@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,7 +198,7 @@ class Source:
             return self._trends.series(since_ms)
 
     def trend_cells(
-        self, level: int, since_ms: int, until_ms: int, wanted: Container[Place] | None = None
+        self, level: int, since_ms: int, until_ms: int, wanted: Collection[Place] | None = None
     ) -> list[TrendCell]:
         """Return the trends of a level that begin in [since, until)."""
         with self._explained():
@@ -211,6 +211,19 @@ class Source:
             return []
         with self._explained():
             return self._trends.newer(connection)
+
+    def trend_quarters(self, place: Place, since_ms: int, until_ms: int) -> list[tuple[int, ...]]:
+        """Return the sums of one value, one a quarter of an hour in [since, until)."""
+        with self._explained():
+            return self._trends.quarters(place, since_ms, until_ms)
+
+    def trend_newest(self, since_ms: int) -> list[tuple[int, list[Place], tuple[int, ...]]]:
+        """Return the last rows that ended since a time, at most 300: end, values and parts of each."""
+        connection = self._ready()
+        if connection is None:
+            return []
+        with self._explained():
+            return self._trends.newest(connection, since_ms)
 
     def add_to(self, sums: Sums, by: tuple[str, ...], where: Filter) -> None:
         """Add a window, from rollups where they know it, else from its rows."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Sequence
 from heapq import merge
 from itertools import islice
 from pathlib import Path
@@ -322,7 +322,7 @@ class LogReader:
             return [series for source in self._sources for series in source.trend_series(since_ms)]
 
     def trend_cells(
-        self, level: int, since_ms: int, until_ms: int, wanted: Container[Place] | None = None
+        self, level: int, since_ms: int, until_ms: int, wanted: Collection[Place] | None = None
     ) -> list[TrendCell]:
         """Return the trends of a level (minutes or quarters of an hour) that begin in [since, until)."""
         with self._lock:
@@ -338,6 +338,17 @@ class LogReader:
                     return None
                 out += found
         return out
+
+    def trend_quarters(self, place: Place, since_ms: int, until_ms: int) -> list[list[int]]:
+        """Return the trends of one value, one a quarter of an hour in [since, until); zeros where it had no row."""
+        with self._lock:
+            of_sources = [source.trend_quarters(place, since_ms, until_ms) for source in self._sources]
+        return [[sum(column) for column in zip(*cells, strict=True)] for cells in zip(*of_sources, strict=True)]
+
+    def trend_newest(self, since_ms: int) -> list[tuple[int, list[Place], tuple[int, ...]]]:
+        """Return the last rows that ended since a time, at most 300 a log: end, values and parts of each."""
+        with self._lock:
+            return [row for source in self._sources for row in source.trend_newest(since_ms)]
 
     def extend(
         self,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,19 @@ from promptop.base.files import identity
 from promptop.base.sqlite import connect_for_reading
 from promptop.log import files
 from promptop.log.rollups import watermark
-from promptop.log.rollups.keys import ALL, VERSION, key_of, series_of, start_of
-from promptop.log.rollups.trends import PARTS, SELECTED, Place, parts_of, places_of
+from promptop.log.rollups.keys import ALL, LEVELS_MS, OVERFLOW, VERSION, key_of, series_of, start_of
+from promptop.log.rollups.trends import PARTS, QUARTERS, SELECTED, Place, end_of, parts_of, places_of
 
 MOST_ROWS = 20_000
 """Rows above the watermark up to which they are read as rows: 0.2 s. With more, a fold is under way."""
-_SELECT = f"SELECT key, {', '.join(PARTS)} FROM trends WHERE key >= ? AND key < ? ORDER BY key"
+NEWEST_ROWS = 300
+"""Rows at most that :meth:`TrendView.newest` reads: 10 ms. Busier logs have enough calls in a minute's sums."""
+_SELECT = f"SELECT key, {', '.join(PARTS)} FROM trends WHERE key >= ? AND key < ?"
+
+
+_OF_SERIES = f"(key & {OVERFLOW}) IN (SELECT value FROM json_each(?))"
+_STRAGGLER_MS = 15_000
+"""A writer stores rows so much later than they end: an older row ends the search for new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ class TrendView:
             return [TrendSeries(*row[1:]) for row in found]
 
     def cells(
-        self, level: int, since_ms: int, until_ms: int, wanted: Container[Place] | None = None
+        self, level: int, since_ms: int, until_ms: int, wanted: Collection[Place] | None = None
     ) -> list[TrendCell]:
         """Return the sums of a level that begin in [since, until), of all values or of those wanted."""
         with self._opened() as connection:
@@ -82,12 +90,47 @@ class TrendView:
                 return []
             span = (key_of(level, ALL, since_ms), key_of(level, ALL, until_ms))
             out, places = [], self._places
-            for row in connection.execute(_SELECT, span):
+            if wanted is None:
+                rows = connection.execute(_SELECT, span)
+            else:
+                # Most series of a busy log are not wanted: SQLite drops them at a tenth of what a row costs in Python.
+                if not places:  # the file was made anew since the values were read
+                    found = connection.execute("SELECT id, dimension, value FROM trend_series")
+                    places |= {row[0]: (row[1], row[2]) for row in found}
+                listed = json.dumps([series for series, place in places.items() if place in wanted])
+                rows = connection.execute(f"{_SELECT} AND {_OF_SERIES}", (*span, listed))
+            for row in rows:
                 key = row[0]
                 place = places.get(series := series_of(key)) or self._place(connection, series)
-                if place is not None and (wanted is None or place in wanted):
+                if place is not None:
                     out.append(TrendCell(place, start_of(key), row[1:]))
             return out
+
+    def quarters(self, place: Place, since_ms: int, until_ms: int) -> list[tuple[int, ...]]:
+        """Return the sums of one value, one a quarter of an hour in [since, until); zeros where it had no row."""
+        with self._opened() as connection:
+            nothing = (0,) * len(PARTS)
+            starts = range(since_ms - since_ms % LEVELS_MS[QUARTERS], until_ms, LEVELS_MS[QUARTERS])
+            if connection is None:
+                return [nothing for _ in starts]
+            known = connection.execute(
+                "SELECT id FROM trend_series WHERE dimension = ? AND value = ?", place
+            ).fetchone()
+            keys = [key_of(QUARTERS, ALL, start, known[0]) for start in starts] if known else []
+            sql = f"SELECT key, {', '.join(PARTS)} FROM trends WHERE key IN (SELECT value FROM json_each(?))"
+            found = {start_of(row[0]): row[1:] for row in connection.execute(sql, (json.dumps(keys),))}
+            return [found.get(start, nothing) for start in starts]
+
+    @staticmethod
+    def newest(rows: sqlite3.Connection, since_ms: int) -> list[tuple[int, list[Place], tuple[int, ...]]]:
+        """Return the last rows written that ended since a time: end (Unix milliseconds), values and parts of each."""
+        out = []
+        for row in rows.execute(f"SELECT {SELECTED} FROM requests ORDER BY id DESC LIMIT {NEWEST_ROWS}"):
+            if (end := end_of(row)) >= since_ms:
+                out.append((end, places_of(row), parts_of(row, 0)))
+            elif end < since_ms - _STRAGGLER_MS:
+                break
+        return out
 
     def newer(self, rows: sqlite3.Connection) -> list[tuple[TrendSeries, TrendCell]] | None:
         """Return the rows that are not in the sums yet, each as minutes of its values; None if they are too many."""

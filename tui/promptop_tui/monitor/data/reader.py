@@ -86,7 +86,7 @@ class MonitorReader:
         self._next_spend = self._spend_rests = 0.0
         self._spent_rows = 0
         self._owes_money = False
-        self._watch = Watch() if watches else None
+        self._watch = Watch(brief=True) if watches else None
         self._watching: Iterator[Present | None] | None = None
         self._next_watch = 0.0
 
