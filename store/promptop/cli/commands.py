@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "what the log's calls cost and take under another model, price, cache, tier, router",
     ),
     "alerts": ("promptop.cli.traffic.alerts", "the alerts of a log: list, test, run without the app"),
+    "incident": ("promptop.cli.traffic.incident", "an incident in one file: export, its page; opens as a replay"),
     "demo": ("promptop.cli.app.demo", "the app against a simulated endpoint, no key needed"),
     "mcp": ("promptop.cli.app.mcp_server", "answer an agent's questions about cost, changes and caches (MCP)"),
     "config": ("promptop.cli.app.config", "where the settings are; show or create them"),

@@ -194,6 +194,8 @@ def _open(arguments: list[str], open_app: OpenApp | None) -> int:
         return 0
     if args.file is not None and not args.file.exists() and not _begins_a_file(args.file):
         _refuse_mistyped_command([str(args.file)])
+    if args.file is not None and args.file.suffix == ".promptop" and args.file.is_file():  # an incident: replayed
+        args.log, args.file = [*(args.log or ()), args.file], None
     logs = log_files(args.log or (), follow=True)
     replay = logs if has_exports(args.log or ()) else ()
     followed = has_live(args.log or ())  # another program's log is read beside our own, which is written

@@ -95,7 +95,7 @@ def _prices(
     if _known[0] is not said or len(_known[1]) >= _MOST_KNOWN:
         _known = said, {}
     known = _known[1]
-    # Prices change at whole minutes only (a test holds the table to that): a log is priced again at 5 µs a call, not 25.
+    # Prices change at whole minutes only (a test holds the table to that); looking up anew takes 20 µs a call.
     key = (name, provider, int(moment.timestamp()) // 60, tuple(context.items()) if context else None)
     if key not in known:
         known[key] = _look_up(name, provider, moment, context, said)

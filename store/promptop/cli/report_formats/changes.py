@@ -11,7 +11,7 @@ from promptop.base import units
 from promptop.base.sanitize import clean_line
 from promptop.base.text_table import text_table
 
-_COLUMNS = ("what", "figure", "before", "after", "change", "since", "share", "calls")
+COLUMNS = ("what", "figure", "before", "after", "change", "since", "share", "calls")
 
 
 def json_text(changes: Sequence[Change]) -> str:
@@ -23,10 +23,11 @@ def table_text(changes: Sequence[Change], now_ms: int, nothing: str) -> str:
     """Return one line a change, the weightiest first; ``nothing`` where there is none."""
     if not changes:
         return nothing
-    return "\n".join(text_table(_COLUMNS, [_cells(change, now_ms) for change in changes]))
+    return "\n".join(text_table(COLUMNS, [cells(change, now_ms) for change in changes]))
 
 
-def _cells(change: Change, now_ms: int) -> list[str]:
+def cells(change: Change, now_ms: int) -> list[str]:
+    """Return the cells of :data:`COLUMNS`."""
     name = change.dimension if change.dimension == "all" else f"{change.dimension} {change.value}"
     return [
         clean_line(name, 60),

@@ -1,4 +1,4 @@
-"""Exports opened as logs: the rows of a JSONL or CSV file in a private log that goes when the process goes.
+"""Exports opened as logs: the rows of a JSONL, CSV or incident file in a private log that goes when the process goes.
 
 Nothing is added to the user's own log, and nobody writes to this one, so that retention never prunes what is looked at.
 """
@@ -12,9 +12,10 @@ import shutil
 from itertools import count
 from pathlib import Path
 
+from promptop.log.transfer import incidents
 from promptop.log.transfer.imports import import_file
 
-SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv"})
+SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", incidents.SUFFIX})
 _numbers = count(1)
 
 
@@ -33,6 +34,8 @@ def open_export(source: Path, folder: Path) -> Path:
     Raises :class:`PromptopError` with cause and remedy for a file that holds no call.
     """
     place = private_folder(folder)
+    if source.suffix.lower() == incidents.SUFFIX:
+        return incidents.open_incident(source, place)
     log = place / f"{source.stem}.db"
     import_file(log, source, fresh=True)
     return log

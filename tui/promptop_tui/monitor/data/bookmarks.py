@@ -19,6 +19,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("until", "until", 20),
     Column("span", "window", 6),
     Column("filter", "filter", 30, grows=True),
+    Column("note", "note", 30, grows=True),
 )
 
 
@@ -29,6 +30,8 @@ class Bookmark:
     until_ms: int
     span: str
     filter: str = ""
+    note: str = ""
+    """What the user wants to remember of it."""
 
     @property
     def query(self) -> SnapshotQuery:
@@ -42,24 +45,38 @@ def cells_of(bookmark: Bookmark) -> Sequence[Cell]:
         f"{datetime.fromtimestamp(bookmark.until_ms / 1000):%Y-%m-%d %H:%M:%S}",
         bookmark.span,
         clean_line(bookmark.filter, 80),
+        clean_line(bookmark.note, 200),
     )
 
 
 def load(path: Path) -> tuple[Bookmark, ...]:
     """Return the bookmarks, newest first; those that cannot be read are left out."""
+    return _read(path)
+
+
+def _read(path: Path, member: str = "") -> tuple[Bookmark, ...]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ()
+    if member:
+        found = found.get(member) if isinstance(found, dict) else None
     out = []
     for item in found if isinstance(found, list) else ():
         try:
-            made = Bookmark(int(item["until_ms"]), str(item["span"]), str(item.get("filter", "")))
+            made = Bookmark(
+                int(item["until_ms"]), str(item["span"]), str(item.get("filter", "")), str(item.get("note", ""))
+            )
         except (TypeError, ValueError, KeyError, AttributeError):
             continue
         if made.span in SPANS and 0 < made.until_ms < 4_102_444_800_000:  # until the year 2100
             out.append(made)
     return tuple(out[:MOST])
+
+
+def travelled(log: Path) -> tuple[Bookmark, ...]:
+    """Return the bookmarks that came with the incident file from which a log was unpacked."""
+    return _read(log.with_name("incident.json"), "bookmarks")
 
 
 def save(path: Path, bookmarks: Iterable[Bookmark]) -> None:
