@@ -18,6 +18,8 @@ from promptop_tui.monitor.data.snapshot import LogSnapshot
 if TYPE_CHECKING:
     from promptop_tui.monitor.screen import MonitorPane
 
+_REPLAYED = "a replay: What changed compares this window with the one before"
+
 
 class Answers:
     """Takes the answers, on the UI thread."""
@@ -77,6 +79,7 @@ class Answers:
             kept = status.simulated and not snapshot.restart
             status.simulated = not self._simulated and (marked or kept)  # the header says so of a demo
             pane.shown = snapshot
+            pane.triage.hidden_why = "" if reading.reader.watches else _REPLAYED
         reading.reader.taken()
         if not reading.placed and snapshot.reach is not None:
             reading.placed = True

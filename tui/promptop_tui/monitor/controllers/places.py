@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,9 +30,17 @@ class Places:
         error: PromptopError | None = None
 
     def __init__(
-        self, host: Widget, view: ViewState, time: TimeControls, *, tell: Callable[[str, str], object]
+        self,
+        host: Widget,
+        view: ViewState,
+        time: TimeControls,
+        logs: Callable[[], Sequence[Path]],
+        *,
+        tell: Callable[[str, str], object],
     ) -> None:
+        """``logs`` are those that are read now."""
         self._host = host
+        self._logs = logs
         self._view = view
         self._time = time
         self._tell = tell
@@ -54,7 +62,8 @@ class Places:
         """List the bookmarks, and go to the chosen one."""
         from promptop_tui.monitor.dialogs.finding_lists import BOOKMARKS, ListDialog
 
-        kept = bookmarks.load(state_dir() / "bookmarks.json")
+        came = [each for log in self._logs() for each in bookmarks.travelled(log)]
+        kept = tuple(dict.fromkeys((*came, *bookmarks.load(state_dir() / "bookmarks.json"))))
 
         def show() -> None:
             dialog.found = Findings("bookmarks", kept, len(kept), False)

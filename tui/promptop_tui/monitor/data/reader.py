@@ -97,6 +97,11 @@ class MonitorReader:
         """Whether the last question has been answered and the answer was taken."""
         return self._idle
 
+    @property
+    def watches(self) -> bool:
+        """Whether what is unusual now is looked for: not in a replay, whose present is past."""
+        return self._watch is not None
+
     def ask(self, query: SnapshotQuery) -> None:
         """Want a snapshot for ``query``; a question that is not yet answered is replaced."""
         with self._guard:
