@@ -5,8 +5,6 @@ Exit codes: 0, 1 for what check finds, 2 for a file or an option that makes no s
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
 import time
@@ -30,9 +28,9 @@ from promptop.client.result import RunResult
 from promptop.experiments.checks import Check, answered, parse_check
 from promptop.experiments.proof import rule
 from promptop.experiments.proof.broken_answers import caught
-from promptop.experiments.test_sets import Case, TestSet, read_test_set
+from promptop.experiments.test_sets import TestSet, read_test_set
 from promptop.experiments.test_sets.from_log import Drawn, Logged, drawn
-from promptop.experiments.test_sets.reader import rows_of
+from promptop.experiments.test_sets.writer import text_of
 from promptop.prompts import Prompt
 from promptop.settings import Settings
 
@@ -221,30 +219,8 @@ def _show(args: ParsedArguments, test_set: TestSet) -> int:
 
 
 def _convert(args: ParsedArguments, test_set: TestSet) -> int:
-    suffix = args.out.suffix.lower()
-    if suffix == ".jsonl":
-        text = "".join(json.dumps(case.to_json(), ensure_ascii=True) + "\n" for case in test_set.cases)
-    elif suffix == ".json":
-        shape = {"cases": [case.to_json() for case in test_set.cases], "checks": list(test_set.checks)}
-        text = json.dumps(shape, ensure_ascii=True, indent=1, default=dict) + "\n"
-    elif suffix == ".csv":
-        text = _csv(test_set.cases)
-    else:
-        raise UsageError(f"{args.out}: its ending names no form.", "Write .jsonl, .json or .csv.")
-    _write(args.out, text, force=args.force)
+    _write(args.out, text_of(test_set, args.out.suffix), force=args.force)
     return 0
-
-
-def _csv(cases: Sequence[Case]) -> str:
-    if any(case.messages or case.files for case in cases):
-        raise UsageError("A table holds no messages and no files.", "Write .jsonl.")
-    rows = list(rows_of(cases))
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    out = io.StringIO()
-    writer = csv.DictWriter(out, names, restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
 
 
 def _check(args: ParsedArguments, test_set: TestSet) -> int:

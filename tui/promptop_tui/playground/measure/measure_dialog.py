@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from textual import on, work
@@ -96,6 +97,7 @@ class MeasureDialog(FormModal[Result], Generic[Result]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5", "run", "Run", id="measure.run", tooltip="Send what was priced", priority=True),
+        Binding("f9", "cases", "Cases", id="measure.cases", tooltip="Edit the test set as a table", priority=True),
         Binding("escape", "close", "Stop, close", id="dialog.close", tooltip="Stop what runs, else close"),
     ]
 
@@ -260,6 +262,31 @@ class MeasureDialog(FormModal[Result], Generic[Result]):
             self.planned = self.measure.plan(values)
         except PromptopError:
             self.planned = None  # it was fine a moment ago, and is said when it is priced again
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer the table of cases only where a test set is asked."""
+        return any(field.id == "file" for field in self.fields) if action == "cases" else True
+
+    def action_cases(self) -> None:
+        """Edit the test set that is named as a table; one that is saved is priced anew."""
+        from promptop_tui.playground.dialogs.test_set import TestSetDialog
+
+        name = self.values()["file"]
+        if self.running or not name:
+            why = "Still running." if self.running else "Name the file of a test set first: one that is new is begun."
+            self.notify(why, severity="warning", markup=False)
+            return
+        try:
+            page = TestSetDialog(Path(name).expanduser(), getattr(self.measure, "variables", ()))
+        except PromptopError as error:
+            self.say(f"✗ {error}", bad=True)
+            return
+        self.app.push_screen(page, self._cases_edited)
+
+    def _cases_edited(self, path: Path | None) -> None:
+        if path is not None:
+            self.planned = None
+            self.price_again()
 
     def action_close(self) -> None:
         """Stop what runs; with nothing running, close with the measure's result."""

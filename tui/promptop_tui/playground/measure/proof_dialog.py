@@ -153,10 +153,10 @@ class ProofView(Vertical):
         self.proof: Proof | None = None
         columns = (
             Column("state", "state", 13, rank=0),
-            Column("case", "case", 14, rank=0, most=30),
-            Column("before", subject.names[0][:12], 10, rank=2),
-            Column("after", subject.names[1][:12], 10, rank=1),
-            Column("changed", "what changed", 20, rank=3, grows=True),
+            Column("case", "case", 10, rank=0, most=30),
+            Column("before", subject.names[0][:12], 9, rank=3),
+            Column("after", subject.names[1][:12], 9, rank=2),
+            Column("changed", "what changed", 16, rank=1, grows=True),
         )
         self._table = ChoiceTable(columns, follows=False, id="proof-cases")
 
@@ -165,19 +165,24 @@ class ProofView(Vertical):
         """The verdict over its cases, which are this widget."""
         return self
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables of both prompts."""
+        return tuple(dict.fromkeys(name for prompt in self._prompts for name in prompt.variables))
+
     def fields(self) -> list[FormField]:
         """Return test set, models, checks, judge, margin, number of answers, caps and parameters."""
         parameters = {**self._prompts[1].parameters, **self._subject.parameters}
         known, settings = self._memory.values, self.shared.settings.playground
         limit = str(parameters.get("max_tokens") or settings.max_tokens or "")
         return [
-            FormField("file", "test set", known.get("file", ""), "one input; or cases.csv, .jsonl, .yaml"),
+            FormField("file", "test set", known.get("file", ""), "FILE; or one input"),
             FormField("models", "models", known.get("models", self._models), "model, model@profile; with commas"),
-            FormField("checks", "checks", known.get("checks", ""), f"json {AND} contains:TEXT {AND} max-tokens:200"),
+            FormField("checks", "checks", known.get("checks", ""), f"json {AND} lacks:TEXT"),
             FormField("margin", "margin", known.get("margin", f"{rule.MARGIN:g}"), "0.1 is ten points"),
-            FormField("judge", "judge", known.get("judge", ""), "model that compares answers"),
-            FormField("rubric", "judged by", known.get("rubric", ""), "what the judge looks for"),
-            FormField("answers", "answers", known.get("answers", ""), f"a case: 1, or 3; one input: {REPEATS}"),
+            FormField("judge", "judge", known.get("judge", ""), "no model judges"),
+            FormField("rubric", "judged by", known.get("rubric", ""), "what counts"),
+            FormField("answers", "answers", known.get("answers", ""), f"1 or 3; one input {REPEATS}"),
             FormField("cap", "cap $", known.get("cap", f"{CAP_USD:g}"), "no cap"),
             FormField("max_tokens", "max_tokens", known.get("max_tokens", limit), "default"),
             FormField(
@@ -309,7 +314,7 @@ class ProofView(Vertical):
             if not messages and (missing := prompt.missing(given)):
                 raise UsageError(
                     f"The variable {{{{{clean_line(missing[0], 40)}}}}} has no value: nothing was sent.",
-                    "Add it to the cases' vars.",
+                    "Add it to the cases' vars, or name a test set.",
                 )
             version = PromptVersion(AS_TYPED, prompt.openai(given), prompt.name or None)
             made.append([standing_in(each, messages) for each in requests_of(targets, [version], parameters)])
