@@ -34,15 +34,18 @@ Headers = Iterable[tuple[str, str]]
 
 
 class RawHeaders:
-    """Fields as bytes, decoded when somebody looks: the row is made when nobody waits."""
+    """Fields as bytes, decoded once, when somebody looks: the row is made when nobody waits."""
 
-    __slots__ = ("_raw",)
+    __slots__ = ("_decoded", "_raw")
 
     def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
         self._raw = raw
+        self._decoded: list[tuple[str, str]] | None = None
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        return ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self._raw)
+        if self._decoded is None:
+            self._decoded = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self._raw]
+        return iter(self._decoded)
 
 
 _PARSED_AGAIN = 64 * 1024

@@ -71,6 +71,10 @@ FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Usage))
 
 def whole(value: Any) -> int | None:
     """Return a count, or None where ``value`` is none (a bool, a word, negative, beyond 2⁵³). ``"12"`` is twelve."""
+    if value is None:
+        return None
+    if type(value) is int:  # nearly all: a fifth of the time of what follows, thirty times a row
+        return value if 0 <= value < _LARGEST else None
     found = amount(value)
     return None if found is None else int(found)
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from promptop.log.row import Row
 
 if TYPE_CHECKING:
     from promptop.providers.usage import Usage
+
+
+_COUNTS = ("input_tokens", "output_tokens", "cache_read", "cache_write", "reasoning", "cost_usd")
+"""What a row has columns for, in the order of :class:`~promptop.providers.usage.Usage`."""
+_counts = attrgetter(*_COUNTS)
 
 
 def price_row(row: Row, usage: Usage | None = None) -> None:
@@ -30,15 +36,17 @@ def price_row(row: Row, usage: Usage | None = None) -> None:
     from promptop.providers.costs import cost_of
     from promptop.providers.usage import Usage
 
-    used = replace(
-        Usage() if usage is None else usage,
-        input_tokens=row.usage_input_tokens,
-        output_tokens=row.usage_output_tokens,
-        cache_read=row.usage_cache_read_input_tokens,
-        cache_write=row.usage_cache_write_input_tokens,
-        reasoning=row.usage_reasoning_output_tokens,
-        cost_usd=None,
+    counts = (
+        row.usage_input_tokens,
+        row.usage_output_tokens,
+        row.usage_cache_read_input_tokens,
+        row.usage_cache_write_input_tokens,
+        row.usage_reasoning_output_tokens,
+        None,
     )
+    used = Usage(*counts) if usage is None else usage
+    if _counts(used) != counts:
+        used = replace(used, **dict(zip(_COUNTS, counts, strict=True)))
     found = cost_of(
         used,
         (row.response_model, row.request_model),

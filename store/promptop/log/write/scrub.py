@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from functools import lru_cache
+from operator import attrgetter
 
 from promptop.base import redact
 from promptop.log.row import Row
@@ -16,6 +18,7 @@ _CODE = re.compile(r"([a-z]+(?:_[a-z]+)+): ")
 """A server's name of an error before its message."""
 _OURS = frozenset(("prompt_hash", "prefix_hashes", "input_chars", "output_chars", "operation_name", "openai_api_type"))
 _TEXT_COLUMNS = tuple(f.name for f in fields(Row) if f.metadata["sql"] == "TEXT" and f.name not in _OURS)
+_values = attrgetter(*_TEXT_COLUMNS)
 _JSON_COLUMNS = frozenset(f.name for f in fields(Row) if "JSON" in f.metadata["meaning"])
 
 
@@ -24,18 +27,20 @@ def scrub(row: Row, secrets: redact.Secrets = redact.NO_SECRETS) -> None:
 
     In this order: the beginning of a key that is cut through would not be known for one.
     """
-    texts = [(name, value) for name in _TEXT_COLUMNS if (value := getattr(row, name)) is not None]
-    joined = "\0".join(value for _, value in texts)
+    values = _values(row)
+    joined = "\0".join([value for value in values if value is not None])
     if (
         len(joined) < _SHORT
         and joined.isascii()
         and redact.credentials(joined, secrets) == joined
-        and (row.url_path is None or redact.path(row.url_path) == row.url_path)
+        and (row.url_path is None or _is_clean_path(row.url_path))
         and "Infinity" not in joined
         and "NaN" not in joined
     ):
         return  # all at once: nearly always there is nothing, and a pattern costs as much for ten texts as for one
-    for name, value in texts:
+    for name, value in zip(_TEXT_COLUMNS, values, strict=True):
+        if value is None:
+            continue
         # Half a surrogate pair (a server may split one over two events) is not a text to SQLite.
         text = value.encode("utf-8", "replace").decode()
         if name in _JSON_COLUMNS:
@@ -47,6 +52,11 @@ def scrub(row: Row, secrets: redact.Secrets = redact.NO_SECRETS) -> None:
             row.url_path = redact.path(text, secrets)[:_LONGEST]
         else:
             setattr(row, name, redact.credentials(text, secrets)[:_LONGEST])
+
+
+@lru_cache(maxsize=256)
+def _is_clean_path(path: str) -> bool:
+    return redact.path(path) == path
 
 
 def _message(text: str, secrets: redact.Secrets) -> str:

@@ -56,6 +56,24 @@ class EventSplitter:
             if event is not None:
                 yield event
 
+    def single(self, data: bytes) -> bytes | None:
+        """Return the data of a read that is one event of one line and nothing else, as most are; else None.
+
+        What it returns is taken; where it returns None, nothing has been, and :meth:`feed` takes the read.
+        """
+        if (
+            self._size
+            or self._after_cr
+            or not data.startswith(b"data: ")
+            or not data.endswith(b"\n\n")
+            or data.count(b"\n") != 2
+            or b"\r" in data
+            or len(data) > MAX_EVENT
+        ):
+            return None
+        self._first = False
+        return data[6:-2]
+
     def _hold(self, data: bytes) -> None:
         """Keep the beginning of an event; of one that grows too large only what shows where it ends."""
         if not data:
