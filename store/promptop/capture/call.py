@@ -297,6 +297,12 @@ class Call:
 
             self.parsed = at_the_ends(body)
 
+    def outline(self) -> Row:
+        """Return what can be told of the call without reading prompt or answer, should the process end now."""
+        from promptop.capture.parse.outline import outline
+
+        return self.finished or outline(self)
+
     # ── the writer's thread ──
 
     def finish(self) -> Finished:

@@ -27,6 +27,11 @@ def spill_path(log: Path, name: str) -> Path:
     return log.with_name(f"{log.name}.spill-{name}")
 
 
+def outlines_path(log: Path, name: str) -> Path:
+    """Return the file in which a process keeps outlines of calls whose rows are late."""
+    return log.with_name(f"{log.name}.outlines-{name}")
+
+
 def logs_in(folder: Path) -> list[Path]:
     """Return the request logs of a folder by name, and no other SQLite file of it; raises :class:`OSError`."""
     found = []

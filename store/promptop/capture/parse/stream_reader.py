@@ -38,6 +38,8 @@ _BOMB = 100
 EDGE = 64 * 1024
 """Bytes kept of the head and of the tail of such a body."""
 
+_LATEST = 8192
+
 _SSE, _LINES, _LIST, _JSON, _TEXT, _OPAQUE, _UNKNOWN = "sse", "lines", "list", "json", "text", "opaque", ""
 _STREAMS = frozenset((_SSE, _LINES, _LIST))
 _LINE_TYPES = frozenset(
@@ -177,6 +179,19 @@ class StreamReader:
             if held:
                 digest.read_body(self._head, held, json_body=self._kind == _JSON, path=self._path)
         return digest
+
+    def latest(self) -> bytes:
+        """Return the last bytes that are held, 8 KiB about; nothing where they are compressed."""
+        if not self._plain:
+            return b""
+        reads: list[bytes] = []
+        size = 0
+        for _, data in reversed(self._held):
+            reads.append(data)
+            size += len(data)
+            if size > _LATEST:
+                break
+        return b"".join(reversed(reads))[-_LATEST:]
 
     def release(self) -> None:
         """Let go of everything that was held; stamps stay."""

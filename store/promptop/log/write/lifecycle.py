@@ -131,6 +131,7 @@ def _after_in_child() -> None:
     for writer in list(_writers):
         if writer._store is not None:
             _leaked.append(writer._store.leak())
+        writer._outlines.forget()
         for spill in (writer._spill, *(writer._orphans or ())):
             if spill is not None:
                 spill.close()  # the parent holds it still

@@ -33,7 +33,7 @@ class Pending(Protocol):
         """Return the row, or None if there is nothing to log; called once, on the writer's thread."""
 
     # An item may also have ``held_bytes``, what it keeps in memory until then, and ``lighten()``, which lets go of most
-    # of that at the cost of a poorer row.
+    # of that at the cost of a poorer row. Its ``outline()`` returns a row of what can be told at once, on any thread.
 
 
 ROW_BYTES = 1500

@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from promptop.providers.usage import Usage
 
 
-_COUNTS = ("input_tokens", "output_tokens", "cache_read", "cache_write", "reasoning", "cost_usd")
+_counts = attrgetter("input_tokens", "output_tokens", "cache_read", "cache_write", "reasoning", "cost_usd")
 """What a row has columns for, in the order of :class:`~promptop.providers.usage.Usage`."""
-_counts = attrgetter(*_COUNTS)
 
 
 def price_row(row: Row, usage: Usage | None = None) -> None:
@@ -46,7 +45,16 @@ def price_row(row: Row, usage: Usage | None = None) -> None:
     )
     used = Usage(*counts) if usage is None else usage
     if _counts(used) != counts:
-        used = replace(used, **dict(zip(_COUNTS, counts, strict=True)))
+        inputs, outputs, read, written, reasoning, cost_usd = counts
+        used = replace(
+            used,
+            input_tokens=inputs,
+            output_tokens=outputs,
+            cache_read=read,
+            cache_write=written,
+            reasoning=reasoning,
+            cost_usd=cost_usd,
+        )
     found = cost_of(
         used,
         (row.response_model, row.request_model),

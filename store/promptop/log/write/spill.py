@@ -15,6 +15,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,14 +29,33 @@ _BATCH_BYTES = 4 << 20
 _LONGEST_LINE = 256 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Up to where the rows of a file are in the log."""
+
+    file: str
+    """Its name, without its folder."""
+    place: int
+    """Bytes."""
+
+    def write(self, cursor: sqlite3.Cursor) -> None:
+        """Note it in the log, inside a transaction; a file is never unread."""
+        cursor.execute(_MARKS)
+        cursor.execute(
+            "INSERT INTO spill_marks VALUES (?, ?) ON CONFLICT (file) DO UPDATE SET bytes = max(bytes, excluded.bytes)",
+            (self.file, self.place),
+        )
+
+
 class Spill:
     """The spill file of one process."""
 
-    def __init__(self, log: Path, path: Path | None = None) -> None:
-        """``path`` names the file of a process that has ended; raises :class:`OSError`."""
+    def __init__(self, log: Path, path: Path | None = None, *, create: bool = False) -> None:
+        """``path`` names the file of a process that has ended, or one to ``create``; raises :class:`OSError`."""
+        create = create or path is None
         self.path = path or files.spill_path(log, f"{os.getpid()}-{time.time_ns():x}")
         flags = os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-        self._file: IO[bytes] = os.fdopen(os.open(self.path, flags | (0 if path else os.O_CREAT), 0o600), "r+b")
+        self._file: IO[bytes] = os.fdopen(os.open(self.path, flags | (os.O_CREAT if create else 0), 0o600), "r+b")
         self.size = os.fstat(self._file.fileno()).st_size
         self.rows = 0
         """Rows added and not read back."""
@@ -52,12 +72,15 @@ class Spill:
         """Whether there is something to read back."""
         return self._read < self.size
 
-    def add(self, finished: list[Finished], mode: Bodies) -> int:
-        """Append rows; return how many of them lost their bodies. Raises :class:`OSError`, and then adds nothing."""
+    def add(self, finished: list[Finished], mode: Bodies, mark: Mark | None = None) -> int:
+        """Append rows; return how many of them lost their bodies. Raises :class:`OSError`, and then adds nothing.
+
+        ``mark`` is of the file of outlines, which these rows settle once they are in the log.
+        """
         lost = 0
         lines = []
         for one in finished:
-            entry: dict[str, Any] = {"row": {name: v for name in COLUMNS if (v := getattr(one.row, name)) is not None}}
+            entry = _entry(one.row)
             kept = one.bodies or mode
             if kept == "full" or (kept == "redacted" and one.redacted):
                 entry["mode"] = kept
@@ -67,8 +90,15 @@ class Spill:
                         entry[name] = base64.b64encode(data).decode("ascii")
             elif kept != "off":
                 lost += 1
-            lines.append(json.dumps(entry, separators=(",", ":"), default=str))
-        data = ("\n".join(lines) + "\n").encode("ascii")
+            if mark is not None and one is finished[-1]:
+                entry["settles"] = [mark.file, mark.place]
+            lines.append(_line(entry))
+        self.append(lines)
+        return lost
+
+    def append(self, lines: list[bytes]) -> None:
+        """Append lines; raises :class:`OSError`, and then adds nothing."""
+        data = b"".join(lines)
         try:
             self._file.seek(0, os.SEEK_END)
             self._file.write(data)
@@ -79,7 +109,6 @@ class Spill:
             raise
         self.size += len(data)
         self.rows += len(lines)
-        return lost
 
     def next(self, cursor: sqlite3.Cursor, most: int) -> tuple[list[Finished], int]:
         """Return the next rows and the place behind them, inside a transaction that holds the log."""
@@ -96,9 +125,11 @@ class Spill:
                     place += len(line)  # a process was ended while it wrote this one
                 break
             place += len(line)
-            one = _finished(line)
+            one, mark = _finished(line)
             if one is not None:
                 rows.append(one)
+            if mark is not None:
+                mark.write(cursor)
         cursor.execute("INSERT OR REPLACE INTO spill_marks VALUES (?, ?)", (self.path.name, place))
         return rows, place
 
@@ -121,9 +152,13 @@ class Spill:
 
 
 def orphans(log: Path) -> Iterator[Spill]:
-    """Yield the files of processes that have ended, the oldest first."""
+    """Yield the files of processes that have ended, the oldest first; outlines last, which rows of others settle."""
     try:
-        names = sorted(log.parent.glob(f"{log.name}.spill-*"), key=lambda path: path.stat().st_mtime)
+        names = [
+            path
+            for kind in ("spill", "outlines")
+            for path in sorted(log.parent.glob(f"{log.name}.{kind}-*"), key=lambda path: path.stat().st_mtime)
+        ]
     except OSError:
         return
     for path in names:
@@ -144,18 +179,32 @@ def waiting(log: Path) -> int:
     return 0
 
 
-def _finished(line: bytes) -> Finished | None:
+def line_of(row: Row) -> bytes:
+    """Return a row as a line of such a file."""
+    return _line(_entry(row))
+
+
+def _entry(row: Row) -> dict[str, Any]:
+    return {"row": {name: v for name in COLUMNS if (v := getattr(row, name)) is not None}}
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    return json.dumps(entry, separators=(",", ":"), default=str).encode("ascii") + b"\n"
+
+
+def _finished(line: bytes) -> tuple[Finished | None, Mark | None]:
     try:
         entry = json.loads(line)
         row = Row(**{name: value for name, value in entry["row"].items() if name in _KNOWN})
+        file, place = entry.get("settles") or ("", 0)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return None, None
     done = Finished(row, bodies=entry.get("mode", "off"), redacted=entry.get("mode") == "redacted")
     for name in ("request_body", "response_body"):
         if isinstance(entry.get(name), str):
             with contextlib.suppress(ValueError):
                 setattr(done, name, base64.b64decode(entry[name]))
-    return done
+    return done, Mark(str(file), int(place)) if file else None
 
 
 _KNOWN = frozenset(COLUMNS)

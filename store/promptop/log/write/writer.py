@@ -32,9 +32,10 @@ from promptop.base.errors import PromptopError
 from promptop.log import files
 from promptop.log.row import COLUMNS, Row
 from promptop.log.write.batch_store import Store
+from promptop.log.write.outlines import Outlines, Waiting
 from promptop.log.write.pending import Bodies, Finished, Pending, held_bytes
 from promptop.log.write.row_pricing import price_row
-from promptop.log.write.spill import Spill, orphans
+from promptop.log.write.spill import Mark, Spill, orphans
 
 _values = attrgetter(*COLUMNS)
 _TURN_S = 0.001
@@ -144,6 +145,11 @@ class Writer:
         self._made: list[Finished] = []
         """Rows that wait to be committed."""
         self._made_bytes = 0
+        self._outlines = Outlines(self.path)
+        self._behind: list[Waiting] = []
+        """What was put for the rows that are made, and for those that there will not be."""
+        self._mark: Mark | None = None
+        """Up to where the rows that are made settle the outlines."""
         self._spill: Spill | None = None
         self._orphans: list[Spill] | None = None
         """Spill files of processes that have ended; None until somebody has looked."""
@@ -180,7 +186,7 @@ class Writer:
         if not fits:
             self._drop("queue full")
             return
-        self._queue.put(item)
+        self._queue.put(self._outlines.expect(item))
         if waiting + 1 >= self._batch and not self._hurried:
             self._hurried = True
             self._wake.put(None)
@@ -259,6 +265,7 @@ class Writer:
                 thread = threading.Thread(target=self._run, name="promptop-log", daemon=True)
                 thread.start()
                 self._thread = thread
+                self._outlines.start()
                 from promptop.log.write import lifecycle
 
                 lifecycle.on_start(self)
@@ -327,12 +334,14 @@ class Writer:
             due = 0.0
         return due
 
-    def _make(self, items: list[Any]) -> None:
+    def _make(self, items: list[Waiting]) -> None:
         """Make rows of items and write them, in slices, so that the first does not wait for the last."""
         since = begun = paused = time.monotonic()
-        for item in items:
+        for waiting in items:
+            item = waiting.item
             size = held_bytes(item)
             done = self._finish(item)
+            self._behind.append(waiting)
             now = time.monotonic()
             if now - paused > _TURN_S and now - begun < _LATE_S:
                 # Reading a stream for its row takes up to a millisecond of the interpreter, and a host that waits for
@@ -342,6 +351,7 @@ class Writer:
             with self._counting:
                 self._held -= size
             if done is not None:
+                waiting.item = done
                 self._made.append(done)
                 self._made_bytes += held_bytes(done)
             if self._made and now - since > _SLICE_S:
@@ -349,7 +359,7 @@ class Writer:
                 since = time.monotonic()
         self._write()
 
-    def _gather(self, item: Any) -> tuple[list[Any], _Marker | None]:
+    def _gather(self, item: Any) -> tuple[list[Waiting], _Marker | None]:
         """Return a batch that starts with ``item``, and the marker that ended it, if one did."""
         if isinstance(item, _Marker):
             return [], item
@@ -394,6 +404,9 @@ class Writer:
 
         With ``patience_s`` the log is tried now, else when it is time.
         """
+        if self._behind:
+            self._mark = self._outlines.claim(self._behind) or self._mark
+            self._behind.clear()
         if not self._made and not self._spilled():
             return
         if patience_s is None and self._retry_at is not None and time.monotonic() < self._retry_at:
@@ -477,7 +490,7 @@ class Writer:
         while self._spilled():
             spill = self._orphans[0] if self._orphans else self._spill
             assert spill is not None
-            kept = store.read_back(spill, self._batch, _values)
+            kept = store.read_back(spill, self._batch, _priced_values)
             self._written += len(kept)
             self._keep_bodies(store, [(row_id, one) for row_id, one in kept if one.request_body or one.response_body])
             if not spill.left:
@@ -498,10 +511,11 @@ class Writer:
         try:
             if self._spill is None:
                 self._spill = Spill(self.path)
-            self._bodies_lost += self._spill.add(self._made, self.bodies)
+            self._bodies_lost += self._spill.add(self._made, self.bodies, self._mark)
         except OSError:
             self._bound()
         else:
+            self._mark = None
             self._clear()
 
     def _bound(self) -> None:
@@ -516,7 +530,12 @@ class Writer:
         with self._counting:
             losses = dict(self._unlogged)
         rows = [_values(finished.row) for finished in batch]
-        last, refused = store.insert(rows, losses)
+        mark = self._mark
+        last, refused = store.insert(rows, losses, mark)
+        if mark is not None:
+            self._mark = None
+            if (outlines := self._outlines.settled(mark)) is not None:
+                store.remove(outlines)
         if losses:
             with self._counting:
                 for cause, count in losses.items():
@@ -560,6 +579,12 @@ class Writer:
             self._clear()
         with self.io:
             tending.close()
+            outlines = self._outlines.close()
+            if outlines is not None:
+                if self._store is not None:
+                    self._store.remove(outlines)
+                else:
+                    outlines.close()
             self._let_go()
             for spill in (self._spill, *(self._orphans or ())):
                 if spill is not None:
@@ -582,6 +607,13 @@ class Writer:
         if now - self._warned_at >= 10:
             self._warned_at = now
             _logger.warning("promptop: %s", message)
+
+
+def _priced_values(row: Row) -> tuple[Any, ...]:
+    """Return the values of a row from beside the log, which an outline was too early to price."""
+    with contextlib.suppress(Exception):  # unpriced then, which is shown
+        price_row(row)
+    return _values(row)
 
 
 def _is_unusable(error: BaseException) -> bool:
