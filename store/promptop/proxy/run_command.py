@@ -24,6 +24,7 @@ from promptop.proxy import upstreams as room
 from promptop.proxy.upstreams import Upstream
 
 if TYPE_CHECKING:
+    from promptop.proxy.inject import receiver
     from promptop.proxy.metrics import Snapshot
     from promptop.proxy.server_process import Options
 
@@ -126,6 +127,22 @@ def injected(options: Options, redirected: Redirected, environ: Mapping[str, str
         "PROMPTOP_WATCH_ORIGINS": ",".join(f"{upstream.host}:{upstream.port}" for upstream in redirected.upstreams),
         "PROMPTOP_WATCH_RESTORE": "\n".join(restored),
     }
+
+
+def _receiver(options: Options) -> receiver.Receiver:
+    from promptop.capture.observe import labels_for
+    from promptop.proxy.inject import receiver
+
+    return receiver.Receiver(
+        labels_for(
+            options.log_path,
+            app=options.app,
+            tags=None,
+            bodies=options.bodies,
+            simulated=False,
+            include_usage=options.include_usage,
+        )
+    )
 
 
 def redirect(environ: Mapping[str, str], extra: Iterable[str] = ()) -> Redirected:
@@ -232,6 +249,7 @@ def run(
     is not there or cannot be run.
     """
     from promptop.proxy.background import ProxyThread
+    from promptop.proxy.inject import receiver
     from promptop.proxy.server_process import SWITCH_S
 
     sys.setswitchinterval(SWITCH_S)
@@ -242,10 +260,11 @@ def run(
     action = signal.signal(signal.SIGCHLD, lambda *_: None)
     try:
         since = _latest(options.log_path)
-        with ProxyThread(options) as proxy:
+        with ProxyThread(options) as proxy, contextlib.ExitStack() as receiving:
             variables = redirected.environment(environ, proxy.port)
             if inject:
                 variables |= injected(options, redirected, environ, proxy.port)
+                variables |= receiver.variables(variables, receiving.enter_context(_receiver(options)).path)
             pid = _spawn(program, command, variables, before)
             code = _wait(pid)
         assert proxy.proxy is not None

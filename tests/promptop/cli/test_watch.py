@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -163,9 +164,69 @@ def test_node(environ: dict[str, str]) -> None:
         " headers: {'content-type': 'application/json', authorization: 'Bearer ' + process.env.OPENAI_API_KEY}})"
         ".then(r => r.json()).then(j => { console.log(j.usage.total_tokens); process.exit(3); });"
     )
-    code, out, _ = finished(watch(environ, "node", "-e", script))
-    (row,) = rows(environ)
-    assert code == 3 and int(out) == (row.usage_input_tokens or 0) + (row.usage_output_tokens or 0)
+    for options in ((), ("--proxy",)):
+        code, out, _ = finished(watch(environ, "node", "-e", script, options=options))
+        row = rows(environ)[-1]
+        assert code == 3 and int(out) == (row.usage_input_tokens or 0) + (row.usage_output_tokens or 0)
+    assert len(rows(environ)) == 2
+
+
+NODE_SEES = """
+const http = require('http');
+const base = process.env.OPENAI_BASE_URL;
+const ask = (stream) => ({method: 'POST',
+  headers: {'content-type': 'application/json', authorization: 'Bearer sk-node-0123456789'},
+  body: JSON.stringify({model: 'gpt-4o', stream, stream_options: stream ? {include_usage: true} : undefined,
+    messages: [{role: 'user', content: 'é'.repeat(9000)}]})});
+const post = () => new Promise((done) => {
+  const request = http.request(base + '/chat/completions', ask(false), (response) => {
+    response.setEncoding('utf8');
+    let text = '';
+    response.on('data', (piece) => { text += piece; });
+    response.on('end', () => done([response.statusCode, JSON.parse(text).object]));
+  });
+  request.end(ask(false).body);
+});
+(async () => {
+  const whole = await fetch(base + '/chat/completions', ask(false));
+  const copy = whole.clone();
+  const stream = await fetch(base + '/chat/completions', ask(true));
+  const pieces = [];
+  for await (const piece of stream.body) pieces.push(Buffer.from(piece));
+  const usage = Buffer.concat(pieces).includes('"usage":{');
+  const stopped = await fetch(base + '/chat/completions', ask(true));
+  await stopped.body.cancel();
+  const refused = await fetch('http://127.0.0.1:59999/v1/chat/completions', ask(false)).catch((error) => error);
+  const elsewhere = await fetch(base.replace('/v1', '/healthz'));
+  console.log(JSON.stringify([base, whole.url, whole.type, whole.redirected, whole instanceof Response, whole.status,
+    [...whole.headers].map(([name]) => name).sort(), (await whole.json()).object,
+    (await copy.json()).object, whole.bodyUsed, usage, await post(), refused.name, refused.cause.code,
+    elsewhere.status, process.env.CHAINED,
+    Object.keys(process.env).filter((name) => name.endsWith('_BASE_URL')).sort()]));
+  process.exit(5);
+})();
+"""
+
+
+@needs_node
+def test_a_node_program_sees_what_it_sees_unwatched(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "chained.cjs").write_text("process.env.CHAINED = 'yes';")
+    environ |= {"NODE_OPTIONS": f"--require {tmp_path / 'chained.cjs'}"}
+    bare = subprocess.run(["node", "-e", NODE_SEES], env=environ, capture_output=True, text=True, timeout=LIMIT_S)
+    assert bare.returncode == 5, bare.stderr
+    code, out, err = finished(watch(environ, "node", "-e", NODE_SEES, options=("--env", "GROQ_BASE_URL=http://a.test")))
+    assert code == 5 and json.loads(out) == json.loads(bare.stdout), err
+    assert '"yes"' in out and environ["OPENAI_BASE_URL"] in out
+    logged = rows(environ)
+    port = int(environ["OPENAI_BASE_URL"].split(":")[2][:-3])
+    assert [row.error_type for row in logged if row.server_port == 59999] == ["connect"]
+    assert sorted(str(row.error_type) for row in logged if row.server_port == port and row.operation_name) == [
+        "None", "None", "None", "cancelled",
+    ]  # fmt: skip
+    assert sum(row.usage_source == "reported" for row in logged) == 3
+    text = b"".join(path.read_bytes() for path in Path(environ["PROMPTOP_DATA_DIR"]).glob("log.db*"))
+    assert b"sk-node-0123456789" not in text and "éééé".encode() not in text
+    assert not list(tmp_path.glob("promptop-watch-*"))
 
 
 def test_input_output_and_arguments_are_the_commands_own(environ: dict[str, str]) -> None:

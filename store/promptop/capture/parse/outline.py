@@ -64,9 +64,10 @@ def outline(call: Call) -> Row:
             row.cost_usd, row.cost_status = usage.cost_usd, "reported"
     elif row.error_type is None and not providers.is_free(call.path):
         row.cost_status = "unpriced"
-    if call.cache is not None and call.cache.level != "miss":
-        row.cache_level, row.cost_usd, row.cost_status = call.cache.level, 0.0, "table"
-        row.saved_usd = call.cache.saved_usd
+    if call.cache is not None:
+        row.cache_level, row.cache_key = call.cache.level, call.cache.key
+        if call.cache.level != "miss":
+            row.cost_usd, row.cost_status, row.saved_usd = 0.0, "table", call.cache.saved_usd
     scrub(row, redact.secrets_of(headers, call.query, call.userinfo))
     return row
 

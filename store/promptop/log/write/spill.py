@@ -54,13 +54,17 @@ class Spill:
         """``path`` names the file of a process that has ended, or one to ``create``; raises :class:`OSError`."""
         create = create or path is None
         self.path = path or files.spill_path(log, f"{os.getpid()}-{time.time_ns():x}")
-        flags = os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-        self._file: IO[bytes] = os.fdopen(os.open(self.path, flags | (os.O_CREAT if create else 0), 0o600), "r+b")
+        # Locked before it has its name: whoever looks for files of processes that have ended never finds it free.
+        opened = self.path.with_name(f".{self.path.name}") if create else self.path
+        flags = os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | (os.O_CREAT if create else 0)
+        self._file: IO[bytes] = os.fdopen(os.open(opened, flags, 0o600), "r+b")
+        self._owned = _locked(self._file)
+        if create:
+            opened.rename(self.path)
         self.size = os.fstat(self._file.fileno()).st_size
         self.rows = 0
         """Rows added and not read back."""
         self._read = 0
-        self._owned = _locked(self._file)
 
     @property
     def owned(self) -> bool:
