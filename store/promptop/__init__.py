@@ -6,8 +6,7 @@ Importing this package loads nothing but the standard library; the public names 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # type checkers take it for true; typing costs as much as the interpreter's start
 
 if TYPE_CHECKING:
     from promptop.capture.annotations import annotate as annotate
@@ -50,6 +49,8 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'promptop' has no attribute {name!r}")
+    import importlib
+
     module, _, attribute = home.partition(":")
     return getattr(importlib.import_module(module), attribute)
 

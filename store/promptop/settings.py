@@ -17,6 +17,7 @@ from typing import Any
 
 from promptop.base import texts
 from promptop.base.errors import PromptopError, UsageError
+from promptop.base.files import config_dir, data_dir
 from promptop.base.toml_records import Checks, Problem, RecordReader, Wrong, nearest
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -320,31 +321,6 @@ _CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("cache", "semantic_keep"): ("memory", "disk", "redis"),
     ("monitor", "window"): ("5m", "1h", "24h", "7d", "30d"),
 }
-
-
-def config_dir() -> Path:
-    """Return the folder of settings and themes (``PROMPTOP_CONFIG_DIR``, else the system's, XDG on Linux)."""
-    return _folder("PROMPTOP_CONFIG_DIR", "user_config_path")
-
-
-def data_dir() -> Path:
-    """Return the folder of the log and the library (``PROMPTOP_DATA_DIR``, else the system's)."""
-    return _folder("PROMPTOP_DATA_DIR", "user_data_path")
-
-
-def state_dir() -> Path:
-    """Return the folder of drafts and the app's own log (``PROMPTOP_STATE_DIR``, else the system's)."""
-    return _folder("PROMPTOP_STATE_DIR", "user_state_path")
-
-
-def _folder(variable: str, function: str) -> Path:
-    chosen = os.environ.get(variable)
-    if chosen:
-        return Path(chosen).expanduser()
-    import platformdirs
-
-    found: Path = getattr(platformdirs, function)("promptop", appauthor=False)
-    return found
 
 
 def config_path() -> Path:

@@ -14,8 +14,8 @@ import pytest
 from tests.promptop_tui.conftest import MakeApp
 from tests.support.waits import until_shown as wait_until
 
-from promptop import settings as settings_room
 from promptop.base import texts
+from promptop.base.files import config_dir
 from promptop.settings import Problem, Profile, Settings
 from promptop_tui import messages
 from promptop_tui.editor.screen import EditorPane
@@ -163,7 +163,7 @@ async def test_keys_come_from_the_settings_in_every_tab(make_app: MakeApp) -> No
 async def test_a_theme_file_that_changes_is_taken_over_and_a_bad_one_told(
     make_app: MakeApp, private_folders: Path
 ) -> None:
-    folder = settings_room.config_dir() / "themes"
+    folder = config_dir() / "themes"
     folder.mkdir(parents=True)
     brand = (theme.shipped_dir() / "promptop-dark.toml").read_text(encoding="utf-8")
     ground = tomllib.loads(brand)["background"]

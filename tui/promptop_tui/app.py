@@ -29,10 +29,10 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 from textual.worker import get_current_worker
 
-from promptop import settings as settings_room
 from promptop.alerts.rules import Alert
 from promptop.base import texts
 from promptop.base.errors import PromptopError
+from promptop.base.files import config_dir, state_dir
 from promptop.base.sanitize import clean, clean_line
 from promptop.base.texts import mark, tr
 from promptop.cli.shared.options import AppOptions
@@ -91,7 +91,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
 
     def __init__(self, options: AppOptions, *, now: Callable[[], float] = time) -> None:
         texts.use(options.settings.language or texts.from_environment())
-        self._themes = theme.load(theme.shipped_dir(), settings_room.config_dir() / "themes")
+        self._themes = theme.load(theme.shipped_dir(), config_dir() / "themes")
         self._theme_defaults = theme.defaults()
         super().__init__()
         self.options = options
@@ -102,7 +102,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
             log_path=options.log_path,
             more_logs=options.more_logs,
             replay=options.replay,
-            draft_path=options.draft_path or settings_room.state_dir() / "draft.md",
+            draft_path=options.draft_path or state_dir() / "draft.md",
             counting=self.counting,
             simulated=options.simulated,
             open_path=options.open_path,
@@ -366,7 +366,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
 
     def _reload_themes(self) -> None:
         """Take over theme files that changed; four ``stat`` calls a second."""
-        folders = (theme.shipped_dir(), settings_room.config_dir() / "themes")
+        folders = (theme.shipped_dir(), config_dir() / "themes")
         if theme.stamp(*folders) == self._themes.stamp:
             return
         before = set(self._themes.problems)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from promptop.cli import main as cli
-
+TYPE_CHECKING = False  # typing takes as long as all else that --version needs
 if TYPE_CHECKING:
     from promptop.cli.shared.options import AppOptions
 
@@ -19,4 +16,6 @@ def open_app(options: AppOptions) -> int:
 
 def main() -> int:
     """Run the command line of this process."""
+    from promptop.cli import main as cli
+
     return cli.main(open_app=open_app)

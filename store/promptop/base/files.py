@@ -1,4 +1,4 @@
-"""Files that only their owner reads (0600, in folders of 0700), replaced in one piece."""
+"""The folders of the app's files, and files that only their owner reads (0600, folders 0700), replaced in one piece."""
 
 from __future__ import annotations
 
@@ -53,3 +53,28 @@ def identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def config_dir() -> Path:
+    """Return the folder of settings and themes (``PROMPTOP_CONFIG_DIR``, else the system's, XDG on Linux)."""
+    return _folder("PROMPTOP_CONFIG_DIR", "user_config_path")
+
+
+def data_dir() -> Path:
+    """Return the folder of the log and the library (``PROMPTOP_DATA_DIR``, else the system's)."""
+    return _folder("PROMPTOP_DATA_DIR", "user_data_path")
+
+
+def state_dir() -> Path:
+    """Return the folder of drafts and the app's own log (``PROMPTOP_STATE_DIR``, else the system's)."""
+    return _folder("PROMPTOP_STATE_DIR", "user_state_path")
+
+
+def _folder(variable: str, function: str) -> Path:
+    chosen = os.environ.get(variable)
+    if chosen:
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    found: Path = getattr(platformdirs, function)("promptop", appauthor=False)
+    return found

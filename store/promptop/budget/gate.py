@@ -230,6 +230,6 @@ def fitting_limit(most: CostBound, left_usd: float, calls: int = 1) -> int | Non
 
 def ledger_path() -> Path:
     """Return the file of the ledger."""
-    from promptop.settings import data_dir
+    from promptop.base.files import data_dir
 
     return data_dir() / "spending.db"

@@ -9,12 +9,12 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import promptop
 
+TYPE_CHECKING = False  # typing takes as long as all else that --version needs
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from promptop.base.errors import PromptopError

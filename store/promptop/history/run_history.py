@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from promptop.base import sqlite
 from promptop.base.errors import PromptopError
+from promptop.base.files import data_dir
 from promptop.client.result import RunResult
 from promptop.client.variants import PromptVersion
 from promptop.history.result_json import figures_of, read_result, texts_of
-from promptop.settings import data_dir
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

@@ -31,8 +31,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from promptop.base.files import config_dir
 from promptop.models import families
-from promptop.settings import config_dir
 
 _PRICES = ("input", "output", "cache_read", "cache_write")
 _NUMBERS = ("context_window", "max_output")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from promptop import settings
-from promptop.base.files import private_dir
+from promptop.base.files import private_dir, state_dir
 from promptop.prompts.files import write_atomic
 
 MOST = 1000
@@ -24,12 +23,12 @@ def choose_role(path: Path, role: str) -> None:
     known.pop(str(path.absolute()), None)
     if role:
         known[str(path.absolute())] = role
-    private_dir(settings.state_dir())
+    private_dir(state_dir())
     write_atomic(_path(), json.dumps(dict(list(known.items())[-MOST:]), indent=1) + "\n", private=True)
 
 
 def _path() -> Path:
-    return settings.state_dir() / "roles.json"
+    return state_dir() / "roles.json"
 
 
 def _read() -> dict[str, str]:

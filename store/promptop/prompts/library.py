@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptop import settings
 from promptop.base import sqlite
 from promptop.base.errors import PromptopError
+from promptop.base.files import data_dir
 from promptop.prompts.receipt import Receipt, receipt_from
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Version:
 
 def library_path() -> Path:
     """Return the library's file, whether it exists or not."""
-    return settings.data_dir() / "library.db"
+    return data_dir() / "library.db"
 
 
 class Library:

@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from promptop import models
-from promptop.base.files import write_private
-from promptop.settings import data_dir
+from promptop.base.files import data_dir, write_private
 from promptop.tokens import estimate
 from promptop.tokens.overhead import overhead
 from promptop.tokens.scripts import Chars

@@ -23,8 +23,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from promptop.base.files import write_private
-from promptop.settings import state_dir
+from promptop.base.files import state_dir, write_private
 from promptop.tokens import vocabularies
 
 LONGEST = 16_384

@@ -109,8 +109,8 @@ def test_help_is_coloured_where_it_is_wanted(
 
 
 def complete(words: str) -> list[str]:
-    count = len(words.split(" ")) - 1
-    environment = {**os.environ, "_PROMPTOP_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(count)}
+    cut = words.rpartition(" ")[2].rpartition(":")[2]  # bash cuts words at colons
+    environment = {**os.environ, "_PROMPTOP_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": cut}
     done = subprocess.run([sys.executable, "-c", CALL], env=environment, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return [line.partition(",")[2] for line in done.stdout.splitlines()]
@@ -126,6 +126,10 @@ def test_shells_complete(home: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "house-model" in complete("promptop run -m hou")
     assert "house" in complete("promptop run --profile h")
     assert "tail" in complete("promptop log ta")
+    assert cli.main(["library", "add", "p.md", "--name", "greeting"]) == 0
+    assert "greeting" in complete("promptop library show gr")
+    assert "lib:greeting" in complete("promptop count li")
+    assert "greeting" in complete("promptop count lib:gr")
     for shell in ("bash", "zsh", "fish"):
         assert cli.main(["completion", shell]) == 0
         assert "_PROMPTOP_COMPLETE" in capsys.readouterr().out

@@ -13,7 +13,7 @@ import pytest
 from tests.promptop.log.rows import NOON, append, random_rows
 
 from promptop import settings
-from promptop.base.files import private_dir
+from promptop.base.files import config_dir, private_dir
 from promptop.log import Finished, LogReader, Row, Writer, files
 from promptop.log.rollups.rollups import Rollups
 from promptop.log.write.bodies import read_body
@@ -122,7 +122,7 @@ def test_bodies_alone_can_be_deleted(log: Path) -> None:
 def test_the_idle_writer_prunes_by_its_own_limits_or_by_the_settings(
     log: Path, monkeypatch: pytest.MonkeyPatch, keep_days: int | None, left: int
 ) -> None:
-    private_dir(settings.config_dir())
+    private_dir(config_dir())
     settings.config_path().write_text("[log]\nkeep_days = 0\n")  # the user keeps everything
     append(log, random_rows(50, seed=5, start_ms=1_000_000_000_000))
     tending = Tending(log, rollups=True, keep_days=keep_days, max_mb=100)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from promptop.settings import state_dir
+from promptop.base.files import state_dir
 from promptop.tokens import short_texts, vocabularies
 
 TEXTS = (

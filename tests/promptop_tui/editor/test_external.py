@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.promptop_tui.editor.conftest import Open
 
-from promptop import settings
 from promptop.base.errors import PromptopError
+from promptop.base.files import state_dir
 from promptop_tui.services.external_editor import command, edit_in
 
 TEXT = "a\r\nb\u2028你好\n"
@@ -27,7 +27,7 @@ def test_what_the_editor_saves_comes_back_to_the_byte(tmp_path: Path) -> None:
     body = f"open({str(seen)!r}, 'w').write(oct(path.stat().st_mode))\npath.write_bytes(path.read_bytes() + b'more')"
     assert edit_in(script(tmp_path, body), TEXT) == TEXT + "more"
     assert stat.S_IMODE(int(seen.read_text(), 8)) == 0o600
-    assert not list(settings.state_dir().glob("edit-*"))
+    assert not list(state_dir().glob("edit-*"))
 
 
 @pytest.mark.parametrize("body", ["sys.exit(3)", "path.write_bytes(b'\\xff')", "path.unlink()"])

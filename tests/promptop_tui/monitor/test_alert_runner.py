@@ -12,7 +12,8 @@ from tests.support.waits import until_shown as until
 
 from promptop.alerts import rules as alert_rules
 from promptop.alerts.runner import state_file
-from promptop.settings import MonitorSettings, state_dir
+from promptop.base.files import state_dir
+from promptop.settings import MonitorSettings
 from promptop_tui.services import alert_watch
 
 

@@ -11,10 +11,10 @@ from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, wri
 from tests.support.waits import until_shown as until
 from textual.widgets import SelectionList
 
+from promptop.base.files import state_dir
 from promptop.log import LogReader, Sketch, Stats, StoredRow, Writer
 from promptop.log.read.filters import terms_for
 from promptop.log.write.pending import Finished
-from promptop.settings import state_dir
 from promptop_tui.messages import OpenInEditor
 from promptop_tui.monitor.analysis.cost_breakdown import (
     COLUMNS,

@@ -9,9 +9,9 @@ from tests.promptop_tui.monitor.conftest import NOW, Host, row, screen_text, wri
 from tests.support.waits import until_shown as until
 from textual.widgets import Input
 
+from promptop.base.files import state_dir
 from promptop.cli.main import main
 from promptop.log import LogReader
-from promptop.settings import state_dir
 from promptop_tui.monitor.data import bookmarks
 from promptop_tui.monitor.data.bookmarks import Bookmark
 from promptop_tui.monitor.dialogs.finding_lists import ListDialog

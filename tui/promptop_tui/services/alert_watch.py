@@ -20,8 +20,8 @@ from textual.worker import get_current_worker
 from promptop.alerts.rules import Alert
 from promptop.alerts.runner import AlertNews, AlertRunner, sentence
 from promptop.base.errors import PromptopError
+from promptop.base.files import state_dir
 from promptop.base.sanitize import clean
-from promptop.settings import state_dir
 
 if TYPE_CHECKING:
     from promptop.log import LogReader

@@ -9,9 +9,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from promptop import settings
 from promptop.base.errors import PromptopError
-from promptop.base.files import private_dir
+from promptop.base.files import private_dir, state_dir
 from promptop.prompts.files import read_exact, write_atomic
 
 
@@ -26,7 +25,7 @@ def edit_in(editor: str, text: str) -> str:
 
     Raises :class:`PromptopError` if the editor cannot be run, fails, or leaves no UTF-8 text.
     """
-    with tempfile.TemporaryDirectory(dir=private_dir(settings.state_dir()), prefix="edit-") as folder:
+    with tempfile.TemporaryDirectory(dir=private_dir(state_dir()), prefix="edit-") as folder:
         path = Path(folder) / "prompt.md"
         write_atomic(path, text, private=True)
         try:

@@ -20,6 +20,7 @@ from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
 from promptop.base.text_table import aligned
 from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.completion import prompts
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.call_options import settings_for
 from promptop.cli.shared.money import lengths_of, price
@@ -42,7 +43,7 @@ _WIDEST = 46
 def parameters() -> Parameters:
     """Declare the command line."""
     return [
-        argument("file", metavar="FILE", help="prompt: a file, or lib:NAME"),
+        argument("file", metavar="FILE", complete=prompts, help="prompt: a file, or lib:NAME"),
         option("--step", many=True, metavar="NAME", help="take this step now; repeatable"),
         flag("--all", help="take every step that was not taken yet, in their order"),
         option(

@@ -20,7 +20,7 @@ from typing import Any
 
 from promptop.base import units as figures
 from promptop.base.errors import UsageError
-from promptop.base.files import create_private
+from promptop.base.files import create_private, data_dir
 from promptop.base.sanitize import clean_line
 from promptop.budget.estimate import estimate
 from promptop.cli.calls.ablate import (
@@ -49,7 +49,7 @@ from promptop.experiments.proof.report import ProofReport, report_of
 from promptop.prompts.files import write_atomic
 from promptop.prompts.library import Library
 from promptop.prompts.proof import PROVEN
-from promptop.settings import Settings, data_dir
+from promptop.settings import Settings
 
 
 def parameters() -> Parameters:

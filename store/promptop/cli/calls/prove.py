@@ -23,6 +23,7 @@ from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.budget.estimate import CostEstimate
 from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.completion import prompts
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.call_options import (
     INTERRUPTED,
@@ -62,7 +63,7 @@ from promptop.settings import Settings
 def parameters() -> Parameters:
     """Return the options of the command."""
     return [
-        argument("base", metavar="BASE", help="the prompt as it was before trimming"),
+        argument("base", metavar="BASE", complete=prompts, help="the prompt as it was before trimming"),
         option(
             "-m",
             "--model",

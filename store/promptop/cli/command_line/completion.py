@@ -1,49 +1,51 @@
 """What words of a command line may be completed to: models, profiles, prompts of the library, files.
 
 Bash, zsh and fish ask through the environment variable ``_PROMPTOP_COMPLETE`` (click's protocol); a failure completes
-to nothing, because it must not print into a line that is being typed.
+to nothing, because it must not print into a line that is being typed. Commands name the functions here where they
+declare their options, so what only completing needs is imported when a shell asks.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sqlite3
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
 
-from promptop.base.errors import PromptopError
+from promptop.cli.command_line.declare import LIBRARY
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 VARIABLE = "_PROMPTOP_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
-_LIBRARY = "lib:"
-_FILE = CompletionItem("", type="file")
-
-
-def asked() -> bool:
-    """Tell whether a shell asks for completions."""
-    return VARIABLE in os.environ
 
 
 def answer(root: click.Command) -> int:
     """Print the completions that the shell asks for."""
-    shell = os.environ[VARIABLE].partition("_")[0]
-    found = get_completion_class(shell)
+    import contextlib
+    import sqlite3
+
+    from promptop.base.errors import PromptopError
+    from promptop.cli.command_line.shells import asking
+
+    found = asking(os.environ[VARIABLE].partition("_")[0], root, VARIABLE)
     if found is None:
         return 1
     with contextlib.suppress(PromptopError, OSError, ValueError, sqlite3.Error):
-        sys.stdout.write(found(root, {}, "promptop", VARIABLE).complete() + "\n")
+        sys.stdout.write(found.complete() + "\n")
     return 0
 
 
 def script(root: click.Command, shell: str) -> str:
     """Return the script that a shell sources to complete ``promptop``."""
-    found = get_completion_class(shell)
+    from promptop.cli.command_line.shells import asking
+
+    found = asking(shell, root, VARIABLE)
     assert found is not None
-    return found(root, {}, "promptop", VARIABLE).source()
+    return found.source()
 
 
 def profiles(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
@@ -69,9 +71,8 @@ def models(_: click.Context, __: click.Parameter, begun: str) -> list[Completion
 
 def prompts(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
     """Complete a prompt: a file, or ``lib:NAME``."""
-    if begun.startswith(_LIBRARY[: max(1, len(begun))]) and begun:
-        return [*_items((f"{_LIBRARY}{name}" for name in _library()), begun), _FILE]
-    return [_FILE]
+    asks = bool(begun) and begun[: len(LIBRARY)] == LIBRARY[: len(begun)]
+    return [*_items((f"{LIBRARY}{name}" for name in (_library() if asks else ())), begun), _file(begun)]
 
 
 def library_names(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
@@ -79,9 +80,9 @@ def library_names(_: click.Context, __: click.Parameter, begun: str) -> list[Com
     return _items(_library(), begun)
 
 
-def files(_: click.Context, __: click.Parameter, ___: str) -> list[CompletionItem]:
+def files(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
     """Leave it to the shell to complete a file."""
-    return [_FILE]
+    return [_file(begun)]
 
 
 def commands(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
@@ -97,5 +98,13 @@ def _library() -> list[str]:
     return [entry.name for entry in Library().entries("")]
 
 
+def _file(begun: str) -> CompletionItem:
+    from click.shell_completion import CompletionItem
+
+    return CompletionItem(begun, type="file")
+
+
 def _items(names: Iterable[str], begun: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
     return [CompletionItem(name) for name in names if name.startswith(begun)]

@@ -14,6 +14,8 @@ from typing import Any
 import click
 
 Parameters = list[click.Parameter]
+LIBRARY = "lib:"
+"""What the name of a prompt in the library begins with, where a file could stand (``./lib:x`` is a file)."""
 Completer = Callable[[click.Context, click.Parameter, str], list[Any]]
 """Returns what a value may be completed to (:mod:`promptop.cli.command_line.completion`)."""
 
@@ -86,7 +88,7 @@ def option(
         hidden=hidden,
         old=old,
         fallback=list(default or ()) if many else default,
-        shell_complete=complete,
+        shell_complete=complete or _completer(metavar),
     )
 
 
@@ -126,7 +128,7 @@ def argument(
         metavar=metavar,
         help_text=help,
         fallback=list(default or ()) if many else default,
-        shell_complete=complete,
+        shell_complete=complete or _completer(metavar),
     )
 
 
@@ -144,6 +146,19 @@ def one_of(*options: Option, required: bool = False) -> Parameters:
     for each in options:
         each.choice = choice
     return list(options)
+
+
+def _completer(metavar: str | None) -> Completer | None:
+    """Return what completes a value that is named after a file."""
+    if metavar is None or "FILE" not in metavar:
+        return None
+
+    def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[Any]:
+        from promptop.cli.command_line.completion import files
+
+        return files(context, parameter, begun)
+
+    return complete
 
 
 def _converter(kind: Any) -> Any:

@@ -110,4 +110,4 @@ class Root(click.Group):
         found = [
             CompletionItem(name, help=summary) for name, (_, summary) in COMMANDS.items() if name.startswith(incomplete)
         ]
-        return [*found, CompletionItem("", type="file")]
+        return [*found, CompletionItem(incomplete, type="file")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 import click
@@ -16,6 +15,12 @@ _WANTED = {
     "float": "Write a number.",
     "boolean": "Write yes or no.",
 }
+
+
+def _near(given: str, known: Iterable[str], n: int) -> list[str]:
+    import difflib  # a command line without mistakes does not pay for it
+
+    return difflib.get_close_matches(given, list(known), n=n)
 
 
 def usage_error(error: click.UsageError) -> UsageError:
@@ -57,7 +62,7 @@ def usage_error(error: click.UsageError) -> UsageError:
 def no_such_word(command: str, given: str, words: Iterable[str]) -> UsageError:
     """Return the error for a verb that a command does not have."""
     known = list(words)
-    near = difflib.get_close_matches(given, known, n=1)
+    near = _near(given, known, n=1)
     remedy = f"Did you mean {command} {near[0]}?" if near else f"Choose from {', '.join(known)}."
     return UsageError(f"{command} has no {clean_line(given, 40)!r}.", remedy)
 
@@ -74,7 +79,7 @@ def nearest_options(given: str, parameters: Iterable[click.Parameter]) -> list[s
     given = given.partition("=")[0]
     long = f"--{given.lstrip('-')}"
     begun = [name for name in known if name.startswith(long)] if len(long) > 3 else []
-    return (begun or difflib.get_close_matches(long, known, n=2))[:2]
+    return (begun or _near(long, known, n=2))[:2]
 
 
 def usage_line(context: click.Context | None) -> str:
@@ -100,7 +105,7 @@ def _bad_value(error: click.BadParameter, help_hint: str) -> UsageError:
     given = _quoted(error.message)
     if isinstance(kind, click.Choice):
         words = [str(word) for word in kind.choices]
-        near = difflib.get_close_matches(given, words, n=1)
+        near = _near(given, words, n=1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         return UsageError(f"{name} cannot be {given!r}.", f"{hint}Choose from {', '.join(words)}.")
     if kind is not None and kind.name in _WANTED and given:

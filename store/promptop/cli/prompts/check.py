@@ -17,9 +17,10 @@ from promptop import models
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.cli.command_line.completion import models as models_known
-from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
+from promptop.cli.command_line.completion import prompts
+from promptop.cli.command_line.declare import LIBRARY, Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.model_names import tell_unknown
-from promptop.cli.shared.prompt_input import LIBRARY, body_of, prompt_text
+from promptop.cli.shared.prompt_input import body_of, prompt_text
 from promptop.cli.shared.several_prompts import Failures, opened
 
 VERSION = 1
@@ -44,7 +45,12 @@ def parameters() -> Parameters:
     """Declare the command line."""
     return [
         argument(
-            "files", many=True, required=False, metavar="FILE", help="prompts or folders; none: those in the lock"
+            "files",
+            many=True,
+            required=False,
+            metavar="FILE",
+            complete=prompts,
+            help="prompts or folders; none: those in the lock",
         ),
         option("--lock", default="prompts.lock", metavar="FILE", help="the lock (prompts.lock)"),
         flag("--update", help="write the lock for these prompts"),

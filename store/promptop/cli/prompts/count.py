@@ -14,9 +14,9 @@ from promptop import models
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.cli.command_line.completion import models as models_known
-from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
+from promptop.cli.command_line.completion import prompts
+from promptop.cli.command_line.declare import LIBRARY, Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.model_names import note_of, tell_unknown
-from promptop.cli.shared.prompt_input import LIBRARY, body_of, from_library, read_input
 from promptop.cli.shared.several_prompts import Failures
 from promptop.tokens.counting import Count, encodings_for, for_model
 from promptop.tokens.stream import FileCounts, count_stream
@@ -59,7 +59,14 @@ class CountLine:
 def parameters() -> Parameters:
     """Declare the command line."""
     return [
-        argument("paths", many=True, required=False, metavar="FILE", help="file or folder; - or none: standard input"),
+        argument(
+            "paths",
+            many=True,
+            required=False,
+            metavar="FILE",
+            complete=prompts,
+            help="file or folder, lib:NAME; - or none: standard input",
+        ),
         option("-m", "--model", complete=models_known, many=True, metavar="MODEL", help="model; may be repeated"),
         flag("--json", help="print a JSON list"),
     ]
@@ -116,6 +123,8 @@ def _count(path: str, encodings: Sequence[str]) -> FileCounts:
             raise UsageError("There is nothing to count.", "Name a file, or pipe text: echo hello | promptop count")
         return count_stream(sys.stdin.buffer, "standard input", encodings)
     if path.startswith(LIBRARY):
+        from promptop.cli.shared.prompt_input import body_of, from_library
+
         text = body_of(from_library(path.removeprefix(LIBRARY)).text)
         return count_stream(io.BytesIO(text.encode("utf-8", "surrogatepass")), clean_line(path), encodings)
     if (body := _body(path)) is not None:
@@ -143,6 +152,11 @@ def _body(path: str) -> str | None:
     is_prompt = head.startswith(b"---") or Path(path).suffix.lower() in _PROMPT_SUFFIXES
     if not is_prompt or not is_small:
         return None
+    from promptop.cli.shared.prompt_input import (  # a plain text needs no reader: a quarter of the time
+        body_of,
+        read_input,
+    )
+
     try:
         found = read_input(path)
         body = body_of(found.text)

@@ -11,6 +11,7 @@ import sys
 from promptop import models
 from promptop.base.sanitize import clean_line
 from promptop.cli.command_line.completion import models as models_known
+from promptop.cli.command_line.completion import prompts
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.prompt_input import body_of, prompt_text
 
@@ -18,8 +19,8 @@ from promptop.cli.shared.prompt_input import body_of, prompt_text
 def parameters() -> Parameters:
     """Declare the command line."""
     return [
-        argument("before", metavar="A", help="the prompt of before; - is standard input"),
-        argument("after", metavar="B", help="the prompt of after"),
+        argument("before", metavar="A", complete=prompts, help="the prompt of before; - is standard input"),
+        argument("after", metavar="B", complete=prompts, help="the prompt of after"),
         option(
             "-m",
             "--model",

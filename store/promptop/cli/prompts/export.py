@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from promptop.cli.command_line.completion import models as models_known
-from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
+from promptop.cli.command_line.completion import prompts
+from promptop.cli.command_line.declare import LIBRARY, Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.confirmation import refuse_existing
 from promptop.cli.shared.prompt_input import (
-    LIBRARY,
     ROLES,
     notes_of,
     read_input,
@@ -22,7 +22,14 @@ from promptop.cli.shared.prompt_input import (
 def parameters() -> Parameters:
     """Declare the command line."""
     return [
-        argument("file", required=False, default="-", metavar="FILE", help="prompt or messages JSON; - is stdin"),
+        argument(
+            "file",
+            required=False,
+            default="-",
+            metavar="FILE",
+            complete=prompts,
+            help="prompt or messages JSON; - is stdin",
+        ),
         option("-t", "--to", default="", metavar="FORM", help="form; without it, they are listed"),
         option(
             "-m", "--model", complete=models_known, default="", metavar="MODEL", help="model, over the one in the file"

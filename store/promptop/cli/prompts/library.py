@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean, clean_line
 from promptop.cli.command_line.command import Command, verb
+from promptop.cli.command_line.completion import library_names
 from promptop.cli.command_line.declare import ParsedArguments, argument, flag, option
 from promptop.cli.shared.confirmation import confirm
 from promptop.cli.shared.prompt_input import from_library, read_input, tell_notes
@@ -41,12 +42,17 @@ def verbs() -> list[Command]:
         verb(
             "show",
             "print a version's text",
-            argument("name", metavar="NAME[@N]", help="prompt, and the number of its version (default: the newest)"),
+            argument(
+                "name",
+                metavar="NAME[@N]",
+                complete=library_names,
+                help="prompt, and the number of its version (default: the newest)",
+            ),
         ),
         verb(
             "versions",
             "what a prompt has been, newest first",
-            argument("name", metavar="NAME", help="prompt"),
+            argument("name", metavar="NAME", complete=library_names, help="prompt"),
             flag("--json", help="print a JSON list"),
         ),
         verb(
@@ -61,13 +67,13 @@ def verbs() -> list[Command]:
         verb(
             "rename",
             "give a prompt another name, with all its versions",
-            argument("name", metavar="NAME", help="prompt"),
+            argument("name", metavar="NAME", complete=library_names, help="prompt"),
             argument("new_name", metavar="NEW", help="its new name"),
         ),
         verb(
             "remove",
             "remove a prompt with all its versions",
-            argument("name", metavar="NAME", help="prompt"),
+            argument("name", metavar="NAME", complete=library_names, help="prompt"),
             flag("--yes", help="do not ask"),
         ),
     ]

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from promptop.base.sanitize import clean_line
 from promptop.base.texts import sentence
-from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
-from promptop.cli.shared.prompt_input import LIBRARY, from_library, prompt_text, read_input
+from promptop.cli.command_line.completion import prompts
+from promptop.cli.command_line.declare import LIBRARY, Parameters, ParsedArguments, argument, flag, option
+from promptop.cli.shared.prompt_input import from_library, prompt_text, read_input
 from promptop.cli.shared.several_prompts import Failures, opened
 from promptop.prompts.reader import reading_notes
 
@@ -35,6 +36,7 @@ def parameters() -> Parameters:
             required=False,
             default=["-"],
             metavar="FILE",
+            complete=prompts,
             help="prompts or folders; none: standard input",
         ),
         option("--select", default="", metavar="IDS", help="only these rules, with commas between them"),

@@ -21,9 +21,10 @@ from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.base.texts import sentence
 from promptop.cli.command_line.completion import models as models_known
-from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
+from promptop.cli.command_line.completion import prompts
+from promptop.cli.command_line.declare import LIBRARY, Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.options import own_settings, settings_options
-from promptop.cli.shared.prompt_input import LIBRARY, from_library, read_input
+from promptop.cli.shared.prompt_input import from_library, read_input
 
 if TYPE_CHECKING:
     from promptop.cli.shared.rewriting import Rewritten
@@ -35,7 +36,14 @@ if TYPE_CHECKING:
 def parameters() -> Parameters:
     """Declare the command line."""
     return [
-        argument("file", required=False, default="-", metavar="FILE", help="prompt; - or none: standard input"),
+        argument(
+            "file",
+            required=False,
+            default="-",
+            metavar="FILE",
+            complete=prompts,
+            help="prompt; - or none: standard input",
+        ),
         option(
             "-m",
             "--model",

@@ -14,6 +14,7 @@ from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.budget.gate import Gate
+from promptop.cli.command_line.completion import prompts
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.model_names import tell_unknown
 from promptop.cli.shared.options import settings_of, settings_options
@@ -33,7 +34,14 @@ INTERRUPTED = 130
 def call_options(*, retries: int | None = 2) -> Parameters:
     """Return the options of a call; those that are not given come from the prompt's front matter, or are not sent."""
     return [
-        argument("file", required=False, default="-", metavar="FILE", help="prompt (default and -: standard input)"),
+        argument(
+            "file",
+            required=False,
+            default="-",
+            metavar="FILE",
+            complete=prompts,
+            help="prompt (default and -: standard input)",
+        ),
         option("--text", metavar="TEXT", help="the prompt itself, instead of a file"),
         *prompt_options(),
         *parameter_options(),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from promptop import settings as settings_room
 from promptop.base.errors import UsageError
+from promptop.base.files import state_dir
 from promptop.base.sanitize import clean_line
 from promptop.base.toml_records import nearest
 from promptop.cli.command_line.completion import files, profiles
@@ -104,7 +105,7 @@ def log_files(paths: Iterable[Path | str], *, since_ms: int | None = None, follo
     for path in paths:
         if is_live(path):
             begin = time.time_ns() // 1_000_000 - _LIVE_MS if since_ms is None else since_ms
-            mirror = open_live(path, settings_room.state_dir() / "replays", begin)
+            mirror = open_live(path, state_dir() / "replays", begin)
             found[mirror.log] = None
             if follow:
                 mirror.follow()
@@ -116,7 +117,7 @@ def log_files(paths: Iterable[Path | str], *, since_ms: int | None = None, follo
         if path.suffix.lower() in SUFFIXES and not path.exists():  # a log would be begun under that name
             raise UsageError(f"There is no export {path}.", "promptop log export -o FILE writes one.")
         if has_exports([path]):
-            found[open_export(path, settings_room.state_dir() / "replays")] = None
+            found[open_export(path, state_dir() / "replays")] = None
             continue
         if not path.is_dir():
             found[path] = None

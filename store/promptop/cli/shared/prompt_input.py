@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
-from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, group, option
+from promptop.cli.command_line.declare import LIBRARY, Parameters, ParsedArguments, flag, group, option
 from promptop.prompts import Prompt
 from promptop.prompts.chosen_roles import chosen_role
 from promptop.prompts.files import PLAIN, FileForm, decoded, read_text, text_and_form
@@ -21,8 +21,6 @@ from promptop.prompts.reader import Sending, check_strict, draft_from, has_no_ro
 if TYPE_CHECKING:
     from promptop.prompts.library import Version
 
-LIBRARY = "lib:"
-"""What the name of a prompt in the library begins with, where a file could stand (``./lib:x`` is a file)."""
 ROLES = ("system", "user")
 
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from promptop.base.errors import PromptopError
-from promptop.cli.shared.prompt_input import LIBRARY, PromptInput, read_input
+from promptop.cli.command_line.declare import LIBRARY
+from promptop.cli.shared.prompt_input import PromptInput, read_input
 from promptop.prompts.files import read_text
 from promptop.prompts.reader import draft_from
 

@@ -14,11 +14,12 @@ from promptop.alerts.rules import judge as judge_rules
 from promptop.alerts.runner import AlertNews, AlertRunner, state_file
 from promptop.alerts.runner import sentence as alert_sentence
 from promptop.base.errors import PromptopError, UsageError
+from promptop.base.files import state_dir
 from promptop.base.sanitize import clean_line
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.options import log_files, settings_of
 from promptop.log import LogReader
-from promptop.settings import Settings, state_dir
+from promptop.settings import Settings
 
 _PAUSE_S = 1.0
 _LAST_S = 10.0

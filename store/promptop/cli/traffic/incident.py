@@ -15,7 +15,7 @@ from promptop.alerts.comparison import window_changes
 from promptop.alerts.rules import load as load_alerts
 from promptop.alerts.runner import state_file
 from promptop.base.errors import UsageError
-from promptop.base.files import write_private
+from promptop.base.files import state_dir, write_private
 from promptop.base.sanitize import clean_line
 from promptop.base.times import moment_ms
 from promptop.cli.command_line.command import Command, verb
@@ -27,7 +27,7 @@ from promptop.cli.shared.options import settings_of, settings_options
 from promptop.cli.traffic.report import read as read_report
 from promptop.log import LogReader, files, parse_filter
 from promptop.log.transfer import exports, incidents
-from promptop.settings import Settings, state_dir
+from promptop.settings import Settings
 
 _BEFORE = 2
 """Rows of so many times the window go before it, so that a replay has something to compare with."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from promptop.base import sqlite
 from promptop.base.errors import PromptopError
+from promptop.base.files import data_dir
 from promptop.client.request import RunRequest
 from promptop.experiments.bench.load_generator import MeasuredRequest
-from promptop.settings import data_dir
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from promptop.base.errors import PromptopError
-from promptop.base.files import write_private
+from promptop.base.files import state_dir, write_private
 from promptop.experiments.guide.steps import NAMES, Step, Variant
-from promptop.settings import state_dir
 
 VERSION = 1
 

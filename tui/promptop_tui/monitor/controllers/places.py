@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from promptop.base.errors import PromptopError
-from promptop.settings import state_dir
+from promptop.base.files import state_dir
 from promptop_tui.monitor.controllers.time_controls import TimeControls
 from promptop_tui.monitor.controllers.view_state import ViewState
 from promptop_tui.monitor.data import bookmarks

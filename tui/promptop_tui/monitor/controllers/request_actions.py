@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from textual.widget import Widget
 
 from promptop.base.errors import PromptopError
+from promptop.base.files import state_dir
 from promptop.base.sanitize import clean_line
-from promptop.settings import state_dir
 from promptop_tui.monitor.controllers.log_reading import LogReading
 from promptop_tui.monitor.controllers.open_in import message_for
 from promptop_tui.monitor.controllers.view_state import ViewState
