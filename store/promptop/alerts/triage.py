@@ -544,7 +544,8 @@ class _Triage:
         for each in found:
             families.setdefault(each.family, []).append(each)
         best = families.pop("silence", [])
-        for family, members in families.items():
+        for family, all_members in families.items():
+            members = _without_what_dearer_calls_explain(all_members)
             if family.startswith("in flight"):
                 best += members
                 continue
@@ -698,6 +699,22 @@ def _largest_burst(amounts: Sequence[int]) -> int:
         ),
         default=0,
     )
+
+
+def _without_what_dearer_calls_explain(changes: list[Change]) -> list[Change]:
+    """Leave out the spend of values whose calls have become dearer by as much: that is what is told."""
+    dearer: dict[tuple[str, str], float] = {}
+    for each in changes:
+        if each.figure == "cost_a_call":
+            place = each.dimension, each.value
+            dearer[place] = max(dearer.get(place, 0.0), each.factor or 0.0)
+    return [
+        each
+        for each in changes
+        if each.figure != "cost"
+        or each.factor is None
+        or dearer.get((each.dimension, each.value), 0.0) < 0.75 * each.factor
+    ]
 
 
 def _score(change: Change, figure: AlertFigure, explains: float) -> float:

@@ -99,6 +99,17 @@ def test_ordinary_traffic_is_as_usual(tmp_path: Path, seed: int) -> None:
         assert "as usual, against the 3 hours before" in present.baseline
 
 
+def test_dearer_calls_are_told_as_such_and_not_as_spend(tmp_path: Path) -> None:
+    def dearer(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any]:
+        if age < 30 and row["app"] == "shop" and row["cost_usd"] is not None:
+            row["cost_usd"] *= 3
+        return row
+
+    (spend,) = [each for each in told(tmp_path / "log.db", dearer) if each.family == "spend"]
+    assert spend.figure == "cost_a_call"
+    assert spend.factor == pytest.approx(3, rel=0.2)
+
+
 def test_a_program_that_is_slow_since_seconds(tmp_path: Path) -> None:
     def slow(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any]:
         # Three times as busy, so that half a minute holds a dozen calls.
