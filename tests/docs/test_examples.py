@@ -66,6 +66,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, endpoint: SimulatedEndpo
     for name in ("prompt.md", "long.md", "short.md", "shorter.md", "prompts/greeting.md", "prompts/summary.md"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(prompt, encoding="utf-8")
+    for name in ("before.md", "after.md"):
+        (folder / name).write_text(prompt.replace("prompt engineering", "{{term}}"), encoding="utf-8")
+    (folder / "terms.jsonl").write_text('{"vars": {"term": "token"}, "checks": ["regex:."]}\n', encoding="utf-8")
     (folder / "classify.md").write_text("Classify: {{text}}\n", encoding="utf-8")
     (folder / "table.csv").write_text("id,text\n1,good\n2,bad\n", encoding="utf-8")
     (folder / "lines.txt").write_text("one\ntwo\n", encoding="utf-8")
