@@ -133,11 +133,11 @@ class TestSetDialog(Dialog[Path]):
         self._was_saved = False
         self._closes = False
         columns = (
-            Column("id", "id", 10, most=16),
+            Column("id", "id", 10),
             Column("vars", "variables", 18, grows=True),
-            Column("expected", "expected", 12, rank=1, most=24),
-            Column("checks", "checks", 12, rank=2, most=24),
-            Column("tags", "tags", 8, rank=3, most=16),
+            Column("expected", "expected", 12, rank=1),
+            Column("checks", "checks", 16, rank=2),
+            Column("tags", "tags", 8, rank=3),
             Column("weight", "weight", 6, rank=4, right=True),
         )
         self._table = ChoiceTable(columns, follows=False, id="grid-table")

@@ -346,6 +346,8 @@ class ProofView(Vertical):
         if isinstance(outcome, ProofOutcome):
             self._memory.cells[outcome.run] = outcome.cells
             assert self._sent_plan is not None, "its plan was sent"
+            self._table.empty = "Judging the answers …"
+            self._table.refresh()
             self._report(self._sent_plan, outcome)
         else:
             self._judge(outcome, self._sent["checks"])
