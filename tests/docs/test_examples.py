@@ -6,12 +6,14 @@ Numbers of calls are made small, rates high. What needs a terminal, a real upstr
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import json
 import re
 import shlex
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -27,11 +29,12 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = {"demo", "proxy"}
 """Commands that end from outside."""
 ELSEWHERE = re.compile(
-    r"--provider-batch|--no-wait|--cancel|--arrivals|qwen3:|eu\.api\.|from-log|--resume|promptop guide"
+    r"--provider-batch|--no-wait|--cancel|--arrivals|qwen3:|eu\.api\.|db\.example|from-log|--resume|promptop guide"
 )
 """Examples that need hours, a hundred calls, a local server, rows of another program, an earlier run or a host beyond
 loopback."""
-GATES = {"--fail-on", "--fail-if", "--check", "check", "lint", "prove", "doctor", "probe"}
+WRITES = {"-o", "--output", "--out", "--apply"}
+GATES = {"--fail-on", "--fail-if", "--check", "check", "lint", "prove", "optimise", "doctor", "probe"}
 """Exit code 1 is an answer of theirs."""
 
 
@@ -58,10 +61,38 @@ def endpoint() -> Iterator[SimulatedEndpoint]:
         yield running
 
 
+class _Collector(BaseHTTPRequestHandler):
+    """Takes whatever OTLP brings, as a collector does."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory, endpoint: SimulatedEndpoint) -> Path:
-    """Return a folder with the files that the examples name."""
-    folder = tmp_path_factory.mktemp("examples")
+def collector() -> Iterator[str]:
+    """Return host and port of what stands in for the reader's collector."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Collector)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("examples")
+
+
+@pytest.fixture
+def workspace(folder: Path, endpoint: SimulatedEndpoint) -> Path:
+    """Return a folder with the files that the examples name, as they were before the last example."""
     prompt = "system:\nAnswer in one sentence of at most 30 words.\n\nuser:\nWhat is prompt engineering?\n"
     for name in ("prompt.md", "long.md", "short.md", "shorter.md", "prompts/greeting.md", "prompts/summary.md"):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -83,13 +114,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, endpoint: SimulatedEndpo
     (folder / "summary.md").write_text("Sum up: {{input}}\n", encoding="utf-8")
     (folder / "cases.jsonl").write_text('{"vars": {"input": "a"}, "checks": ["regex:."]}\n', encoding="utf-8")
     (folder / "tests.yaml").write_text("tests:\n- vars: {input: a}\n  assert: [{type: is-json}]\n", encoding="utf-8")
+    (folder / "new-prices.toml").write_text('[models."gpt-4o-mini"]\ninput = 0.1\n', encoding="utf-8")
     for name in ("my_script.py", "my_program.py"):
         (folder / name).write_text("print('done')\n", encoding="utf-8")
     settings = folder / "home" / "config" / "config.toml"
-    settings.parent.mkdir(parents=True)
+    settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(
         'profile = "openai"\n[log]\nbodies = "full"\n[monitor]\nalerts = ["p95_ttft>2s over 15m"]\n'
-        f'[profiles.openai]\nbase_url = "{endpoint.base_url}"\n',
+        f'[profiles.openai]\nbase_url = "{endpoint.base_url}"\nmodels = ["gpt-4o-mini"]\n',
         encoding="utf-8",
     )
     return folder
@@ -112,10 +144,9 @@ def parses(name: str, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("text", CASES)
 def test_an_example_runs_as_printed(
-    text: str, endpoint: SimulatedEndpoint, workspace: Path, monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    text: str, collector: str, workspace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    arguments = quick(text)
+    arguments = quick(text.replace("127.0.0.1:4318", collector))
     name = arguments[0] if arguments else ""
     if name not in COMMANDS:
         assert not name or name.startswith("-") or Path(name).suffix, f"no command {name!r}"
@@ -129,8 +160,9 @@ def test_an_example_runs_as_printed(
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
     monkeypatch.chdir(workspace)
-    with contextlib.suppress(FileNotFoundError):
-        (workspace / "answers.jsonl").unlink()
+    for option, written in itertools.pairwise(arguments):
+        if option in WRITES:  # by an example before this one
+            (workspace / written).unlink(missing_ok=True)
     expanded = [
         word
         for each in arguments

@@ -160,3 +160,23 @@ def test_no_traceback_whatever_becomes_of_a_stream(command: str, redirect: str) 
     done = subprocess.run([program, "-c", line], env=environment, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     assert "Error" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "report -o there.txt",
+        "guide p.md -o there.txt",
+        "optimise p.md -m gpt-4o --out there.txt",
+        "ablate p.md -m gpt-4o --apply there.txt",
+        "export p.md -t openai -o there.txt",
+        "embed p.md -m text-embedding-3-small -o there.txt",
+    ],
+)
+def test_no_file_is_replaced_without_force(home: Path, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "there.txt").write_text("mine\n", encoding="utf-8")
+    assert cli.main(line.split()) == 2
+    said = capsys.readouterr().err
+    assert "there.txt exists already." in said
+    assert "--force" in said
+    assert (home / "there.txt").read_text(encoding="utf-8") == "mine\n"

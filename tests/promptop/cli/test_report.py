@@ -212,7 +212,7 @@ class Page(html.parser.HTMLParser):
 @pytest.mark.parametrize("by", ["model", "day"])
 def test_html_stands_alone_and_escapes(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], by: str) -> None:
     out = tmp_path / "report.html"
-    assert report(capsys, log, "--since", "10d", "--by", by, "--format", "html", "-o", str(out))[1] == ""
+    assert report(capsys, log, "--since", "10d", "--by", by, "--format", "html", "-o", str(out), "--force")[1] == ""
     text = out.read_text(encoding="utf-8")
     page = Page()
     page.feed(text)

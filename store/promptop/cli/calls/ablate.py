@@ -23,6 +23,7 @@ from promptop.budget.estimate import CostEstimate, estimate, times
 from promptop.cli.command_line.completion import models as models_known
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.shared.call_options import INTERRUPTED, call_options, settings_for
+from promptop.cli.shared.confirmation import refuse_existing
 from promptop.cli.shared.money import check, gate_of, lengths_of
 from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import PromptInput, read_input, sendable
@@ -54,6 +55,7 @@ def parameters() -> Parameters:
     return [
         *search_options(),
         option("--apply", type=Path, metavar="OUT", help="write the trimmed prompt, proven or not, to OUT"),
+        flag("--force", help="replace a file that exists"),
         option("--weigh", type=int, default=8, metavar="N", help="cases that each unit is weighed on (8)"),
         *call_options(retries=2),
         *test_set_options(),
@@ -85,6 +87,7 @@ def search_options() -> Parameters:
 
 def run(args: ParsedArguments) -> int:
     """Search and return the exit code."""
+    refuse_existing(args.apply, force=args.force)
     check_options(args)
     settings = settings_for(args)
     found = read_input(args.file, args.text)

@@ -23,6 +23,7 @@ from promptop.cli.command_line.completion import models as models_known
 from promptop.cli.command_line.completion import prompts
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.call_options import settings_for
+from promptop.cli.shared.confirmation import put, refuse_existing
 from promptop.cli.shared.money import lengths_of, price
 from promptop.cli.shared.options import settings_options
 from promptop.cli.shared.progress import make
@@ -68,6 +69,7 @@ def parameters() -> Parameters:
         option("--format", default="table", choices=_FORMATS, help="form of the sheet (table)"),
         flag("--json", help="the same as --format json"),
         option("-o", "--output", type=Path, metavar="FILE", help="write the sheet there"),
+        flag("--force", help="replace a file that exists"),
         option("--max-usd", type=float, metavar="USD", help="send nothing if it may cost more than this"),
         option("--base-url", metavar="URL", help="endpoint, instead of a profile's"),
         flag("-q", "--quiet", help="no progress and no price on stderr"),
@@ -78,6 +80,7 @@ def parameters() -> Parameters:
 
 def run(args: ParsedArguments) -> int:
     """Take the steps that are asked for, and print the sheet."""
+    refuse_existing(args.output, force=args.force)
     if args.json:
         args.format = "json"
     if args.repeat < 1 or args.rounds < 0:
@@ -175,13 +178,7 @@ def _print(args: ParsedArguments, sheet: Sheet) -> None:
         text = document(f"promptop guide, {sheet.name}", [table(export.HEAD, rows, notes=notes)])
     else:
         text = _table(args, sheet)
-    if args.output is None:
-        print(text)
-        return
-    try:
-        args.output.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{args.output} cannot be written ({error.strerror}).", "Choose another file.") from None
+    put(text, args.output)
 
 
 def _table(args: ParsedArguments, sheet: Sheet) -> str:

@@ -35,6 +35,7 @@ from promptop.cli.calls.ablate import (
 from promptop.cli.calls.prove import receipt_of, save_versions
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.shared.call_options import INTERRUPTED, call_options, settings_for
+from promptop.cli.shared.confirmation import refuse_existing
 from promptop.cli.shared.money import check, gate_of, lengths_of
 from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import read_input, sendable
@@ -61,6 +62,7 @@ def parameters() -> Parameters:
         ),
         flag("--no-rewrite", help="let no model propose: rules and ablation alone"),
         option("--out", type=Path, metavar="FILE", help="write the shortened prompt, proven or not, to FILE"),
+        flag("--force", help="replace a file that exists"),
         option(
             "--save",
             metavar="NAME",
@@ -79,6 +81,7 @@ def parameters() -> Parameters:
 
 def run(args: ParsedArguments) -> int:
     """Optimise and return the exit code."""
+    refuse_existing(args.out, force=args.force)
     check_options(args)
     settings = settings_for(args)
     given = read_input(args.file, args.text)

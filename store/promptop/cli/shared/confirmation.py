@@ -1,11 +1,11 @@
-"""Asks before something is lost: files that would be replaced, entries that would be deleted."""
+"""Asks before something is lost: files that would be replaced, entries that would be deleted; and writes results."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from promptop.base.errors import UsageError
+from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 
 
@@ -13,6 +13,18 @@ def refuse_existing(path: Path | None, *, force: bool) -> None:
     """Raise :class:`UsageError` for a file that exists, unless ``--force`` was given; a device or a pipe is none."""
     if path is not None and not force and path.is_file():
         raise UsageError(f"{clean_line(str(path))} exists already.", "Choose another name, or replace it with --force.")
+
+
+def put(text: str, output: Path | None) -> None:
+    """Print a result, or write it to the file of ``-o``; raise :class:`PromptopError` if that cannot be written."""
+    if output is None:
+        print(text)
+        return
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        where = clean_line(str(output))
+        raise PromptopError(f"{where} cannot be written ({error.strerror}).", "Choose another file.") from None
 
 
 def confirm(question: str, *, yes: bool, unattended: bool = False) -> bool:

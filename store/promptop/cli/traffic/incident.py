@@ -23,6 +23,7 @@ from promptop.cli.command_line.declare import ParsedArguments, argument, flag, o
 from promptop.cli.report_formats import html
 from promptop.cli.report_formats.changes import COLUMNS, cells
 from promptop.cli.report_formats.report_text import HEAD, notes_of, rows_of, title_of
+from promptop.cli.shared.confirmation import refuse_existing
 from promptop.cli.shared.options import settings_of, settings_options
 from promptop.cli.traffic.report import read as read_report
 from promptop.log import LogReader, files, parse_filter
@@ -87,8 +88,7 @@ def _export(args: ParsedArguments) -> int:
         raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
     if args.output.suffix != incidents.SUFFIX:
         raise UsageError(f"{args.output} does not end in {incidents.SUFFIX}.", "It is opened by that ending.")
-    if args.output.exists() and not args.force:
-        raise UsageError(f"{args.output} exists already.", "Choose another name, or replace it with --force.")
+    refuse_existing(args.output, force=args.force)
     now_ms = time.time_ns() // 1_000_000
     until = moment_ms(args.until, now_ms) + (args.until == "now")
     since = moment_ms(args.since, until)

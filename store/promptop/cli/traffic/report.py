@@ -14,11 +14,12 @@ import click
 from promptop.alerts import watch
 from promptop.alerts.changes import sentence
 from promptop.alerts.rules import Alert, LimitCheck, MeasuredStats, judge, parse_check, rules_of
-from promptop.base.errors import PromptopError, UsageError
+from promptop.base.errors import UsageError
 from promptop.base.times import local_days, moment_ms
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.report_formats import report_text
 from promptop.cli.report_formats.report_text import Report
+from promptop.cli.shared.confirmation import put, refuse_existing
 from promptop.cli.shared.options import has_exports, log_files, log_place, settings_of
 from promptop.fleet.engine import is_address
 from promptop.log import Filter, LogReader, Stats, StoredRow, Window, in_flight, parse_filter
@@ -81,6 +82,7 @@ def parameters() -> Parameters:
         option("--format", default="table", choices=(*_FORMATS, "html", "prometheus"), help="form (default: table)"),
         flag("--json", help="the same as --format json"),
         option("-o", "--output", type=Path, metavar="FILE", help="write there, not to standard output"),
+        flag("--force", help="replace a file that exists"),
         option(
             "--fail-on",
             many=True,
@@ -100,6 +102,7 @@ def _grouping(text: str) -> str:
 
 def run(args: ParsedArguments) -> int:
     """Print the report; exit code 1 if a check of ``--fail-on`` holds."""
+    refuse_existing(args.output, force=args.force)
     if args.json:
         args.format = "json"
     if any(isinstance(each, str) and is_address(each) for each in args.log or ()):
@@ -141,7 +144,7 @@ def run(args: ParsedArguments) -> int:
                 text = prometheus_text(report)
             else:
                 text = _FORMATS[args.format](report)
-            _put(text, args.output)
+            put(text, args.output)
         scoped = {
             check.where: log.window(
                 report.since_ms, report.until_ms, by=(), where=check.where, own=args.own or are_asked_for(check.where)
@@ -198,9 +201,9 @@ def _fleet(args: ParsedArguments) -> int:
     if args.format == "prometheus":
         from promptop.cli.report_formats.prometheus import prometheus_text
 
-        _put(prometheus_text(report), args.output)
+        put(prometheus_text(report), args.output)
     else:
-        _put(_FORMATS[args.format](report), args.output)
+        put(_FORMATS[args.format](report), args.output)
     return _judge(report, checks, scoped)
 
 
@@ -218,7 +221,7 @@ def _changes(args: ParsedArguments, log: LogReader, since: int | None, until: in
         found = window_changes(log, since, until)
         baseline = "as in the window before"
     text = forms.json_text(found) if args.format == "json" else forms.table_text(found, now_ms, baseline)
-    _put(text, args.output)
+    put(text, args.output)
     return 0
 
 
@@ -228,16 +231,6 @@ def _judge_now(log: LogReader, now_ms: int) -> int:
     for change in present.changes:
         print(f"promptop report: {sentence(change, now_ms)}", file=sys.stderr)
     return 1 if present.changes else 0
-
-
-def _put(text: str, output: Path | None) -> None:
-    if output is None:
-        print(text)
-        return
-    try:
-        output.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise PromptopError(f"{output} cannot be written ({error.strerror}).", "Choose another file.") from None
 
 
 def _compare(args: ParsedArguments, log: LogReader, until: int, now_ms: int) -> Report:
@@ -266,7 +259,7 @@ def _compare(args: ParsedArguments, log: LogReader, until: int, now_ms: int) -> 
             "line": comparison.line_text,
         }
         text = forms[args.format](before, after)
-    _put(text, args.output)
+    put(text, args.output)
     return after
 
 
