@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 WATCH_S = 5.0
 """Seconds between two judgements of what is unusual."""
+_FIRST_TURN_S = 0.25
+"""How long the first judgement goes on before the rows are looked at again."""
 _SHARE = 20
 _SPEND_S = 15.0
 _SPEND_ROWS = 500
@@ -89,6 +91,7 @@ class MonitorReader:
         self._watch = Watch(brief=True) if watches else None
         self._watching: Iterator[Present | None] | None = None
         self._next_watch = 0.0
+        self._judged = False
 
     # From any thread
 
@@ -215,7 +218,11 @@ class MonitorReader:
             self._wake.set()
 
     def _go_on_watching(self) -> None:
-        """Look at what is unusual, one slice of it, where that is due: between looks, so that none waits longer."""
+        """Look at what is unusual where that is due, one slice of it between looks, so that none waits longer.
+
+        The first time it is as many slices as fit in :data:`_FIRST_TURN_S`: on a busy machine one slice a look would
+        leave the first line empty for ten seconds and more.
+        """
         log = self._log
         if self._watch is None or log is None or self._stopped:
             return
@@ -223,8 +230,11 @@ class MonitorReader:
             if monotonic() < self._next_watch:
                 return
             self._watching = self._watch.steps(log, self._now_ms())
+        until = monotonic() + (0.0 if self._judged else _FIRST_TURN_S)
         try:
             present = next(self._watching)
+            while present is None and monotonic() < until and not self._stopped:
+                present = next(self._watching)
         except (PromptopError, sqlite3.Error, OSError) as error:
             # The next look at the rows says what is wrong with the log.
             self._watching, self._next_watch = None, monotonic() + WATCH_S
@@ -233,6 +243,7 @@ class MonitorReader:
         if present is None:
             self._wake.set()
             return
+        self._judged = self._judged or present.ready
         self._watching, self._next_watch = None, monotonic() + (WATCH_S if present.ready else WATCH_S / 5)
         self._deliver(present)
 
