@@ -36,6 +36,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("count --mod gpt-4o p.md", "Did you mean --model?"),
         ("run -model gpt-4o", "Did you mean --model?"),
         ("run --max-usd", "--max-usd needs a value"),
+        ("count p.md -m", "promptop count --help"),
+        ("count p.md -m=gpt-4o --jsno", "Did you mean --json?"),
         ("count --json=1 p.md", "--json takes no value"),
         ("cost --in x --out 3", "--in cannot be 'x'.\n  → Write a whole number."),
         ("cost --in 5", "--out is missing"),
@@ -180,3 +182,25 @@ def test_no_file_is_replaced_without_force(home: Path, line: str, capsys: pytest
     assert "there.txt exists already." in said
     assert "--force" in said
     assert (home / "there.txt").read_text(encoding="utf-8") == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("run -m=gpt-4o p.md", {"model": "gpt-4o", "file": "p.md"}),
+        ("run p.md -m gpt-4o", {"model": "gpt-4o", "file": "p.md"}),
+        ("run -m gpt-4o -- -p.md", {"file": "-p.md"}),
+        ("run --text -m=x -m gpt-4o", {"text": "-m=x", "model": "gpt-4o"}),
+        ("run --temperature -1 -v a=b -v c=-d", {"temperature": -1.0, "var": ["a=b", "c=-d"]}),
+        ("compare -m a -m=b p.md", {"model": ["a", "b"]}),
+        ("watch -- prog -m=x", {"command": ["prog", "-m=x"]}),
+    ],
+)
+def test_values_are_taken_however_they_are_written(line: str, told: dict[str, object]) -> None:
+    from promptop.cli.command_line.command import parse
+    from promptop.cli.command_line.loading import command_of
+
+    name, *words = line.split()
+    args = parse(command_of(name), f"promptop {name}", words)
+    assert args is not None
+    assert {key: getattr(args, key) for key in told} == told

@@ -48,6 +48,7 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:
             refuse_single_dashes(self, ctx, args)
+            args = split_short(self, ctx, args)
         return super().parse_args(ctx, args)
 
     def get_help(self, ctx: click.Context) -> str:
@@ -108,7 +109,7 @@ def parse(command: click.Command, name: str, arguments: Sequence[str]) -> Parsed
     try:
         found = command.main(list(arguments), prog_name=name, standalone_mode=False)
     except click.UsageError as error:
-        raise usage_error(error) from None
+        raise usage_error(error, name) from None
     except click.ClickException as error:
         raise UsageError(error.format_message()) from None
     return found if isinstance(found, ParsedArguments) else None
@@ -183,6 +184,21 @@ def help_option() -> click.Option:
     return click.Option(
         ["-h", "--help"], is_flag=True, is_eager=True, expose_value=False, callback=show, help="show this page"
     )
+
+
+def split_short(command: click.Command, context: click.Context, words: Sequence[str]) -> list[str]:
+    """Return the words with ``-m=VALUE`` as two, which click would read as the value ``=VALUE``."""
+    valued = {
+        name for each in command.get_params(context) if isinstance(each, click.Option) and not each.is_flag
+        for name in each.opts
+    }  # fmt: skip
+    found: list[str] = []
+    for at, word in enumerate(words):
+        if word == "--" or (not context.allow_interspersed_args and not word.startswith("-")):
+            return [*found, *words[at:]]
+        is_value = at > 0 and words[at - 1] in valued
+        found += [word[:2], word[3:]] if not is_value and word[2:3] == "=" and word[:2] in valued else [word]
+    return found
 
 
 def refuse_single_dashes(command: click.Command, context: click.Context, words: Sequence[str]) -> None:

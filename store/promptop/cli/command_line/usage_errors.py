@@ -23,10 +23,10 @@ def _near(given: str, known: Iterable[str], n: int) -> list[str]:
     return difflib.get_close_matches(given, list(known), n=n)
 
 
-def usage_error(error: click.UsageError) -> UsageError:
-    """Return what a user is told of a command line that click refuses."""
+def usage_error(error: click.UsageError, name: str) -> UsageError:
+    """Return what a user is told of a command line of the command ``name`` that click refuses."""
     context = error.ctx
-    command = context.command_path if context is not None else "promptop"
+    command = context.command_path if context is not None else name
     help_hint = f"{command} --help shows how it is used."
     match error:
         case click.NoSuchOption():
