@@ -55,10 +55,14 @@ the draft; yours is kept there, and undo brings it back. {conflict.back} leaves 
         )
         self.query_one("#conflict-said", Static).update("From the file's text (−) to yours (+):")
         self.query_one("#conflict-scroll").focus()
-        self._compare()
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        """Compare for the width that the lines have, which is known after the first layout."""
+        self._compare(room_in(self.query_one("#conflict-scroll")))
 
     @work(thread=True, exclusive=True, group="conflict", description="compare the draft with its file")
-    def _compare(self) -> None:
+    def _compare(self, width: int) -> None:
         from promptop.base.diff import folded, line_diff
 
         if len(self._mine) + len(self._theirs) > _LONGEST:
@@ -66,7 +70,7 @@ the draft; yours is kept there, and undo brings it back. {conflict.back} leaves 
             drawn = Content(f"The texts are too long to be compared here: {sizes}.")
         else:
             theirs, mine = (text.replace("\r\n", "\n") for text in (self._theirs, self._mine))
-            drawn = render(folded(line_diff(theirs, mine), 2), room_in(self.query_one("#conflict-scroll")))
+            drawn = render(folded(line_diff(theirs, mine), 2), width)
             if theirs == mine:
                 drawn = Content("Only the line ends differ." if self._theirs != self._mine else "The same text.")
         self.app.call_from_thread(self._show, drawn)

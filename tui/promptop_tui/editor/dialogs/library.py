@@ -180,7 +180,7 @@ next (Enter takes it), and {library.delete} twice removes it."""
     def _preview(self, message: OptionList.OptionHighlighted) -> None:
         if message.option_index < len(self._versions):
             version = self._versions[message.option_index]
-            self._compare(version)
+            self._preview_of(version)
             self._measure(version)
 
     def _measure(self, version: Version) -> None:
@@ -203,19 +203,23 @@ next (Enter takes it), and {library.delete} twice removes it."""
         message.stop()
         self.query_one("#library-figures", Static).update("tokens cannot be counted now")
 
-    @work(thread=True, exclusive=True, group="preview", description="compare a version with the draft")
-    def _compare(self, version: Version) -> None:
-        from promptop.base.diff import folded, line_diff
-        from promptop_tui.editor.dialogs.diff_dialog import render, room_in
+    def _preview_of(self, version: Version) -> None:
+        """Read here, on the screen's thread, what the comparison needs of the screen, which may close meanwhile."""
+        from promptop_tui.editor.dialogs.diff_dialog import room_in
 
-        held = self._held
+        self._compare(version, self._held, room_in(self.query_one("#library-preview")))
+
+    @work(thread=True, exclusive=True, group="preview", description="compare a version with the draft")
+    def _compare(self, version: Version, held: Version | None, width: int) -> None:
+        from promptop.base.diff import folded, line_diff
+        from promptop_tui.editor.dialogs.diff_dialog import render
+
         before = held.text if held is not None else self._draft
         if version.text == before:
             drawn = Content("The same text." if held is not None else "The draft is this version.")
         elif len(version.text) + len(before) > _LONGEST_COMPARED or not before:
             drawn = Content(clean(version.text[:_LONGEST_COMPARED]))
         else:
-            width = room_in(self.query_one("#library-preview"))
             drawn = render(folded(line_diff(before, version.text), 1), width)
         if held is not None:
             title = clean_line(f"{held.label} → {version.label}")
@@ -252,7 +256,7 @@ next (Enter takes it), and {library.delete} twice removes it."""
         self._held = None if self._held == version else version
         if self._held is None:
             self._tell("")
-            self._compare(version)
+            self._preview_of(version)
             self._measure(version)
         else:
             self._asked = None
