@@ -36,6 +36,16 @@ def test_all_checks_together_end_after_their_limit() -> None:
     assert all("was not judged (0.5 s at most)" in checked.why for checked in found[0])
 
 
+def test_verdicts_given_before_the_limit_are_kept() -> None:
+    checks = ["contains:a", "python:any(iter(int, 1))", "lacks:c"]
+    for limit_s in (1.0, 5.0, 25.0):  # the process has to start within it, which a busy machine delays
+        found = judge_apart(checks, [answer("a")], python=True, limit_s=limit_s)
+        if found[0][0].passed:
+            break
+    assert [checked.passed for checked in found[0]] == [True, False, False]
+    assert [f"was not judged ({limit_s:g} s at most)" in checked.why for checked in found[0]] == [False, True, True]
+
+
 def test_python_is_off_unless_it_is_allowed() -> None:
     with pytest.raises(UsageError, match="off"):
         judge_apart(["python:True"], [])
