@@ -24,6 +24,7 @@ from promptop_tui.shell.footer import KeyFooter, laid_out
 from promptop_tui.shell.help import HelpDialog
 from promptop_tui.shell.palette import commands
 from promptop_tui.shell.settings_banner import SettingsBanner
+from promptop_tui.widgets.prompt_area.area import PromptArea
 
 
 async def test_tabs_are_built_when_first_shown_and_keep_their_focus(make_app: MakeApp) -> None:
@@ -234,7 +235,17 @@ async def test_an_endpoint_that_refuses_is_an_error_in_the_pane_and_a_row_in_the
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_until(pilot, lambda: app.query("#pane-editor"))
         app.post_message(messages.OpenInPlayground([{"role": "user", "content": "hi"}], models=("m",)))
-        await wait_until(pilot, lambda: app.tab == "playground")
+        # The key belongs to the tab's focus, and the tab is shown before its prompt is taken over and focused.
+        prompt = "#pane-playground #prompt"
+        await wait_until(
+            pilot,
+            lambda: (
+                app.tab == "playground"
+                and any("hi" in area.text for area in app.query(prompt).results(PromptArea))
+                and app.focused is not None
+                and app.query_one("#pane-playground") in app.focused.ancestors_with_self
+            ),
+        )
         await pilot.press("f5")
 
         def said() -> str:
