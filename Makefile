@@ -7,7 +7,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: test-fleet demo demo-real app test lint types imports unit retest conformance bench snapshots texts docs clean
+.PHONY: test-fleet demo demo-real app test lint types imports unit world retest conformance bench snapshots texts docs clean
 
 demo: $(VENV)/.app
 	@$(BIN)/promptop demo
@@ -33,6 +33,10 @@ imports: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -q
+
+# Long attacks and simulations, of which a covering part is in make test: more seeds, more processes, kills in mid-run.
+world: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -q -m world
 
 # What failed, once more and alone: a test that needs a quiet machine passes, a fault does not.
 retest: lint types imports

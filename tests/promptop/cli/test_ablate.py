@@ -95,6 +95,7 @@ def test_a_run_that_is_resumed_pays_for_nothing_twice(
     assert [row["state"] for row in third["units"]] == [row["state"] for row in second["units"]]
 
 
+@pytest.mark.world  # ``prove`` is killed and resumed by the same hands in every run of the suite
 def test_a_killed_run_keeps_every_answer(
     command: list[str], endpoint: Traps, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -93,6 +93,7 @@ def test_a_shorter_prompt_is_proven_and_kept_with_its_receipt(
     assert steps[-1] == {"verdict": "proven"} and steps[-2]["text"]
 
 
+@pytest.mark.world  # ``prove`` is killed and resumed by the same hands in every run of the suite
 def test_a_killed_run_goes_on_and_pays_for_nothing_twice(
     command: list[str], endpoint: Traps, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -144,7 +144,7 @@ def test_drift_meets_both_sides_and_blames_neither(prove: Prove) -> None:
     assert found["verdict"] in ("undecided", "proven") and not found["lost"]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(each, marks=pytest.mark.world) for each in (2, 3))])
 def test_noise_of_ten_percent_is_never_lost_for_sure(prove: Prove, seed: int) -> None:
     rng = random.Random(seed)
     _, found, _ = prove(lambda body, number, said: Said('{"sum": 0}', id=said.id) if rng.random() < 0.1 else said)
@@ -219,7 +219,7 @@ def test_similarity_asks_the_endpoints_embeddings(prove: Prove) -> None:
     assert (code, found["verdict"]) == (1, "worse")
 
 
-@pytest.mark.parametrize("history", ["metadata", "full"])
+@pytest.mark.parametrize("history", ["metadata", pytest.param("full", marks=pytest.mark.world)])
 def test_killed_in_mid_run_it_goes_on_and_pays_for_no_cell_twice(prove: Prove, folder: Path, history: str) -> None:
     (folder / "settings.toml").write_text(f'[playground]\nhistory = "{history}"\n')
     options = ("--config", str(folder / "settings.toml"))
