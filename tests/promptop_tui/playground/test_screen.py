@@ -14,11 +14,15 @@ from promptop.log import LogReader, writer_for
 from promptop.simulator import SimulatedEndpoint
 from promptop_tui.messages import OpenInPlayground
 from promptop_tui.playground.controllers.cost.estimate import PriceLine
+from promptop_tui.playground.controllers.endpoint_models import EndpointModels
 from promptop_tui.playground.dialogs.inspect_dialogs import DetailsDialog, DiffDialog
 from promptop_tui.playground.measure.batch_dialog import BatchDialog
 from promptop_tui.playground.views.comparison_table import ComparisonTable
 from promptop_tui.playground.views.parameters import CacheSwitch, CheckList, ParameterColumn
 from promptop_tui.widgets.prompt_area.area import PromptArea
+
+ASK = EndpointModels.ask
+"""As it is: a playground that is opened for these tests does not ask by itself."""
 
 
 async def test_two_models_answer_side_by_side_and_are_compared(opened: Open) -> None:
@@ -45,6 +49,22 @@ async def test_two_models_answer_side_by_side_and_are_compared(opened: Open) -> 
         rows = reader.latest(10)
     assert {row.request_model for row in rows} == {"gpt-4o-mini", "gpt-4o"}
     assert {(row.app, row.simulated, row.attempt) for row in rows} == {("promptop playground", 1, 1)}
+
+
+async def test_the_endpoints_models_join_the_list_and_the_highlight_stays(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened("gpt-4o-mini", "gpt-4o")
+    async with app.run_test(size=(120, 40)) as pilot:
+        listed = app.query_one(CheckList)
+        await until(pilot, lambda: listed.values == ["gpt-4o-mini", "gpt-4o"])
+        listed.highlighted = 1
+        monkeypatch.setattr(EndpointModels, "ask", ASK)
+        app.pane.models.ask()
+        await until(pilot, lambda: "sim-fast" in listed.values)
+        assert listed.values[:2] == ["gpt-4o-mini", "gpt-4o"]
+        assert listed.highlighted == 1
+        assert str(app.query_one("#models").border_title).endswith("models · endpoint")
 
 
 async def test_escape_cancels_and_keeps_what_came(opened: Open) -> None:
