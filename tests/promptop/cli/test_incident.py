@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from promptop.base.errors import PromptopError
+from promptop.base.files import state_dir
 from promptop.cli.main import main
 from promptop.log import LogReader, Row, files
 from promptop.log.transfer.imports import insert_rows
@@ -18,7 +19,6 @@ from promptop.log.transfer.incidents import read_about, read_page
 from promptop.log.transfer.replays import is_export, open_export
 from promptop.log.write.bodies import BodyStore, read_body
 from promptop.log.write.pending import Finished
-from promptop.settings import state_dir
 
 MINUTES = 240
 ROW = Row(
