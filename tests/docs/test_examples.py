@@ -124,7 +124,18 @@ def workspace(folder: Path, endpoint: SimulatedEndpoint) -> Path:
         f'[profiles.openai]\nbase_url = "{endpoint.base_url}"\nmodels = ["gpt-4o-mini"]\n',
         encoding="utf-8",
     )
+    with pytest.MonkeyPatch.context() as patch:  # a log with a call, and a lock: examples run in any order
+        own_folders(patch, folder / "home")
+        patch.chdir(folder)
+        assert cli.main(["run", "-m", "gpt-4o-mini", "--max-tokens", "5", "prompt.md"]) == 0
+        assert cli.main(["check", "--update", "prompts/greeting.md", "prompts/summary.md"]) == 0
     return folder
+
+
+def own_folders(patch: pytest.MonkeyPatch, home: Path) -> None:
+    """Keep settings, data and state below a folder."""
+    for kind in ("CONFIG", "DATA", "STATE"):
+        patch.setenv(f"PROMPTOP_{kind}_DIR", str(home / kind.lower()))
 
 
 def quick(text: str) -> list[str]:
@@ -155,8 +166,7 @@ def test_an_example_runs_as_printed(
         parses(name, arguments[1:])
         return
     home = workspace / "home"
-    for kind in ("CONFIG", "DATA", "STATE"):
-        monkeypatch.setenv(f"PROMPTOP_{kind}_DIR", str(home / kind.lower()))
+    own_folders(monkeypatch, home)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
     monkeypatch.chdir(workspace)
