@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from time import time
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -29,7 +30,6 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 from textual.worker import get_current_worker
 
-from promptop.alerts.rules import Alert
 from promptop.base import texts
 from promptop.base.errors import PromptopError
 from promptop.base.files import config_dir, state_dir
@@ -49,6 +49,9 @@ from promptop_tui.shell.palette import PaletteProvider
 from promptop_tui.shell.settings_banner import SettingsBanner
 from promptop_tui.shell.tabs import TABS, TabLabel, TabStrip
 
+if TYPE_CHECKING:
+    from promptop.alerts.rules import Alert
+
 _HERE = Path(__file__).parent
 LEARN_AFTER_S = 3.0
 """Seconds from the start until token factors are learned: after everything that a user waits for."""
@@ -62,10 +65,7 @@ class PromptopApp(OrderedKeys):
     """promptop, opened."""
 
     TITLE = "promptop"
-    CSS_PATH = [
-        _HERE / "app.tcss",
-        *(_HERE / tab / f"{tab}.tcss" for tab in TABS),
-    ]
+    CSS_PATH = [_HERE / "app.tcss"]  # the tabs' sheets are read behind the first paint: parsing them takes 150 ms
     COMMANDS = {PaletteProvider}
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (100, "-normal"), (160, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]
@@ -144,6 +144,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
             self.watch(watch, "alerts", self._alerts_changed)
         self._apply_keys()
         self.call_after_refresh(self.counting.start)
+        self.call_after_refresh(self._read_sheets, *TABS)  # dialogs of one tab are opened from another
         self.set_interval(1.0, self._reload_themes)
         for text in self._themes.problems:
             self.tell(text, title=tr("Theme"), severity="warning")
@@ -240,6 +241,9 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         """Give the focus to the tab that is shown now, then the keys that were held for it."""
         self._focus()
         await self.release_keys()
+        if not gc.isenabled():  # it rests while the app starts
+            gc.freeze()
+            gc.enable()
 
     async def _show(self, tab: str) -> Widget:
         self._wanted = tab
@@ -253,6 +257,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
             pane: Widget = found.first()
         else:
             pane = self._build(tab)
+            self._read_sheets(tab)
             await switcher.add_content(pane, id=identifier)
             self._apply_keys()
         if self._wanted != tab:
@@ -284,6 +289,15 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
             if widget.focusable and shown:
                 self.screen.set_focus(widget)  # at once: widget.focus() would let keys go by in between
                 return
+
+    def _read_sheets(self, *tabs: str) -> None:
+        """Add the rules of tabs, those that are not there yet."""
+        paths = [path for path in (_HERE / tab / f"{tab}.tcss" for tab in tabs) if path not in self.css_path]
+        for path in paths:
+            self.css_path.append(path)
+            self.stylesheet.read(path)
+        if paths:
+            self.stylesheet.parse()
 
     def _build(self, tab: str) -> Widget:
         if tab == "playground":

@@ -23,7 +23,6 @@ from promptop.log.transfer.imports import insert_rows
 from promptop.log.write.bodies import BodyStore, read_body
 from promptop.log.write.pending import Bodies, Finished
 
-SUFFIX = ".promptop"
 FORMAT = 1
 ABOUT, PAGE = "incident.json", "incident.html"
 _LOG = "log.db"

@@ -11,17 +11,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from promptop.base.errors import PromptopError
-from promptop.base.sqlite import connect_for_reading
-from promptop.log import files
-from promptop.log.row import Row
-from promptop.log.transfer import external_formats
-from promptop.log.transfer.imports import RowsInserter
-from promptop.log.transfer.replays import private_folder
-from promptop.log.write.pending import Finished
-from promptop.log.write.row_pricing import price_row
+
+if TYPE_CHECKING:
+    from promptop.log.row import Row
+# The rest is imported where a source is opened: every start of the app asks whether its log is one, and few are.
 
 _POLL_S = 1.0
 _LONGEST_WAIT_S = 30.0
@@ -54,6 +50,8 @@ def is_postgres(text: str) -> bool:
 
 def open_live(place: Path | str, folder: Path, since_ms: int) -> Mirror:
     """Return a mirror of a live source that holds what started since a time; raises :class:`PromptopError`."""
+    from promptop.log.transfer.replays import private_folder
+
     source: LiveSource
     if isinstance(place, str):
         from promptop.log.transfer.litellm_postgres import LiteLLMSource
@@ -77,6 +75,9 @@ class Mirror:
         self.source, self.log = source, log
         self.problem = ""
         """Why the source cannot be read now; empty while it can."""
+        from promptop.log import files
+        from promptop.log.transfer.imports import RowsInserter
+
         self._lock = threading.Lock()
         self._inserter = RowsInserter(log)
         self._stop = threading.Event()
@@ -85,6 +86,8 @@ class Mirror:
 
     def sync(self) -> int:
         """Bring in what is new; return the number of rows. Raises :class:`PromptopError`."""
+        from promptop.log.write.pending import Finished
+
         with self._lock:
             return sum(
                 self._inserter.insert(Finished(row) for row in batch)[0] for batch in self.source.new_rows() if batch
@@ -123,6 +126,11 @@ class LlmSource:
 
     def new_rows(self) -> Iterator[list[Row]]:
         """Yield the calls that were added."""
+        from promptop.base.sqlite import connect_for_reading
+        from promptop.log import files
+        from promptop.log.transfer import external_formats
+        from promptop.log.write.row_pricing import price_row
+
         batch: list[Row] = []
         try:
             with contextlib.closing(connect_for_reading(self._path, timeout_s=5)) as connection:
@@ -145,6 +153,10 @@ class LlmSource:
 
 
 def _llm_tables(path: Path) -> set[str]:
+    if not path.is_file():
+        return set()
+    from promptop.base.sqlite import connect_for_reading
+
     with contextlib.suppress(OSError, sqlite3.Error):
         with path.open("rb") as file:
             if file.read(16) != b"SQLite format 3\0":

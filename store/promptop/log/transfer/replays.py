@@ -12,10 +12,9 @@ import shutil
 from itertools import count
 from pathlib import Path
 
-from promptop.log.transfer import incidents
-from promptop.log.transfer.imports import import_file
-
-SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", incidents.SUFFIX})
+INCIDENT = ".promptop"
+"""Ending of an incident's file."""
+SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", INCIDENT})
 _numbers = count(1)
 
 
@@ -33,8 +32,12 @@ def open_export(source: Path, folder: Path) -> Path:
 
     Raises :class:`PromptopError` with cause and remedy for a file that holds no call.
     """
+    # Here, because every start of the app asks this module, and few have an export.
+    from promptop.log.transfer import incidents
+    from promptop.log.transfer.imports import import_file
+
     place = private_folder(folder)
-    if source.suffix.lower() == incidents.SUFFIX:
+    if source.suffix.lower() == INCIDENT:
         return incidents.open_incident(source, place)
     log = place / f"{source.stem}.db"
     import_file(log, source, fresh=True)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from promptop.prompts.comments import CLOSE, OPEN, is_close, is_open, spans, without
-from promptop.prompts.structure import Section, read_structure
+
+if TYPE_CHECKING:
+    from promptop.prompts.structure import Section
 
 _LONGEST_TITLE = 60
 
@@ -40,6 +43,8 @@ def parts_of(text: str) -> tuple[DraftPart, ...]:
 
     Front matter that cannot be read leaves none.
     """
+    from promptop.prompts.structure import read_structure  # 60 ms of patterns, and no part of the first paint
+
     found: list[DraftPart] = []
     structure = read_structure(text)
     off = list(spans(text, structure.body_start))
