@@ -43,11 +43,14 @@ from promptop_tui.services.token_counts import Counting
 from promptop_tui.shell import keymap, theme
 from promptop_tui.shell.control_filter import ControlCharacters
 from promptop_tui.shell.footer import KeyFooter
+from promptop_tui.shell.jump import JumpScreen, targets_of
 from promptop_tui.shell.key_names import display_key
 from promptop_tui.shell.ordered_keys import OrderedKeys
 from promptop_tui.shell.palette import PaletteProvider
+from promptop_tui.shell.panel_layout import PanelLayout, panel_of
 from promptop_tui.shell.settings_banner import SettingsBanner
 from promptop_tui.shell.tabs import TABS, TabLabel, TabStrip
+from promptop_tui.shell.tour import TourLine
 
 if TYPE_CHECKING:
     from promptop.alerts.rules import Alert
@@ -59,6 +62,10 @@ HUNG_UP_S = 5.0
 """Seconds after the terminal went away until the process ends in any case."""
 LEARN_FROM = 5_000
 """Newest rows that they are learned from: 0.25 s of CPU in a thread."""
+
+
+def _panel_key(key: str, name: str, label: str, tooltip: str) -> Binding:
+    return Binding(key, f"panel('{name}')", label, id=f"app.panel.{name}", tooltip=tooltip, show=False)
 
 
 class PromptopApp(OrderedKeys):
@@ -83,6 +90,13 @@ class PromptopApp(OrderedKeys):
             )
             for tab, (key, title) in TABS.items()
         ),
+        _panel_key("alt+z", "zoom", "Zoom panel", "The panel alone on the tab; again: all of them"),
+        _panel_key("alt+j", "jump", "Jump", "A letter on everything that takes the focus; press one to go there"),
+        _panel_key("alt+comma", "narrower", "Narrower", "Make the panel's column narrower"),
+        _panel_key("alt+full_stop", "wider", "Wider", "Make the panel's column wider"),
+        _panel_key("alt+h", "hide", "Hide panel", "Hide the panel; kept for the next start"),
+        _panel_key("alt+u", "show_all", "All panels", "Show hidden panels, with their own widths"),
+        Binding("alt+q", "close_tour", "Close tour", id="app.tour", tooltip="Close the tour for good", show=False),
         Binding("ctrl+q,f10", "quit", "Quit", id="app.quit", tooltip="Leave; the draft is kept", priority=True),
     ]
     HELP = """\
@@ -110,6 +124,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         )
         self.tab = self._wanted = options.tab
         self._focus_of: dict[str, Widget] = {}
+        self._layout = PanelLayout(settings_room.state_dir() / "panels.json")
         self._key_problems: set[str] = set()
         self._use_themes(self._themes)
         wanted = self.settings.theme
@@ -123,6 +138,8 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         with Vertical(id="frame"):
             yield TabStrip(f"{profile.name} {profile.base_url}", simulated=self.options.simulated)
             yield SettingsBanner(self.settings)
+            # In the settings' folder: the demo throws away what it keeps elsewhere.
+            yield TourLine(settings_room.config_dir() / "tour-closed", wanted=self.options.simulated)
             yield ContentSwitcher(id="panes")
             if self.settings.monitor.alerts:
                 from promptop_tui.services.alert_watch import AlertWatch
@@ -260,11 +277,13 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
             self._read_sheets(tab)
             await switcher.add_content(pane, id=identifier)
             self._apply_keys()
+            self.call_after_refresh(self._layout.apply, tab, pane)
         if self._wanted != tab:
             return pane  # another tab was asked for while this one was being built
         switcher.current = identifier
         self.tab = tab
         self.query_one(TabStrip).current = tab
+        self.query_one(TourLine).tab = tab
         self.call_after_refresh(self._arrived)
         return pane
 
@@ -311,6 +330,51 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         from promptop_tui.editor.screen import EditorPane
 
         return EditorPane(self.context)
+
+    # Panels
+
+    @property
+    def _pane(self) -> Widget | None:
+        """The tab that is shown, None below a dialog."""
+        panes = self.screen.query(f"#pane-{self.tab}")
+        return panes.first() if panes else None
+
+    def action_panel(self, what: str) -> None:
+        """Zoom, hide or resize the focused panel, show all of them, or go to one."""
+        pane = self._pane
+        if pane is None:
+            return
+        panel = panel_of(self.focused)
+        if what == "zoom":
+            self._layout.zoom(pane, panel)
+        elif what == "show_all":
+            self._layout.show_all(self.tab, pane)
+        elif what == "jump":
+            self._jump(pane)
+        elif panel is None or self._layout.is_zoomed(pane):
+            return
+        elif what == "hide":
+            if len([each for each in pane.query(".panel") if each.region.area]) > 1:
+                self._layout.hide(self.tab, panel)
+        else:
+            self._layout.resize(self.tab, pane, panel, wider=what == "wider")
+
+    def _jump(self, pane: Widget) -> None:
+        def go(widget: Widget | None) -> None:
+            if widget is not None and widget.is_attached:
+                self.screen.set_focus(widget)
+
+        if targets := targets_of(pane):
+            self.push_screen(JumpScreen(targets), go)
+
+    def on_resize(self) -> None:
+        """Columns have their widths where they stand side by side, and only there."""
+        if (pane := self._pane) is not None:
+            self.call_after_refresh(self._layout.apply, self.tab, pane)
+
+    def action_close_tour(self) -> None:
+        """Close the tour for good."""
+        self.query_one(TourLine).close()
 
     # From one tab to another
 

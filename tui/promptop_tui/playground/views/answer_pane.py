@@ -111,7 +111,7 @@ class AnswerPane(RenderedView):
             return self.pane
 
     def __init__(self, name: str) -> None:
-        super().__init__(classes="-waiting")
+        super().__init__(classes="panel -waiting")
         self.title_text = clean_line(name)
         self.request: RunRequest | None = None
         self.progress: CallProgress | None = None

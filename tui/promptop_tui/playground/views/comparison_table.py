@@ -192,6 +192,7 @@ class ComparisonTable(DataTable[Text]):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id, cursor_type="row", cell_padding=0)
+        self.add_class("panel")
         self._shown = Shown()
         self._form: tuple[object, ...] = ()
 

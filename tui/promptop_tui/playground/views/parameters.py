@@ -8,7 +8,7 @@ from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.message import Message
 from textual.widgets import Input, Label, SelectionList, Static
 from textual.widgets.selection_list import Selection
@@ -16,6 +16,7 @@ from textual.widgets.selection_list import Selection
 from promptop import models
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import mark, tr
 from promptop.client.apis import MODEL_REFUSES, refusal
 from promptop.client.conversation import OLDER, Older
 from promptop.client.request import show_stops
@@ -36,6 +37,7 @@ from promptop_tui.playground.views.fields import (
 )
 from promptop_tui.playground.views.model_list import ModelField
 from promptop_tui.widgets.check_list import CheckList
+from promptop_tui.widgets.panel import Panel
 
 MOST_MODELS = 400
 """Models of an endpoint that are listed; routers have more, and a name can be typed."""
@@ -43,6 +45,11 @@ TEXTS = ("tools", "format", "overrides", "checks", "mocks")
 """Parts of a setup that are written on a page of their own."""
 MOST_NAMED = 6
 """Variables without a value that are named; the others are counted."""
+GROUPS = (
+    (mark("sampling"), ("temperature", "top_p", "seed", "reasoning_effort")),
+    (mark("limits"), ("max_tokens", "stop")),
+)
+"""Heading → the parameters of a request below it."""
 _RUN_FIELDS = (REPEATS, AT_ONCE, ROUNDS)
 """Fields of the run, not of a request."""
 
@@ -80,7 +87,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         named = offered(self._settings)
         targets = named or [parse_target(name, self._settings) for name in models.watch_list()]
         self._guessed = "" if named else targets[0].spec
-        with Vertical(id="models"):
+        with Panel(id="models", heading=tr("Models")):
             yield CheckList(
                 *(
                     Selection(clean_line(target.spec), target.spec, number == 0)
@@ -90,25 +97,37 @@ class ParameterColumn(VerticalScroll, can_focus=False):
                 id="model-list",
             )
             yield ModelField(placeholder="+ model, enter", compact=True, id="model-new")
-        yield from self._widget("prompts", Opener("versions", "as typed", "Versions that are asked side by side"))
-        yield from self._widget("variables", Opener("variables", "none", "What stands in place of each {{name}}"))
-        for field in FIELDS:
-            yield from self._row(field.name, field.label, ParameterInput(field, start.get(field.name, "")))
-        yield from self._widget("system", Choice("system", ("on", "off"), "Send messages of role system, or not"))
-        yield from self._widget("options", Opener("options", "none", "Tools, response format, one model's parameters"))
-        yield from self._row(REPEATS.name, REPEATS.label, ParameterInput(REPEATS, "1"))
-        yield from self._row(AT_ONCE.name, AT_ONCE.label, ParameterInput(AT_ONCE, ""))
-        yield from self._widget("cache", CacheSwitch())
-        yield from self._widget("checks", Opener("checks", "none", "What every answer must be"))
-        yield from self._row(ROUNDS.name, ROUNDS.label, ParameterInput(ROUNDS, ""))
-        yield from self._widget("older", Choice("older", OLDER, "What becomes of rounds before those that are kept"))
+        fields = {field.name: ParameterInput(field, start.get(field.name, "")) for field in FIELDS}
+        with Panel(id="fields", heading=tr("Parameters")):
+            yield from self._group(tr("prompt"))
+            yield from self._widget("prompts", Opener("versions", "as typed", "Versions that are asked side by side"))
+            yield from self._widget("variables", Opener("variables", "none", "What stands in place of each {{name}}"))
+            yield from self._widget("system", Choice("system", ("on", "off"), "Send messages of role system, or not"))
+            yield from self._widget("rounds", ParameterInput(ROUNDS, ""))
+            older = "What becomes of rounds before those that are kept"
+            yield from self._widget("older", Choice("older", OLDER, older))
+            for group, names in GROUPS:
+                yield from self._group(tr(group))
+                for name in names:
+                    yield from self._row(name, fields[name].field.label, fields[name])
+            yield from self._group(tr("output"))
+            options = "Tools, response format, one model's parameters"
+            yield from self._widget("options", Opener("options", "none", options))
+            yield from self._widget("checks", Opener("checks", "none", "What every answer must be"))
+            yield from self._group(tr("run"))
+            yield from self._row(REPEATS.name, REPEATS.label, ParameterInput(REPEATS, "1"))
+            yield from self._row(AT_ONCE.name, AT_ONCE.label, ParameterInput(AT_ONCE, ""))
+            yield from self._widget("cache", CacheSwitch())
         yield Static(id="hint", markup=False)
-        with Vertical(id="money"):
+        with Panel(id="money", heading=tr("Cost")):
             yield self._price
             yield Static(id="unfilled", markup=False)
             yield Static(self._spent, id="spent", markup=False)
 
-    def _widget(self, name: str, widget: Static) -> ComposeResult:
+    def _group(self, title: str) -> ComposeResult:
+        yield Label(title, classes="group")
+
+    def _widget(self, name: str, widget: Static | Input) -> ComposeResult:
         yield from self._row(name, name, widget)
 
     def _row(self, name: str, label: str, widget: Static | Input) -> ComposeResult:
@@ -118,7 +137,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
 
     def on_mount(self) -> None:
         """Name the box and judge what the settings gave."""
-        self._title_models("models · settings" if offered(self._settings) else "models · catalogue")
+        self._tell_models(tr("settings") if offered(self._settings) else tr("catalogue"))
         self._judge()
 
     # Reading
@@ -196,12 +215,13 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         if marked in listed:  # whoever is choosing stays where they are
             choices.highlighted = listed.index(marked)
         more = f" of {len(names):,}" if len(names) > MOST_MODELS else ""
-        self._title_models(f"{min(len(names), MOST_MODELS):,}{more} models · endpoint")
+        self._tell_models(f"{min(len(names), MOST_MODELS):,}{more} · {tr('endpoint')}")
         self._judge()
         self.post_message(self.Changed())
 
-    def _title_models(self, title: str) -> None:
-        self.query_one("#models").border_title = title
+    def _tell_models(self, source: str) -> None:
+        """Say where the list comes from."""
+        self.query_one("#models", Panel).state = source
 
     @on(Input.Changed, "#model-new")
     def _look_for_model(self, event: Input.Changed) -> None:

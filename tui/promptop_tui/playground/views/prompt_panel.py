@@ -52,7 +52,7 @@ class PromptPanel(Vertical):
     """
 
     def __init__(self) -> None:
-        super().__init__(id="prompt-panel")
+        super().__init__(id="prompt-panel", classes="panel")
         self.system = PromptArea(id="system", placeholder="system message: none")
         hint = "Write a prompt here, or press the playground key in the editor."
         self.area = PromptArea(id="prompt", placeholder=hint)

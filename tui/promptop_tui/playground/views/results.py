@@ -78,7 +78,7 @@ class Results(Vertical):
         super().__init__(id="results")
         self.grid = AnswerGrid()
         self.table = ComparisonTable(id="comparison")
-        self.sending = SendView(id="sending")
+        self.sending = SendView(id="sending", classes="panel")
         self.find = FindLine(lambda: self.grid.panes, lambda number: self.look_at(number, focus=True))
         self.blind = False
         """Whether answers of the next runs are shown in any order and without names until they are rated."""

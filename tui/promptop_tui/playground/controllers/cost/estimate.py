@@ -71,6 +71,7 @@ class PriceLine(Static):
         self._planned = plan = self._plan()
         if plan is None or self._counting is None:
             self.update("")
+            self.display = False
             return
         self._texts = list(dict.fromkeys(said_of(request) for request in plan.requests))
         if plan.context is not None:
@@ -98,6 +99,7 @@ class PriceLine(Static):
             first = plan.requests[0].model
             whole, sent = (tokens_of(len(self._texts) - 2 + at)(first) for at in (0, 1))
             lines.append(context_line(plan.context, whole, sent))
+        self.display = True
         self.update("\n".join(lines))
         self.post_message(self.Changed())
 
