@@ -124,7 +124,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         )
         self.tab = self._wanted = options.tab
         self._focus_of: dict[str, Widget] = {}
-        self._layout = PanelLayout(settings_room.state_dir() / "panels.json")
+        self._layout = PanelLayout(state_dir() / "panels.json")
         self._key_problems: set[str] = set()
         self._use_themes(self._themes)
         wanted = self.settings.theme
@@ -139,7 +139,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
             yield TabStrip(f"{profile.name} {profile.base_url}", simulated=self.options.simulated)
             yield SettingsBanner(self.settings)
             # In the settings' folder: the demo throws away what it keeps elsewhere.
-            yield TourLine(settings_room.config_dir() / "tour-closed", wanted=self.options.simulated)
+            yield TourLine(config_dir() / "tour-closed", wanted=self.options.simulated)
             yield ContentSwitcher(id="panes")
             if self.settings.monitor.alerts:
                 from promptop_tui.services.alert_watch import AlertWatch

@@ -7,7 +7,7 @@ import json
 from tests.promptop_tui.conftest import MakeApp
 from tests.support.waits import until_shown as wait_until
 
-from promptop import settings as settings_room
+from promptop.base.files import state_dir
 from promptop_tui.app import PromptopApp
 from promptop_tui.shell.jump import JumpScreen
 from promptop_tui.shell.panel_layout import panel_of
@@ -46,7 +46,7 @@ async def test_a_hidden_panel_and_a_width_are_there_at_the_next_start(make_app: 
         await wait_until(pilot, lambda: (panel := panel_of(app.focused)) is not None and panel.id == "outline")
         await pilot.press("alt+h")
         await wait_until(pilot, lambda: "outline" not in shown_panels(app))
-    assert json.loads((settings_room.state_dir() / "panels.json").read_text())["editor"]["hidden"] == ["outline"]
+    assert json.loads((state_dir() / "panels.json").read_text())["editor"]["hidden"] == ["outline"]
     again = make_app()
     async with again.run_test(size=(120, 40)) as pilot:
         await wait_until(pilot, lambda: again.query("#pane-editor") and again.query_one("#draft").region.area)

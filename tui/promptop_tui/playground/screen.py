@@ -147,7 +147,7 @@ class PlaygroundPane(Horizontal):
 
         self.prompt = PromptPanel()
         self.results = Results()
-        self.price = PriceLine(context.counting, lambda: self.preview.update())  # noqa: PLW0108 (it is made below)
+        self.price = PriceLine(context.counting, lambda: self.preview.update() if self.column.is_whole else None)
         self.column = ParameterColumn(context.settings, self.price)
 
         self.builder = RequestBuilder(self.column, self.versions, lambda: self.prompt.text, context.settings)

@@ -27,7 +27,7 @@ from promptop.cli.shared.confirmation import refuse_existing
 from promptop.cli.shared.options import settings_of, settings_options
 from promptop.cli.traffic.report import read as read_report
 from promptop.log import LogReader, files, parse_filter
-from promptop.log.transfer import exports, incidents
+from promptop.log.transfer import exports, incidents, replays
 from promptop.settings import Settings
 
 _BEFORE = 2
@@ -86,8 +86,8 @@ def _export(args: ParsedArguments) -> int:
     path = settings.log_path()
     if not path.exists():
         raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
-    if args.output.suffix != incidents.SUFFIX:
-        raise UsageError(f"{args.output} does not end in {incidents.SUFFIX}.", "It is opened by that ending.")
+    if args.output.suffix != replays.INCIDENT:
+        raise UsageError(f"{args.output} does not end in {replays.INCIDENT}.", "It is opened by that ending.")
     refuse_existing(args.output, force=args.force)
     now_ms = time.time_ns() // 1_000_000
     until = moment_ms(args.until, now_ms) + (args.until == "now")

@@ -46,6 +46,16 @@ AND = "&&"
 CAP_USD = 0.5
 AT_ONCE = 4
 _MARKS: Mapping[str, Cell] = {CARRIES: ("█ carries", "good"), FREE: ("· free", "muted")}
+_STATE, _UNIT = Column("state", "weight", 12, rank=0), Column("text", "unit", 20, grows=True)
+_BEFORE = (_STATE, _UNIT)
+"""Columns until the answers are counted: the units have the room of figures that are not there yet."""
+_AFTER = (
+    _STATE,
+    Column("drop", "drop without it", 24, rank=2),
+    Column("tokens", "tokens", 8, rank=1),
+    Column("usd", "$ a call", 12, rank=3),
+    _UNIT,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +144,7 @@ class AblationView(Vertical):
         self.report: AblationReport | None = None
         self.chosen: AblationResult | None = None
         self._note = ""
-        columns = (
-            Column("state", "weight", 12, rank=0),
-            Column("drop", "drop without it", 24, rank=2),
-            Column("tokens", "tokens", 8, rank=1),
-            Column("usd", "$ a call", 12, rank=3),
-            Column("text", "unit", 20, grows=True),
-        )
-        self._table = ChoiceTable(columns, follows=False, id="grid-table")
+        self._table = ChoiceTable(_BEFORE, follows=False, id="grid-table")
         self._summary = Static(id="grid-summary", markup=False)
 
     @property
@@ -223,6 +226,7 @@ class AblationView(Vertical):
         """Begin with units of which nothing is known."""
         self._memory.values.update(values)
         self.report, self._rows, self._states = None, [], {}
+        self._table.set_columns(_BEFORE)
         self._table.set_rows(len(self._units), self._row)
 
     def advanced(self, step: AblationStep) -> str:
@@ -253,6 +257,7 @@ class AblationView(Vertical):
         free, carries = report.expensive_free, [row for row in report.rows if row.finding.state == CARRIES]
         others = [row for row in report.rows if row.finding.state not in (CARRIES, FREE)]
         self._rows = [*free, *others, *sorted(carries, key=lambda row: row.tokens)]
+        self._table.set_columns(_AFTER)
         self._table.set_rows(len(self._rows), self._row)
         lines = report.lines()
         if report.outcome.found.removed:
@@ -265,7 +270,7 @@ class AblationView(Vertical):
                 return ()
             unit = self._units[at]
             state: Cell = ("pinned", "muted") if unit.pinned else _MARKS.get(self._states.get(at, ""), "?")
-            return (state, "", "", "", clean_line(" ".join(self._text[unit.start : unit.end].split()), 200))
+            return (state, clean_line(" ".join(self._text[unit.start : unit.end].split()), 200))
         if at >= len(self._rows):
             return ()
         row = self._rows[at]

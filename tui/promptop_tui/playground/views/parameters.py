@@ -308,6 +308,11 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         """Show the fields of a conversation's rounds where there is one."""
         self.set_class(rounds > 0, "-conversation")
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its fields are there: when the app ends they go before a timer that asks for them."""
+        return bool(self.query("#row-variables"))
+
     def show_variables(self, values: Mapping[str, str]) -> None:
         """Say how many variables have a value; the row is there where there are any."""
         self.query_one("#row-variables").display = bool(values)

@@ -53,6 +53,7 @@ class PriceLine(Static):
         self._request: int | None = None
         self._settling: Timer | None = None
         self.ceiling: CostEstimate | None = None
+        self.display = False  # until there is something to price
 
     def settle(self) -> None:
         """Price the run when the changes have come to rest."""
