@@ -14,6 +14,7 @@ import pytest
 from tests.support.waits import until_shown as wait_until
 from textual.pilot import Pilot
 
+from promptop.base.files import config_dir
 from promptop.cli.shared.options import AppOptions
 from promptop.client.result import CallProgress, CallUsage, Delta, RunError, RunResult
 from promptop.settings import EditorSettings, LogSettings, MonitorSettings, Profile, Settings
@@ -120,6 +121,8 @@ def make(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
             editor=EditorSettings(watch=("gpt-4o-mini", "gpt-4o", "gpt-4-turbo", "o1")),
             monitor=MonitorSettings(window="1h"),
         )
+        config_dir().mkdir(parents=True, exist_ok=True)
+        (config_dir() / "tour-closed").touch()
         options = AppOptions(
             settings, log, simulated=True, open_path=prompt, tab=tab, draft_path=tmp_path / "state" / "draft.md"
         )
