@@ -115,6 +115,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
             settings=options.settings,
             log_path=options.log_path,
             more_logs=options.more_logs,
+            watched=options.watched,
             replay=options.replay,
             draft_path=options.draft_path or state_dir() / "draft.md",
             counting=self.counting,

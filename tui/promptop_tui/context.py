@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from promptop.budget.budget import Budget
+    from promptop.log.read.reader import LogPlace
     from promptop.settings import Settings
     from promptop_tui.services.token_counts import Counting
 
@@ -28,6 +29,8 @@ class AppContext:
     """Exact counts from the worker process; replies come as messages to the widget that asked."""
     more_logs: tuple[Path, ...] = ()
     """Logs that the monitor reads beside it."""
+    watched: tuple[LogPlace, ...] = ()
+    """Logs that the monitor shows instead of them: a fleet's, another program's."""
     replay: tuple[Path, ...] = ()
     """Logs that the monitor replays at start instead of them."""
     simulated: bool = False

@@ -96,7 +96,7 @@ class Watch:
         except BaseException:
             self._history = TrendHistory(brief=self._brief)
             raise
-        open_calls = in_flight.read(log.paths, now_ms)
+        open_calls = in_flight.read(log.files, now_ms)
         found: list[Change] = []
         for changes in triage.steps(self._history, log.trend_quarters, open_calls, batched=self._batched(log)):
             if changes is None:

@@ -183,7 +183,8 @@ def _refuse_mistyped_command(arguments: list[str]) -> None:
 def _open(arguments: list[str], open_app: OpenApp | None) -> int:
     from promptop.cli.command_line.command import parse
     from promptop.cli.command_line.loading import app_command
-    from promptop.cli.shared.options import AppOptions, has_exports, has_live, log_files, settings_of
+    from promptop.cli.shared.options import AppOptions, fleet_log, has_exports, has_live, log_files, settings_of
+    from promptop.fleet.engine import is_address
 
     _refuse_mistyped_command(arguments)
     args: ParsedArguments | None = parse(app_command(), "promptop", arguments)
@@ -196,18 +197,22 @@ def _open(arguments: list[str], open_app: OpenApp | None) -> int:
         _refuse_mistyped_command([str(args.file)])
     if args.file is not None and args.file.suffix == ".promptop" and args.file.is_file():  # an incident: replayed
         args.log, args.file = [*(args.log or ()), args.file], None
-    logs = log_files(args.log or (), follow=True)
+    places = args.log or ()
+    away = any(isinstance(place, str) and is_address(place) for place in places)
+    logs = () if away else log_files(places, follow=True)
     replay = logs if has_exports(args.log or ()) else ()
-    followed = has_live(args.log or ())  # another program's log is read beside our own, which is written
+    followed = has_live(args.log or ())  # another program's log is shown, and our own written
     args.log = logs[0] if logs and not replay and not followed else None
     settings = settings_of(args)
+    fleet = fleet_log(places, settings.fleet)
     options = AppOptions(
         settings=settings,
         log_path=settings.log_path(),
-        more_logs=() if replay else logs if followed else logs[1:],
+        more_logs=() if replay or followed else logs[1:],
+        watched=(fleet,) if fleet is not None else logs if followed else (),
         replay=replay,
         open_path=args.file,
-        tab=args.tab or ("monitor" if replay or followed else "editor"),
+        tab=args.tab or ("monitor" if replay or followed or fleet else "editor"),
         profile_to=args.cprofile,
     )
     return start(options, open_app)

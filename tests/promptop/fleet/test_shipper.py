@@ -11,7 +11,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,9 @@ from tests.promptop.log.rows import append, random_rows
 from promptop.cli.main import main
 from promptop.fleet import schema, shipper
 from promptop.fleet.engine import Engine, parse_address
-from promptop.fleet.reader import FleetReader
+from promptop.fleet.log_source import FleetLog
 from promptop.fleet.shipper import Shipper, ShippingStoppedError, ShipStep, standing
-from promptop.log import LogReader, Row, parse_filter
+from promptop.log import LogReader, Row, StoredRow, parse_filter
 from promptop.log.outbox import outbox_path
 
 pytest.importorskip("chdb", reason="chdb is not installed: make test-fleet")
@@ -239,8 +240,7 @@ def test_a_window_of_the_fleet_is_the_window_of_the_log(
         *((now - 3_600_123, now - 77, None), (now - 7_200_000, now, 60_000), (now - 86_400_005, now - 5, 3_600_000)),
         *((now - 12 * 86_400_000 + 12_345, now, 86_400_000), (now - 30 * 86_400_000, now, None)),
     ]
-    fleet = FleetReader(engine)
-    with LogReader(log) as local:
+    with LogReader(log) as local, LogReader(FleetLog(engine.address)) as fleet:
         for since, until, step in spans:
             for by in (("model",), ("app", "prompt"), ("host",), ()):
                 here = local.window(since, until, step_ms=step, by=by)
@@ -261,3 +261,68 @@ def test_a_window_of_the_fleet_is_the_window_of_the_log(
     assert there["in_flight"] is None and len(there["groups"]) == 3
     assert main(["report", "--log", "clickhouse+http://127.0.0.1:9/promptop"]) == 1
     assert "does not answer" in capsys.readouterr().err
+
+
+def test_rows_of_the_fleet_are_the_rows_of_the_log(engine: Engine, tmp_path: Path) -> None:
+    """Pages, stretches, single rows, orders and counts: by one reader, of either source."""
+    log, now = tmp_path / "log.db", time.time_ns() // 1_000_000
+    append(log, random_rows(900, seed=4, start_ms=now - 7_200_000, spread_ms=7_000_000))
+    with contextlib.closing(Shipper(log, engine, batch=300)) as one:
+        drain(one)
+    start, end = now - 6_000_000, now - 1_000_000
+
+    def shown(rows: Sequence[StoredRow]) -> list[str]:
+        return sorted(repr(replace(row, id=0, source=0)) for row in rows)
+
+    with LogReader(log) as local, LogReader(FleetLog(engine.address)) as fleet:
+        assert fleet.files == () and len(fleet.paths) == 1
+        for text in ("", "status:error", "model:gpt* -cost>0.01", "ttft>1s"):
+            chosen = parse_filter(text, now_ms=now)
+            assert shown(local.between(start, end, 2000, chosen)) == shown(fleet.between(start, end, 2000, chosen)), (
+                text
+            )
+            assert local.count(start, end, chosen) == fleet.count(start, end, chosen)
+            assert sorted(local.tokens(start, end, 2000, chosen), key=repr) == sorted(
+                fleet.tokens(start, end, 2000, chosen), key=repr
+            )
+            figure = "coalesce(total_s, 0)"
+            most = [amount for amount, _, _ in local.top(start, end, figure, 20, chosen)]
+            assert most == [amount for amount, _, _ in fleet.top(start, end, figure, 20, chosen)]
+            pages, place = [], None
+            while True:
+                rows, place = fleet.back(70, place, chosen)
+                pages += rows
+                if place is None:
+                    break
+            assert len({row.id for row in pages}) == len(pages)
+            assert shown(pages) == shown(local.latest(2000, None, chosen)), text
+        found = fleet.between(start, end, 5)
+        assert fleet.rows_by_id([(0, row.id) for row in found]) == found
+        assert fleet.get(found[2].id) == found[2]
+        assert fleet.get(7) is None
+
+
+def test_the_tail_of_the_fleet_brings_each_row_once_and_windows_grow_with_it(engine: Engine, tmp_path: Path) -> None:
+    now = time.time_ns() // 1_000_000
+    logs = [tmp_path / f"log{number}.db" for number in range(2)]
+    with LogReader(FleetLog(engine.address)) as fleet:
+        assert fleet.changed()
+        assert not fleet.changed()
+        mark, brought = fleet.mark(), []
+        window = fleet.window(now - 3_600_000, now + 3_600_000, step_ms=60_000)
+        for step in range(3):
+            for number, log in enumerate(logs):
+                append(log, random_rows(40, seed=step * 2 + number, start_ms=now - 1_000, spread_ms=900))
+                with contextlib.closing(Shipper(log, engine)) as one:
+                    drain(one)
+                release(log)
+            assert fleet.changed()
+            rows, mark = fleet.follow(mark, 2_000)
+            brought += rows
+            longer = fleet.extend(window, step_ms=60_000)
+            assert longer is not None
+            window = longer
+        assert len(brought) == len({row.id for row in brought}) == 240
+        assert fleet.follow(mark, 2_000)[0] == []
+        anew = fleet.window(now - 3_600_000, now + 3_600_000, step_ms=60_000)
+        assert (window.total, window.groups, window.buckets) == (anew.total, anew.groups, anew.buckets)

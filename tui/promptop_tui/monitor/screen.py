@@ -19,7 +19,7 @@ from textual.containers import Vertical
 from textual.reactive import reactive
 
 from promptop.alerts.figures import WORDS
-from promptop.base.sanitize import clean
+from promptop.base.sanitize import clean, clean_line
 from promptop_tui.messages import ShowInMonitor
 from promptop_tui.monitor.analysis.tile_figures import figures_of
 from promptop_tui.monitor.controllers.agents import Agents
@@ -143,7 +143,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         """Show empty tiles until the first snapshot comes."""
         self.tiles.figures = figures_of(self.shown, self._settings)
         self.status.query_shown = self.view.asked
-        self.status.show_logs(self.reading.paths, replayed=not self.reading.placed)
+        self._show_logs()
         for watch in self.app.query(AlertWatch):
             self.watch(watch, "alerts", self.analyses.take_alerts)
         self.requests.use_columns()
@@ -191,8 +191,14 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         self.reading.reader.inspect(self.view.state.inspected)
         self.shown = LogSnapshot()
         self.view.update(asked=replace(SnapshotQuery(self.view.asked.span), sizes=self.view.asked.sizes))
-        self.status.show_logs(self.reading.paths, replayed=bool(paths))
+        self._show_logs()
         self.on_show()
+
+    def _show_logs(self) -> None:
+        """Say what is read, and what cannot be had of it."""
+        self.status.show_logs(self.reading.paths, replayed=not self.reading.placed)
+        where = "" if self.reading.is_local else clean_line(str(self.reading.paths[0]))
+        self.triage.hidden_why = f"{where}: bodies, replay and what is unusual need a local log" if where else ""
 
     def _view_changed(self, before: View, now: View) -> None:
         """Show another state of what is looked at, and ask at once for what it lacks."""

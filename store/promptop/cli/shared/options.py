@@ -5,9 +5,10 @@ from __future__ import annotations
 import atexit
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from promptop import settings as settings_room
 from promptop.base.errors import UsageError
@@ -16,7 +17,11 @@ from promptop.base.sanitize import clean_line
 from promptop.base.toml_records import nearest
 from promptop.cli.command_line.completion import files, profiles
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, group, option
-from promptop.settings import Settings
+from promptop.settings import FleetSettings, Settings
+
+if TYPE_CHECKING:
+    from promptop.fleet.log_source import FleetLog
+    from promptop.log.read.reader import LogPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,8 @@ class AppOptions:
     log_path: Path
     more_logs: tuple[Path, ...] = ()
     """Logs that the monitor reads beside the first."""
+    watched: tuple[LogPlace, ...] = ()
+    """Logs that the monitor shows instead of them: a fleet's, another program's."""
     replay: tuple[Path, ...] = ()
     """Logs that the monitor replays instead of them; calls are still written to ``log_path``."""
     simulated: bool = False
@@ -70,10 +77,26 @@ def settings_options(*, several_logs: bool = False, reads_only: bool = False) ->
 
 
 def log_place(text: str) -> Path | str:
-    """Read ``--log`` of a command that only reads: a path, or an address of PostgreSQL as it is."""
+    """Read ``--log`` of a command that only reads: a path, or an address of PostgreSQL or ClickHouse as it is."""
+    from promptop.fleet.engine import is_address
     from promptop.log.transfer.live_sources import is_postgres
 
-    return text if is_postgres(text) else Path(text)
+    return text if is_postgres(text) or is_address(text) else Path(text)
+
+
+def fleet_log(places: Sequence[Path | str], settings: FleetSettings) -> FleetLog | None:
+    """Return the fleet's log that ``--log`` names, if it does; raises :class:`UsageError` beside another log."""
+    from promptop.fleet.engine import is_address
+
+    address = next((each for each in places if isinstance(each, str) and is_address(each)), None)
+    if address is None:
+        return None
+    if len(places) != 1:
+        raise UsageError("A fleet's log is read alone.", "Name one address, or files.")
+    from promptop.cli.fleet.connection import address_of
+    from promptop.fleet.log_source import FleetLog
+
+    return FleetLog(address_of(replace(settings, url=address)))
 
 
 def has_exports(paths: Iterable[Path | str]) -> bool:
@@ -98,11 +121,14 @@ def log_files(paths: Iterable[Path | str], *, since_ms: int | None = None, follo
 
     Raises :class:`UsageError` for a folder without logs, :class:`PromptopError` for an export that holds no call.
     """
+    from promptop.fleet.engine import is_address
     from promptop.log.transfer.live_sources import is_live, open_live
     from promptop.log.transfer.replays import SUFFIXES, open_export
 
     found: dict[Path, None] = {}
     for path in paths:
+        if isinstance(path, str) and is_address(path):
+            raise UsageError("This command reads a local log.", "`promptop report` and the monitor read a fleet's.")
         if is_live(path):
             begin = time.time_ns() // 1_000_000 - _LIVE_MS if since_ms is None else since_ms
             mirror = open_live(path, state_dir() / "replays", begin)

@@ -138,7 +138,10 @@ def run(args: ParsedArguments) -> int:
         since_ms = None if getattr(args, "since", None) is None else moment_ms(args.since, time.time_ns() // 1_000_000)
         args.log = log_files([place], since_ms=since_ms, follow=getattr(args, "follow", False))[0]
     elif isinstance(place, str):
-        raise UsageError(f"promptop log {args.verb} needs a file.", "tail, export and query take an address.")
+        raise UsageError(
+            f"promptop log {args.verb} needs a file.",
+            "tail, export and query take postgresql://; `promptop report` and the app take clickhouse://.",
+        )
     settings = settings_of(args)
     path = settings.log_path()
     if args.verb == "path":

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import click
 
@@ -22,7 +21,7 @@ from promptop.cli.report_formats.report_text import Report
 from promptop.cli.shared.confirmation import put, refuse_existing
 from promptop.cli.shared.options import has_exports, log_files, log_place, settings_of
 from promptop.fleet.engine import is_address
-from promptop.log import Filter, LogReader, Stats, StoredRow, Window, in_flight, parse_filter
+from promptop.log import LogReader, Stats, in_flight, parse_filter
 from promptop.log.own_calls import are_asked_for
 
 _BY = (
@@ -49,7 +48,7 @@ def parameters() -> Parameters:
         option(
             "--log",
             many=True,
-            type=lambda text: text if is_address(text) else log_place(text),
+            type=log_place,
             metavar="FILE",
             help="request log, folder, export, logs.db of llm or postgresql:// of LiteLLM; all are added up; or"
             " clickhouse://HOST/DATABASE, the fleet's log",
@@ -168,13 +167,14 @@ def _reads_from(args: ParsedArguments) -> int:
 
 def _fleet(args: ParsedArguments) -> int:
     """Print the report of a fleet's log."""
-    from promptop.cli.fleet.connection import engine_of
-    from promptop.fleet.reader import FleetReader
+    from promptop.cli.fleet.connection import address_of
+    from promptop.fleet.log_source import FleetLog
+    from promptop.log import LogReader
 
     if len(args.log) != 1:
         raise UsageError("A fleet's log is reported alone.", "Name one address, or files.")
     left_out = {
-        "--changes": args.changes,
+        "--changes without --since": args.changes and args.since is None,
         "--before and --after": args.before is not None or args.after is not None,
         "--format html": args.format == "html",
     }
@@ -191,7 +191,9 @@ def _fleet(args: ParsedArguments) -> int:
     since = until - _DAY_MS if args.since is None else moment_ms(args.since, until)
     if since >= until:
         raise UsageError(f"The window from {args.since} to {args.until} is empty.", "--since must be before --until.")
-    with FleetReader(engine_of(replace(settings.fleet, url=address))) as log:
+    with LogReader(FleetLog(address_of(replace(settings.fleet, url=address)))) as log:
+        if args.changes:
+            return _changes(args, log, since, until, now_ms)
         report = read(log, since, until, by=args.by, where=args.filter, top=args.top, own=args.own)
         scoped = {
             c.where: log.window(since, until, by=(), where=c.where, own=args.own or are_asked_for(c.where)).total
@@ -263,33 +265,8 @@ def _compare(args: ParsedArguments, log: LogReader, until: int, now_ms: int) -> 
     return after
 
 
-class WindowSource(Protocol):
-    """What a report asks of a log, a local one or a fleet's."""
-
-    @property
-    def paths(self) -> Sequence[Path]:
-        """Files of the log; none where it is not on this machine."""
-
-    def latest(self, limit: int, /) -> list[StoredRow]:
-        """Return the newest rows."""
-
-    def span(self) -> tuple[int, int] | None:
-        """Return the earliest and the latest start, Unix milliseconds; None for an empty log."""
-
-    def window(
-        self,
-        since_ms: int,
-        until_ms: int,
-        *,
-        by: Sequence[str] = ...,
-        where: Filter | str | None = ...,
-        own: bool = ...,
-    ) -> Window:
-        """Add up a stretch of time."""
-
-
 def read(
-    log: WindowSource, since_ms: int, until_ms: int, *, by: str, where: str = "", top: int = 0, own: bool = False
+    log: LogReader, since_ms: int, until_ms: int, *, by: str, where: str = "", top: int = 0, own: bool = False
 ) -> Report:
     """Read a window of a log; ``top`` keeps so many groups and adds the others up as one.
 
@@ -313,7 +290,7 @@ def read(
             groups = [*groups[:top], (f"(other {len(groups) - top})", rest)]
     now_ms, span = time.time_ns() // 1_000_000, log.span()
     age_s = max(0.0, (now_ms - span[1]) / 1000) if span else None
-    open_calls = sum(each.calls for each in in_flight.read(log.paths, now_ms)) if log.paths else None
+    open_calls = sum(each.calls for each in in_flight.read(log.files, now_ms)) if log.files else None
     return Report(
         since_ms,
         until_ms,

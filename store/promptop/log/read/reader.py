@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from heapq import merge
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from promptop.log.read.filters import Filter, parse_filter
 from promptop.log.read.log_file import END, Page, Source, StoredRow
@@ -23,23 +23,92 @@ from promptop.log.rollups.trend_query import TrendCell, TrendSeries
 from promptop.log.rollups.trends import Place
 
 
+class LogSource(Protocol):
+    """What a reader asks of each log: a file (:class:`Source`), or a fleet's log elsewhere."""
+
+    number: int
+    path: Path
+    generation: int
+
+    def open(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def trace(self, tell: Callable[[str], object] | None) -> None: ...
+
+    def changed(self) -> bool: ...
+
+    def last_id(self) -> int: ...
+
+    def span(self) -> tuple[int, int] | None: ...
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> list[Any]: ...
+
+    def rows(
+        self, condition: str, values: Sequence[Any], tail: str = "", *, columns: Sequence[str] | None = None
+    ) -> list[StoredRow]: ...
+
+    def after(
+        self, row_id: int, limit: int, where: Filter, columns: Sequence[str] | None = None
+    ) -> list[StoredRow]: ...
+
+    def page(
+        self,
+        limit: int,
+        before_id: int | None,
+        where: Filter,
+        budget_s: float | None,
+        columns: Sequence[str] | None = None,
+    ) -> Page: ...
+
+    def trend_series(self, since_ms: int) -> list[TrendSeries]: ...
+
+    def trend_cells(
+        self, level: int, since_ms: int, until_ms: int, wanted: Container[Place] | None = None
+    ) -> list[TrendCell]: ...
+
+    def trend_newer(self) -> list[tuple[TrendSeries, TrendCell]] | None: ...
+
+    def add_to(self, sums: Sums, by: tuple[str, ...], where: Filter) -> None: ...
+
+    def add_newer(self, sums: Sums, by: tuple[str, ...], where: Filter, mark: int) -> None: ...
+
+
+class RemoteLog(Protocol):
+    """Names a log that is no file."""
+
+    def source(self, number: int) -> LogSource:
+        """Return it open for reading, as one of several."""
+
+
+LogPlace = str | os.PathLike[str] | RemoteLog
+
+
 class LogReader:
     """Reads one log, or several as one; safe to use from several threads, one at a time.
 
     Raises :class:`PromptopError` with cause and remedy for a file that is not a log, is newer, damaged or locked.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> None:
-        paths = [path] if isinstance(path, str | os.PathLike) else list(path)
-        self._sources = [Source(Path(p), number) for number, p in enumerate(paths)]
+    def __init__(self, path: LogPlace | Sequence[LogPlace]) -> None:
+        paths = list(path) if isinstance(path, Sequence) and not isinstance(path, str) else [path]
+        self._sources: list[LogSource] = [
+            Source(Path(place), number) if isinstance(place, str | os.PathLike) else place.source(number)
+            for number, place in enumerate(paths)
+        ]
         self._lock = threading.RLock()
         for source in self._sources:
             source.open()
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files that are read."""
+        """The files that are read; of a fleet's log a name without a file."""
         return tuple(source.path for source in self._sources)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files alone: what is known of calls in flight lies beside them."""
+        return tuple(source.path for source in self._sources if isinstance(source, Source))
 
     @property
     def generation(self) -> int:

@@ -131,7 +131,10 @@ class Analyses:
         from promptop.cache import policy_of
         from promptop_tui.monitor.dialogs.cache_what_if import WhatIfDialog
 
-        query, cache, paths = self._view.asked, self._cache, self._reading.paths
+        if not self._reading.is_local:
+            self._host.notify("What a cache would do is simulated from a local log.", severity="warning")
+            return
+        query, cache, paths = self._view.asked, self._cache, self._reading.files
         since, until = query.bounds_ms(self._now_ms())
         self._host.app.push_screen(
             WhatIfDialog(period_of(query), paths, since, until, query.filter, policy_of(cache), cache.ttl_s)

@@ -13,6 +13,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
+from promptop.log.read.reader import LogPlace
 from promptop_tui.context import AppContext
 from promptop_tui.monitor.data.reader import Answer, MonitorReader
 from promptop_tui.monitor.data.snapshot import SnapshotQuery
@@ -29,7 +30,7 @@ class LogReading:
         """The reader's thread has an answer."""
 
         answer: Answer
-        paths: tuple[Path, ...]
+        paths: tuple[LogPlace, ...]
         """The logs that were read."""
 
     def __init__(self, host: Widget, context: AppContext, look: Callable[[float], object]) -> None:
@@ -39,7 +40,7 @@ class LogReading:
         self._look = look
         self._looked = monotonic()
         self.timer: Timer | None = None
-        self.paths: tuple[Path, ...] = ()
+        self.paths: tuple[LogPlace, ...] = ()
         """The logs that are read."""
         self.placed = True
         """Whether the window stands where it belongs: not so after the start of a replay, until its reach is known."""
@@ -47,11 +48,23 @@ class LogReading:
         self.reader = self._made(context.replay)
 
     def _made(self, replay: tuple[Path, ...]) -> MonitorReader:
-        self.paths = replay or (self._context.log_path, *self._context.more_logs)
+        context = self._context
+        self.paths = replay or context.watched or (context.log_path, *context.more_logs)
         self.placed = not replay
-        return MonitorReader(self.paths, partial(self._deliver, self.paths), self._context.now, watches=not replay)
+        watches = not replay and self.is_local  # what is usual is learned from trends, which lie beside a local log
+        return MonitorReader(self.paths, partial(self._deliver, self.paths), context.now, watches=watches)
 
-    def _deliver(self, paths: tuple[Path, ...], answer: Answer) -> None:
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The logs that are files of this machine."""
+        return tuple(each for each in self.paths if isinstance(each, Path))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all logs that are read are files of this machine."""
+        return len(self.files) == len(self.paths)
+
+    def _deliver(self, paths: tuple[LogPlace, ...], answer: Answer) -> None:
         self._host.post_message(self.Answered(answer, paths))
 
     @property

@@ -32,9 +32,12 @@ from promptop_tui.monitor.data.window_cache import HeldWindow, where_of
 
 if TYPE_CHECKING:
     from promptop.log import LogReader, Window
+    from promptop.log.read.reader import LogPlace
     from promptop.log.rollups.background_rollup import Folding
     from promptop_tui.monitor.analysis.token_histogram import TokenSizes
 
+_ELSEWHERE = (-1, -1)
+"""Stands for the identity of a log that is no file here, and so is never replaced."""
 WATCH_S = 5.0
 """Seconds between two judgements of what is unusual."""
 _FIRST_TURN_S = 0.25
@@ -53,7 +56,7 @@ class MonitorReader:
 
     def __init__(
         self,
-        path: Path | Sequence[Path],
+        path: Path | Sequence[LogPlace],
         deliver: Callable[[Answer], object],
         now: Callable[[], float],
         *,
@@ -293,7 +296,7 @@ class MonitorReader:
 
     def _open(self) -> LogReader | None:
         """Return the reader of the files that are there now; None, once said, if there is none."""
-        found = [identity(path) for path in self._paths]
+        found = [identity(path) if isinstance(path, Path) else _ELSEWHERE for path in self._paths]
         if self._log is not None and found == self._identities:
             return self._log
         gone = [path for path, old, new in zip(self._paths, self._identities, found, strict=True) if old and not new]
@@ -311,7 +314,7 @@ class MonitorReader:
         from promptop.log.rollups.background_rollup import Folding
 
         self._log = LogReader(self._paths)
-        for path in self._paths:
+        for path in self._log.files:
             folding = Folding(path)
             folding.start()  # a log that was imported or copied has nobody who keeps its rollups
             self._foldings.append(folding)

@@ -53,10 +53,10 @@ class StatusLine(Widget):
     order: reactive[str] = reactive("")
     """Order of the rows, in words; empty for that of time."""
 
-    def show_logs(self, paths: Sequence[Path], *, replayed: bool) -> None:
+    def show_logs(self, paths: Sequence[object], *, replayed: bool) -> None:
         """Say how many logs are read, and which export is replayed instead of them."""
         self.logs = len(paths)
-        self.replayed = clean_line(paths[0].stem, 30) if replayed else ""
+        self.replayed = clean_line(Path(str(paths[0])).stem, 30) if replayed else ""
 
     def render_line(self, y: int) -> Strip:
         """Return the line."""
