@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,7 @@ class FleetSource:
         return []
 
     def trend_cells(
-        self, level: int, since_ms: int, until_ms: int, wanted: Container[Place] | None = None
+        self, level: int, since_ms: int, until_ms: int, wanted: Collection[Place] | None = None
     ) -> list[TrendCell]:
         """Return none."""
         return []
@@ -208,6 +208,14 @@ class FleetSource:
     def trend_newer(self) -> list[tuple[TrendSeries, TrendCell]] | None:
         """Return that there are no trends."""
         return None
+
+    def trend_quarters(self, place: Place, since_ms: int, until_ms: int) -> list[tuple[int, ...]]:
+        """Return none."""
+        return []
+
+    def trend_newest(self, since_ms: int) -> list[tuple[int, list[Place], tuple[int, ...]]]:
+        """Return none."""
+        return []
 
     def add_newer(self, sums: Sums, by: tuple[str, ...], where: Filter, mark: int) -> None:
         """Add the rows of a window that came above a place.

@@ -90,7 +90,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         self.requests = RequestActions(
             self, self.view, self.reading, table=lambda: self.table, status=lambda: self.status, tell=self.tell
         )
-        self.places = Places(self, self.view, self.time, lambda: self.reading.paths, tell=self.tell)
+        self.places = Places(self, self.view, self.time, lambda: self.reading.files, tell=self.tell)
         self.analyses = Analyses(
             self,
             self.view,

@@ -16,13 +16,13 @@ import json
 import sqlite3
 import sys
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from promptop.agents.agent_call import CLAUDE_CODE, CODEX
 from promptop.agents.blocks import BLOCK_MS, AgentSums, UsageBlock, blocks_of, calls_of, grouped
+from promptop.agents.limits import limits_in
 from promptop.agents.session_index import Follower, SessionIndex, SessionUpdate, Sources, keep_limits, limits_of
 from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
@@ -108,7 +108,7 @@ def _import(args: ParsedArguments, log: Path, sources: Sources) -> int:
     follower = Follower(sources)
     while True:
         if follower.changed(time.time()):
-            found = index.read(since_ms=since_ms)
+            found = index.read(since_ms=since_ms, only=follower.grown)
             if found.calls:
                 _say(args, log, found)
         time.sleep(_POLL_S)
@@ -244,26 +244,8 @@ def line_of(log: Path, now_ms: int) -> str:
     today = sum(call.cost_usd or 0.0 for call in _calls(log, round(midnight.timestamp() * 1000)))
     parts.append(f"today {units.usd(today)}")
     for agent, (_, limits) in limits_of(log).items():
-        parts += _limit_texts(agent, limits, now_ms)
+        parts += [f"{agent} {limit.span} {limit.used:.0f} %" for limit in limits_in(agent, limits, now_ms)]
     return " · ".join(parts)
-
-
-def _limit_texts(agent: str, limits: Mapping[str, Any], now_ms: int) -> list[str]:
-    found = []
-    for name, window in limits.items():
-        if not isinstance(window, dict):
-            continue
-        used = window.get("used_percent", window.get("used_percentage"))
-        resets = window.get("resets_at")
-        if not isinstance(used, int | float):
-            continue
-        if isinstance(resets, int | float) and resets * 1000 <= now_ms:
-            continue  # that window is over, and nothing was told of the next one
-        minutes = window.get("window_minutes")
-        span = {300: "5 h", 10_080: "week"}.get(minutes if isinstance(minutes, int) else 0)
-        span = span or {"five_hour": "5 h", "seven_day": "week"}.get(name, name.replace("_", " "))
-        found.append(f"{agent} {span} {used:.0f} %")
-    return found
 
 
 def _doctor(args: ParsedArguments, log: Path, sources: Sources) -> int:
