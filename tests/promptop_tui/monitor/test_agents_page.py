@@ -39,7 +39,9 @@ async def test_session_files_are_shown_and_followed(log_path: Path, sessions: Pa
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "gpt-4o-mini" in screen_text(app))
         await pilot.press("A")
-        await until(pilot, lambda: "live" in screen_text(app) and "20 calls" in screen_text(app))
+        # Widgets are painted one after another: wait for the last figure that is looked at.
+        shown = ("live", "20 calls", "By project", "min left", "50% of 200k", "shop")
+        await until(pilot, lambda: all(each in screen_text(app) for each in shown))
         text = screen_text(app)
         assert "By project" in text
         assert "shop" in text
@@ -49,8 +51,7 @@ async def test_session_files_are_shown_and_followed(log_path: Path, sessions: Pa
         assert "secret" not in text
         with sessions.open("a") as file:
             file.write(line(99, 1, cache_read_input_tokens=149_900))
-        await until(pilot, lambda: "21 calls" in screen_text(app))
-        assert "75% of 200k" in screen_text(app)
+        await until(pilot, lambda: "21 calls" in screen_text(app) and "75% of 200k" in screen_text(app))
         await pilot.press("tab", "tab")
         await until(pilot, lambda: "shop · abcdef12" in screen_text(app).split("By session")[-1])
         await pilot.press("enter")
