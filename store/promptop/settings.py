@@ -18,7 +18,7 @@ from typing import Any
 from promptop.base import texts
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.files import config_dir, data_dir
-from promptop.base.toml_records import Checks, Problem, RecordReader, Wrong, nearest
+from promptop.base.toml.records import Checks, Problem, RecordReader, Wrong, nearest
 
 OPENAI_URL = "https://api.openai.com/v1"
 ANTHROPIC_URL = "https://api.anthropic.com"

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from promptop import settings as settings_room
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
-from promptop.base.toml_records import nearest
+from promptop.base.toml.records import nearest
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.shared.options import settings_options
 from promptop.settings import Profile, Settings

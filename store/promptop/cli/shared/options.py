@@ -14,7 +14,7 @@ from promptop import settings as settings_room
 from promptop.base.errors import UsageError
 from promptop.base.files import state_dir
 from promptop.base.sanitize import clean_line
-from promptop.base.toml_records import nearest
+from promptop.base.toml.records import nearest
 from promptop.cli.command_line.completion import files, profiles
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, group, option
 from promptop.settings import FleetSettings, Settings

@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from promptop.base.toml_lines import KeyLines
+from promptop.base.toml.lines import KeyLines
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""TOML tables as records of ours, with the line of each mistake."""
