@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from promptop.simulator.server.server import SimulatedEndpoint as SimulatedEndpoint
     from promptop.tokens.counting import count as count
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _HOMES = {
     "annotate": "promptop.capture.annotations:annotate",
     "cost": "promptop.models.pricing:price",
