@@ -26,7 +26,7 @@ from promptop.simulator import SimulatedEndpoint
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-NOT_RUN = {"demo", "proxy"}
+NOT_RUN = {"collect", "demo", "mcp", "proxy", "receive", "ship"}
 """Commands that end from outside."""
 ELSEWHERE = re.compile(
     r"--provider-batch|--no-wait|--cancel|--arrivals|qwen3:|eu\.api\.|db\.example|from-log|--resume|promptop guide"
@@ -44,7 +44,7 @@ def examples(page: Path) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
         if line.lstrip().startswith("```"):
             fenced = not fenced
-        elif re.match(r"\s*(?:\$ )?promptop\b", line) and (fenced or line.startswith("    ")):
+        elif re.match(r"\s*(?:\$ )?promptop(?: |$)", line) and (fenced or line.startswith("    ")):
             text = line.strip().removeprefix("$ ")
             if not re.search(r"[\[\]…]| \| (?=[a-z]+ \|)|\bFILE\b|\bKEY\b", re.split(r"\s#", text)[0]):
                 yield number, text

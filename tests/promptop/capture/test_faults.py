@@ -89,7 +89,9 @@ def test_streams(fault: str, endpoint: SimulatedEndpoint, log: Writer, rows: Row
     url = f"{endpoint.base_url}/chat/completions"
     name = OPTIONS.get(fault, fault)
     before = own_faults().count
-    with httpx2.Client() as plain, promptop.observe(httpx2.Client(), log=log) as watched:
+    # A connection that the server closes while the next request goes out fails with any client: here none is kept.
+    limits = httpx2.Limits(max_keepalive_connections=0 if fault == "close-idle" else 20)
+    with httpx2.Client() as plain, promptop.observe(httpx2.Client(limits=limits), log=log) as watched:
         _, error = fetch(plain, url, ask(True, True), name)
         for asked in (True, False):
             seen, watched_error = fetch(watched, url, ask(True, asked), name)

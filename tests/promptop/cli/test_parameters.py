@@ -94,7 +94,7 @@ def test_calls_of_several_endpoints_say_how_they_were_shared_out(
     err = capsys.readouterr().err
     assert "attempt 1 at 127.0.0.1:9: Nothing answers" in err
     assert "went on elsewhere" in err
-    assert cli.main(["report", "--log", str(tmp_path / "log.db"), "--by", "place", "--json"]) == 0
+    assert cli.main(["report", "--log", str(tmp_path / "log.db"), "--by", "place", "--own", "--json"]) == 0
     found = {group["group"]: group["n"] for group in json.loads(capsys.readouterr().out)["groups"]}
     assert found == {"127.0.0.1:9": 2, f"127.0.0.1:{endpoint.port}": 5}
 

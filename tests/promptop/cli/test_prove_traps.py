@@ -49,7 +49,7 @@ def prove(folder: Path, capsys: pytest.CaptureFixture[str]) -> Prove:
             capsys.readouterr()
             code = main(command(folder, traps.url, cases, options, model))
         out, err = capsys.readouterr()
-        return code, json.loads(out) if out.startswith("{") else {"err": err, "verdict": None}, traps
+        return code, {"verdict": None, **(json.loads(out) if out.startswith("{") else {}), "err": err}, traps
 
     return call
 
