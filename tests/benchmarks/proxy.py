@@ -1,7 +1,8 @@
 """What the proxy adds to a call: ``python tests/benchmarks/proxy.py [--litellm BIN/litellm] [--streams 1000]``.
 
 Upstream, proxy and client are processes of their own on loopback. Direct and proxied calls alternate in one run, so
-that the noise of the machine meets all of them; read the differences and the ratios, not the absolute times. LiteLLM's
+that the noise of the machine meets all of them; read the differences and the ratios, not the absolute times. ``bytes``
+is a relay that copies bytes and reads none: the least that one more process in between costs here. LiteLLM's
 proxy is measured beside it when its command is given (an environment of its own: ``pip install 'litellm[proxy]'``).
 """
 
@@ -215,8 +216,11 @@ def main() -> None:
             {**os.environ, "PROMPTOP_DATA_DIR": str(folder), "PROMPTOP_CONFIG_DIR": str(folder)},
             r"http://127\.0\.0\.1:(\d+)",
         )
-        ports = {"direct": upstream, "promptop": proxy}
-        pids = {"direct": upstream_pid, "promptop": pid}
+        hop, hop_pid = started(
+            stack, [sys.executable, str(HERE / "proxy_peers.py"), "0", str(upstream)], os.environ, r"(\d+)"
+        )
+        ports = {"direct": upstream, "bytes": hop, "promptop": proxy}
+        pids = {"direct": upstream_pid, "bytes": hop_pid, "promptop": pid}
         if args.litellm:
             ports["litellm"], pids["litellm"] = litellm(stack, args.litellm, upstream, folder)
         print(f"one stream at a time ({ONE}), time to the first byte of the body")

@@ -2,7 +2,8 @@
 
 Run as a program it is the server: ``python proxy_peers.py PORT``. The request's field ``user``, which every proxy
 passes on, says what is answered: ``n=50&wait=10&gap=2`` is a stream of 50 events, the first after 10 ms, 2 ms apart;
-``n=0`` is a JSON answer.
+``n=0`` is a JSON answer. ``python proxy_peers.py PORT UPSTREAM`` is a relay instead, which copies bytes to that port
+and back and reads none of them: what one more hop costs on this machine.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any, cast
 
@@ -175,12 +176,45 @@ def request(asked: str) -> bytes:
     return head.encode() + body
 
 
-async def serve(port: int) -> None:
-    """Serve until killed."""
-    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port, backlog=2048)
+class Hop(asyncio.Protocol):
+    """One side of a connection that is copied to another one."""
+
+    def __init__(self, upstream: int = 0) -> None:
+        self._upstream = upstream
+        self._waiting: list[bytes] = []
+        self._write: Callable[[bytes], None] = self._waiting.append
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        if self._upstream:
+            task = asyncio.ensure_future(self._connect())
+            self._tasks.add(task)
+
+    async def _connect(self) -> None:
+        _, other = await asyncio.get_running_loop().create_connection(Hop, "127.0.0.1", self._upstream)
+        other._write, self._write = self.transport.write, other.transport.write
+        other._close, self._close = self.transport.close, other.transport.close  # type: ignore[method-assign]
+        for data in self._waiting:
+            self._write(data)
+
+    def data_received(self, data: bytes) -> None:
+        self._write(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        """Close the other side; nothing while there is none."""
+
+
+async def serve(port: int, upstream: int = 0) -> None:
+    """Serve until killed: answers, or with ``upstream`` what that port answers."""
+    side = (lambda: Hop(upstream)) if upstream else Upstream
+    server = await asyncio.get_running_loop().create_server(side, "127.0.0.1", port, backlog=2048)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    run(serve(int(sys.argv[1])))
+    run(serve(*map(int, sys.argv[1:])))

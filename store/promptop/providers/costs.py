@@ -27,7 +27,7 @@ def cost_of(
 
     Its status is ``reported``, ``table``, or ``unpriced`` where anything that was used has no known price.
     """
-    from promptop.models import as_of
+    from promptop.models.catalogue import as_of
     from promptop.models.pricing import KINDS, Price, price
 
     if usage.cost_usd is not None:

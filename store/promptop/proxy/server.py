@@ -87,7 +87,7 @@ class Proxy:
         self._writer = writer
         self._token = token.encode() if token else None
         self._hosts = hosts or Hosts(checked=token is None)
-        recorder = CallRecorder(writer, self.metrics, app=app, tags=tags, simulated=simulated)
+        self._recorder = recorder = CallRecorder(writer, self.metrics, app=app, tags=tags, simulated=simulated)
         self._cache: ProxyCache | None = None
         if cache is not None:
             from promptop.cache import Policy
@@ -215,6 +215,8 @@ class Proxy:
             raise RefusedError(
                 503, "too_many_calls", f"{self.limits.calls} calls are in flight already.", "Try again later."
             )
+        if pause_s := self._recorder.pause_s():
+            await asyncio.sleep(pause_s)
         if upstream.authorization is not None and b"authorization" not in headers:
             headers.add(b"Authorization", upstream.authorization.encode("ascii"))
         call = OpenCall(asyncio.current_task())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
-from promptop.prompts.complexity import THRESHOLDS, TIERS, read, score
+from promptop.prompts.complexity import THRESHOLDS, TIERS, points, read
 
 if TYPE_CHECKING:
     from promptop.log.row import Row
@@ -210,7 +210,7 @@ def complexity_of(texts: Sequence[tuple[str, str]]) -> float | None:
     if not task.strip():
         return None
     half = SCORED_CHARS // 2
-    return score(read(task if len(task) <= SCORED_CHARS else f"{task[:half]}\n{task[-half:]}")).score
+    return points(read(task if len(task) <= SCORED_CHARS else f"{task[:half]}\n{task[-half:]}"))
 
 
 def facts_of_row(row: Row | Mapping[str, Any]) -> RequestFacts:

@@ -17,6 +17,7 @@ import pytest
 from promptop import settings
 from promptop.cli import main as cli
 from promptop.log import COLUMNS, Finished, Row, Writer, files, schema, writer_for
+from promptop.log.write.spill import Mark
 
 NOW = time.time_ns() // 1_000_000
 DAY = 86_400_000
@@ -85,8 +86,15 @@ def test_status_tells_what_waits_beside_a_locked_log(log: Path, capsys: pytest.C
             writer.put(Row(started_ms=number))
         assert writer.close()
         other.execute("ROLLBACK")
-    assert "MB of rows beside the log" in output(capsys, "status")
-    assert json.loads(output(capsys, "status", "--json"))["waiting_bytes"] > 0
+    (spilled,) = log.parent.glob("*.spill-*")
+    size = spilled.stat().st_size
+    assert f"{size:,} bytes of rows beside the log" in output(capsys, "status")
+    assert json.loads(output(capsys, "status", "--json"))["waiting_bytes"] == size
+    outlined = log.with_name(f"{log.name}.outlines-1")
+    outlined.write_bytes(b"x" * 100)
+    with closing(sqlite3.connect(log)) as connection, connection:
+        Mark(outlined.name, 60).write(connection.cursor())
+    assert json.loads(output(capsys, "status", "--json"))["waiting_bytes"] == size + 40
 
 
 def test_the_settings_say_how_much_may_wait(private_folders: Path) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.support.waits import until
 from promptop.log import Row, Writer
 from promptop.log.write import outlines as outlines_module
 from promptop.log.write.outlines import Outlines
+from promptop.log.write.pending import Finished
 from promptop.log.write.spill import Mark
 
 LATE = """
@@ -115,3 +117,49 @@ def test_what_was_written_is_not_outlined_and_what_was_outlined_is_settled_in_it
     assert file is not None
     file.close()
     assert outlines.close() is None
+
+
+class Slow:
+    """A row that is made only when the test lets it."""
+
+    def __init__(self, gate: threading.Event) -> None:
+        self._gate = gate
+        self.begun = threading.Event()
+
+    def finish(self) -> Finished:
+        self.begun.set()
+        self._gate.wait(30)
+        return Finished(Row(started_ms=0))
+
+    def outline(self) -> Row:
+        return Row(started_ms=0)
+
+
+def test_rows_that_a_close_has_no_time_for_are_outlined_and_not_lost(log: Path) -> None:
+    gate = threading.Event()
+    first = Slow(gate)
+    writer = Writer(log)
+    assert writer.warm(10)
+    writer.put(first)
+    assert first.begun.wait(10)
+    for number in range(1, 20):
+        writer.put(Row(started_ms=number))
+    assert writer.behind_s > 0
+    assert not writer.close(0.01)
+    assert writer.stats.lost == 0 and outlined(log) == 20
+    script = "import sys; from promptop.log import Writer; w = Writer(sys.argv[1]); w.warm(10); w.flush(); w.close()"
+    subprocess.run([sys.executable, "-c", script, str(log)], check=True)
+    try:
+        assert started(log) == []  # the process that wrote them is alive: its rows may still come
+    finally:
+        gate.set()
+    until(lambda: started(log) == list(range(20)))
+
+
+def test_what_could_not_be_outlined_is_lost(log: Path) -> None:
+    outlines = Outlines(log.parent / "no-such-folder" / "log.db")
+    for number in range(3):
+        outlines.expect(Row(started_ms=number))
+    assert outlines.behind_s > 0
+    assert outlines.keep() == 3
+    assert outlines.behind_s == 0

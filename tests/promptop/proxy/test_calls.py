@@ -90,3 +90,12 @@ def test_what_comes_too_fast_is_skipped_but_its_end_is_read(dropping: bool, monk
     assert done.row.bytes_received == 80_000 * len(EVENT) + len(USAGE)
     assert 1000 < (done.row.chunks or 0) < 80_000
     assert call.backlog.take(1 << 20), "all that waited was given back"
+
+
+@pytest.mark.parametrize(("behind_s", "pause_s"), [(0.0, 0.0), (0.1, 0.0), (0.25, 0.15), (60.0, 0.5)])
+def test_a_new_call_waits_while_rows_are_late(behind_s: float, pause_s: float) -> None:
+    sink = Sink()
+    recorder = CallRecorder(sink, Metrics())  # type: ignore[arg-type]
+    assert recorder.pause_s() == 0  # a sink that knows nothing of it
+    sink.behind_s = behind_s  # type: ignore[attr-defined]
+    assert recorder.pause_s() == pytest.approx(pause_s)

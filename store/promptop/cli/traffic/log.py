@@ -213,10 +213,9 @@ def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     lag = found["rollup_lag"]
     yield "rollups", "none yet" if lag is None else f"{lag:,} rows behind" if lag else "up to date"
     if found["waiting_bytes"]:
-        yield (
-            "waiting",
-            f"{found['waiting_bytes'] / 1e6:.1f} MB of rows beside the log, until a program can write it again",
-        )
+        size = found["waiting_bytes"]
+        text = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size:,} bytes"
+        yield "waiting", f"{text} of rows beside the log, until a program can write it again"
     if not found["losses"]:
         yield "lost", "nothing"
     for loss in found["losses"]:

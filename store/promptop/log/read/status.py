@@ -19,7 +19,7 @@ _COUNTED = 2_000_000
 
 
 def status_of(log: Path, *, check: bool = False) -> dict[str, Any]:
-    """Return path, version, rows, sizes in bytes, what waits in spill files, lag of the rollups, losses and problems.
+    """Return path, version, rows, sizes in bytes, what waits beside it, lag of the rollups, losses and problems.
 
     Raises :class:`PromptopError` for a file that is not a log of ours, :class:`sqlite3.Error` for one that cannot be
     read.
@@ -45,13 +45,13 @@ def status_of(log: Path, *, check: bool = False) -> dict[str, Any]:
         )
         found["first"], found["last"] = _iso(first), _iso(last)
         found["losses"] = _losses(connection) if version >= 2 else []
+        found["waiting_bytes"] = spill.waiting(log, connection)
         if check:
             result = connection.execute("PRAGMA quick_check(5)").fetchall()
             found["problems"] += [row[0] for row in result if row[0] != "ok"]
     found["bytes"] = _size(log)
     found["rollups_bytes"] = _size(files.rollups_path(log))
     found["bodies_bytes"] = _size(files.bodies_path(log))
-    found["waiting_bytes"] = spill.waiting(log)
     found["bodies"] = _bodies(files.bodies_path(log), found["problems"])
     found["rollup_lag"] = _lag(log, found["problems"])
     return found

@@ -9,7 +9,6 @@ the outlines for rows. Where rows are in time nothing is written. No prompt and 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -90,6 +89,18 @@ class Outlines:
             self._file = None
             return file
 
+    @property
+    def behind_s(self) -> float:
+        """Seconds that the oldest item has waited of which there is neither row nor outline; any thread."""
+        try:
+            return time.monotonic() - self._fresh[0].since_s
+        except IndexError:
+            return 0.0
+
+    def keep(self) -> int:
+        """Outline now all that waits, since its rows will not be made; return of how many there is no outline."""
+        return self._write_late(0.0)
+
     def close(self) -> Spill | None:
         """End the thread; return the file if everything in it is settled, to be removed."""
         self._stopped = True
@@ -118,28 +129,37 @@ class Outlines:
             if self._fresh:  # put between the last look and now
                 self._pulse.put(None)
 
-    def _write_late(self) -> None:
-        due_s = time.monotonic() - _LATE_S
+    def _write_late(self, late_s: float | None = None) -> int:
+        """Outline what has waited for ``late_s`` seconds; return of how many of those there is no outline."""
+        due_s = time.monotonic() - (_LATE_S if late_s is None else late_s)
         with self._lock:
+            untold = 0
             late: list[Waiting] = []
             lines: list[bytes] = []
             while self._fresh and (self._fresh[0].claimed or self._fresh[0].since_s <= due_s):
                 one = self._fresh.popleft()
-                if not one.claimed and (row := _outline(one.item)) is not None:
-                    late.append(one)
-                    lines.append(line_of(row))
+                if one.claimed:
+                    continue
+                if (row := _outline(one.item)) is None:
+                    untold += 1
+                    continue
+                late.append(one)
+                lines.append(line_of(row))
             if not lines or self._stopped:
-                return
-            with contextlib.suppress(OSError):  # the rows still come; without room nothing can be done for a kill
+                return untold + len(lines)
+            try:
                 if self._file is None:
                     path = files.outlines_path(self._log, f"{os.getpid()}-{time.time_ns():x}")
                     self._file = Spill(self._log, path, create=True)
                 begin = self._file.size
                 self._file.append(lines)
-                for one, line in zip(late, lines, strict=True):
-                    one.begin = begin
-                    begin += len(line)
-                self._written.extend(late)
+            except OSError:  # the rows still come; without room nothing can be done for a kill
+                return untold + len(lines)
+            for one, line in zip(late, lines, strict=True):
+                one.begin = begin
+                begin += len(line)
+            self._written.extend(late)
+            return untold
 
 
 def _outline(item: Any) -> Row | None:

@@ -176,11 +176,17 @@ def orphans(log: Path) -> Iterator[Spill]:
             spill.close()
 
 
-def waiting(log: Path) -> int:
-    """Return the bytes of rows that wait beside a log."""
-    with contextlib.suppress(OSError):
-        return sum(path.stat().st_size for path in log.parent.glob(f"{log.name}.spill-*"))
-    return 0
+def waiting(log: Path, connection: sqlite3.Connection) -> int:
+    """Return the bytes of rows and outlines beside a log that are not in it; ``connection`` reads the log."""
+    marks: dict[str, int] = {}
+    with contextlib.suppress(sqlite3.OperationalError):  # nothing was ever read back
+        marks = dict(connection.execute("SELECT file, bytes FROM spill_marks").fetchall())
+    total = 0
+    for kind in ("spill", "outlines"):
+        for path in log.parent.glob(f"{log.name}.{kind}-*"):
+            with contextlib.suppress(OSError):  # taken in meanwhile
+                total += max(0, path.stat().st_size - marks.get(path.name, 0))
+    return total
 
 
 def line_of(row: Row) -> bytes:
