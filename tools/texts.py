@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import json
 import pkgutil
+import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +46,7 @@ def collected() -> dict[str, str]:
 
 
 def _called(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _module(path).nodes:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
         for argument in node.args[: _SAID.get(node.func.id, 0)]:
@@ -80,49 +83,153 @@ def _declared() -> Iterator[tuple[str, str]]:
 
 
 _MESSAGES = {"UsageError": (0, 1), "PromptopError": (0, 1), "RunError": (1, 2), "Place": (2,), "Problem": (2, 3)}
-_MESSAGES |= {"OverCapError": (0, 1), "Wrong": (1,), "LintCheck": (2,)}
-"""Call → which of its arguments are sentences, which ``texts.sentence`` is given when they are whole."""
+_MESSAGES |= {"Wrong": (1,), "LintCheck": (2,), "note": (1, 2)}
+"""Call → which of its arguments are sentences, which ``texts.sentence`` is given when they are whole.
+
+Errors of the project (``class … (PromptopError)``) take what :class:`PromptopError` takes.
+"""
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def messages() -> dict[str, str]:
     """Return each sentence of causes, remedies, remarks and descriptions of rules, ``{0}`` for its values."""
     out: dict[str, str] = {}
-    for source in SOURCES:
-        for path in sorted(source.rglob("*.py")):
-            where = str(path.relative_to(ROOT))
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                for part in _sentences(node):
-                    if (text := _template(part)) and any(each.isalpha() for each in text):
-                        out.setdefault(text, where)
+    modules = {path: _module(path) for source in SOURCES for path in sorted(source.rglob("*.py"))}
+    called = dict(_MESSAGES)
+    for name in _errors(modules.values()):
+        called.setdefault(name, called["PromptopError"])
+    for path, module in modules.items():
+        for node in module.nodes:
+            for part in _sentences(node, called):
+                for text in module.templates(part):
+                    if " " in text.strip() and any(each.isalpha() for each in re.sub(r"\{\d+\}", "", text)):
+                        out.setdefault(text, str(path.relative_to(ROOT)))
     return out
 
 
-def _sentences(node: ast.AST) -> Iterator[ast.expr]:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        wanted = _MESSAGES.get(node.func.id, ())
+def _errors(modules: Iterable[_Module]) -> set[str]:
+    bases = {
+        node.name: {each.id for each in node.bases if isinstance(each, ast.Name)}
+        for module in modules
+        for node in module.nodes
+        if isinstance(node, ast.ClassDef)
+    }
+    found = {"PromptopError"}
+    while more := {name for name, above in bases.items() if above & found} - found:
+        found |= more
+    return found
+
+
+def _sentences(node: ast.AST, called: Mapping[str, tuple[int, ...]]) -> Iterator[ast.expr]:
+    if isinstance(node, ast.Call):
+        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        wanted = called.get(name, ())
         yield from (argument for at, argument in enumerate(node.args) if at in wanted)
-        if node.func.id == "Place" and len(node.args) == 2 and isinstance(node.args[0], ast.Starred):
+        if name == "Place" and len(node.args) == 2 and isinstance(node.args[0], ast.Starred):
             yield node.args[1]  # Place(*span, "…")
+        if wanted:
+            yield from (each.value for each in node.keywords if each.arg in ("cause", "remedy"))
     elif isinstance(node, ast.Assign | ast.AnnAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if any(isinstance(each, ast.Name) and each.id == "description" for each in targets) and node.value is not None:
             yield node.value
 
 
-def _template(part: ast.expr) -> str:
-    if isinstance(part, ast.Constant) and isinstance(part.value, str):
-        return part.value
-    if not isinstance(part, ast.JoinedStr):
-        return ""
-    places = 0
-    text = ""
-    for piece in part.values:
-        if isinstance(piece, ast.Constant):
-            text += str(piece.value)
-        else:
-            text += f"{{{places}}}"
-            places += 1
-    return text
+class _Module:
+    """What the names of a module may stand for, as far as it says so itself."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.body = tree.body
+        self.nodes = list(ast.walk(tree))
+
+    @cached_property
+    def within(self) -> dict[ast.AST, _Function]:
+        """Node → the function it stands in."""
+        found: dict[ast.AST, _Function] = {}
+        for function in self.nodes:
+            if isinstance(function, _Function):
+                found |= dict.fromkeys(ast.walk(function), function)
+        return found
+
+    def templates(self, part: ast.expr, depth: int = 0) -> list[str]:
+        """Return what an expression may say, ``{0}`` for what is not known here."""
+        if depth > 3:
+            return []
+        if isinstance(part, ast.Constant):
+            return [part.value] if isinstance(part.value, str) else []
+        if isinstance(part, ast.JoinedStr):
+            return [_joined(part.values)]
+        if isinstance(part, ast.IfExp):
+            return [*self.templates(part.body, depth), *self.templates(part.orelse, depth)]
+        if isinstance(part, ast.BoolOp):
+            return [text for each in part.values for text in self.templates(each, depth)]
+        if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Add):
+            after = self.templates(part.right, depth) or ["{0}"]
+            return [_numbered(one + two) for one in self.templates(part.left, depth) for two in after]
+        if isinstance(part, ast.Dict):
+            return [text for each in part.values for text in self.templates(each, depth)]
+        if isinstance(part, ast.Subscript):
+            return self.templates(part.value, depth)
+        if isinstance(part, ast.Call) and isinstance(part.func, ast.Name):
+            return [text for each in self._returned(part.func.id) for text in self.templates(each, depth + 1)]
+        if isinstance(part, ast.Name):
+            return [text for each in self._assigned(part) for text in self.templates(each, depth + 1)]
+        return []
+
+    def _returned(self, name: str) -> Iterator[ast.expr]:
+        for node in self.nodes:
+            if not isinstance(node, ast.Return) or node.value is None or node not in self.within:
+                continue
+            if self.within[node].name == name and getattr(self.within[node].returns, "id", "") == "str":
+                yield node.value
+
+    def _assigned(self, name: ast.Name) -> Iterator[ast.expr]:
+        """Yield what is assigned to a name in its function, or what the function's callers hand it, or the module's."""
+        function = self.within.get(name)
+        inside = list(_values(name.id, ast.walk(function))) if function is not None else []
+        if inside:
+            yield from inside
+            return
+        if function is not None:
+            arguments = [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
+            if name.id in arguments:
+                at = arguments.index(name.id) - (arguments[0] in ("self", "cls"))
+                for node in self.nodes:
+                    if isinstance(node, ast.Call) and function.name in (
+                        getattr(node.func, "id", ""),
+                        getattr(node.func, "attr", ""),
+                    ):
+                        yield from node.args[at : at + 1]
+                        yield from (each.value for each in node.keywords if each.arg == name.id)
+                return
+        yield from _values(name.id, self.body)
+
+
+@cache
+def _module(path: Path) -> _Module:
+    return _Module(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def _values(name: str, nodes: Iterable[ast.AST]) -> Iterator[ast.expr]:
+    for node in nodes:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in targets:
+            value = getattr(node, "value", None)
+            if isinstance(target, ast.Name) and target.id == name and isinstance(value, ast.expr):
+                yield value
+            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                pairs = zip(target.elts, value.elts, strict=False)
+                yield from (each for to, each in pairs if isinstance(to, ast.Name) and to.id == name)
+
+
+def _joined(parts: Iterable[ast.expr]) -> str:
+    return _numbered("".join(str(each.value) if isinstance(each, ast.Constant) else "{0}" for each in parts))
+
+
+def _numbered(text: str) -> str:
+    """Return the text with its places numbered from 0."""
+    places = itertools.count()
+    return re.sub(r"\{\d+\}", lambda _: f"{{{next(places)}}}", text)
 
 
 def written(language: str, said: dict[str, str], known: dict[str, str]) -> str:

@@ -21,6 +21,25 @@ _HERE = Path(__file__).parent
 _PLACE = re.compile(r"\{\d+\}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """A sentence with places: the English text between them, and what is said in the user's language."""
+
+    parts: tuple[str, ...]
+    said: str
+
+    def filled(self, text: str) -> str | None:
+        """Return what ``text`` is in the user's language, None if it is not this sentence."""
+        # Most of the 500 are ruled out by how they begin or end; compiling each would take 60 ms.
+        if not (text.startswith(self.parts[0]) and text.endswith(self.parts[-1])):
+            return None
+        found = re.fullmatch("(.*?)".join(map(re.escape, self.parts)), text, re.DOTALL)
+        if found is None:
+            return None
+        # Not by str.format: sentences show JSON and {{variables}}, whose braces are no places.
+        return _PLACE.sub(lambda place: found[int(place[0][1:-1]) + 1], self.said)
+
+
 @dataclass(slots=True)
 class _InUse:
     """The language of this process."""
@@ -28,8 +47,8 @@ class _InUse:
     language: str | Callable[[], str] = ENGLISH
     texts: Mapping[str, str] | None = None
     """English text → text; None until the first is asked for."""
-    messages: tuple[Mapping[str, str], tuple[tuple[re.Pattern[str], str], ...]] | None = None
-    """Whole sentences, and patterns of those with places; None until the first is asked for."""
+    messages: tuple[Mapping[str, str], tuple[_Template, ...]] | None = None
+    """Whole sentences, and those with places; None until the first is asked for."""
 
 
 _in_use = _InUse()
@@ -85,27 +104,20 @@ def sentence(text: str, /) -> str:
     which no sentence is known, stays English.
     """
     if _in_use.messages is None:
-        _in_use.messages = ({}, ()) if current() == ENGLISH else _patterns(current())
-    whole, patterns = _in_use.messages
+        _in_use.messages = ({}, ()) if current() == ENGLISH else _templates(current())
+    whole, templates = _in_use.messages
     if not whole:
         return text
     if (said := whole.get(text)) is not None:
         return said
-    for pattern, template in patterns:
-        if (found := pattern.fullmatch(text)) is not None:
-            return template.format(*found.groups())
-    return text
+    return next((said for template in templates if (said := template.filled(text)) is not None), text)
 
 
-def _patterns(language: str) -> tuple[Mapping[str, str], tuple[tuple[re.Pattern[str], str], ...]]:
+def _templates(language: str) -> tuple[Mapping[str, str], tuple[_Template, ...]]:
     known = catalogue(language, "messages")
-    patterns = []
-    for key, said in known.items():
-        parts = _PLACE.split(key)
-        if len(parts) > 1:
-            # The longest texts first: a sentence with few words of its own would match those of others.
-            patterns.append((re.compile("(.*?)".join(map(re.escape, parts)), re.DOTALL), said))
-    return known, tuple(sorted(patterns, key=lambda pair: -len(pair[0].pattern)))
+    templates = [_Template(tuple(parts), said) for key, said in known.items() if len(parts := _PLACE.split(key)) > 1]
+    # The longest texts first: a sentence with few words of its own would match those of others.
+    return known, tuple(sorted(templates, key=lambda template: -sum(map(len, template.parts))))
 
 
 def mark(text: str) -> str:
