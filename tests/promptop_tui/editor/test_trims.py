@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from tests.promptop_tui.editor.conftest import Open, Running
 
 from promptop.base.diff import line_diff
+from promptop.cli.main import main
 from promptop.settings import EditorSettings
 from promptop.tokens import encoding
 from promptop.trim import chosen, look, trim
@@ -77,7 +78,10 @@ async def test_the_list_is_ordered_and_narrowed(editor: Open, tmp_path: Path) ->
         assert running.text == TEXT.replace("Could you please w", "W")
 
 
-async def test_a_rule_that_is_switched_off_stays_off(editor: Open, tmp_path: Path) -> None:
+async def test_a_rule_that_is_switched_off_stays_off_for_app_and_command(
+    editor: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PROMPTOP_STATE_DIR", str(tmp_path / "state"))
     path = tmp_path / "p.md"
     path.write_text(TEXT)
 
@@ -97,6 +101,19 @@ async def test_a_rule_that_is_switched_off_stays_off(editor: Open, tmp_path: Pat
     async with editor(path, counts=True) as running:
         await opened(running)
         await running.until(lambda: is_off(running))
+        await running.pilot.press("s")
+        await running.until(lambda: running.text != TEXT)
+        by_app = running.text
+    assert main(["trim", str(path)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == by_app
+    assert "非常感谢" in by_app and "Could you please" not in by_app
+    assert "polite-zh is off" in printed.err
+    path.write_text(by_app)
+    assert main(["trim", "--check", str(path)]) == 0
+    (tmp_path / "state" / "trim-rules-off.json").write_text('["a-rule-of-an-older-version"]')
+    assert main(["trim", str(path)]) == 0
+    assert "非常感谢" not in capsys.readouterr().out
 
 
 async def test_what_was_left_alone_is_told_with_its_reason(editor: Open, tmp_path: Path) -> None:

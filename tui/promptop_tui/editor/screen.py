@@ -18,6 +18,7 @@ from promptop.base.sanitize import clean, clean_line
 from promptop.base.texts import mark, tr
 from promptop.prompts import Prompt
 from promptop.prompts.reader import has_no_roles, prompt_from
+from promptop.trim.rule_switches import RuleSwitches
 from promptop_tui.context import AppContext
 from promptop_tui.editor.ablation.controller import AblationController
 from promptop_tui.editor.controllers.counts import CountsController
@@ -35,7 +36,6 @@ from promptop_tui.editor.views.models_panel import ModelsPanel, summary
 from promptop_tui.editor.views.outline_panel import OutlinePanel
 from promptop_tui.editor.views.trims_panel import TrimsPanel
 from promptop_tui.messages import OpenInEditor
-from promptop_tui.services.rule_switches import RuleSwitches
 from promptop_tui.services.token_counts import CountingFailed, CountsReady, EdgesReady, LinesReady, SnippetsReady
 from promptop_tui.shell.key_names import with_keys
 from promptop_tui.widgets.panel import Panel

@@ -129,9 +129,10 @@ class Questions:
     def trim_text(self, text: str, model: str = "gpt-4o", safe_only: bool = True) -> dict[str, Any]:
         """A prompt with fewer tokens by promptop's rules, and each edit; only edits that are safe unless asked."""
         from promptop.cli.prompts.trim import trimmed_json
-        from promptop.trim import chosen, trim
+        from promptop.trim import trim
+        from promptop.trim.rule_switches import rules_for
 
-        rules = chosen([], safe_only=safe_only, off=self._settings.editor.trim_off)
+        rules = rules_for(self._settings.editor, safe_only=safe_only)
         known = models.find(model)
         encoding = known.encoding if known is not None else "o200k_base"
         return trimmed_json(model, trim(_bounded(text), encoding, rules))

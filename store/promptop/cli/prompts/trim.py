@@ -23,7 +23,7 @@ from promptop.base.texts import sentence
 from promptop.cli.command_line.completion import models as models_known
 from promptop.cli.command_line.completion import prompts
 from promptop.cli.command_line.declare import LIBRARY, Parameters, ParsedArguments, argument, flag, option
-from promptop.cli.shared.options import own_settings, settings_options
+from promptop.cli.shared.options import settings_of, settings_options
 from promptop.cli.shared.prompt_input import from_library, read_input
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def parameters() -> Parameters:
         flag("--why", help="print the places that were left alone, and why, instead"),
         flag("--check", help="print nothing; exit 1 if tokens could be saved"),
         option("--budget", type=int, metavar="N", help="exit 1 if more than N tokens remain"),
-        option("--rounds", type=int, default=6, metavar="K", help="rounds that old-history keeps (6)"),
+        option("--rounds", type=int, metavar="K", help="rounds that old-history keeps (keep_rounds of the settings: 6)"),
         flag("--rewrite", help="let the model shorten it further; this sends the text"),
         option("--max-usd", type=float, metavar="USD", help="do not ask the model if it may cost more than this"),
         option("--base-url", metavar="URL", help="endpoint of --rewrite, instead of a profile's"),
@@ -73,15 +73,21 @@ def parameters() -> Parameters:
 def run(args: ParsedArguments) -> int:
     """Print the trimmed text on standard output, its figures on standard error."""
     from promptop.trim import RULES, chosen, trim
+    from promptop.trim.rule_switches import RuleSwitches, rules_for
 
+    settings, switches = settings_of(args).editor, RuleSwitches()
+    off = {*settings.trim_off, *switches.off}
     if args.rules:
         for rule in RULES:
-            asked = " (only with --select)" if rule.on_request else ""
+            asked = " (only with --select)" if rule.on_request else " (off)" if rule.id in off else ""
             print(f"{rule.id:18} {rule.severity:6} {sentence(rule.description)}{asked}")
         return 0
     selected = [name.strip() for name in args.select.split(",") if name.strip()]
-    off = () if selected else own_settings().editor.trim_off
-    rules = chosen(selected, safe_only=not (args.all or selected), rounds=max(0, args.rounds), off=off)
+    rounds = settings.keep_rounds if args.rounds is None else args.rounds
+    if selected:
+        rules = chosen(selected, rounds=max(0, rounds))
+    else:
+        rules = rules_for(settings, safe_only=not args.all, rounds=rounds, switches=switches)
     found = read_input(args.file)
     text = found.text
     if args.apply and found.is_converted:
@@ -143,6 +149,8 @@ def run(args: ParsedArguments) -> int:
         )
     if result.skipped:
         more += f", {len(result.skipped)} places left (--why)"
+    if off and not selected:
+        more += f", {len(off)} rules off (--rules)" if len(off) > 1 else f", {min(off)} is off"
     if not args.quiet:
         print(f"promptop: {says}, {len(result.edits)} edits{more}, for {clean_line(args.model)}", file=sys.stderr)
     if args.budget is not None and result.tokens_after > args.budget:

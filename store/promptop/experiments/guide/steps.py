@@ -118,11 +118,12 @@ def _baseline(now: Variant, settings: Settings, options: Options) -> Plan:
 def _shorten(now: Variant, settings: Settings, options: Options) -> Plan:
     if options.shorter.strip():
         return Plan((Change("the shorter text", replace(now, text=options.shorter)),))
-    from promptop.trim import chosen, trim
+    from promptop.trim import trim
+    from promptop.trim.rule_switches import rules_for
 
     model = find(parse_target(now.model, settings).model)
     encoding = model.encoding if model is not None and model.encoding else "o200k_base"
-    done = trim(now.text, encoding, chosen([], safe_only=False, rounds=options.rounds, off=settings.editor.trim_off))
+    done = trim(now.text, encoding, rules_for(settings.editor, safe_only=False, rounds=options.rounds))
     saved = done.tokens_before - done.tokens_after
     more = "A model may say it shorter (trim --rewrite; F8 then r), and ablate finds sentences that carry no weight"
     if saved <= 0:

@@ -12,8 +12,8 @@ class TrimRulesDialog(PickerModal[TrimRule, TrimRule | None]):
     """Returns the rule that is to be switched."""
 
     HELP = """\
-Enter switches the highlighted rule off or on; that is remembered on this machine. Rules that [editor] trim_off names
-are off for the command as well, and are switched in the settings. Rules on request run with promptop trim --select."""
+Enter switches the highlighted rule off or on; that is remembered on this machine, and promptop trim follows it. Rules
+that [editor] trim_off names are switched in the settings. Rules on request run with promptop trim --select."""
 
     def __init__(self, off: Collection[str], off_in_settings: Collection[str]) -> None:
         from promptop.trim import RULES

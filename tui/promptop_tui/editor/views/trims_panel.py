@@ -21,9 +21,9 @@ from textual.timer import Timer
 from textual.widgets import OptionList, Static
 
 from promptop.base.sanitize import clean_line
+from promptop.trim.rule_switches import RuleSwitches, rules_for
 from promptop_tui.editor.views.model_figures import DAYS_A_MONTH, usd
 from promptop_tui.editor.views.trim_rows import Order, arranged, before_and_after, filters, in_context
-from promptop_tui.services.rule_switches import RuleSwitches
 from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
 from promptop_tui.widgets.panel import Panel
 from promptop_tui.widgets.prompt_area.area import PromptArea
@@ -229,10 +229,7 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         self.post_message(self.Found(text, edits, found.skipped, pieces, version))
 
     def _rules(self, *, safe_only: bool = False) -> tuple[TrimRule, ...]:
-        from promptop.trim import chosen
-
-        off = {*self._settings.trim_off, *self._switches.off}
-        return chosen(safe_only=safe_only, rounds=max(0, self._settings.keep_rounds), off=off)
+        return rules_for(self._settings, safe_only=safe_only, switches=self._switches)
 
     @on(Found)
     def _count_savings(self, message: Found) -> None:
