@@ -39,7 +39,8 @@ _EMPTY_DEMAND = re.compile(
     re.IGNORECASE,
 )
 _SPACING = re.compile(
-    r"\S[ ]{2,}\S|[ ](?:[,.;:!?](?=\s|$)|[，。！？；：])|(?<=[a-z][.!?])[A-Z](?=[a-z])|,,|，，|，。|。。|\([ ]|[ ]\)"
+    r"\S[ ]{2,}\S|[ ](?:[,.;:!?](?=\s|$)|[，。！？；：])|(?<=[a-z][.!?])[A-Z](?=[a-z])"
+    r"|,,|,[ ]?[.!?;:](?=\s|$)|，，|，。|。。|\([ ]|[ ]\)"
 )
 _DANGLING = re.compile(
     r"\b(?:and|or|but|if|that|to|of|the|an?|for|with|because|when|as)[.!?;,](?=\s|$)|(?:的|把|对|和|或|在|由于|因)(?=[，。！？；])",

@@ -105,6 +105,13 @@ def is_order(text: str, *, states: bool = True) -> bool:
     return False
 
 
+def base_of(gerund: str) -> str:
+    """Return the verb that a form in -ing is made of; empty if it is not known here."""
+    stem = gerund.lower().removesuffix("ing")
+    undoubled = stem[:-1] if stem[-1:] == stem[-2:-1] else stem
+    return next((verb for verb in (stem + "e", stem, undoubled) if verb in BASE), "")
+
+
 def has_verb(text: str) -> bool:
     """Tell whether a sentence has a verb; names of things that are verbs too count, so a doubt is decided for one."""
     return any(is_verb(found[0].lower().replace("’", "'")) for found in _WORD.finditer(text))

@@ -59,7 +59,7 @@ def parameters() -> Parameters:
         flag("--why", help="print the places that were left alone, and why, instead"),
         flag("--check", help="print nothing; exit 1 if tokens could be saved"),
         option("--budget", type=int, metavar="N", help="exit 1 if more than N tokens remain"),
-        option("--rounds", type=int, metavar="K", help="rounds that old-history keeps (keep_rounds of the settings: 6)"),
+        option("--rounds", type=int, metavar="K", help="rounds that old-history keeps (keep_rounds: 6)"),
         flag("--rewrite", help="let the model shorten it further; this sends the text"),
         option("--max-usd", type=float, metavar="USD", help="do not ask the model if it may cost more than this"),
         option("--base-url", metavar="URL", help="endpoint of --rewrite, instead of a profile's"),

@@ -79,19 +79,64 @@ CODE_ASKED = pattern(
 """An order to write code."""
 _NO_CODE = pattern(
     r"\b(?:code review|review(?:er)? of code|promo(?:tional)? code|zip code|dress code|code of conduct|class(?:es)? of (?!.*method)"
-    r"|customer service|service desk|meal|study program|training program|fitness program|script for (?:a )?(?:video|movie|play|podcast))\b"
+    r"|customer service|service desk|meal|study program|training program|fitness program|(?:tiktok|youtube|video|film|movie|tv|podcast|radio|phone|call|sales|speech|interview|comedy|voice-?over|ad|series|cartoon|story|episode|skit|drama) scripts?"
+    r"|scripts? for (?:(?:a|an|the|either|your|our|any) )?(?:[\w-]+ ){0,3}(?:video|movie|film|play|podcast|series|show|ad|call|speech|channel)s?)\b"
 )
 
 
 _DENIED = pattern(
-    r"(?:\bnot|n['’]t|\bnever|\bability to|\bable to|\bused to|\bhow to)\s+\Z|(?:不要|不得|不能|禁止|不|能够?|可以|如何|怎样|怎么)\Z"
+    r"(?:(?:\bnot|n['’]t|\bnever)(?:[*_]{0,3} to)?[*_]{0,3}|\bability to|\bable to|\bused to|\bhow to)\s+\Z|(?:不要|不得|不能|禁止|不|能够?|可以|如何|怎样|怎么)\Z"
 )
+
+
+_SHOWN = pattern(
+    r"\b(?:photo(?:graph(?:y|ic)?|realis(?:m|tic))?s?|portrait|cinematic|illustrations?|(?:ultra|hyper)[- ]realistic|[248]k|aspect ratio|9:16|16:9|bokeh"
+    r"|depth of field|camera|close-up|low[- ]angle|diorama|midjourney|dall-?e|stable diffusion|anime|concept art|posters?|logos?|wallpaper|stickers?"
+    r"|render(?:ed|ing)?|lighting|composition|background|palette|textures?|lens|framing|typography|pixel art|watercolou?r|cartoon|miniature|chibi|clay|vector|vertical|isometric|3d)\b"
+    r"|海报|插画|渲染|摄影|写实|构图|镜头|光影|背景虚化|高清"
+)
+_SHOW_ASKED = pattern(
+    r"(?:^|[.!?:;,\"“]\s*|\b(?:please|and|then|to|will|must|should|you)\s+)(?:create|generate|make|design|produce|draw|render|paint|edit|modify|transform|turn|merge)\b[^.!?\n]{0,60}?"
+    r"\b(?:images?|pictures?|photo(?:s|graphs?)?|portraits?|posters?|illustrations?|logos?|videos?|animations?|scenes?|shots?|dioramas?|wallpapers?|stickers?|artworks?|icons?|banners?|diagrams?|charts?|worlds?|songs?|soundtracks?)\b"
+    r"|(?:生成|绘制|画|制作|设计)(?:一)?(?:张|幅|个|段|组)?[^，。！？\n]{0,16}(?:图片|图像|海报|插画|照片|视频|动画|头像)"
+)
+_WORDS_ABOUT = pattern(
+    r"\b(?:prompts?|captions?|descriptions?|scripts?|ideas?|titles?|storyboards?|alt text)\b|提示词|文案|脚本"
+)
+_BUILT = pattern(
+    r"(?:^|[.!?:;,]\s+|\b(?:please|and|then|to|with|will|must|should|you|for)\s+)(?:build|building|create|creating|develop|developing|design|designing|implement|implementing|code|coding|make)\b[^.!?\n]{0,70}?"
+    r"\b(?:games?|apps?|applications?|dashboards?|websites?|web ?pages?|pages?|landing pages?|simulations?|simulators?|prototypes?|extensions?|plugins?|chatbots?|bots?|platforms?|portfolio|ui|interfaces?|systems?|controllers?|engines?|index\.html|spreadsheets?)\b"
+    r"|(?:开发|搭建|构建|实现|制作|做)(?:一)?(?:个|款|套)?[^，。！？\n]{0,16}(?:游戏|应用|网站|网页|页面|平台|系统|小程序|插件|工具)"
+)
+
+
+_OF_THE_GIVEN = pattern(
+    r"\b(?:for|of|from) (?:the |my |this |your )?(?:selected|given|provided|following|attached|existing) (?:code|function|class|file|script)\b"
+)
+"""Code is asked for that code of the request decides the language and size of."""
+_PICTURE_GIVEN = pattern(
+    r"\b(?:my|your|the (?:uploaded|attached|given|reference)|uploaded|attached|reference|an?) (?:photo|picture|image|selfie)\b(?! (?:prompt|description|caption))|上传的?(?:图片|照片)|参考图"
+)
+
+
+def makes_a_thing(text: str) -> bool:
+    """Tell whether a prompt wants a picture, a video or a program: "how long?" and "in what form?" do not apply."""
+    shown = {found[0].lower() for found in _SHOWN.finditer(text)}
+    asked = _SHOW_ASKED.search(text)
+    if len(shown) >= 4 or (asked is not None and (shown - {asked[0].lower()} or len(text) < 400)):
+        return asked is None or _WORDS_ABOUT.search(asked[0]) is None
+    if len(text) < 800 and shown and _PICTURE_GIVEN.search(text):
+        return True
+    return _BUILT.search(text) is not None
 
 
 def asks_for_code(text: str) -> re.Match[str] | None:
     """Find an order to write code; None where there is none."""
     for found in CODE_ASKED.finditer(text):
         before = text[max(0, found.start() - 14) : found.start("order" if found["order"] else "zh")]
-        if not _NO_CODE.search(found[0]) and not _DENIED.search(before):
+        around = text[found.start() : found.end() + 60].split("\n", 1)[0]
+        if _OF_THE_GIVEN.search(around):
+            continue
+        if not _NO_CODE.search(around) and not _DENIED.search(before):
             return found
     return None

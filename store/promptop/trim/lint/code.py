@@ -29,13 +29,16 @@ _BOUND = pattern(
     r"|不超过|最多|不用|只返回|只输出|只用|仅用|以内|[≤<]=?\s*\d|\d+\s*(?:行|毫秒|秒|万|个文件|条|次)|\{\{[^{}]+\}\}\s*(?:行|毫秒|秒|ms|rows?|lines?)"
 )
 _SPEED = pattern(
-    r"\b(?:fast(?:er)?|efficient(?:ly)?|performant|high[- ]performance|low[- ]latency|highly scalable|scalable|optimi[sz]ed|quick)\b(?! (?:reference|fix|start|question|overview|note))"
+    r"\b(?:fast(?:er)?|efficient(?:ly)?|performant|high[- ]performance|low[- ]latency|highly scalable|scalable"
+    r"|optimi[sz]ed(?=(?:,| and| \w+)? (?:\w+[ -]){0,2}(?:code|quer(?:y|ies)|functions?|scripts?|algorithms?|implementation|solution|performance)\b)|quick)\b(?! (?:reference|fix|start|question|overview|note))"
     r"|高性能|高效|快速|低延迟|性能(?:好|高|优)|优化(?:性能|过的|的代码)|高并发"
 )
 _MEASURE = pattern(
     r"\d[\d,.]*\s*(?:ms|µs|us|s|sec(?:onds?)?|minutes?|mb|gb|kb|rows?|records?|requests?|users?|items?|qps|rps)\b"
     r"|\{\{[^{}]+\}\}\s*(?:ms|s|rows?|毫秒|秒|行)|O\([^)]+\)|\d\s*(?:毫秒|秒|万|行|条|次|个)|百万行|千万"
 )
+_SPECIFIED = 6
+"""Requirements in a list from which on the code that is asked for is bounded by them."""
 _HOW_FAST = pattern(r"\b(?:function|endpoint|query|script|api|algorithm|parser)\b|函数|接口|查询|脚本|算法|程序|处理")
 
 
@@ -43,7 +46,9 @@ def _open_code(structure: Structure, prompt: Prompt) -> Iterator[Place]:
     said = written(structure)
     if len(instructions(structure)) > 2000 or any(block.kind == "parameter" for block in structure.blocks):
         return  # a product's prompt: the user's message says which code
-    has_language, has_bound = _LANGUAGE.search(said) is not None, _BOUND.search(said) is not None
+    has_language = _LANGUAGE.search(said) is not None
+    items = sum(block.kind == "item" for block in structure.blocks)
+    has_bound = items >= _SPECIFIED or _BOUND.search(said) is not None
     if has_language and has_bound:
         return
     missing = [

@@ -13,6 +13,7 @@ from promptop.trim.lint.base import (
     asks_for_code,
     instructions,
     is_quoted,
+    makes_a_thing,
     pattern,
     sentences,
     written,
@@ -34,9 +35,17 @@ _VAGUE = pattern(
     r"|(?P<zh_length>不要太[长短多]|差不多(?:长度|字数)|长度适中|适当(?:长度|篇幅))"
 )
 _OF_THE_USER = pattern(r"(?:^|[，,；;])\s*(?:如果|当|若|假如|一旦)[^，,]*$|\b(?:if|when|whenever|once)\b[^,]*$")
+_GIVEN = pattern(
+    r"\b(?:I|we|(?:the )?users?|they|customers?)(?: (?:will|can|may|might|would|shall|am going to|want to)|['’](?:ll|d))?(?: \w+){0,2} \Z|(?:^|[,;:(]\s*)I\b[^,;:.]*\Z"
+    r"|\b(?:it is better to|can|could|may|might|fine to|free to|able to|allowed to|okay to)(?: \w+){0,2} \Z|(?:我|我们|用户|客户)(?:会|将|们|可能|可以)*[^，。；]{0,24}\Z"
+)
+"""Who gives the quantity is not the model, or it is free to."""
+_AT_ONCE = pattern(
+    r"\b(?:at once|at the same time|in parallel|simultaneously|concurrently|in one (?:go|message|call|turn)|at least \d|\d+ ?[-–] ?\d+)\b|同时|并行"
+)
 _SUMS = pattern(
     r"(?:^|[.!?:;,]\s+|\b(?:and|then|also|please|to|will|must|should|you)\s+)(?:(?:then|also|always|finally|please|carefully|daily)\s+)*"
-    r"(?P<sum>(?:calculate|compute|work out|add up|sum up|multiply|divide|subtract|total|tally|count)\s+(?!on\b|toward|as\b|against\b|for\b|me\b)(?:up\s+)?"
+    r"(?P<sum>(?:calculate|compute|work out|add up|sum up|multiply|divide|subtract|total(?=\s+(?:up|the|all|each|every)\b)|tally|count)\s+(?!on\b|toward|as\b|against\b|for\b|me\b)(?:up\s+)?"
     r"(?:the|all|each|every|how|its|their|his|her|my|your|a|an|number|percentages?|averages?|totals?|sums?|\w+s)\b)"
     r"|(?<![云可超心])(?P<zh>(?:计算|算出|统计|累加|求和|汇总|合计)(?!机|器|资源|能力|逻辑|模块|方法|引擎|平台|中心|公式|规则|口径|图|结果|表|局)[^，。；！？\n]{0,16}?"
     r"(?:平均|总|和|差|数量|次数|个数|金额|比例|百分比|占比|值|率|分数|得分|多少|天数|时长|人数|合计|利息|费用|价格|成本|面积|消费))"
@@ -83,7 +92,7 @@ _LIST = pattern(
     r"|(?<!不要用)(?<!不要使用)(?<!不要)(?<!不得使用)(?<!不得用)(?:分点(?:列出|回答|说明)|用列表|以列表(?:的)?形式)"
 )
 _FORMAL = pattern(
-    r"\b(?:formal(?:ly)?|formal (?:tone|language|style)|professional tone)\b|正式(?:的)?(?:语气|风格|用语)|语气正式"
+    r"(?<![-\w])(?:formal(?:ly)?|formal (?:tone|language|style)|professional tone)\b|正式(?:的)?(?:语气|风格|用语)|语气正式"
 )
 _CASUAL = pattern(r"\b(?:casual(?:ly)?|informal(?:ly)?|slang|chatty)\b|口语化|随意的语气|轻松的语气|俏皮")
 _LIMIT = pattern(
@@ -122,9 +131,11 @@ _TWICE = (
 def _in_orders(structure: Structure, look: re.Pattern[str], said: str) -> Iterator[Place]:
     for _, start, _, text in sentences(structure):
         for found in look.finditer(text):
-            if _OF_THE_USER.search(text[: found.start() + 4]):
-                continue
             name = next(key for key, value in found.groupdict().items() if value)
+            if _OF_THE_USER.search(text[: found.start() + 4]) or _GIVEN.search(text[: found.start(name)]):
+                continue
+            if _AT_ONCE.search(text, found.end(name)) or text.rstrip().endswith((":", "：")):
+                continue  # what the list below names is counted there
             a, b = start + found.start(name), start + found.end(name)
             if not is_quoted(structure, a, b):
                 yield Place(a, b, said.format(found[name].strip()))
@@ -136,7 +147,8 @@ def _vague(structure: Structure, prompt: Prompt) -> Iterator[Place]:
 
 
 def _arithmetic(structure: Structure, prompt: Prompt) -> Iterator[Place]:
-    if asks_for_code(instructions(structure)):
+    said = instructions(structure)
+    if asks_for_code(said) or makes_a_thing(said):
         return
     for _, start, _, text in sentences(structure):
         found = _SUMS.search(text)
@@ -156,6 +168,10 @@ def _pair(
     told: set[int] = set()
     for block, start, _, text in sentences(structure):
         one, other = first.search(text), second.search(text)
+        if _is_choice(text, one, other) or any(
+            each and _UNWANTED.search(text, 0, each.start()) for each in (one, other)
+        ):
+            continue
         is_asked = not _IF.search(text)
         if one and other and one.span() != other.span() and is_asked and block.message not in told:
             apart = max(one.start(), other.start()) - min(one.end(), other.end())
@@ -187,6 +203,25 @@ def _pair(
             )
         else:
             seen.setdefault(block.message, (found, found is one, is_style))
+
+
+_UNWANTED = pattern(
+    r"(?:\b(?:not|never|avoid|without|no|less|overly|too|excessively|lacking|lacks?|rather than|instead of)|n['’]t)\b[^,.;:!?\n]{0,24}\Z"
+    r"|(?:不要|不|避免|勿|过于|太|而不是|而非)[^，。；：]{0,8}\Z"
+)
+"""What stands before a quality that is not asked for: no casual language, overly formal."""
+_EXAMPLES = re.compile(r"[(（][^)）]*(?:例如|比如|如|e\.g\.|such as|i\.e\.|for example)[^)）]*\Z", re.IGNORECASE)
+_CHOICE = re.compile(r"/|\||\bor\b|或|、|，(?:一般|中等|适中)|, (?:medium|normal|standard|neutral)", re.IGNORECASE)
+
+
+def _is_choice(text: str, one: re.Match[str] | None, other: re.Match[str] | None) -> bool:
+    """Tell whether two qualities are the values that may be chosen from: "tone (formal/casual)"."""
+    if one is None or other is None:
+        return False
+    start, end = min(one.start(), other.start()), max(one.end(), other.end())
+    if any(_EXAMPLES.search(text[: each.start()]) for each in (one, other)):
+        return True
+    return _CHOICE.search(text[start:end]) is not None
 
 
 _TO_SOME = re.compile(

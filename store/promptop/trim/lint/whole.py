@@ -8,21 +8,22 @@ from collections.abc import Iterator
 from promptop.prompts import Prompt
 from promptop.prompts.sections import first_volatile
 from promptop.prompts.structure import Structure
-from promptop.trim.lint.base import LintCheck, Place, asks_for_code, instructions, pattern, written
+from promptop.trim.lint.base import LintCheck, Place, asks_for_code, instructions, makes_a_thing, pattern, written
+from promptop.trim.verbs import is_order
 
 _FORMAT = pattern(
     r"\b(?:json|ya?ml|xml|csv|html|markdown|latex|table|lists?|bullets?|bullet points?|paragraphs?|sentences?|headings?|headlines?|titles?"
     r"|format(?:ted|ting)?|formatting|schema|structure|outline|one word|single word|yes or no|template|code blocks?|plain text|essay|letter|e-?mail"
     r"|poem|haiku|lyrics|story|tweet|report|summary|minutes|memo|commit message|subject line|columns?|rows?|steps|lines?|label|number only"
     r"|nothing else|only (?:the|with|output|return|reply|answer|write)|(?:answer|reply|respond|return|output|write|print)(?: back)? (?:only|with|in|as|exactly)|yaml|diff|tags?|fields?"
-    r"|score|rating|command|translation|translate|rewrite|correct(?:ed)?|regex|formula|sql|query)\b"
+    r"|\bconvert(?:er|ed|s)?|score|rating|command|translation|translate|rewrite|correct(?:ed)?|regex|formula|sql|query)\b"
     r"|格式|列表|表格|分点|要点|段落|句话|一句|标题|模板|是或否|代码块|纯文本|结构|输出|只回复|只返回|只回答|邮件|报告|摘要|总结|翻译|改写|润色|步骤|结论|标注|JSON|markdown|一段"
 )
 _LENGTH = pattern(
     r"\b(?:at most|no more than|no longer than|not more than|up to|within|under|below|fewer than|less than|maximum|max(?:imum)? of|exactly|between|about"
     r"|around|approximately|roughly|limit(?:ed)? to|one|two|three|four|five|six|seven|eight|ten|a single|single|\d+(?: ?[-–] ?\d+)?)[ -](?:(?:\w+|\d+)[ -]){0,2}?"
     r"(?:words?|sentences?|paragraphs?|characters?|lines?|bullets?|bullet points?|items?|points?|tokens?|pages?|keywords?|signs?|rows?)\b(?! number)"
-    r"|\b(?:at most|no more than|up to|within|under|exactly) \{|\b(?:one|single)[- ](?:line|word|sentence)\b|\b(?:word|length|character|token) (?:limit|count)\b|\blength\b"
+    r"|\b(?:at most|no more than|up to|within|under|exactly) \{|\b(?:one|single)[- ](?:line|word|sentence)\b|\b(?:word|length|character|token) (?:limit|count)\b|\blength\b|\b(?:one|step)(?: question| thing| step)? at a time\b|\bone by one\b"
     r"|\b(?:as short as|nothing else|and nothing more|only the (?:name|label|number|word|code|answer|json|result|corrected|translation|title|diff|command))\b"
     r"|\b(?:yes or no|one of(?: the)?(?: following)?:|valid json|json object|json array|only (?:valid )?json|json only|single label)\b"
     r"|(?:不超过|最多|以内|少于|控制在|不多于|不得超过|至多|左右|字数|长度|篇幅)"
@@ -30,6 +31,7 @@ _LENGTH = pattern(
 )
 _SAME_SIZE = pattern(
     r"(?:^|[.!?:]\s+|\bto |\band |\bplease |\bwill )(?:translate|proofread|correct (?:the|my)|rewrite|rephrase|paraphrase|convert|classify|extract|label|transcribe|fill in|edit)\b"
+    r"|\b(?:converter|translator|proofreader|corrector)\b|\b(?:rewrites|rephrases|translates|edits|corrects|transforms|converts) \w+|\blight editing\b"
     r"|翻译|改写|校对|润色|分类|提取|抽取|转换|填写|填入"
 )
 _AGENT = pattern(
@@ -42,6 +44,13 @@ _SAID = pattern(
     r"\b(?:now|today|current(?:ly)?|date|time|timestamp|session|request|conversation|trace|turn|call|attempt|message|ticket|order|user|as of|generated|updated)\b"
     r"|当前|现在|今天|今日|日期|时间|会话|请求|订单|用户|工单|第"
 )
+_PLAYED = pattern(
+    r"\b(?:simulators?|simulate (?:an? )?(?:chat|terminal|console|game)|chess|tic-?tac-?toe|linux terminal|game master|text[- ]based (?:adventure )?game|chat ?room)\b|下棋|模拟器|文字游戏"
+)
+"""What is played in turns, whose answers have the form and length of the game."""
+_ADDRESSES = pattern(r"\b(?:you|your|act as|i (?:want|need)|please)\b|[?？]|你|您|请|担任|扮演|充当|给出|写|回答|帮")
+_STAMP = pattern(r"\b(?:last|version|released?|since|until|cutoff|changed|published|revised|valid)\b|版本|截止|发布|自")
+"""What makes a date one of the prompt's own history."""
 _STABLE_AFTER = 1200  # characters: less than about 300 tokens after it are not worth caching
 _SYNTAX = re.compile(r"\{\{\{?(?P<inside>[^{}\n]*)\}?\}\}|\{%-?(?P<block>[^%\n]*)-?%\}")
 _NAME = re.compile(r"(?<![\w.'\"@])[^\W\d]\w*(?:\.\w+)*(?![\w(])")
@@ -49,6 +58,19 @@ _KEYWORDS = frozenset(
     "if else elif elseif endif for endfor in each unless with let as and or not is end raw endraw set block endblock include"
     " macro endmacro this true false none null loop json eq ne gt lt lookup log default join upper lower trim safe tojson".split()
 )
+
+
+def _is_no_request(structure: Structure, said: str) -> bool:
+    """Tell whether a text is in a language that is not read here, is played in turns, or is a part of a program's."""
+    return (
+        not any(block.language != "other" for block in structure.prose)
+        or _PLAYED.search(said) is not None
+        or re.match(r"\s*<!--", structure.text) is not None
+        or not (
+            _ADDRESSES.search(said)
+            or any(is_order(structure.text[start:end].lstrip("*_#> ")) for _, start, end in structure.sentences)
+        )
+    )
 
 
 def _no_format(structure: Structure, prompt: Prompt) -> Iterator[Place]:
@@ -60,6 +82,8 @@ def _no_format(structure: Structure, prompt: Prompt) -> Iterator[Place]:
         or _FORMAT.search(said)
         or _AGENT.search(said)
         or asks_for_code(said)
+        or makes_a_thing(said)
+        or _is_no_request(structure, said)
     ):
         return
     if any(
@@ -83,6 +107,8 @@ def _no_length(structure: Structure, prompt: Prompt) -> Iterator[Place]:
         return
     if len(said) > _SHORT_PROMPT and kinds & {"code", "fence", "template", "tag"}:
         return
+    if makes_a_thing(said) or _is_no_request(structure, said):
+        return
     if asks_for_code(said) and not re.search(r"\bexplain|解释", said, re.IGNORECASE):
         return
     yield Place(prompt.body_start, prompt.body_start, "the length of the answer is open, and output tokens cost most")
@@ -98,8 +124,15 @@ def _volatile_prefix(structure: Structure, prompt: Prompt) -> Iterator[Place]:
         if found is None or last - found.end() < _STABLE_AFTER:
             return
         block = structure.block_at(found.start())
-        line = structure.text[max(first, structure.text.rfind("\n", first, found.start()) + 1) :].split("\n", 1)[0]
-        is_said = found[0].startswith("{{") or _SAID.search(line) is not None
+        begin = max(first, structure.text.rfind("\n", first, found.start()) + 1)
+        line = structure.text[begin:].split("\n", 1)[0]
+        said = structure.text[begin : found.start()]
+        is_part = said[-1:] in ("-", "_") or said[-1:].isalnum()  # of a name: beta-2026-04-01
+        is_said = found[0].startswith("{{") or (
+            not is_part
+            and _SAID.search(f"{said}{found[0]}{line[found.end() - begin :][:12]}") is not None
+            and _STAMP.search(said) is None
+        )
         if (
             block is not None
             and (block.is_prose or block.kind in ("heading", "label", "form"))

@@ -15,7 +15,10 @@ Place = Literal["any", "start", "demand", "order", "verb", "second", "sentence",
 
 
 class Phrase(NamedTuple):
-    """A pattern, what stands for it, and where it may stand."""
+    """A pattern, what stands for it, and where it may stand.
+
+    A group ``gerund`` of the pattern goes on behind ``after`` as the verb's base form: attracting → attract.
+    """
 
     pattern: str
     after: str
@@ -41,7 +44,7 @@ POLITE: tuple[Phrase, ...] = (
     Phrase(rf"(?:could|can|would|will) you {_KINDLY}(?:be so kind as to |be able to |help me (?:to )?)?", "", "order"),
     Phrase(r"would you mind ", "", "order"),
     Phrase(rf"(?:i|we)(?: would|['’]d) {_VERY}(?:very much )?(?:like|love|want|prefer) (?:for )?you to {_KINDLY}", "", "order"),
-    Phrase(rf"(?:i|we)(?: will|['’]ll)? {_VERY}(?:want|need|request|am asking|are asking|ask|require) (?:for )?you to {_KINDLY}", "", "order"),
+    Phrase(rf"(?:i|we) {_VERY}(?:want|need|request|am asking|are asking|ask|require) (?:for )?you to {_KINDLY}", "", "order"),
     Phrase(
         r"(?:so )?(?:what|all) (?:i|we)(?: would|['’]d)? (?:really |now )?(?:want|need|like|ask|expect|am asking)(?: (?:of|from|for))?"
         r" you(?: to do)?(?: (?:here|now|today))? is(?: simply| just)?(?: for you)?(?: to)? ",
@@ -125,8 +128,8 @@ FILLER: tuple[Phrase, ...] = (
         "", "start",
     ),
     Phrase(r",? (?:whatever|whoever|whichever|however|wherever|whenever) (?:that|this|it|they|those|these)(?: [\w-]+)? (?:may|might)(?: happen to)? be(?=[.,;!]|$)", ""),
-    Phrase(r" (?:at any (?:time|point)(?: or|,) )?under (?:any|no) circumstances(?: whatsoever| at all)?(?=[.!;]|$)", ""),
-    Phrase(r" at any (?:time|point) or under any circumstances(?: whatsoever)?(?=[.!;]|$)", ""),
+    Phrase(r",? (?:at any (?:time|point)(?: or|,) )?under (?:any|no) circumstances(?: whatsoever| at all)?(?=[.!;]|$)", ""),
+    Phrase(r",? at any (?:time|point) or under any circumstances(?: whatsoever)?(?=[.!;]|$)", ""),
     Phrase(r" (?:whatsoever|in any way,? shape,? or form|for any reason whatsoever)(?=[.!;,]|$)", ""),
     Phrase(r",? (?:as best (?:as )?you can|in the best (?:possible )?way(?: possible)?)(?=[.!;]|$)", ""),
     Phrase(r" at your earliest convenience(?=[.!;,]|$)", ""),
@@ -173,7 +176,7 @@ SHORTER: tuple[Phrase, ...] = (
     Phrase(r"with regards? to", "about"),
     Phrase(r"in regards? to", "about"),
     Phrase(r"for the purposes? of (?=[a-z]+ing\b)", "for "),
-    Phrase(r"(?:with the (?:aim|goal|intention|purpose|objective)|for the sole purpose) of (?P<verb>[a-z]+ing)\b", r"to \g<verb>"),
+    Phrase(r"(?:with the (?:aim|goal|intention|purpose|objective)|for the sole purpose) of (?P<gerund>[a-z]+ing)\b", "to "),
     Phrase(r"a (?:large|great|significant|vast|huge|considerable) number of", "many"),
     Phrase(r"a (?:large|great|good) deal of", "much"),
     Phrase(r"the (?:vast )?majority of (?=(?:the|these|those|our|your|their|them|us|its|his|her|my)\b)", "most of "),

@@ -11,7 +11,7 @@ from promptop.prompts.structure import Block, Structure, sentences_of
 from promptop.trim.rules import chinese, english
 from promptop.trim.rules.english import Phrase
 from promptop.trim.rules.rule import Proposal, TrimRule
-from promptop.trim.verbs import is_order
+from promptop.trim.verbs import base_of, is_order
 
 _START = re.compile(
     r"(?P<full>(?<=[.!?])[)\"”’*_]{0,3}[ \t\n]+|(?<=[。！？])[”」）]?[ \t\n]*)"
@@ -47,6 +47,8 @@ _NOT_POLITE = re.compile(
     re.IGNORECASE,
 )
 """What stands before please where it is a verb, as in "as you please", or a word that is spoken of."""
+_ASKS = re.compile(r"(?:could|can|would|will) you (?!.*\b(?:please|kindly|mind|help me|so kind))")
+"""A question that may be one: "Would you recommend it?"."""
 _LISTS_WORDS = re.compile(r"\b(?:words?|terms?|phrases?|tags?|hashtags?|say|says|saying)\b", re.IGNORECASE)
 _WORDING_BEFORE = re.compile(
     r"(?:\b(?:slogan|motto|tagline|catchphrase|greeting|subject line|headline|caption|banner|sign|tooltip|inscription)"
@@ -193,6 +195,7 @@ class Phrases(TrimRule):
             for found in pattern.finditer(text, block.start, block.end):
                 if (
                     _joins_lines(text, found)
+                    or not base_of(found.groupdict().get("gerund", "being"))
                     or _is_name(text, found, sentence_starts)
                     or _WORDING_BEFORE.search(text, max(block.start, found.start() - 24), found.start())
                     or (phrase.place == "verb" and not self._before_order(text, block, found, sentence_starts))
@@ -247,7 +250,10 @@ class Phrases(TrimRule):
             if said.startswith("please") and found.start() not in sentence_starts and _speaks_of_please(text):
                 return False
             is_wish = "sure" in said and " you" in said
-            return is_order(text[end : min(block.end, end + 80)], states=not is_wish)
+            asks = _ASKS.match(said) is not None
+            if asks and self._is_question(structure, block, end):
+                return False
+            return is_order(text[end : min(block.end, end + 80)], states=not is_wish and not asks)
         if phrase.place in ("start", "demand"):
             if end >= block.end or text[end] in ".!?。！？\n:：" or re.match(r"that\b", text[end : end + 5]):
                 return False
@@ -262,6 +268,16 @@ class Phrases(TrimRule):
             return block.kind == "item" and found.start() == block.start
         is_first = block.kind == "paragraph" and found.start() == block.start
         return is_first and self._opens(structure, block)
+
+    @staticmethod
+    def _is_question(structure: Structure, block: Block, at: int) -> bool:
+        """Tell whether ``would you …?`` is one of several questions that somebody else is to be asked."""
+        if block.kind != "item":
+            return False
+        items = [each for each in structure.prose if each.kind == "item" and each.message == block.message]
+        here = items.index(block)
+        near = items[max(0, here - 1) : here] + items[here + 1 : here + 2]
+        return any(structure.text[each.start : each.end].rstrip("*_ \n").endswith(("?", "？")) for each in near)
 
     @staticmethod
     def _opens(structure: Structure, block: Block) -> bool:
@@ -308,7 +324,7 @@ class Phrases(TrimRule):
     def _proposal(self, structure: Structure, block: Block, found: re.Match[str], phrase: Phrase) -> Proposal:
         text = structure.text
         start, end = found.span()
-        after = found.expand(phrase.after)
+        after = found.expand(phrase.after) + base_of(found.groupdict().get("gerund", "ing"))
         kept = tuple(found.span(name) for name in found.groupdict() if f"\\g<{name}>" in phrase.after and found[name])
         if phrase.place in ("sentence", "opening") and not after:
             start, end = without_gap(text, block, start, end)

@@ -82,6 +82,14 @@ class RepeatedSentence(TrimRule):
             seen.add(key)
 
 
+_POINTS = re.compile(
+    r"\b(?:this|that|these|those|the above|the following|(?:above|below)(?=[.,;)]|$))\b"
+    r"|[此该这那]|上述|以上|以下|下面|上面",
+    re.IGNORECASE,
+)
+"""What a sentence points with: the same words may speak of something else."""
+
+
 class RepeatedAcross(TrimRule):
     id = "repeated-across"
     description = "a sentence that another message has said before, or this paragraph with the same numbers and names"
@@ -98,6 +106,8 @@ class RepeatedAcross(TrimRule):
             before = seen.get(said)
             if before is None:
                 seen[said] = block
+            elif _POINTS.search(text):
+                continue  # "this guideline" is another one here
             elif before.message != block.message or (before is block and _asks(text)):
                 yield Proposal(*without_gap(structure.text, block, start, end), "")
 
