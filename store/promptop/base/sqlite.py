@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,6 +20,40 @@ BUSY_S = 5.0
 """How long a write waits for another process's transaction, seconds."""
 
 
+class _Remembered(sqlite3.Connection):
+    """A connection that is known until it is closed."""
+
+    def close(self) -> None:
+        _open.pop(self, None)
+        super().close()
+
+
+_open: weakref.WeakKeyDictionary[_Remembered, Path] = weakref.WeakKeyDictionary()
+
+
+def open_here(path: Path) -> list[sqlite3.Connection]:
+    """Return this process's connections to a file and to those beside it whose names begin with its name."""
+    return [
+        connection
+        for connection, opened in list(_open.items())
+        if opened.parent == path.absolute().parent and opened.name.startswith(path.name)
+    ]
+
+
+def _connected(path: Path, uri: str, timeout_s: float, statements: int = 128) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        uri,
+        uri=True,
+        timeout=timeout_s,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=statements,
+        factory=_Remembered,
+    )
+    _open[connection] = path.absolute()
+    return connection
+
+
 def connect(path: Path, *, timeout_s: float = BUSY_S, page_size: int = 4096) -> sqlite3.Connection:
     """Open a file for writing without implicit transactions; raises :class:`sqlite3.Error` or :class:`OSError`.
 
@@ -26,14 +61,7 @@ def connect(path: Path, *, timeout_s: float = BUSY_S, page_size: int = 4096) -> 
     """
     create_private(path)
     # rw, not rwc: a file deleted in between is an error here and not a new file with the umask's mode.
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw",
-        uri=True,
-        timeout=timeout_s,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=300,
-    )
+    connection = _connected(path, f"{path.absolute().as_uri()}?mode=rw", timeout_s, 300)
     try:
         connection.execute(f"PRAGMA busy_timeout = {int(timeout_s * 1000)}")
         if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
@@ -60,7 +88,7 @@ def connect_for_reading(path: Path, *, timeout_s: float = 1.0) -> sqlite3.Connec
     uri = f"{path.absolute().as_uri()}?mode=ro"
 
     def opened(uri: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+        connection = _connected(path, uri, timeout_s)
         try:
             connection.execute("PRAGMA schema_version").fetchone()
         except BaseException:

@@ -18,7 +18,7 @@ from promptop.log import LogReader, files
 from promptop.log.row import COLUMNS
 from promptop.log.transfer.recovery import recover
 
-ROWS, NOW, PAGE = 3_000, 1_795_262_400_000, 4096
+ROWS, NOW, PAGE = 2_000, 1_795_262_400_000, 4096
 
 
 def make(path: Path, count: int = ROWS, first: int = 0) -> None:
@@ -114,9 +114,10 @@ def damaged(whole: Path, folder: Path, name: str, seed: int) -> Path:
     return path
 
 
+@pytest.mark.parametrize("first", [0, pytest.param(1, marks=pytest.mark.world)])
 @pytest.mark.parametrize("name", DAMAGE)
-def test_what_was_not_hit_is_saved_as_it_was(whole: Path, tmp_path: Path, name: str) -> None:
-    for seed in range(2):
+def test_what_was_not_hit_is_saved_as_it_was(whole: Path, tmp_path: Path, name: str, first: int) -> None:
+    for seed in range(first, 1 + 7 * first):
         path = damaged(whole, tmp_path, name, seed)
         before = path.read_bytes()
         target = tmp_path / f"saved-{seed}.db"

@@ -462,6 +462,8 @@ def test_a_forked_child_writes_its_own_rows_and_not_its_parents(log: Path) -> No
         """
         import multiprocessing, os, sys
         from promptop.log import Row, writer_for
+        from promptop.log.write import lifecycle
+        lifecycle.EXIT_FLUSH_S = 30  # four processes on a busy machine: what is not written in time is lost, and said
         writer = writer_for(sys.argv[1])
         def child(name):
             for n in range(200):
@@ -487,9 +489,49 @@ def test_a_forked_child_writes_its_own_rows_and_not_its_parents(log: Path) -> No
         log,
     )
     assert (done.returncode, done.stderr) == (0, "")
+    # Where four processes end at once and none gets the log within half a second, rows wait beside it for the next.
+    with Writer(log) as writer:
+        writer.warm(10)
     with closing(sqlite3.connect(log)) as connection:
         found = dict(connection.execute("SELECT app, count(*) FROM requests GROUP BY app"))
     assert found == {"parent": 100, "forked": 200, **{f"child {n}": 200 for n in range(3)}}
+
+
+@pytest.mark.parametrize("open_there", ["", "reader = LogReader(sys.argv[1]); reader.latest(1)"])
+def test_a_forked_child_that_outlives_its_parent_harms_nothing(log: Path, open_there: str) -> None:
+    """SQLite takes what was open at the fork for open in the child, without the locks that only the parent has."""
+    other = "import sys\nfrom promptop.log import Row, Writer\nwith Writer(sys.argv[1]) as w: w.put(Row(app='other'))"
+    done = run(
+        f"""
+        import os, subprocess, sys, warnings
+        warnings.simplefilter("ignore")
+        from promptop.log import LogReader, Row, writer_for
+        from promptop.log.write import lifecycle
+        lifecycle.EXIT_FLUSH_S = 30
+        writer = writer_for(sys.argv[1])
+        writer.put(Row(app="parent"))
+        writer.flush()
+        {open_there}
+        ended, held = os.pipe()
+        if os.fork() == 0:
+            os.close(held)
+            os.read(ended, 1)  # until the parent has ended
+            for _ in range(2):
+                subprocess.run([sys.executable, "-c", {other!r}, sys.argv[1]], check=True)
+                for n in range(100):
+                    writer.put(Row(app="child"))
+                writer.flush(30)
+        """,
+        log,
+    )
+    assert done.returncode == 0
+    assert ("was forked" in done.stderr) == bool(open_there)
+    with Writer(log) as writer:  # reads what waits beside the log
+        writer.put(Row(app="last"))
+    with closing(sqlite3.connect(log)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        found = dict(connection.execute("SELECT app, count(*) FROM requests GROUP BY app"))
+    assert found == {"parent": 1, "child": 200, "other": 2, "last": 1}
 
 
 def test_processes_that_start_at_once_create_one_log_and_lose_nothing(log: Path) -> None:

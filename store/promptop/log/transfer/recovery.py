@@ -238,26 +238,33 @@ def _values(payload: bytes, most: int) -> list[Value] | None:
     end, at = _varint(payload, 0)
     if end > len(payload):
         raise _NotARecordError
-    types = []
+    kinds = []
     while at < end:
-        kind, at = _varint(payload, at)
-        types.append(kind)
-        if len(types) > most:
-            return None
-    values: list[Value] = []
-    for kind in types:
-        size = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)[kind] if kind < 10 else (kind - 12) // 2
+        if (kind := payload[at]) < 0x80:  # nearly all are: a row has eighty columns, most of them without a value
+            at += 1
+        else:
+            kind, at = _varint(payload, at)
+        kinds.append(kind)
+    if len(kinds) > most:
+        return None
+    values: list[Value] = [None] * len(kinds)
+    for number, kind in enumerate(kinds):
+        if not kind:
+            continue
+        size = _SIZE_OF[kind] if kind < 10 else (kind - 12) // 2
         data = payload[at : at + size]
         if kind in (10, 11) or len(data) < size:
             raise _NotARecordError
-        values.append(_value(kind, data))
+        values[number] = _value(kind, data)
         at += size
     return values
 
 
+_SIZE_OF = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
+"""Type of a value → its bytes, as SQLite's file format has it; longer ones are text and blobs."""
+
+
 def _value(kind: int, data: bytes) -> Any:
-    if kind == 0:
-        return None
     if kind <= 6:
         return int.from_bytes(data, "big", signed=True)
     if kind == 7:

@@ -156,10 +156,6 @@ class Store:
             self._bodies.close()
         self._connection.close()
 
-    def leak(self) -> Any:
-        """Return what must stay open for good: closing in a forked child would undo the parent's locks."""
-        return self._connection, self._bodies
-
 
 def _last_id(cursor: sqlite3.Cursor) -> int:
     """Return the id of the latest row; ``executemany`` sets no ``lastrowid``."""

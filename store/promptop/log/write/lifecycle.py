@@ -7,6 +7,7 @@ with the default action, so that the parent process sees the same exit status as
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -16,7 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from promptop.base.sqlite import open_here
+
 if TYPE_CHECKING:
+    import sqlite3
+
     from promptop.log.write.pending import Bodies
     from promptop.log.write.writer import Writer
 
@@ -115,8 +120,13 @@ def _on_signal(number: int, _frame: object) -> None:
 
 
 def _before_fork() -> None:
-    # A child forked while the writer's thread is inside SQLite would inherit SQLite's own mutexes locked for good.
-    _held.extend(writer for writer in list(_writers) if writer.io.acquire(timeout=_FORK_WAIT_S))
+    # A child forked while the writer's thread is inside SQLite would inherit SQLite's own mutexes locked for good. And
+    # SQLite knows files by their inode and process: what is open now would be taken for open in the child, without the
+    # locks that only the parent has. When the parent ended, the child and others wrote over one another.
+    for writer in list(_writers):
+        if writer.io.acquire(timeout=_FORK_WAIT_S):
+            _held.append(writer)
+            writer.let_go()
 
 
 def _after_in_parent() -> None:
@@ -129,10 +139,23 @@ def _after_in_child() -> None:
     _held.clear()
     _creating = threading.Lock()
     for writer in list(_writers):
-        if writer._store is not None:
-            _leaked.append(writer._store.leak())
+        # A reader of the host, or a writer that was busy for half a second: closed here they would take the log from
+        # whoever writes it, so they stay open for good.
+        left = open_here(writer.path)
+        for connection in left:
+            _keep(connection)
         writer._outlines.forget()
         for spill in (writer._spill, *(writer._orphans or ())):
             if spill is not None:
                 spill.close()  # the parent holds it still
         writer._reset()
+        writer.inherited = bool(left)
+
+
+def _keep(connection: sqlite3.Connection) -> None:
+    """Keep an inherited connection from being closed, also when the interpreter ends."""
+    _leaked.append(connection)
+    with contextlib.suppress(ImportError):
+        import ctypes
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))

@@ -66,6 +66,13 @@ class Tending:
             self._open.close()
         self._open = None
 
+    def let_go(self) -> None:
+        """Close the files; the next fold opens them again."""
+        from promptop.log.rollups.rollups import Rollups
+
+        if isinstance(self._open, Rollups):
+            self._open.close()
+
     def _fold(self, io: threading.Lock, stop: Callable[[], bool]) -> bool:
         """Fold; True if nothing is left."""
         from promptop.log.rollups.rollups import Rollups

@@ -103,10 +103,11 @@ class Spill:
     def append(self, lines: list[bytes]) -> None:
         """Append lines; raises :class:`OSError`, and then adds nothing."""
         data = b"".join(lines)
+        left = memoryview(data)
         try:
-            self._file.seek(0, os.SEEK_END)
-            self._file.write(data)
-            self._file.flush()
+            # Not through the buffer: a fork in between would have the child write what is in it once more.
+            while left:
+                left = left[os.write(self._file.fileno(), left) :]
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file.fileno(), self.size)

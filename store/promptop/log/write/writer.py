@@ -166,6 +166,9 @@ class Writer:
         self._failing_since = 0.0
         self._unusable = False
         """The file is none that rows may go into, now or later: another program's, or a newer version's."""
+        self.inherited = False
+        """Whether the log was open in the parent when this process was forked: then it cannot be opened here."""
+        self._tending: Any = None
         self._closed = self._stopping = False
         self._written = self._dropped = self._failed = self._bodies_lost = 0
         self._unlogged: dict[str, int] = {}
@@ -294,6 +297,7 @@ class Writer:
         from promptop.log.write.maintenance import Tending
 
         tending = Tending(self.path, rollups=self._rollups, keep_days=self._keep_days, max_mb=self._max_mb)
+        self._tending = tending
         self._prepare(tending)
         while True:
             try:
@@ -448,7 +452,7 @@ class Writer:
             self._retry_s = min(self._retry_s * 2, _LOCKED_RETRY_S if locked else _LONGEST_RETRY_S)
             now_s = time.monotonic()
             self._failing_since = self._failing_since or now_s
-            self._unusable = _is_unusable(error) or self.path.is_dir()
+            self._unusable = not self.inherited and (_is_unusable(error) or self.path.is_dir())
             if not self._unusable:
                 self._set_aside()
             self._bound()
@@ -474,7 +478,7 @@ class Writer:
             left = until - time.monotonic()
             self._write(patience_s=max(_HURRIED_S, min(left, _FLUSH_PATIENCE_S)))
             if self._retry_at is not None:
-                if self._unusable or time.monotonic() >= until:
+                if self._unusable or self.inherited or time.monotonic() >= until:
                     return
                 time.sleep(min(self._retry_s, max(0.0, until - time.monotonic())))
         if not self._unusable:
@@ -485,6 +489,11 @@ class Writer:
         self._made_bytes = 0
 
     def _open(self, timeout_s: float) -> Store:
+        if self.inherited:
+            raise PromptopError(
+                "It was open in this process's parent when this process was forked.",
+                "The rows wait in a file beside it, which the next process that opens it reads.",
+            )
         store = self._store
         if store is None or store.replaced():
             self._let_go()
@@ -598,6 +607,9 @@ class Writer:
             tending.close()
             outlines = self._outlines.close()
             if outlines is not None:
+                if self._store is None and not self._last_error:  # let go for a fork, and no row came since
+                    with contextlib.suppress(*_FAILURES):
+                        self._open(_PATIENCE_S)
                 if self._store is not None:
                     self._store.remove(outlines)
                 else:
@@ -607,6 +619,12 @@ class Writer:
                 if spill is not None:
                     spill.close()
             self._spill, self._orphans = None, []
+
+    def let_go(self) -> None:
+        """Close the files for a fork, holding ``io``; the next row opens them again."""
+        self._let_go()
+        if self._tending is not None:
+            self._tending.let_go()
 
     def _let_go(self) -> None:
         if self._store is not None:
