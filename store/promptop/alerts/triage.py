@@ -38,7 +38,11 @@ TOLD = 3
 _PART_OF_ALL = 0.2
 _BURST = 2.0
 """A quarter of an hour with so many times what those around it have is a burst."""
-_ABOVE_BURSTS, _ABOVE_ALL = 1.3, 3.0
+_ABOVE_BURST, _ABOVE_BURSTS, _ABOVE_ALL = 1.3, 2.5, 3.0
+"""Times the largest burst of the days before, where there was one, where there were several, where all is bursts."""
+_BURST_DAYS = 2
+_AT_ONCE = 0.3
+"""Share of calls above the ordinary that is told although it is seen within one minute."""
 _QUARTER_MS = 900_000
 _DAY_MS = 86_400_000
 _MOST_OTHERS = 16
@@ -89,7 +93,7 @@ def steps(
 ) -> Iterator[list[Change] | None]:
     """Look in slices of a millisecond or two; the last one yields what was found.
 
-    ``quarters`` reads the last day of one value, which is asked only of what would be told.
+    ``quarters`` reads the last two days of one value, which is asked only of what would be told.
     ``batched`` says that rows reach the log well after their calls: then minutes without any are no silence.
     """
     if not history.ready or history.whole is None:
@@ -148,6 +152,11 @@ class _Triage:
         if known is None:
             both = (self._near(series, figure, width), self._days(series, figure, width))
             known = [made for windows in both if (made := self._reference(figure, windows)) is not None]
+            if width > 5 and known and figure.kind != "share":
+                # Six windows of half an hour may be alike by chance; what their calls do in five minutes may not be.
+                short = self._reference(figure, self._near(series, figure, 5))
+                least = short.spread if short is not None else 0.0
+                known = [replace(each, spread=max(each.spread, least)) for each in known]
             series.references[figure.name, width] = known
         return known
 
@@ -287,6 +296,8 @@ class _Triage:
             return None
         if min(verdict.z for verdict in verdicts) < SURE_Z and not self._stood(series, references, figure, width):
             return None
+        if figure.kind == "share" and figure.sign > 0 and width and self._is_clump(series, references, figure, width):
+            return None
         factor = min((verdict.factor for verdict in verdicts), key=lambda each: abs(math.log(max(each, 1e-3))))
         if factor * figure.least > 1 if figure.sign < 0 else factor < figure.least:
             return None
@@ -315,6 +326,24 @@ class _Triage:
             return False
         verdicts = [_held_against(figure, reference, now, calls) for reference in references]
         return all(verdict is not None and verdict.z >= 0.7 * LEAST_Z for verdict in verdicts)
+
+    def _is_clump(
+        self, series: MinuteSeries, references: Sequence[_Reference], figure: AlertFigure, width: int
+    ) -> bool:
+        """Say whether a share has risen in one minute of its window alone; half of the last calls are told at once."""
+        end = self._t + 1
+        minutes = [
+            (series.sum(figure.top, each, each + 1), series.sum(figure.of, each, each + 1), each)
+            for each in range(end - width, end)
+        ]
+        top, of = sum(each[0] for each in minutes), sum(each[1] for each in minutes)
+        if width <= 2 and top - references[0].value * of >= _AT_ONCE * of:
+            return False
+        pooled = max(reference.value for reference in references)
+        worst = max(minutes, key=lambda each: each[0] - pooled * each[1])
+        top, of = top - worst[0], of - worst[1]
+        # What is left need not be as sure: five events that would be one.
+        return top < LEAST_EVENTS / 2 or top < 3 * pooled * of or top - pooled * of < 0.02 * of
 
     def _amount(
         self, series: MinuteSeries, base: MinuteSeries | None, figure: AlertFigure, width: int, sums: Sequence[int]
@@ -384,33 +413,34 @@ class _Triage:
         )
 
     def _ordinary_burst(self, series: MinuteSeries, figure: AlertFigure, width: int) -> float:
-        """Return the amount in a window that bursts of the last day make ordinary.
+        """Return the amount in a window that bursts of the days before make ordinary.
 
         A day's rise and fall is no burst. A value that rests for most of the time is all bursts: then only what is far
         above the largest of them is told.
         """
-        end_ms = (self._t + 1 - width) // 15 * _QUARTER_MS
-        cells = self._quarters(series.place, end_ms - _DAY_MS, end_ms)
-        amounts = [cell[figure.top] for cell in cells]
-        known = amounts[next((at for at, amount in enumerate(amounts) if amount), len(amounts)) :]
-        windows = max(1.0, width / 15)
+        known = self._amounts_before(series, figure, width)
         if sum(map(bool, known)) < 0.6 * len(known):
-            return _ABOVE_ALL * max(known, default=0) * windows
-        return _ABOVE_BURSTS * _largest_burst(known) * windows
+            return _ABOVE_ALL * max(known, default=0) * max(1.0, width / 15)
+        return _beyond_bursts(_bursts(known)) * max(1.0, width / 15)
 
     def _bursts_of_others(self, series: MinuteSeries, figure: AlertFigure, width: int) -> float:
         """Return the amount that bursts of a tag's other values make ordinary: a job runs on any of the hosts."""
-        end_ms = (self._t + 1 - width) // 15 * _QUARTER_MS
         others = [
             each
             for each in self._history.series.values()
             if each.dimension == series.dimension and each is not series and each.live
         ]
         found = [
-            _largest_burst([cell[figure.top] for cell in self._quarters(each.place, end_ms - _DAY_MS, end_ms)])
-            for each in others[:_MOST_OTHERS]
+            burst for each in others[:_MOST_OTHERS] for burst in _bursts(self._amounts_before(each, figure, width))
         ]
-        return _ABOVE_BURSTS * max(found, default=0) * max(1.0, width / 15)
+        return _beyond_bursts(found) * max(1.0, width / 15)
+
+    def _amounts_before(self, series: MinuteSeries, figure: AlertFigure, width: int) -> list[int]:
+        """Return the amounts of each quarter of an hour of the days before, from the first that has any."""
+        end_ms = (self._t + 1 - width) // 15 * _QUARTER_MS
+        cells = self._quarters(series.place, end_ms - _BURST_DAYS * _DAY_MS, end_ms)
+        amounts = [cell[figure.top] for cell in cells]
+        return amounts[next((at for at, amount in enumerate(amounts) if amount), len(amounts)) :]
 
     # What is not there
 
@@ -445,7 +475,8 @@ class _Triage:
         on_days = []
         for quarters in series.days:
             middle = len(quarters) // 2
-            then = statistics.fmean(cell[_N] for cell in quarters[middle - 1 : middle + 2]) / 15
+            # The least of three quarters: a job that ends at three each night may end some minutes sooner.
+            then = min(cell[_N] for cell in quarters[middle - 1 : middle + 2]) / 15
             earlier = statistics.fmean(cell[_N] for cell in quarters[:middle]) / 15
             # Both what came at this time on that day, and its fall from the hour before.
             on_days.append(min(then, then / earlier * before) * gap if earlier else 0.0)
@@ -689,16 +720,18 @@ def _held_against(figure: AlertFigure, reference: _Reference, now: float, calls:
     return _Verdict(z, now / reference.value, reference.value)
 
 
-def _largest_burst(amounts: Sequence[int]) -> int:
-    """Return the largest amount that stands out from those within an hour of it; 0 if none does."""
-    return max(
-        (
-            amount
-            for at, amount in enumerate(amounts)
-            if amount > _BURST * statistics.median([*amounts[max(at - 4, 0) : at], *amounts[at + 1 : at + 5], amount])
-        ),
-        default=0,
-    )
+def _bursts(amounts: Sequence[int]) -> list[int]:
+    """Return the amounts that stand out from those within an hour of them."""
+    return [
+        amount
+        for at, amount in enumerate(amounts)
+        if amount > _BURST * statistics.median([*amounts[max(at - 4, 0) : at], *amounts[at + 1 : at + 5], amount])
+    ]
+
+
+def _beyond_bursts(bursts: Sequence[int]) -> float:
+    """Return the amount of a quarter of an hour that such bursts do not make ordinary."""
+    return (_ABOVE_BURSTS if len(bursts) > 2 else _ABOVE_BURST) * max(bursts, default=0)
 
 
 def _without_what_dearer_calls_explain(changes: list[Change]) -> list[Change]:

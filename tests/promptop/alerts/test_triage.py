@@ -6,12 +6,14 @@ import json
 import math
 import os
 import random
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.world.traffic import write
 
 from promptop.alerts.changes import Change, sentence
 from promptop.alerts.history import TrendHistory
@@ -19,7 +21,6 @@ from promptop.alerts.watch import Present, Watch
 from promptop.log import LogReader, files, in_flight
 from promptop.log.in_flight import InFlight
 from promptop.log.rollups.rollups import Rollups
-from promptop.log.write.writer import COLUMNS
 
 MINUTE, DAY = 60_000, 86_400_000
 NOW = 1_795_262_400_000
@@ -27,10 +28,14 @@ Effect = Callable[[dict[str, Any], float, random.Random], dict[str, Any] | None]
 """(call, minutes before now, random) → the call as it is then, or None."""
 
 
-def traffic(minutes: int, seed: int = 0, effect: Effect | None = None) -> Iterator[dict[str, Any]]:
-    """Yield two programs on two models each, 30 calls a minute together, in order of their start."""
-    rng = random.Random(seed)
-    for minute in range(NOW // MINUTE - minutes, NOW // MINUTE):
+TAIL = 30
+"""Minutes before now that each test makes for itself, as its incident has them."""
+
+
+def traffic(minutes: int, seed: int = 0, effect: Effect | None = None, until: int = 0) -> Iterator[dict[str, Any]]:
+    """Yield two programs on two models each, 30 calls a minute together, from ``minutes`` to ``until`` before now."""
+    for minute in range(NOW // MINUTE - minutes, NOW // MINUTE - until):
+        rng = random.Random(f"{seed} {minute}")
         for second in sorted(rng.uniform(0, 60) for _ in range(round(rng.gauss(30, 5)))):
             app, prompt, version = rng.choice((("shop", "answer", "v3"), ("crawler", "extract", "v8")))
             model = rng.choice(("large", "small"))
@@ -63,19 +68,32 @@ def traffic(minutes: int, seed: int = 0, effect: Effect | None = None) -> Iterat
                 yield changed
 
 
-def log_of(path: Path, rows: Iterator[dict[str, Any]]) -> Path:
-    """Write rows and fold them, as at the present of these tests."""
-    with closing(files.open_log(path)) as connection:
-        names = [name for name in COLUMNS if name != "id"]
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(
-            f"INSERT INTO requests ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
-            [[json.dumps(row[n]) if n == "tags" else row.get(n) for n in names] for row in rows],
-        )
-        connection.execute("COMMIT")
+def log_of(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    """Add rows to a log and fold them, as at the present of these tests."""
+    write(path, rows)
     with Rollups(path, now_ms=lambda: NOW) as rollups:
         rollups.catch_up(float("inf"), limit=5_000)
     return path
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the log of five ordinary hours, up to :data:`TAIL` minutes before now."""
+    folder = tmp_path_factory.mktemp("before")
+    log_of(folder / "log.db", traffic(300, until=TAIL))
+    return folder
+
+
+@pytest.fixture
+def ordinary(tmp_path: Path, before: Path) -> Callable[..., Path]:
+    """Makes a log of five hours, the last :data:`TAIL` minutes of which are as an effect has them."""
+
+    def make(effect: Effect | None = None, name: str = "log") -> Path:
+        folder = tmp_path / name
+        shutil.copytree(before, folder)
+        return log_of(folder / "log.db", traffic(TAIL, effect=effect))
+
+    return make
 
 
 def looked(path: Path, now_ms: int = NOW) -> Present:
@@ -85,13 +103,17 @@ def looked(path: Path, now_ms: int = NOW) -> Present:
     return present
 
 
-def told(path: Path, effect: Effect, minutes: int = 400) -> list[Change]:
-    return list(looked(log_of(path, traffic(minutes, effect=effect))).changes)
+@pytest.fixture
+def told(ordinary: Callable[..., Path]) -> Callable[[Effect], list[Change]]:
+    """Returns what is told of such a log."""
+    return lambda effect: list(looked(ordinary(effect)).changes)
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(each, marks=pytest.mark.world) for each in (1, 2))])
-def test_ordinary_traffic_is_as_usual(tmp_path: Path, seed: int) -> None:
-    path = log_of(tmp_path / "log.db", traffic(300, seed))
+Told = Callable[[Effect], list[Change]]
+
+
+def test_ordinary_traffic_is_as_usual(ordinary: Callable[..., Path]) -> None:
+    path = ordinary()
     for minutes in (0, 1, 2):
         present = looked(path, NOW - minutes * 7 * MINUTE)
         assert present.ready
@@ -99,13 +121,13 @@ def test_ordinary_traffic_is_as_usual(tmp_path: Path, seed: int) -> None:
         assert "as usual, against the 3 hours before" in present.baseline
 
 
-def test_dearer_calls_are_told_as_such_and_not_as_spend(tmp_path: Path) -> None:
+def test_dearer_calls_are_told_as_such_and_not_as_spend(told: Told) -> None:
     def dearer(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any]:
         if age < 30 and row["app"] == "shop" and row["cost_usd"] is not None:
             row["cost_usd"] *= 3
         return row
 
-    (spend,) = [each for each in told(tmp_path / "log.db", dearer) if each.family == "spend"]
+    (spend,) = [each for each in told(dearer) if each.family == "spend"]
     assert spend.figure == "cost_a_call"
     assert spend.factor == pytest.approx(3, rel=0.2)
 
@@ -120,7 +142,7 @@ def test_a_program_that_is_slow_since_seconds(tmp_path: Path) -> None:
         return row
 
     def busy() -> Iterator[dict[str, Any]]:
-        rows = [row for seed in range(5) for row in traffic(90, seed, effect=slow)]
+        rows = [row for seed in range(5) for row in traffic(40, seed, effect=slow)]
         rows.sort(key=lambda row: row["started_ms"] + 1000 * row["total_s"])
         return iter([row for row in rows if row["started_ms"] + 1000 * row["total_s"] <= NOW])
 
@@ -131,6 +153,7 @@ def test_a_program_that_is_slow_since_seconds(tmp_path: Path) -> None:
     assert abs(first.since_ms - (NOW - 24_000)) <= 10_000
 
 
+@pytest.mark.world
 def test_a_burst_like_those_of_the_last_day_is_ordinary(tmp_path: Path) -> None:
     def jobs(hours: tuple[float, ...]) -> Effect:
         def only_in_jobs(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any] | None:
@@ -153,11 +176,11 @@ def test_a_new_session_is_no_news_where_each_is_new(tmp_path: Path) -> None:
         row["tags"] = {"session": f"s{slot}"}
         return row if row["app"] == "shop" and slot in (0, 3, 4, 7, 9, 10, 13) else None
 
-    assert told(tmp_path / "log.db", in_sessions) == []
+    assert looked(log_of(tmp_path / "log.db", traffic(340, effect=in_sessions))).changes == ()
 
 
-def test_the_first_look_holds_half_and_the_second_all(tmp_path: Path) -> None:
-    with LogReader(log_of(tmp_path / "log.db", traffic(300))) as log:
+def test_the_first_look_holds_half_and_the_second_all(ordinary: Callable[..., Path]) -> None:
+    with LogReader(ordinary()) as log:
         history = TrendHistory(brief=True)
         minute = NOW // MINUTE
         sums = []
@@ -170,49 +193,49 @@ def test_the_first_look_holds_half_and_the_second_all(tmp_path: Path) -> None:
     assert sums[0][1] == 0 < sums[1][1]
 
 
-def test_one_slow_model_of_two(tmp_path: Path) -> None:
+def test_one_slow_model_of_two(told: Told) -> None:
     def slow(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any]:
         if age < 10 and row["request_model"] == "large":
             row["ttft_s"] *= 3
         return row
 
-    first = told(tmp_path / "log.db", slow)[0]
+    first = told(slow)[0]
     assert (first.figure, first.value) in {("ttft", "large"), ("ttft", "large.example")}
     assert first.factor == pytest.approx(3, rel=0.15)
     assert abs(first.since_ms - (NOW - 10 * MINUTE)) <= 2 * MINUTE
     assert "TTFT ×" in sentence(first, NOW)
 
 
-def test_rejections_of_one_program(tmp_path: Path) -> None:
+def test_rejections_of_one_program(told: Told) -> None:
     def limited(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any]:
         if age < 6 and row["app"] == "crawler" and rng.random() < 0.6:
             row |= {"error_type": "429", "http_response_status_code": 429, "cache_level": "miss"}
         return row
 
-    found = told(tmp_path / "log.db", limited)
+    found = told(limited)
     assert (found[0].figure, found[0].dimension, found[0].value) == ("limited_share", "app", "crawler")
     assert found[0].after > 0.5
     assert found[0].filter == 'app:"crawler" code:429'
 
 
-def test_one_node_of_five_that_cannot_connect(tmp_path: Path) -> None:
+def test_one_node_of_five_that_cannot_connect(told: Told) -> None:
     def failing(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any]:
         if age < 15 and row["tags"]["node"] == "n3" and rng.random() < 0.8:
             row |= {"error_type": "connect", "cache_level": "miss", "http_response_status_code": None}
         return row
 
-    first = told(tmp_path / "log.db", failing)[0]
+    first = told(failing)[0]
     assert (first.dimension, first.value, first.figure) == ("tag.node", "n3", "error_share")
 
 
-def test_a_new_user_who_spends_as_much_as_all_others(tmp_path: Path) -> None:
+def test_a_new_user_who_spends_as_much_as_all_others(told: Told) -> None:
     def spending(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any]:
         if age < 12 and rng.random() < 0.3:
             row["tags"]["user"] = "u907"
             row["cost_usd"] = 12 * (row["cost_usd"] or 0.0)
         return row
 
-    found = told(tmp_path / "log.db", spending)
+    found = told(spending)
     cost = next(each for each in found if each.family == "spend")
     assert (cost.dimension, cost.value, cost.figure, cost.new) == ("tag.user", "u907", "cost", True)
     assert cost.factor is None
@@ -220,17 +243,17 @@ def test_a_new_user_who_spends_as_much_as_all_others(tmp_path: Path) -> None:
     assert "u907: cost new, " in sentence(cost, NOW)
 
 
-def test_a_release_that_takes_another_ones_place_is_no_new_spend(tmp_path: Path) -> None:
+def test_a_release_that_takes_another_ones_place_is_no_new_spend(told: Told) -> None:
     def released(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any]:
         if age < 20:
             row["tags"]["release"] = "r2"
         return row
 
-    assert told(tmp_path / "log.db", released) == []
+    assert told(released) == []
 
 
-def test_silence_suppresses_the_rest_and_age_is_by_the_logs_rhythm(tmp_path: Path) -> None:
-    path = log_of(tmp_path / "log.db", traffic(300, effect=lambda row, age, rng: row if age > 8 else None))
+def test_silence_suppresses_the_rest_and_age_is_by_the_logs_rhythm(ordinary: Callable[..., Path]) -> None:
+    path = ordinary(lambda row, age, rng: row if age > 8 else None)
     present = looked(path)
     assert [(each.figure, each.dimension) for each in present.changes] == [("silence", "all")]
     assert abs(present.changes[0].since_ms - (NOW - 8 * MINUTE)) < MINUTE
@@ -239,18 +262,19 @@ def test_silence_suppresses_the_rest_and_age_is_by_the_logs_rhythm(tmp_path: Pat
     assert sentence(present.changes[0], NOW).startswith("no calls since ")
 
 
+@pytest.mark.world
 def test_gaps_of_a_slow_night_excuse_no_silence_of_the_day(tmp_path: Path) -> None:
     def waking(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any] | None:
         if row["app"] == "crawler" and (age < 12 or (age > 200 and rng.random() > 0.02)):
             return None
         return row
 
-    first = told(tmp_path / "log.db", waking)[0]
+    first = looked(log_of(tmp_path / "log.db", traffic(400, effect=waking))).changes[0]
     assert (first.dimension, first.value, first.figure) == ("app", "crawler", "silence")
 
 
-def test_a_log_that_was_brought_in_is_not_silent_at_once(tmp_path: Path) -> None:
-    path = log_of(tmp_path / "log.db", traffic(300))
+def test_a_log_that_was_brought_in_is_not_silent_at_once(ordinary: Callable[..., Path]) -> None:
+    path = ordinary()
     later = NOW + 3 * MINUTE + MINUTE // 2
     for written_ms, figures in ((NOW, ["silence"]), (later - MINUTE, [])):
         for file in (path, path.with_name(f"{path.name}-wal")):
@@ -260,6 +284,7 @@ def test_a_log_that_was_brought_in_is_not_silent_at_once(tmp_path: Path) -> None
     assert [each.figure for each in looked(path, NOW + 9 * MINUTE).changes] == ["silence"]
 
 
+@pytest.mark.world
 def test_this_time_of_yesterday_excuses_what_comes_every_day(tmp_path: Path) -> None:
     def nightly(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any] | None:
         busy = age % (DAY / MINUTE) < 20
@@ -273,8 +298,8 @@ def test_this_time_of_yesterday_excuses_what_comes_every_day(tmp_path: Path) -> 
     assert {each.figure for each in looked(first_day).changes} == {"n", "cost"}
 
 
-def test_calls_that_hang_are_told_while_they_hang(tmp_path: Path) -> None:
-    path = log_of(tmp_path / "log.db", traffic(200))
+def test_calls_that_hang_are_told_while_they_hang(ordinary: Callable[..., Path]) -> None:
+    path = ordinary()
     with LogReader(path) as log:
         watch = Watch()
         hanging = [InFlight("shop", "large", 25, NOW - 40_000), InFlight("crawler", "small", 1, NOW - 2_000)]
@@ -288,8 +313,8 @@ def test_calls_that_hang_are_told_while_they_hang(tmp_path: Path) -> None:
     assert "25 calls in flight unanswered" in sentence(present.changes[0], NOW)
 
 
-def test_a_look_reads_sums_and_not_rows_and_goes_on_from_the_last(tmp_path: Path) -> None:
-    path = log_of(tmp_path / "log.db", traffic(300))
+def test_a_look_reads_sums_and_not_rows_and_goes_on_from_the_last(ordinary: Callable[..., Path]) -> None:
+    path = ordinary()
     history = TrendHistory()
     with LogReader(path) as log:
         statements: list[str] = []
