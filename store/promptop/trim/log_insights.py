@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from promptop.capture.parse.request_parser import prefix_hashes, prompt_hash
 from promptop.log.read.filters import Filter
 from promptop.prompts import Prompt
-from promptop.prompts.sections import stable_prefix
+from promptop.prompts.stable_prefix import stable_prefix
 
 if TYPE_CHECKING:
     from promptop.log import LogReader

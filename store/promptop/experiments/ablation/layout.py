@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from promptop.prompts import parse
-from promptop.prompts.sections import stable_prefix
+from promptop.prompts.stable_prefix import stable_prefix
 
 _PARAGRAPH = re.compile(r"\n{2,}")
 _VARIABLE = re.compile(r"\{\{.*?\}\}", re.DOTALL)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from promptop.prompts import Prompt
-from promptop.prompts.sections import first_volatile
+from promptop.prompts.stable_prefix import first_volatile
 from promptop.prompts.structure import Structure
 from promptop.trim.lint.base import LintCheck, Place, asks_for_code, instructions, makes_a_thing, pattern, written
 from promptop.trim.verbs import is_order
@@ -40,17 +40,11 @@ _AGENT = pattern(
 _SHORT_PROMPT = 1600
 """Characters of a prompt that is a request; a longer one is a product's, whose form shows in its sections."""
 _LONGEST_OPEN = 6000
-_SAID = pattern(
-    r"\b(?:now|today|current(?:ly)?|date|time|timestamp|session|request|conversation|trace|turn|call|attempt|message|ticket|order|user|as of|generated|updated)\b"
-    r"|当前|现在|今天|今日|日期|时间|会话|请求|订单|用户|工单|第"
-)
 _PLAYED = pattern(
     r"\b(?:simulators?|simulate (?:an? )?(?:chat|terminal|console|game)|chess|tic-?tac-?toe|linux terminal|game master|text[- ]based (?:adventure )?game|chat ?room)\b|下棋|模拟器|文字游戏"
 )
 """What is played in turns, whose answers have the form and length of the game."""
 _ADDRESSES = pattern(r"\b(?:you|your|act as|i (?:want|need)|please)\b|[?？]|你|您|请|担任|扮演|充当|给出|写|回答|帮")
-_STAMP = pattern(r"\b(?:last|version|released?|since|until|cutoff|changed|published|revised|valid)\b|版本|截止|发布|自")
-"""What makes a date one of the prompt's own history."""
 _STABLE_AFTER = 1200  # characters: less than about 300 tokens after it are not worth caching
 _SYNTAX = re.compile(r"\{\{\{?(?P<inside>[^{}\n]*)\}?\}\}|\{%-?(?P<block>[^%\n]*)-?%\}")
 _NAME = re.compile(r"(?<![\w.'\"@])[^\W\d]\w*(?:\.\w+)*(?![\w(])")
@@ -124,21 +118,7 @@ def _volatile_prefix(structure: Structure, prompt: Prompt) -> Iterator[Place]:
         if found is None or last - found.end() < _STABLE_AFTER:
             return
         block = structure.block_at(found.start())
-        begin = max(first, structure.text.rfind("\n", first, found.start()) + 1)
-        line = structure.text[begin:].split("\n", 1)[0]
-        said = structure.text[begin : found.start()]
-        is_part = said[-1:] in ("-", "_") or said[-1:].isalnum()  # of a name: beta-2026-04-01
-        is_said = found[0].startswith("{{") or (
-            not is_part
-            and _SAID.search(f"{said}{found[0]}{line[found.end() - begin :][:12]}") is not None
-            and _STAMP.search(said) is None
-        )
-        if (
-            block is not None
-            and (block.is_prose or block.kind in ("heading", "label", "form"))
-            and is_said
-            and "://" not in line
-        ):
+        if block is not None and (block.is_prose or block.kind in ("heading", "label", "form")):
             after = last - found.end()
             yield Place(
                 *found.span(), f"{found[0]!r} changes from call to call and stands before {after:,} stable characters"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
 from promptop.prompts import parse
-from promptop.prompts.sections import CACHE_FLOOR, Prefix, stable_prefix
+from promptop.prompts.stable_prefix import CACHE_FLOOR, Prefix, stable_prefix
 from promptop_tui.editor.views.model_figures import bar
 
 if TYPE_CHECKING:

@@ -1,67 +1,11 @@
-"""What the parts of a prompt are for, and where its equal beginning ends."""
+"""Where the equal beginning of a prompt ends."""
 
 from __future__ import annotations
 
 import pytest
 
 from promptop.prompts import parse
-from promptop.prompts.sections import KINDS, VOLATILE, sections, stable_prefix
-
-CHAT = """\
----
-model: gpt-4o
----
-system:
-You sort tickets.
-
-user:
-printer is broken
-
-assistant:
-hardware
-
-tool:
-42 open tickets
-
-user:
-背景：
-客户上周购买了打印机。
-
-问题：
-该退款吗？
-"""
-
-
-def kinds(text: str) -> list[tuple[str, str]]:
-    return [(part.kind, text[part.start : part.end].strip()) for part in sections(text, parse(text))]
-
-
-def test_roles_and_headings_tell_what_a_part_is_for() -> None:
-    assert kinds(CHAT) == [
-        ("system", "You sort tickets."),
-        ("examples", "printer is broken"),
-        ("examples", "hardware"),
-        ("context", "42 open tickets"),
-        ("context", "背景：\n客户上周购买了打印机。"),
-        ("question", "问题：\n该退款吗？"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Just a question?", ["question"]),
-        ("Fix this:\n```python\nx = 1\n```\nand explain.", ["question", "context", "question"]),
-        ("Classify.\n\nExamples:\ngood -> 1\nbad -> 0\n\n## Task\nfine", ["question", "examples", "question"]),
-        ("总结。\n示例：\n输入 a 输出 b\n\n文档：\n很长的文字", ["question", "examples", "context"]),
-        ("", []),
-    ],
-)
-def test_parts_of_one_message(text: str, expected: list[str]) -> None:
-    found = kinds(text)
-    assert [kind for kind, _ in found] == expected
-    assert set(expected) <= set(KINDS)
-    assert "".join(said for _, said in found).replace("\n", "") == text.replace("\n", "")
+from promptop.prompts.stable_prefix import VOLATILE, first_volatile, stable_prefix
 
 
 def test_the_equal_beginning_ends_at_the_first_text_that_changes() -> None:
@@ -95,3 +39,20 @@ def test_the_equal_beginning_ends_at_the_first_text_that_changes() -> None:
 def test_what_changes_from_call_to_call_is_found(text: str, volatile: str) -> None:
     found = VOLATILE.search(text)
     assert (found[0] if found else "") == volatile
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("Current date: 2026-02-15", True),
+        ("It is 2026-02-15 today.", True),
+        ("Version 2, last updated: 2026-02-15", False),
+        ("Knowledge cutoff: 2026-02-15", False),
+        ("The header is agents-2026-04-01.", False),
+        ("See https://example.test/2026-04-01/time", False),
+        ("The shop opened on 2026-04-01.", False),
+        ("{{date}}", True),
+    ],
+)
+def test_a_date_of_the_text_stays_and_one_of_the_call_changes(text: str, changes: bool) -> None:
+    assert (first_volatile(text, 0, len(text)) is not None) == changes
