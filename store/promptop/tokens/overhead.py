@@ -93,6 +93,19 @@ def chat_tokens(
     return round(total)
 
 
+def tool_texts(tools: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[str, ...]:
+    """Return the texts that :func:`tool_tokens` measures for these models, each once: to be counted elsewhere."""
+    found: dict[str, None] = {}
+
+    def note(text: str) -> int:
+        found[text] = None
+        return 0
+
+    for name in names:
+        tool_tokens(tools, name, note)
+    return tuple(found)
+
+
 def tool_tokens(tools: Sequence[Mapping[str, Any]], model: str, measure: Callable[[str], int]) -> int:
     """Return the tokens of tool definitions: by OpenAI's published recipe, elsewhere those of their JSON."""
     known = models.find(model)

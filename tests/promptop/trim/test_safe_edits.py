@@ -27,6 +27,8 @@ def safe(text: str) -> str:
         "Ask for the name. Wait for the user to answer. Ask for the age. Wait for the user to answer. Then stop.\n",
         "However, if you are asked to simplify a passage, you answer with code only.\n",
         "Look at your work and make sure you completed all checks.\n",
+        "No filler phrases like: certainly, absolutely, of course, let's explore.\n",
+        "Your goal is not to keep each message. Your goal IS to keep:\n- decisions\n- dates\n",
         "Ask:\n- How was the show?\n- Would you recommend it to a friend?\n- What was missing?\n",
         "He liked the flat. Would you have time to show it at noon?\n",
         "I will ask you to draw icons, and you answer with SVG alone.\n",

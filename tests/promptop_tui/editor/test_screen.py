@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
 
@@ -17,9 +18,19 @@ from promptop.prompts.library import Library
 from promptop.prompts.receipt import receipt_from
 from promptop.settings import EditorSettings
 from promptop.tokens import encoding
+from promptop.tokens.overhead import tool_tokens
 from promptop_tui.editor.controllers.draft import DRAFT_DELAY_S
 from promptop_tui.editor.dialogs.conflict import ConflictDialog
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "Weather of a town now.",
+        "parameters": {"type": "object", "properties": {"town": {"type": "string", "description": "Name of the town"}}},
+    },
+}
 
 
 def draft_of(running: Running) -> Path:
@@ -378,6 +389,13 @@ async def test_what_is_sent_is_what_is_counted(editor: Open, tmp_path: Path) -> 
                 in running.table
             )
         )
+        front = "---\nparameters:\n  tools: [" + json.dumps(TOOL) + "]\n---\n"
+        running.pane.area.edit_whole(f"{front}user:\nIs it warm?\n@image https://example.org/leaf.png\n")
+        tools = tool_tokens([TOOL], "gpt-4o", count)
+        await running.until(lambda: f"≈{count('Is it warm?') + tools} " in running.table)
+        await running.until(lambda: f"figures with 1 tool: ≈{tools} tokens for gpt-4o" in str(says.render()))
+        assert "not in the figures: 1 image or file" in str(says.render())
+        assert "±?" in running.table  # how models are told of tools is not known to the token
         running.pane.area.edit_whole("About {{topic}}.")
         await running.until(lambda: "without sample values: topic" in str(says.render()))
         await running.until(lambda: f"={count('About {{topic}}.')} " in running.table)

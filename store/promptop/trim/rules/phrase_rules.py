@@ -59,6 +59,14 @@ _WORDING_BEFORE = re.compile(
 """What announces the wording of something else, which may be quoted without marks."""
 
 
+_WORDS_FOLLOW = re.compile(
+    r"\b(?:words?|terms?|phrases?|openers?|fillers?|expressions?|cliches?|clichés?|like|such as|avoid|say|use|write)\b"
+    r"[^.!?\n:：]{0,24}[:：][ ]?[\"“*_]*\Z|(?:词|词语|套话|短语|如|避免|禁用)[^。！？\n：]{0,8}[：:]\Z",
+    re.IGNORECASE,
+)
+"""What announces a list of words, which are spoken of and not said: "No fillers like: certainly, of course"."""
+
+
 @lru_cache(maxsize=16)
 def _speaks_of_please(text: str) -> bool:
     return _AS_A_WORD.search(text) is not None
@@ -220,6 +228,8 @@ class Phrases(TrimRule):
                     and found.end() > at
                     and not _joins_lines(text, found)
                     and not _WORDING_BEFORE.search(text, max(block.start, at - 24), at)
+                    and not _WORDS_FOLLOW.search(text, max(block.start, at - 64), at)
+                    and " IS " not in found[0]  # against what the sentence before says it is not
                     and self._fits(structure, block, found, phrase, sentence_starts)
                 ):
                     yield self._proposal(structure, block, found, phrase)

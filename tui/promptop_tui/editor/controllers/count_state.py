@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from promptop_tui.editor.views.model_figures import ModelLine, Reading, UsageAssumptions, figures, guess
@@ -56,6 +57,8 @@ class _SentCounts:
     chars: Chars
     drafts: Mapping[str, int]
     """Encoding → tokens of the draft that they were counted of."""
+    tools: Mapping[str, int]
+    """Model → tokens of the tools."""
 
 
 def _summed(chars: Sequence[Chars]) -> Chars:
@@ -123,13 +126,37 @@ class LiveCounts:
         return self._reply is not None and self._reply.version == self._version
 
     def take_sent(self, version: int, sent: SentText, reply: SnippetCounts | None) -> None:
-        """Take over what of that version is sent, with its counts unless it is sent as it stands."""
+        """Take over what of that version is sent; ``reply`` counts its texts, then those of its tools."""
         if self._reply is None:
             return
-        counts = None if reply is None else {name: sum(tokens) for name, tokens in reply.counts.items()}
-        chars = self._reply.chars if reply is None else _summed(reply.chars)
+        counts, chars = None, self._reply.chars
+        size = len(sent.texts or ())
+        if reply is not None and sent.texts is not None:
+            counts = {name: sum(tokens[:size]) for name, tokens in reply.counts.items()}
+            chars = _summed(reply.chars[:size])
         drafts = {name: each.tokens for name, each in self._reply.counts.items()}
-        self._sent = _SentCounts(version, sent.most_output, counts, chars, drafts)
+        tools = self._tool_tokens(sent, reply, size) if reply is not None and sent.tools else {}
+        self._sent = _SentCounts(version, sent.most_output, counts, chars, drafts, tools)
+
+    def tool_texts(self, sent: SentText) -> tuple[str, ...]:
+        """Return what must be counted to know the tokens of the tools for each watched model."""
+        from promptop.tokens.overhead import tool_texts
+
+        names = [name for name, _ in self.catalogue.models] if self.catalogue is not None else []
+        return tool_texts(sent.tools, names) if sent.tools else ()
+
+    def _tool_tokens(self, sent: SentText, reply: SnippetCounts, first: int) -> dict[str, int]:
+        from promptop.tokens import for_model
+        from promptop.tokens.overhead import tool_tokens
+
+        places = {text: first + at for at, text in enumerate(self.tool_texts(sent))}
+
+        def measure(model: str, text: str) -> int:
+            at = places[text]
+            return for_model(model, {name: tokens[at] for name, tokens in reply.counts.items()}, reply.chars[at]).tokens
+
+        models = self.catalogue.models if self.catalogue is not None else ()
+        return {name: tool_tokens(sent.tools, name, partial(measure, name)) for name, _ in models}
 
     def lines_came(self, reply: Lines) -> bool:
         """Note an answer about lines; tell whether it is about the present text."""
@@ -178,6 +205,11 @@ class LiveCounts:
         return self.catalogue.encodings[0] if self.catalogue is not None else _BASE_ENCODING
 
     @property
+    def tools(self) -> Mapping[str, int]:
+        """Model → tokens of the tools that are sent; none where there are no tools."""
+        return self._sent.tools if self._sent is not None else {}
+
+    @property
     def is_current(self) -> bool:
         """Whether the last count is of what is sent of the present text."""
         return self.is_counted and self._sent is not None and self._sent.version == self._version
@@ -206,7 +238,7 @@ class LiveCounts:
                 counts = {name: max(0, sent.counts[name] + counts[name] - sent.drafts[name]) for name in sent.counts}
                 chars = sent.chars
             exact = all(each.exact for each in reply.counts.values())
-            reading = Reading(counts, chars, is_current=self.is_current and exact)
+            reading = Reading(counts, chars, is_current=self.is_current and exact, tools=self.tools)
         found = figures(self.catalogue.models, reading, demand, self.baseline)
         if self._baseline_is_due and self.is_current:
             self._baseline_is_due = False

@@ -65,8 +65,8 @@ class CountsController:
         self._counted_from = 0
         self._has_text = False
         self._asked: tuple[int, int, SentText] | None = None
-        self.uncounted = ""
-        """What is sent as well and is in no figure: tools, images."""
+        self.notes: tuple[str, ...] = ()
+        """What is sent beside the text: the tools in the figures, and what is in none of them."""
 
     def begin(self) -> None:
         """Look the watched models up, away from the screen; figures follow."""
@@ -150,18 +150,29 @@ class CountsController:
     def _have_read(self, version: int, sent: SentText) -> None:
         if self.live.catalogue is None or version != self.live.version:
             return  # the count of the newer text will ask again
-        if sent.texts is None:
+        asked = [*(sent.texts or ()), *self.live.tool_texts(sent)]
+        if not asked:
             self._take_sent(version, sent, None)
         else:
             encodings = self.live.catalogue.encodings
-            request = self._context.counting.request_counts(self._pane, list(sent.texts), encodings)
+            request = self._context.counting.request_counts(self._pane, asked, encodings)
             self._asked = request, version, sent
 
     def _take_sent(self, version: int, sent: SentText, reply: SnippetCounts | None) -> None:
         self.live.take_sent(version, sent, reply)
-        self.uncounted = sent.uncounted
+        self.notes = self._noted(sent)
         self.show()
         self._counted()
+
+    def _noted(self, sent: SentText) -> tuple[str, ...]:
+        notes = []
+        if sent.tools:
+            name, tokens = next(iter(self.live.tools.items()), ("", 0))
+            number = f"{len(sent.tools)} tools" if len(sent.tools) > 1 else "1 tool"
+            notes.append(f"figures with {number}" + (f": ≈{tokens:,} tokens for {name}" if tokens else ""))
+        if sent.uncounted:
+            notes.append(f"not in the figures: {sent.uncounted}")
+        return tuple(notes)
 
     def ask_for_view(self) -> None:
         """Ask for the tokens of the visible lines, and where they begin if that is painted."""

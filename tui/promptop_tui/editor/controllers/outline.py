@@ -97,7 +97,7 @@ class OutlineController:
         if found.facts is not None:
             is_brief = self._pane.has_class("-narrow")
             key = key_name(self._pane, "editor.lint")
-            lines = told(found.facts, tokens[-1], self._counts.uncounted, lint_key=key, brief=is_brief)
+            lines = told(found.facts, tokens[-1], self._counts.notes, lint_key=key, brief=is_brief)
             self._panel.show_sections("\n".join(lines))
 
     def _rows(self, parts: tuple[DraftPart, ...], tokens: Sequence[int]) -> list[OutlineRow]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class Reading:
     """Encoding → tokens."""
     chars: Chars
     is_current: bool
+    tools: Mapping[str, int] = field(default_factory=dict)
+    """Model → tokens of the tools, by what is known of how the model is told of them; none where there are no tools."""
 
 
 def guess(chars: Chars) -> float:
@@ -90,23 +92,23 @@ def figures(
     lines = []
     for name, model in models:
         count = for_model(name, reading.counts, reading.chars)
-        usd = price(name, input_tokens=count.tokens, output_tokens=demand.output_tokens).usd
+        tools = reading.tools.get(name, 0)
+        tokens = count.tokens + tools
+        usd = price(name, input_tokens=tokens, output_tokens=demand.output_tokens).usd
         without = price(name, input_tokens=0, output_tokens=demand.output_tokens).usd
         window = model.context_window if model is not None else None
         lines.append(
             ModelLine(
                 model=name,
-                tokens=count.tokens,
-                is_exact=count.kind == "exact" and reading.is_current,
-                window_share=(count.tokens + demand.output_tokens) / window if window else None,
+                tokens=tokens,
+                is_exact=count.kind == "exact" and reading.is_current and not tools,
+                window_share=(tokens + demand.output_tokens) / window if window else None,
                 usd_per_call=usd,
                 usd_per_month=None if usd is None else usd * demand.calls_per_day * DAYS_A_MONTH,
                 baseline=baseline.get(name),
-                error=count.error if count.kind == "estimated" else None,
-                is_estimate=count.kind == "estimated",
-                usd_per_token=(usd - without) / count.tokens
-                if usd is not None and without is not None and count.tokens
-                else None,
+                error=count.error if count.kind == "estimated" and not tools else None,
+                is_estimate=count.kind == "estimated" or tools > 0,
+                usd_per_token=(usd - without) / tokens if usd is not None and without is not None and tokens else None,
             )
         )
     return tuple(lines)

@@ -90,7 +90,7 @@ def facts_of(
     )
 
 
-def told(found: PromptFacts, prefix_tokens: int, uncounted: str, *, lint_key: str, brief: bool) -> list[str]:
+def told(found: PromptFacts, prefix_tokens: int, notes: Sequence[str], *, lint_key: str, brief: bool) -> list[str]:
     """Return the lines for a draft and its counts; ``brief`` leaves out what can be seen elsewhere.
 
     The cacheable beginning is a floor, not a promise: a provider counts in its own way and keeps it for minutes.
@@ -111,8 +111,7 @@ def told(found: PromptFacts, prefix_tokens: int, uncounted: str, *, lint_key: st
         lines.append(f"lint     {', '.join(counts)} ({lint_key} lists them)")
     if found.variables:
         lines.append(found.variables)
-    if uncounted:
-        lines.append(f"not in the figures: {uncounted}")
+    lines += notes
     if brief and not found.is_known:  # little room: what is not known comes last
         lines += found.log[:1]
     return lines
