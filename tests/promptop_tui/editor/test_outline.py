@@ -49,56 +49,48 @@ def titles(text: str) -> list[tuple[int, str, str]]:
     return [(part.depth, part.kind, part.title) for part in parts_of(text)]
 
 
-async def test_parts_have_their_tokens_and_enter_goes_there(editor: Open, tmp_path: Path) -> None:
+async def test_parts_are_counted_reached_switched_off_and_moved(editor: Open, tmp_path: Path) -> None:
     path = tmp_path / "p.md"
     path.write_text(TEXT)
     async with editor(path, counts=True) as running:
-        await running.until(lambda: running.pane.outline_panel.rows)
+        area, view = running.pane.area, running.pane.outline_panel
+        await running.until(lambda: view.rows)
         rules = row(running, "Rules")
         assert rules.tokens == tokens("# Rules\nBe brief.\n\n## Tone\nBe kind.\n\n")
         assert 0 < rules.share < 1
         assert rules.usd_per_month
+        messages = sum(each.tokens for each in view.rows if each.part.depth == 0)
+        assert messages == running.pane.counts.figures()[0].tokens, "the outline and the models say the same"
         await running.pilot.press("alt+o", "home", "down", "down", "enter")
-        assert running.pane.area.selection.end == (4, 0)
-        assert running.app.focused is running.pane.area
+        assert area.selection.end == (4, 0)
+        assert running.app.focused is area
         await running.pilot.press("ctrl+end")
-        view = running.pane.outline_panel
         await running.until(lambda: view.options.highlighted == len(view.rows) - 1)
 
-
-async def test_a_part_is_switched_off_shows_its_saving_and_comes_back(editor: Open, tmp_path: Path) -> None:
-    path = tmp_path / "p.md"
-    path.write_text(TEXT)
-    async with editor(path, counts=True) as running:
-        await running.until(lambda: running.pane.outline_panel.rows)
         saved = tokens("# Rules\nBe brief.\n\n## Tone\nBe kind.\n")
         await running.pilot.press("alt+o", "home", "down", "down", "o")
         assert "Be brief" not in str(parse(running.text).openai())
-        await running.until(lambda: any(each.part.kind == "off" for each in running.pane.outline_panel.rows))
+        await running.until(lambda: any(each.part.kind == "off" for each in view.rows))
         off = row(running, "Rules")
         assert (off.part.kind, off.tokens) == ("off", saved)
-        assert f"−{saved}" in str(running.pane.outline_panel.options.get_option_at_index(2).prompt)
-        running.pane.outline_panel.options.highlighted = 2
+        assert f"−{saved}" in str(view.options.get_option_at_index(2).prompt)
+        view.options.highlighted = 2
         await running.pilot.press("o")
         assert running.text == TEXT
         await running.until(lambda: row(running, "Rules").part.kind == "heading")
         await running.pilot.press("space")
-        assert "Tone" not in str([each.prompt for each in running.pane.outline_panel.options.options])
+        assert "Tone" not in str([each.prompt for each in view.options.options])
         await running.pilot.press("J")
         assert running.text.index("# Examples") < running.text.index("# Rules") < running.text.index("user:")
         await running.pilot.press("escape", "ctrl+z")
         assert running.text == TEXT
 
-
-async def test_in_a_narrow_terminal_the_outline_takes_the_models_place(editor: Open, tmp_path: Path) -> None:
-    path = tmp_path / "p.md"
-    path.write_text(TEXT)
-    async with editor(path, counts=True, size=(80, 24)) as running:
-        assert not running.pane.outline_panel.display
+        await running.pilot.resize_terminal(80, 24)  # narrow: the outline takes the models' place
+        await running.until(lambda: not view.display)
         await running.pilot.press("alt+o")
-        await running.until(lambda: running.pane.outline_panel.size.height > 5)
+        await running.until(lambda: view.size.height > 5)
         assert not running.pane.panel.display
-        assert running.app.focused is running.pane.outline_panel.options
+        assert running.app.focused is view.options
         await running.pilot.press("escape")
         await running.until(lambda: running.pane.panel.display)
 
@@ -145,24 +137,23 @@ def test_the_last_part_has_no_next_one_and_a_move_loses_nothing() -> None:
     assert moved(parts, parts[-1], TEXT, down=True) is None
 
 
-@pytest.mark.parametrize("size", [(80, 24), (140, 40)])
-async def test_prefix_and_lint_are_told_below_the_models(editor: Open, tmp_path: Path, size: tuple[int, int]) -> None:
+async def test_prefix_and_lint_are_told_below_the_models(editor: Open, tmp_path: Path) -> None:
     path = tmp_path / "p.md"
     path.write_text(LONG)
-    async with editor(path, counts=True, size=size) as running:
+    async with editor(path, counts=True, size=(80, 24)) as running:
         shown = running.pane.panel.query_one("#sections")
-        await running.until(lambda: "prefix" in str(shown.render()))
-        says = str(shown.render())
         kept = tokens(LONG[LONG.index(RULES) : LONG.index("2026")])
-        assert f"{kept:,}/1,024 cacheable, line 3: 2026-03-01" in says
-        assert "(Alt+L lists them)" in says
-        assert shown.region.bottom <= running.pane.region.bottom
-        assert running.pane.area.size.height >= 6
+        for size in ((80, 24), (140, 40)):
+            await running.pilot.resize_terminal(*size)
+            await running.until(lambda: f"{kept:,}/1,024 cacheable, line 3: 2026-03-01" in str(shown.render()))
+            assert "(Alt+L lists them)" in str(shown.render())
+            await running.until(lambda: 0 < shown.region.bottom <= running.pane.region.bottom)
+            assert running.pane.area.size.height >= 6
 
 
 def test_a_short_beginning_says_how_much_is_missing() -> None:
     assert "100/1,024 924 short" in ruler(100, 1, "")
     found = facts_of("Just one question?")
     assert found is not None
-    assert told(found, 4, "", lint_key="Alt+L", brief=False)[0] == ruler(4, 1, "")
+    assert told(found, 4, (), lint_key="Alt+L", brief=False)[0] == ruler(4, 1, "")
     assert facts_of("---\na: [\n---\nx") is not None, "front matter that cannot be read is sent as text"

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from promptop.prompts import fill
 from promptop.prompts.comments import CLOSE, OPEN, is_close, is_open, spans, without
 
 if TYPE_CHECKING:
+    from promptop.prompts import Prompt
     from promptop.prompts.structure import Section
 
 _LONGEST_TITLE = 60
@@ -97,6 +99,17 @@ def sent_text(text: str, part: DraftPart) -> str:
         return without(text[part.start : part.end])
     lines = text[part.start : part.end].split("\n")
     return "\n".join(line for line in lines if not is_open(line) and not is_close(line))
+
+
+def sent_texts(text: str, parts: Sequence[DraftPart], prompt: Prompt) -> list[str]:
+    """Return what is sent of each part, variables filled by samples: messages add up to the draft's figure.
+
+    The line that names a message's role is no part of what is sent.
+    """
+    contents = [message.content for message in prompt.filled()]
+    messages = [part for part in parts if part.kind == "message" and part.depth == 0]
+    of_message = dict(zip(messages, contents, strict=False)) if len(messages) == len(contents) else {}
+    return [of_message[part] if part in of_message else fill(sent_text(text, part), prompt.sample) for part in parts]
 
 
 def toggled(text: str, part: DraftPart) -> tuple[int, int, str] | None:

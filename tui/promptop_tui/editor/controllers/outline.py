@@ -9,9 +9,11 @@ from functools import partial
 from textual.timer import Timer
 from textual.widget import Widget
 
+from promptop.base.errors import PromptopError
+from promptop.prompts import parse
 from promptop_tui.context import AppContext
 from promptop_tui.editor.controllers.counts import CountsController
-from promptop_tui.editor.controllers.draft_parts import DraftPart, moved, parts_of, sent_text, toggled
+from promptop_tui.editor.controllers.draft_parts import DraftPart, moved, parts_of, sent_texts, toggled
 from promptop_tui.editor.controllers.log_lookup import LogLookup
 from promptop_tui.editor.views.model_figures import DAYS_A_MONTH
 from promptop_tui.editor.views.models_panel import ModelsPanel
@@ -72,11 +74,15 @@ class OutlineController:
         self._pane.run_worker(read, thread=True, exclusive=True, group="outline", description="read the draft's parts")
 
     def _read(self, text: str, version: int) -> None:
+        try:
+            prompt = parse(text)
+        except PromptopError:  # front matter that is being typed
+            return
         facts = facts_of(text, self._log.known, self._log.says, self._context.settings.editor.lint_off)
         if facts is None:  # front matter that is being typed
             return
         parts = parts_of(text)
-        texts = [sent_text(text, part) for part in parts]
+        texts = sent_texts(text, parts, prompt)
         texts += [text[slice(*facts.prefix)] if facts.prefix is not None else ""]
         self._pane.call_later(self._count, _Reading(version, parts, facts, texts))
 
