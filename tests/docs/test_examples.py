@@ -1,4 +1,4 @@
-"""Every ``promptop …`` line of README and docs is run as printed, against the simulated endpoint.
+"""Every ``promptop …`` line of README, docs and the help of commands is run as printed, against the simulated endpoint.
 
 Numbers of calls are made small, rates high. What needs a terminal, a real upstream or an end from outside (the app,
 ``demo``, ``proxy``) is only held against the command's own options.
@@ -22,6 +22,7 @@ from promptop.cli import main as cli
 from promptop.cli.command_line.command import parse
 from promptop.cli.command_line.loading import command_of
 from promptop.cli.commands import COMMANDS
+from promptop.prompts.library import Library
 from promptop.simulator import SimulatedEndpoint
 
 ROOT = Path(__file__).parents[2]
@@ -30,11 +31,14 @@ NOT_RUN = {"collect", "demo", "mcp", "proxy", "receive", "ship"}
 """Commands that end from outside."""
 ELSEWHERE = re.compile(
     r"--provider-batch|--no-wait|--cancel|--arrivals|qwen3:|eu\.api\.|db\.example|from-log|--resume|promptop guide"
+    r"|--follow|spend\.json|cache get|statusline|config init|^echo |remove welcome"
 )
-"""Examples that need hours, a hundred calls, a local server, rows of another program, an earlier run or a host beyond
-loopback."""
+"""Examples that need hours, a hundred calls, a local server, rows of another program, an earlier run, standard input or
+a host beyond loopback."""
+MANY_CALLS = {"ablate", "bench", "claims", "optimise", "optimize", "prove"}
+"""Commands whose examples on the pages are run, and those of their help parsed."""
 WRITES = {"-o", "--output", "--out", "--apply"}
-GATES = {"--fail-on", "--fail-if", "--check", "check", "lint", "prove", "optimise", "doctor", "probe"}
+GATES = {"--fail-on", "--fail-if", "--check", "check", "diff", "lint", "prove", "optimise", "doctor", "probe"}
 """Exit code 1 is an answer of theirs."""
 
 
@@ -50,9 +54,19 @@ def examples(page: Path) -> Iterator[tuple[int, str]]:
                 yield number, text
 
 
-CASES = [
-    pytest.param(text, id=f"{page.relative_to(ROOT)}:{number}") for page in PAGES for number, text in examples(page)
+ON_PAGES = [(f"{page.relative_to(ROOT)}:{number}", text) for page in PAGES for number, text in examples(page)]
+SEEN = {re.split(r"\s#", text)[0].strip() for _, text in ON_PAGES}
+IN_HELP = [
+    (f"help {name}", line)
+    for name in COMMANDS
+    for line in command_of(name).examples
+    if line not in SEEN and not line.startswith("promptop incident html")  # of a file that another example writes
 ]
+"""Examples of the commands' help that no page has."""
+CASES = [pytest.param(text, id=f"{where} {text}" if where.startswith("help") else where)
+         for where, text in dict(zip([text for _, text in IN_HELP], IN_HELP, strict=True)).values()] + [
+    pytest.param(text, id=where) for where, text in ON_PAGES
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +129,8 @@ def workspace(folder: Path, endpoint: SimulatedEndpoint) -> Path:
     (folder / "cases.jsonl").write_text('{"vars": {"input": "a"}, "checks": ["regex:."]}\n', encoding="utf-8")
     (folder / "tests.yaml").write_text("tests:\n- vars: {input: a}\n  assert: [{type: is-json}]\n", encoding="utf-8")
     (folder / "new-prices.toml").write_text('[models."gpt-4o-mini"]\ninput = 0.1\n', encoding="utf-8")
+    (folder / "prompts-old").mkdir(exist_ok=True)
+    (folder / "prompts-old" / "summary.md").write_text("Sum up.\n", encoding="utf-8")
     for name in ("my_script.py", "my_program.py"):
         (folder / name).write_text("print('done')\n", encoding="utf-8")
     settings = folder / "home" / "config" / "config.toml"
@@ -127,6 +143,8 @@ def workspace(folder: Path, endpoint: SimulatedEndpoint) -> Path:
     with pytest.MonkeyPatch.context() as patch:  # a log with a call, and a lock: examples run in any order
         own_folders(patch, folder / "home")
         patch.chdir(folder)
+        for name in ("greeting", "support", "support"):
+            Library().save(name, f"{prompt}{len(Library().entries(''))}", now_ms=1)
         assert cli.main(["run", "-m", "gpt-4o-mini", "--max-tokens", "5", "prompt.md"]) == 0
         assert cli.main(["check", "--update", "prompts/greeting.md", "prompts/summary.md"]) == 0
     return folder
@@ -155,16 +173,19 @@ def parses(name: str, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("text", CASES)
 def test_an_example_runs_as_printed(
-    text: str, collector: str, workspace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    text: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    arguments = quick(text.replace("127.0.0.1:4318", collector))
+    arguments = quick(text[text.index("promptop") :])
     name = arguments[0] if arguments else ""
     if name not in COMMANDS:
         assert not name or name.startswith("-") or Path(name).suffix, f"no command {name!r}"
         return
-    if name in NOT_RUN or ELSEWHERE.search(text):
+    in_help = request.node.callspec.id.startswith("help")
+    if name in NOT_RUN or ELSEWHERE.search(text) or (in_help and name in MANY_CALLS):
         parses(name, arguments[1:])
         return
+    collector, workspace = request.getfixturevalue("collector"), request.getfixturevalue("workspace")
+    arguments = [word.replace("127.0.0.1:4318", collector) for word in arguments]
     home = workspace / "home"
     own_folders(monkeypatch, home)
     monkeypatch.setenv("HOME", str(home))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
 from promptop.base.sanitize import clean
@@ -63,8 +63,39 @@ def wants_colour(stream: Any) -> bool:
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+_STYLES = {
+    "heading": "1",
+    "good": "32",
+    "warning": "33",
+    "bad": "31",
+    "quiet": "2",
+    "name": "36",
+    "removed": "31",
+    "removed word": "31;7",
+    "added": "32",
+    "added word": "32;7",
+}
+"""What is shown → SGR codes of the terminal's own sixteen colours, which its theme has made readable."""
+Paint = Callable[[str, str], str]
+"""Takes text and the name of a style, and returns the text as it is shown."""
+
+
+def painter(stream: Any) -> Paint:
+    """Return what colours text for a stream: ``paint(text, style)``; where colour is not wanted text stays as it is."""
+    return _painted if wants_colour(stream) else plain
+
+
+def plain(text: str, style: str) -> str:
+    """Return the text as it is: the paint of files and pipes."""
+    return text
+
+
+def _painted(text: str, style: str) -> str:
+    return f"\x1b[{_STYLES[style]}m{clean(text)}\x1b[0m" if text else text
+
+
 def write_styled(stream: Any, text: str) -> None:
-    """Write text of our own that holds escape sequences of colours, past the guard; it must hold nothing foreign."""
+    """Write text that holds escape sequences of colours, past the guard; what is foreign in it is cleaned already."""
     (stream._stream if isinstance(stream, Guarded) else stream).write(text)
 
 

@@ -31,11 +31,16 @@ class ItemOutcome:
     cached: bool = False
 
 
+def journal_of(out: Path) -> Path:
+    """Return where the answers of an unfinished batch are kept."""
+    return out.with_name(f"{out.name}.journal")
+
+
 class Journal:
     """The file ``OUT.journal`` beside a batch's output, mode 0600."""
 
     def __init__(self, out: Path) -> None:
-        self.path = out.with_name(f"{out.name}.journal")
+        self.path = journal_of(out)
         self._out = out
         self._done: dict[str, tuple[int, bool]] = {}
         self._spent = 0.0

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from promptop.base import sqlite
 from promptop.base.errors import PromptopError
 from promptop.base.files import data_dir
+from promptop.base.toml.records import nearest
 from promptop.prompts.receipt import Receipt, receipt_from
 
 if TYPE_CHECKING:
@@ -143,8 +144,10 @@ class Library:
         """Return a version of a prompt, the newest for None; raise :class:`PromptopError` if there is none."""
         found = self.versions(name)
         if not found:
-            near = ", ".join(entry.name for entry in self.entries()[:8]) or "none yet"
-            raise PromptopError(f"There is no prompt {name!r} in the library.", f"Prompts: {near}.")
+            names = [entry.name for entry in self.entries()]
+            near = nearest(name, names)
+            hint = f"Did you mean {near}?" if near else f"Prompts: {', '.join(names[:8]) or 'none yet'}."
+            raise PromptopError(f"There is no prompt {name!r} in the library.", hint)
         for version in found:
             if number in (None, version.version):
                 return version

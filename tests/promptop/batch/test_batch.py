@@ -286,7 +286,9 @@ def test_several_prompts_are_filled_with_every_row(
     assert cli.main(command) == 0
     assert [line["custom_id"] for line in lines(out)] == ["short/x", "long/x", "short/y", "long/y"]
     assert chats(endpoint) == 4
-    assert cli.main([*command, "--prompt", str(tmp_path / "short.md")]) == 2
+    assert cli.main(command) == 2  # done: it would be asked and written again
+    assert "--force" in capsys.readouterr().err
+    assert cli.main([*command, "--force", "--prompt", str(tmp_path / "short.md")]) == 2
     assert "Two prompts are called 'short'" in capsys.readouterr().err
 
 

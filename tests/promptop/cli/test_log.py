@@ -61,7 +61,7 @@ def output(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -
 def test_path_and_an_absent_log(private_folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert output(capsys, "path").strip() == str(private_folders / "data" / "log.db")
     for verb in ("status", "tail", "export", "prune", "rebuild"):
-        assert "There is no log at" in output(capsys, verb, code=1)
+        assert "There is no log" in output(capsys, verb, code=2)
     assert not (private_folders / "data").exists()
 
 
@@ -160,7 +160,7 @@ def test_prune_by_age_keeps_what_is_younger(log: Path, capsys: pytest.CaptureFix
     assert "0 rows" in output(capsys, "prune")
     assert "An age of 0" in output(capsys, "prune", "--older-than", "0d", code=2)
     assert "is not an age" in output(capsys, "prune", "--older-than", "soon", code=2)
-    assert json.loads(output(capsys, "prune", "--older-than", "3d", "--json"))["rows"] == 1
+    assert json.loads(output(capsys, "prune", "--older-than", "3d", "--yes", "--json"))["rows"] == 1
     assert len(output(capsys, "tail").splitlines()) == 3
 
 
@@ -170,7 +170,7 @@ def test_backup_is_a_whole_log_with_its_bodies(log: Path, tmp_path: Path, capsys
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert len(output(capsys, "tail", "--log", str(target)).splitlines()) == 4
     assert json.loads(output(capsys, "status", "--json", "--log", str(target)))["bodies"] == 3
-    assert "exists already" in output(capsys, "backup", str(target), code=1)
+    assert "exists already" in output(capsys, "backup", str(target), code=2)
     assert output(capsys, "backup", str(target), "--force")
     assert sorted(path.name for path in tmp_path.glob("backup*.part*")) == []
 
@@ -215,7 +215,7 @@ def test_a_file_that_is_no_log_is_refused_by_every_verb(
 ) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a log " * 500)
-    more = {"query": ["SELECT 1"], "backup": [str(tmp_path / "b.db")], "prune": ["--older-than", "1d"]}.get(verb, [])
+    more = {"query": ["SELECT 1"], "backup": [str(tmp_path / "b.db")], "prune": ["--older-than", "1d", "--yes"]}.get(verb, [])
     text = output(capsys, verb, *more, "--log", str(path), code=1)
     assert "is not an SQLite file" in text
     assert "→" in text

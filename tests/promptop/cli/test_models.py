@@ -30,8 +30,8 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_names_that_are_not_known(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "gpt4o"]) == 1
-    assert "did you mean gpt-4o" in capsys.readouterr().err
+    assert main(["models", "gpt4o"]) == 2
+    assert "Did you mean gpt-4o" in capsys.readouterr().err
     assert main(["models", "--provider", "nobody"]) == 2
 
 

@@ -110,3 +110,42 @@ def test_files_are_replaced_with_force_alone(folder: Path, capsys: pytest.Captur
         assert cli.main([*command, "--force"]) == 0
         assert target.read_text(encoding="utf-8") != "kept"
         target.write_text("kept", encoding="utf-8")
+
+
+def test_several_prompts_are_trimmed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["trim", str(folder), "missing.md"]) == 1
+    said = capsys.readouterr()
+    assert [line.partition(":")[0] for line in said.out.splitlines()] == [
+        str(folder / "a.md"),
+        str(folder / "deeper" / "b.txt"),
+    ]
+    assert "missing.md cannot be read" in said.err
+    assert cli.main(["trim", str(folder), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(each["file"], each["tokens_after"] < each["tokens_before"]) for each in told] == [
+        (str(folder / "a.md"), True),
+        (str(folder / "deeper" / "b.txt"), False),
+    ]
+    assert cli.main(["trim", str(folder), "--check"]) == 1
+    assert cli.main(["trim", str(folder), "--rewrite", "-m", "gpt-4o"]) == 2
+    assert cli.main(["trim", str(folder), "--apply"]) == 0
+    assert (folder / "a.md").read_text(encoding="utf-8") == "Answer.\n"
+    assert cli.main(["trim", str(folder), "--check"]) == 0
+
+
+def test_folders_are_compared_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = folder.parent / "old"
+    old.mkdir()
+    (old / "a.md").write_text("Please answer in JSON.\n", encoding="utf-8")
+    (old / "gone.md").write_text("Gone.\n", encoding="utf-8")
+    assert cli.main(["diff", str(old), str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "== a.md ==" in out
+    assert "== gone.md (gone) ==" in out
+    assert f"== {Path('deeper', 'b.txt')} (new) ==" in out
+    assert cli.main(["diff", str(old), str(folder), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [each["file"] for each in told] == ["a.md", str(Path("deeper", "b.txt")), "gone.md"]
+    assert cli.main(["diff", str(folder), str(folder)]) == 0
+    assert cli.main(["diff", str(old), str(folder / "a.md")]) == 1  # the file of that name in the folder
+    assert "in JSON" in capsys.readouterr().out

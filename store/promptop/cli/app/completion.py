@@ -1,4 +1,4 @@
-"""Print the script with which a shell completes promptop: commands, options, models, profiles, prompts and files.
+"""Print the completion script of a shell: commands, options, models, profiles, prompts and files.
 
 bash: eval "$(promptop completion bash)" in ~/.bashrc. zsh: the same in ~/.zshrc, after compinit. fish: promptop
 completion fish > ~/.config/fish/completions/promptop.fish

@@ -1,4 +1,4 @@
-"""Show where the settings file is, what it means now, or create one with every setting and its explanation."""
+"""The settings: print where the file is, what is in force, or create the file with every setting explained."""
 
 from __future__ import annotations
 
@@ -141,6 +141,13 @@ models = ["gpt-4o-mini", "gpt-4o"]
 """
 
 
+EXAMPLES = (
+    "promptop config path",
+    "promptop config show",
+    "promptop config init",
+)
+
+
 def verbs() -> list[Command]:
     """Declare the sub-commands."""
     return [
@@ -225,7 +232,7 @@ def _quoted(key: str) -> str:
 
 def _init(path: Path, force: bool) -> int:
     if path.exists() and not force:
-        raise PromptopError(f"{path} exists already.", "Edit it, or use --force to replace it (the old one is kept).")
+        raise UsageError(f"{path} exists already.", "Edit it, or replace it with --force (the old one is kept).")
     try:
         if path.exists():
             path.replace(path.with_suffix(".toml.bak"))

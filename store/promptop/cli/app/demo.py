@@ -1,7 +1,6 @@
-"""The app against a simulated endpoint with simulated traffic: no account, no key, no network, nothing kept.
+"""Open the app against a simulated endpoint with simulated traffic: no account, no key, no network, nothing kept.
 
-With ``--real`` a small real model answers instead (:mod:`promptop.simulator.local_model`), on this machine and as
-offline; nothing is simulated then, and nothing says so.
+With ``--real`` a small real model on this machine answers instead, also offline; then nothing is simulated.
 """
 
 from __future__ import annotations
@@ -30,6 +29,13 @@ if TYPE_CHECKING:
 
 PROFILE = "simulated"
 REAL_PROFILE = "local"
+
+
+EXAMPLES = (
+    "promptop demo",
+    "promptop demo --serve",
+    "promptop demo --serve --port 8765 --speed 0",
+)
 
 
 def parameters() -> Parameters:

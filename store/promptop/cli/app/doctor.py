@@ -1,8 +1,9 @@
 """Check what promptop needs: settings, keys, the endpoint and its models, the log, the clock, this terminal.
 
-The endpoint in use is asked for its list of models, with its key and without any prompt; --offline asks nothing. While
-the settings have a mistake nothing is asked. A key is never printed. Exit codes: 0 all is well or worth a word, 1 if
-something does not work.
+It asks the endpoint in use for its list of models, with its key and without any prompt; --offline asks nothing. While
+the settings have a mistake nothing is asked. Keys are never printed.
+
+Exit codes: 0 fine, perhaps with a warning, 1 something does not work, 2 usage error.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from promptop import settings as settings_room
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.base.terminal import painter, write_styled
 from promptop.base.toml.records import nearest
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.shared.options import settings_options
@@ -50,6 +52,12 @@ class DoctorFinding:
     remedy: str = ""
 
 
+EXAMPLES = (
+    "promptop doctor",
+    "promptop doctor --offline --json",
+)
+
+
 def parameters() -> Parameters:
     """Declare the options."""
     return [
@@ -68,7 +76,9 @@ def run(args: ParsedArguments) -> int:
     for each in _findings(args):
         found.append(each)
         if not args.json:
-            print(clean_line(f"{_SIGNS[each.state]} {each.check:<9} {each.text}"))
+            style = {GOOD: "good", WARNING: "warning", BAD: "bad", SKIPPED: "quiet"}[each.state]
+            sign = painter(sys.stdout)(_SIGNS[each.state], style)
+            write_styled(sys.stdout, f"{sign} {clean_line(f'{each.check:<9} {each.text}', 400)}\n")
             if each.remedy:
                 print(clean_line(f"  → {each.remedy}"))
             sys.stdout.flush()

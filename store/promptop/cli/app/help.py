@@ -1,4 +1,4 @@
-"""Explain a command as its --help does; with --man as a man page, or all of them as files."""
+"""Print the help of a command, as --help does; with --man as a man page, or all man pages into a folder."""
 
 from __future__ import annotations
 

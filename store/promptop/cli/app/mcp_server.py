@@ -23,6 +23,12 @@ _ROWS = ("id", "started_ms", "app", "request_model", "prompt_name", "prompt_vers
 _USED = ("usage_input_tokens", "usage_output_tokens", "usage_cache_read_input_tokens", "cost_usd", "cost_status")
 
 
+EXAMPLES = (
+    "promptop mcp",
+    "promptop mcp --bodies",
+)
+
+
 def parameters() -> Parameters:
     """Declare the command line."""
     return [

@@ -1,12 +1,11 @@
-"""Ask which sentences of a prompt carry weight: leave groups of them out, see which cases break, and prove the trim.
+"""Find which sentences of a prompt matter: leave groups of them out, see which cases break, and prove the trim.
 
-Cases are split: one part is searched, the other is kept for the proof of the trim that follows. A unit is called
-load-bearing, or without measurable effect, only where the answers carry it; all else is undecided. The price is said
-before anything is sent, the search stops at --max-usd and at --max-calls, and what is known stays.
+One part of the cases is searched; the rest is held out for the proof of the trim that follows. A sentence is called
+load-bearing, or without measurable effect, only where the answers show it; everything else is undecided. The price is
+printed before anything is sent. The search stops at --max-usd and --max-calls, and keeps what it found.
 
-Exit codes: 0 the search came to its end (the trim's verdict is in the output), 1 it did not (cap, refused, failing, no
-case passes), 2 usage or settings error, 130 cancelled with Ctrl-C (what is known is reported and kept; --resume goes
-on).
+Exit codes: 0 the search finished (the trim's verdict is in the output), 1 it did not (cap, refused, failing, no case
+passes), 2 usage or settings error, 130 cancelled with Ctrl-C (what is known is reported and kept; --resume continues).
 """
 
 from __future__ import annotations
@@ -48,6 +47,11 @@ from promptop.prompts import Prompt
 from promptop.prompts.files import write_atomic
 from promptop.settings import Settings
 from promptop.trim import find
+
+EXAMPLES = (
+    "promptop ablate prompt.md -m gpt-4o-mini --cases cases.jsonl --max-usd 0.50",
+    "promptop ablate prompt.md -m gpt-4o-mini --cases cases.jsonl --apply shorter.md",
+)
 
 
 def parameters() -> Parameters:

@@ -1,8 +1,9 @@
 """Send many prompts: OpenAI's batch format in and out, or a prompt file filled from a table.
 
-Answers are kept as they come in OUT.journal: after Ctrl-C, a kill or a failure the same command goes on where it was,
-and pays for nothing twice. The cache is asked first. Exit codes: 0 all answered, 1 some failed or the cap was reached,
-2 usage error, 130 interrupted.
+Answers are written to OUT.journal as they arrive: after Ctrl-C, a kill or a failure the same command continues where it
+stopped and pays for nothing twice. The cache is asked first.
+
+Exit codes: 0 all answered, 1 some failed or the cap was reached, 2 usage error, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from typing import Any
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.batch.input import Item, columns_of, crossed, read_jsonl, read_table
-from promptop.batch.journal import Journal
+from promptop.batch.journal import Journal, journal_of
 from promptop.batch.provider_runner import HALF
 from promptop.batch.runner import Batch, Tally, estimate, kept_apart
 from promptop.cli.command_line.completion import models as models_known
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared import batch_provider
+from promptop.cli.shared.confirmation import refuse_existing
 from promptop.cli.shared.money import gate_of
 from promptop.cli.shared.options import settings_of, settings_options
 from promptop.cli.shared.prompt_input import ROLES, notes_of, prompt_given, tell_notes
@@ -32,6 +34,13 @@ from promptop.limits.limiter import RateLimits
 INTERRUPTED = 130
 LISTED = 5
 """Failures that are named at the end; all of them are in the output."""
+
+
+EXAMPLES = (
+    "promptop batch requests.jsonl -o answers.jsonl",
+    "promptop batch table.csv --prompt classify.md -m gpt-4o-mini -o answers.jsonl --max-usd 1",
+    "promptop batch table.csv --prompt classify.md -m gpt-4o-mini -o answers.jsonl --dry-run",
+)
 
 
 def parameters() -> Parameters:
@@ -49,14 +58,15 @@ def parameters() -> Parameters:
         option("--role", default="", choices=ROLES, help="role of prompts without role lines (user)"),
         flag("--strict", help="refuse a prompt of which anything is unfilled"),
         option("-m", "--model", complete=models_known, default="", help="model of requests that name none"),
-        option("--max-tokens", type=int, metavar="N", help="limit of output tokens, where none is set"),
-        option("--temperature", type=float, metavar="T", help="temperature, where none is set"),
+        option("--max-tokens", type=int, metavar="N", help="limit of output tokens for requests that set none"),
+        option("--temperature", type=float, metavar="T", help="temperature for requests that set none"),
         option("--concurrency", type=int, default=10, metavar="N", help="requests at a time (default 10)"),
         option("--rpm", type=int, metavar="N", help="requests a minute at most"),
         option("--tpm", type=int, metavar="N", help="tokens a minute at most"),
         option("--max-usd", old=["--cap"], type=float, metavar="USD", help="start no request that could pass this sum"),
         option("--retries", type=int, default=2, metavar="N", help="further attempts of a request (default 2)"),
         flag("--no-cache", help="ask the endpoint even where the answer is known"),
+        flag("--force", help="replace a file that exists (an unfinished batch continues without it)"),
         flag("--dry-run", help="check the input and price it; send nothing"),
         flag("--json", help="print the summary as JSON on stdout"),
         *batch_provider.parameters(),
@@ -70,6 +80,8 @@ def run(args: ParsedArguments) -> int:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name} {value} is not valid.", "Write a number above 0.")
+    if not journal_of(args.output).exists():  # else this goes on with what an earlier run began
+        refuse_existing(args.output, force=args.force or args.dry_run)
     settings = settings_of(args, sends=not args.dry_run)
     items = _items(args)
     profile = settings.active_profile()

@@ -1,8 +1,8 @@
-"""Measure a prompt under load: percentiles of TTFT, total and tokens a second, held against objectives and baselines.
+"""Load-test a prompt: percentiles of TTFT, total time and tokens per second, against objectives and baselines.
 
-Closed loop: --concurrency N (several steps: 1,4,16). Open loop: --rate R starts calls as Poisson arrivals, --arrivals
-1h as they came in the last hour of the log; latency then counts from when each was due. Models and steps are measured
-one after the other, each after a warm-up that is dropped.
+Closed loop: --concurrency N (several steps: 1,4,16). Open loop: --rate R starts calls as Poisson arrivals; --arrivals
+1h repeats the arrivals of the last hour of the log. In an open loop latency counts from when each call was due. Models
+and steps are measured one after the other, each after a warm-up that is dropped.
 
 Exit codes: 0 measured, 1 a --fail-if holds or no call was answered, 2 usage error, 130 cancelled with Ctrl-C (what
 came is reported, nothing is saved).
@@ -50,6 +50,13 @@ from promptop.settings import Settings
 _Number = TypeVar("_Number", int, float)
 OBJECTIVES = ("ttft<1s",)
 CALLS = 20
+
+
+EXAMPLES = (
+    "promptop bench prompt.md -m gpt-4o-mini -n 50 --concurrency 1,4,16 --max-tokens 200",
+    "promptop bench prompt.md -m gpt-4o-mini --rate 2 --max-tokens 200 --save before",
+    "promptop bench prompt.md -m gpt-4o-mini --rate 2 --max-tokens 200 --baseline before --fail-if 'p95_ttft>+10%'",
+)
 
 
 def parameters() -> Parameters:

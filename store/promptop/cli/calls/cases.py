@@ -1,6 +1,6 @@
-"""Test sets: begin one, draw one from the log, show it, check it before money is spent, convert it to another form.
+"""Test sets: create one, draw one from the log, show it, check it before money is spent, convert it.
 
-Exit codes: 0, 1 for what check finds, 2 for a file or an option that makes no sense.
+Exit codes: 0 done, 1 check found something, 2 usage error or unreadable test set.
 """
 
 from __future__ import annotations
@@ -42,6 +42,15 @@ _BEGINNING = (
 MOST_ROWS = 20_000
 """Rows of the log that are looked at."""
 SHOWN = 60
+
+
+EXAMPLES = (
+    "promptop cases new --prompt summary.md cases-new.jsonl",
+    "promptop cases from-log --prompt support -o drawn.jsonl",
+    "promptop cases show cases.jsonl",
+    "promptop cases check cases.jsonl --prompt summary.md",
+    "promptop cases convert tests.yaml cases.csv",
+)
 
 
 def verbs() -> list[Command]:

@@ -1,10 +1,10 @@
-"""Test what is said to make answers faster: temperature, max_tokens, stop, streaming, prompt, http2, connection.
+"""Test common claims about speed on your endpoint: temperature, max_tokens, stop, streaming, prompt, http2, connection.
 
-For each claim the prompt is asked both ways in turns, after a warm-up that is dropped; the difference has an interval
-and an effect size, and the verdict is said in plain words. The price is said before the first call.
+For each claim the prompt is asked both ways in turns, after a warm-up that is dropped. The difference is printed with
+an interval, an effect size and a verdict in words. The price is printed before the first call.
 
-Exit codes: 0 judged, 1 no call was answered or the cap ended it, 2 usage error, 130 cancelled with Ctrl-C (what
-came is judged).
+Exit codes: 0 judged, 1 no call was answered or the cap ended it, 2 usage error, 130 cancelled with Ctrl-C (what came is
+judged).
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ from promptop.cli.shared.money import lengths_of, price
 from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import read_prompt
 from promptop.experiments.latency_claims import CLAIMS, NAMES, REPEATS, ClaimsRun
+
+EXAMPLES = (
+    "promptop claims --list",
+    "promptop claims prompt.md -m gpt-4o-mini -c temperature -c stop",
+)
 
 
 def parameters() -> Parameters:

@@ -1,10 +1,10 @@
-"""Send a prompt to several models at once: the answers on stdout, a table of figures on stderr, ``*`` marking the best.
+"""Send a prompt to several models at once: answers on stdout, a table of figures on stderr, ``*`` marks the best.
 
-With --repeat N the models are asked N times in interleaved order after a warm-up round that is dropped; the table then
-holds medians with 95 % intervals, and each model is held against the first.
+With --repeat N each model is asked N times in interleaved order, after a warm-up round that is dropped. The table then
+shows medians with 95 % intervals, and compares each model with the first.
 
-Exit codes: 0 all answered, 1 some failed or a --check did, 2 usage error, 130 cancelled with Ctrl-C (what
-came is kept).
+Exit codes: 0 all answered, 1 some failed or a --check did, 2 usage error, 130 cancelled with Ctrl-C (what came is
+kept).
 """
 
 from __future__ import annotations
@@ -64,6 +64,12 @@ from promptop.experiments.interleaved import MOST_REPEATS, Arm, Trial
 from promptop.experiments.stats import METRICS, difference, summarise, values_of
 from promptop.prompts import Prompt
 from promptop.settings import Settings
+
+EXAMPLES = (
+    "promptop compare prompt.md -m gpt-4o-mini -m gpt-4o",
+    "promptop compare prompt.md -m gpt-4o-mini -m gpt-4o --repeat 10 --no-answers",
+    "promptop compare before.md --against after.md -m gpt-4o-mini -v term=token",
+)
 
 
 def parameters() -> Parameters:

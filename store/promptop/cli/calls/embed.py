@@ -16,6 +16,11 @@ from promptop.cli.shared.money import gate_of
 from promptop.cli.shared.options import settings_of, settings_options
 from promptop.client.embedding import embed, truncated
 
+EXAMPLES = (
+    "promptop embed lines.txt -o vectors.jsonl",
+    "promptop embed lines.txt --dimensions 256 > vectors.jsonl",
+)
+
 
 def parameters() -> Parameters:
     """Declare the options."""

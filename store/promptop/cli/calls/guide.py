@@ -1,9 +1,9 @@
-"""Lead a prompt to fewer tokens and less waiting, step by step: each measured before and after, and kept in a sheet.
+"""Optimise a prompt step by step for tokens and latency: each step is measured before and after and kept in a sheet.
 
-Without --step the sheet is shown, with the command of the next step. Steps: baseline, shorten, context, parameters,
-cache, model, parallel, endpoint, streaming, monitoring. A step begins where the adopted ones before it ended; figures
-are medians, a difference that cannot be told from chance is called no measurable effect. The sheet is kept per prompt
-in a private file of the state folder, the prompt's texts with it.
+Without --step it shows the sheet and the command of the next step. Steps: baseline, shorten, context, parameters,
+cache, model, parallel, endpoint, streaming, monitoring. A step starts from the adopted ones before it. Figures are
+medians; a difference that chance could explain is called "no measurable effect". The sheet, with the prompt's texts, is
+a private file in the state folder.
 
 Exit codes: 0 done, 1 calls failed or a cap ended it, 2 usage error, 130 cancelled with Ctrl-C.
 """
@@ -39,6 +39,13 @@ INTERRUPTED = 130
 _FORMATS = ("table", "md", "html", "csv", "json")
 _WIDEST = 46
 """Cells of a change's words in the table; the other forms have all of them."""
+
+
+EXAMPLES = (
+    "promptop guide prompt.md",
+    "promptop guide prompt.md --step baseline --step shorten --max-usd 0.20",
+    "promptop guide prompt.md --format md -o sheet.md",
+)
 
 
 def parameters() -> Parameters:

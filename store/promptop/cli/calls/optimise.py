@@ -1,11 +1,11 @@
 """Shorten a prompt step by step: trim rules, ablation and a model propose, a test set decides, held-out cases prove.
 
-Each proposal is tested on the training part of the cases and dropped at the first one that breaks. What is left is
-proven on the held-out part, against the prompt as it was. Every step is a line of a log. The price is said before
-anything is sent, and it stops at --max-usd and at --max-calls.
+Each proposal is tested on the training part of the cases and dropped at the first case that breaks. The result is
+proven on the held-out part against the original prompt. Each step is one line of output. The price is printed before
+anything is sent; it stops at --max-usd and --max-calls.
 
 Exit codes: 0 proven (or nothing can be left out), 1 anything else, 2 usage or settings error, 130 cancelled with
-Ctrl-C; --resume goes on, also after a kill.
+Ctrl-C; --resume continues, also after a kill.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ from promptop.prompts.files import write_atomic
 from promptop.prompts.library import Library
 from promptop.prompts.proof import PROVEN
 from promptop.settings import Settings
+
+EXAMPLES = ("promptop optimise summary.md -m gpt-4o-mini --cases cases.jsonl --max-usd 1 --out shorter.md",)
 
 
 def parameters() -> Parameters:

@@ -1,7 +1,9 @@
-"""Rank endpoints by how near they are: connect, TLS and first byte, the median of a few tries.
+"""Rank endpoints by network distance: connect, TLS and first byte, the median of a few tries.
 
-What is asked is GET /models without a key: it costs nothing, and a refusal is an answer as well. It measures the way to
-an endpoint, not its models (promptop bench does). Exit codes: 0 one or more answered, 1 none did, 130 Ctrl-C.
+It sends GET /models without a key: this costs nothing, and a refusal counts as an answer. It measures the way to an
+endpoint, not its models; promptop bench does that.
+
+Exit codes: 0 at least one answered, 1 none did, 2 usage error, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.base.text_table import aligned
+from promptop.base.toml.records import nearest
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
 from promptop.cli.shared.call_options import INTERRUPTED
 from promptop.cli.shared.options import settings_of, settings_options
@@ -24,6 +27,12 @@ from promptop.client.http.probe import MOST_TRIES, Probed, probe, ranked
 from promptop.settings import Settings
 
 MOST_ENDPOINTS = 100
+
+
+EXAMPLES = (
+    "promptop probe",
+    "promptop probe openai -n 10",
+)
 
 
 def parameters() -> Parameters:
@@ -97,7 +106,9 @@ def _targets(named: Sequence[str], settings: Settings) -> list[Probed]:
             found.append(Probed(_address(name), _address(name)))
         else:
             known = ", ".join(settings.profiles) or "none"
-            raise UsageError(f"{clean_line(name)!r} is neither a profile nor a URL.", f"Profiles: {known}.")
+            near = nearest(name, settings.profiles)
+            hint = f"Did you mean {near!r}? " if near else ""
+            raise UsageError(f"{clean_line(name)!r} is neither a profile nor a URL.", f"{hint}Profiles: {known}.")
     if not found:
         raise UsageError("There is no endpoint to probe.", "Write URLs, or profiles into the settings.")
     if len(found) > MOST_ENDPOINTS:

@@ -1,12 +1,12 @@
-"""Prove that a trimmed prompt gets the same answers: on a test set, case by case, stopped as soon as it is sure.
+"""Prove that a trimmed prompt gets the same answers, case by case on a test set; it stops as soon as this is sure.
 
-BASE is the prompt as it was, FILE the trimmed one. With --cases each case is asked with both prompts in turns, and the
+BASE is the original prompt, FILE the trimmed one. With --cases each case is asked with both prompts in turns. The
 verdict is proven, alike, changed, worse or undecided, with the largest drop that is still possible. Without --cases one
-input is asked -n times: that shows at most that the answers are alike on this input. --save keeps FILE in the library
-with its receipt and proof.
+input is asked -n times, which can show at most that the answers are alike on this input. --save keeps FILE in the
+library with its receipt and proof.
 
 Exit codes: 0 proven (or what --accept names), 1 anything else, 2 usage or settings error, 130 cancelled with Ctrl-C
-(what came is judged, reported and kept; --resume goes on).
+(what came is judged, reported and kept; --resume continues).
 """
 
 from __future__ import annotations
@@ -58,6 +58,12 @@ from promptop.prompts import Prompt
 from promptop.prompts.proof import ALIKE, PROVEN, Proof, digest
 from promptop.prompts.receipt import Receipt
 from promptop.settings import Settings
+
+EXAMPLES = (
+    "promptop prove long.md short.md -m gpt-4o-mini --cases cases.jsonl --max-usd 0.50",
+    "promptop trim long.md --json | promptop prove long.md - -m gpt-4o-mini --cases cases.jsonl",
+    "promptop prove long.md short.md -m gpt-4o-mini -n 10 --accept alike",
+)
 
 
 def parameters() -> Parameters:

@@ -35,6 +35,12 @@ from promptop.client.routing import routed
 from promptop.routing.policy import policy_of
 from promptop.settings import Settings
 
+EXAMPLES = (
+    "promptop run prompt.md -m gpt-4o-mini",
+    "promptop run --text 'What is a token?' -m gpt-4o-mini --max-tokens 100",
+    "promptop run before.md -m gpt-4o-mini -v term=token --json",
+)
+
 
 def parameters() -> Parameters:
     """Return the options of the command."""

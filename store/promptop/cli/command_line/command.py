@@ -36,7 +36,7 @@ class Command(click.Command):
         super().__init__(
             name,
             params=[*parameters, *old_names(parameters)],
-            help=details or summary,
+            help=details or f"{summary[:1].upper()}{summary[1:]}.",
             short_help=summary,
             add_help_option=False,
             context_settings={"allow_interspersed_args": False} if runs_program else {},
@@ -84,6 +84,10 @@ class Verbs(click.Group):
         )
         self.params.append(help_option())
         self.examples = tuple(examples)
+        for each in verbs:  # a verb's page shows those of the command's examples that are its own
+            each.examples = each.examples or tuple(
+                line for line in examples if f"promptop {name} {each.name}" in f"{line} "
+            )
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # as they are declared

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cloup import HelpFormatter, HelpTheme
 
 OPTIONS = "Options"
+_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 _MARKUP = re.compile(r":[a-z]+:`~?(?:[\w.]*\.)?([^`]+)`|``([^`]+)``")
 
 
@@ -24,14 +25,14 @@ def command_help(command: click.Command, context: click.Context) -> str:
     form = formatter()
     form.write_usage(context.command_path, " ".join(command.collect_usage_pieces(context)))
     form.write_paragraph()
-    form.write_text(plain(command.help or ""))
+    form.write_text(_unbroken(plain(command.help or "")))
     if isinstance(command, click.Group):
         rows = [(name, command.commands[name].short_help or "") for name in command.list_commands(context)]
         write_section(form, "Commands", rows)
     for title, rows in sections(command, context).items():
         write_section(form, title, rows)
     write_examples(form, getattr(command, "examples", ()))
-    return form.getvalue()
+    return form.getvalue().replace(_HYPHEN, "-")
 
 
 def root_help(command: click.Command, context: click.Context, groups: Mapping[str, Sequence[tuple[str, str]]]) -> str:
@@ -49,7 +50,7 @@ def root_help(command: click.Command, context: click.Context, groups: Mapping[st
     write_examples(form, getattr(command, "examples", ()))
     form.write_paragraph()
     form.write_text("promptop help COMMAND explains one of them.")
-    return form.getvalue()
+    return form.getvalue().replace(_HYPHEN, "-")
 
 
 def sections(command: click.Command, context: click.Context) -> dict[str, list[tuple[str, str]]]:
@@ -79,6 +80,11 @@ def plain(text: str) -> str:
     return _MARKUP.sub(lambda found: found[1] or found[2], text)
 
 
+def _unbroken(text: str) -> str:
+    """Return text whose words are not broken at their hyphens, until :data:`_HYPHEN` is put back."""
+    return re.sub(r"(?<=\S)-(?=\S)", _HYPHEN, text)
+
+
 def formatter() -> HelpFormatter:
     """Return cloup's formatter for the terminal at hand; it is loaded where help is shown alone."""
     from cloup import HelpFormatter
@@ -101,13 +107,14 @@ def write_section(form: HelpFormatter, title: str, rows: Sequence[tuple[str, str
     """Write a titled list of two columns."""
     from cloup.formatting import HelpSection
 
-    form.write_section(HelpSection(title, list(rows)))
+    form.write_section(HelpSection(title, [(name, _unbroken(text)) for name, text in rows]))
 
 
 def write_examples(form: HelpFormatter, examples: Sequence[str]) -> None:
     """Write command lines as they are typed, each on a line of its own."""
     if not examples:
         return
+    form.write_paragraph()
     form.write_heading("Examples")
     for line in examples:
         form.write(f"  {line}\n")

@@ -1,4 +1,4 @@
-"""Take calls from programs that OpenTelemetry instruments already (OTLP over HTTP, port 4318) into the log."""
+"""Log the calls of programs that OpenTelemetry already instruments (OTLP over HTTP, port 4318)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from promptop.cli.command_line.declare import Parameters, ParsedArguments, optio
 from promptop.cli.shared.options import settings_of, settings_options
 from promptop.cli.traffic.proxy import TOKEN_VARIABLE, access_token, listen_address
 from promptop.log.write.pending import Bodies
+
+EXAMPLES = (
+    "promptop collect",
+    "promptop collect --listen 127.0.0.1:4320",
+)
 
 
 def parameters() -> Parameters:

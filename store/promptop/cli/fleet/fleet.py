@@ -22,6 +22,13 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _CLOCK_S = 300.0
 
 
+EXAMPLES = (
+    "promptop fleet init --print-sql",
+    "promptop fleet check --url clickhouse://db.example:8443/promptop",
+    "promptop fleet status --url clickhouse://db.example:8443/promptop",
+)
+
+
 def verbs() -> list[Command]:
     """Declare the sub-commands."""
     return [

@@ -13,11 +13,17 @@ from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag
 from promptop.cli.fleet.connection import chosen, connection_options, engine_of
-from promptop.cli.shared.options import settings_of, settings_options
+from promptop.cli.shared.options import require_logs, settings_of, settings_options
 from promptop.fleet.shipper import Shipper, standing
 from promptop.log.row import COLUMNS
 
 _BEHIND_S = 900.0
+
+
+EXAMPLES = (
+    "promptop ship --url clickhouse://db.example:8443/promptop",
+    "promptop ship --status",
+)
 
 
 def parameters() -> Parameters:
@@ -39,6 +45,7 @@ def run(args: ParsedArguments) -> int:
     if args.json and not args.status:
         raise UsageError("--json goes with --status.", "Write --status --json.")
     if args.status:
+        require_logs([log])
         found = standing(log)
         if args.json:
             print(json.dumps(asdict(found), ensure_ascii=False))

@@ -1,7 +1,7 @@
-"""Hold prompts to the tokens and dollars they had: compares files with prompts.lock, for CI.
+"""Fail if a prompt grew beyond prompts.lock in tokens or dollars; for CI.
 
-``--update`` writes the lock. Exit code: 1 if a prompt grew by more than the tolerance in tokens or in input dollars
-(which it also does when the price table changes), is missing or not in the lock.
+``--update`` writes the lock. Exit code: 1 if a prompt grew by more than the tolerance in tokens or in input dollars (a
+price that rose counts too), is missing, or is not in the lock.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from promptop import models
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.base.terminal import painter, write_styled
 from promptop.cli.command_line.completion import models as models_known
 from promptop.cli.command_line.completion import prompts
 from promptop.cli.command_line.declare import LIBRARY, Parameters, ParsedArguments, argument, flag, option
@@ -39,6 +40,13 @@ class LockVerdict:
     failure: str = ""
     """Why it fails; empty if it does not."""
     note: str = ""
+
+
+EXAMPLES = (
+    "promptop check --update prompts/ -m gpt-4o",
+    "promptop check",
+    "promptop check --tolerance 5 --junit tokens.xml",
+)
 
 
 def parameters() -> Parameters:
@@ -77,13 +85,19 @@ def run(args: ParsedArguments) -> int:
         json.dump([{name: getattr(each, name) for name in fields} for each in verdicts], sys.stdout, indent=1)
         print()
     else:
+        paint = painter(sys.stdout)
         for each in verdicts:
             numbers = "" if each.tokens is None else f"{each.locked:,} → {each.tokens:,} tokens"
             if each.usd is not None:
                 numbers += f", {models.usd_text(each.usd, 3)} a call"
             says = each.failure or each.note
-            mark = "FAIL" if each.failure else "ok  "
-            print("  ".join([mark, clean_line(each.file), clean_line(each.model), numbers, says]).rstrip())
+            mark = paint("FAIL", "bad") if each.failure else paint("ok", "good") + "  "
+            line = "  ".join([mark, clean_line(each.file), clean_line(each.model), numbers, clean_line(says, 200)])
+            write_styled(sys.stdout, line.rstrip() + "\n")
+        sys.stdout.flush()
+    for each in verdicts:
+        if each.failure and each.tokens is None:
+            print(f"promptop: {clean_line(each.file)} {clean_line(each.failure, 200)}", file=sys.stderr)
     if args.junit:
         _write_junit(Path(args.junit), verdicts)
     return 1 if any(each.failure for each in verdicts) else 0

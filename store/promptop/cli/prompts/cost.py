@@ -1,4 +1,4 @@
-"""Say what a call of so many tokens costs, by model; a model without a price is n/a, never $0."""
+"""Print what a call costs, from its numbers of tokens, for each model; without a known price it is n/a, never $0."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.cli.command_line.completion import models as models_known
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
-from promptop.cli.shared.model_names import tell_unknown
+from promptop.cli.shared.model_names import require_provider, tell_unknown
+
+EXAMPLES = (
+    "promptop cost --in 1200 --out 300 -m gpt-4o -m claude-sonnet-5-5",
+    "promptop cost --in 9000 --cached 8000 --out 300 --calls 1000 --json",
+)
 
 
 def parameters() -> Parameters:
@@ -40,6 +45,8 @@ def run(args: ParsedArguments) -> int:
         raise UsageError(
             f"--cached {args.cached} is more than --in {args.input}.", "Input tokens include those read from the cache."
         )
+    if args.provider:
+        require_provider(args.provider)
     names = tuple(dict.fromkeys(args.model)) or _watched()
     prices = [
         (

@@ -1,4 +1,7 @@
-"""Count the tokens of files (- is standard input): exact or estimated, share of the context window, cost as input."""
+"""Count the tokens of files: exact or estimated, share of the context window, cost as input.
+
+Folders are counted file by file. Nothing is sent.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +57,13 @@ class CountLine:
             "price_status": self.price_status,
             "note": note_of(self.model) or None,
         }
+
+
+EXAMPLES = (
+    "promptop count prompt.md",
+    "promptop count prompts/ -m gpt-4o",
+    "echo hello | promptop count -m gpt-4o --json",
+)
 
 
 def parameters() -> Parameters:

@@ -18,6 +18,12 @@ from promptop.cli.shared.prompt_input import (
     values_of,
 )
 
+EXAMPLES = (
+    "promptop export prompt.md --to curl -m gpt-4o",
+    "promptop export before.md --to json -v term=token",
+    "promptop export --library greeting --to prompty -o greeting.prompty",
+)
+
 
 def parameters() -> Parameters:
     """Declare the command line."""

@@ -1,6 +1,6 @@
-"""The library of named prompts without the app: what is in it, a version's text, files taken into it.
+"""The library of named prompts and their versions: list, show, add, rename, remove.
 
-Other commands read a version as lib:NAME (the newest) or lib:NAME@2. Exit code: 0, 1 for what is not there.
+Other commands read a version as lib:NAME (the newest) or lib:NAME@2. Exit code: 0, or 1 for a name that is not there.
 """
 
 from __future__ import annotations
@@ -22,6 +22,16 @@ from promptop.cli.shared.several_prompts import Failures, opened
 
 if TYPE_CHECKING:
     from promptop.prompts.library import LibraryEntry, Version
+
+
+EXAMPLES = (
+    "promptop library list",
+    "promptop library show greeting",
+    "promptop library versions greeting",
+    "promptop library add prompts/greeting.md --tag support --note 'first version'",
+    "promptop library rename greeting welcome",
+    "promptop library remove welcome --yes",
+)
 
 
 def verbs() -> list[Command]:

@@ -1,7 +1,7 @@
-"""Remarks about prompts: what they leave open, contradict, or ask that a model does badly.
+"""Find what a prompt leaves open, contradicts, or asks that models do badly.
 
-One line a remark: file:line, severity, rule, message; --sentences adds the sentence that it is about. Exit code: 0
-without warnings, 1 with; hints alone are 0.
+Output: one line each, file:line, severity, rule, message; --sentences adds the sentence. Exit code: 1 with a warning, 0
+with hints alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from promptop.base.sanitize import clean_line
+from promptop.base.terminal import painter, write_styled
 from promptop.base.texts import sentence
 from promptop.cli.command_line.completion import prompts
 from promptop.cli.command_line.declare import LIBRARY, Parameters, ParsedArguments, argument, flag, option
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 
 READER = "reader"
 """The rule under which what the reader of prompts has to say is listed."""
+
+
+EXAMPLES = (
+    "promptop lint prompt.md",
+    "promptop lint prompts/ --json",
+    "promptop lint prompt.md --advice",
+)
 
 
 def parameters() -> Parameters:
@@ -76,11 +84,14 @@ def run(args: ParsedArguments) -> int:
         json.dump(told, sys.stdout, ensure_ascii=False, indent=1)
         print()
     else:
+        paint = painter(sys.stdout)
         for file, finding in found:
-            place = f"{clean_line(file)}:{finding.line}"
-            print(f"{place}: {finding.severity} {finding.rule}: {clean_line(sentence(finding.message))}")
+            place = paint(f"{clean_line(file)}:{finding.line}", "heading")
+            severity = paint(finding.severity, "warning" if finding.severity == "warning" else "name")
+            message = clean_line(sentence(finding.message))
+            write_styled(sys.stdout, f"{place}: {severity} {finding.rule}: {message}\n")
             if args.sentences and finding.sentence:
-                print(f"    {clean_line(finding.sentence)}")
+                write_styled(sys.stdout, paint(f"    {clean_line(finding.sentence)}", "quiet") + "\n")
     return 1 if failures or any(finding.severity == "warning" for _, finding in found) else 0
 
 

@@ -1,4 +1,4 @@
-"""Show the catalogue: price, context window and tokenizer of models; learn token factors from the request log."""
+"""Show the catalogue: prices, context windows and tokenizers of models; learn token factors from the request log."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ from promptop import models
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
+from promptop.cli.shared.model_names import no_such_model, require_provider
 from promptop.models import overrides, snapshot
 from promptop.models.catalogue import Model
+from promptop.models.names import near
 
 LEARNED_FROM = 20_000
 """Newest rows of the log that factors are learned from."""
+
+
+EXAMPLES = (
+    "promptop models gpt-4o claude-sonnet-5-5",
+    "promptop models --search haiku --provider anthropic",
+    "promptop models --learn",
+)
 
 
 def parameters() -> Parameters:
@@ -35,45 +44,50 @@ def parameters() -> Parameters:
 
 
 def run(args: ParsedArguments) -> int:
-    """Print models or factors; exit code 1 if a search or a name found nothing."""
+    """Print models or factors; exit code 1 if a search found nothing, 2 for a name that is not in the catalogue."""
     for problem in overrides.current().problems:
         print(f"promptop: {clean_line(problem)}", file=sys.stderr)
     if args.learn:
         _learn(args.log)
     if args.learn or args.factors:
         return _print_factors(args.json)
-    found = _chosen(args)
+    found, unknown = _chosen(args)
     if args.json:
-        json.dump([_fields(model) for model in found], sys.stdout, ensure_ascii=False, indent=1)
+        told = [{"id": name, "error": error.cause, "remedy": error.remedy} for name, error in unknown]
+        json.dump([*map(_fields, found), *told], sys.stdout, ensure_ascii=False, indent=1)
         print()
     elif found:
         _print(found)
         table = snapshot.load()
         print(f"{len(found)} models; USD per million tokens, {table.source}, as of {table.as_of}")
-    if not found:
-        print("promptop: no such model in the catalogue", file=sys.stderr)
-    return 0 if found else 1
+    if not found and not unknown:
+        print("promptop: no model in the catalogue matches", file=sys.stderr)
+        return 1
+    return 2 if unknown else 0
 
 
-def _chosen(args: ParsedArguments) -> Sequence[Model]:
-    if args.provider and snapshot.provider_row(args.provider) is None:
-        known = ", ".join(snapshot.load().by_id)
-        raise UsageError(f"There is no provider {args.provider!r} in the table.", f"Known: {known}.")
+def _chosen(args: ParsedArguments) -> tuple[Sequence[Model], list[tuple[str, UsageError]]]:
+    """Return the models, and the names that are none; raise :class:`UsageError` if all of those named are none."""
+    if args.provider:
+        require_provider(args.provider)
     if args.search is not None or (args.provider and not args.names):
-        return models.search(args.search or "", args.provider)
+        return models.search(args.search or "", args.provider), []
     from promptop.settings import load
 
     names = args.names or load().editor.watch or models.watch_list()
-    found = []
+    found: list[Model] = []
+    unknown: list[tuple[str, UsageError]] = []
     for name in names:
         model = models.find(name, args.provider)
-        if model is not None:
+        if model is not None and not near(name):
             found.append(model)
-            continue
-        near = models.suggest(name)
-        hint = f"; did you mean {', '.join(near)}?" if near else "."
-        print(f"promptop: nothing is known of {clean_line(name)}{hint}", file=sys.stderr)
-    return found
+        else:
+            unknown.append((name, no_such_model(name)))
+    if unknown and not found:
+        raise unknown[0][1]
+    for _, error in unknown:
+        print(f"promptop: {error}", file=sys.stderr)
+    return found, unknown
 
 
 def _fields(model: Model) -> dict[str, Any]:

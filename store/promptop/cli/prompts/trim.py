@@ -1,10 +1,10 @@
-"""Say the same with fewer tokens: rules in English and Chinese that leave code, quotes, numbers and variables alone.
+"""Shorten a prompt with rules in English and Chinese that leave code, quotes, numbers and variables alone.
 
---rewrite then asks the model of -m at your endpoint to shorten what is left, and takes of its answer what loses no
-code, quote, address, variable, number or negation (with --all everything). Hold it against the original with promptop
-prove.
+Of several prompts or a folder, one line of figures is printed for each; --apply, --diff and --json work on all of them.
+--rewrite then asks the model of -m to shorten what is left. Of its answer it takes only changes that lose no code,
+quote, address, variable, number or negation (with --all every change). Compare with the original by promptop prove.
 
-Exit code: 0; with --check or --budget 1 if tokens could be saved or the budget is exceeded; 130 after Ctrl-C.
+Exit code: 0; with --check 1 if tokens could be saved, with --budget 1 if it is exceeded; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -12,37 +12,52 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptop import models
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
+from promptop.base.terminal import Paint, painter, write_styled
 from promptop.base.texts import sentence
 from promptop.cli.command_line.completion import models as models_known
 from promptop.cli.command_line.completion import prompts
 from promptop.cli.command_line.declare import LIBRARY, Parameters, ParsedArguments, argument, flag, option
+from promptop.cli.shared.model_names import tell_unknown
 from promptop.cli.shared.options import settings_of, settings_options
 from promptop.cli.shared.prompt_input import from_library, read_input
+from promptop.cli.shared.several_prompts import Failures, opened
 
 if TYPE_CHECKING:
     from promptop.cli.shared.rewriting import Rewritten
     from promptop.prompts.receipt import Receipt
-    from promptop.trim import TrimmedText
+    from promptop.trim import Edit, TrimmedText
     from promptop.trim.rewrite import Hunk
+    from promptop.trim.rules.rule import TrimRule
+
+
+EXAMPLES = (
+    "promptop trim prompt.md > shorter.md",
+    "promptop trim --diff prompt.md",
+    "promptop trim --check --budget 400 prompts/",
+    "promptop trim --rewrite -m gpt-4o-mini --max-usd 0.01 prompt.md",
+)
 
 
 def parameters() -> Parameters:
     """Declare the command line."""
     return [
         argument(
-            "file",
+            "files",
+            many=True,
             required=False,
-            default="-",
+            default=["-"],
             metavar="FILE",
             complete=prompts,
-            help="prompt; - or none: standard input",
+            help="prompts or folders, of several the figures; - or none: standard input",
         ),
         option(
             "-m",
@@ -66,13 +81,58 @@ def parameters() -> Parameters:
         *settings_options(),
         flag("-q", "--quiet", help="no figures on stderr"),
         flag("--rules", help="list the rules and stop"),
-        flag("--json", help="print a JSON object"),
+        flag("--json", help="print a JSON object; of several prompts a list"),
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class TrimmedPrompt:
+    """One prompt after its trim."""
+
+    file: str
+    given: str
+    """Its text before."""
+    result: TrimmedText
+    receipt: Receipt
+    rewritten: Rewritten | None = None
+
+    @property
+    def saved(self) -> int:
+        """Tokens that are gone."""
+        return self.result.tokens_before - self.result.tokens_after
+
+    def as_json(self, model: str) -> dict[str, object]:
+        """Return what programs read."""
+        told = trimmed_json(model, self.result)
+        told["receipt"] = self.receipt.as_dict()
+        if self.rewritten is not None:
+            told["rewrite"] = _rewrite_json(self.rewritten)
+        return told
+
+    def figures(self, model: str, off: AbstractSet[str]) -> str:
+        """Return one line: tokens before and after, edits, places left, rules that are ``off``."""
+        known = models.find(model)
+        sign = "=" if known is not None and known.count_kind == "exact" else "≈"
+        before, after = self.result.tokens_before, self.result.tokens_after
+        percent = 100 * self.saved / before if before else 0.0
+        edits = _plural(len(self.result.edits), "edit")
+        more = ""
+        if self.rewritten is not None:
+            left = len(self.rewritten.hunks) - self.rewritten.taken
+            more = f", {_plural(self.rewritten.taken, 'change')} by the model" + (
+                f" ({left} left out: they lose or add something)" if left else ""
+            )
+        if self.result.skipped:
+            more += f", {_plural(len(self.result.skipped), 'place')} left (--why)"
+        if off:
+            more += f", {len(off)} rules off (--rules)" if len(off) > 1 else f", {min(off)} is off"
+        says = f"{sign}{before:,} → {sign}{after:,} tokens (−{percent:.1f} %)"
+        return f"{says}, {edits}{more}, for {clean_line(model)}"
+
+
 def run(args: ParsedArguments) -> int:
-    """Print the trimmed text on standard output, its figures on standard error."""
-    from promptop.trim import RULES, chosen, trim
+    """Print the trimmed text on standard output, its figures on standard error; of several prompts the figures."""
+    from promptop.trim import RULES, chosen
     from promptop.trim.rule_switches import RuleSwitches, rules_for
 
     settings, switches = settings_of(args).editor, RuleSwitches()
@@ -85,78 +145,116 @@ def run(args: ParsedArguments) -> int:
     selected = [name.strip() for name in args.select.split(",") if name.strip()]
     rounds = settings.keep_rounds if args.rounds is None else args.rounds
     if selected:
+        off = set()
         rules = chosen(selected, rounds=max(0, rounds))
     else:
         rules = rules_for(settings, safe_only=not args.all, rounds=rounds, switches=switches)
-    found = read_input(args.file)
-    text = found.text
+    several = len(args.files) > 1 or any(each != "-" and Path(each).is_dir() for each in args.files)
+    files = opened(args.files)
+    if several and args.rewrite:
+        raise UsageError("--rewrite takes one prompt.", "Name one file.")
+    tell_unknown([args.model])
+    failures = Failures(files)
+    told: list[dict[str, object]] = []
+    code = 0
+    for file in files:
+        with failures.of(file):
+            found = _trimmed(file, rules, args)
+            if args.apply:
+                _keep(found)
+            if args.json:
+                told.append({**({"file": file} if several else {}), **found.as_json(args.model)})
+            else:
+                _print(found, args, off, several=several)
+            code = max(code, _judge(found, args, several=several))
+    if args.json:
+        shown: object = [*told, *failures.told] if several else told[0]
+        json.dump(shown, sys.stdout, ensure_ascii=False, indent=1)
+        print()
+    return 1 if failures else code
+
+
+def _trimmed(file: str, rules: Sequence[TrimRule], args: ParsedArguments) -> TrimmedPrompt:
+    from promptop.trim import trim
+
+    found = read_input(file)
     if args.apply and found.is_converted:
         raise UsageError(
-            f"{args.file} is {found.draft.kind}: a trimmed draft would not be of that form.",
+            f"{clean_line(file)} is {found.draft.kind}: a trimmed draft would not be of that form.",
             "Leave out --apply: the draft is printed.",
         )
+    if args.apply and file == "-":
+        raise UsageError("There is no file to write to.", "Name one, or leave out --apply: the text is printed.")
     model = models.find(args.model)
-    if model is None:
-        print(f"promptop: {clean_line(args.model)} is not in the catalogue: counted as o200k", file=sys.stderr)
     encoding = model.encoding if model is not None else "o200k_base"
-    result = trim(text, encoding, rules)
+    result = trim(found.text, encoding, rules)
     rewritten = None
     if args.rewrite:
-        from promptop.cli.shared.rewriting import StoppedError, rewrite
+        from promptop.cli.shared.rewriting import rewrite
 
-        try:
-            rewritten = rewrite(args, result.text, everything=args.all)
-        except StoppedError as stopped:
-            return stopped.exit_code
+        rewritten = rewrite(args, result.text, everything=args.all)
         result = replace(result, text=rewritten.text, tokens_after=_tokens(rewritten.text, encoding))
     receipt = _receipt(args.model, result, rewritten.taken if rewritten is not None else 0)
-    saved = result.tokens_before - result.tokens_after
-    if args.apply:
-        if args.file == "-":
-            raise UsageError("There is no file to write to.", "Name one, or leave out --apply: the text is printed.")
-        if args.file.startswith(LIBRARY):
-            _save(args.file.removeprefix(LIBRARY), result, receipt)
-        else:
-            _write(Path(args.file), text, result.text)
-    if args.json:
-        told = trimmed_json(args.model, result)
-        told["receipt"] = receipt.as_dict()
-        if rewritten is not None:
-            told["rewrite"] = _rewrite_json(rewritten)
-        json.dump(told, sys.stdout, ensure_ascii=False, indent=1)
-        print()
-    elif args.why:
+    return TrimmedPrompt(file, found.text, result, receipt, rewritten)
+
+
+def _keep(found: TrimmedPrompt) -> None:
+    """Write the result where the prompt came from."""
+    if found.file.startswith(LIBRARY):
+        _save(found.file.removeprefix(LIBRARY), found.result, found.receipt)
+    else:
+        _write(Path(found.file), found.given, found.result.text)
+
+
+def _print(found: TrimmedPrompt, args: ParsedArguments, off: AbstractSet[str], *, several: bool) -> None:
+    """Print the text, the changes or the places left; the figures go to standard error, of several prompts to stdout.
+
+    The texts of several prompts are not printed: nobody could tell where one ends.
+    """
+    result, paint = found.result, painter(sys.stdout)
+    lists = args.why or args.diff
+    if several and lists:
+        write_styled(sys.stdout, paint(f"== {clean_line(found.file)} ==", "heading") + "\n")
+    if args.why:
         for each in result.skipped:
             said = clean_line(each.text.replace("\n", "⏎"))
             print(f"{each.line:>5}  {each.rule:18} {each.reason}{f': {said!r}' if said else ''}")
     elif args.diff:
         for edit in result.edits:
-            before, after = clean_line(edit.before.replace("\n", "⏎")), clean_line(edit.after.replace("\n", "⏎"))
-            print(f"{edit.line:>5}  −{edit.tokens_saved:<3} {edit.rule:16} {before!r} → {after!r}")
-        for hunk, is_taken in rewritten.hunks if rewritten is not None else ():
-            before, after = clean_line(hunk.before.replace("\n", "⏎")), clean_line(hunk.after.replace("\n", "⏎"))
-            print(f"{hunk.line:>5}  {'' if is_taken else 'left':4} {'rewrite':16} {before!r} → {after!r}{_flags(hunk)}")
-    elif not (args.check or args.apply):
+            saved = f"−{edit.tokens_saved:<3}"
+            write_styled(sys.stdout, f"{edit.line:>5}  {saved} {edit.rule:16} {_change(edit, paint)}\n")
+        for hunk, is_taken in found.rewritten.hunks if found.rewritten is not None else ():
+            state = "" if is_taken else "left"
+            write_styled(sys.stdout, f"{hunk.line:>5}  {state:4} {'rewrite':16} {_change(hunk, paint)}{_flags(hunk)}\n")
+    elif not several and not (args.check or args.apply):
         sys.stdout.write(result.text)
-    sign = "=" if model is not None and model.count_kind == "exact" else "≈"
-    percent = 100 * saved / result.tokens_before if result.tokens_before else 0.0
-    says = f"{sign}{result.tokens_before:,} → {sign}{result.tokens_after:,} tokens (−{percent:.1f} %)"
-    more = ""
-    if rewritten is not None:
-        left = len(rewritten.hunks) - rewritten.taken
-        more = f", {rewritten.taken} changes by the model" + (
-            f" ({left} left out: they lose or add something)" if left else ""
-        )
-    if result.skipped:
-        more += f", {len(result.skipped)} places left (--why)"
-    if off and not selected:
-        more += f", {len(off)} rules off (--rules)" if len(off) > 1 else f", {min(off)} is off"
-    if not args.quiet:
-        print(f"promptop: {says}, {len(result.edits)} edits{more}, for {clean_line(args.model)}", file=sys.stderr)
-    if args.budget is not None and result.tokens_after > args.budget:
-        print(f"promptop: {result.tokens_after - args.budget:,} tokens over the budget", file=sys.stderr)
+    if args.quiet:
+        return
+    sys.stdout.flush()
+    figures = found.figures(args.model, off)
+    if several and not lists:
+        print(f"{clean_line(found.file)}: {figures}")
+    else:
+        print(f"promptop: {figures}", file=sys.stderr)
+
+
+def _change(each: Edit | Hunk, paint: Paint) -> str:
+    before, after = (repr(clean_line(text.replace("\n", "⏎"))) for text in (each.before, each.after))
+    return f"{paint(before, 'removed')} → {paint(after, 'added')}"
+
+
+def _judge(found: TrimmedPrompt, args: ParsedArguments, *, several: bool) -> int:
+    """Return 1 if the budget is exceeded, or with --check tokens could be saved."""
+    over = 0 if args.budget is None else found.result.tokens_after - args.budget
+    if over > 0:
+        where = f"{clean_line(found.file)}: " if several else ""
+        print(f"promptop: {where}{over:,} tokens over the budget", file=sys.stderr)
         return 1
-    return 1 if args.check and saved > 0 else 0
+    return 1 if args.check and found.saved > 0 else 0
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number:,} {word}{'s' * (number != 1)}"
 
 
 def _tokens(text: str, encoding: str) -> int:

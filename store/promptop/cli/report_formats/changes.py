@@ -9,6 +9,7 @@ from promptop.alerts.changes import Change, clock, shown, times
 from promptop.alerts.figures import WORDS
 from promptop.base import units
 from promptop.base.sanitize import clean_line
+from promptop.base.terminal import Paint, plain
 from promptop.base.text_table import text_table
 
 COLUMNS = ("what", "figure", "before", "after", "change", "since", "share", "calls")
@@ -19,11 +20,12 @@ def json_text(changes: Sequence[Change]) -> str:
     return json.dumps([change.as_json() for change in changes], ensure_ascii=False, indent=2)
 
 
-def table_text(changes: Sequence[Change], now_ms: int, nothing: str) -> str:
+def table_text(changes: Sequence[Change], now_ms: int, nothing: str, paint: Paint = plain) -> str:
     """Return one line a change, the weightiest first; ``nothing`` where there is none."""
     if not changes:
         return nothing
-    return "\n".join(text_table(COLUMNS, [cells(change, now_ms) for change in changes]))
+    heads, rule, *lines = text_table(COLUMNS, [cells(change, now_ms) for change in changes])
+    return "\n".join([paint(heads, "heading"), paint(rule, "quiet"), *lines])
 
 
 def cells(change: Change, now_ms: int) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from promptop.alerts.rules import MeasuredStats
 from promptop.base import units
 from promptop.base.sanitize import clean_line
+from promptop.base.terminal import Paint, plain
 from promptop.base.text_table import width
 from promptop.log import Sketch, Stats
 
@@ -113,6 +114,8 @@ def json_text(report: Report) -> str:
     return json.dumps(whole, ensure_ascii=False, indent=1)
 
 
+MANY_FAILED = 0.05
+"""Share of failed requests from which on a terminal shows it in red."""
 HEAD = ("requests", "failed", "429", "p50", "p95", "TTFT p95", "hits", "saved", "input", "output", "cost")
 """Heads of the columns of :func:`rows_of` after the first."""
 
@@ -135,6 +138,13 @@ def _cells(stats: Stats) -> tuple[str, ...]:
         units.count(stats.output_tokens),
         cost + ("+" if stats.unpriced and stats.cost_pico else ""),
     )
+
+
+def _styles(stats: Stats) -> tuple[str, ...]:
+    """Return the style of each cell of a line, empty for most: what failed, what was refused, what a cache gave."""
+    failed = "bad" if (stats.error_rate or 0) >= MANY_FAILED else "warning" if stats.errors else ""
+    refused = "warning" if stats.rate_limited else ""
+    return ("name", "", failed, refused, "", "", "", "good" if stats.hits else "", "", "", "", "")
 
 
 def rows_of(report: Report) -> list[tuple[str, ...]]:
@@ -172,15 +182,18 @@ def notes_of(report: Report) -> list[str]:
     return notes
 
 
-def table_text(report: Report) -> str:
-    """Return the report as a table for people."""
-    lines = [title_of(report), ""]
+def table_text(report: Report, paint: Paint = plain) -> str:
+    """Return the report as a table for people, coloured by ``paint``."""
+    lines = [paint(title_of(report), "quiet"), ""]
     table = [(report.by, *HEAD), *rows_of(report)]
     widths = [max(width(row[column]) for row in table) for column in range(len(table[0]))]
-    for first, *rest in table:
-        cells = [" " * (room - width(cell)) + cell for cell, room in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first + " " * (widths[0] - width(first)), *cells]).rstrip())
-    notes = notes_of(report)
+    styles = [("heading",) * len(table[0]), *map(_styles, [*(stats for _, stats in report.groups), report.total])]
+    for (first, *rest), (style, *others) in zip(table, styles, strict=True):
+        cells = [paint(first, style) + " " * (widths[0] - width(first))]
+        for cell, room, each in zip(rest, widths[1:], others, strict=True):
+            cells.append(" " * (room - width(cell)) + (paint(cell, each) if each else cell))
+        lines.append("  ".join(cells).rstrip())
+    notes = [paint(note, "quiet") for note in notes_of(report)]
     return "\n".join([*lines, *(["", *notes] if notes else [])])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.base.terminal import Paint, painter, plain, write_styled
 
 
 def refuse_existing(path: Path | None, *, force: bool) -> None:
@@ -15,10 +16,16 @@ def refuse_existing(path: Path | None, *, force: bool) -> None:
         raise UsageError(f"{clean_line(str(path))} exists already.", "Choose another name, or replace it with --force.")
 
 
-def put(text: str, output: Path | None) -> None:
-    """Print a result, or write it to the file of ``-o``; raise :class:`PromptopError` if that cannot be written."""
+def put(text: str, output: Path | None, *, styled: bool = False) -> None:
+    """Print a result, or write it to the file of ``-o``; raise :class:`PromptopError` if that cannot be written.
+
+    Text that is ``styled`` holds colours, and what is foreign in it is cleaned already.
+    """
     if output is None:
-        print(text)
+        if styled:
+            write_styled(sys.stdout, text + "\n")
+        else:
+            print(text)
         return
     try:
         output.write_text(text + "\n", encoding="utf-8")
@@ -27,17 +34,20 @@ def put(text: str, output: Path | None) -> None:
         raise PromptopError(f"{where} cannot be written ({error.strerror}).", "Choose another file.") from None
 
 
-def confirm(question: str, *, yes: bool, unattended: bool = False) -> bool:
+def paint_of(output: Path | None) -> Paint:
+    """Return what colours a result that :func:`put` writes: nothing in a file."""
+    return painter(sys.stdout) if output is None else plain
+
+
+def confirm(question: str, *, yes: bool) -> bool:
     """Return whether to go on: ``--yes`` was given, or a person at the terminal says so.
 
-    Without a terminal to ask at it raises :class:`UsageError`, unless the command may run ``unattended``.
+    Without a terminal to ask on it raises :class:`UsageError`.
     """
     if yes:
         return True
     if sys.stdin is None or not sys.stdin.isatty() or not sys.stderr.isatty():
-        if unattended:
-            return True
-        raise UsageError(f"{clean_line(question, 200)} Nobody can be asked here.", "Add --yes to do it.")
+        raise UsageError(f"{clean_line(question, 200)} There is no terminal to ask on.", "Add --yes to do it.")
     print(f"{clean_line(question, 200)} [y/N] ", end="", file=sys.stderr, flush=True)
     said = sys.stdin.readline().strip().lower() in ("y", "yes")
     if not said:

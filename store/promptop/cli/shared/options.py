@@ -162,6 +162,14 @@ def log_files(paths: Iterable[Path | str], *, since_ms: int | None = None, follo
     return tuple(found)
 
 
+def require_logs(paths: Iterable[Path]) -> None:
+    """Raise :class:`UsageError` for the first log that is not there."""
+    for path in paths:
+        if not path.exists():
+            begun = "The first logged call creates it: promptop run, promptop proxy or promptop.observe(client)."
+            raise UsageError(f"There is no log {clean_line(str(path))}.", begun)
+
+
 def settings_of(args: ParsedArguments, *, sends: bool = False) -> Settings:
     """Return the settings that the shared options choose.
 

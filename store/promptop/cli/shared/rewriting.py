@@ -11,7 +11,6 @@ from promptop.budget.estimate import estimate
 from promptop.budget.gate import Gate
 from promptop.cli.command_line.declare import ParsedArguments
 from promptop.cli.shared.call_options import (
-    INTERRUPTED,
     cancelling,
     figures_line,
     notes,
@@ -45,17 +44,11 @@ class Rewritten:
         return sum(is_taken for _, is_taken in self.hunks)
 
 
-class StoppedError(Exception):
-    """The user stopped the call; the exit code is 130."""
-
-    exit_code = INTERRUPTED
-
-
 def rewrite(args: ParsedArguments, text: str, *, everything: bool) -> Rewritten:
     """Ask ``args.model`` to shorten ``text`` behind its front matter; take what is not flagged, or ``everything``.
 
     Raises :class:`promptop.base.errors.PromptopError` for a call that may cost too much or did not end well, and
-    :class:`StoppedError` after Ctrl-C.
+    KeyboardInterrupt after Ctrl-C.
     """
     from promptop.tokens import count
 
@@ -71,7 +64,7 @@ def rewrite(args: ParsedArguments, text: str, *, everything: bool) -> Rewritten:
     for note in notes(result):
         print(clean(note), file=sys.stderr)
     if result.state == "cancelled":
-        raise StoppedError
+        raise KeyboardInterrupt
     found = [(hunk, everything or not hunk.is_flagged) for hunk in hunks(body, answer_of(result, body))]
     written = body
     for hunk, is_taken in reversed(found):

@@ -31,6 +31,11 @@ def opened(names: Iterable[str]) -> list[str]:
     return found
 
 
+def relative(folder: Path) -> dict[str, str]:
+    """Return the prompts below a folder: path within it → path."""
+    return {str(path.relative_to(folder)): str(path) for path in _below(folder)}
+
+
 def _below(folder: Path) -> Iterator[Path]:
     try:
         entries = sorted(folder.iterdir(), key=lambda entry: (entry.is_dir(), entry.name))

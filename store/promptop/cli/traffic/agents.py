@@ -1,12 +1,11 @@
 """What coding agents on this machine use, from their session files: cost, tokens by kind, blocks and limits.
 
-  promptop agents                     bring the log up to date and show the last seven days by project
-  promptop agents import [FOLDER…]    only bring it up to date; --follow goes on
-  promptop agents blocks              five-hour blocks, burn rate and forecast
-  promptop agents statusline          one line for the status line of an agent (reads its JSON from standard input)
-  promptop agents doctor              which folders and files there are, and what was passed over
+Actions: report (the default) brings the log up to date and shows the last seven days by project; import only brings it
+up to date, with --follow until interrupted; blocks shows five-hour blocks, burn rate and forecast; statusline prints
+one line for an agent's status line (it reads the agent's JSON from standard input); doctor lists the folders and files
+found, and what was skipped.
 
-Only usage is read; texts stay where they are.
+Only usage is read. The sessions' texts stay where they are.
 """
 
 from __future__ import annotations
@@ -37,6 +36,16 @@ _ACTIONS = ("report", "import", "blocks", "statusline", "doctor")
 _BY = ("project", "model", "session", "branch", "day", "app")
 _POLL_S = 0.5
 _WEEK_MS = 7 * 24 * 3_600_000
+
+
+EXAMPLES = (
+    "promptop agents --since today",
+    "promptop agents report --by model --json",
+    "promptop agents import --follow",
+    "promptop agents blocks",
+    "promptop agents statusline",
+    "promptop agents doctor",
+)
 
 
 def parameters() -> Parameters:

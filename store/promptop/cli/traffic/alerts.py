@@ -1,4 +1,4 @@
-"""Alerts without the app: what they are, where they stand, a try, and a judge that runs on."""
+"""Alerts without the app: list the rules, try one, or judge them until stopped."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from promptop.alerts.runner import sentence as alert_sentence
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.files import state_dir
 from promptop.base.sanitize import clean_line
+from promptop.cli.command_line.command import Command, verb
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
-from promptop.cli.shared.options import log_files, settings_of
+from promptop.cli.shared.options import log_files, require_logs, settings_of
 from promptop.log import LogReader
 from promptop.settings import Settings
 
@@ -25,27 +26,43 @@ _PAUSE_S = 1.0
 _LAST_S = 10.0
 
 
-def parameters() -> Parameters:
-    """Declare the command line."""
+EXAMPLES = (
+    "promptop alerts list",
+    "promptop alerts test 'p95_ttft>2s over 10m'",
+    "promptop alerts run --once",
+)
+
+
+def verbs() -> list[Command]:
+    """Declare the sub-commands."""
     return [
-        argument(
-            "action",
-            choices=("list", "test", "run"),
-            help="list the rules and where they stand; test rules now, without telling anyone; run: judge "
-            "until stopped",
+        verb("list", "show the rules of the settings and where each stands", *_places()),
+        verb(
+            "test",
+            "judge rules now, without telling anyone; exit 1 if one fires",
+            argument(
+                "rules",
+                many=True,
+                required=False,
+                metavar="RULE",
+                help="'p95_ttft{model:claude*}>2s over 10m', or unusual (default: those of the settings, and unusual)",
+            ),
+            flag("--deliver", help="send one test message to the command and the webhook of the settings"),
+            *_places(),
         ),
-        argument(
-            "rules",
-            many=True,
-            required=False,
-            metavar="RULE",
-            help="of test: 'p95_ttft{model:claude*}>2s over 10m', or unusual (default: those of the "
-            "settings, and unusual)",
+        verb(
+            "run",
+            "judge the rules until stopped, and deliver what changes",
+            flag("--once", help="judge once, deliver what has changed, and exit"),
+            *_places(),
         ),
+    ]
+
+
+def _places() -> Parameters:
+    return [
         option("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)"),
-        option("--log", many=True, type=Path, metavar="FILE", help="request log; several are one"),
-        flag("--once", help="of run: judge once, hand on what has changed, and end"),
-        flag("--deliver", help="of test: give the command and the webhook one message"),
+        option("--log", many=True, type=Path, metavar="FILE", help="request log; several are read as one"),
     ]
 
 
@@ -55,12 +72,8 @@ def run(args: ParsedArguments) -> int:
     args.log, args.profile = None, None
     settings = settings_of(args)
     logs = tuple(paths or (settings.log_path(),))
-    for path in logs:
-        if not path.exists():
-            raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
-    if args.rules and args.action != "test":
-        raise UsageError(f"{args.action} takes no rules.", "Rules stand in the settings: [monitor] alerts = [...]")
-    return {"list": _list, "test": _test, "run": _run}[args.action](args, settings, logs)
+    require_logs(logs)
+    return {"list": _list, "test": _test, "run": _run}[args.verb](args, settings, logs)
 
 
 def _list(args: ParsedArguments, settings: Settings, logs: tuple[Path, ...]) -> int:

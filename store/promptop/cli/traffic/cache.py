@@ -1,6 +1,6 @@
-"""Show what the response cache holds, look into an entry, forget entries; tell from a log what a cache would save.
+"""The response cache: what it holds, one entry, clearing it, and what a cache would save on the calls of a log.
 
-The memory level lives inside each process and is not seen from here: these commands reach Redis and the file.
+The memory level lives inside each process and cannot be seen from here; these commands read Redis and the file.
 """
 
 from __future__ import annotations
@@ -21,6 +21,14 @@ from promptop.cli.command_line.declare import ParsedArguments, argument, flag, o
 from promptop.cli.shared.confirmation import confirm
 from promptop.cli.shared.options import settings_of, settings_options
 from promptop.cli.traffic import cache_simulate
+
+EXAMPLES = (
+    "promptop cache stats",
+    "promptop cache get 3f2a --json",
+    "promptop cache clear --model gpt-4o-mini",
+    "promptop cache expire",
+    "promptop cache simulate --since 7d --ttl 1h",
+)
 
 
 def verbs() -> list[Command]:

@@ -16,6 +16,7 @@ from promptop.base.times import moment_ms, seconds
 from promptop.cache import policy_of
 from promptop.cache.simulation import RequestHistory, Variant, VariantOutcome, history, simulate, vectors
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
+from promptop.cli.shared.options import require_logs
 from promptop.log import LogReader, StoredRow, parse_filter
 from promptop.log.transfer.exports import rows_of
 from promptop.settings import Settings
@@ -56,8 +57,8 @@ def run(args: ParsedArguments, settings: Settings) -> int:
     if args.any_temperature:
         policy = replace(policy, any_temperature=True)
     path = settings.log_path()
-    if args.log is not None and not path.exists():
-        raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
+    if args.log is not None:
+        require_logs([path])
     now_ms = time.time_ns() // 1_000_000
     until = moment_ms(args.until, now_ms) + (args.until == "now")
     since = moment_ms(args.since, until) if args.since else 0

@@ -1,4 +1,4 @@
-"""An incident in one file: export it, open it as a replay (``promptop FILE.promptop``), write its page."""
+"""An incident as one file: export it, open it as a replay (``promptop FILE.promptop``), write its HTML page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from promptop.cli.report_formats import html
 from promptop.cli.report_formats.changes import COLUMNS, cells
 from promptop.cli.report_formats.report_text import HEAD, notes_of, rows_of, title_of
 from promptop.cli.shared.confirmation import refuse_existing
-from promptop.cli.shared.options import settings_of, settings_options
+from promptop.cli.shared.options import require_logs, settings_of, settings_options
 from promptop.cli.traffic.report import read as read_report
 from promptop.log import LogReader, files, parse_filter
 from promptop.log.transfer import exports, incidents, replays
@@ -35,6 +35,7 @@ _BEFORE = 2
 _TITLES = {"change": "What changed", "calls": "Calls", "alerts": "Alerts", "notes": "Notes"}
 EXAMPLES = (
     "promptop incident export --since 2h --note 'provider down' -o outage.promptop",
+    "promptop incident show outage.promptop",
     "promptop outage.promptop",
     "promptop incident html outage.promptop -o outage.html",
 )
@@ -45,25 +46,26 @@ def verbs() -> list[Command]:
     return [
         verb(
             "export",
-            "write the rows of a time, their sums, changes, alerts and notes into one file",
-            option("--since", default="1h", metavar="WHEN", help="begin of the incident (default: 1h)"),
+            "write the rows of a period, with sums, changes, alerts and notes, to one file",
+            option("--since", default="1h", metavar="WHEN", help="start of the incident (default: 1h)"),
             option("--until", default="now", metavar="WHEN", help="its end (default: now)"),
             option("--filter", default="", metavar="TERMS", help="only these calls"),
-            option("--note", many=True, default=[], metavar="TEXT", help="a note that goes along; repeatable"),
+            option("--note", many=True, default=[], metavar="TEXT", help="note to include; repeatable"),
             flag("--bodies", help="prompts and answers too, as far as the log kept them"),
             option("-o", "--output", type=Path, required=True, metavar="FILE", help="x.promptop"),
-            flag("--force", help="replace a file that is there"),
+            flag("--force", help="replace a file that exists"),
             *settings_options(),
         ),
         verb(
             "html",
-            "write the page of an incident file",
+            "write the HTML page of an incident file",
             argument("file", type=Path, metavar="FILE", help="an incident file"),
             option("-o", "--output", type=Path, required=True, metavar="FILE", help="the page"),
+            flag("--force", help="replace a file that exists"),
         ),
         verb(
             "show",
-            "what an incident file says of itself",
+            "print what an incident file holds",
             argument("file", type=Path, metavar="FILE", help="an incident file"),
         ),
     ]
@@ -72,6 +74,7 @@ def verbs() -> list[Command]:
 def run(args: ParsedArguments) -> int:
     """Run one sub-command."""
     if args.verb == "html":
+        refuse_existing(args.output, force=args.force)
         write_private(args.output, incidents.read_page(args.file))
         print(args.output)
         return 0
@@ -84,8 +87,7 @@ def run(args: ParsedArguments) -> int:
 def _export(args: ParsedArguments) -> int:
     settings = settings_of(args)
     path = settings.log_path()
-    if not path.exists():
-        raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
+    require_logs([path])
     if args.output.suffix != replays.INCIDENT:
         raise UsageError(f"{args.output} does not end in {replays.INCIDENT}.", "It is opened by that ending.")
     refuse_existing(args.output, force=args.force)

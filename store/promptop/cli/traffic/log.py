@@ -25,7 +25,7 @@ from promptop.base.times import moment_ms
 from promptop.cli.command_line.command import Command, verb
 from promptop.cli.command_line.declare import ParsedArguments, argument, flag, option
 from promptop.cli.shared.confirmation import confirm, refuse_existing
-from promptop.cli.shared.options import has_live, log_files, settings_of, settings_options
+from promptop.cli.shared.options import has_live, log_files, require_logs, settings_of, settings_options
 from promptop.log import COLUMNS, LogReader, StoredRow, files, parse_filter
 from promptop.log.transfer.exports import write_jsonl
 from promptop.settings import Settings
@@ -41,22 +41,36 @@ _WIDE = 110
 """Columns of a terminal in which a row of ``tail`` has its date and its app; the rest fits 80."""
 
 
+EXAMPLES = (
+    "promptop log path",
+    "promptop log status",
+    "promptop log tail -n 50 model:gpt-4o status:error",
+    "promptop log prune --older-than 30d --yes",
+    "promptop log backup log-copy.db",
+    "promptop log recover rescued.db",
+    "promptop log import --dry-run spend.json",
+    "promptop log export --since today -o today.jsonl",
+    "promptop log rebuild",
+    "promptop log query 'SELECT model, count(*), sum(usd) FROM readable GROUP BY 1'",
+)
+
+
 def verbs() -> list[Command]:
     """Declare the sub-commands."""
     return [
-        verb("path", "Print where the log is.", *settings_options()),
+        verb("path", "print where the log is", *settings_options()),
         verb(
             "status",
-            "Print what the log holds, its sizes, its rollups and what was lost.",
+            "print what the log holds: rows, sizes, rollups, losses",
             flag("--json", help="for programs"),
             flag("--check", help="also have SQLite check the file (reads all of it)"),
             *settings_options(),
         ),
         verb(
             "tail",
-            "Print the latest rows, oldest first.",
+            "print the latest rows, oldest first",
             option("-n", "--lines", type=int, default=20, metavar="N", help="rows printed at first (default 20)"),
-            flag("-f", "--follow", help="go on with new rows as they are written"),
+            flag("-f", "--follow", help="print new rows as they are written"),
             argument(
                 "filter", many=True, required=False, help="filter, for example: model:gpt-4o status:error 'ttft>1s'"
             ),
@@ -65,31 +79,31 @@ def verbs() -> list[Command]:
         ),
         verb(
             "prune",
-            "Delete rows and bodies by age and size; rollups stay.",
-            option("--older-than", metavar="AGE", help="for example 30d (default: [log] keep_days)"),
+            "delete rows and bodies by age and size; rollups stay",
+            option("--older-than", metavar="AGE", help="30d, 12h … (default: [log] keep_days)"),
             option("--max-mb", type=float, metavar="MB", help="size of rows and bodies (default: [log] max_mb)"),
-            flag("--yes", help="do not ask (asked on a terminal, where a limit is given)"),
+            flag("--yes", help="do not ask; needed with a limit where there is no terminal to ask on"),
             flag("--bodies", help="delete bodies only, by age"),
             flag("--json", help="for programs"),
             *settings_options(),
         ),
         verb(
             "backup",
-            "Copy the log, and the bodies where they are kept, while it may be written to.",
+            "copy the log and its bodies; it may be written to meanwhile",
             argument("file", type=Path, help="new file"),
             flag("--force", help="replace a file that exists"),
             *settings_options(),
         ),
         verb(
             "recover",
-            "Write what can be read of a damaged log to a new one; the damaged file stays as it is.",
+            "copy what can be read of a damaged log to a new file",
             argument("file", type=Path, help="new log"),
             flag("--json", help="for programs"),
             *settings_options(),
         ),
         verb(
             "import",
-            "Bring in calls that LiteLLM, Langfuse, Helicone, llm or a batch wrote (JSON, CSV, SQLite).",
+            "import calls that LiteLLM, Langfuse, Helicone, llm or a batch wrote (JSON, CSV, SQLite)",
             argument("files", many=True, required=False, type=Path, metavar="FILE"),
             flag("--dry-run", help="read and count, write nothing"),
             flag("--undo", help="delete the rows of the latest import"),
@@ -98,7 +112,7 @@ def verbs() -> list[Command]:
         ),
         verb(
             "export",
-            "Write rows as JSON lines, CSV or Parquet.",
+            "write rows as JSON lines, CSV or Parquet",
             argument("filter", many=True, required=False, help="filter, for example: app:web 'cost>0.01'"),
             option("-o", "--output", type=Path, metavar="FILE", help="file (default: standard output)"),
             option("--otlp", metavar="URL", help="send them as spans and metrics to a collector: http://HOST:4318"),
@@ -117,13 +131,13 @@ def verbs() -> list[Command]:
         ),
         verb(
             "rebuild",
-            "Compute the rollups anew from the rows.",
+            "recompute the rollups from the rows",
             flag("--json", help="for programs"),
             *settings_options(),
         ),
         verb(
             "query",
-            "Run SQL on the log, read-only. Tables: requests, losses; views: readable, otel.",
+            "run read-only SQL; tables: requests, losses; views: readable, otel",
             argument("sql", help="for example: SELECT model, count(*), sum(usd) FROM readable GROUP BY 1"),
             option("--format", default="table", choices=("table", "json", "csv"), help="default: table"),
             *settings_options(reads_only=True),
@@ -161,14 +175,6 @@ def run(args: ParsedArguments) -> int:
     return verbs[args.verb](args, settings, path)
 
 
-def _existing(path: Path) -> None:
-    if not path.is_file():
-        raise PromptopError(
-            f"There is no log at {path} yet.",
-            "It is created by the first call that is logged: promptop run, promptop proxy or promptop.observe(client).",
-        )
-
-
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
@@ -183,7 +189,7 @@ def _explained(path: Path) -> Iterator[None]:
 def _status(args: ParsedArguments, settings: Settings, path: Path) -> int:
     from promptop.log.read.status import status_of
 
-    _existing(path)
+    require_logs([path])
     with _explained(path):
         found = status_of(path, check=args.check)
     found["keep_days"], found["max_mb"], found["bodies_mode"] = (
@@ -230,7 +236,7 @@ def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _tail(args: ParsedArguments, settings: Settings, path: Path) -> int:
     where = parse_filter(" ".join(args.filter))
     if not args.follow:
-        _existing(path)
+        require_logs([path])
     if args.lines < 0:
         raise UsageError("-n takes a number of rows, 0 or more.", "Write for example -n 50.")
     with LogReader(path) as reader:
@@ -276,7 +282,7 @@ def _print_row(row: StoredRow, as_json: bool) -> None:
 def _export(args: ParsedArguments, settings: Settings, path: Path) -> int:
     from promptop.log.transfer import exports
 
-    _existing(path)
+    require_logs([path])
     now_ms = time.time_ns() // 1_000_000
     until = moment_ms(args.until, now_ms) if args.until else _ALWAYS
     since = moment_ms(args.since, until if args.until else now_ms) if args.since else 0
@@ -323,7 +329,7 @@ def _send(args: ParsedArguments, path: Path, rows: Iterable[StoredRow]) -> int:
 
 
 def _query(args: ParsedArguments, settings: Settings, path: Path) -> int:
-    _existing(path)
+    require_logs([path])
     LogReader(path).close()  # says clearly what is wrong with a file that is not a log
     with contextlib.closing(connect_for_reading(path)) as connection:
         connection.execute("PRAGMA query_only = ON")
@@ -364,7 +370,7 @@ def _prune(args: ParsedArguments, settings: Settings, path: Path) -> int:
     from promptop.base.times import seconds
     from promptop.log.write.retention import prune
 
-    _existing(path)
+    require_logs([path])
     keep_days = float(settings.log.keep_days)
     if args.older_than:
         try:
@@ -375,7 +381,7 @@ def _prune(args: ParsedArguments, settings: Settings, path: Path) -> int:
             raise UsageError("An age of 0 would delete everything.", "Delete the file instead: promptop log path")
     asked = bool(args.older_than or args.max_mb is not None)
     what = f"Delete {'bodies' if args.bodies else 'rows and bodies'} older than {keep_days:g} days from {path}?"
-    if asked and not confirm(what, yes=args.yes, unattended=True):
+    if asked and not confirm(what, yes=args.yes):
         return 1
     size = args.max_mb if args.max_mb is not None else 0.0 if args.older_than else settings.log.max_mb
     with _explained(path):
@@ -390,14 +396,13 @@ def _prune(args: ParsedArguments, settings: Settings, path: Path) -> int:
 
 
 def _backup(args: ParsedArguments, settings: Settings, path: Path) -> int:
-    _existing(path)
+    require_logs([path])
     LogReader(path).close()
     pairs = [(path, args.file)]
     if files.bodies_path(path).exists():
         pairs.append((files.bodies_path(path), files.bodies_path(args.file)))
     for _, target in pairs:
-        if target.exists() and not args.force:
-            raise PromptopError(f"{target} exists already.", "Choose another name, or replace it with --force.")
+        refuse_existing(target, force=args.force)
     for source, target in pairs:
         try:
             backup(source, target)
@@ -413,7 +418,7 @@ def _backup(args: ParsedArguments, settings: Settings, path: Path) -> int:
 def _recover(args: ParsedArguments, settings: Settings, path: Path) -> int:
     from promptop.log.transfer.recovery import recover
 
-    _existing(path)
+    require_logs([path])
     with _explained(args.file):
         done = recover(path, args.file)
     if args.json:
@@ -474,7 +479,7 @@ def _imported_text(source: str, done: Imported, *, dry_run: bool) -> str:
 def _undo_import(args: ParsedArguments, path: Path) -> int:
     from promptop.log.transfer.imports import undo_import
 
-    _existing(path)
+    require_logs([path])
     undone = undo_import(path)
     if args.json:
         print(json.dumps({"source": undone.source, "kind": undone.kind, "at_ms": undone.at_ms, "rows": undone.rows}))
@@ -487,7 +492,7 @@ def _undo_import(args: ParsedArguments, path: Path) -> int:
 def _rebuild(args: ParsedArguments, settings: Settings, path: Path) -> int:
     from promptop.log.rollups.rollups import Rollups
 
-    _existing(path)
+    require_logs([path])
     LogReader(path).close()
     alive = sys.stderr.isatty()
 

@@ -28,6 +28,13 @@ TOKEN_VARIABLE = "PROMPTOP_PROXY_TOKEN"
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
+EXAMPLES = (
+    "promptop proxy",
+    "promptop proxy --upstream https://api.openai.com/v1 --cache",
+    "promptop proxy --upstream local=http://127.0.0.1:8080/v1 --listen 127.0.0.1:9000",
+)
+
+
 def parameters() -> Parameters:
     """Declare the options of the proxy."""
     return [

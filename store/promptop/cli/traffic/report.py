@@ -1,4 +1,4 @@
-"""Latency, cache hits, failures and spend of a window of the request log."""
+"""Latency, cache hits, failures and spend over a window of the request log."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from promptop.base.times import local_days, moment_ms
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.report_formats import report_text
 from promptop.cli.report_formats.report_text import Report
-from promptop.cli.shared.confirmation import put, refuse_existing
-from promptop.cli.shared.options import has_exports, log_files, log_place, settings_of
+from promptop.cli.shared.confirmation import paint_of, put, refuse_existing
+from promptop.cli.shared.options import has_exports, log_files, log_place, require_logs, settings_of
 from promptop.fleet.engine import is_address
 from promptop.log import LogReader, Stats, in_flight, parse_filter
 from promptop.log.own_calls import are_asked_for
@@ -29,7 +29,6 @@ _BY = (
     *("host", "service", "instance", "pid"),
 )
 _FORMATS: dict[str, Callable[[Report], str]] = {
-    "table": report_text.table_text,
     "json": report_text.json_text,
     "csv": report_text.csv_text,
     "md": report_text.markdown_text,
@@ -39,6 +38,15 @@ _NEWEST = 100
 _DAY_MS = 86_400_000
 _BASELINE_MS = 10 * _DAY_MS
 """What is unusual is held against nine days before."""
+
+
+EXAMPLES = (
+    "promptop report --since 7d --by app",
+    "promptop report --changes",
+    "promptop report --since today --json",
+    "promptop report --since 1h --fail-on 'p95_ttft>5s'",
+    "promptop report --since 7d --format html -o week.html",
+)
 
 
 def parameters() -> Parameters:
@@ -78,7 +86,12 @@ def parameters() -> Parameters:
         option("--top", type=int, default=0, metavar="N", help="only the N dearest groups"),
         option("--filter", default="", metavar="TERMS", help="for example 'app:web status:error ttft>1s'"),
         flag("--own", help="count promptop's own calls too: benchmarks, proofs, batches, rewrites"),
-        option("--format", default="table", choices=(*_FORMATS, "html", "prometheus"), help="form (default: table)"),
+        option(
+            "--format",
+            default="table",
+            choices=("table", *_FORMATS, "html", "prometheus"),
+            help="form (default: table)",
+        ),
         flag("--json", help="the same as --format json"),
         option("-o", "--output", type=Path, metavar="FILE", help="write there, not to standard output"),
         flag("--force", help="replace a file that exists"),
@@ -121,9 +134,7 @@ def run(args: ParsedArguments) -> int:
     since = until - _DAY_MS if args.since is None else moment_ms(args.since, until)
     if since >= until:
         raise UsageError(f"The window from {args.since} to {args.until} is empty.", "--since must be before --until.")
-    for path in logs:
-        if not path.exists():
-            raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
+    require_logs(logs)
     with LogReader(logs or settings.log_path()) as log:
         if args.changes:
             return _changes(args, log, None if args.since is None else since, until, now_ms)
@@ -141,9 +152,11 @@ def run(args: ParsedArguments) -> int:
                 from promptop.cli.report_formats.prometheus import prometheus_text
 
                 text = prometheus_text(report)
+            elif args.format == "table":
+                text = report_text.table_text(report, paint_of(args.output))
             else:
                 text = _FORMATS[args.format](report)
-            put(text, args.output)
+            put(text, args.output, styled=args.format == "table")
         scoped = {
             check.where: log.window(
                 report.since_ms, report.until_ms, by=(), where=check.where, own=args.own or are_asked_for(check.where)
@@ -204,6 +217,8 @@ def _fleet(args: ParsedArguments) -> int:
         from promptop.cli.report_formats.prometheus import prometheus_text
 
         put(prometheus_text(report), args.output)
+    elif args.format == "table":
+        put(report_text.table_text(report, paint_of(args.output)), args.output, styled=True)
     else:
         put(_FORMATS[args.format](report), args.output)
     return _judge(report, checks, scoped)
@@ -222,8 +237,10 @@ def _changes(args: ParsedArguments, log: LogReader, since: int | None, until: in
     else:
         found = window_changes(log, since, until)
         baseline = "as in the window before"
-    text = forms.json_text(found) if args.format == "json" else forms.table_text(found, now_ms, baseline)
-    put(text, args.output)
+    if args.format == "json":
+        put(forms.json_text(found), args.output)
+    else:
+        put(forms.table_text(found, now_ms, baseline, paint_of(args.output)), args.output, styled=True)
     return 0
 
 

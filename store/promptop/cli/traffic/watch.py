@@ -1,4 +1,4 @@
-"""Run a command with its calls logged: promptop watch [options] -- CMD …; its exit code and signals are its own."""
+"""Run a command with its calls logged: promptop watch -- CMD …; its exit code and signals are passed through."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ from promptop.cli.traffic.proxy import bodies_of, log_options
 
 RUNS_PROGRAM = True
 """Words behind the first are the program's."""
+
+
+EXAMPLES = (
+    "promptop watch -- python my_script.py",
+    "promptop watch --app nightly --bodies redacted -- python my_script.py",
+)
 
 
 def parameters() -> Parameters:

@@ -1,8 +1,12 @@
-"""What a stretch of the log would have cost and taken otherwise; nothing is sent."""
+"""What the calls of the log would have cost and taken otherwise: another model, price, cache, tier or router.
+
+Nothing is sent.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,7 +19,8 @@ from promptop.base.text_table import text_table
 from promptop.base.times import moment_ms, seconds
 from promptop.cache import policy_of as cache_policy_of
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
-from promptop.cli.shared.options import log_files, settings_of
+from promptop.cli.shared.model_names import no_such_model, note_of
+from promptop.cli.shared.options import log_files, require_logs, settings_of
 from promptop.log import LogReader, StoredRow, parse_filter
 from promptop.log.transfer.exports import rows_of
 from promptop.models import overrides
@@ -27,6 +32,13 @@ from promptop.whatif.projection import Interval, Projection, project
 from promptop.whatif.scenarios import Scenario
 
 _MOST_ROWS = 500_000
+
+
+EXAMPLES = (
+    "promptop whatif --model gpt-4o-mini",
+    "promptop whatif --since 30d --model 'gpt-4o->gpt-4o-mini' --cache-ttl 1h",
+    "promptop whatif --tier batch --filter app:nightly",
+)
 
 
 def parameters() -> Parameters:
@@ -63,9 +75,7 @@ def run(args: ParsedArguments) -> int:
     if since >= until:
         raise UsageError(f"The window from {args.since} to {args.until} is empty.", "--since must be before --until.")
     paths = logs or (settings.log_path(),)
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"There is no log {path}.", "promptop log path prints where yours is.")
+    require_logs(paths)
     with LogReader(paths) as log:
         rows: list[StoredRow] = []
         for row in rows_of(log, parse_filter(args.filter), since, until):
@@ -93,6 +103,9 @@ def _wanted(args: ParsedArguments, settings: Settings, rows: list[StoredRow]) ->
         old, arrow, new = text.rpartition("->")
         if not new.strip() or (arrow and not old.strip()):
             raise UsageError(f"--model {text!r} names no model.", "Write --model NEW, or --model 'OLD->NEW'.")
+        _require_known(new.strip(), rows)
+        if old.strip() and not any(old.strip() in (row.request_model, row.response_model) for row in rows):
+            print(f"promptop: no call of {clean_line(old.strip())} is in this window", file=sys.stderr)
         yield scenarios.other_model(new.strip(), old.strip())
     for name in args.prices or ():
         yield _prices(name)
@@ -112,6 +125,12 @@ def _wanted(args: ParsedArguments, settings: Settings, rows: list[StoredRow]) ->
         if not prompt or not number.isdigit() or not int(number):
             raise UsageError(f"--trim {text!r} is not understood.", "Write --trim PROMPT=TOKENS, as in support=420.")
         yield scenarios.trimmed(prompt, int(number))
+
+
+def _require_known(name: str, rows: list[StoredRow]) -> None:
+    """Raise :class:`UsageError` for a model of which neither the catalogue nor the log knows anything."""
+    if note_of(name) and not any(name in (row.request_model, row.response_model) for row in rows):
+        raise no_such_model(name)
 
 
 def _prices(name: str) -> Scenario:
