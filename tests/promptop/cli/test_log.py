@@ -215,7 +215,9 @@ def test_a_file_that_is_no_log_is_refused_by_every_verb(
 ) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a log " * 500)
-    more = {"query": ["SELECT 1"], "backup": [str(tmp_path / "b.db")], "prune": ["--older-than", "1d", "--yes"]}.get(verb, [])
+    more = {"query": ["SELECT 1"], "backup": [str(tmp_path / "b.db")], "prune": ["--older-than", "1d", "--yes"]}.get(
+        verb, []
+    )
     text = output(capsys, verb, *more, "--log", str(path), code=1)
     assert "is not an SQLite file" in text
     assert "→" in text
