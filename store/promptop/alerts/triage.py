@@ -51,6 +51,8 @@ _WRITES = PART["cache_write"]
 _PICO = 1e12
 _BREADTH = {"all": 0.8, "provider": 0.9, "server": 0.92, "app.model.prompt": 0.93, "version": 0.93}
 """Of two values that explain the same: what is asked first. The narrower of two also scores higher by its part."""
+_MIXED = ("slow", "tokens", "cache", "hits", "answers")
+"""Families whose figures each prompt has its own of. So is the cost a call, which is told of dearer mixtures too."""
 _OF_USERS = ("outcome", "answers", "retries", "clock", "spend", "calls")
 
 
@@ -180,6 +182,8 @@ class _Triage:
         if sum(window.calls for _, window in kept) < LEAST_BASE / 2:
             kept = known
         pooled = sum(window.top for _, window in kept) / max(sum(window.of for _, window in kept), 1)
+        if figure.sign < 0:  # one job of many hits is not what all windows are held against
+            pooled = min(pooled, statistics.median(value for value, _ in known))
         spread = 1.4826 * statistics.median(abs(value - pooled) * math.sqrt(w.calls) for value, w in known)
         solid = [value for value, window in known if window.calls >= LEAST_CALLS] or [value for value, _ in known]
         edge = solid[min(1 if len(solid) >= 9 else 2, len(solid) - 1)]
@@ -298,6 +302,8 @@ class _Triage:
             return None
         if figure.kind == "share" and figure.sign > 0 and width and self._is_clump(series, references, figure, width):
             return None
+        if figure.sign < 0 and top > 0.7 * self._usual_amount(base, figure) * (width - 1 + self._part):
+            return None  # as many as ever, among more calls
         factor = min((verdict.factor for verdict in verdicts), key=lambda each: abs(math.log(max(each, 1e-3))))
         if factor * figure.least > 1 if figure.sign < 0 else factor < figure.least:
             return None
@@ -326,6 +332,10 @@ class _Triage:
             return False
         verdicts = [_held_against(figure, reference, now, calls) for reference in references]
         return all(verdict is not None and verdict.z >= 0.7 * LEAST_Z for verdict in verdicts)
+
+    def _usual_amount(self, series: MinuteSeries, figure: AlertFigure) -> float:
+        """Return how much of a share's upper part there is a minute, as the hours before have it."""
+        return statistics.median([each.top / each.minutes for each in self._near(series, figure, 15)] or [math.inf])
 
     def _is_clump(
         self, series: MinuteSeries, references: Sequence[_Reference], figure: AlertFigure, width: int
@@ -397,6 +407,8 @@ class _Triage:
         of_tag = series.dimension.startswith("tag.") and not new
         if of_tag and rate * minutes < self._bursts_of_others(series, figure, width):
             return None
+        if series.dimension.startswith("tag.") and total < self._ordinary_burst(whole, figure, width):
+            return None  # jobs of this size are ordinary here, whoever runs them
         return Change(
             series.dimension,
             series.value,
@@ -592,22 +604,62 @@ class _Triage:
         return [_in_usd(each) for each in best]
 
     def _not_of_mixture(self, same: list[Change]) -> list[Change]:
-        """Return the changes of one figure without means of several programs that none of their prompts shows.
+        """Return the changes of one figure without those of mixtures: of calls that are each as ever, in other parts.
 
-        In a log without an earlier day a model's mean differs in the morning because other programs call it; and the
-        mean of a release differs at any time, once a program has left it for the next one.
+        A model's mean differs in the morning because other programs call it, a shared prompt's with who sends it; and
+        the mean of a release differs at any time, once a program has left it for the next one.
         """
-        if BY_NAME[same[0].figure].kind not in ("mean", "log"):
+        figure = BY_NAME[same[0].figure]
+        if figure.family not in _MIXED:
             return same
-        if any(each.dimension in ("app.model.prompt", "version") for each in same):
-            return same
-        narrow = ("app.model.prompt", "version", "prompt")
+        if figure.kind == "share":
+            return [each for each in same if not self._is_mixture(each, figure)]
+        narrow = any(each.dimension in ("app.model.prompt", "version") for each in same)
         aged = self._history.aged
         return [
             each
             for each in same
-            if each.dimension in narrow or self._series_of(each).app or (aged and not each.dimension.startswith("tag."))
+            if (
+                narrow
+                or each.dimension in ("prompt", "version")
+                or self._series_of(each).app
+                or (aged and not each.dimension.startswith("tag."))
+            )
+            and not self._is_mixture(each, figure)
         ]
+
+    def _is_mixture(self, change: Change, figure: AlertFigure) -> bool:
+        """Say whether less than half of a change is left where each program's calls of a prompt are held to their own.
+
+        Known of all, models, programs and prompts: the sums by program, model and prompt are their parts.
+        """
+        at = (
+            ("app", "model", "prompt").index(change.dimension) if change.dimension in ("app", "model", "prompt") else -1
+        )
+        if change.of_seconds or (at < 0 and change.dimension != "all"):
+            return False
+        end, start = self._t + 1, change.since_ms // 60_000
+        whole = within = 0.0
+        for series in self._history.series.values():
+            if series.dimension != "app.model.prompt":
+                continue
+            if at >= 0 and series.value.split(" · ")[at : at + 1] != [change.value or "(none)"]:
+                continue
+            sums, before = series.sums(start, end), series.sums(start - 180, start)
+            now, was = (figure.value(each[figure.top], each[figure.of]) for each in (sums, before))
+            if now is None:
+                continue
+            weight = sums[figure.of]
+            whole += weight
+            if was is not None and before[figure.calls] >= LEAST_CALLS:
+                within += weight * (now - was)
+        if not whole:
+            return False
+        if figure.kind == "share":
+            moved = change.after - change.before
+        else:
+            moved = math.log(max(change.after, 1e-9) / max(change.before, 1e-9))
+        return figure.sign * within / whole < 0.5 * figure.sign * moved
 
     def _side_by_side(self, same: list[Change]) -> list[Change]:
         """Return the changes of one figure, one a value, as they are since one start, with their scores."""

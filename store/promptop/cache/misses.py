@@ -24,7 +24,7 @@ SMALLEST = 1_024
 """Input tokens below which providers cache nothing."""
 FORGOTTEN_MS = 300_000
 """Providers keep an unused prefix for about five minutes."""
-CHANGES = "its text changes from character"
+CHANGES = "its text changes"
 _BEGINS = ("tools", "reasoning_effort")
 """Logged parameters that are part of what a provider's cache compares."""
 _PARAMETERS = ("temperature", "top_p", "max_tokens", "seed", "stop_sequences", "tools", "reasoning_effort")
@@ -127,7 +127,12 @@ def _provider(
         return
     possible = tokens * min(earlier[-1][0] if earlier else 0, prefixes[-1][0]) / whole
     if possible - read >= SMALLEST and tokens * shared / whole < possible / 2:
-        cause = f"{CHANGES} {shared:,} on"
+        # Hashes stand at a few places: only bodies tell the very character.
+        behind = next((size for size, _ in prefixes if size > shared), whole)
+        within = (
+            f"between characters {shared:,} and {behind:,}" if shared else f"within its first {behind:,} characters"
+        )
+        cause = f"{CHANGES} {within}"
         _note(row, "provider", cause, possible - read, found, rates, before)
 
 

@@ -38,6 +38,23 @@ def test_a_loop_of_different_prompts() -> None:
     assert bursts_of([stored(i * 2, prompt_hash=f"h{i}") for i in range(12)]) == ()
 
 
+def test_what_is_no_loop() -> None:
+    def twelve(**changes: Any) -> list[StoredRow]:
+        return [
+            stored(i * 2.5, prompt_hash=f"h{i}", **{key: value(i) for key, value in changes.items()}) for i in range(12)
+        ]
+
+    slow = twelve(total_s=lambda i: 2.0)
+    assert [(each.kind, each.n) for each in bursts_of(slow)] == [("N+1", 12)], "each begins as the one before ends"
+    assert bursts_of(twelve(total_s=lambda i: 3.0)) == (), "calls that overlap are of several places"
+    assert bursts_of(twelve(total_s=lambda i: 2.0, request_stream=lambda i: 1)) == (), "somebody reads along"
+    for tag in ("user", "session_id", "host"):
+        assert bursts_of(twelve(total_s=lambda i: 2.0, tags=lambda i, tag=tag: f'{{"{tag}": "{i % 3}"}}')) == ()
+    of_one = twelve(total_s=lambda i: 2.0, tags=lambda i: f'{{"user": "u1", "document": "{i}"}}')
+    assert [each.kind for each in bursts_of(of_one)] == ["N+1"]
+    assert bursts_of(twelve(total_s=lambda i: 2.0, conversation_id=lambda i: f"c{i % 2}")) == ()
+
+
 def test_a_loop_is_priced_as_a_batch_and_embeddings_as_requests() -> None:
     chats = [
         stored(
@@ -54,6 +71,7 @@ def test_a_loop_is_priced_as_a_batch_and_embeddings_as_requests() -> None:
     assert found.avoidable_usd == pytest.approx(0.75), "the table's batch price is half"
     assert "≈ $0.75" in advice_of(found)
     assert "--provider-batch" in advice_of(found)
+    assert advice_of(found).startswith("if it may wait: ")
     vectors = [stored(i * 0.5, prompt_hash=f"h{i}", operation_name="embeddings") for i in range(30)]
     (found,) = bursts_of(vectors)
     assert (found.avoidable_usd, found.spare) == (None, 29)
@@ -68,7 +86,10 @@ def test_a_fast_run_of_one_prompt_is_told_once() -> None:
 
 async def test_bursts_are_listed_and_their_requests_shown(log_path: Path) -> None:
     rows = [row(600 - i, prompt_hash="same", request_model="dup", app=None, prompt_name=None) for i in range(5)]
-    rows += [row(300 - i / 4, prompt_hash=f"h{i}", app="loop, er", prompt_name="each") for i in range(12)]
+    rows += [
+        row(300 - i / 4, total_s=0.2, request_stream=0, prompt_hash=f"h{i}", app="loop, er", prompt_name="each")
+        for i in range(12)
+    ]
     rows += [row(299.9, prompt_hash="else", app="other"), *(row(60 * i, prompt_hash=f"x{i}") for i in range(20, 30))]
     write(log_path, sorted(rows, key=lambda each: each.started_ms or 0))
     app = Host(log_path)

@@ -61,8 +61,9 @@ def test_a_prompt_that_begins_otherwise_cannot_hit() -> None:
     changed = [[4096, "c1"], [8192, "c2"]]
     later = [[1024, "s"], [4096, "c1"], [8192, "c2"]]
     first = [[1024, "s"], [4096, "a1"], [8192, "a2"]]
-    assert causes(stored(0), stored(10, changed)) == [("its text changes from character 0 on", 1, 2048)]
-    assert causes(stored(0, first), stored(10, later)) == [("its text changes from character 1,024 on", 1, 2048)]
+    assert causes(stored(0), stored(10, changed)) == [("its text changes within its first 4,096 characters", 1, 2048)]
+    between = "its text changes between characters 1,024 and 4,096"
+    assert causes(stored(0, first), stored(10, later)) == [(between, 1, 2048)]
     assert causes(stored(0), stored(10, changed, app="other")) == []
 
 

@@ -17,7 +17,7 @@ from promptop.models import Model, Rates
 from promptop.settings import MonitorSettings
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
 from promptop_tui.monitor.analysis.request_report import receipt
-from promptop_tui.monitor.analysis.spending import LoggedSpend, month_bounds, project
+from promptop_tui.monitor.analysis.spending import LoggedSpend, month_bounds, project, spread_of
 from promptop_tui.monitor.analysis.tile_figures import Tile, figures_of
 from promptop_tui.monitor.analysis.token_histogram import BOUNDS, histogram, sizes_of
 from promptop_tui.monitor.controllers.open_in import message_for
@@ -205,8 +205,12 @@ def test_month_is_projected_from_its_first_request() -> None:
     start = datetime(2026, 11, 1).timestamp() * 1000
     assert project(100.0, int(start) - 1, int(now)) == pytest.approx(200.0)
     assert project(1.0, int(now) - 86_400_000, int(now)) == pytest.approx(16.0)
-    assert project(1.0, int(now) - 1000, int(now)) is None
+    assert project(1.0, int(now) - 86_399_000, int(now)) is None, "not in its first day"
     assert project(0.0, None, int(now)) is None
+    assert spread_of(200.0, 100.0, [6.0, 7.0], 15) is None
+    low, high = spread_of(200.0, 100.0, [5.0, 7.0, 6.0, 8.0, 7.0, 6.0, 8.0], 15) or (0.0, 0.0)
+    assert (low, high) == pytest.approx((184.1, 215.9), abs=0.1)
+    assert spread_of(200.0, 195.0, [0.0, 30.0, 0.0, 2.0], 15) == (195.0, pytest.approx(511.6, abs=0.1))
     _, first, after = month_bounds(int(datetime(2026, 12, 31, 23).timestamp() * 1000))
     assert datetime.fromtimestamp(after / 1000) == datetime(2027, 1, 1)
     assert datetime.fromtimestamp(first / 1000) == datetime(2026, 12, 1)
@@ -229,6 +233,12 @@ def test_receipt_spells_the_cost_out() -> None:
     assert "101 × $0.6 / 1M = $0.0000606" in text
     assert "today's rates" not in text
     assert "today's rates give" in text_of(receipt(stored(cost_usd=1.0), MODEL))
+    hit = text_of(receipt(stored(cost_usd=0.0, cache_level="memory", saved_usd=0.02), MODEL))
+    assert "answered by our cache, nothing was sent" in hit
+    assert "rates" not in hit
+    assert "the tier flex has other rates" in text_of(
+        receipt(stored(cost_usd=1.0, response_service_tier="flex"), MODEL)
+    )
     assert "n/a" in text_of(receipt(stored(cost_usd=None, cost_status="unpriced"), None))
 
 

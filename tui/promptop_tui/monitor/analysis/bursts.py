@@ -2,7 +2,9 @@
 
 *Duplicates* are calls of one model with one prompt hash, each within a minute of the one before, that reached the
 provider: what a cache or single-flight would have answered once. An *N+1* is ten or more calls of one app, prompt and
-model with different prompts, each within a second of the one before: what one batched call could have asked.
+model with different texts, each begun within a second after the one before had ended: what one batched call could have
+asked, if it may wait. Streamed calls are left out (somebody reads along), and calls of several users, sessions or hosts
+are no loop: each has its own. Nor are calls that overlap: they came from several places, or are parallel already.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from promptop.base.sanitize import clean_line
 from promptop.batch.provider_runner import batch_share
 from promptop.client.embedding import MAX_INPUTS
 from promptop.log.read.filters import quoted
+from promptop.log.rollups.trends import tags_of
 from promptop_tui.widgets.table import Cell, Column
 
 if TYPE_CHECKING:
@@ -25,6 +28,14 @@ if TYPE_CHECKING:
 DUPLICATES, LOOP = 3, 10
 """Calls from which a run counts."""
 _DUPLICATE_GAP_MS, _LOOP_GAP_MS = 60_000, 1_000
+
+_OVERLAP_MS = 5
+"""Times are rounded to milliseconds, and rows of one loop may seem to touch."""
+_WHOSE = (
+    *("user", "user_id", "customer", "customer_id", "tenant", "account", "member"),
+    *("session", "session_id", "conversation", "thread", "host", "node", "pod", "instance", "worker"),
+)
+"""Tags by which calls are told apart that have come from several places."""
 
 _Key = TypeVar("_Key", bound=tuple[str, ...])
 
@@ -78,7 +89,7 @@ class Burst:
 def bursts_of(rows: Iterable[StoredRow]) -> tuple[Burst, ...]:
     """Return the bursts among rows, given oldest first; the dearest first. Hits of a cache are left out."""
     repeated: dict[tuple[str, str], list[StoredRow]] = {}
-    looped: dict[tuple[str, str, str], list[StoredRow]] = {}
+    looped: dict[tuple[str, ...], list[StoredRow]] = {}
     found: list[Burst] = []
     for row in rows:
         if row.started_ms is None or (row.cache_level and row.cache_level != "miss"):
@@ -86,28 +97,48 @@ def bursts_of(rows: Iterable[StoredRow]) -> tuple[Burst, ...]:
         model = row.request_model or ""
         if row.prompt_hash:
             _gather(repeated, (model, row.prompt_hash), row, _DUPLICATE_GAP_MS, found)
-        if row.app or row.prompt_name:
-            _gather(looped, (row.app or "", row.prompt_name or "", model), row, _LOOP_GAP_MS, found)
+        if (row.app or row.prompt_name) and not row.request_stream:
+            key = (row.app or "", row.prompt_name or "", model, row.conversation_id or "", *_whose(row))
+            _gather(looped, key, row, _LOOP_GAP_MS, found, in_turn=True)
     for run in (*repeated.values(), *looped.values()):
         _close(run, found)
     return tuple(sorted(found, key=lambda burst: (-(burst.avoidable_usd or 0.0), -burst.n, burst.first_ms)))
 
 
-def _gather(runs: dict[_Key, list[StoredRow]], key: _Key, row: StoredRow, gap_ms: int, found: list[Burst]) -> None:
+def _whose(row: StoredRow) -> tuple[str, ...]:
+    """Return the tags that tell apart whose call it is."""
+    return tuple(f"{place}={value}" for place, value in sorted(tags_of(row.tags)) if place[4:].lower() in _WHOSE)
+
+
+def _gather(
+    runs: dict[_Key, list[StoredRow]],
+    key: _Key,
+    row: StoredRow,
+    gap_ms: int,
+    found: list[Burst],
+    *,
+    in_turn: bool = False,
+) -> None:
+    """Add a row to the run of its key; ``in_turn`` says that it must begin after the one before has ended."""
     run = runs.setdefault(key, [])
-    if run and (row.started_ms or 0) - (run[-1].started_ms or 0) > gap_ms:
-        _close(run, found)
-        run.clear()
+    if run:
+        since_ms = (row.started_ms or 0) - (_end_ms(run[-1]) if in_turn else run[-1].started_ms or 0)
+        if since_ms > gap_ms or (in_turn and since_ms < -_OVERLAP_MS):
+            _close(run, found)
+            run.clear()
     run.append(row)
+
+
+def _end_ms(row: StoredRow) -> int:
+    return (row.started_ms or 0) + round(1000 * (row.total_s or row.duration_s or 0.0))
 
 
 def _close(run: list[StoredRow], found: list[Burst]) -> None:
     hashes = {row.prompt_hash for row in run}
     same = len(hashes) == 1 and None not in hashes
-    span = (run[-1].started_ms or 0) - (run[0].started_ms or 0) if run else 0
     if same and len(run) >= DUPLICATES:
         avoidable: float | None = sum(row.cost_usd or 0.0 for row in run[1:])
-    elif not same and len(run) >= LOOP and span <= len(run) * _LOOP_GAP_MS and len(hashes) > len(run) // 2:
+    elif not same and len(run) >= LOOP and len(hashes) > len(run) // 2:
         avoidable = _batched_usd(run)
     else:
         return
@@ -151,8 +182,8 @@ def advice_of(burst: Burst) -> str:
     if burst.spare:
         return f"one request for all: {burst.spare:,} requests fewer, at the same price"
     if burst.avoidable_usd is None:
-        return "one batch instead of a loop: saving unknown, no price"
-    return f"one batch (promptop batch --provider-batch): ≈ {units.usd(burst.avoidable_usd)} saved"
+        return "if it may wait: one batch instead of a loop; saving unknown, no price"
+    return f"if it may wait: one batch (promptop batch --provider-batch), ≈ {units.usd(burst.avoidable_usd)} saved"
 
 
 def _avoidable(burst: Burst) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from promptop.log import StoredRow
     from promptop.log.write.bodies import StoredBody
     from promptop.models import Model
+    from promptop.models.catalogue import Rates
 
 Line = tuple[str, str, str]
 """Name, value, tone (as in the table); a name alone is a heading."""
@@ -160,6 +161,10 @@ def cost(row: StoredRow, model: Model | None) -> Iterator[Line]:
         if row.cost_status == "unpriced" or row.usage_input_tokens is not None:
             yield "cost", "n/a: no price is known for this model", "warn"
         return
+    if row.cache_level not in (None, "miss"):
+        yield "cost", f"{units.usd(row.cost_usd)}: answered by our cache, nothing was sent", ""
+        yield from _saved(row)
+        return
     mark = {"estimated": "≈ ", "reported": ""}.get(row.cost_status or "", "")
     dated = f", prices of {clean_line(row.price_as_of, 20)}" if row.price_as_of else ""
     rates = model.prices if model else None
@@ -183,8 +188,22 @@ def cost(row: StoredRow, model: Model | None) -> Iterator[Line]:
         "",
     )
     if total and abs(total - row.cost_usd) > max(0.01 * row.cost_usd, 1e-9):
-        reason = "large inputs cost more" if rates is not None and rates.tiered else "rates have changed since"
-        yield "", f"today's rates give {units.usd(total)}: {reason}", "muted"
+        yield "", f"today's rates give {units.usd(total)}: {_why_other(row, rates)}", "muted"
+    yield from _saved(row)
+
+
+def _why_other(row: StoredRow, rates: Rates | None) -> str:
+    """Say why a row's cost is not what the rates of the table come to, as far as that is known."""
+    if row.cost_status == "reported":
+        return "the cost above is what the provider reported"
+    if row.response_service_tier not in (None, "", "default", "standard", "auto"):
+        return f"the tier {clean_line(row.response_service_tier or '', 20)} has other rates"
+    if rates is not None and rates.tiered:
+        return "large inputs cost more"
+    return "rates have changed since, or other ones held (hour, batch, prices.toml)"
+
+
+def _saved(row: StoredRow) -> Iterator[Line]:
     if row.saved_usd:
         yield (
             "saved",

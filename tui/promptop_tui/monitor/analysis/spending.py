@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 _HOUR_MS, _STEP_MS = 3_600_000, 7_200_000
 """Steps of today and of the month: both are made of the log's sums, and two hours fit every local day well enough."""
 
+_LEAST_DAYS = 3
 Series = tuple[float | None, ...]
 
 
@@ -29,7 +32,9 @@ class LoggedSpend:
     month_before: float | None = None
     """All of it; None if the log does not reach back to its first day."""
     projected: float | None = None
-    """Month so far, and as much an hour as since its first request until it ends; None in the first ten minutes."""
+    """Month so far, and as much an hour as since its first request until it ends; None on its first day."""
+    projected_range: tuple[float, float] | None = None
+    """Where the month will end in 90 of 100 cases, by how much days differ; None with fewer than three whole days."""
     hours: Series = ()
     """Of today, by hour; None for those to come."""
     days: Series = ()
@@ -49,25 +54,34 @@ def read_spend(log: LogReader, now_ms: int) -> LoggedSpend:
     by_step = log.window(month, now_ms + 1, step_ms=_STEP_MS, by=())
     spent = by_step.total.cost_usd
     days = round((month_end - month) / 86_400_000)
+    by_day = _series(
+        (
+            (datetime.fromtimestamp(max(start, month) / 1000).day - 1, stats.cost_usd)
+            for start, stats, _ in by_step.buckets
+        ),
+        day.day - 1,
+        days,
+    )
+    began = 0 if first is None or first <= month else datetime.fromtimestamp(first / 1000).day
+    projected = project(spent, first, now_ms)
     return LoggedSpend(
         today=by_hour.total,
         yesterday=_cost(log, yesterday, now_ms - (today - yesterday) + 1, first),
         month=by_step.total,
         month_before=_cost(log, month_before, month, first),
-        projected=project(spent, first, now_ms),
+        projected=projected,
+        projected_range=spread_of(
+            projected,
+            spent,
+            [each for each in by_day[began : day.day - 1] if each is not None],
+            (month_end - now_ms) / 86_400_000,
+        ),
         hours=_series(
             ((max(start - today, 0) // _HOUR_MS, stats.cost_usd) for start, stats, _ in by_hour.buckets),
             (now_ms - today) // _HOUR_MS,
             24,
         ),
-        days=_series(
-            (
-                (datetime.fromtimestamp(max(start, month) / 1000).day - 1, stats.cost_usd)
-                for start, stats, _ in by_step.buckets
-            ),
-            day.day - 1,
-            days,
-        ),
+        days=by_day,
         month_days=days,
     )
 
@@ -102,11 +116,29 @@ def _ms(moment: datetime) -> int:
 
 
 def project(month_usd: float, first_ms: int | None, now_ms: int) -> float | None:
-    """Return what the month will have cost if spending goes on as since its first request; None if that is too new."""
+    """Return what the month will have cost if spending goes on as since its first request.
+
+    None on the month's or the log's first day: an hour of the morning says nothing of a night.
+    """
     _, start, end = month_bounds(now_ms)
     if first_ms is None:
         return None
     elapsed = now_ms - max(start, first_ms)
-    if elapsed < 600_000:
+    if elapsed < 86_400_000:
         return None
     return month_usd + month_usd / elapsed * max(end - now_ms, 0)
+
+
+def spread_of(
+    projected: float | None, spent: float, days: Sequence[float], days_left: float
+) -> tuple[float, float] | None:
+    """Return the bounds of a projection by how much whole days differed; 90 %, not below what is spent already.
+
+    The days to come vary as those that were did, and their mean is known only as well as so few days show it.
+    """
+    if projected is None or len(days) < _LEAST_DAYS:
+        return None
+    error = statistics.stdev(days) * math.sqrt(days_left + days_left**2 / len(days))
+    # Student's factor for few days, near enough: 2.9 for three, 1.8 for ten, 1.7 for thirty.
+    reach = (1.645 + 2.6 / (len(days) - 1)) * error
+    return max(spent, projected - reach), projected + reach

@@ -188,11 +188,17 @@ def _month(spend: LoggedSpend | None, budget: float, *, filtered: bool) -> Tile:
     if spend is None:
         return Tile("month", *_TITLES["month"], units.UNKNOWN)
     rough = "≈ " if spend.projected is not None else ""
+    so_far = f"this month so far {units.usd(spend.month.cost_usd)}"
+    if spend.projected_range is not None:
+        low, high = map(units.usd, spend.projected_range)
+        so_far = f"{low} to {high}; so far {units.usd(spend.month.cost_usd)}"
+    elif spend.projected is None:
+        so_far += ", no whole day yet"
     return _tile(
         "month",
         rough + units.usd(spend.projected),
         spend.month.n - spend.month.unpriced,
-        note=_whole(filtered) or f"this month so far {units.usd(spend.month.cost_usd)}",
+        note=_whole(filtered) or so_far,
         verdict=_judged(spend.projected, budget),
         target=f"≤{units.usd(budget)}" if budget else "",
         change=units.change(spend.projected, spend.month_before),

@@ -183,7 +183,7 @@ def _point_out(log: LogReader, finding: MissCause) -> None:
         texts.append("\n".join(shown(message) for message in messages_of(body.request)))
     place = common_prefix(*texts)
     word = clean_line(texts[0][place : place + 24].strip() or "the end", 24)
-    finding.cause = f"{CHANGES} {place:,} on: “{word}”"
+    finding.cause = f"{CHANGES} from character {place:,} on: “{word}”"
 
 
 def _rates(name: str) -> tuple[float, float] | None:

@@ -55,8 +55,9 @@ BURSTS = FindingList(
     """\
 Calls that came in bursts. *Duplicates*: one prompt, three times or more, each within a minute of the one before, none
 answered by a cache; "avoidable" is the cost of all but the first. *N+1*: ten or more calls of one app, prompt and model
-with different texts, each within a second of the one before: one batched call could ask them all. There "avoidable" is
-what the provider's batch API would have saved (≈, by its prices), and for embeddings the requests that one would spare.
+with different texts, each begun within a second after the one before had ended, of one user, session and host, none
+streamed: one batched call could ask them all, if it may wait. There "avoidable" is what the provider's batch API would
+have saved (≈, by its prices), and for embeddings the requests that one would spare.
 The line above says it of the burst under the cursor.""",
     _bursts_in_words,
     bursts.advice_of,
