@@ -1,8 +1,8 @@
 """Write the texts of the code into the catalogues: ``python tools/texts.py`` (``make texts``).
 
 New texts come in without a translation, which shows them in English; texts that no code says any more leave. A text is
-what stands in ``tr("…")``, ``tr_n("…", "…", n)`` or ``mark("…")``, the label and tooltip of a key binding, and HELP and
-HEAD of a widget.
+what stands in ``tr("…")``, ``tr_n("…", "…", n)`` or ``mark("…")``, the title of a table's column, the label and tooltip
+of a key binding, and HELP and HEAD of a widget.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ def _called(path: Path) -> Iterator[str]:
     for node in _module(path).nodes:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
+        if node.func.id == "Column" and len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
+            yield node.args[1].value
         for argument in node.args[: _SAID.get(node.func.id, 0)]:
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 yield argument.value

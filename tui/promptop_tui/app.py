@@ -187,7 +187,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
                 told += [(str(notice), mark("Tokens")) for notice in factors.update(reader.latest(LEARN_FROM))]
                 reader.close()
             except PromptopError as error:  # the monitor shows what is wrong with the log
-                self.log.warning(f"token factors were not learned: {error.cause}")
+                self.log.warning(tr("token factors were not learned: {cause}", cause=error.cause))
         for text, title in told if not get_current_worker().is_cancelled else ():
             self.call_from_thread(self.tell, text, title=tr(title), severity="warning")
 

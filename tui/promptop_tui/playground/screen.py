@@ -17,6 +17,7 @@ from textual.notifications import SeverityLevel
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
+from promptop.base.texts import tr
 from promptop.client.variants import AS_TYPED
 from promptop.history.run_history import KeptRun, RunHistory
 from promptop.workers.call_client import Runner
@@ -167,7 +168,7 @@ class PlaygroundPane(Horizontal):
         book = RunHistory(context.log_path.with_name("playground.db") if context.simulated else None)
         store = HistoryStore(MODES[context.settings.playground.history], book)
         warn = partial(self.tell, severity="warning")
-        self.history = History(store, self.results, background, partial(warn, title="Not kept in the history"))
+        self.history = History(store, self.results, background, partial(warn, title=tr("Not kept in the history")))
         self.checks = AnswerChecks(
             self.results,
             background,
@@ -186,7 +187,7 @@ class PlaygroundPane(Horizontal):
             self.checks,
             self.results,
         )
-        self.spend = Spend(context, background, self._show_spent, partial(warn, title="What today has cost"))
+        self.spend = Spend(context, background, self._show_spent, partial(warn, title=tr("What today has cost")))
         self.volume = LogVolume(context, background, self.results.show_volume, self.log.warning)
         calls = RunController(runner or runner_for(context), context.purse)
         self.models = EndpointModels(context.settings, calls.runner, background, self.column)
@@ -197,7 +198,9 @@ class PlaygroundPane(Horizontal):
             context,
             changed=self.spend.show,
             over=self._run_over,
-            capped=partial(self.notify, "The cap is reached; the remaining calls are not made.", severity="warning"),
+            capped=partial(
+                self.notify, tr("The cap is reached; the remaining calls are not made."), severity="warning"
+            ),
         )
         self.dialogs = Dialogs(
             self,
@@ -302,7 +305,10 @@ class PlaygroundPane(Horizontal):
     async def action_run(self) -> None:
         """Send the chosen versions of the prompt to every chosen model."""
         if self.session.running:
-            self.notify(f"Still running: {key_name(self, 'playground.cancel')} cancels.", severity="warning")
+            self.notify(
+                tr("Still running: {key_name} cancels.", key_name=key_name(self, "playground.cancel")),
+                severity="warning",
+            )
             return
         try:
             self._shared.settings.require_valid()
@@ -312,10 +318,10 @@ class PlaygroundPane(Horizontal):
             tools = self.column.mocks()
             self._shared.purse.check(self.price.most(plan.requests, calls_of(repeats)))
         except PromptopError as error:
-            self.tell(error, title="Not sent")
+            self.tell(error, title=tr("Not sent"))
             return
         if news := self.preview.news_of_unfilled():
-            self.notify(with_keys(self, news), title="Variables without a value", severity="warning", markup=False)
+            self.notify(with_keys(self, news), title=tr("Variables without a value"), severity="warning", markup=False)
         self.history.forget()
         self.checks.take([])
         await self.session.begin(plan, repeats, at_once, self.versions.source, tools)
@@ -331,15 +337,18 @@ class PlaygroundPane(Horizontal):
     async def reopen(self, taken: Taken) -> None:
         """Put a run of the history back, and ask it again if that is wanted."""
         if self.session.running:
-            self.notify(f"Still running: {key_name(self, 'playground.cancel')} cancels.", severity="warning")
+            self.notify(
+                tr("Still running: {key_name} cancels.", key_name=key_name(self, "playground.cancel")),
+                severity="warning",
+            )
             return
         self.versions.put(*taken.versions)
         complete = await self.reopener.reopen(taken.run)
         self.show_versions()
         self.volume.read()
         if not complete:
-            what = "It is not asked again." if taken.again else "What is in the field stays."
-            self.notify(f"The prompt of this run was not kept. {what}", severity="warning")
+            what = tr("It is not asked again.") if taken.again else tr("What is in the field stays.")
+            self.notify(tr("The prompt of this run was not kept. {what}", what=what), severity="warning")
         elif taken.again:
             await self.run_action("run")
 
@@ -380,9 +389,9 @@ class PlaygroundPane(Horizontal):
     def action_blind(self) -> None:
         """Show the next answers without names until they are rated; or show the names now."""
         if self.results.turn_blind():
-            self.notify("Blind: the next answers come in any order and without names, until all are rated.")
+            self.notify(tr("Blind: the next answers come in any order and without names, until all are rated."))
         else:
-            self.notify("Names are shown.")
+            self.notify(tr("Names are shown."))
         self.show_versions()
 
     def action_look(self, how: str) -> None:
@@ -404,7 +413,7 @@ class PlaygroundPane(Horizontal):
         if not self.column.display:
             self.action_parameters()
         if field.parent is not None and not getattr(field.parent, "display", True):
-            self.notify(f"{name}: nothing to choose for this prompt.", markup=False)
+            self.notify(tr("{name}: nothing to choose for this prompt.", name=name), markup=False)
             return
         self.call_after_refresh(field.focus)
 

@@ -22,6 +22,7 @@ from promptop.alerts.runner import AlertNews, AlertRunner, sentence
 from promptop.base.errors import PromptopError
 from promptop.base.files import state_dir
 from promptop.base.sanitize import clean
+from promptop.base.texts import tr
 
 if TYPE_CHECKING:
     from promptop.log import LogReader
@@ -123,7 +124,7 @@ class AlertWatch(Widget):
         for alert in news.changed:
             self.notify(
                 clean(sentence(alert)),
-                title="Alert" if alert.firing else "Alert over",
+                title=tr("Alert") if alert.firing else "Alert over",
                 severity="error" if alert.firing else "information",
                 timeout=10,
                 markup=False,
@@ -131,4 +132,4 @@ class AlertWatch(Widget):
         if any(alert.firing for alert in news.changed):
             self.app.bell()
         for problem in news.problems:
-            self.notify(clean(problem), title="Alerts", severity="warning", timeout=10, markup=False)
+            self.notify(clean(problem), title=tr("Alerts"), severity="warning", timeout=10, markup=False)

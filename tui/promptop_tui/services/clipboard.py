@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from promptop.base.errors import PromptopError
+from promptop.base.texts import tr
 
 TIMEOUT_S = 3.0
 """Seconds that a program may take; xclip and wl-copy go on in the background when they have read the text."""
@@ -70,7 +71,7 @@ def put(text: str, into: Sequence[Program]) -> None:
             failed.append(f"{name} ({type(error).__name__})")
         else:
             if done.returncode:
-                failed.append(f"{name} (it ended with {done.returncode})")
+                failed.append(tr("{name} (it ended with {returncode})", name=name, returncode=done.returncode))
     if failed:
         raise PromptopError(
             f"The text did not reach the clipboard through {', '.join(failed)}.",

@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from textual.message import Message
 
 from promptop.base.errors import PromptopError
+from promptop.base.texts import tr
 from promptop.prompts.chosen_roles import choose_role
 from promptop.prompts.draft import DraftState, DraftStore, Start, digest, imported_from, start, state_of
 from promptop.prompts.files import PLAIN, FileChangedError, FileForm, Stamp, read_exact, save, write_atomic
@@ -174,7 +175,11 @@ class FileKeeper:
             except PromptopError as error:
                 self._post(self.Failed(error.cause, error.remedy, is_draft=job == self._save_draft))
             except OSError as error:
-                self._post(self.Failed(f"The draft's folder failed: {error}.", "Check its permissions and room."))
+                self._post(
+                    self.Failed(
+                        tr("The draft's folder failed: {error}.", error=error), tr("Check its permissions and room.")
+                    )
+                )
         if self._store is not None:
             self._store.close()
 
@@ -229,7 +234,7 @@ class FileKeeper:
     def _check(self, path: Path, expected: Stamp | None) -> None:
         found = Stamp.of(path)
         if found != expected:
-            what = "was removed" if found is None else "was changed by another program"
+            what = tr("was removed") if found is None else tr("was changed by another program")
             self._post(self.Conflict(path, found, f"{path} {what}.", while_saving=False))
 
     def _keep(self, text: str, now: str, what: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import groupby, pairwise
 
+from promptop.base.texts import tr
 from promptop_tui.widgets.plot import (
     SHADES,
     Picture,
@@ -53,7 +54,7 @@ def draw(plot: Plot, width: int, height: int, cursor: int | None = None, *, colo
     Without ``colour``, layers of a stack and an area are told apart by shades.
     """
     if width < _MIN_WIDTH or height < _MIN_HEIGHT or not plot.has_data:
-        return _message(plot.empty if not plot.has_data else "too small", width, height)
+        return _message(plot.empty if not plot.has_data else tr("too small"), width, height)
     return _draw(plot, width, height, cursor, colour)
 
 

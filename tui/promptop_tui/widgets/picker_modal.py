@@ -21,6 +21,7 @@ from textual.widgets.selection_list import Selection
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop_tui.shell.key_names import key_name
 from promptop_tui.widgets.check_list import CheckList
 from promptop_tui.widgets.dialog import Dialog
@@ -269,7 +270,13 @@ class PickerModal(Dialog[Result], Generic[Item, Result]):
             return
         if self._removing is not item:
             self._removing = item
-            self.tell(f"{key_name(self, 'picker.remove')} again {self._remove_warning(item)}.")
+            self.tell(
+                tr(
+                    "{key_name} again {remove_warning}.",
+                    key_name=key_name(self, "picker.remove"),
+                    remove_warning=self._remove_warning(item),
+                )
+            )
             return
         self._removing = None
         self.change(lambda: self._remove(item) if self._remove is not None else None)

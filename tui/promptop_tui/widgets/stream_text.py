@@ -23,6 +23,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from promptop.base.sanitize import clean
+from promptop.base.texts import tr
 from promptop_tui.widgets.text_wrap import TAB, wrap
 
 Match = tuple[tuple[int, int, int], ...]
@@ -289,4 +290,4 @@ def matches_in(rows: Sequence[str], wanted: str) -> list[Match]:
 
 
 def _folded(block: _Block) -> str:
-    return f"▸ reasoning, {block.characters:,} characters"
+    return tr("▸ reasoning, {characters:,} characters", characters=block.characters)

@@ -21,6 +21,8 @@ from textual.reactive import reactive, var
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from promptop.base.texts import tr
+
 if TYPE_CHECKING:
     from textual import events
 
@@ -297,7 +299,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
             self._fitted, self._fitted_to = layout(self._columns, width), width
         base = self.rich_style
         if y == 0:
-            titles: list[Cell] = [column.title for column in self._columns]
+            titles: list[Cell] = [tr(column.title) for column in self._columns]
             return self._line(titles, self.get_component_rich_style("table--header"), width)
         index = self.scroll_offset.y + y - 1
         if index >= self._count:

@@ -9,6 +9,7 @@ from textual.widget import Widget
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
+from promptop.base.texts import tr
 from promptop_tui.context import AppContext
 from promptop_tui.editor.controllers.counts import CountsController
 from promptop_tui.editor.controllers.draft import DraftController
@@ -51,7 +52,7 @@ class AblationController:
         try:
             page = ablation_dialog(self._context, text, self._draft.state.role, self._counts.models, self._memory)
         except PromptopError as error:
-            self._pane.notify(clean(str(error)), title="Weights", severity="error", markup=False)
+            self._pane.notify(clean(str(error)), title=tr("Weights"), severity="error", markup=False)
             return
         self._pane.app.push_screen(page, self._closed)
 
@@ -60,7 +61,7 @@ class AblationController:
             return
         area, outcome = self._area, result.report.outcome
         if area.text != outcome.plan.text:
-            self._pane.notify("The draft has changed since.", title="Weights", severity="warning")
+            self._pane.notify(tr("The draft has changed since."), title=tr("Weights"), severity="warning")
             return
         if result.takes:
             self._take(result)
@@ -72,7 +73,9 @@ class AblationController:
             unit = outcome.plan.units[result.unit]
             area.selection = Selection(area.exact.location_at(unit.start), area.exact.location_at(unit.end))
         area.screen.set_focus(area)
-        self._pane.notify("Bold carries, struck through is free on these cases; an edit clears it.", title="Weights")
+        self._pane.notify(
+            tr("Bold carries, struck through is free on these cases; an edit clears it."), title=tr("Weights")
+        )
 
     def _take(self, result: AblationResult) -> None:
         """Leave everything out that can go, as one step of undo."""
@@ -88,7 +91,9 @@ class AblationController:
         changes = [(RULE, row.text) for row in result.report.rows if row.unit.number in outcome.found.removed]
         proof = result.report.proof.proof if result.report.proof is not None else None
         self._trims.take_ablation(changes, proof)
-        ways = with_keys(self._pane, "{editor.prove} asks one input, {editor.library} keeps it with its receipt.")
+        ways = with_keys(self._pane, tr("{editor.prove} asks one input, {editor.library} keeps it with its receipt."))
         self._pane.notify(
-            f"{len(changes)} units left out: {result.report.verdict}. {ways}", title="Weights", markup=False
+            tr("{n} units left out: {verdict}. {ways}", n=len(changes), verdict=result.report.verdict, ways=ways),
+            title=tr("Weights"),
+            markup=False,
         )

@@ -13,6 +13,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from promptop.base.sanitize import clean
+from promptop.base.texts import tr
 from promptop_tui.context import AppContext
 from promptop_tui.editor.controllers.cost_delta import CostDelta
 from promptop_tui.editor.controllers.count_state import Catalogue, LiveCounts, load_catalogue
@@ -133,7 +134,7 @@ class CountsController:
                 self.live.ask_waiting()
             case CountingFailed():
                 self.live.failed()
-                self._pane.notify(clean(message.reply.message), title="Counting", severity="warning", markup=False)
+                self._pane.notify(clean(message.reply.message), title=tr("Counting"), severity="warning", markup=False)
 
     def _read_sent(self) -> None:
         """Find out what of the present text is sent, and have that counted if it is not the text itself."""
@@ -213,4 +214,4 @@ class CountsController:
         self.live.set_baseline(self.figures())
         self.baseline_text = self._area.text
         self.show()
-        self._pane.notify("Changes are measured from this text on.", title="Baseline", markup=False)
+        self._pane.notify(tr("Changes are measured from this text on."), title=tr("Baseline"), markup=False)

@@ -13,6 +13,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop.prompts.draft import DraftState, told_of
 from promptop.prompts.files import PLAIN, Stamp, text_and_form
 from promptop_tui.context import AppContext
@@ -91,12 +92,12 @@ class DraftController:
     def kept(self) -> str:
         """What is to be said of where the text is kept."""
         if self.conflict:
-            return f"changed on disk: {key_name(self._pane, 'editor.save')} asks"
+            return tr("changed on disk: {key_name} asks", key_name=key_name(self._pane, "editor.save"))
         if self.state.path and not self.is_unsaved:
             said = "saved"
         else:
-            said = "unsaved, draft kept" if self._draft_version == self._area.version else "typing …"
-        return f"{said} · CRLF" if self.form.newline == "\r\n" else said
+            said = tr("unsaved, draft kept") if self._draft_version == self._area.version else "typing …"
+        return tr("{said} · CRLF", said=said) if self.form.newline == "\r\n" else said
 
     @property
     def title(self) -> str:
@@ -137,7 +138,7 @@ class DraftController:
         if self.state.path:
             self._keeper.open(Path(self.state.path), "reload")
         else:
-            self._notify(with_keys(self._pane, "This draft has no file yet; {editor.save} saves it to one."))
+            self._notify(with_keys(self._pane, tr("This draft has no file yet; {editor.save} saves it to one.")))
 
     def save(self) -> bool:
         """Save to the file; False if there is none yet. If another program changed it, the user is asked first."""
@@ -163,7 +164,9 @@ class DraftController:
             self._keeper.choose_role(Path(self.state.path), self.state.role)
         self._save_draft()
         self._changed()
-        self._notify(f"The draft is the {self.state.role or 'user'} message.", title="System", timeout=3)
+        self._notify(
+            tr("The draft is the {role} message.", role=self.state.role or "user"), title=tr("System"), timeout=3
+        )
 
     def write(self, path: Path, text: str) -> None:
         """Write a text to a file that does not exist yet."""
@@ -191,11 +194,16 @@ class DraftController:
                 self._found_changed(message)
             case FileKeeper.Kept():
                 where = clean_line(str(message.path))
-                self._notify(with_keys(self._pane, f"{message.what} is kept as {where}; {{editor.kept}} lists them."))
+                self._notify(
+                    with_keys(
+                        self._pane,
+                        tr("{what} is kept as {where}; {{editor.kept}} lists them.", what=message.what, where=where),
+                    )
+                )
             case FileKeeper.Written():
-                self._notify(clean_line(str(message.path)), title="Exported", timeout=3)
+                self._notify(clean_line(str(message.path)), title=tr("Exported"), timeout=3)
             case FileKeeper.Failed():
-                title = "The draft is not being saved" if message.is_draft else "File"
+                title = tr("The draft is not being saved") if message.is_draft else "File"
                 said = clean(f"{message.cause}\n{message.remedy}")
                 self._pane.notify(said, title=title, severity="error", markup=False)
 
@@ -240,7 +248,7 @@ class DraftController:
         for note in imported.notes:
             self._notify(clean(str(note)), title=message.path.name)
         if imported.kind:
-            self._notify(clean_line(told_of(imported, message.path)), title="Opened")
+            self._notify(clean_line(told_of(imported, message.path)), title=tr("Opened"))
             self._replace(imported.text, DraftState(source=message.path.name), None)
             return
         state = message.state
@@ -256,14 +264,14 @@ class DraftController:
         self._stamp, self.conflict, self._saved_version = message.stamp, "", message.version
         self._save_draft()
         self._changed()
-        self._notify(clean_line(str(message.path)), title="Saved", timeout=3)
+        self._notify(clean_line(str(message.path)), title=tr("Saved"), timeout=3)
 
     def _found_changed(self, message: FileKeeper.Conflict) -> None:
         if str(message.path) != self.state.path:
             return
         if not message.while_saving and not self.is_unsaved and message.stamp is not None:
             self._keeper.open(message.path, "reload")  # nothing of the user's is lost, and undo has the old text
-            self._notify(f"{clean_line(message.cause)} It was reloaded.", title="File")
+            self._notify(tr("{cause} It was reloaded.", cause=clean_line(message.cause)), title=tr("File"))
             return
         self.conflict = message.cause
         self._stamp = message.stamp
@@ -271,9 +279,13 @@ class DraftController:
         if message.while_saving and message.stamp is not None:
             self._keeper.open(message.path, "compare")
             return
-        what = "{editor.save} writes it again." if message.stamp is None else "{editor.save} shows both texts and asks."
+        what = (
+            tr("{editor.save} writes it again.")
+            if message.stamp is None
+            else tr("{editor.save} shows both texts and asks.")
+        )
         said = with_keys(self._pane, f"{clean(message.cause)}\n{what}")
-        title = "Not saved" if message.while_saving else "File"
+        title = tr("Not saved") if message.while_saving else "File"
         self._pane.notify(said, title=title, severity="warning", markup=False)
 
     def _ask_which(self, theirs: FileKeeper.Opened) -> None:
@@ -284,7 +296,7 @@ class DraftController:
         def chosen(which: str | None) -> None:
             self._stamp = theirs.stamp
             if which == "mine":
-                self._keeper.keep(theirs.text, self._now(), f"The text of {theirs.path.name}")
+                self._keeper.keep(theirs.text, self._now(), tr("The text of {name}", name=theirs.path.name))
                 self.conflict = ""
                 self._save_to(theirs.path)
             elif which == "theirs":

@@ -6,6 +6,7 @@ from textual.document._document import Selection
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop_tui.editor.views.find_bar import FindBar
 from promptop_tui.widgets.prompt_area.area import PromptArea
 from promptop_tui.widgets.prompt_area.document import EditSpan
@@ -105,7 +106,7 @@ class Find:
         elif not self._bar.query_now.text:
             self._bar.say("")
         elif self._at is None:
-            self._bar.say("no match", is_wrong=True)
+            self._bar.say(tr("no match"), is_wrong=True)
         else:
             more = "+" if self._found.has_more else ""
             self._bar.say(f"{self._at + 1:,} of {len(matches):,}{more}")
@@ -141,8 +142,8 @@ class Find:
         self._search()
         self._at = self._found.at_or_after(start)
         self._paint()
-        left = " (there are more: once again)" if len(matches) == MOST else ""
-        self._bar.say(f"{len(matches):,} replaced{left}")
+        left = tr(" (there are more: once again)") if len(matches) == MOST else ""
+        self._bar.say(tr("{n:,} replaced{left}", n=len(matches), left=left))
 
     def _follow(self, start: int, end: int, length: int) -> None:
         """Let the selection that is searched grow or shrink by a replacement; its message comes too late for that."""

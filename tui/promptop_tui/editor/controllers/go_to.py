@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-SAYS = "A line (120), line and column (120:5), lines from here (+10, -10), or a share of the text (50%)."
+from promptop.base.texts import mark, tr
+
+SAYS = mark("A line (120), line and column (120:5), lines from here (+10, -10), or a share of the text (50%).")
 _PLACE = re.compile(
     r"\s*(?:(?P<sign>[+-])(?P<by>\d{1,9})|(?P<line>\d{1,9})(?:\s*[:,]\s*(?P<column>\d{1,9}))?|(?P<share>\d{1,3})\s*%)\s*"
 )
@@ -12,7 +14,7 @@ _PLACE = re.compile(
 
 def wrong(typed: str) -> str:
     """Return what is wrong with a place; an empty text if nothing is."""
-    return "" if _PLACE.fullmatch(typed) else f"That is no place. {SAYS}"
+    return "" if _PLACE.fullmatch(typed) else tr("That is no place. {says}", says=tr(SAYS))
 
 
 def place(typed: str, row: int, lines: int) -> tuple[int, int]:

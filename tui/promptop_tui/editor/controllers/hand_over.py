@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
+from promptop.base.texts import tr
 from promptop.prompts import Prompt
 from promptop.prompts.draft import kept_drafts
 from promptop.prompts.reader import reading_notes
@@ -75,7 +76,7 @@ class HandOver:
         self._start(self._save_as)
 
     async def _save_as(self) -> None:
-        path = await self._ask_path("Save as", self._draft.state.path)
+        path = await self._ask_path(tr("Save as"), self._draft.state.path)
         if path is not None:
             self._draft.save_as(path)
 
@@ -100,7 +101,7 @@ class HandOver:
         kept = await asyncio.to_thread(kept_drafts, self._context.draft_path)
         chosen = await self._pane.app.push_screen_wait(KeptDraftsDialog(kept))
         if chosen is not None:
-            self._draft.open_text(OpenInEditor(chosen.text, f"kept {chosen.path.stem}"))
+            self._draft.open_text(OpenInEditor(chosen.text, tr("kept {stem}", stem=chosen.path.stem)))
 
     # What changed, the library
 
@@ -148,7 +149,7 @@ class HandOver:
             with self._pane.app.suspend():
                 after = edit_in(command(), before)
         except (PromptopError, SuspendNotSupported) as error:
-            self._pane.notify(clean(str(error)), title="Editor", severity="error", markup=False)
+            self._pane.notify(clean(str(error)), title=tr("Editor"), severity="error", markup=False)
             return
         if after != before:
             self._area.edit_whole(after)
@@ -168,7 +169,7 @@ class HandOver:
             return
         name, text, suffix = chosen
         stem = Path(self._draft.state.path or "prompt").with_suffix("")
-        path = await self._ask_path(f"Write {name}", str(stem.with_name(f"{stem.name}-export{suffix}")))
+        path = await self._ask_path(tr("Write {name}", name=name), str(stem.with_name(f"{stem.name}-export{suffix}")))
         if path is not None:
             self._draft.write(path, text)
 
@@ -178,15 +179,15 @@ class HandOver:
         if prompt is None:
             return
         if prompt.is_empty:
-            self._pane.notify("The draft is empty.", title="Playground", markup=False)
+            self._pane.notify(tr("The draft is empty."), title=tr("Playground"), markup=False)
             return
         try:
             messages = prompt.openai()
         except PromptopError as error:
-            self._pane.notify(clean(str(error)), title="Playground", severity="error", markup=False)
+            self._pane.notify(clean(str(error)), title=tr("Playground"), severity="error", markup=False)
             return
         for note in reading_notes(prompt):
-            self._pane.notify(clean(str(note)), title="Sent otherwise", severity="warning", markup=False)
+            self._pane.notify(clean(str(note)), title=tr("Sent otherwise"), severity="warning", markup=False)
         parameters: Mapping[str, object] = prompt.parameters
         before = self._counts.baseline_text
         self._pane.post_message(
@@ -212,7 +213,7 @@ class HandOver:
         from promptop_tui.widgets.form_modal import LineDialog
 
         lines = self._area.exact.line_count
-        dialog = LineDialog("Go to line", SAYS, placeholder=f"1 to {lines:,}", wrong=wrong)
+        dialog = LineDialog(tr("Go to line"), SAYS, placeholder=f"1 to {lines:,}", wrong=wrong)
         typed = await self._pane.app.push_screen_wait(dialog)
         if typed is not None:
             self._area.go_to(*place(typed, self._area.selection.end[0], lines))

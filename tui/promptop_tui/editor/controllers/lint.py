@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop_tui.context import AppContext
 from promptop_tui.editor.views.lint_panel import LintPanel
 from promptop_tui.widgets.prompt_area.area import PromptArea
@@ -43,7 +44,7 @@ class LintController:
             return
         self._pane.add_class("-linting")
         self._view.display = True
-        self._view.show((), "looking …")
+        self._view.show((), tr("looking …"))
         self._pane.screen.set_focus(self._view.options)
         self._look()
 
@@ -71,7 +72,7 @@ class LintController:
         from promptop.trim.lint import lint
 
         try:
-            found, note = lint(text, off=self._context.settings.editor.lint_off), "Lint has nothing to remark."
+            found, note = lint(text, off=self._context.settings.editor.lint_off), tr("Lint has nothing to remark.")
         except PromptopError as error:
             found, note = [], clean_line(error.cause)
         self._pane.call_later(self._came, found, note, version)
@@ -101,8 +102,10 @@ class LintController:
     def _silence(self, finding: LintFinding) -> None:
         start, end, text = silenced(self._area.text, finding.rule)
         self._area.edit_at(start, end, text)
-        said = f"{finding.rule} is silenced in this prompt: its front matter says lint-off. Undo brings it back."
-        self._pane.notify(said, title="Lint", markup=False)
+        said = tr(
+            "{rule} is silenced in this prompt: its front matter says lint-off. Undo brings it back.", rule=finding.rule
+        )
+        self._pane.notify(said, title=tr("Lint"), markup=False)
 
 
 def silenced(text: str, rule: str) -> tuple[int, int, str]:

@@ -10,6 +10,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from promptop.base.errors import PromptopError
+from promptop.base.texts import tr
 from promptop.prompts import parse
 from promptop_tui.context import AppContext
 from promptop_tui.editor.controllers.counts import CountsController
@@ -68,7 +69,7 @@ class OutlineController:
         self._timer = None
         if self._area.exact.length > LONGEST:
             self._panel.show_sections("")
-            self._view.show((), f"not read above {LONGEST:,} characters")
+            self._view.show((), tr("not read above {longest:,} characters", longest=LONGEST))
             return
         read = partial(self._read, self._area.text, self._area.version)
         self._pane.run_worker(read, thread=True, exclusive=True, group="outline", description="read the draft's parts")
@@ -141,8 +142,8 @@ class OutlineController:
             case "toggle":
                 edit = toggled(text, part)
                 if edit is None:
-                    said = "This part shares a line with other text: only whole lines can be switched off."
-                    self._pane.notify(said, title="Outline", markup=False)
+                    said = tr("This part shares a line with other text: only whole lines can be switched off.")
+                    self._pane.notify(said, title=tr("Outline"), markup=False)
                 else:
                     self._area.edit_at(*edit)
             case "up" | "down":

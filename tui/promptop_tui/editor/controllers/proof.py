@@ -9,6 +9,7 @@ from textual.widget import Widget
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
+from promptop.base.texts import tr
 from promptop_tui.context import AppContext
 from promptop_tui.shell.key_names import with_keys
 
@@ -45,13 +46,17 @@ class ProofController:
         try:
             page = proof_dialog(self._context, ProofSubject(before, after, tuple(watched), role=role), self._memory)
         except PromptopError as error:
-            pane.notify(clean(str(error)), title="Prove", severity="error", markup=False)
+            pane.notify(clean(str(error)), title=tr("Prove"), severity="error", markup=False)
             return
 
         def closed(proof: Proof | None) -> None:
             if proof is not None:
                 keep(proof)
-                ways = with_keys(pane, "{editor.library} keeps it with a version, {editor.export} exports it.")
-                pane.notify(f"{proof.verdict}: the receipt has it. {ways}", title="Prove", markup=False)
+                ways = with_keys(pane, tr("{editor.library} keeps it with a version, {editor.export} exports it."))
+                pane.notify(
+                    tr("{verdict}: the receipt has it. {ways}", verdict=proof.verdict, ways=ways),
+                    title=tr("Prove"),
+                    markup=False,
+                )
 
         pane.app.push_screen(page, closed)

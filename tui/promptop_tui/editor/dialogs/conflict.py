@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop_tui.editor.dialogs.diff_dialog import render, room_in
 from promptop_tui.shell.key_names import with_keys
 
@@ -49,11 +50,11 @@ the draft; yours is kept there, and undo brings it back. {conflict.back} leaves 
     def on_mount(self) -> None:
         """Name the keys as they are bound, and compare away from the screen."""
         box = self.query_one("#conflict-box")
-        box.border_title = f"{clean_line(self._file)} was changed by another program"
+        box.border_title = tr("{file} was changed by another program", file=clean_line(self._file))
         box.border_subtitle = with_keys(
-            self, "{conflict.mine} keeps mine, {conflict.theirs} takes theirs, {conflict.back} decides later"
+            self, tr("{conflict.mine} keeps mine, {conflict.theirs} takes theirs, {conflict.back} decides later")
         )
-        self.query_one("#conflict-said", Static).update("From the file's text (−) to yours (+):")
+        self.query_one("#conflict-said", Static).update(tr("From the file's text (−) to yours (+):"))
         self.query_one("#conflict-scroll").focus()
         self.call_after_refresh(self._begin)
 
@@ -66,13 +67,15 @@ the draft; yours is kept there, and undo brings it back. {conflict.back} leaves 
         from promptop.base.diff import folded, line_diff
 
         if len(self._mine) + len(self._theirs) > _LONGEST:
-            sizes = f"{len(self._theirs):,} characters in the file, {len(self._mine):,} in the draft"
-            drawn = Content(f"The texts are too long to be compared here: {sizes}.")
+            sizes = tr("{n:,} characters in the file, {n_2:,} in the draft", n=len(self._theirs), n_2=len(self._mine))
+            drawn = Content(tr("The texts are too long to be compared here: {sizes}.", sizes=sizes))
         else:
             theirs, mine = (text.replace("\r\n", "\n") for text in (self._theirs, self._mine))
             drawn = render(folded(line_diff(theirs, mine), 2), width)
             if theirs == mine:
-                drawn = Content("Only the line ends differ." if self._theirs != self._mine else "The same text.")
+                drawn = Content(
+                    tr("Only the line ends differ.") if self._theirs != self._mine else tr("The same text.")
+                )
         self.app.call_from_thread(self._show, drawn)
 
     def _show(self, drawn: Content) -> None:

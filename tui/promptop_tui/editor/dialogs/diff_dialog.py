@@ -17,6 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop_tui.shell.key_names import with_keys
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def render(lines: Sequence[DiffLine | Gap], width: int = 0) -> Content:
     drawn = []
     for line in lines[:_MOST_LINES]:
         if isinstance(line, Gap):
-            drawn.append(Content.styled(f"         … {line.count} lines", "$foreground 60%"))
+            drawn.append(Content.styled(tr("         … {count} lines", count=line.count), "$foreground 60%"))
             continue
         sign, style = _STYLES[line.kind]
         whole = len(line.parts) == 1
@@ -57,7 +58,7 @@ def render(lines: Sequence[DiffLine | Gap], width: int = 0) -> Content:
             head = numbers if at == 0 else " " * len(numbers)
             drawn.append(Content.assemble((head, "$foreground 60%"), (sign if at == 0 else "  ", style), *row))
     if len(lines) > _MOST_LINES:
-        drawn.append(Content.styled(f"… {len(lines) - _MOST_LINES:,} lines more", "$foreground 60%"))
+        drawn.append(Content.styled(tr("… {n:,} lines more", n=len(lines) - _MOST_LINES), "$foreground 60%"))
     return Content("\n").join(drawn)
 
 
@@ -110,8 +111,10 @@ again."""
     def compose(self) -> ComposeResult:
         """Lay out figures and lines."""
         with Vertical(id="changes-box") as box:
-            box.border_title = "Changes since the baseline"
-            box.border_subtitle = with_keys(self, "{changes.restore} restores the baseline, {changes.back} goes back")
+            box.border_title = tr("Changes since the baseline")
+            box.border_subtitle = with_keys(
+                self, tr("{changes.restore} restores the baseline, {changes.back} goes back")
+            )
             yield Static(self._figures, id="changes-figures", markup=False)
             with VerticalScroll(id="changes-scroll"):
                 yield Static("comparing …", id="changes-lines", markup=False)
@@ -120,9 +123,16 @@ again."""
         """Compare away from the screen."""
         self.query_one("#changes-scroll").focus()
         if self._before == self._after:
-            self._show(Content("Nothing has changed."))
+            self._show(Content(tr("Nothing has changed.")))
         elif max(len(self._before), len(self._after)) > _LONGEST:
-            self._show(Content(f"The texts are longer than {_LONGEST:,} characters: promptop diff compares files."))
+            self._show(
+                Content(
+                    tr(
+                        "The texts are longer than {longest:,} characters: promptop diff compares files.",
+                        longest=_LONGEST,
+                    )
+                )
+            )
         else:
             self.call_after_refresh(self._begin)
 

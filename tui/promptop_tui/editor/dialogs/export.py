@@ -14,6 +14,7 @@ from textual.widgets.option_list import Option
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
+from promptop.base.texts import tr
 from promptop_tui.shell.key_names import with_keys
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ since the baseline came to goes along as front matter or a comment, except in te
         from promptop.prompts.formats import FORMATS
 
         with Horizontal(id="export-box") as box:
-            box.border_title = "Export"
+            box.border_title = tr("Export")
             yield OptionList(*(Option(each.name, id=each.name) for each in FORMATS), id="export-forms", compact=True)
             with VerticalScroll(id="export-preview", can_focus=False):
                 yield Static(id="export-notes", markup=False)
@@ -57,7 +58,7 @@ since the baseline came to goes along as front matter or a comment, except in te
 
     def on_mount(self) -> None:
         """Name the keys as they are bound."""
-        ways = "Enter copies, {export.write} writes a file, {export.back} goes back"
+        ways = tr("Enter copies, {export.write} writes a file, {export.back} goes back")
         self.query_one("#export-box").border_subtitle = with_keys(self, ways)
 
     @on(OptionList.OptionHighlighted)
@@ -76,7 +77,7 @@ since the baseline came to goes along as front matter or a comment, except in te
         try:
             self._text = export(self._prompt, name, self._receipt)
             shown = clean(self._text[:_SHOWN])
-            more = f"\n… {len(self._text) - _SHOWN:,} characters more" if len(self._text) > _SHOWN else ""
+            more = tr("\n… {n:,} characters more", n=len(self._text) - _SHOWN) if len(self._text) > _SHOWN else ""
         except PromptopError as error:
             self._text, shown, more = "", str(error), ""
         self.query_one("#export-text", Static).update(shown + more)
@@ -89,7 +90,7 @@ since the baseline came to goes along as front matter or a comment, except in te
         """Copy what is shown."""
         if self._text:
             self.app.copy_to_clipboard(self._text)
-            self.notify(f"{len(self._text):,} characters copied.", title="Export", markup=False)
+            self.notify(tr("{n:,} characters copied.", n=len(self._text)), title=tr("Export"), markup=False)
 
     def action_write(self) -> None:
         """Hand back what is shown, to be written."""

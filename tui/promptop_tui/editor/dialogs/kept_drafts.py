@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop.prompts.draft import KeptDraft
 from promptop_tui.widgets.picker_modal import PickerModal
 
@@ -21,11 +22,13 @@ opens one as a new draft; the present one is kept in turn."""
 
     def __init__(self, kept: Sequence[KeptDraft]) -> None:
         super().__init__(
-            "Kept drafts",
+            tr("Kept drafts"),
             lambda _: kept,
             label=_label,
             preview=lambda each: each.text[:_SHOWN],
-            empty=lambda _: "No draft was kept yet. An unsaved draft is kept here when another text takes its place.",
+            empty=lambda _: tr(
+                "No draft was kept yet. An unsaved draft is kept here when another text takes its place."
+            ),
             is_beside=True,
         )
 

@@ -16,6 +16,7 @@ from textual.widgets import Input, OptionList, Static
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
 from promptop_tui.shell.key_names import with_keys
 
@@ -77,10 +78,10 @@ next (Enter takes it), and {library.delete} twice removes it."""
     def compose(self) -> ComposeResult:
         """Lay out line, lists and preview."""
         with Vertical(id="library-box") as box:
-            box.border_title = "Library"
-            ways = "Enter opens, {library.save} saves, {library.hold} compares, {library.rename} renames, "
-            box.border_subtitle = with_keys(self, ways + "{library.delete} deletes, {library.back}")
-            yield Input(self._name, placeholder="name, #tag or words of the text", id="library-find", compact=True)
+            box.border_title = tr("Library")
+            ways = tr("Enter opens, {library.save} saves, {library.hold} compares, {library.rename} renames, ")
+            box.border_subtitle = with_keys(self, ways + tr("{library.delete} deletes, {library.back}"))
+            yield Input(self._name, placeholder=tr("name, #tag or words of the text"), id="library-find", compact=True)
             with Horizontal(id="library-lists"):
                 yield OptionList(id="library-names", compact=True, markup=False)
                 yield OptionList(id="library-versions", compact=True, markup=False)
@@ -135,8 +136,8 @@ next (Enter takes it), and {library.delete} twice removes it."""
         else:
             self._versions = []
             self.query_one("#library-versions", OptionList).clear_options()
-            empty = "Nothing of that name. {library.save} saves the draft under it."
-            self._say(with_keys(self, empty if typed else "Empty. Type a name, then {library.save}."))
+            empty = tr("Nothing of that name. {library.save} saves the draft under it.")
+            self._say(with_keys(self, empty if typed else tr("Empty. Type a name, then {library.save}.")))
 
     @on(OptionList.OptionHighlighted, "#library-names")
     def _choose(self, message: OptionList.OptionHighlighted) -> None:
@@ -171,7 +172,7 @@ next (Enter takes it), and {library.delete} twice removes it."""
             proven = (
                 f"  {'✓ ' if version.receipt and version.receipt.is_proven else ''}{proof.verdict}" if proof else ""
             )
-            size = f"{len(version.text):,} chars"
+            size = tr("{n:,} chars", n=len(version.text))
             versions.add_option(f"v{version.version}  {when}  {size}{proven}  {clean_line(version.note)}")
         if found:
             versions.highlighted = 0
@@ -201,7 +202,7 @@ next (Enter takes it), and {library.delete} twice removes it."""
     @on(CountingFailed)
     def _not_measured(self, message: CountingFailed) -> None:
         message.stop()
-        self.query_one("#library-figures", Static).update("tokens cannot be counted now")
+        self.query_one("#library-figures", Static).update(tr("tokens cannot be counted now"))
 
     def _preview_of(self, version: Version) -> None:
         """Read here, on the screen's thread, what the comparison needs of the screen, which may close meanwhile."""
@@ -216,7 +217,7 @@ next (Enter takes it), and {library.delete} twice removes it."""
 
         before = held.text if held is not None else self._draft
         if version.text == before:
-            drawn = Content("The same text." if held is not None else "The draft is this version.")
+            drawn = Content(tr("The same text.") if held is not None else tr("The draft is this version."))
         elif len(version.text) + len(before) > _LONGEST_COMPARED or not before:
             drawn = Content(clean(version.text[:_LONGEST_COMPARED]))
         else:
@@ -250,7 +251,7 @@ next (Enter takes it), and {library.delete} twice removes it."""
         """Compare with the highlighted version from now on, or with the draft again."""
         at = self.query_one("#library-versions", OptionList).highlighted
         if at is None or at >= len(self._versions):
-            self._tell("Highlight a version first.")
+            self._tell(tr("Highlight a version first."))
             return
         version = self._versions[at]
         self._held = None if self._held == version else version
@@ -261,20 +262,20 @@ next (Enter takes it), and {library.delete} twice removes it."""
         else:
             self._asked = None
             self.query_one("#library-figures", Static).update("")
-            ways = with_keys(self, "{library.hold} on it again lets go.")
-            self._tell(f"Versions are compared with {version.label}. {ways}")
+            ways = with_keys(self, tr("{library.hold} on it again lets go."))
+            self._tell(tr("Versions are compared with {label}. {ways}", label=version.label, ways=ways))
 
     def action_rename(self) -> None:
         """Let another name be typed for the highlighted prompt."""
         name = self._highlighted()
         if not name:
-            self._tell("Highlight a prompt first.")
+            self._tell(tr("Highlight a prompt first."))
             return
         self._renaming = name
         line = self.query_one("#library-find", Input)
         line.value = name
         line.focus()
-        self._tell(f"Type another name for {name}, then Enter.")
+        self._tell(tr("Type another name for {name}, then Enter.", name=name))
 
     @work(thread=True, exclusive=True, group="library", description="rename a prompt")
     def _rename(self, name: str, new_name: str) -> None:
@@ -296,11 +297,13 @@ next (Enter takes it), and {library.delete} twice removes it."""
         """Remove the highlighted prompt with all its versions, when asked twice."""
         name = self._highlighted()
         if not name:
-            self._tell("Highlight a prompt first.")
+            self._tell(tr("Highlight a prompt first."))
         elif self._deleting != name:
             self._deleting = name
             key = with_keys(self, "{library.delete}")
-            self._tell(f"{key} again removes {name} with all its versions; nothing brings them back.")
+            self._tell(
+                tr("{key} again removes {name} with all its versions; nothing brings them back.", key=key, name=name)
+            )
         else:
             self._deleting = ""
             self._delete(name)
@@ -325,9 +328,9 @@ next (Enter takes it), and {library.delete} twice removes it."""
         if not name and at is not None and at < len(self._entries):
             name = self._entries[at].name
         if not self._draft.strip():
-            self._tell("The draft is empty.")
+            self._tell(tr("The draft is empty."))
         elif not name:
-            self._tell("Type a name first.")
+            self._tell(tr("Type a name first."))
         else:
             self._save(name, tags)
 
@@ -351,6 +354,6 @@ next (Enter takes it), and {library.delete} twice removes it."""
         self.app.call_from_thread(self._saved, saved)
 
     def _saved(self, version: Version) -> None:
-        self.notify(f"Saved as {clean_line(version.label)}.", title="Library", markup=False)
+        self.notify(tr("Saved as {label}.", label=clean_line(version.label)), title=tr("Library"), markup=False)
         if self.is_attached:
             self._find(self.query_one("#library-find", Input).value)

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop_tui.shell.key_names import with_keys
 
 _SHOWN = 12
@@ -62,8 +63,10 @@ class PathDialog(ModalScreen[Path | None]):
         """Lay out the line and the names."""
         with Vertical(id="path-box") as box:
             box.border_title = self._title
-            box.border_subtitle = with_keys(self, "{path.complete} completes, Enter takes it, {path.back} goes back")
-            yield Input(self._value, placeholder="path of a file", id="path", compact=True, select_on_focus=False)
+            box.border_subtitle = with_keys(
+                self, tr("{path.complete} completes, Enter takes it, {path.back} goes back")
+            )
+            yield Input(self._value, placeholder=tr("path of a file"), id="path", compact=True, select_on_focus=False)
             yield Static(id="path-names", markup=False)
 
     def on_mount(self) -> None:
@@ -83,7 +86,7 @@ class PathDialog(ModalScreen[Path | None]):
         if not self.is_attached or self.query_one("#path", Input).value != typed:
             return
         self._found, self._found_for = found, typed
-        more = [f"… {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+        more = [tr("… {n} more", n=len(found) - _SHOWN)] if len(found) > _SHOWN else []
         names = [clean_line(name.rstrip("/").rpartition("/")[2]) + "/" * name.endswith("/") for name in found[:_SHOWN]]
         self.query_one("#path-names", Static).update(clean("\n".join(names + more)))
         if self._must_complete:

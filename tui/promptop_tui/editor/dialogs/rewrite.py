@@ -24,6 +24,7 @@ from textual.widgets import Input, OptionList, Static
 from promptop.base import units as shown
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop_tui.editor.dialogs.diff_dialog import render, room_in
 from promptop_tui.editor.dialogs.rewrite_model import AskLine
 from promptop_tui.editor.views.trims_panel import SavingsTarget, cut
@@ -127,10 +128,10 @@ loses or adds what no rule may touch: code, quotes, addresses, variables, number
     def compose(self) -> ComposeResult:
         """Lay out model and price, what is offered, and the text."""
         with Vertical(id="rewrite-box") as box:
-            box.border_title = "Rewrite by a model · check"
-            ways = "Enter asks · {rewrite.take} takes, {rewrite.turn_down} turns down, "
+            box.border_title = tr("Rewrite by a model · check")
+            ways = tr("Enter asks · {rewrite.take} takes, {rewrite.turn_down} turns down, ")
             box.border_subtitle = with_keys(
-                self, ways + "{rewrite.take_unflagged} takes all unflagged · {rewrite.stop}"
+                self, ways + tr("{rewrite.take_unflagged} takes all unflagged · {rewrite.stop}")
             )
             yield AskLine(self._shared, self._part.text, self._model)
             yield Static(id="rewrite-head", markup=False)
@@ -141,8 +142,8 @@ loses or adds what no rule may touch: code, quotes, addresses, variables, number
     def on_mount(self) -> None:
         """Price the call and start the process that would make it."""
         self._frames = self.set_interval(1 / _FRAMES_PER_SECOND, self._draw_stream, pause=True)
-        what = "the draft" if self._part.is_whole else f"the selection from line {self._part.line}"
-        self._head(f"{what.capitalize()}: {len(self._part.text):,} characters.")
+        what = tr("the draft") if self._part.is_whole else tr("the selection from line {line}", line=self._part.line)
+        self._head(tr("{capitalize}: {n:,} characters.", capitalize=what.capitalize(), n=len(self._part.text)))
         self.query_one("#rewrite-model").focus()
         self._runner.warm()
 
@@ -163,19 +164,19 @@ loses or adds what no rule may touch: code, quotes, addresses, variables, number
     def action_ask(self) -> None:
         """Send the request, if its price is known and within the caps."""
         if self._progress is not None:
-            self.notify(with_keys(self, "Still running: {rewrite.stop} stops it."), severity="warning")
+            self.notify(with_keys(self, tr("Still running: {rewrite.stop} stops it.")), severity="warning")
             return
         try:
             request = self.query_one(AskLine).ready()
         except PromptopError as error:
-            self.notify(clean(str(error)), title="Not sent", severity="error", markup=False)
+            self.notify(clean(str(error)), title=tr("Not sent"), severity="error", markup=False)
             return
         if request is None:
-            self.notify("It is being priced; ask again in a moment.", markup=False)
+            self.notify(tr("It is being priced; ask again in a moment."), markup=False)
             return
         self._pieces.clear()
         self._set_offers([])
-        self._head(f"{clean_line(request.title)} writes …")
+        self._head(tr("{title} writes …", title=clean_line(request.title)))
         self._progress = self._runner.start(request, on_delta=self._gather, on_done=self._ended)
         if self._frames is not None:
             self._frames.resume()
@@ -204,7 +205,9 @@ loses or adds what no rule may touch: code, quotes, addresses, variables, number
         self._shared.purse.take(result)
         self.query_one(AskLine).show_price()
         self._is_paid = result.cost_usd is not None or bool(result.text)
-        self._cost = "cost n/a" if result.cost_usd is None else f"cost {shown.usd(result.cost_usd)}"
+        self._cost = (
+            "cost n/a" if result.cost_usd is None else tr("cost {cost_usd}", cost_usd=shown.usd(result.cost_usd))
+        )
         self._compare(result)
 
     @work(thread=True, exclusive=True, group="hunks", description="cut a rewrite into changes")
@@ -232,7 +235,7 @@ loses or adds what no rule may touch: code, quotes, addresses, variables, number
     @on(Compared)
     def _count_offers(self, message: Compared) -> None:
         if not message.hunks:
-            self._head(f"The model found nothing to shorten. ({self._cost})")
+            self._head(tr("The model found nothing to shorten. ({cost})", cost=self._cost))
             return
         request = self._shared.counting.request_counts(self, message.pieces, [self._target.encoding])
         self._waiting = request, message
@@ -248,7 +251,7 @@ loses or adds what no rule may touch: code, quotes, addresses, variables, number
     def _not_counted(self, message: CountingFailed) -> None:
         message.stop()
         self._waiting = None
-        self._head("What the rewrite saves cannot be counted now; ask again.")
+        self._head(tr("What the rewrite saves cannot be counted now; ask again."))
 
     # What is offered
 
@@ -265,13 +268,20 @@ loses or adds what no rule may touch: code, quotes, addresses, variables, number
         month = self._target.usd_per_month(before - after)
         saves = "n/a" if month is None else f"{'−' if month >= 0 else '+'}{shown.usd(abs(month))}"
         sign, style = ("−", "bold $text-success") if after <= before else ("+", "bold $text-error")
-        every = f"{changes} change" + ("s" if changes != 1 else "")
-        left = f"{len(self._offers)} of {every} left" if len(self._offers) < changes else every
+        every = tr("{changes} change", changes=changes) + ("s" if changes != 1 else "")
+        left = tr("{n} of {every} left", n=len(self._offers), every=every) if len(self._offers) < changes else every
         self._head(
             Content.assemble(
-                (f"{sign}{abs(before - after):,} tokens", style),
-                f" ({before:,} → {after:,}), {saves} a month for {clean_line(self._target.model)}; {left}",
-                (f", {flagged} flagged" if flagged else "", "bold $text-warning"),
+                (tr("{sign}{abs:,} tokens", sign=sign, abs=abs(before - after)), style),
+                tr(
+                    " ({before:,} → {after:,}), {saves} a month for {model}; {left}",
+                    before=before,
+                    after=after,
+                    saves=saves,
+                    model=clean_line(self._target.model),
+                    left=left,
+                ),
+                (tr(", {flagged} flagged", flagged=flagged) if flagged else "", "bold $text-warning"),
                 f"; {self._cost}",
             )
         )
@@ -308,8 +318,8 @@ loses or adds what no rule may touch: code, quotes, addresses, variables, number
         if message.option_index >= len(self._offers):
             return
         hunk = self._offers[message.option_index].hunk
-        flags = [f"loses {clean_line(each, 40)}" for each in hunk.lost]
-        flags += [f"adds {clean_line(each, 40)}" for each in hunk.added]
+        flags = [tr("loses {each}", each=clean_line(each, 40)) for each in hunk.lost]
+        flags += [tr("adds {each}", each=clean_line(each, 40)) for each in hunk.added]
         first = hunk.line + self._part.line - 2
         lines = line_diff(hunk.before.strip("\n"), hunk.after.strip("\n"))
         # Of a text that was nothing, or is nothing now, there is no line to show; numbers are those of the draft.
@@ -358,7 +368,7 @@ loses or adds what no rule may touch: code, quotes, addresses, variables, number
         hunk = offer.hunk
         if not self._take_hunk(self._part.start + hunk.start, hunk):
             self._set_offers([])
-            self._head(Content.styled("The draft has changed meanwhile: ask again.", "$text-error"))
+            self._head(Content.styled(tr("The draft has changed meanwhile: ask again."), "$text-error"))
             return False
         moved = len(hunk.after) - (hunk.end - hunk.start)
         self._offers = [
@@ -372,7 +382,7 @@ loses or adds what no rule may touch: code, quotes, addresses, variables, number
     def _after_last(self) -> None:
         if not self._offers:
             self.query_one("#rewrite-text", Static).update("")
-            self._head(with_keys(self, "No change is left. {rewrite.stop} goes back to the draft."))
+            self._head(with_keys(self, tr("No change is left. {rewrite.stop} goes back to the draft.")))
 
     def action_stop(self) -> None:
         """Stop the call, or leave."""

@@ -14,6 +14,7 @@ from textual.widgets import Input, Label, Static
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class AskLine(Vertical):
         """Lay out name and price."""
         with Horizontal():
             yield Label("model")
-            yield Input(self._model, placeholder="model, or model@profile", id="rewrite-model", compact=True)
+            yield Input(self._model, placeholder=tr("model, or model@profile"), id="rewrite-model", compact=True)
         yield Static(id="rewrite-price", markup=False)
 
     def on_mount(self) -> None:
@@ -142,7 +143,7 @@ class AskLine(Vertical):
     @on(CountingFailed)
     def _not_counted(self, message: CountingFailed) -> None:
         message.stop()
-        self._say("it cannot be priced now: the counter failed")
+        self._say(tr("it cannot be priced now: the counter failed"))
 
     def show_price(self) -> None:
         """Say what the call may cost, and what was spent."""

@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Button, Input, Label, Static
 
+from promptop.base.texts import tr
 from promptop_tui.widgets.prompt_area.search import SearchQuery
 
 
@@ -109,9 +110,9 @@ selected."""
         with Horizontal(classes="find-row"):
             yield Label("find")
             yield Input(id="find-pattern", compact=True)
-            yield Flag("Aa", id="find-case", tooltip="Heed upper and lower case")
-            yield Flag(".*", id="find-regex", tooltip="Regular expression")
-            yield Flag("sel", id="find-within", tooltip="Only inside the selection")
+            yield Flag("Aa", id="find-case", tooltip=tr("Heed upper and lower case"))
+            yield Flag(".*", id="find-regex", tooltip=tr("Regular expression"))
+            yield Flag("sel", id="find-within", tooltip=tr("Only inside the selection"))
             yield Static(id="find-said", markup=False)
         with Horizontal(classes="find-row"):
             yield Label("with")

@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 
 from promptop.base.sanitize import clean_line
-from promptop.base.texts import sentence
+from promptop.base.texts import sentence, tr
 from promptop_tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ settings does for all prompts."""
         at = self.options.highlighted or 0
         self._findings = tuple(ordered)
         warnings = sum(each.severity == "warning" for each in ordered)
-        self.hint = f"{warnings} warnings, {len(ordered) - warnings} hints" if ordered else ""
+        self.hint = (
+            tr("{warnings} warnings, {n} hints", warnings=warnings, n=len(ordered) - warnings) if ordered else ""
+        )
         self.said.update("" if ordered else note)
         self.options.clear_options()
         self.options.add_options([self._line(each) for each in ordered])

@@ -17,6 +17,7 @@ from textual.message import Message
 from textual.widgets import Input, Label, Static
 
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop_tui.editor.views.model_figures import (
     DAYS_A_MONTH,
     ModelLine,
@@ -123,7 +124,11 @@ def summary(figure: ModelLine) -> str:
     """Return one model's figures in one line, for where there is no room for the table."""
     sign = "=" if figure.is_exact else "≈"
     off = f" {margin(figure.error)}" if figure.error else ""
-    parts = (f"{sign}{figure.tokens:,}{off} tokens", share(figure.window_share), usd(figure.usd_per_call))
+    parts = (
+        tr("{sign}{tokens:,}{off} tokens", sign=sign, tokens=figure.tokens, off=off),
+        share(figure.window_share),
+        usd(figure.usd_per_call),
+    )
     return f"{clean_line(figure.model)} " + " · ".join(parts)
 
 
@@ -135,8 +140,14 @@ def change_line(figure: ModelLine, demand: UsageAssumptions) -> str:
     month = None if change is None else change * demand.calls_per_day * DAYS_A_MONTH
     money = "n/a" if change is None else f"{_signed(change)}/call"
     if month:
-        money += f", {_signed(month)}/month"
-    tokens = f"{sign}{figure.baseline or 0:,} → {sign}{figure.tokens:,} tokens ({delta})"
+        money += tr(", {signed}/month", signed=_signed(month))
+    tokens = tr(
+        "{sign}{baseline:,} → {sign}{tokens:,} tokens ({delta})",
+        sign=sign,
+        baseline=figure.baseline or 0,
+        tokens=figure.tokens,
+        delta=delta,
+    )
     return f"{clean_line(figure.model)}  {tokens}  {money}"
 
 
@@ -148,7 +159,9 @@ def budget_line(used: int, is_exact: bool, budget: int, width: int) -> Content:
     """Draw the budget as a bar with its numbers; what is over it is said in words too."""
     sign = "=" if is_exact else "≈"
     over = used - budget
-    says = f" {sign}{used:,} of {budget:,}" + (f", {over:,} over" if over > 0 else f", {-over:,} left")
+    says = f" {sign}{used:,} of {budget:,}" + (
+        tr(", {over:,} over", over=over) if over > 0 else tr(", {value:,} left", value=-over)
+    )
     style = "$latency-bad" if over > 0 else "$latency-warn" if used > 0.9 * budget else "$latency-good"
     return Content.assemble((bar(used, budget, max(4, width - len(says))), style), says)
 
@@ -202,9 +215,14 @@ that would fit them."""
             yield Static(id="figures")
         with Horizontal(id="demand"):
             for name, label, value, tooltip in (
-                ("output_tokens", "out", self.assumptions.output_tokens, "Expected output tokens of a call"),
-                ("calls_per_day", "calls/day", _rounded(self.assumptions.calls_per_day), "Expected calls a day"),
-                ("budget_tokens", "budget", self.assumptions.budget_tokens, "Tokens that the prompt may have; 0: none"),
+                ("output_tokens", "out", self.assumptions.output_tokens, tr("Expected output tokens of a call")),
+                ("calls_per_day", "calls/day", _rounded(self.assumptions.calls_per_day), tr("Expected calls a day")),
+                (
+                    "budget_tokens",
+                    "budget",
+                    self.assumptions.budget_tokens,
+                    tr("Tokens that the prompt may have; 0: none"),
+                ),
             ):
                 yield Label(label)
                 kind: Literal["integer", "number"] = "number" if name == "calls_per_day" else "integer"
@@ -229,7 +247,7 @@ that would fit them."""
 
     def show(self, figures: tuple[ModelLine, ...], as_of: str) -> None:
         """Show these figures; ``as_of`` is the date of the price table."""
-        self.state = f"prices of {as_of}" if as_of else ""
+        self.state = tr("prices of {as_of}", as_of=as_of) if as_of else ""
         if figures != self._figures:
             self._figures = figures
             self._draw()

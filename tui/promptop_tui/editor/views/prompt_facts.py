@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import mark, tr
 from promptop.prompts import parse
 from promptop.prompts.stable_prefix import CACHE_FLOOR, Prefix, stable_prefix
 from promptop_tui.editor.views.model_figures import bar
@@ -27,10 +28,10 @@ _RULER = 10
 class LogState(Enum):
     """What asking the log about the prompt came to."""
 
-    UNREAD = "not asked yet"
-    UNKNOWN = "the log has no call of this prompt"
+    UNREAD = mark("not asked yet")
+    UNKNOWN = mark("the log has no call of this prompt")
     KNOWN = "known"
-    UNREADABLE = "it cannot be read (the monitor says why)"
+    UNREADABLE = mark("it cannot be read (the monitor says why)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,12 @@ def facts_of(
     filled = len(prompt.variables) - len(missing)
     variables = ""
     if filled:
-        lacks = f", none for {', '.join(missing)}" if missing else ""
-        variables = f"figures with {filled} of {len(prompt.variables)} variables filled{lacks}"
+        lacks = tr(", none for {missing}", missing=", ".join(missing)) if missing else ""
+        variables = tr(
+            "figures with {filled} of {n} variables filled{lacks}", filled=filled, n=len(prompt.variables), lacks=lacks
+        )
     elif missing:
-        variables = f"variables without sample values: {', '.join(missing)}"
+        variables = tr("variables without sample values: {missing}", missing=", ".join(missing))
     has_words = bool(text[prompt.body_start :].strip())
     prefix = stable_prefix(text, prompt) if has_words else Prefix(0, 0)
     return PromptFacts(
@@ -108,7 +111,7 @@ def told(found: PromptFacts, prefix_tokens: int, notes: Sequence[str], *, lint_k
             for number, name in ((found.warnings, "warning"), (found.hints, "hint"))
             if number
         ]
-        lines.append(f"lint     {', '.join(counts)} ({lint_key} lists them)")
+        lines.append(tr("lint     {counts} ({lint_key} lists them)", counts=", ".join(counts), lint_key=lint_key))
     if found.variables:
         lines.append(found.variables)
     lines += notes
@@ -122,33 +125,55 @@ def log_lines(prompt: Prompt, known: Known | None, says: LogState) -> tuple[str,
     if says is LogState.UNREAD:
         return ()
     if known is None:
-        return (f"log      unknown: {says.value}",)
+        return (tr("log      unknown: {value}", value=tr(says.value)),)
     from promptop.client.request import show_stops
     from promptop.trim.log_insights import limit_advice, stop_advice
 
     marks = [(name, known.percentile(share)) for name, share in (("p50", 0.5), ("p99", 0.99))]
     sizes = " ".join(f"{name} {tokens:,}" for name, tokens in marks if tokens is not None) or "n/a"
     n = len(known.lengths) + len(known.cut)
-    lines = [f"log      by {known.how}: {known.volume}/day · answers {sizes} tokens, n {n:,}"]
+    lines = [
+        tr(
+            "log      by {how}: {volume}/day · answers {sizes} tokens, n {n:,}",
+            how=known.how,
+            volume=known.volume,
+            sizes=sizes,
+            n=n,
+        )
+    ]
     limit = limit_advice(known, prompt.parameters.get("max_tokens"))
     if limit.tokens is None:
-        lines.append(f"limit    {limit.reason}")
+        lines.append(tr("limit    {reason}", reason=limit.reason))
     else:
-        lines.append(f"limit    max_tokens {limit.tokens:,}: {limit.reason}")
+        lines.append(tr("limit    max_tokens {tokens:,}: {reason}", tokens=limit.tokens, reason=limit.reason))
     stops = stop_advice(prompt, known)
     if not stops:
-        none = f"none would end {len(known.answers):,} kept answers earlier"
-        lines.append(f"stop     {none if known.answers else 'unknown: the log keeps no answers'}")
+        none = tr("none would end {n:,} kept answers earlier", n=len(known.answers))
+        lines.append(tr("stop     {more}", more=none if known.answers else "unknown: the log keeps no answers"))
     for found in stops:
         shown = clean_line(show_stops([found.stop]), 20)
-        seen = f"{found.hits} of {found.answers} answers go on, ≈{found.tokens:,.0f} tokens a call"
-        lines.append(f"stop     {shown}: {seen if found.tokens is not None else found.reason}")
+        seen = tr(
+            "{hits} of {answers} answers go on, ≈{tokens:,.0f} tokens a call",
+            hits=found.hits,
+            answers=found.answers,
+            tokens=found.tokens,
+        )
+        lines.append(
+            tr("stop     {shown}: {more}", shown=shown, more=seen if found.tokens is not None else found.reason)
+        )
     return tuple(lines)
 
 
 def ruler(tokens: int, line: int, volatile: str) -> str:
     """Draw the beginning that stays the same against the fewest tokens that a provider keeps."""
-    enough = "cacheable" if tokens >= CACHE_FLOOR else f"{CACHE_FLOOR - tokens:,} short"
+    enough = "cacheable" if tokens >= CACHE_FLOOR else tr("{cache_floor:,} short", cache_floor=CACHE_FLOOR - tokens)
     drawn = bar(tokens, CACHE_FLOOR, _RULER)
-    ends = f", line {line}: {clean_line(volatile, 18)}" if volatile else ""
-    return f"prefix   {drawn} {tokens:,}/{CACHE_FLOOR:,} {enough}{ends}"
+    ends = tr(", line {line}: {volatile}", line=line, volatile=clean_line(volatile, 18)) if volatile else ""
+    return tr(
+        "prefix   {drawn} {tokens:,}/{cache_floor:,} {enough}{ends}",
+        drawn=drawn,
+        tokens=tokens,
+        cache_floor=CACHE_FLOOR,
+        enough=enough,
+        ends=ends,
+    )

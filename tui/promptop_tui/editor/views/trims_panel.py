@@ -21,6 +21,7 @@ from textual.timer import Timer
 from textual.widgets import OptionList, Static
 
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop.trim.rule_switches import RuleSwitches, rules_for
 from promptop_tui.editor.views.model_figures import DAYS_A_MONTH, usd
 from promptop_tui.editor.views.trim_rows import Order, arranged, before_and_after, filters, in_context
@@ -428,7 +429,9 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         try:
             self._switches.switch(chosen.id)
         except OSError as error:
-            self.notify(f"It holds for this session only: {error}.", title="Rules", severity="warning", markup=False)
+            self.notify(
+                f"It holds for this session only: {error}.", title=tr("Rules"), severity="warning", markup=False
+            )
         self._note = "looking …"
         self._look()
 

@@ -10,6 +10,7 @@ from textual.content import Content
 
 from promptop.base import units
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop_tui.widgets.table import Cell, Column
 
 if TYPE_CHECKING:
@@ -66,15 +67,15 @@ def period_lines(periods: dict[int, AgentSums], width: int) -> Content:
         parts: list[Content | str | tuple[str, str]] = [
             (f"{PERIODS[days]:<8}", _MUTED),
             (f"{money(sums):>10}", "bold"),
-            f"  {units.count(sums.calls):>5} calls",
+            tr("  {calls:>5} calls", calls=units.count(sums.calls)),
         ]  # fmt: skip
         share = "–" if sums.cache_share is None else f"{sums.cache_share:.0%}"
         further = [
-            f"   cache {share:>4}",
-            f"   out {units.count(sums.output_tokens):>6}",
+            tr("   cache {share:>4}", share=share),
+            tr("   out {output_tokens:>6}", output_tokens=units.count(sums.output_tokens)),
             f"   in {units.count(sums.fresh_tokens):>6}",
-            f"   read {units.count(sums.cache_read):>6}",
-            f"   written {units.count(sums.cache_write):>6}",
+            tr("   read {cache_read:>6}", cache_read=units.count(sums.cache_read)),
+            tr("   written {cache_write:>6}", cache_write=units.count(sums.cache_write)),
         ]
         room = width - sum(Content.assemble(part).cell_length for part in parts)
         for text in further:
@@ -96,13 +97,13 @@ def state_lines(overview: Overview, width: int) -> Content:
     for app, limits in sorted(by_app.items()):
         parts: list[Content | str | tuple[str, str]] = [(f"{app:<12}limits ", _MUTED)]
         for number, limit in enumerate(limits):
-            resets = f" resets {_clock(limit.resets_ms, now_ms)}" if limit.resets_ms else ""
+            resets = tr(" resets {clock}", clock=_clock(limit.resets_ms, now_ms)) if limit.resets_ms else ""
             parts += [" · " if number else "", f"{limit.span} ", (f"{limit.used:.0f} %", _level(limit.used / 100))]
             parts.append((resets, _MUTED))
         lines.append(Content.assemble(*parts))
     lines += [_context(fill, width) for fill in sorted(overview.contexts, key=lambda each: -each.at_ms)]
     if not lines:
-        return Content.styled("No block is active, and no session of the last day is known.", _MUTED)
+        return Content.styled(tr("No block is active, and no session of the last day is known."), _MUTED)
     return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
 
 
@@ -113,15 +114,15 @@ def _block(block: UsageBlock, now_ms: int, width: int) -> Content:
     parts: list[Content | str | tuple[str, str]] = [
         (f"{block.app:<12}block  ", _MUTED),
         (bar(gone, 8 if width < 100 else 16), "$series-1"),
-        f" ≈ {left // 60} h {left % 60:02d} min left  ",
+        tr(" ≈ {left} h {left_2:02d} min left  ", left=left // 60, left_2=left % 60),
         (money(block.sums), "bold"),
     ]  # fmt: skip
     if burn is None or forecast is None:
-        parts.append(("  no burn rate below 10 min", _MUTED))
+        parts.append((tr("  no burn rate below 10 min"), _MUTED))
     else:
         parts.append(f"  {units.usd(burn[1])}/h → ≈ {units.usd(forecast)}")
         if width >= 84:
-            parts.append((f"  {units.count(burn[0])} tokens/h", _MUTED))
+            parts.append((tr("  {count} tokens/h", count=units.count(burn[0])), _MUTED))
     return Content.assemble(*parts)
 
 
@@ -130,7 +131,11 @@ def _context(fill: ContextFill, width: int) -> Content:
     name = f"{fill.app:<12}context "
     where = f" {clean_line(fill.project or '–', 20)} · {clean_line(fill.session[:8], 8)}"
     if share is None:
-        told = f" {units.count(fill.tokens)} tokens, window of {clean_line(fill.model, 24)} unknown"
+        told = tr(
+            " {tokens} tokens, window of {model} unknown",
+            tokens=units.count(fill.tokens),
+            model=clean_line(fill.model, 24),
+        )
         return Content.assemble((name, _MUTED), told, (where, _MUTED))
     return Content.assemble(
         (f"{name}", _MUTED),

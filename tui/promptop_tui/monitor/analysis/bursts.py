@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from promptop.base import units
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop.batch.provider_runner import batch_share
 from promptop.client.embedding import MAX_INPUTS
 from promptop.log.read.filters import quoted
@@ -178,17 +179,24 @@ def _batched_usd(run: list[StoredRow]) -> float | None:
 def advice_of(burst: Burst) -> str:
     """Say what would make a burst unnecessary, and what that saves."""
     if burst.kind == "duplicates":
-        return f"a cache: {units.usd(burst.avoidable_usd)} of {units.usd(burst.cost_usd)} saved"
+        return tr(
+            "a cache: {avoidable_usd} of {cost_usd} saved",
+            avoidable_usd=units.usd(burst.avoidable_usd),
+            cost_usd=units.usd(burst.cost_usd),
+        )
     if burst.spare:
-        return f"one request for all: {burst.spare:,} requests fewer, at the same price"
+        return tr("one request for all: {spare:,} requests fewer, at the same price", spare=burst.spare)
     if burst.avoidable_usd is None:
-        return "if it may wait: one batch instead of a loop; saving unknown, no price"
-    return f"if it may wait: one batch (promptop batch --provider-batch), ≈ {units.usd(burst.avoidable_usd)} saved"
+        return tr("if it may wait: one batch instead of a loop; saving unknown, no price")
+    return tr(
+        "if it may wait: one batch (promptop batch --provider-batch), ≈ {avoidable_usd} saved",
+        avoidable_usd=units.usd(burst.avoidable_usd),
+    )
 
 
 def _avoidable(burst: Burst) -> str:
     if burst.spare:
-        return f"−{burst.spare:,} calls"
+        return tr("−{spare:,} calls", spare=burst.spare)
     return ("≈ " if burst.kind == "N+1" and burst.avoidable_usd is not None else "") + units.usd(burst.avoidable_usd)
 
 

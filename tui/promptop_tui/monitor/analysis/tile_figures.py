@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from promptop.base import units
+from promptop.base.texts import tr
 
 if TYPE_CHECKING:
     from promptop.log import Stats, Window
@@ -113,7 +114,7 @@ def _left_out(window: Window) -> str:
     """Say that a percentile leaves calls out where these are many: a hang makes it look better."""
     total = window.total
     out = total.errors + total.cancelled
-    return f", without {units.count(out)} failed" if out > 0.05 * max(total.upstream, 1) else ""
+    return tr(", without {out} failed", out=units.count(out)) if out > 0.05 * max(total.upstream, 1) else ""
 
 
 def _share(
@@ -127,7 +128,9 @@ def _share(
         key,
         units.share(share),
         samples,
-        note=(levels or "no hits") if key == "cache" else f"of {units.count(total.input_tokens)} input tokens",
+        note=(levels or tr("no hits"))
+        if key == "cache"
+        else tr("of {input_tokens} input tokens", input_tokens=units.count(total.input_tokens)),
         verdict=_judged(share, target, at_least=True),
         target=f"≥{target * 100:g}%" if target else "",
         change=units.change(share, value(snapshot.comparable) if snapshot.comparable else None),
@@ -144,12 +147,12 @@ def spent(stats: Stats) -> str:
 
 
 def _unpriced(stats: Stats) -> str:
-    return f"{units.count(stats.unpriced)} unpriced" if stats.unpriced else ""
+    return tr("{unpriced} unpriced", unpriced=units.count(stats.unpriced)) if stats.unpriced else ""
 
 
 def _spend(snapshot: LogSnapshot, now: Stats, before: Stats | None, budget: float) -> Tile:
     share = budget * snapshot.query.span.seconds / MONTH_S
-    saved = f"saved {units.usd(now.saved_usd)}" if now.saved_pico else ""
+    saved = tr("saved {saved_usd}", saved_usd=units.usd(now.saved_usd)) if now.saved_pico else ""
     return _tile(
         "spend",
         spent(now),
@@ -164,14 +167,16 @@ def _spend(snapshot: LogSnapshot, now: Stats, before: Stats | None, budget: floa
 
 def _whole(filtered: bool) -> str:
     """Say that a figure is of the whole log although a filter holds for those beside it."""
-    return "all, unfiltered" if filtered else ""
+    return tr("all, unfiltered") if filtered else ""
 
 
 def _today(spend: LoggedSpend | None, budget: float, *, filtered: bool) -> Tile:
     if spend is None:
         return Tile("today", *_TITLES["today"], units.UNKNOWN)
     share = budget / spend.month_days
-    then = f"yesterday by now {units.usd(spend.yesterday)}" if spend.yesterday is not None else ""
+    then = (
+        tr("yesterday by now {yesterday}", yesterday=units.usd(spend.yesterday)) if spend.yesterday is not None else ""
+    )
     return _tile(
         "today",
         spent(spend.today),
@@ -188,12 +193,12 @@ def _month(spend: LoggedSpend | None, budget: float, *, filtered: bool) -> Tile:
     if spend is None:
         return Tile("month", *_TITLES["month"], units.UNKNOWN)
     rough = "≈ " if spend.projected is not None else ""
-    so_far = f"this month so far {units.usd(spend.month.cost_usd)}"
+    so_far = tr("this month so far {cost_usd}", cost_usd=units.usd(spend.month.cost_usd))
     if spend.projected_range is not None:
         low, high = map(units.usd, spend.projected_range)
-        so_far = f"{low} to {high}; so far {units.usd(spend.month.cost_usd)}"
+        so_far = tr("{low} to {high}; so far {cost_usd}", low=low, high=high, cost_usd=units.usd(spend.month.cost_usd))
     elif spend.projected is None:
-        so_far += ", no whole day yet"
+        so_far += tr(", no whole day yet")
     return _tile(
         "month",
         rough + units.usd(spend.projected),
@@ -212,9 +217,13 @@ def _rate(snapshot: LogSnapshot, key: str, value: Callable[[Stats], float]) -> T
     elapsed = max((min(snapshot.until_ms, snapshot.now_ms) - snapshot.since_ms) / 1000, 1.0)
     note = ""
     if key == "tokens":
-        note = f"in {units.rate(now.input_tokens / elapsed)}, out {units.rate(now.output_tokens / elapsed)}"
+        note = tr(
+            "in {rate}, out {rate_2}",
+            rate=units.rate(now.input_tokens / elapsed),
+            rate_2=units.rate(now.output_tokens / elapsed),
+        )
     elif now.cancelled:
-        note = f"{units.count(now.cancelled)} cancelled"
+        note = tr("{cancelled} cancelled", cancelled=units.count(now.cancelled))
     return _tile(
         key,
         units.rate(value(now) / elapsed),
@@ -229,14 +238,18 @@ def _errors(snapshot: LogSnapshot, now: Stats, before: Stats | None, target: flo
     """Return the tile of what went wrong: for the caller a rejected call is as bad as a failed one."""
     value, rejected = now.error_rate, now.rejected_rate
     samples = now.answered + now.errors + now.rate_limited
-    timeouts = f", {units.count(now.timeouts)} timeouts" if now.timeouts else ""
-    limited = f", {units.count(now.rate_limited)} rejected (429)" if now.rate_limited else ""
+    timeouts = tr(", {timeouts} timeouts", timeouts=units.count(now.timeouts)) if now.timeouts else ""
+    limited = (
+        tr(", {rate_limited} rejected (429)", rate_limited=units.count(now.rate_limited)) if now.rate_limited else ""
+    )
     worst = max((each for each in (value, rejected) if each is not None), default=None)
     return _tile(
         "errors",
         f"{units.share(value)} 429: {units.share(rejected)}" if now.rate_limited else units.share(value),
         samples,
-        note=f"{units.count(now.errors)} failed{timeouts}{limited}",
+        note=tr(
+            "{errors} failed{timeouts}{limited}", errors=units.count(now.errors), timeouts=timeouts, limited=limited
+        ),
         verdict=_judged(worst, target),
         target=f"≤{target * 100:g}%" if target else "",
         # Beside two shares there is no room for it, and half a number would be another one.

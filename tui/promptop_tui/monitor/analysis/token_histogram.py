@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from promptop.base import units
+from promptop.base.texts import tr
 from promptop_tui.widgets.plot import Plot, Series
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _steps(sizes: Iterable[int]) -> Counter[int]:
 
 def _reading(index: int) -> str:
     low, high = bounds_of(index)
-    return f"{low:,} tokens" if high == low else f"{low:,} to {high:,} tokens"
+    return tr("{low:,} tokens", low=low) if high == low else tr("{low:,} to {high:,} tokens", low=low, high=high)
 
 
 def bounds_of(index: int) -> tuple[int, int]:
@@ -80,10 +81,10 @@ def histogram(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     sizes = snapshot.sizes
     if sizes is None:
         return Plot("tokens a request", empty="counting")
-    which = "the newest" if sizes.cut else "all"
-    note = f"from {which} {sizes.rows:,} rows"
+    which = tr("the newest") if sizes.cut else "all"
+    note = tr("from {which} {rows:,} rows", which=which, rows=sizes.rows)
     for name, median in (("in", sizes.median_input), ("out", sizes.median_output)):
-        note += f" · median {name} {units.count(median)}" if median is not None else ""
+        note += tr(" · median {name} {median}", name=name, median=units.count(median)) if median is not None else ""
     steps = range(sizes.first, sizes.first + len(sizes.input))
     names = tuple(units.count(BOUNDS[index]) for index in steps)
     return Plot(
@@ -95,5 +96,5 @@ def histogram(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
         note=note,
         names=names,
         readings=tuple(_reading(index) for index in steps),
-        empty="no request with known tokens in this window",
+        empty=tr("no request with known tokens in this window"),
     )

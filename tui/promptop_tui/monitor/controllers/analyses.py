@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual.widget import Widget
 
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop.settings import CacheSettings
 from promptop_tui.monitor.analysis.cost_breakdown import Breakdown
 from promptop_tui.monitor.controllers.log_reading import LogReading
@@ -132,7 +133,7 @@ class Analyses:
         from promptop_tui.monitor.dialogs.cache_what_if import WhatIfDialog
 
         if not self._reading.is_local:
-            self._host.notify("What a cache would do is simulated from a local log.", severity="warning")
+            self._host.notify(tr("What a cache would do is simulated from a local log."), severity="warning")
             return
         query, cache, paths = self._view.asked, self._cache, self._reading.files
         since, until = query.bounds_ms(self._now_ms())
@@ -156,5 +157,9 @@ class Analyses:
 
 def period_of(query: SnapshotQuery) -> str:
     """Return what stretch of the log a page speaks of, in words."""
-    title = f"last {query.span.name}" if query.until_ms is None else f"{query.span.name} window that is held"
+    title = (
+        tr("last {name}", name=query.span.name)
+        if query.until_ms is None
+        else tr("{name} window that is held", name=query.span.name)
+    )
     return f"{title}, {clean_line(query.filter, 40)}" if query.filter else title

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from promptop.base.errors import PromptopError
+from promptop.base.texts import tr
 from promptop.client.replay import messages_of, parameters_of
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
 
@@ -22,7 +23,7 @@ def message_for(found: RowFound) -> OpenInEditor | OpenInPlayground:
         raise PromptopError("This request is no longer in the log.", "It was pruned, or the log was replaced.")
     messages = messages_of(found.body.request) if found.body and found.body.request else []
     if not messages:
-        mode = f"only hashes ({found.body.mode})" if found.body else "no prompt"
+        mode = tr("only hashes ({mode})", mode=found.body.mode) if found.body else tr("no prompt")
         raise PromptopError(
             f"The log keeps {mode} of request {row.id}.",
             'Prompts are kept in mode "full": [log] bodies = "full", or observe(client, bodies="full").',

@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from promptop.base.errors import PromptopError
 from promptop.base.files import state_dir
+from promptop.base.texts import tr
 from promptop_tui.monitor.controllers.time_controls import TimeControls
 from promptop_tui.monitor.controllers.view_state import ViewState
 from promptop_tui.monitor.data import bookmarks
@@ -54,9 +55,12 @@ class Places:
         try:
             bookmarks.save(path, (made, *(each for each in bookmarks.load(path) if each != made)))
         except OSError as error:
-            self._tell(f"{path} cannot be written ({error.strerror}).", "Check the permissions of its folder.")
+            self._tell(
+                tr("{path} cannot be written ({strerror}).", path=path, strerror=error.strerror),
+                tr("Check the permissions of its folder."),
+            )
             return
-        self._host.notify("This time is kept: j lists them.", markup=False)
+        self._host.notify(tr("This time is kept: j lists them."), markup=False)
 
     def jump(self) -> None:
         """List the bookmarks, and go to the chosen one."""
@@ -91,7 +95,7 @@ class Places:
             if str(where) == ".":
                 self._host.post_message(self.Opened())
                 return
-            self._host.notify(f"Reading {where.name} …", markup=False)
+            self._host.notify(tr("Reading {name} …", name=where.name), markup=False)
             work = partial(self._open, where)
             self._host.run_worker(
                 work, thread=True, exclusive=True, group="monitor-export", description="read an export"

@@ -11,6 +11,7 @@ from textual.widget import Widget
 from promptop.base.errors import PromptopError
 from promptop.base.files import state_dir
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop_tui.monitor.controllers.log_reading import LogReading
 from promptop_tui.monitor.controllers.open_in import message_for
 from promptop_tui.monitor.controllers.view_state import ViewState
@@ -68,13 +69,15 @@ class RequestActions:
 
         app = self._host.app
         if found.row is not None and found.purpose == "compare" and found.other is not None:
-            title = f"requests {name_of(found.row)} and {name_of(found.other)}"
+            title = tr("requests {name_of} and {name_of_2}", name_of=name_of(found.row), name_of_2=name_of(found.other))
             app.push_screen(DetailDialog(title, pair_lines(found.row, found.other), goes_on=False))
             return
         if found.row is not None and found.purpose == "curl":
             text, whole = curl(found.row, found.body)
             app.copy_to_clipboard(text)
-            what = "Copied as curl." if whole else "Copied as curl, without the prompt: the log does not keep it."
+            what = (
+                tr("Copied as curl.") if whole else tr("Copied as curl, without the prompt: the log does not keep it.")
+            )
             self._host.notify(what, markup=False)
             return
         try:
@@ -90,7 +93,7 @@ class RequestActions:
         paths = self._reading.paths
         if len(paths) == 1:
             return f"request {row.id}"
-        return f"request {row.id} of {clean_line(str(paths[row.source]), 60)}"
+        return tr("request {id} of {str}", id=row.id, str=clean_line(str(paths[row.source]), 60))
 
     def _after_detail(self, where: str | None) -> None:
         if where:
@@ -104,12 +107,14 @@ class RequestActions:
         marked, self.marked = self.marked, None
         if marked is None:
             self.marked = row
-            self._host.notify(f"Request {name_of(row)} is marked: x on another one compares them.", markup=False)
+            self._host.notify(
+                tr("Request {name_of} is marked: x on another one compares them.", name_of=name_of(row)), markup=False
+            )
         elif (marked.source, marked.id) != (row.source, row.id):
             self._host.app.clear_notifications()  # the one that says how would cover the comparison
             self._reading.reader.fetch_pair(marked.id, row.id, (marked.source, row.source))
         else:
-            self._host.notify(f"Request {name_of(row)} is no longer marked.", markup=False)
+            self._host.notify(tr("Request {name_of} is no longer marked.", name_of=name_of(row)), markup=False)
 
     # Older ones
 
@@ -149,7 +154,7 @@ class RequestActions:
     def ask_for_order(self) -> None:
         """Have the window looked through for the rows that come first."""
         table = self._table()
-        self._status().order = "" if table.order == "time" else f"{self._first_are} first …"
+        self._status().order = "" if table.order == "time" else tr("{first_are} first …", first_are=self._first_are)
         table.await_ranked()
         self._reading.reader.order(self._view.asked, table.order, smallest=table.smallest)
 
@@ -165,8 +170,12 @@ class RequestActions:
             return
         table.take_ranked(found.rows, found.since_ms)
         back = datetime.fromtimestamp(found.reached_ms / 1000)
-        window = "the time chosen" if found.query.moment_ms else found.query.span.name
-        reach = f" of {window} first" if found.done else f" first, looked back to {back:%d %b %H:%M} …"
+        window = tr("the time chosen") if found.query.moment_ms else found.query.span.name
+        reach = (
+            tr(" of {window} first", window=window)
+            if found.done
+            else tr(" first, looked back to {back:%d %b %H:%M} …", back=back)
+        )
         self._status().order = self._first_are + reach
 
     def use_columns(self) -> None:
@@ -190,7 +199,10 @@ class RequestActions:
             try:
                 keep_hidden(path, hidden)
             except OSError as error:
-                self._tell(f"{path} cannot be written ({error.strerror}).", "The columns hold until you leave.")
+                self._tell(
+                    tr("{path} cannot be written ({strerror}).", path=path, strerror=error.strerror),
+                    tr("The columns hold until you leave."),
+                )
 
         self._host.app.push_screen(ColumnsDialog(table.hidden), chosen)
 

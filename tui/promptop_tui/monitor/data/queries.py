@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop.cache.misses import CHANGES, MissCause, common_prefix, findings_of
 from promptop.log.own_calls import OWN_APPS
 from promptop_tui.monitor.analysis.bursts import Burst, bursts_of
@@ -182,8 +183,8 @@ def _point_out(log: LogReader, finding: MissCause) -> None:
             return
         texts.append("\n".join(shown(message) for message in messages_of(body.request)))
     place = common_prefix(*texts)
-    word = clean_line(texts[0][place : place + 24].strip() or "the end", 24)
-    finding.cause = f"{CHANGES} from character {place:,} on: “{word}”"
+    word = clean_line(texts[0][place : place + 24].strip() or tr("the end"), 24)
+    finding.cause = tr("{changes} from character {place:,} on: “{word}”", changes=CHANGES, place=place, word=word)
 
 
 def _rates(name: str) -> tuple[float, float] | None:

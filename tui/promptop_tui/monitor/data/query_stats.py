@@ -19,6 +19,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from promptop.base import units
+from promptop.base.texts import tr
 
 if TYPE_CHECKING:
     from promptop.log import LogReader
@@ -104,17 +105,31 @@ def drawer_text(looks: Sequence[Inspection]) -> Content:
     shown = next((look for look in reversed(looks) if look.news), looks[-1])
     at = datetime.fromtimestamp(shown.at_s)
     lines = [
-        f"last look with news, {at:%H:%M:%S}: {units.seconds(shown.took_s)}, {shown.statements} SQL statements,"
-        f" {shown.rows:,} new rows"
+        tr(
+            "last look with news, {at:%H:%M:%S}: {took_s}, {statements} SQL statements, {rows:,} new rows",
+            at=at,
+            took_s=units.seconds(shown.took_s),
+            statements=shown.statements,
+            rows=shown.rows,
+        )
     ]
-    lines += [f"  {name:<12} {count:>4} statements  {units.seconds(took):>8}" for name, count, took in shown.steps]
-    for name, chosen in (("with news", True), ("without", False)):
+    lines += [
+        tr("  {name:<12} {count:>4} statements  {took:>8}", name=name, count=count, took=units.seconds(took))
+        for name, count, took in shown.steps
+    ]
+    for name, chosen in ((tr("with news"), True), ("without", False)):
         took = [look.took_s for look in looks if look.news is chosen]
         counts = [look.statements for look in looks if look.news is chosen]
         if took:
             lines.append(
-                f"{len(took)} looks {name}: median {_short(statistics.median(took))}, longest {_short(max(took))},"
-                f" median {statistics.median(counts):.0f} statements"
+                tr(
+                    "{n} looks {name}: median {short}, longest {short_2}, median {median:.0f} statements",
+                    n=len(took),
+                    name=name,
+                    short=_short(statistics.median(took)),
+                    short_2=_short(max(took)),
+                    median=statistics.median(counts),
+                )
             )
     return Content("\n".join(lines))
 

@@ -18,6 +18,7 @@ from textual.widgets import Footer, Static
 
 from promptop.agents.usage_totals import DIMENSIONS
 from promptop.base.sanitize import clean
+from promptop.base.texts import mark, tr
 from promptop.log.read.filters import terms_for
 from promptop_tui.monitor.analysis.agent_lines import COLUMNS, PERIODS, cells_of, period_lines, state_lines
 from promptop_tui.monitor.data.agent_feed import AgentFeed, AgentLook
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 
     from promptop.agents.blocks import AgentSums
 
-_EMPTY = """\
+_EMPTY = mark("""\
 No calls of coding agents in the last 30 days.
 
 Claude Code keeps session files in ~/.claude/projects, Codex in ~/.codex/sessions. Usage alone is read.
-CLAUDE_CONFIG_DIR and CODEX_HOME name other places. `promptop agents doctor` says what was looked at."""
+CLAUDE_CONFIG_DIR and CODEX_HOME name other places. `promptop agents doctor` says what was looked at.""")
 _FILTERED_BY = {"project": "tag.project", "branch": "tag.branch", "session": "conversation", "model": "model"}
 
 
@@ -76,9 +77,9 @@ that of the last 30 minutes. Limits are the vendors' own. The context is that of
     def compose(self) -> ComposeResult:
         """Lay out sums, blocks and groups."""
         with Vertical(id="agents-top"):
-            with Panel(id="agents-sums", heading="Agents"):
+            with Panel(id="agents-sums", heading=tr("Agents")):
                 yield Static("", id="agents-periods")
-            with Panel(id="agents-now", heading="Blocks, limits, context"):
+            with Panel(id="agents-now", heading=tr("Blocks, limits, context")):
                 yield Static("", id="agents-state")
         with Panel(id="agents-groups"):
             yield ChoiceTable(COLUMNS, follows=False, id="agents-table")
@@ -122,15 +123,15 @@ that of the last 30 minutes. Limits are the vendors' own. The context is that of
         groups = self.query_one("#agents-groups", Panel)
         by = look.by if look else self.dimension
         groups.heading = f"By {by}"
-        period = "five weeks" if by == "week" else PERIODS[look.days if look else self.days]
+        period = tr("five weeks") if by == "week" else PERIODS[look.days if look else self.days]
         groups.state = " ".join(f"[{name}]" if name == by else name for name in DIMENSIONS) + f" · {period}"
         nothing = look is not None and look.progress is None and not look.overview.periods[30].calls
         self.set_class(nothing, "-note")
         if nothing:
             why = f"{look.problem}\n\n" if look and look.problem else ""
-            self.query_one("#agents-note", Static).update(clean(why + _EMPTY))
+            self.query_one("#agents-note", Static).update(clean(why + tr(_EMPTY)))
         if look is None:
-            self.table.empty = "reading …"
+            self.table.empty = tr("reading …")
             return
         for name, text in (
             ("periods", period_lines(look.overview.periods, self._width("periods"))),
@@ -140,7 +141,7 @@ that of the last 30 minutes. Limits are the vendors' own. The context is that of
         labels = look.overview.labels
         self._rows = tuple(look.overview.groups.items())
         self.table.set_columns((replace(COLUMNS[0], title=by), *COLUMNS[1:]))
-        self.table.empty = "reading …" if look.progress is not None else "no calls in this period"
+        self.table.empty = tr("reading …") if look.progress is not None else tr("no calls in this period")
         chosen = self.table.cursor_row
         self.table.set_rows(len(self._rows), lambda index: self._cells(index, labels))
         self.table.go(min(chosen, max(len(self._rows) - 1, 0)))
@@ -150,15 +151,19 @@ that of the last 30 minutes. Limits are the vendors' own. The context is that of
 
     def _state(self, look: AgentLook | None) -> str:
         if look is None:
-            return "reading …"
+            return tr("reading …")
         if look.problem:
             return clean(look.problem.splitlines()[0])
         if look.progress is not None:
             done, of = look.progress
-            return f"reading {done:,} of {of:,} session files" if of else "looking for session files"
+            return (
+                tr("reading {done:,} of {of:,} session files", done=done, of=of)
+                if of
+                else tr("looking for session files")
+            )
         if self._simulated:
-            return "simulated log: session files are not read"
-        return "live" if look.has_sources else "no session files on this machine: what the log has"
+            return tr("simulated log: session files are not read")
+        return "live" if look.has_sources else tr("no session files on this machine: what the log has")
 
     def _cells(self, index: int, labels: dict[str, str]) -> Sequence[Cell]:
         if index >= len(self._rows):

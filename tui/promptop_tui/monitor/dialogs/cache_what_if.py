@@ -24,6 +24,7 @@ from textual.worker import get_current_worker
 from promptop.base import units
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
+from promptop.base.texts import tr
 from promptop.cache.key import Policy
 from promptop.cache.simulation import RequestHistory, Variant, VariantOutcome, history, simulate, vectors
 from promptop_tui.widgets.chart import Chart
@@ -81,15 +82,15 @@ def plots_of(answer: DimensionResult) -> tuple[Plot, Plot]:
     """Return the charts of an answer: share of hits, and dollars saved."""
     names = tuple(name_of(outcome.variant, answer.dimension) for outcome in answer.outcomes)
     label = "SIMULATED · " if answer.simulated else ""
-    empty = answer.problem or "no call of this window could have been asked of a cache"
+    empty = answer.problem or tr("no call of this window could have been asked of a cache")
     found = answer.outcomes if answer.asked else ()
     ratios = Series("hits", tuple(outcome.ratio for outcome in found), "cache-hit")
     saved = Series("saved", tuple(outcome.saved_usd for outcome in found), "cost")
     readings = tuple(f"{answer.dimension} {name}" for name in names)
     unpriced = max((outcome.unpriced for outcome in found), default=0)
-    note = f"{unpriced:,} hits unpriced" if unpriced else ""
+    note = tr("{unpriced:,} hits unpriced", unpriced=unpriced) if unpriced else ""
     ratio = Plot(
-        f"{label}hit ratio by {answer.dimension}",
+        tr("{label}hit ratio by {dimension}", label=label, dimension=answer.dimension),
         series=(ratios,) if found else (),
         unit="share",
         names=names,
@@ -97,7 +98,7 @@ def plots_of(answer: DimensionResult) -> tuple[Plot, Plot]:
         empty=empty,
     )
     money = Plot(
-        f"{label}saved by {answer.dimension}",
+        tr("{label}saved by {dimension}", label=label, dimension=answer.dimension),
         series=(saved,) if found else (),
         unit="usd",
         names=names,
@@ -112,11 +113,21 @@ def reading_of(answer: DimensionResult, bar: int) -> str:
     """Return what one variant would have done, in a sentence."""
     outcome = answer.outcomes[bar]
     name = name_of(outcome.variant, answer.dimension)
-    similar = f", {outcome.similar:,} of them by meaning" if answer.dimension == "threshold" else ""
-    hits = f"{outcome.hits:,} of {outcome.asked:,} hit ({units.share(outcome.ratio)}){similar}"
-    return (
-        f"{answer.dimension} {name}: {hits},"
-        f" {units.usd(outcome.saved_usd)} saved, at most {outcome.most_entries:,} entries"
+    similar = tr(", {similar:,} of them by meaning", similar=outcome.similar) if answer.dimension == "threshold" else ""
+    hits = tr(
+        "{hits:,} of {asked:,} hit ({ratio}){similar}",
+        hits=outcome.hits,
+        asked=outcome.asked,
+        ratio=units.share(outcome.ratio),
+        similar=similar,
+    )
+    return tr(
+        "{dimension} {name}: {hits}, {saved_usd} saved, at most {most_entries:,} entries",
+        dimension=answer.dimension,
+        name=name,
+        hits=hits,
+        saved_usd=units.usd(outcome.saved_usd),
+        most_entries=outcome.most_entries,
     )
 
 
@@ -193,7 +204,9 @@ them: an upper bound. Thresholds need kept prompts (`bodies = "full"` in `[log]`
         for chart in self.query(Chart):
             chart.plot = Plot("", names=(" ",), empty="replaying …")
         names = " ".join(f"[{name}]" if name == self.dimension else name for name in DIMENSIONS)
-        self.query_one("#whatif-title", Static).update(clean(f" what a cache would do, {self._period} · by {names}"))
+        self.query_one("#whatif-title", Static).update(
+            clean(tr(" what a cache would do, {period} · by {names}", period=self._period, names=names))
+        )
         self.query_one("#whatif-about", Static).update("")
         self._replay(self.dimension, self._policy)
 
@@ -263,13 +276,19 @@ them: an upper bound. Thresholds need kept prompts (`bodies = "full"` in `[log]`
         charts = list(self.query(Chart))
         for chart, plot in zip(charts, plots_of(answer), strict=True):
             chart.plot = plot
-        about = [f" {answer.asked:,} calls could be asked of a cache; they cost {units.usd(answer.spent_usd)}"]
+        about = [
+            tr(
+                " {asked:,} calls could be asked of a cache; they cost {spent_usd}",
+                asked=answer.asked,
+                spent_usd=units.usd(answer.spent_usd),
+            )
+        ]
         if answer.refused:
-            about.append(f"{answer.refused:,} could not: {answer.reasons}")
+            about.append(tr("{refused:,} could not: {reasons}", refused=answer.refused, reasons=answer.reasons))
         if answer.upper:
-            about.append(f"{answer.upper:,} are told apart by what is logged of them: an upper bound")
-        sampled = "counted too" if answer.policy.any_temperature else "left out (a counts them)"
-        about.append(f"sampled answers are {sampled}")
+            about.append(tr("{upper:,} are told apart by what is logged of them: an upper bound", upper=answer.upper))
+        sampled = tr("counted too") if answer.policy.any_temperature else tr("left out (a counts them)")
+        about.append(tr("sampled answers are {sampled}", sampled=sampled))
         if answer.problem:
             about = [f" {answer.problem}"]
         self.query_one("#whatif-about", Static).update(clean("\n ".join(about)))

@@ -10,11 +10,17 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from promptop.base.files import write_private
+from promptop.base.texts import mark, tr
 from promptop_tui.monitor.views.row_cells import COLUMNS
 from promptop_tui.widgets.picker_modal import PickerModal
 
 _FIXED = ("time", "mark", "model", "status")
-_TITLES = {"tps": "tokens per second", "input": "input tokens", "output": "output tokens", "total": "duration"}
+_TITLES = {
+    "tps": mark("tokens per second"),
+    "input": mark("input tokens"),
+    "output": mark("output tokens"),
+    "total": mark("duration"),
+}
 
 
 def hidden_columns(path: Path) -> frozenset[str]:
@@ -44,7 +50,7 @@ class ColumnsDialog(PickerModal[str, "frozenset[str]"]):
         super().__init__(
             "columns",
             lambda _: [column.key for column in COLUMNS if column.key not in _FIXED],
-            label=lambda key: _TITLES.get(key, key),
+            label=lambda key: tr(_TITLES.get(key, key)),
             is_chosen=lambda key: key not in hidden,
             classes="-small",
         )

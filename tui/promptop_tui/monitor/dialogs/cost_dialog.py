@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Footer, Static
 
 from promptop.base import units
+from promptop.base.texts import tr
 from promptop.log.read.filters import terms_for
 from promptop_tui.monitor.analysis.cost_breakdown import (
     COLUMNS,
@@ -105,16 +106,37 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
         found = self.found if self.found is not None and self.found.dimension == self.dimension else None
         self._rows = found.sorted_by(self.order) if found else ()
         self.table.set_columns((replace(COLUMNS[0], title=self.dimension), *COLUMNS[1:]))
-        self.table.empty = "no requests in this window" if found else "reading …"
+        self.table.empty = tr("no requests in this window") if found else tr("reading …")
         self.table.set_rows(len(self._rows), self._cells)
         self.table.go(0)
-        total = f" · {units.usd(found.total.cost_usd)}, {units.count(found.total.n)} calls" if found else ""
-        unpriced = f" · {units.count(found.total.unpriced)} unpriced" if found and found.total.unpriced else ""
+        total = (
+            tr(" · {cost_usd}, {n} calls", cost_usd=units.usd(found.total.cost_usd), n=units.count(found.total.n))
+            if found
+            else ""
+        )
+        unpriced = (
+            tr(" · {unpriced} unpriced", unpriced=units.count(found.total.unpriced))
+            if found and found.total.unpriced
+            else ""
+        )
         label = " SIMULATED ·" if self._simulated else ""
         names = " ".join(f"[{name}]" if name == self.dimension else name for name in self._dimensions)
-        first = "newest" if self.dimension == "day" and self.order == DAYS_FIRST else f"largest {self.order}"
-        self.query_one("#money-title", Static).update(f"{label} {self._period}{total}{unpriced} · {first} first")
-        self.query_one("#money-by", Static).update(f" spend by {names}")
+        first = (
+            "newest"
+            if self.dimension == "day" and self.order == DAYS_FIRST
+            else tr("largest {order}", order=self.order)
+        )
+        self.query_one("#money-title", Static).update(
+            tr(
+                "{label} {period}{total}{unpriced} · {first} first",
+                label=label,
+                period=self._period,
+                total=total,
+                unpriced=unpriced,
+                first=first,
+            )
+        )
+        self.query_one("#money-by", Static).update(tr(" spend by {names}", names=names))
 
     def _cells(self, index: int) -> Sequence[Cell]:
         if index >= len(self._rows) or self.found is None:
@@ -146,6 +168,6 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
         group = self._rows[self.table.cursor_row]
         terms = terms_for(self.dimension, group.name)
         if terms is None:
-            self.notify("These tags cannot be filtered by.", severity="warning")
+            self.notify(tr("These tags cannot be filtered by."), severity="warning")
             return
         self.dismiss(Choice(purpose, terms, group.stats.n / max(self.found.days, 1e-6)))

@@ -15,6 +15,7 @@ from textual.widgets import Footer, Static
 
 from promptop.base import units
 from promptop.base.sanitize import clean
+from promptop.base.texts import mark, tr
 from promptop.cache.misses import MissCause
 from promptop_tui.monitor.analysis import bursts, cache_misses, changes
 from promptop_tui.monitor.data import bookmarks
@@ -39,60 +40,66 @@ class FindingList:
 
 
 def _bursts_in_words(items: Sequence[bursts.Burst]) -> str:
-    return f"{len(items)}, avoidable {units.usd(sum(each.avoidable_usd or 0.0 for each in items))},"
+    return tr("{n}, avoidable {sum},", n=len(items), sum=units.usd(sum(each.avoidable_usd or 0.0 for each in items)))
 
 
 def _misses_in_words(items: Sequence[MissCause]) -> str:
     lost = sum(each.lost_usd or 0.0 for each in items)
-    return f"{units.count(sum(each.n for each in items))}, ≈ {units.usd(lost)} lost,"
+    return tr("{sum}, ≈ {lost} lost,", sum=units.count(sum(each.n for each in items)), lost=units.usd(lost))
 
 
 BURSTS = FindingList(
-    "bursts",
-    "no bursts: no prompt three times within minutes, no loop of ten calls",
+    mark("bursts"),
+    mark("no bursts: no prompt three times within minutes, no loop of ten calls"),
     bursts.COLUMNS,
     bursts.cells_of,
-    """\
-Calls that came in bursts. *Duplicates*: one prompt, three times or more, each within a minute of the one before, none
-answered by a cache; "avoidable" is the cost of all but the first. *N+1*: ten or more calls of one app, prompt and model
-with different texts, each begun within a second after the one before had ended, of one user, session and host, none
-streamed: one batched call could ask them all, if it may wait. There "avoidable" is what the provider's batch API would
-have saved (≈, by its prices), and for embeddings the requests that one would spare.
-The line above says it of the burst under the cursor.""",
+    mark(
+        "Calls that came in bursts. *Duplicates*: one prompt, three times or more, each within a minute "
+        'of the one before, none answered by a cache; "avoidable" is the cost of all but the first. '
+        "*N+1*: ten or more calls of one app, prompt and model with different texts, each begun within a "
+        "second after the one before had ended, of one user, session and host, none streamed: one batched "
+        'call could ask them all, if it may wait. There "avoidable" is what the provider\'s batch API '
+        "would have saved (≈, by its prices), and for embeddings the requests that one would spare. The "
+        "line above says it of the burst under the cursor."
+    ),
     _bursts_in_words,
     bursts.advice_of,
 )
 """Bursts of the window, the dearest first."""
 MISSES = FindingList(
-    "cache misses",
-    "no request that should have hit: hashes of prefixes and usage of caches may be unknown here",
+    mark("cache misses"),
+    mark("no request that should have hit: hashes of prefixes and usage of caches may be unknown here"),
     cache_misses.COLUMNS,
     cache_misses.cells_of,
-    """\
-Requests that a cache should have answered and did not, by cause. *provider*: the prompt's prefix was sent before, or
-would have been if the prompt began like the one before it; tokens and money are estimates at today's rates. *ours*: the
-same prompt was asked before; "lost" is what the repeats cost. `enter` shows the requests of that prompt.""",
+    mark(
+        "Requests that a cache should have answered and did not, by cause. *provider*: the prompt's "
+        "prefix was sent before, or would have been if the prompt began like the one before it; tokens "
+        'and money are estimates at today\'s rates. *ours*: the same prompt was asked before; "lost" is '
+        "what the repeats cost. `enter` shows the requests of that prompt."
+    ),
     _misses_in_words,
 )
 """Why caches did not answer, the dearest cause first."""
 CHANGES = FindingList(
-    "what changed",
-    "nothing changed against the window before",
+    mark("what changed"),
+    mark("nothing changed against the window before"),
     changes.COLUMNS,
     changes.cells_of,
-    """\
-The window against the one before it: every figure of every model, app, prompt, version, provider, host and tag that is
-not what it was, the weightiest first. "share" is how much of the whole change a value explains; of calls and cost, its
-part of the whole. `enter` shows its requests.""",
-    lambda items: f"{len(items)} figures",
+    mark(
+        "The window against the one before it: every figure of every model, app, prompt, version, "
+        'provider, host and tag that is not what it was, the weightiest first. "share" is how much of the '
+        "whole change a value explains; of calls and cost, its part of the whole. `enter` shows its "
+        "requests."
+    ),
+    lambda items: tr("{n} figures", n=len(items)),
 )
 """What changed against the window before."""
 BOOKMARKS = FindingList(
-    "bookmarks",
-    "no bookmarks: k keeps the time that is looked at",
+    mark("bookmarks"),
+    mark("no bookmarks: k keeps the time that is looked at"),
     bookmarks.COLUMNS,
     bookmarks.cells_of,
-    "Times that were kept with `k`. `enter` shows the window that ends there; `end` is live again.",
+    mark("Times that were kept with `k`. `enter` shows the window that ends there; `end` is live again."),
 )
 """Bookmarks, newest first."""
 
@@ -117,14 +124,14 @@ class ListDialog(ModalScreen[Any]):
 
     def compose(self) -> ComposeResult:
         """Lay out title and table."""
-        yield Static(f" {self.kind.name}, {self._period}", id="money-title", markup=False)
+        yield Static(f" {tr(self.kind.name)}, {self._period}", id="money-title", markup=False)
         yield Static("", id="money-by", markup=False)
         yield ChoiceTable(self.kind.columns, follows=False, id="money-table")
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Ask for the items."""
-        self.table.empty = "reading …"
+        self.table.empty = tr("reading …")
         self.table.focus()
         self.call_after_refresh(self._ask)
 
@@ -133,15 +140,19 @@ class ListDialog(ModalScreen[Any]):
         if found is None or not self.is_mounted:
             return
         self.query_one("#money-title", Static).update(self._title(found))
-        self.table.empty = self.kind.empty
+        self.table.empty = tr(self.kind.empty)
         self.table.set_rows(len(found.items), self._cells)
         self._tell()
 
     def _title(self, found: Findings) -> str:
         if self.kind.summary is None:
-            return f" {self.kind.name}: {len(found.items)}"
-        looked = f"{units.count(found.rows)} requests" + (", the newest of the window" if found.cut else "")
-        return f" {self.kind.name}, {self._period}: {self.kind.summary(found.items)} in {looked}"
+            return f" {tr(self.kind.name)}: {len(found.items)}"
+        looked = tr("{rows} requests", rows=units.count(found.rows)) + (
+            tr(", the newest of the window") if found.cut else ""
+        )
+        return f" {tr(self.kind.name)}, {self._period}: " + tr(
+            "{summary} in {looked}", summary=self.kind.summary(found.items), looked=looked
+        )
 
     @on(VirtualTable.Moved)
     def _tell(self) -> None:

@@ -10,13 +10,14 @@ from textual.widgets import Input, Static
 
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import mark, tr
 from promptop_tui.widgets.form_modal import FormField, FormModal
 
-_ABOUT = """\
+_ABOUT = mark("""\
 3h, 2d              so long ago
 2026-11-21T09:30    a moment, local time; also today, yesterday
-~/export.jsonl      an export (JSONL, CSV) or another log, to replay"""
-_BACK = "\nempty               back to your own log, live"
+~/export.jsonl      an export (JSONL, CSV) or another log, to replay""")
+_BACK = mark("\nempty               back to your own log, live")
 
 
 class GoDialog(FormModal["int | Path"]):
@@ -26,8 +27,8 @@ class GoDialog(FormModal["int | Path"]):
 
     def __init__(self, now_ms: Callable[[], int], *, replays: bool) -> None:
         hint = "3h · 2026-11-21T09:30 · export.jsonl"
-        about = Static(_ABOUT + (_BACK if replays else ""), id="go-about", markup=False)
-        super().__init__("go to", [FormField("place", "", hint=hint)], body=[about], classes="-small -single")
+        about = Static(tr(_ABOUT) + (tr(_BACK) if replays else ""), id="go-about", markup=False)
+        super().__init__(tr("go to"), [FormField("place", "", hint=hint)], body=[about], classes="-small -single")
         self._now_ms = now_ms
         self._replays = replays
 
@@ -47,4 +48,4 @@ class GoDialog(FormModal["int | Path"]):
         try:
             self.dismiss(moment_ms(text, self._now_ms()))
         except UsageError as error:
-            self.say(clean_line(f"{error.cause} There is no such file either."), bad=True)
+            self.say(clean_line(tr("{cause} There is no such file either.", cause=error.cause)), bad=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptop.base import units
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop_tui.monitor.views.row_cells import clock, name_of, output_rate, status_of
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def pair_lines(one: StoredRow, two: StoredRow) -> tuple[Line, ...]:
             lines.append((name, _row(shown[0], shown[1], "≠" if differs else ""), "accent" if differs else ""))
     if one.prompt_hash and two.prompt_hash:
         same = one.prompt_hash == two.prompt_hash
-        lines.append(("messages", "the same" if same else "≠ not the same", "" if same else "accent"))
+        lines.append(("messages", tr("the same") if same else tr("≠ not the same"), "" if same else "accent"))
     for name, number, show in _NUMBERS:
         old, new = number(one), number(two)
         if old is not None or new is not None:

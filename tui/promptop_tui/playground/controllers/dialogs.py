@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from textual.widget import Widget
 
 from promptop.base.errors import PromptopError
+from promptop.base.texts import tr
 from promptop.client.request import RunRequest
 from promptop_tui.context import AppContext
 from promptop_tui.playground.controllers.answer_checks import AnswerChecks
@@ -112,7 +113,7 @@ class Dialogs:
         if variables:
             self._host.app.push_screen(VariablesDialog(variables), self._variables_filled)
         else:
-            self._host.notify("The prompt has no variables: write {{name}} where one belongs.", markup=False)
+            self._host.notify(tr("The prompt has no variables: write {{name}} where one belongs."), markup=False)
 
     def _variables_filled(self, values: dict[str, str] | None) -> None:
         if values is not None:
@@ -145,7 +146,7 @@ class Dialogs:
         try:
             build, titles = self._builder.for_cases()
         except PromptopError as error:
-            self._tell(error, title="Test set")
+            self._tell(error, title=tr("Test set"))
             return
         self._grid = self._grid or GridMemory()
         self._host.app.push_screen(grid_dialog(self._context, build, titles, self._grid), self._measured)
@@ -200,7 +201,7 @@ class Dialogs:
         try:
             return [replace(request, cache=False, retries=0) for request in self._builder.plan().requests]
         except PromptopError as error:
-            self._tell(error, title="Not measured")
+            self._tell(error, title=tr("Not measured"))
             return []
 
     def _measured(self, _: object) -> None:

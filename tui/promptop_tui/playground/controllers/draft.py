@@ -17,6 +17,7 @@ from textual.timer import Timer
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop.prompts.draft import DraftState
 from promptop.prompts.files import read_exact
 from promptop_tui.playground.controllers.prompt_versions import PromptVersions
@@ -117,7 +118,7 @@ class PromptDraft:
         if not text.strip() or text == self._brought or self._field.text not in {"", self._brought}:
             return
         self._brought = text
-        self._versions.source = "the editor's draft"
+        self._versions.source = tr("the editor's draft")
         self._field.put(text)
         self._taken()
 
@@ -144,17 +145,19 @@ class PromptDraft:
             self._found(message)
         elif isinstance(message, FileKeeper.Kept):
             self._notify(
-                f"The prompt of before is kept as {clean_line(str(message.path))}", title="Prompt", markup=False
+                tr("The prompt of before is kept as {path}", path=clean_line(str(message.path))),
+                title="Prompt",
+                markup=False,
             )
         elif isinstance(message, FileKeeper.Failed):
             said = clean(f"{message.cause}\n{message.remedy}")
-            self._notify(said, title="The prompt is not being saved", severity="error", markup=False)
+            self._notify(said, title=tr("The prompt is not being saved"), severity="error", markup=False)
 
     def _found(self, message: FileKeeper.Started) -> None:
         self._has_draft = True
         self._on_disk = message.start.text
         for note in message.start.notes:
-            self._notify(clean(note), title="Prompt", markup=False)
+            self._notify(clean(note), title=tr("Prompt"), markup=False)
         if self._brought is None and not self._field.text:
             self._versions.source = message.start.state.source
             self._follows = not message.start.text.strip()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from promptop.base.errors import PromptopError
+from promptop.base.texts import tr
 from promptop.client.conversation import shown
 from promptop.client.request import RunRequest
 from promptop.client.result import RunResult
@@ -64,7 +65,7 @@ class History:
             try:
                 self.store.keep(run)
             except PromptopError as error:
-                log_error(f"the last run was not kept: {error.cause}")  # there is no screen any more
+                log_error(tr("the last run was not kept: {cause}", cause=error.cause))  # there is no screen any more
 
         thread = threading.Thread(target=keep, name="promptop-last-run", daemon=True)
         thread.start()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
+from promptop.base.texts import tr
 from promptop.history.run_history import KeptAnswer, KeptRun, Mode, RunHistory
 
 MODES: dict[str, Mode] = {"full": "full", "metadata": "metadata", "off": "off"}
@@ -103,7 +104,7 @@ class HistoryStore:
         lines = []
         for each in self.book.ratings():
             stars = " ".join(f"{stars}★×{each.spread[stars]}" for stars in sorted(each.spread, reverse=True))
-            blind = f", {each.blind} blind" if each.blind else ""
+            blind = tr(", {blind} blind", blind=each.blind) if each.blind else ""
             lines.append(f"{each.model}: {each.mean:.1f}★ (n={each.n}{blind})  {stars}")
         return "\n".join(lines)
 

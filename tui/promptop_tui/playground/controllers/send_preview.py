@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop.client.request import RunRequest
 from promptop_tui.playground.controllers.cost.estimate import Plan
 from promptop_tui.playground.controllers.request_builder import RequestBuilder, RunPlan
@@ -34,7 +35,7 @@ class SendPreview:
             plan = self._builder.plan()
             repeats = self._column.repeats()
         except PromptopError as error:
-            self._prompt.show_sent("nothing to send yet")
+            self._prompt.show_sent(tr("nothing to send yet"))
             self._results.show_problem(error, is_blank=not self._prompt.text.strip())
             return None
         first = plan.requests[0]
@@ -42,7 +43,7 @@ class SendPreview:
         said = [f"{{{{{name}}}}} {UNFILLED}" for name in unfilled] + left_out
         others = [request.title for request in plan.requests[1:]]
         roles, *more = summary(first, unfilled, left_out)
-        self._prompt.show_sent(f"sends {roles}", *more)
+        self._prompt.show_sent(tr("sends {roles}", roles=roles), *more)
         self._results.show_preview(preview(first, said, others))
         whole = plan.whole(0) if plan.context is not None else ()
         return Plan(plan.requests, calls_of(repeats), plan.context, whole)
@@ -54,9 +55,11 @@ class SendPreview:
         if not names or names == told:
             return ""
         said = ", ".join(f"{{{{{name}}}}}" for name in names)
-        return (
-            f"Sent as written: {clean_line(said, 120)}.\n"
-            f"{{playground.variables}} gives them values, as does sample: {{{names[0]}: …}} in front matter."
+        return tr(
+            "Sent as written: {said}.\n"
+            "{{playground.variables}} gives them values, as does sample: {{{names}: …}} in front matter.",
+            said=clean_line(said, 120),
+            names=names[0],
         )
 
 
@@ -64,10 +67,12 @@ def left_out_of(plan: RunPlan, *, system: bool) -> list[str]:
     """Return in words what of a plan will not be sent, or otherwise than it was typed."""
     said = []
     if not system and any(each.get("role") in {"system", "developer"} for each in plan.whole(0)):
-        said.append("the system message will not be sent: system is off")
+        said.append(tr("the system message will not be sent: system is off"))
     if plan.context is not None:
         gone = plan.context.rounds - plan.context.kept
-        said.append(f"{gone} of {plan.context.rounds} earlier rounds will not be sent whole")
+        said.append(
+            tr("{gone} of {rounds} earlier rounds will not be sent whole", gone=gone, rounds=plan.context.rounds)
+        )
     changes: dict[str, list[str]] = {}
     for request in plan.requests:
         for change in changes_of(request):

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop.experiments.grid.cells import GridCell
 from promptop.experiments.grid.checker import text_of_answer
 from promptop.experiments.grid.plan import PlannedCase
@@ -45,7 +46,7 @@ class CellDialog(Dialog[None]):
         title: str = "",
     ) -> None:
         """``cells`` are title and cell of each variant, None where it was not asked; ``beside`` of them are shown."""
-        super().__init__(title or f"case {planned.case.id}")
+        super().__init__(title or tr("case {id}", id=planned.case.id))
         self._given = planned.given
         self._beside = beside
         self._cells = tuple(cells)
@@ -90,7 +91,7 @@ class CellDialog(Dialog[None]):
             (title, text_of_answer(cell.result)) for title, cell in self._shown if cell is not None and cell.whole
         ]
         if len(answers) < 2:
-            self.notify("A difference needs two answers.", severity="warning")
+            self.notify(tr("A difference needs two answers."), severity="warning")
             return
         (before, one), (after, other) = answers[:2]
         self.app.push_screen(DiffDialog(before, one, after, other))
@@ -108,11 +109,11 @@ def _differing(cells: Sequence[GridCell]) -> frozenset[str]:
 def _told(cell: GridCell | None, differing: frozenset[str] = frozenset()) -> Content:
     """Return an answer and what its checks say, those that differ first."""
     if cell is None:
-        return Content("not asked")
+        return Content(tr("not asked"))
     result = cell.result
     text = result.text or result.calls_text() or str(result.error or "(empty)")
     if not cell.whole:
-        text = "(the history keeps no texts)"
+        text = tr("(the history keeps no texts)")
     parts: list[str | tuple[str, str]] = [f"{clean(text)}\n"]
     for check in sorted(cell.checked.values(), key=lambda each: each.text not in differing):
         sign, style = ("✓", "$text-success") if check.passed else ("✗", "$text-error bold")

@@ -14,6 +14,7 @@ from textual.message import Message
 from promptop.base import units
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop.history.run_history import KeptRun, Mode
 from promptop_tui.playground.controllers.history_store import HistoryStore
 from promptop_tui.playground.controllers.prompt_versions import SavedVersion
@@ -71,10 +72,10 @@ class HistoryDialog(PickerModal[KeptRun, Taken]):
             self._read_runs,
             label=line_of,
             preview=preview_of,
-            placeholder="words of prompt, answer, model or source",
-            empty=lambda search: "Nothing of that kind." if search else "Nothing has run yet.",
+            placeholder=tr("words of prompt, answer, model or source"),
+            empty=lambda search: tr("Nothing of that kind.") if search else tr("Nothing has run yet."),
             remove=lambda run: store.delete(run.id),
-            remove_warning=lambda run: "forgets this run",
+            remove_warning=lambda run: tr("forgets this run"),
         )
         self._store = store
         self._mode: Mode = store.setting
@@ -86,17 +87,17 @@ class HistoryDialog(PickerModal[KeptRun, Taken]):
 
     @on(PickerModal.Loaded)
     def _show_mode(self) -> None:
-        self.box.border_title = f"history · {self._kept()}"
+        self.box.border_title = tr("history · {kept}", kept=self._kept())
 
     def _kept(self) -> str:
         key = key_name(self, "history.keep")
         if self._mode == "off":
-            return 'nothing is kept on disk: history = "off" in the settings'
+            return tr('nothing is kept on disk: history = "off" in the settings')
         if self._mode == "metadata":
-            return f"prompts and answers live as long as the app ({key}: keep them on disk)"
+            return tr("prompts and answers live as long as the app ({key}: keep them on disk)", key=key)
         by_setting = self._store.setting == "full"
-        why = 'history = "full" in the settings' if by_setting else f"{key}: no longer"
-        return f"prompts and answers are kept on disk ({why})"
+        why = tr('history = "full" in the settings') if by_setting else tr("{key}: no longer", key=key)
+        return tr("prompts and answers are kept on disk ({why})", why=why)
 
     def take(self, item: KeptRun) -> None:
         """Read the run whole, and close with it."""
@@ -132,7 +133,7 @@ class HistoryDialog(PickerModal[KeptRun, Taken]):
     def action_ratings(self) -> None:
         """Show how models were rated."""
         try:
-            self.post_message(self.Rated(self._store.ratings() or "Nothing was rated yet."))
+            self.post_message(self.Rated(self._store.ratings() or tr("Nothing was rated yet.")))
         except PromptopError as error:
             self.post_message(self.Rated(f"✗ {error}"))
 
@@ -156,11 +157,21 @@ def preview_of(run: KeptRun) -> str:
     """Return what is to be known of a run before it is opened."""
     lines = []
     if not run.whole:
-        lines.append("○ Prompt and answers were not kept; models, parameters and figures are.")
+        lines.append(tr("○ Prompt and answers were not kept; models, parameters and figures are."))
     for answer in run.answers:
         last = answer.results[-1] if answer.results else None
-        figure = "" if last is None else f"TTFT {units.seconds(last.ttft_s)}, total {units.seconds(last.total_s)}"
-        checks = f", checks {answer.checks[0]}/{answer.checks[1]}" if answer.checks else ""
+        figure = (
+            ""
+            if last is None
+            else tr(
+                "TTFT {ttft_s}, total {total_s}", ttft_s=units.seconds(last.ttft_s), total_s=units.seconds(last.total_s)
+            )
+        )
+        checks = (
+            tr(", checks {checks}/{checks_2}", checks=answer.checks[0], checks_2=answer.checks[1])
+            if answer.checks
+            else ""
+        )
         stars = f", ★{answer.rating}" if answer.rating else ""
         lines.append(f"{answer.label}: {last.state if last else 'no answer'}, {figure}{checks}{stars}")
         if last is not None and last.text:

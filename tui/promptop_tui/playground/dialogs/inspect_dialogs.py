@@ -14,6 +14,7 @@ from textual.message import Message
 from promptop.base import units
 from promptop.base.diff import DiffRun, similarity, word_diff
 from promptop.base.sanitize import clean
+from promptop.base.texts import tr
 from promptop.client.http.raw_stream import Received
 from promptop_tui.widgets.dialog import Dialog, TextDialog
 from promptop_tui.widgets.stream_text import StreamView
@@ -33,7 +34,7 @@ class DetailsDialog(TextDialog[None]):
     def action_copy(self) -> None:
         """Copy the text."""
         self.app.copy_to_clipboard(self._all)
-        self.notify(f"Copied {len(self._all):,} characters.")
+        self.notify(tr("Copied {n:,} characters.", n=len(self._all)))
 
 
 class RawDialog(Dialog[None]):
@@ -49,10 +50,16 @@ class RawDialog(Dialog[None]):
     ]
 
     def __init__(self, title: str, received: Received) -> None:
-        kept = f", {received.left_out:,} left out" if received.left_out else ""
+        kept = tr(", {left_out:,} left out", left_out=received.left_out) if received.left_out else ""
         status = f"HTTP {received.status}, " if received.status else ""
-        sizes = f"{status}{len(received.reads):,} reads, {received.size:,} bytes on the wire{kept}"
-        super().__init__(f"{title} · as received · {sizes}")
+        sizes = tr(
+            "{status}{n:,} reads, {size:,} bytes on the wire{kept}",
+            status=status,
+            n=len(received.reads),
+            size=received.size,
+            kept=kept,
+        )
+        super().__init__(tr("{title} · as received · {sizes}", title=title, sizes=sizes))
         self._received = received
         self._pieces = received.decoded()
 
@@ -83,7 +90,7 @@ class RawDialog(Dialog[None]):
         """Copy the stream."""
         text = "".join(text for _, text in self._pieces)
         self.app.copy_to_clipboard(text)
-        self.notify(f"Copied {len(text):,} characters.")
+        self.notify(tr("Copied {n:,} characters.", n=len(text)))
 
 
 class DiffDialog(TextDialog[None]):
@@ -111,13 +118,15 @@ class DiffDialog(TextDialog[None]):
     def _compared(self, event: Compared) -> None:
         self.show_text(diff_content(event.pieces))
         share = units.share(similarity(event.pieces))
-        self.retitle(f"{self.dialog_title} · {share} in common · [-gone-] {{+new+}}")
+        self.retitle(
+            tr("{dialog_title} · {share} in common · [-gone-] {{+new+}}", dialog_title=self.dialog_title, share=share)
+        )
 
 
 def diff_content(pieces: list[DiffRun]) -> Content:
     """Return a difference with signs and styles: what is gone is struck through, what is new is underlined."""
     if all(piece.kind == "same" for piece in pieces):
-        return Content("The answers are the same.\n\n" + "".join(piece.text for piece in pieces))
+        return Content(tr("The answers are the same.\n\n") + "".join(piece.text for piece in pieces))
     parts: list[Content | str | tuple[str, str]] = []
     for piece in pieces:
         if piece.kind == "same":

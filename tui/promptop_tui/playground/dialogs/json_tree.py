@@ -18,6 +18,7 @@ from textual.widgets.tree import TreeNode
 from promptop.base.errors import PromptopError
 from promptop.base.json_schema import SchemaFault, faults
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr, tr_n
 from promptop.client.request import RunRequest
 from promptop_tui.widgets.dialog import Dialog
 
@@ -66,7 +67,7 @@ class JsonDialog(Dialog[None]):
         problem: str = ""
 
     def __init__(self, title: str, value: Any, schema: Mapping[str, Any] | None) -> None:
-        super().__init__(f"{title} · as JSON")
+        super().__init__(tr("{title} · as JSON", title=title))
         self._value, self._schema = value, schema
         self._faults: dict[tuple[Step, ...], list[str]] = {}
         self._wrong: list[TreeNode[tuple[Step, ...]]] = []
@@ -83,7 +84,7 @@ class JsonDialog(Dialog[None]):
         self._fill()
         self.query_one(Tree).focus()
         if self._schema is None:
-            self.query_one("#json-state", Static).update("No schema was asked for.")
+            self.query_one("#json-state", Static).update(tr("No schema was asked for."))
         else:
             self._check(self._schema)
 
@@ -100,7 +101,11 @@ class JsonDialog(Dialog[None]):
             self._faults.setdefault(fault.path, []).append(fault.message)
         self._fill()
         count = len(event.faults)
-        said = f"✗ {count} place{'s' * (count != 1)} break the schema" if count else "✓ The answer keeps the schema."
+        said = (
+            tr_n("✗ {n} place breaks the schema", "✗ {n} places break the schema", count)
+            if count
+            else tr("✓ The answer keeps the schema.")
+        )
         self.query_one("#json-state", Static).update(f"✗ {event.problem}" if event.problem else said)
 
     def _fill(self) -> None:
@@ -129,7 +134,7 @@ class JsonDialog(Dialog[None]):
                 if below in self._faults:
                     self._wrong.append(leaf)
         if len(pairs) > MOST_ITEMS:
-            node.add_leaf(f"… {len(pairs) - MOST_ITEMS:,} more")
+            node.add_leaf(tr("… {n:,} more", n=len(pairs) - MOST_ITEMS))
 
     def _label(self, name: str, value: Any, path: tuple[Step, ...]) -> Text:
         wrong, size = (self.get_component_rich_style(f"json--{part}", partial=True) for part in ("wrong", "size"))

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from promptop.base.errors import PromptopError
+from promptop.base.texts import mark, tr
 from promptop.client.tools.mcp_servers import with_servers
 from promptop.client.tools.mocks import read_mocks
 from promptop.client.variants import read_format, read_overrides, read_tools
@@ -40,16 +41,16 @@ def options(*, commands: bool) -> tuple[OptionText, ...]:
     """Return the texts of the options; ``commands`` allows results of tools to be what a command prints."""
     example = '[look_up]\nfixed = "a small cat"\n\n[weather]\nregex = [["Paris", "18 °C"], [".*", "unknown"]]'
     example += '\n\n[clock]\ncommand = "date"\n\n["*"]\nmcp = "python server.py"' if commands else ""
-    mocks = OptionText("mocks", "results of tools, TOML", example, lambda text: read_mocks(text, commands=commands))
+    mocks = OptionText("mocks", tr("results of tools, TOML"), example, lambda text: read_mocks(text, commands=commands))
     return (OPTIONS[0], mocks, *OPTIONS[1:])
 
 
 OPTIONS: tuple[OptionText, ...] = (
-    OptionText("tools", "tools, JSON", '[{"name": "look_up", "parameters": {"type": "object"}}]', read_tools),
-    OptionText("format", "response format: json, or a JSON schema", "empty: text", read_format),
+    OptionText("tools", mark("tools, JSON"), '[{"name": "look_up", "parameters": {"type": "object"}}]', read_tools),
+    OptionText("format", mark("response format: json, or a JSON schema"), mark("empty: text"), read_format),
     OptionText(
         "overrides",
-        "one model alone, TOML",
+        mark("one model alone, TOML"),
         '["gpt-4o"]\ntemperature = 0\n\n["o3"]\nreasoning_effort = "low"',
         read_overrides,
     ),
@@ -60,7 +61,7 @@ def checks_part(*, python: bool) -> OptionText:
     """Return the text of checks; ``python`` allows expressions of Python."""
     example = "contains:TEXT\nlacks:TEXT\nequals:TEXT\nregex:PATTERN\njson\njson-schema:FILE\nmax-tokens:200"
     example += "\npython:len(text.split()) < 100" if python else ""
-    return OptionText("checks", "checks, one a line", example, lambda text: read_checks(text, python=python))
+    return OptionText("checks", tr("checks, one a line"), example, lambda text: read_checks(text, python=python))
 
 
 class TextsDialog(FormModal["dict[str, str] | None"]):
@@ -138,7 +139,14 @@ class TextsDialog(FormModal["dict[str, str] | None"]):
             self.dismiss(event.taken)
             return
         self._refused = event.texts
-        self.say(f"✗ {event.problem}\n{key_name(self, 'dialog.close')} again leaves what was before.", bad=True)
+        self.say(
+            tr(
+                "✗ {problem}\n{key_name} again leaves what was before.",
+                problem=event.problem,
+                key_name=key_name(self, "dialog.close"),
+            ),
+            bad=True,
+        )
 
 
 def options_dialog(texts: Mapping[str, str], *, commands: bool) -> TextsDialog:

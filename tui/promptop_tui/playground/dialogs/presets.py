@@ -9,6 +9,7 @@ from typing import Any
 from textual import on
 from textual.widgets import Input, OptionList
 
+from promptop.base.texts import tr
 from promptop.history.run_history import RunHistory
 from promptop_tui.widgets.picker_modal import PickerModal
 
@@ -31,10 +32,10 @@ class PresetsDialog(PickerModal[Preset, Preset]):
             lambda _: book.presets(),
             label=lambda preset: preset[0],
             preview=lambda preset: setup_in_words(preset[1]),
-            empty=lambda _: "None yet: type a name, and Enter saves the setup.",
+            empty=lambda _: tr("None yet: type a name, and Enter saves the setup."),
             remove=lambda preset: book.delete_preset(preset[0]),
-            remove_warning=lambda preset: f"removes {preset[0]}",
-            name_hint="a name, Enter: save the present setup",
+            remove_warning=lambda preset: tr("removes {preset}", preset=preset[0]),
+            name_hint=tr("a name, Enter: save the present setup"),
         )
         self._save = partial(book.save_preset, setup=setup, now_ms=now_ms)
 
@@ -56,5 +57,7 @@ def setup_in_words(setup: Mapping[str, Any]) -> str:
     ]
     written = [name for name, value in setup.items() if "\n" in str(value)]
     return "\n".join(
-        line for line in (models, " · ".join(values), f"with {', '.join(written)}" if written else "") if line
+        line
+        for line in (models, " · ".join(values), tr("with {written}", written=", ".join(written)) if written else "")
+        if line
     )

@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop.experiments.checks import Spec
 from promptop.experiments.test_sets import Case, TestSet, read_test_set
 from promptop.experiments.test_sets.writer import write_test_set
@@ -43,7 +44,7 @@ class CaseForm(FormModal[Case]):
         values = case.values()
         self._names = list(dict.fromkeys([*names, *values]))
         lines = [
-            FormField("id", "id", case.id, "made from the variables"),
+            FormField("id", "id", case.id, tr("made from the variables")),
             FormField("tags", "tags", ", ".join(case.tags), "none"),
             FormField("weight", "weight", f"{case.weight:g}", "1"),
             FormField("critical", "critical", "yes" if case.critical else "", "no"),
@@ -53,10 +54,10 @@ class CaseForm(FormModal[Case]):
             for at, name in enumerate(self._names)
         ]
         texts += [
-            FormField("expected", "expected", _text(case.expected), "nothing: checks alone decide", is_text=True),
+            FormField("expected", "expected", _text(case.expected), tr("nothing: checks alone decide"), is_text=True),
             FormField("checks", "checks", "\n".join(map(_text, case.checks)), "contains:TEXT", is_text=True),
         ]
-        super().__init__(f"case {case.id}" if case.id else "new case", [*lines, *texts])
+        super().__init__(tr("case {id}", id=case.id) if case.id else tr("new case"), [*lines, *texts])
 
     def action_drop(self) -> None:
         """Close without a change."""
@@ -124,7 +125,7 @@ class TestSetDialog(Dialog[Path]):
 
         Raises :class:`PromptopError` for a file that cannot be read.
         """
-        super().__init__(f"test set {clean_line(path.name, 60)}")
+        super().__init__(tr("test set {name}", name=clean_line(path.name, 60)))
         self.path = path
         self.test_set = read_test_set(path) if path.exists() else TestSet((), (), path)
         self._prompt_names = tuple(names)
@@ -141,7 +142,7 @@ class TestSetDialog(Dialog[Path]):
             Column("weight", "weight", 6, rank=4, right=True),
         )
         self._table = ChoiceTable(columns, follows=False, id="grid-table")
-        self._table.empty = "No case yet."
+        self._table.empty = tr("No case yet.")
 
     def compose(self) -> ComposeResult:
         """Lay out the table over the state."""
@@ -157,8 +158,8 @@ class TestSetDialog(Dialog[Path]):
     def _show(self) -> None:
         cases = self.test_set.cases
         self._table.set_rows(len(cases), self._row)
-        state = "saved" if self._is_saved else f"not saved: {key_name(self, 'cases.save')} saves"
-        self._say(f"{len(cases)} cases · {state}")
+        state = "saved" if self._is_saved else tr("not saved: {key_name} saves", key_name=key_name(self, "cases.save"))
+        self._say(tr("{n} cases · {state}", n=len(cases), state=state))
 
     def _say(self, text: str) -> None:
         self.query_one("#cases-state", Static).update(clean(text))
@@ -171,7 +172,7 @@ class TestSetDialog(Dialog[Path]):
         given = " · ".join(f"{name}: {value}" if len(values) > 1 else value for name, value in values.items())
         cells = (
             case.id,
-            given or f"{len(case.messages)} messages",
+            given or tr("{n} messages", n=len(case.messages)),
             _text(case.expected),
             ", ".join(map(_text, case.checks)),
             ", ".join(case.tags),
@@ -234,7 +235,7 @@ class TestSetDialog(Dialog[Path]):
             # Names that were left empty are made from what the cases hold.
             self.test_set = read_test_set(self.path)
         except PromptopError as error:
-            self.notify(clean(str(error)), title="Not saved", severity="error", markup=False)
+            self.notify(clean(str(error)), title=tr("Not saved"), severity="error", markup=False)
             return
         self._is_saved = self._was_saved = True
         self._show()
@@ -243,7 +244,9 @@ class TestSetDialog(Dialog[Path]):
         """Close; changes that are not saved are asked for once."""
         if not self._is_saved and not self._closes:
             self._closes = True
-            self._say(f"Not saved: {key_name(self, 'cases.save')} saves, Esc again drops the changes.")
+            self._say(
+                tr("Not saved: {key_name} saves, Esc again drops the changes.", key_name=key_name(self, "cases.save"))
+            )
             return
         self.dismiss(self.path if self._was_saved else None)
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from promptop.base.texts import tr
 from promptop_tui.widgets.form_modal import FormField, FormModal
 
 
@@ -23,7 +24,7 @@ class VariablesDialog(FormModal["dict[str, str]"]):
 
     def __init__(self, values: Mapping[str, str]) -> None:
         """Begin with these values."""
-        hint = "no value: sent as written"
+        hint = tr("no value: sent as written")
         pairs = enumerate(values.items())
         fields = [FormField(str(at), name, value, hint, is_text=True) for at, (name, value) in pairs]
         super().__init__("variables", fields)

@@ -10,6 +10,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widgets import SelectionList
 
+from promptop.base.texts import tr
 from promptop.client.variants import AS_TYPED
 from promptop_tui.playground.controllers.prompt_versions import TYPED, PromptVersions, SavedVersion
 from promptop_tui.widgets.picker_modal import PickerModal
@@ -44,11 +45,11 @@ class VersionsDialog(PickerModal[SavedVersion, "list[str]"]):
         self._held: dict[str, SavedVersion] = dict(versions.shelf)
         """Versions that stay in the list, whatever is searched for."""
         super().__init__(
-            "prompt versions",
+            tr("prompt versions"),
             self._offered,
-            label=lambda each: each.label or f"{TYPED} (the prompt's field)",
+            label=lambda each: each.label or tr("{typed} (the prompt's field)", typed=TYPED),
             preview=lambda each: each.text[:_PREVIEW] or "(empty)",
-            placeholder="search the library",
+            placeholder=tr("search the library"),
             is_chosen=lambda each: each.label in self._chosen,
         )
 
@@ -67,13 +68,13 @@ class VersionsDialog(PickerModal[SavedVersion, "list[str]"]):
     def action_keep(self) -> None:
         """Keep the text of the prompt's field as a variant."""
         if not self._field.text.strip():
-            self.notify("The prompt's field is empty.", severity="warning")
+            self.notify(tr("The prompt's field is empty."), severity="warning")
             return
         kept = self._versions.keep(self._field.text)
         self._held = {kept.label: kept} | self._held
         self._chosen.append(kept.label)
         self.read_again()
-        self.notify(f"Kept as {kept.label}: now put another text into the field.")
+        self.notify(tr("Kept as {label}: now put another text into the field.", label=kept.label))
 
     def action_forget(self) -> None:
         """Take a version off the list; the library keeps it."""

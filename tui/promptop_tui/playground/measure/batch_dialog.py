@@ -22,6 +22,7 @@ from textual.widgets import Input
 from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop.batch.input import Item, read_jsonl, read_table
 from promptop.batch.journal import Journal
 from promptop.batch.provider_runner import HALF
@@ -99,13 +100,13 @@ class BatchDialog(FormModal[float]):
         super().__init__(
             "batch",
             [
-                FormField("in", "in", hint="requests.jsonl, or a table.csv"),
+                FormField("in", "in", hint=tr("requests.jsonl, or a table.csv")),
                 FormField("out", "out", hint="answers.jsonl"),
                 FormField("model", "model", model),
                 FormField("at_once", "at a time", "10"),
-                FormField("rpm", "rpm", hint="requests a minute: no limit"),
-                FormField("provider", "provider", hint="yes: its batch API, half the price, within 24 h"),
-                FormField("cap", "cap $", cap, "no cap"),
+                FormField("rpm", "rpm", hint=tr("requests a minute: no limit")),
+                FormField("provider", "provider", hint=tr("yes: its batch API, half the price, within 24 h")),
+                FormField("cap", "cap $", cap, tr("no cap")),
             ],
         )
         self._shared = context
@@ -139,7 +140,9 @@ class BatchDialog(FormModal[float]):
     def action_run(self) -> None:
         """Read and price the input; or send what was priced."""
         if self._busy:
-            self.notify(f"Still running: {key_name(self, 'dialog.close')} stops it.", severity="warning")
+            self.notify(
+                tr("Still running: {key_name} stops it.", key_name=key_name(self, "dialog.close")), severity="warning"
+            )
             return
         self._busy = True
         if self._job is not None:
@@ -201,14 +204,21 @@ class BatchDialog(FormModal[float]):
         if job is None:
             self.say(f"✗ {event.problem}", bad=True)
             return
-        without = f"; {job.unpriced:,} of them without a price" if job.unpriced else ""
+        without = tr("; {unpriced:,} of them without a price", unpriced=job.unpriced) if job.unpriced else ""
         send = key_name(self, "batch.run")
         if job.unpriced and job.is_cap_chosen:
-            without += ", which the cap refuses"
+            without += tr(", which the cap refuses")
         over = job.cap_usd is not None and job.most_usd > job.cap_usd
-        capped = "\nThe cap will stop it before the end if answers are as long as they may be." if over else ""
+        capped = tr("\nThe cap will stop it before the end if answers are as long as they may be.") if over else ""
         self.say(
-            f"{len(job.items):,} requests, at most ≈ {units.usd(job.most_usd)}{without}. {send} sends them.{capped}"
+            tr(
+                "{n:,} requests, at most ≈ {most_usd}{without}. {send} sends them.{capped}",
+                n=len(job.items),
+                most_usd=units.usd(job.most_usd),
+                without=without,
+                send=send,
+                capped=capped,
+            )
         )
 
     @work(thread=True, exclusive=True, group="batch", description="send a batch")
@@ -252,7 +262,7 @@ class BatchDialog(FormModal[float]):
             journal.close(remove=finished)
         text = _ending(tally, job, written, failures, stopped=False)
         if state.parts:
-            text += "\nThe batch goes on at the provider: run it again to wait for it, or cancel it there."
+            text += tr("\nThe batch goes on at the provider: run it again to wait for it, or cancel it there.")
         return self.Ended(text, again=not finished)
 
     async def _until_the_end(self, job: Job) -> BatchDialog.Ended:
@@ -300,7 +310,7 @@ class BatchDialog(FormModal[float]):
             journal.close(remove=finished)
         text = _ending(tally, job, written, failures, stopped=task.cancelled())
         for why, count in kept_apart(job.items, profile, policy_of(settings.cache)):
-            text += f"\nThe cache keeps no answer of {count:,} of them: {why}."
+            text += tr("\nThe cache keeps no answer of {count:,} of them: {why}.", count=count, why=why)
         return self.Ended(text, again=not finished)
 
     @on(Ended)
@@ -324,7 +334,7 @@ class BatchDialog(FormModal[float]):
         """Ask the provider to stop the batches of OUT, and collect what they have answered."""
         job = self._job
         if self._busy or job is None or not job.at_provider:
-            self.notify("This stops a batch at the provider: check it first, with yes at provider.")
+            self.notify(tr("This stops a batch at the provider: check it first, with yes at provider."))
             return
         self._busy = True
         self._tally = None
@@ -354,32 +364,51 @@ def line_of(tally: Tally) -> str:
     filled = ended * BAR // tally.total
     pieces = [f"{'█' * filled}{'░' * (BAR - filled)} {ended:,}/{tally.total:,}"]
     if tally.failed:
-        pieces.append(f"✗ {tally.failed:,} failed")
+        pieces.append(tr("✗ {failed:,} failed", failed=tally.failed))
     if tally.cached:
-        pieces.append(f"{tally.cached:,} from the cache, saved {units.usd(tally.saved_usd)}")
+        pieces.append(
+            tr(
+                "{cached:,} from the cache, saved {saved_usd}",
+                cached=tally.cached,
+                saved_usd=units.usd(tally.saved_usd),
+            )
+        )
     if tally.resumed:
-        pieces.append(f"{tally.resumed:,} from an earlier run")
+        pieces.append(tr("{resumed:,} from an earlier run", resumed=tally.resumed))
     if tally.state:
-        pieces.append(f"at the provider: {clean_line(tally.state, 40)}, {tally.remote:,} done")
+        pieces.append(
+            tr("at the provider: {state}, {remote:,} done", state=clean_line(tally.state, 40), remote=tally.remote)
+        )
     pieces.append(
         "≈ " * tally.estimated
         + units.usd(tally.spent_usd)
-        + (f" + {tally.unpriced:,} unpriced" if tally.unpriced else "")
+        + (tr(" + {unpriced:,} unpriced", unpriced=tally.unpriced) if tally.unpriced else "")
     )
     if tally.left and tally.eta_s is not None:
-        pieces.append(f"{units.seconds(tally.eta_s)} left")
+        pieces.append(tr("{eta_s} left", eta_s=units.seconds(tally.eta_s)))
     return " · ".join(pieces)
 
 
 def _ending(tally: Tally, job: Job, written: int, failures: list[str], *, stopped: bool) -> str:
-    lines = [f"{written:,} results in {job.out}"]
+    lines = [tr("{written:,} results in {out}", written=written, out=job.out)]
     if stopped:
-        lines.append("■ stopped; sent again, it goes on from here and pays for nothing twice")
+        lines.append(tr("■ stopped; sent again, it goes on from here and pays for nothing twice"))
     if tally.capped:
-        lines.append(f"A cap ended it with {tally.left:,} to go. {clean_line(tally.over_cap, 200)}")
+        lines.append(
+            tr(
+                "A cap ended it with {left:,} to go. {over_cap}",
+                left=tally.left,
+                over_cap=clean_line(tally.over_cap, 200),
+            )
+        )
     if tally.failed:
         lines += [f"✗ {clean_line(line, 120)}" for line in failures]
-        lines.append(f"{tally.failed:,} failed: field error of their lines says why; sending again tries them again.")
+        lines.append(
+            tr(
+                "{failed:,} failed: field error of their lines says why; sending again tries them again.",
+                failed=tally.failed,
+            )
+        )
     if tally.estimated:
-        lines.append("The cost is half the table's price, which lists none for batches.")
+        lines.append(tr("The cost is half the table's price, which lists none for batches."))
     return "\n".join(lines)

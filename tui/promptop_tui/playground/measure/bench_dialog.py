@@ -18,6 +18,7 @@ from textual.widgets import Static
 from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop.client.request import RunRequest
 from promptop.experiments.bench.arrivals import load_of
 from promptop.experiments.bench.baselines import Baseline, Baselines, digest
@@ -80,11 +81,11 @@ class BenchView(VerticalScroll, can_focus=True):
         """Return calls, load, objectives, baseline and cap."""
         return [
             FormField("load", "load", "1,4", "1,4,16 · 2/s · log 1h app:web x10"),
-            FormField("calls", "calls", str(CALLS), "in each step"),
+            FormField("calls", "calls", str(CALLS), tr("in each step")),
             FormField("slo", "objectives", "ttft<1s", "ttft<1s, total<8s"),
             FormField("baseline", "baseline", "", "name; s saves"),
-            FormField("cap", "cap $", "", "session and day"),
-            FormField("warm", "warm-up", "", "as many as at once"),
+            FormField("cap", "cap $", "", tr("session and day")),
+            FormField("warm", "warm-up", "", tr("as many as at once")),
         ]
 
     @property
@@ -108,9 +109,16 @@ class BenchView(VerticalScroll, can_focus=True):
         if self._phases:
             return
         titles = ", ".join(clean_line(request.title, 40) for request in self._requests)
-        least = f"\ntakes {units.seconds(self._least_s)} at least" if self._least_s else ""
-        known = f"\nbaselines: {', '.join(map(clean_line, self._names[:12]))}" if self._names else ""
-        self._text.update(f"{titles}: the playground's prompt and parameters{least}{known}")
+        least = tr("\ntakes {least_s} at least", least_s=units.seconds(self._least_s)) if self._least_s else ""
+        known = tr("\nbaselines: {map}", map=", ".join(map(clean_line, self._names[:12]))) if self._names else ""
+        self._text.update(
+            tr(
+                "{titles}: the playground's prompt and parameters{least}{known}",
+                titles=titles,
+                least=least,
+                known=known,
+            )
+        )
 
     def plan(self, values: Mapping[str, str]) -> Planned:
         """Build the loads, find the baseline, and price the calls."""
@@ -176,15 +184,29 @@ class BenchView(VerticalScroll, can_focus=True):
             name: sorted(value for each in step.latest if (value := each.get(name)) is not None) for name in FIGURES
         }
         self._draw(live, None)
-        lines = [f"{clean_line(step.phase)} · so far, the last {len(step.latest)} calls", *table(live, self._width)]
+        lines = [
+            tr("{phase} · so far, the last {n} calls", phase=clean_line(step.phase), n=len(step.latest)),
+            *table(live, self._width),
+        ]
         for phase in step.over:
             p50, p95 = (units.seconds(phase["ttft"][name]) for name in ("p50", "p95"))
             rate = units.rate(phase["throughput"])
-            lines.append(f"✓ {clean_line(phase['title'], 30)}, {phase['load']}: TTFT p50 {p50}, p95 {p95}, {rate}/s")
+            lines.append(
+                tr(
+                    "✓ {clean_line}, {phase}: TTFT p50 {p50}, p95 {p95}, {rate}/s",
+                    clean_line=clean_line(phase["title"], 30),
+                    phase=phase["load"],
+                    p50=p50,
+                    p95=p95,
+                    rate=rate,
+                )
+            )
         if step.error:
             lines.append(f"✗ {clean_line(step.error, 200)}")
         self._text.update("\n".join(lines))
-        return progress(step.ended, step.size, step.spent_usd, step.failed, f"{step.in_flight} under way")
+        return progress(
+            step.ended, step.size, step.spent_usd, step.failed, tr("{in_flight} under way", in_flight=step.in_flight)
+        )
 
     def ended(self, outcome: BenchOutcome) -> str:
         """Show the first phase, and say how to see the others."""
@@ -192,16 +214,16 @@ class BenchView(VerticalScroll, can_focus=True):
         self._whole = not outcome.stopped and not outcome.is_capped
         self._show(outcome.errors)
         if outcome.is_capped:
-            return "the cap ended it; what came is shown"
+            return tr("the cap ended it; what came is shown")
         if outcome.stopped:
-            return "stopped; what came is shown"
-        return f"done · {key_name(self, 'bench.save')} saves it as the baseline that is named"
+            return tr("stopped; what came is shown")
+        return tr("done · {key_name} saves it as the baseline that is named", key_name=key_name(self, "bench.save"))
 
     def _show(self, errors: Sequence[str] = ()) -> None:
         """Show the phase that is looked at."""
         text = self._text
         if not self._phases:
-            text.update(clean("\n".join(f"✗ {error}" for error in errors[:3])) or "nothing came")
+            text.update(clean("\n".join(f"✗ {error}" for error in errors[:3])) or tr("nothing came"))
             return
         phase = self._phases[self._phase % len(self._phases)]
         before = self._baseline.find(phase.key) if self._baseline is not None else None
@@ -213,9 +235,9 @@ class BenchView(VerticalScroll, can_focus=True):
         if self._baseline is not None:
             name = clean_line(self._baseline.name)
             if before is None:
-                parts.append(f"\nThe baseline {name} has no {clean_line(phase.key)}.\n")
+                parts.append(tr("\nThe baseline {name} has no {key}.\n", name=name, key=clean_line(phase.key)))
             else:
-                other = "" if self._baseline.asked == self._asked else " (another prompt or other parameters)"
+                other = "" if self._baseline.asked == self._asked else tr(" (another prompt or other parameters)")
                 parts += ["\n", *(f"{line}\n" for line in changes(phase, before, f"{name}{other}"))]
         parts += [f"\n✗ {clean(error)}" for error in errors[:3]]
         text.update(Content.assemble(*parts))
@@ -233,7 +255,7 @@ class BenchView(VerticalScroll, can_focus=True):
         unit: Unit = "rate" if name == "tps" else "seconds"
         called = NAMES[name]
         if found is None:
-            self._chart.plot = Plot(called, empty="no distribution yet")
+            self._chart.plot = Plot(called, empty=tr("no distribution yet"))
             return
         shown = Plot("", unit=unit).format
         titles = ["now", self._baseline.name if self._baseline is not None else ""]
@@ -244,7 +266,7 @@ class BenchView(VerticalScroll, can_focus=True):
         )
         n = len(groups[0])
         note = f"p50 {shown(phase.statistic('p50', name))} · p95 {shown(phase.statistic('p95', name))} · n={n}"
-        tail = " · the last bar holds the tail" if found.tail else ""
+        tail = tr(" · the last bar holds the tail") if found.tail else ""
         self._chart.plot = Plot(
             called,
             series=series,
@@ -277,11 +299,11 @@ class BenchView(VerticalScroll, can_focus=True):
         """Keep the result under the name in the field."""
         name = self._dialog.values()["baseline"]
         if self._dialog.running or not self._phases:
-            self.notify("There is nothing to keep yet.", severity="warning")
+            self.notify(tr("There is nothing to keep yet."), severity="warning")
         elif not self._whole:
-            self.notify("The benchmark was stopped: only a whole one can be a baseline.", severity="warning")
+            self.notify(tr("The benchmark was stopped: only a whole one can be a baseline."), severity="warning")
         elif not name:
-            self.notify("Type a name into the field baseline.", severity="warning")
+            self.notify(tr("Type a name into the field baseline."), severity="warning")
             self._dialog.query_one("#field-baseline").focus()
         else:
             self._save(name, self._phases)
@@ -292,9 +314,9 @@ class BenchView(VerticalScroll, can_focus=True):
             self._baselines.save(name, self._asked, phases)
             self._names, self._named = self._baselines.names(), self._baselines.load(name)
         except PromptopError as error:
-            told = partial(self.notify, clean(str(error)), title="Not saved", severity="error", markup=False)
+            told = partial(self.notify, clean(str(error)), title=tr("Not saved"), severity="error", markup=False)
         else:
-            told = partial(self.notify, f"Saved as baseline {clean_line(name)}.", markup=False)
+            told = partial(self.notify, tr("Saved as baseline {name}.", name=clean_line(name)), markup=False)
         self.app.call_from_thread(told)
 
     def result(self) -> bool:

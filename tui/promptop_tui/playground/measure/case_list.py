@@ -10,6 +10,7 @@ from textual.widget import Widget
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop_tui.widgets.form_modal import LineDialog
 
 FORMS = ".html .md .csv .json .xml (JUnit) .promptfoo.json"
@@ -35,7 +36,7 @@ class CaseFilter:
 
     def __str__(self) -> str:
         """Return what is shown in a few words; nothing where that is all."""
-        tag = f"tagged {clean_line(self.tag, 40)}" if self.tag else ""
+        tag = tr("tagged {tag}", tag=clean_line(self.tag, 40)) if self.tag else ""
         return " and ".join(each for each in (tag, "failing" if self.failing else "") if each)
 
 
@@ -49,8 +50,10 @@ def ask_export(host: Widget, name: str, write: Callable[[Path], object]) -> None
         try:
             write(path)
         except PromptopError as error:
-            host.notify(clean(str(error)), title="Export", severity="error", markup=False)
+            host.notify(clean(str(error)), title=tr("Export"), severity="error", markup=False)
         else:
-            host.notify(f"Written to {clean_line(str(path), 200)} (mode 0600: it holds answers).", markup=False)
+            host.notify(
+                tr("Written to {path} (mode 0600: it holds answers).", path=clean_line(str(path), 200)), markup=False
+            )
 
-    host.app.push_screen(LineDialog("export", f"Its ending says the form: {FORMS}", name), entered)
+    host.app.push_screen(LineDialog("export", tr("Its ending says the form: {forms}", forms=FORMS), name), entered)

@@ -13,6 +13,7 @@ from textual.widgets import Static
 from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop.client.request import RunRequest
 from promptop.experiments.grid.caller import MeasurementStep
 from promptop.experiments.interleaved import MOST_REPEATS
@@ -48,8 +49,8 @@ class ClaimsView(VerticalScroll, can_focus=True):
         """Return claims, rounds and cap."""
         return [
             FormField("claims", "claims", "all", ", ".join(NAMES)),
-            FormField("rounds", "rounds", str(REPEATS), "5 at least"),
-            FormField("cap", "cap $", "", "session and day"),
+            FormField("rounds", "rounds", str(REPEATS), tr("5 at least")),
+            FormField("cap", "cap $", "", tr("session and day")),
         ]
 
     @property
@@ -59,7 +60,7 @@ class ClaimsView(VerticalScroll, can_focus=True):
 
     def compose(self) -> ComposeResult:
         """Lay out the findings."""
-        title = f"{clean_line(self._request.title, 60)}, with the playground's prompt and parameters"
+        title = tr("{title}, with the playground's prompt and parameters", title=clean_line(self._request.title, 60))
         lines = [title, "", *(f"{claim.name:12} {claim.question}" for claim in CLAIMS)]
         yield Static("\n".join(lines), id="claims-text", markup=False)
 
@@ -93,8 +94,8 @@ class ClaimsView(VerticalScroll, can_focus=True):
         self._done = True
         self.query_one("#claims-text", Static).update(rendered(outcome))
         if outcome.is_capped:
-            return "the cap ended it; what came is judged"
-        return "stopped; what came is judged" if outcome.stopped else "done"
+            return tr("the cap ended it; what came is judged")
+        return tr("stopped; what came is judged") if outcome.stopped else "done"
 
     def result(self) -> bool:
         """Return whether anything was tested."""

@@ -17,6 +17,7 @@ from textual.widgets import Static
 from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop.client.request import Message, RunRequest
 from promptop.experiments.grid.cells import CellKey, CellStore, GridCell
 from promptop.experiments.grid.export import report_of, write_grid
@@ -84,7 +85,7 @@ class GridView(Vertical):
 
     def compose(self) -> ComposeResult:
         """Lay out the cells over their sums."""
-        self._table.empty = "Name the file of a test set above."
+        self._table.empty = tr("Name the file of a test set above.")
         yield self._table
         yield self._summary
 
@@ -103,10 +104,10 @@ class GridView(Vertical):
     def fields(self) -> list[FormField]:
         """Return file, tags, calls at once and cap."""
         return [
-            FormField("file", "test set", self._memory.values.get("file", ""), "cases.csv, .jsonl or .yaml"),
-            FormField("tags", "tags", self._memory.values.get("tags", ""), "all cases"),
-            FormField("at_once", "at once", self._memory.values.get("at_once", str(AT_ONCE)), "calls"),
-            FormField("cap", "cap $", self._memory.values.get("cap", ""), "session and day"),
+            FormField("file", tr("test set"), self._memory.values.get("file", ""), tr("cases.csv, .jsonl or .yaml")),
+            FormField("tags", "tags", self._memory.values.get("tags", ""), tr("all cases")),
+            FormField("at_once", tr("at once"), self._memory.values.get("at_once", str(AT_ONCE)), "calls"),
+            FormField("cap", "cap $", self._memory.values.get("cap", ""), tr("session and day")),
         ]
 
     def plan(self, values: Mapping[str, str]) -> Planned:
@@ -116,7 +117,7 @@ class GridView(Vertical):
         test_set = read_test_set(Path(values["file"]).expanduser())
         if tags := [tag.strip() for tag in values["tags"].split(",") if tag.strip()]:
             test_set = test_set.tagged(tags)
-        at_once = whole(values["at_once"], "at once", 1, MOST_AT_ONCE, AT_ONCE)
+        at_once = whole(values["at_once"], tr("at once"), 1, MOST_AT_ONCE, AT_ONCE)
         cap = number(values["cap"], "cap", 0, 1e6) if values["cap"] else None
         self._cases = planned_cases(test_set, (), lambda given, said: [self._build(given, said)] * 2)
         self._filter = CaseFilter(tags=test_set.tags)
@@ -161,9 +162,9 @@ class GridView(Vertical):
         self._cells, self._outcome = outcome.cells, outcome
         self._memory.cells.update(outcome.finished)
         self._show({place: CellState.of(cell) for place, cell in outcome.cells.items()})
-        kept = f" · {outcome.kept} were kept" if outcome.kept else ""
+        kept = tr(" · {kept} were kept", kept=outcome.kept) if outcome.kept else ""
         errors = "".join(f"\n✗ {clean_line(error, 200)}" for error in outcome.errors[:2])
-        how = "the cap ended it" if outcome.is_capped else "stopped" if outcome.stopped else "done"
+        how = tr("the cap ended it") if outcome.is_capped else "stopped" if outcome.stopped else "done"
         return f"{how}{kept}{errors}"
 
     def result(self) -> bool:
@@ -190,7 +191,11 @@ class GridView(Vertical):
     def _sums(self) -> list[str]:
         """Return pass rate, median time and cost of each variant."""
         filtered = str(self._filter)
-        lines = [f"{len(self._order)} of {len(self._shown)} cases, {filtered}:"] if filtered else []
+        lines = (
+            [tr("{n} of {n_2} cases, {filtered}:", n=len(self._order), n_2=len(self._shown), filtered=filtered)]
+            if filtered
+            else []
+        )
         rows = set(self._order)
         for at, title in enumerate(self._titles):
             mine = [state for (case, variant), state in self._states.items() if variant == at and case in rows]
@@ -202,8 +207,22 @@ class GridView(Vertical):
             ttft = units.seconds(times[len(times) // 2]) if times else units.UNKNOWN
             costs = [state.cost_usd for state in mine]
             usd = "unpriced" if any(cost is None for cost in costs) else units.usd(sum(cost or 0.0 for cost in costs))
-            share = f"{good}/{len(mine)} passed [{units.share(low)} to {units.share(high)}]"
-            lines.append(f"{clean_line(title, 40)}: {share} · TTFT p50 {ttft} · {usd}")
+            share = tr(
+                "{good}/{n} passed [{low} to {high}]",
+                good=good,
+                n=len(mine),
+                low=units.share(low),
+                high=units.share(high),
+            )
+            lines.append(
+                tr(
+                    "{title}: {share} · TTFT p50 {ttft} · {usd}",
+                    title=clean_line(title, 40),
+                    share=share,
+                    ttft=ttft,
+                    usd=usd,
+                )
+            )
         return lines
 
     def action_failing(self) -> None:
@@ -214,14 +233,14 @@ class GridView(Vertical):
     def action_tag(self) -> None:
         """Show the cases of the next tag, then all."""
         if not self._filter.next_tag():
-            self.notify("The cases have no tags.", severity="warning")
+            self.notify(tr("The cases have no tags."), severity="warning")
         self._show(self._states)
 
     def action_export(self) -> None:
         """Write the grid, all of its cases."""
         outcome = self._outcome
         if outcome is None:
-            self.notify("There is nothing to write before the grid is over.", severity="warning")
+            self.notify(tr("There is nothing to write before the grid is over."), severity="warning")
             return
         report = report_of(self._shown, self._titles, outcome, self._memory.run)
         ask_export(self, "grid.html", lambda path: write_grid(path, report))
@@ -230,7 +249,7 @@ class GridView(Vertical):
     def _opened(self, event: VirtualTable.Chosen) -> None:
         event.stop()
         if event.row >= len(self._order) or not self._cells:
-            self.notify("Answers can be opened when the grid is over.", severity="warning")
+            self.notify(tr("Answers can be opened when the grid is over."), severity="warning")
             return
         case = self._order[event.row]
         cells = [(title, self._cells.get((case, at))) for at, title in enumerate(self._titles)]
@@ -244,7 +263,7 @@ def cell_of(state: CellState | None) -> Cell:
     if state is None:
         return ("·", "muted")
     if state.failed:
-        return ("✗ no answer", "bad")
+        return (tr("✗ no answer"), "bad")
     sign = "✓" if state.is_good else "✗"
     text = f"{sign} {state.passed}/{state.checks} · {units.seconds(state.total_s)}"
     return (text, "good" if state.is_good else "bad")

@@ -23,6 +23,7 @@ from textual.worker import get_current_worker
 
 from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
+from promptop.base.texts import tr
 from promptop.budget.budget import spent_on
 from promptop.budget.estimate import CostEstimate, Lengths, output_lengths
 from promptop.workers.measurement import Measurement, MeasurementProcess
@@ -193,7 +194,14 @@ class MeasureDialog(FormModal[Result], Generic[Result]):
             self.say(f"✗ {event.problem}", bad=True)
             return
         self.measure.priced()
-        self.say(f"{event.planned.most} · {key_name(self, 'measure.run')} sends them\n{self._spent()}")
+        self.say(
+            tr(
+                "{most} · {key_name} sends them\n{spent}",
+                most=event.planned.most,
+                key_name=key_name(self, "measure.run"),
+                spent=self._spent(),
+            )
+        )
 
     def _spent(self) -> str:
         return str(self.context.purse).replace("\n", " · ")
@@ -203,7 +211,9 @@ class MeasureDialog(FormModal[Result], Generic[Result]):
     def action_run(self) -> None:
         """Send what was priced."""
         if self.running:
-            self.notify(f"Still running: {key_name(self, 'dialog.close')} stops it.", severity="warning")
+            self.notify(
+                tr("Still running: {key_name} stops it.", key_name=key_name(self, "dialog.close")), severity="warning"
+            )
             return
         if self.planned is None:
             return  # the state says what is wrong, or it is being priced
@@ -273,7 +283,11 @@ class MeasureDialog(FormModal[Result], Generic[Result]):
 
         name = self.values()["file"]
         if self.running or not name:
-            why = "Still running." if self.running else "Name the file of a test set first: one that is new is begun."
+            why = (
+                tr("Still running.")
+                if self.running
+                else tr("Name the file of a test set first: one that is new is begun.")
+            )
             self.notify(why, severity="warning", markup=False)
             return
         try:
@@ -300,10 +314,18 @@ class MeasureDialog(FormModal[Result], Generic[Result]):
 def progress(ended: int, size: int, spent_usd: float, failed: int, *more: str) -> str:
     """Return how far a measurement is: bar, calls, failures, what it has spent."""
     filled = ended * BAR // size if size else BAR
-    pieces = [f"{'█' * filled}{'░' * (BAR - filled)} {ended:,}/{size:,} calls"]
+    pieces = [
+        tr(
+            "{value}{value_2} {ended:,}/{size:,} calls",
+            value="█" * filled,
+            value_2="░" * (BAR - filled),
+            ended=ended,
+            size=size,
+        )
+    ]
     if failed:
-        pieces.append(f"✗ {failed:,} failed")
-    pieces.append(f"spent {units.usd(spent_usd)}")
+        pieces.append(tr("✗ {failed:,} failed", failed=failed))
+    pieces.append(tr("spent {spent_usd}", spent_usd=units.usd(spent_usd)))
     return " · ".join([*pieces, *more])
 
 

@@ -17,6 +17,7 @@ from textual.reactive import var
 from promptop.base import units
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop.client.request import Message as ChatMessage
 from promptop.client.request import RunRequest
 from promptop.client.result import FILTER_REASONS, CallProgress, RunResult, State
@@ -373,7 +374,7 @@ class AnswerPane(RenderedView):
             with self.app.suspend():
                 edit_in(command(), self.result.text)
         except (PromptopError, SuspendNotSupported) as error:
-            self.notify(clean(str(error)), title="In $EDITOR", severity="error", markup=False)
+            self.notify(clean(str(error)), title=tr("In $EDITOR"), severity="error", markup=False)
 
     def action_copy(self) -> None:
         """Copy the answer as it came."""

@@ -10,6 +10,7 @@ from rich.text import Text
 from textual.widgets import DataTable
 
 from promptop.base import units
+from promptop.base.texts import tr
 from promptop.budget.traffic_volume import Volume
 from promptop.client.result import RunResult
 from promptop.experiments.comparison import (
@@ -175,8 +176,10 @@ def volume_line(shown: Shown) -> str:
     if shown.volume is None or not shown.volume.calls:
         return ""
     if shown.calls_per_day is not None:
-        return f"$/month at {units.rate(shown.calls_per_day)} calls a day of this prompt"
-    return f"$/month at the log's {units.rate(shown.volume.calls_per_day)} calls a day"
+        return tr(
+            "$/month at {calls_per_day} calls a day of this prompt", calls_per_day=units.rate(shown.calls_per_day)
+        )
+    return tr("$/month at the log's {calls_per_day} calls a day", calls_per_day=units.rate(shown.volume.calls_per_day))
 
 
 class ComparisonTable(DataTable[Text]):
@@ -205,7 +208,7 @@ class ComparisonTable(DataTable[Text]):
         self._shown = shown
         repeated = shown.kept is not None
         together = "" if repeated else side_by_side([each for group in shown.groups for each in group])
-        parts = ["comparison", "medians" if repeated else "", f"{BEST} best", together]
+        parts = ["comparison", "medians" if repeated else "", tr("{best} best", best=BEST), together]
         self.border_title = " · ".join(part for part in parts if part)
         cursor = self.cursor_row
         layout = lay_out(shown, self.scrollable_content_region.width or self.app.size.width)

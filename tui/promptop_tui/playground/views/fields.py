@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import mark, tr
 from promptop.client.request import parse_stops
 
 
@@ -60,31 +61,51 @@ class Field:
 
 
 FIELDS: tuple[Field, ...] = (
-    Field("max_tokens", "max_tokens", _whole, "a whole number ≥ 1", "Limit of output tokens; empty: the model's own"),
-    Field("temperature", "temperature", _between(0, 2), "a number from 0 to 2", "Empty: the model's default"),
-    Field("top_p", "top_p", _between(0, 1), "a number from 0 to 1", "Nucleus share; empty: the model's default"),
-    Field("stop", "stop", parse_stops, "", r"Up to 4, separated by | and with escapes: \n\n|END"),
-    Field("seed", "seed", int, "a whole number", "Asks for the same answer again, where the endpoint can"),
     Field(
-        "reasoning_effort", "reasoning", _word, "low, medium, high …", "Effort: none, minimal, low, medium, high, xhigh"
+        "max_tokens",
+        "max_tokens",
+        _whole,
+        mark("a whole number ≥ 1"),
+        mark("Limit of output tokens; empty: the model's own"),
+    ),
+    Field(
+        "temperature", "temperature", _between(0, 2), mark("a number from 0 to 2"), mark("Empty: the model's default")
+    ),
+    Field(
+        "top_p",
+        "top_p",
+        _between(0, 1),
+        mark("a number from 0 to 1"),
+        mark("Nucleus share; empty: the model's default"),
+    ),
+    Field("stop", "stop", parse_stops, "", mark(r"Up to 4, separated by | and with escapes: \n\n|END")),
+    Field("seed", "seed", int, mark("a whole number"), mark("Asks for the same answer again, where the endpoint can")),
+    Field(
+        "reasoning_effort",
+        "reasoning",
+        _word,
+        "low, medium, high …",
+        mark("Effort: none, minimal, low, medium, high, xhigh"),
     ),
 )
 """Parameters of a request."""
-REPEATS = Field("repeats", "repeats", _whole, "a whole number ≥ 1", "Calls per model, interleaved after a warm-up")
+REPEATS = Field(
+    "repeats", "repeats", _whole, mark("a whole number ≥ 1"), mark("Calls per model, interleaved after a warm-up")
+)
 AT_ONCE = Field(
     "at_once",
     "at once",
     _whole,
-    "a whole number ≥ 1",
-    "Calls in flight at most; empty: all, or one after the other where they are repeated",
+    mark("a whole number ≥ 1"),
+    mark("Calls in flight at most; empty: all, or one after the other where they are repeated"),
     "auto",
 )
 ROUNDS = Field(
     "rounds",
     "rounds",
     _count,
-    "a whole number ≥ 0",
-    "Rounds of the conversation that are sent before the pending turn; empty: all",
+    mark("a whole number ≥ 0"),
+    mark("Rounds of the conversation that are sent before the pending turn; empty: all"),
     "all",
 )
 
@@ -100,7 +121,7 @@ class ParameterInput(Input):
     def __init__(self, field: Field, value: str) -> None:
         super().__init__(value, placeholder=field.empty, compact=True, id=f"parameter-{field.name}")
         self.field = field
-        self.tooltip = field.tooltip
+        self.tooltip = tr(field.tooltip)
 
     def action_next(self) -> None:
         """Go to the next field."""
@@ -115,7 +136,7 @@ class ParameterInput(Input):
             return self.field.read(text)
         except ValueError:
             raise UsageError(
-                f"{self.field.name} cannot be {clean_line(text, 24)!r}.", f"Write {self.field.wanted}."
+                f"{self.field.name} cannot be {clean_line(text, 24)!r}.", f"Write {tr(self.field.wanted)}."
             ) from None
 
 
@@ -168,7 +189,7 @@ class CacheSwitch(Choice):
     ]
 
     def __init__(self) -> None:
-        super().__init__("cache", ("off", "on"), "Space: answer from the response cache where it can, and fill it")
+        super().__init__("cache", ("off", "on"), tr("Space: answer from the response cache where it can, and fill it"))
 
     @property
     def active(self) -> bool:

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Input, Label
 
+from promptop.base.texts import tr
 from promptop_tui.widgets.stream_text import StreamView
 
 
@@ -33,7 +34,7 @@ class FindLine(Horizontal):
     def compose(self) -> ComposeResult:
         """Lay out the line."""
         yield Label("find")
-        yield Input(placeholder="in all answers; Enter goes on", compact=True, id="find-text")
+        yield Input(placeholder=tr("in all answers; Enter goes on"), compact=True, id="find-text")
         yield Label("", id="find-count")
 
     def open(self) -> None:

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 
 from promptop.base import units
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop.client.result import CallProgress, RunResult
 
 FEW_PIECES = 4
@@ -22,19 +23,19 @@ def result_figures(result: RunResult) -> Pieces:
     usage = result.usage
     about = "≈" if usage.source == "estimated" else ""
     ttft, total = units.seconds(result.ttft_s), units.seconds(result.total_s)
-    pieces = [(f"TTFT {ttft}", ttft), (f"total {total}", total)]
+    pieces = [(tr("TTFT {ttft}", ttft=ttft), ttft), (tr("total {total}", total=total), total)]
     if result.output_tps is not None:
         shown = about + units.rate(result.output_tps)
-        pieces.append((f"{shown} tok/s", f"{shown}/s"))
+        pieces.append((tr("{shown} tok/s", shown=shown), f"{shown}/s"))
     if usage.input_tokens is not None or usage.output_tokens is not None:
         tokens = f"{about}{units.count(usage.input_tokens)}→{units.count(usage.output_tokens)}"
-        pieces.append((f"{tokens} tok", tokens))
+        pieces.append((tr("{tokens} tok", tokens=tokens), tokens))
     if result.cache_hit:
-        pieces.insert(0, (f"{clean_line(result.cache_hit, 12)} hit", "hit"))
+        pieces.insert(0, (tr("{cache_hit} hit", cache_hit=clean_line(result.cache_hit, 12)), "hit"))
     cost = cost_text(result)
     pieces.append((cost, cost))
     if len(result.attempts) > 1:
-        pieces.append((f"{len(result.attempts)} attempts", f"×{len(result.attempts)}"))
+        pieces.append((tr("{n} attempts", n=len(result.attempts)), f"×{len(result.attempts)}"))
     return pieces
 
 
@@ -44,20 +45,20 @@ def live_figures(progress: CallProgress | None) -> Pieces:
         return []
     if progress.retry_at is not None:
         left = max(0.0, progress.retry_at - time.perf_counter())
-        text = f"attempt {progress.attempt + 1} in {left:.0f} s"
+        text = tr("attempt {attempt} in {left:.0f} s", attempt=progress.attempt + 1, left=left)
         return [(f"{text}: {clean_line(progress.retry_cause, 60)}", text)]
     ttft = progress.ttft_s
     elapsed = progress.elapsed_s
     shown = "…" if ttft is None else units.seconds(ttft)
-    pieces = [(f"TTFT {shown}", shown)]
+    pieces = [(tr("TTFT {shown}", shown=shown), shown)]
     if elapsed is not None:
         pieces.append((units.seconds(elapsed), units.seconds(elapsed)))
     if ttft is not None and elapsed is not None and elapsed > ttft and progress.chunks > FEW_PIECES:
         rate = units.rate(progress.chunks / (elapsed - ttft))
-        pieces.append((f"≈{rate} tok/s", f"≈{rate}/s"))
-        pieces.append((f"≈{progress.chunks} tok", f"≈{progress.chunks}"))
+        pieces.append((tr("≈{rate} tok/s", rate=rate), f"≈{rate}/s"))
+        pieces.append((tr("≈{chunks} tok", chunks=progress.chunks), f"≈{progress.chunks}"))
     if progress.attempt > 1:
-        pieces.append((f"attempt {progress.attempt}", f"×{progress.attempt}"))
+        pieces.append((tr("attempt {attempt}", attempt=progress.attempt), f"×{progress.attempt}"))
     return pieces
 
 

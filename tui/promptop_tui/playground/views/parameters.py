@@ -16,7 +16,7 @@ from textual.widgets.selection_list import Selection
 from promptop import models
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
-from promptop.base.texts import mark, tr
+from promptop.base.texts import mark, tr, tr_n
 from promptop.client.apis import MODEL_REFUSES, refusal
 from promptop.client.conversation import OLDER, Older
 from promptop.client.request import show_stops
@@ -96,24 +96,30 @@ class ParameterColumn(VerticalScroll, can_focus=False):
                 compact=True,
                 id="model-list",
             )
-            yield ModelField(placeholder="+ model, enter", compact=True, id="model-new")
+            yield ModelField(placeholder=tr("+ model, enter"), compact=True, id="model-new")
         fields = {field.name: ParameterInput(field, start.get(field.name, "")) for field in FIELDS}
         with Panel(id="fields", heading=tr("Parameters")):
             yield from self._group(tr("prompt"))
-            yield from self._widget("prompts", Opener("versions", "as typed", "Versions that are asked side by side"))
-            yield from self._widget("variables", Opener("variables", "none", "What stands in place of each {{name}}"))
-            yield from self._widget("system", Choice("system", ("on", "off"), "Send messages of role system, or not"))
+            yield from self._widget(
+                "prompts", Opener("versions", tr("as typed"), tr("Versions that are asked side by side"))
+            )
+            yield from self._widget(
+                "variables", Opener("variables", "none", tr("What stands in place of each {{name}}"))
+            )
+            yield from self._widget(
+                "system", Choice("system", ("on", "off"), tr("Send messages of role system, or not"))
+            )
             yield from self._widget("rounds", ParameterInput(ROUNDS, ""))
-            older = "What becomes of rounds before those that are kept"
+            older = tr("What becomes of rounds before those that are kept")
             yield from self._widget("older", Choice("older", OLDER, older))
             for group, names in GROUPS:
                 yield from self._group(tr(group))
                 for name in names:
                     yield from self._row(name, fields[name].field.label, fields[name])
             yield from self._group(tr("output"))
-            options = "Tools, response format, one model's parameters"
+            options = tr("Tools, response format, one model's parameters")
             yield from self._widget("options", Opener("options", "none", options))
-            yield from self._widget("checks", Opener("checks", "none", "What every answer must be"))
+            yield from self._widget("checks", Opener("checks", "none", tr("What every answer must be")))
             yield from self._group(tr("run"))
             yield from self._row(REPEATS.name, REPEATS.label, ParameterInput(REPEATS, "1"))
             yield from self._row(AT_ONCE.name, AT_ONCE.label, ParameterInput(AT_ONCE, ""))
@@ -286,14 +292,14 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         try:
             tools = len(read_tools(self.texts["tools"]))
             answer_format = read_format(self.texts["format"])
-            parts += [f"{tools} tool{'s' * (tools != 1)}"] if tools else []
+            parts += [tr_n("{n} tool", "{n} tools", tools)] if tools else []
             parts += [str(answer_format["type"]).removeprefix("json_")] if answer_format else []
             mocked = len(self.mocks())
-            parts += [f"{mocked} mocked"] if mocked else []
+            parts += [tr("{mocked} mocked", mocked=mocked)] if mocked else []
             models_named = len(self.overrides())
-            parts += [f"{models_named} model{'s' * (models_named != 1)}"] if models_named else []
+            parts += [tr_n("{n} model", "{n} models", models_named)] if models_named else []
         except PromptopError:
-            parts = ["✗ see there"]
+            parts = [tr("✗ see there")]
         self.query_one("#open-options", Opener).update(" · ".join(parts) or "none")
         checks = len(self.checks())
         self.query_one("#open-checks", Opener).update(str(checks) if checks else "none")
@@ -317,13 +323,15 @@ class ParameterColumn(VerticalScroll, can_focus=False):
         """Say how many variables have a value; the row is there where there are any."""
         self.query_one("#row-variables").display = bool(values)
         filled = sum(bool(value) for value in values.values())
-        self.query_one("#open-variables", Opener).update(f"{filled} of {len(values)} filled")
+        self.query_one("#open-variables", Opener).update(tr("{filled} of {n} filled", filled=filled, n=len(values)))
 
     def show_unfilled(self, names: Sequence[str]) -> None:
         """Name the variables that are sent as written, where there are any."""
         more = f" +{len(names) - MOST_NAMED}" if len(names) > MOST_NAMED else ""
         self.set_class(bool(names), "-unfilled")
-        self.query_one("#unfilled", Static).update(f"! unfilled: {', '.join(names[:MOST_NAMED])}{more}")
+        self.query_one("#unfilled", Static).update(
+            tr("! unfilled: {join}{more}", join=", ".join(names[:MOST_NAMED]), more=more)
+        )
 
     def show_spent(self, text: str) -> None:
         """Show what the session has spent."""
@@ -378,12 +386,12 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             refusing = {} if name in run_fields else _refusing(targets, name)
             refused = bool(refusing) and sum(map(len, refusing.values())) == len(targets)
             self.query_one(f"#row-{name}").set_class(refused, "-refused")
-            field.placeholder = "not taken" if refused else field.field.empty
+            field.placeholder = tr("not taken") if refused else field.field.empty
             reasons = [f"{', '.join(specs)}: {why}" for why, specs in refusing.items()]
             field.tooltip = "\n".join([field.field.tooltip, *reasons])
             for why, specs in refusing.items() if value is not None else ():
                 because = "" if why == MODEL_REFUSES else f" ({why})"
-                said.append(f"{name}: not for {', '.join(specs)}{because}")
+                said.append(tr("{name}: not for {specs}{because}", name=name, specs=", ".join(specs), because=because))
         said += self._judged_cache()
         if not targets:
             said.append("Choose a model.")
@@ -397,9 +405,9 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             return []
         read = {field.field.name: field.value.strip() for field in self.query(ParameterInput)}
         if read["repeats"] not in {"", "1"}:
-            return ["cache: not with repeats, which are measured"]
+            return [tr("cache: not with repeats, which are measured")]
         sampled = read["temperature"].strip("0.") != "" or not read["temperature"]
-        return ["cache: only at temperature 0"] if sampled and not self._settings.cache.any_temperature else []
+        return [tr("cache: only at temperature 0")] if sampled and not self._settings.cache.any_temperature else []
 
 
 def _refusing(targets: list[Target], name: str) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from textual.widgets import Label
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop.prompts import compose, parse
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
@@ -53,8 +54,8 @@ class PromptPanel(Vertical):
 
     def __init__(self) -> None:
         super().__init__(id="prompt-panel", classes="panel")
-        self.system = PromptArea(id="system", placeholder="system message: none")
-        hint = "Write a prompt here, or press the playground key in the editor."
+        self.system = PromptArea(id="system", placeholder=tr("system message: none"))
+        hint = tr("Write a prompt here, or press the playground key in the editor.")
         self.area = PromptArea(id="prompt", placeholder=hint)
         self._sent: tuple[str, ...] = ()
         self._spent = ""
@@ -70,7 +71,7 @@ class PromptPanel(Vertical):
 
     def on_mount(self) -> None:
         """Make the fields plain ones: counts and edges are the editor's."""
-        self.border_title = "Prompt"
+        self.border_title = tr("Prompt")
         for area in (self.system, self.area):
             area.show_tokens = False
             area.show_line_numbers = False

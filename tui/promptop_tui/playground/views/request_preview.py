@@ -10,6 +10,7 @@ from typing import Any
 from textual.content import Content
 
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr, tr_n
 from promptop.client.request import Message, RunRequest
 
 MOST_SHOWN = 4_000
@@ -23,7 +24,7 @@ def roles_of(messages: Sequence[Message]) -> str:
     roles = [str(each.get("role", "user")) for each in messages]
     if len(roles) <= 3:
         return " + ".join(roles)
-    return f"{' + '.join(roles[:2])} + {len(roles) - 2} more"
+    return tr("{join} + {n} more", join=" + ".join(roles[:2]), n=len(roles) - 2)
 
 
 def summary(request: RunRequest, unfilled: Sequence[str], left_out: Sequence[str]) -> list[str]:
@@ -32,10 +33,10 @@ def summary(request: RunRequest, unfilled: Sequence[str], left_out: Sequence[str
     kinds = [kind for kind, _ in (each for message in request.messages for each in parts_of(message)) if kind != "text"]
     parts += [f"{kinds.count(kind)} {kind}{'s' * (kinds.count(kind) > 1)}" for kind in dict.fromkeys(kinds)]
     tools = request.extra.get("tools") or ()
-    parts += [f"{len(tools)} tool{'s' * (len(tools) != 1)}"] if tools else []
+    parts += [tr_n("{n} tool", "{n} tools", len(tools))] if tools else []
     parts += ["schema"] if request.extra.get("response_format") else []
-    parts += [f"! {len(unfilled)} unfilled"] if unfilled else []
-    parts += [f"✗ {len(left_out)} left out"] if left_out else []
+    parts += [tr("! {n} unfilled", n=len(unfilled))] if unfilled else []
+    parts += [tr("✗ {n} left out", n=len(left_out))] if left_out else []
     return parts
 
 
@@ -64,8 +65,12 @@ def _described(value: Any) -> str:
         return clean_line(json.dumps(value, ensure_ascii=False, default=str), 100)
     if value.startswith("data:"):
         head, _, data = value.partition(",")
-        return f"{clean_line(head.removeprefix('data:').split(';')[0], 40) or 'data'}, {len(data) * 3 // 4:,} bytes"
-    return clean_line(value, 100) if len(value) < 400 else f"{len(value) * 3 // 4:,} bytes"
+        return tr(
+            "{clean_line}, {n:,} bytes",
+            clean_line=clean_line(head.removeprefix("data:").split(";")[0], 40) or "data",
+            n=len(data) * 3 // 4,
+        )
+    return clean_line(value, 100) if len(value) < 400 else tr("{n:,} bytes", n=len(value) * 3 // 4)
 
 
 def preview(request: RunRequest, left_out: Sequence[str], others: Sequence[str] = ()) -> Content:
@@ -87,7 +92,7 @@ def preview(request: RunRequest, left_out: Sequence[str], others: Sequence[str] 
         said = " · ".join(f"{name} {_short(value)}" for name, value in values.items())
         spans += [("parameters  ", "dim"), f"{said}\n"]
     if others:
-        spans += [("also to  ", "dim"), f"{', '.join(clean_line(each, 40) for each in others)}\n"]
+        spans += [(tr("also to  "), "dim"), f"{', '.join(clean_line(each, 40) for each in others)}\n"]
     spans += [part for each in left_out for part in (("✗ ", "$text-warning bold"), f"{clean(each)}\n")]
     return Content.assemble(*spans)
 
@@ -112,7 +117,7 @@ def _text(text: str) -> list[Span]:
         at = found.end()
     spans.append(shown[at:])
     if len(text) > MOST_SHOWN:
-        spans.append((f"\n… {len(text) - MOST_SHOWN:,} characters more", "dim"))
+        spans.append((tr("\n… {n:,} characters more", n=len(text) - MOST_SHOWN), "dim"))
     return spans
 
 

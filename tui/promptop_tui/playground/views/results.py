@@ -14,6 +14,7 @@ from textual.widgets import DataTable, Static
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean
+from promptop.base.texts import mark, tr
 from promptop.budget.traffic_volume import Volume
 from promptop.client.result import RunResult
 from promptop_tui.playground.dialogs.inspect_dialogs import DiffDialog
@@ -25,15 +26,23 @@ from promptop_tui.shell.key_names import key_name
 from promptop_tui.shell.ordered_keys import OrderedKeys
 
 FIRST_KEYS: tuple[tuple[tuple[str, str], ...], ...] = (
-    (("playground.run", "send to the chosen models"),),
+    (("playground.run", mark("send to the chosen models")),),
     (
-        ("playground.versions", "versions"),
-        ("playground.options", "options"),
-        ("playground.checks", "checks"),
-        ("playground.blind", "blind"),
+        ("playground.versions", mark("versions")),
+        ("playground.options", mark("options")),
+        ("playground.checks", mark("checks")),
+        ("playground.blind", mark("blind")),
     ),
-    (("playground.history", "history"), ("playground.presets", "presets"), ("playground.lab", "claim lab")),
-    (("playground.grid", "test set"), ("playground.bench", "benchmark"), ("playground.batch", "batch")),
+    (
+        ("playground.history", mark("history")),
+        ("playground.presets", mark("presets")),
+        ("playground.lab", mark("claim lab")),
+    ),
+    (
+        ("playground.grid", mark("test set")),
+        ("playground.bench", mark("benchmark")),
+        ("playground.batch", mark("batch")),
+    ),
 )
 """Bindings that an empty tab names, a line each: id, and what the key does."""
 
@@ -53,13 +62,15 @@ class SendView(VerticalScroll, can_focus=True):
 
     def on_mount(self) -> None:
         """Name the keys, whatever they are bound to."""
-        self.border_title = "Will be sent"
+        self.border_title = tr("Will be sent")
         self.show_keys()
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.show_keys())
 
     def show_keys(self) -> None:
         """Name the keys that work here."""
-        lines = [" · ".join(f"{key_name(self, identifier)} {text}" for identifier, text in line) for line in FIRST_KEYS]
+        lines = [
+            " · ".join(f"{key_name(self, identifier)} {tr(text)}" for identifier, text in line) for line in FIRST_KEYS
+        ]
         self.query_one("#send-keys", Static).update("\n".join(lines))
 
     def show(self, text: str | Content) -> None:
@@ -103,7 +114,7 @@ class Results(Vertical):
     def show_problem(self, error: PromptopError, *, is_blank: bool) -> None:
         """Say what is missing; before anything was typed, that nothing is."""
         self.sending.set_class(not is_blank, "-problem")
-        self.sending.show("Nothing has run yet." if is_blank else clean(str(error)))
+        self.sending.show(tr("Nothing has run yet.") if is_blank else clean(str(error)))
 
     # Which one is looked at
 
@@ -236,12 +247,15 @@ class Results(Vertical):
         base = next((each for each in panes if each.is_base), panes[0])
         other = base if base is not pane else next((each for each in panes if each is not pane), None)
         if other is None or other.result is None or pane.result is None:
-            self.notify("A difference needs two finished answers.", severity="warning")
+            self.notify(tr("A difference needs two finished answers."), severity="warning")
             return
         silent = next((each for each in (other, pane) if each.gave_nothing), None)
         if silent is not None:
             self.notify(
-                f"{silent.title_text} gave no answer. Press a on another one to compare with that.",
+                tr(
+                    "{title_text} gave no answer. Press a on another one to compare with that.",
+                    title_text=silent.title_text,
+                ),
                 severity="warning",
                 markup=False,
             )
@@ -255,7 +269,7 @@ class Results(Vertical):
     def name_panes(self, panes: Sequence[AnswerPane], names: Sequence[str]) -> None:
         """Call the panes by their names, or by letters while they are to be rated blind."""
         for number, (pane, name) in enumerate(zip(panes, names, strict=True)):
-            pane.show_name(f"answer {_letter(number)}" if self.blind else name, blind=self.blind)
+            pane.show_name(tr("answer {letter}", letter=_letter(number)) if self.blind else name, blind=self.blind)
         self.set_class(self.blind, "-blind")
 
     def turn_blind(self) -> bool:

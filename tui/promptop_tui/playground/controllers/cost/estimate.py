@@ -14,6 +14,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from promptop.base import units
+from promptop.base.texts import tr
 from promptop.budget.estimate import CostEstimate, ceiling, said_of, together
 from promptop.client.conversation import Context
 from promptop.client.request import Message as ChatMessage
@@ -95,7 +96,7 @@ class PriceLine(Static):
         parts = [ceiling([each], tokens_of(self._texts.index(said_of(each))), plan.times) for each in plan.requests]
         self.ceiling = together(parts)
         tokens = self.ceiling.input_tokens // self.ceiling.calls
-        lines = [f"next: {self.ceiling}", f"≈{units.count(tokens)} tokens in"]
+        lines = [tr("next: {ceiling}", ceiling=self.ceiling), tr("≈{tokens} tokens in", tokens=units.count(tokens))]
         if plan.context is not None:
             first = plan.requests[0].model
             whole, sent = (tokens_of(len(self._texts) - 2 + at)(first) for at in (0, 1))
@@ -110,7 +111,13 @@ def context_line(context: Context, whole: int, sent: int) -> str:
     saved = whole - sent
     change = f"−{units.count(saved)}" if saved >= 0 else f"+{units.count(-saved)}"
     part = f" ({units.share(abs(saved) / whole)})" if whole else ""
-    return f"{context.kept} of {context.rounds} rounds: ≈{change} tok{part}"
+    return tr(
+        "{kept} of {rounds} rounds: ≈{change} tok{part}",
+        kept=context.kept,
+        rounds=context.rounds,
+        change=change,
+        part=part,
+    )
 
 
 def _bytes_of(text: str) -> Callable[[str], int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from promptop.base.texts import tr
 from promptop.budget.traffic_volume import Volume, read_volume
 from promptop_tui.context import AppContext
 from promptop_tui.services.background import Background
@@ -29,7 +30,7 @@ class LogVolume:
         self._background.run(
             lambda: read_volume([self._context.log_path, *self._context.more_logs], self._context.now()),
             lambda volume: self._show(volume, self.calls_per_day),
-            lambda error: self._log_warning(f"the log's volume was not read: {error.cause}"),
+            lambda error: self._log_warning(tr("the log's volume was not read: {cause}", cause=error.cause)),
             group="volume",
             description="ask the log for its volume",
         )
