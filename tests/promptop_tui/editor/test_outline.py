@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from promptop.prompts import parse
+from promptop.settings import EditorSettings
 from promptop.tokens import encoding
 from promptop_tui.editor.controllers.draft_parts import moved, parts_of, toggled
 from promptop_tui.editor.views.outline_panel import OutlineRow
@@ -157,3 +158,12 @@ def test_a_short_beginning_says_how_much_is_missing() -> None:
     assert found is not None
     assert told(found, 4, (), lint_key="Alt+L", brief=False)[0] == ruler(4, 1, "")
     assert facts_of("---\na: [\n---\nx") is not None, "front matter that cannot be read is sent as text"
+
+
+async def test_the_task_is_scored_and_a_model_recommended(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text("实现分布式缓存系统: 1000 lines of code, 20 files.\n")
+    chosen = EditorSettings(watch=("gpt-4o-mini",), tier_complex=0.75, tier_models=("m-a", "m-b", "m-c", "m-d"))
+    async with editor(path, counts=True, settings=chosen) as running:
+        shown = running.pane.panel.query_one("#sections")
+        await running.until(lambda: "task     0.70 medium → m-b  (lines 0.30" in str(shown.render()))

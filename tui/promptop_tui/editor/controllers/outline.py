@@ -19,7 +19,7 @@ from promptop_tui.editor.controllers.log_lookup import LogLookup
 from promptop_tui.editor.views.model_figures import DAYS_A_MONTH
 from promptop_tui.editor.views.models_panel import ModelsPanel
 from promptop_tui.editor.views.outline_panel import OutlinePanel, OutlineRow
-from promptop_tui.editor.views.prompt_facts import LONGEST, PromptFacts, facts_of, told
+from promptop_tui.editor.views.prompt_facts import LONGEST, PromptFacts, facts_of, task_line, told
 from promptop_tui.services.token_counts import SnippetsReady
 from promptop_tui.shell.key_names import key_name
 from promptop_tui.widgets.prompt_area.area import PromptArea
@@ -79,7 +79,9 @@ class OutlineController:
             prompt = parse(text)
         except PromptopError:  # front matter that is being typed
             return
-        facts = facts_of(text, self._log.known, self._log.says, self._context.settings.editor.lint_off)
+        chosen = self._context.settings.editor
+        task_of = partial(task_line, settings=chosen, models=self._counts.models)
+        facts = facts_of(text, self._log.known, self._log.says, chosen.lint_off, task_of)
         if facts is None:  # front matter that is being typed
             return
         parts = parts_of(text)

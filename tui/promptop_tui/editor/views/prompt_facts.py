@@ -5,7 +5,7 @@ Read on a thread, counted in the worker process; a draft above :data:`LONGEST` c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from promptop_tui.editor.views.model_figures import bar
 
 if TYPE_CHECKING:
     from promptop.prompts import Prompt
+    from promptop.settings import EditorSettings
     from promptop.trim.log_insights import Known
 
 LONGEST = 200_000
@@ -53,12 +54,20 @@ class PromptFacts:
     """What the log says of the prompt's answers, and what follows for max_tokens and stop."""
     is_known: bool = False
     """Whether the log knows the prompt."""
+    task: str = ""
+    """How hard the task is and the model for it; empty for a draft without a word."""
 
 
 def facts_of(
-    text: str, known: Known | None = None, says: LogState = LogState.UNREAD, lint_off: Sequence[str] = ()
+    text: str,
+    known: Known | None = None,
+    says: LogState = LogState.UNREAD,
+    lint_off: Sequence[str] = (),
+    task_of: Callable[[str], str] = lambda _: "",
 ) -> PromptFacts | None:
     """Read a draft; ``known`` is what the log knows of it, and ``says`` why that may be None.
+
+    ``task_of`` says of the text without front matter how hard its task is.
 
     None is returned while the front matter cannot be read.
     """
@@ -90,6 +99,7 @@ def facts_of(
         variables=variables,
         log=log_lines(prompt, known, says) if has_words else (),
         is_known=known is not None,
+        task=task_of(text[prompt.body_start :]) if has_words else "",
     )
 
 
@@ -101,6 +111,8 @@ def told(found: PromptFacts, prefix_tokens: int, notes: Sequence[str], *, lint_k
     lines = []
     if found.prefix is not None:
         lines.append(ruler(prefix_tokens, found.prefix_line, found.volatile))
+    if found.task:
+        lines.append(found.task)
     if not brief:
         lines += found.log
     elif found.is_known:
@@ -118,6 +130,22 @@ def told(found: PromptFacts, prefix_tokens: int, notes: Sequence[str], *, lint_k
     if brief and not found.is_known:  # little room: what is not known comes last
         lines += found.log[:1]
     return lines
+
+
+def task_line(text: str, settings: EditorSettings, models: Sequence[str]) -> str:
+    """Write score, tier and recommended model of a task, then the terms of the score."""
+    from promptop.prompts.complexity import read, recommended, score
+
+    found = score(read(text), (settings.tier_medium, settings.tier_complex, settings.tier_expert))
+    model = recommended(found.tier, models, settings.tier_models)
+    terms = ", ".join(f"{name} {value:.2f}" for name, value, _ in found.terms if value)
+    return tr(
+        "task     {score:.2f} {tier}{model}{terms}",
+        score=found.score,
+        tier=found.tier,
+        model=f" → {clean_line(model)}" if model else "",
+        terms=f"  ({terms})" if terms else "",
+    )
 
 
 def log_lines(prompt: Prompt, known: Known | None, says: LogState) -> tuple[str, ...]:
