@@ -20,7 +20,6 @@ from textual.reactive import reactive
 
 from promptop.alerts.figures import WORDS
 from promptop.base.sanitize import clean, clean_line
-from promptop.base.texts import tr
 from promptop_tui.messages import ShowInMonitor
 from promptop_tui.monitor.analysis.tile_figures import figures_of
 from promptop_tui.monitor.controllers.agents import Agents
@@ -199,9 +198,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         """Say what is read, and what cannot be had of it."""
         self.status.show_logs(self.reading.paths, replayed=not self.reading.placed)
         where = "" if self.reading.is_local else clean_line(str(self.reading.paths[0]))
-        self.triage.hidden_why = (
-            tr("{where}: bodies, replay and what is unusual need a local log", where=where) if where else ""
-        )
+        self.triage.hidden_why = f"{where}: bodies, replay and what is unusual need a local log" if where else ""
 
     def _view_changed(self, before: View, now: View) -> None:
         """Show another state of what is looked at, and ask at once for what it lacks."""

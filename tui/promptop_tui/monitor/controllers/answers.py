@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from promptop.alerts.watch import Present
-from promptop.base.texts import tr
 from promptop_tui.monitor.analysis.cost_breakdown import Breakdown
 from promptop_tui.monitor.controllers.analyses import Analyses
 from promptop_tui.monitor.controllers.log_reading import LogReading
@@ -74,7 +73,7 @@ class Answers:
                 reading.loading_older = False
             table.take(snapshot)
             limited = snapshot.query.rows_filter or snapshot.query.moment_ms
-            table.empty = tr("no request like this; esc: show all") if limited else ""
+            table.empty = "no request like this; esc: show all" if limited else ""
             status.waiting = table.unseen
             marked = any(row.simulated for row in snapshot.fresh)
             kept = status.simulated and not snapshot.restart

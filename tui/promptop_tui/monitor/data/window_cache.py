@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from promptop.base.texts import tr
 from promptop_tui.monitor.data.queries import compiled
 from promptop_tui.monitor.data.snapshot import SnapshotQuery
 
@@ -53,7 +52,7 @@ class HeldWindow:
         question = (query.span.name, query.filter, query.own, since_ms, until_ms)
         held = self._held
         if held is not None and held.question == question and monotonic() < held.good_until:
-            with self._meter.step(tr("new rows")):
+            with self._meter.step("new rows"):
                 where = where_of(query, held.unfiltered)
                 longer = log.extend(held.window, step_ms=step, where=where, own=query.counts_own)
             if longer is not None:

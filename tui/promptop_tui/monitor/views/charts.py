@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from promptop.base import units
-from promptop.base.texts import tr
 from promptop_tui.monitor.analysis.tile_figures import MONTH_S, spent
 from promptop_tui.monitor.analysis.token_histogram import histogram
 from promptop_tui.widgets.plot import Plot, Series
@@ -57,7 +56,7 @@ def _percentiles(which: str, title: str, snapshot: LogSnapshot, target: float) -
     for quantile, name, role in ((0.95, "p95", "series-1"), (0.5, "p50", "series-2"), (0.99, "p99", "series-3")):
         values = snapshot.series(lambda stats, q=quantile: getattr(stats, which).quantile(q))  # type: ignore[misc]
         lines.append(Series(name, values, role, area=name == "p95", drawn=name != "p99"))
-    level = (target, tr("target {target:g} s", target=target)) if target else None
+    level = (target, f"target {target:g} s") if target else None
     return _with(_frame(snapshot, title), series=tuple(lines), unit="seconds", level=level)
 
 
@@ -79,14 +78,10 @@ def _cache(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     if total and total.lookups:
         misses = snapshot.series(lambda stats: stats.lookups - stats.hits, absent=0.0)
         layers.append(Series("miss", misses, "axis"))
-    note = tr("hits {hit_ratio}", hit_ratio=units.share(total.hit_ratio)) if total and total.lookups else ""
+    note = f"hits {units.share(total.hit_ratio)}" if total and total.lookups else ""
     if total and total.cached_share:
-        note += tr(
-            "{more}provider-cached {cached_share}",
-            more=" · " if note else "",
-            cached_share=units.share(total.cached_share),
-        )
-    empty = tr("no look-ups in a response cache in this window")
+        note += f"{' · ' if note else ''}provider-cached {units.share(total.cached_share)}"
+    empty = "no look-ups in a response cache in this window"
     return _with(
         _frame(snapshot, "cache"),
         series=_layers(snapshot, layers) if total and total.lookups else (),
@@ -112,7 +107,7 @@ def _by_group(
             max((amount or 0.0) - sum(layer.values[index] or 0.0 for layer in layers), 0.0)
             for index, amount in enumerate(whole)
         )
-        layers.append(Series(tr("other ({n})", n=len(ranked) - LAYERS), rest, "series-6"))
+        layers.append(Series(f"other ({len(ranked) - LAYERS})", rest, "series-6"))
     return _with(
         _frame(snapshot, title), series=_layers(snapshot, layers), unit=unit, stacked=True, note=note, empty=empty
     )
@@ -120,12 +115,10 @@ def _by_group(
 
 def _spend(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     total = snapshot.window.total if snapshot.window else None
-    note = tr("total {spent}", spent=spent(total)) if total else ""
+    note = f"total {spent(total)}" if total else ""
     if total and total.unpriced:
-        note += tr(" · {unpriced} unpriced", unpriced=units.count(total.unpriced))
-    return _by_group(
-        snapshot, "spend", lambda stats: stats.cost_usd, "usd", note, tr("no priced requests in this window")
-    )
+        note += f" · {units.count(total.unpriced)} unpriced"
+    return _by_group(snapshot, "spend", lambda stats: stats.cost_usd, "usd", note, "no priced requests in this window")
 
 
 def _cumulative(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
@@ -137,21 +130,19 @@ def _cumulative(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
         sums.append(None if amount is None or index > now else total)
     share = settings.budget_usd_month * snapshot.query.span.seconds / MONTH_S
     return _with(
-        _frame(snapshot, tr("spend, running total")),
+        _frame(snapshot, "spend, running total"),
         series=(Series("spent", tuple(sums), "series-1", area=True),),
         unit="usd",
-        level=(share, tr("this window's share of the budget, {share}", share=units.usd(share))) if share else None,
-        note=tr("total {spent}", spent=spent(snapshot.window.total)) if snapshot.window else "",
-        empty=tr("no requests in this window"),
+        level=(share, f"this window's share of the budget, {units.usd(share)}") if share else None,
+        note=f"total {spent(snapshot.window.total)}" if snapshot.window else "",
+        empty="no requests in this window",
     )
 
 
 def _share(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
-    counts = _by_group(
-        snapshot, tr("model share"), lambda stats: stats.n, "share", "", tr("no requests in this window")
-    )
+    counts = _by_group(snapshot, "model share", lambda stats: stats.n, "share", "", "no requests in this window")
     whole = snapshot.series(lambda stats: stats.n)
-    note = tr("of {n} requests", n=units.count(snapshot.window.total.n)) if snapshot.window else ""
+    note = f"of {units.count(snapshot.window.total.n)} requests" if snapshot.window else ""
     return _with(counts, series=tuple(_part_of(layer, whole) for layer in counts.series), note=note)
 
 
@@ -174,7 +165,7 @@ def _tokens(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     parts: tuple[tuple[str, Callable[[Stats], float]], ...] = (
         ("input/s", lambda stats: stats.input_tokens / step),
         ("output/s", lambda stats: stats.output_tokens / step),
-        (tr("cached input/s"), lambda stats: stats.cache_read / step),
+        ("cached input/s", lambda stats: stats.cache_read / step),
     )
     lines = tuple(
         Series(name, snapshot.series(value, absent=0.0), f"series-{index + 1}")
@@ -192,21 +183,21 @@ def _errors(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     ]
     if rest := ranked[LAYERS:]:
         others = snapshot.series(lambda stats: sum(stats.error_types.get(kind, 0) for kind in rest), absent=0.0)
-        layers.append(Series(tr("other ({n})", n=len(rest)), others, "series-6"))
+        layers.append(Series(f"other ({len(rest)})", others, "series-6"))
     return _with(
         _frame(snapshot, "failures"),
         series=_layers(snapshot, layers),
         stacked=True,
-        empty=tr("no failed requests in this window"),
+        empty="no failed requests in this window",
     )
 
 
 def _ratios(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     lines = (
-        Series(tr("response cache"), snapshot.series(lambda stats: stats.hit_ratio), "cache-hit"),
-        Series(tr("provider-cached tokens"), snapshot.series(lambda stats: stats.cached_share), "series-2"),
+        Series("response cache", snapshot.series(lambda stats: stats.hit_ratio), "cache-hit"),
+        Series("provider-cached tokens", snapshot.series(lambda stats: stats.cached_share), "series-2"),
     )
-    return _with(_frame(snapshot, tr("hit ratio")), series=lines, unit="share")
+    return _with(_frame(snapshot, "hit ratio"), series=lines, unit="share")
 
 
 KINDS: tuple[ChartKind, ...] = (

@@ -15,7 +15,6 @@ from textual.widget import Widget
 
 from promptop.base import units
 from promptop.base.sanitize import clean_line
-from promptop.base.texts import tr, tr_n
 from promptop_tui.monitor.data.snapshot import SPANS, LogSnapshot, SnapshotQuery
 
 _SHORTEST = 8
@@ -69,58 +68,44 @@ class StatusLine(Widget):
             moment = datetime.fromtimestamp(query.until_ms / 1000)
             far = snapshot.now_ms - query.until_ms > 43_200_000
             sign = f"{'▶' if self.speed > 0 else '◀'} ×{abs(self.speed)}" if self.speed else "❚❚"
-            parts.append(
-                (
-                    tr("{sign} until {moment:%d %b %H:%M}", sign=sign, moment=moment)
-                    if far
-                    else tr("{sign} until {moment:%H:%M:%S}", sign=sign, moment=moment),
-                    "paused",
-                )
-            )
+            parts.append((f"{sign} until {moment:%d %b %H:%M}" if far else f"{sign} until {moment:%H:%M:%S}", "paused"))
             then = "hold" if self.speed else "replay" if self.replayed else "live"
-            parts.append((tr(" space: {then} ", then=then), "note"))
+            parts.append((f" space: {then} ", "note"))
         for key, name in enumerate(SPANS, 1):
             chosen = name == query.span.name
             parts.append((f" {key} ", "note"))
             parts.append((f"[{name}]" if chosen else name, "chosen" if chosen else "window"))
         if self.firing:
-            parts.append(
-                (
-                    tr_n("  ▲ {n} alert, a: which", "  ▲ {n} alerts, a: which", self.firing),
-                    "alert",
-                )
-            )
+            parts.append((f"  ▲ {self.firing} alert{'s' if self.firing > 1 else ''}, a: which", "alert"))
         if self.simulated:
             parts += [("  ", "note"), (" SIMULATED ", "simulated")]
         if self.replayed:
-            parts.append((tr("  replay of {replayed}, g: back", replayed=self.replayed), "chosen"))
+            parts.append((f"  replay of {self.replayed}, g: back", "chosen"))
         if query.filter:
             parts.append((f"  / {clean_line(query.filter, 60)}", "chosen"))
             if snapshot.unfiltered:
-                parts.append((tr(" rows only: too many for the figures"), "paused"))
+                parts.append((" rows only: too many for the figures", "paused"))
         if self.order:
             parts.append((f"  {self.order}", "chosen"))
         if query.view:
-            parts.append((tr("  view: {view}", view=query.view), "chosen"))
+            parts.append((f"  view: {query.view}", "chosen"))
         if query.moment_ms:
             start, end = (datetime.fromtimestamp(ms / 1000) for ms in query.moment_ms)
-            parts.append(
-                (tr("  rows of {start:%d %b %H:%M:%S} to {end:%H:%M:%S}, esc: back", start=start, end=end), "chosen")
-            )
+            parts.append((f"  rows of {start:%d %b %H:%M:%S} to {end:%H:%M:%S}, esc: back", "chosen"))
         left_out = snapshot.window.left_out.n if snapshot.window is not None else 0
         if query.own:
-            parts.append((tr("  own calls counted, n: leave out"), "chosen"))
+            parts.append(("  own calls counted, n: leave out", "chosen"))
         elif left_out:
-            parts.append((tr("  {left_out} own calls left out, n: count", left_out=units.count(left_out)), "note"))
+            parts.append((f"  {units.count(left_out)} own calls left out, n: count", "note"))
         if self.waiting:
-            parts.append((tr("  +{waiting} new, end: follow", waiting=units.count(self.waiting)), "live"))
+            parts.append((f"  +{units.count(self.waiting)} new, end: follow", "live"))
         if self.logs > 1:
-            parts.append((tr("  {logs} logs", logs=self.logs), "note"))
+            parts.append((f"  {self.logs} logs", "note"))
         if snapshot.ahead_ms > _AHEAD_MS and not self.replayed:
             ahead = units.seconds(snapshot.ahead_ms / 1000)
-            parts.append((tr("  rows from the future, {ahead} ahead: a writer's clock", ahead=ahead), "paused"))
+            parts.append((f"  rows from the future, {ahead} ahead: a writer's clock", "paused"))
         if snapshot.state == "ok":
-            parts.append((tr("  read in {took_s}", took_s=units.seconds(snapshot.took_s)), "note"))
+            parts.append((f"  read in {units.seconds(snapshot.took_s)}", "note"))
         width = self.size.width
         out: list[Segment] = []
         for text, name in parts:

@@ -17,7 +17,6 @@ from promptop.alerts.changes import Change, sentence
 from promptop.alerts.watch import Present
 from promptop.base import units
 from promptop.base.sanitize import clean_line
-from promptop.base.texts import tr
 
 if TYPE_CHECKING:
     from textual.geometry import Size
@@ -80,7 +79,7 @@ against the hours before and against this time on earlier days, and told only wh
     def enter(self) -> None:
         """Take the focus, to choose a change."""
         if not self.changes:
-            self.notify(tr("Nothing is unusual."), markup=False)
+            self.notify("Nothing is unusual.", markup=False)
             return
         self.can_focus = True
         self.row = 0
@@ -128,52 +127,35 @@ against the hours before and against this time on earlier days, and told only wh
         if self.hidden_why:
             return [(self.hidden_why, "note")]
         if present is None:
-            return [(tr("reading the last hours …"), "note")]
+            return [("reading the last hours …", "note")]
         parts: list[tuple[str, str]] = []
         age = present.age_s(self.now_ms)
         if age is not None:
             late = present.overdue(self.now_ms)
             sign = ("●", "◐", "○")[late]
-            parts.append((tr("{sign} last call {age}", sign=sign, age=_age(age)), ("usual", "late", "silent")[late]))
+            parts.append((f"{sign} last call {_age(age)}", ("usual", "late", "silent")[late]))
         if present.in_flight:
             oldest = (self.now_ms - present.in_flight[0].oldest_ms) / 1000
             who = present.in_flight[0]
             named = clean_line(" ".join(filter(None, (who.app, who.model))), 40)
-            parts.append(
-                (
-                    tr(
-                        " · {open_calls} in flight, oldest {length} {named}",
-                        open_calls=units.count(present.open_calls),
-                        length=_length(oldest),
-                        named=named,
-                    ),
-                    "note",
-                )
-            )
+            parts.append((f" · {units.count(present.open_calls)} in flight, oldest {_length(oldest)} {named}", "note"))
         if present.calls:
             bad = ", ".join(
                 f"{units.count(number)} {word}"
                 for number, word in ((present.limited, "rejected"), (present.failed, "failed"))
                 if number
             )
-            parts.append(
-                (
-                    tr(
-                        " · last minute {calls}{more}", calls=units.count(present.calls), more=f", {bad}" if bad else ""
-                    ),
-                    "note",
-                )
-            )
+            parts.append((f" · last minute {units.count(present.calls)}{f', {bad}' if bad else ''}", "note"))
         more = len(present.changes) - len(self.changes)
         if more > 0:
-            parts.append((tr(" · {more} more", more=more), "note"))
+            parts.append((f" · {more} more", "note"))
         elif not present.changes:
             parts.append((f" · {present.baseline}", "note"))
         return parts
 
 
 def _age(seconds: float) -> str:
-    return tr("just now") if seconds < _AGE_FROM_S else tr("{length} ago", length=_length(seconds))
+    return "just now" if seconds < _AGE_FROM_S else f"{_length(seconds)} ago"
 
 
 def _length(seconds: float) -> str:
