@@ -46,6 +46,13 @@ def test_the_shim_loads_none_of_the_app_s_libraries() -> None:
     assert not loaded_by("import promptop; promptop.observe; promptop.transport") & HEAVY
 
 
+def test_sending_a_prompt_loads_no_sdk() -> None:
+    line = "['run', '--text', 'hi', '-m', 'gpt-4o', '--base-url', 'http://127.0.0.1:9/v1', '--retries', '0']"
+    loaded = loaded_by(f"from promptop.cli import main as m\nm.main({line})")
+    assert "httpx2" in loaded
+    assert not loaded & (HEAVY - {"tiktoken"})
+
+
 def test_counting_in_the_shell_loads_no_screen_and_no_sdk() -> None:
     code = "from promptop.cli import main as m\ntry: m.main(['count', '--help'])\nexcept SystemExit: pass"
     assert not loaded_by(code) & (HEAVY - {"tiktoken"})

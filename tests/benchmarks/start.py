@@ -25,7 +25,7 @@ BARE = (
     "from textual.app import App\nfrom textual.widgets import TextArea\n"
     "class A(App):\n def compose(self):\n  yield TextArea('. Monitor')\nA().run()"
 )
-EAGER = "import openai, httpx2, tiktoken, sqlite_utils, aiohttp, redis\n"
+EAGER = "import httpx2, tiktoken, sqlite_utils, aiohttp, redis\n"
 APP = "import sys; sys.argv[:] = ['promptop']\nfrom promptop_tui.main import main\nmain()"
 CASES = {"bare Textual + TextArea": BARE, "promptop": APP, "promptop, everything imported first": EAGER + APP}
 

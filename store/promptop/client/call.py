@@ -1,6 +1,6 @@
 """One call from start to end: attempts, repairs, the stream, and the result with the transport's figures.
 
-Retries are ours (the SDK's are off), so that each attempt is a row of the log with its own timings and none hides in
+Retries are made here, so that each attempt is a row of the log with its own timings and none hides in
 another's latency. Nothing is tried again once a token came.
 """
 
@@ -21,6 +21,7 @@ from promptop.client import errors
 from promptop.client.accumulator import AnswerAccumulator
 from promptop.client.apis import api_of
 from promptop.client.http import timings
+from promptop.client.http.api_client import ApiClient
 from promptop.client.http.endpoints import Endpoints, base_url_of
 from promptop.client.http.load_balancer import Endpoint, blames_place
 from promptop.client.http.raw_stream import RawStreamRecorder
@@ -186,10 +187,8 @@ class _Call:
             return float(FIRST_WAIT_S * 2**retries * random.uniform(0.5, 1.0))
         return asked + random.uniform(0.0, 0.25) if asked <= LONGEST_WAIT_S else None
 
-    async def _attempt(self, client: Any, number: int, place: str) -> BaseException | None:
+    async def _attempt(self, client: ApiClient, number: int, place: str) -> BaseException | None:
         """Send the body and read the stream; return what was raised."""
-        from openai import AsyncStream
-
         from promptop.capture.annotations import annotate
 
         progress, request = self.progress, self.request
@@ -207,13 +206,10 @@ class _Call:
                 progress.watch(self.note)
                 self.note.tee = self.received.take
                 self.note.decision = request.decision
-                # The SDK's generic call: events come as they were sent, and one reader for each API knows their shapes.
-                stream: Any = await client.post(
-                    self.api.path, cast_to=object, body=self.body, stream=True, stream_cls=AsyncStream[object]
-                )
-                progress.answering = True
-                async with stream:
-                    async for event in stream:
+                # Events come as they were sent, and one reader for each API knows their shapes.
+                events = client.events(self.api.path, self.body, began=progress.begin_answer)
+                async with contextlib.aclosing(events):
+                    async for event in events:
                         if isinstance(event, dict):
                             self.answer.read(event, self.api)
                 self._take_whole()
@@ -282,7 +278,7 @@ class _Call:
         return fact.prompt if fact is not None else ""
 
     async def result(self, error: RunError | None) -> RunResult:
-        """Put the result together: text from the SDK, every figure from the transport's row."""
+        """Put the result together: text from the events, every figure from the transport's row."""
         row = await self._row()
         self._settle(row, error)
         answer, progress = self.answer, self.progress

@@ -6,11 +6,12 @@ import json
 import re
 import urllib.parse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
 from promptop.client.accumulator import StreamFailedError
+from promptop.client.http.api_client import EndpointError, NoAnswerError, NoAnswerInTimeError, StatusError
 from promptop.client.result import CAP, RunError
 from promptop.client.spending import OverCapError
 from promptop.providers.errors import of_body, of_text
@@ -28,23 +29,21 @@ MESSAGE_LIMIT = 400
 def explain(
     error: BaseException, request: RunRequest, secrets: Sequence[str] = (), *, answering: bool = False
 ) -> RunError:
-    """Return cause and remedy of what the SDK or the transport raised; keys in ``secrets`` are cut out of messages.
+    """Return cause and remedy of what the client or the transport raised; keys in ``secrets`` are cut out of messages.
 
     ``answering`` says that the response had begun: a connection that breaks before that may be tried again.
     """
-    import openai
-
     if isinstance(error, OverCapError):
         return RunError(CAP, error.cause, error.remedy)
     if isinstance(error, PromptopError):
         return RunError("key", error.cause, error.remedy)
-    if isinstance(error, openai.APIStatusError):
+    if isinstance(error, StatusError):
         return _of_status(error, request, _message(error, secrets))
-    if isinstance(error, openai.APITimeoutError):
+    if isinstance(error, NoAnswerInTimeError):
         return _of_timeout(error, request.profile)
-    if isinstance(error, openai.APIConnectionError):
+    if isinstance(error, NoAnswerError):
         return _of_connection(error, request.profile, secrets, answering)
-    if isinstance(error, openai.APIError):
+    if isinstance(error, EndpointError):
         return _under_200(str(error.code or error.type or "error"), _message(error, secrets))
     if isinstance(error, StreamFailedError):
         return _under_200(error.code, _hide(clean_line(error.message, MESSAGE_LIMIT), secrets))
@@ -56,7 +55,7 @@ def explain(
         )
     if error.__class__.__module__.partition(".")[0] in {"httpx2", "httpcore2", "httpx"}:
         return _of_connection(error, request.profile, secrets, answering)
-    return RunError("sdk", f"{type(error).__name__}: {_hide(clean_line(str(error), MESSAGE_LIMIT), secrets)}")
+    return RunError("client", f"{type(error).__name__}: {_hide(clean_line(str(error), MESSAGE_LIMIT), secrets)}")
 
 
 def incomplete(model: str) -> RunError:
@@ -93,8 +92,8 @@ def retryable(error: RunError) -> bool:
     return error.status in {408, 409, 429} or error.status >= 500
 
 
-def _of_status(error: Any, request: RunRequest, message: str) -> RunError:
-    status, profile = int(error.status_code), request.profile
+def _of_status(error: StatusError, request: RunRequest, message: str) -> RunError:
+    status, profile = error.status_code, request.profile
     said = f": {message}" if message else "."
     kind = str(status)
     code = str(error.code or error.type or "")
@@ -199,9 +198,9 @@ def _chain(error: BaseException) -> list[BaseException]:
     return links
 
 
-def _message(error: Any, secrets: Sequence[str]) -> str:
+def _message(error: EndpointError, secrets: Sequence[str]) -> str:
     said = of_body(error.body)
-    message = said[1] if said is not None else of_text(str(error.message))
+    message = said[1] if said is not None else of_text(error.message)
     return _hide(clean_line(message.strip(), MESSAGE_LIMIT), secrets)
 
 

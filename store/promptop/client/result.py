@@ -295,6 +295,10 @@ class CallProgress:
         self._note = note
         self.answering = False
 
+    def begin_answer(self) -> None:
+        """Note that the response headers of the attempt in progress came."""
+        self.answering = True
+
     def snapshot(self) -> dict[str, Any]:
         """Return everything that a screen reads, as plain values."""
         return {

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from promptop.base import processes
 from promptop.base.errors import PromptopError
 from promptop.client.call import run
-from promptop.client.http.endpoints import Endpoints, load_sdk
+from promptop.client.http.endpoints import Endpoints, load_client
 from promptop.client.request import RunRequest
 from promptop.client.result import CallProgress, Delta, RunError, failed
 from promptop.settings import Profile
@@ -101,7 +101,7 @@ async def _warm() -> None:
     from promptop.tokens import encoding
 
     await asyncio.to_thread(encoding, "o200k_base")
-    await load_sdk()
+    await load_client()
 
 
 class Worker:

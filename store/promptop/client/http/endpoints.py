@@ -3,8 +3,7 @@
 An :class:`Endpoints` belongs to one event loop. It also remembers what each model refused, so that a parameter is
 repaired once and not at every call, and how calls were shared out among the places of a profile.
 
-The client is the ``openai`` SDK's for every API: it is an HTTP client with streams and typed errors. Anthropic's SDK
-would be a second one, two seconds to import, that adds nothing to what :mod:`promptop.providers` reads.
+One client (:mod:`promptop.client.http.api_client`) speaks every API.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from typing import TYPE_CHECKING, Any, cast
 from promptop.base import units
 from promptop.base.sanitize import clean_line
 from promptop.client.apis import api_of
+from promptop.client.http.api_client import ApiClient, EndpointError, NoAnswerError
 from promptop.client.http.load_balancer import Balancer
 from promptop.client.spending import Gate, open_gate
 from promptop.settings import CacheSettings, Profile, Settings
 
 if TYPE_CHECKING:
     import httpx2
-    from openai import AsyncOpenAI
 
     from promptop.cache import Cache
     from promptop.log import Writer
@@ -72,7 +71,7 @@ class Endpoints:
         self._notice = notice
         self._cache: Cache | None = None
         self._inner: dict[Identity, httpx2.AsyncHTTPTransport] = {}
-        self._clients: dict[tuple[Identity, bool, bool], AsyncOpenAI] = {}
+        self._clients: dict[tuple[Identity, bool, bool], ApiClient] = {}
         self._balancers: dict[tuple[str, Identity], Balancer] = {}
         self._keys: dict[str, str] = {}
         self._learned: dict[tuple[str, str], RefusedFields] = {}
@@ -108,7 +107,7 @@ class Endpoints:
                 lines.append(f"{clean_line(place.label, 60)}: {place.sent} sent{failed}{mean}{why}")
         return lines
 
-    async def client(self, profile: Profile, *, cached: bool = False, logged: bool = True) -> AsyncOpenAI:
+    async def client(self, profile: Profile, *, cached: bool = False, logged: bool = True) -> ApiClient:
         """Return the client of a profile, one that asks the cache first if ``cached``; all share their connections.
 
         Not ``logged`` is what the app asks for itself, such as the list of models: the log holds the user's calls.
@@ -120,8 +119,8 @@ class Endpoints:
             known = self._clients.get(place)
             if known is not None:
                 return known
-            # A key command may ask a password manager, and importing openai takes 0.8 to 1.1 s: neither may hold up
-            # the calls that are already streaming on this loop.
+            # A key command may ask a password manager, and importing httpx2 takes 0.2 s: neither may hold up the
+            # calls that are already streaming on this loop.
             key = await asyncio.to_thread(profile.api_key)
             made = await asyncio.to_thread(self._make, profile, key, cached, logged)
             self._clients[place] = made
@@ -141,9 +140,8 @@ class Endpoints:
         key = key_of("", api_of(profile).path, body, policy_of(self._cache_settings))
         return key.refusal if key is not None else ""
 
-    def _make(self, profile: Profile, key: str, cached: bool, logged: bool) -> AsyncOpenAI:
+    def _make(self, profile: Profile, key: str, cached: bool, logged: bool) -> ApiClient:
         import httpx2
-        from openai import AsyncOpenAI
 
         from promptop.client.http.transport import Connection, proxy_for
 
@@ -157,23 +155,15 @@ class Endpoints:
         home = httpx2.URL(base_url_of(profile))
 
         async def authorize(request: httpx2.Request) -> None:
-            """Take out a key that the SDK adds and the API does not want, and one that a redirect takes abroad."""
-            if "authorization" not in {name.lower() for name in headers}:
-                request.headers.pop("authorization", None)
+            """Take out a key that a redirect would take abroad."""
             url = request.url
             if (url.scheme, url.host, url.port) != (home.scheme, home.host, home.port):
                 request.headers.pop("x-api-key", None)  # of Authorization httpx2 sees to that itself
 
-        return AsyncOpenAI(
-            api_key=key or "none",
-            base_url=base_url_of(profile),
-            max_retries=0,
-            timeout=timeout,
-            default_headers=headers,
-            http_client=httpx2.AsyncClient(
-                transport=transport, timeout=timeout, follow_redirects=True, event_hooks={"request": [authorize]}
-            ),
+        http = httpx2.AsyncClient(
+            transport=transport, timeout=timeout, follow_redirects=True, event_hooks={"request": [authorize]}
         )
+        return ApiClient(base_url_of(profile), headers, http)
 
     def _watched(self, inner: httpx2.AsyncBaseTransport, cached: bool) -> httpx2.AsyncBaseTransport:
         """Return a transport that logs what passes through ``inner``."""
@@ -206,15 +196,15 @@ class Endpoints:
 
     async def models(self, profile: Profile, *, timeout_s: float = 5.0) -> tuple[str, ...]:
         """Return the ids that the endpoint lists at ``/models``; empty if it lists none or fails."""
-        import openai
-
         try:
             client = await self.client(profile, logged=False)
-            page = await client.models.list(timeout=timeout_s)
-            return tuple(sorted(model.id for model in page.data or ()))
-        except (openai.OpenAIError, ValueError, AttributeError, TypeError):
+            listed = await client.get("/models", timeout_s=timeout_s)
+        except (EndpointError, NoAnswerError, ValueError):
             # Asked only to make an error message more helpful; many servers have no such list, or one of another shape.
             return ()
+        rows = listed.get("data") if isinstance(listed, dict) else None
+        names = (row.get("id") for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
+        return tuple(sorted(name for name in names if isinstance(name, str)))
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -228,12 +218,13 @@ class Endpoints:
             self._cache = None
 
 
-async def load_sdk() -> None:
-    """Import the SDK off the event loop, so that the first call need not wait for it."""
+async def load_client() -> None:
+    """Import what a call needs off the event loop, so that the first call need not wait for it."""
 
     def load() -> None:
         import httpx2  # noqa: F401
-        import openai.resources.chat.completions  # noqa: F401
+
+        import promptop.client.http.transport  # noqa: F401
 
     await asyncio.to_thread(load)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
 
 from promptop.base.errors import PromptopError
 from promptop.client import errors
@@ -62,8 +61,8 @@ async def _call(request: RunRequest, endpoints: Endpoints, progress: CallProgres
     with annotate(attempt=1, prompt_name=request.prompt_name, prompt_version=request.prompt_version, tags=tags) as note:
         progress.watch(note)
         try:
-            client: Any = await endpoints.client(place.profile)
-            answer.read_whole(await client.post(api.path, cast_to=object, body=body), api)
+            client = await endpoints.client(place.profile)
+            answer.read_whole(await client.post(api.path, body), api)
             answer.check()
             error = None
         except PromptopError as unavailable:

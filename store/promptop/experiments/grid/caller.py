@@ -66,9 +66,9 @@ class GridCaller:
 
     async def open(self, options: Mapping[str, Any]) -> None:
         """Open the endpoints; ``options`` are those of :class:`promptop.client.http.endpoints.Endpoints`."""
-        from promptop.client.http.endpoints import Endpoints, load_sdk
+        from promptop.client.http.endpoints import Endpoints, load_client
 
-        await load_sdk()  # loading holds the interpreter for most of a second: not under the first call's clock
+        await load_client()  # loading holds the interpreter for most of a second: not under the first call's clock
         self._endpoints = Endpoints(**{"app": self.app, **options})
 
     async def close(self) -> None:
