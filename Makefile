@@ -44,7 +44,7 @@ retest: lint types imports
 
 # What ships to a ClickHouse, against a real one in a wheel (500 MB). Without it make test skips these and says so.
 test-fleet: $(VENV)/.fleet
-	$(BIN)/python -m pytest -q -p no:xdist tests/promptop/fleet
+	$(BIN)/python -m pytest -q -p no:xdist -m 'world or not world' tests/promptop/fleet
 
 # Inputs of the world with one right outcome each (tests/conformance/cases/README.md), through commands, proxy, watched
 # SDKs and a terminal. A few minutes.

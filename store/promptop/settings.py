@@ -253,8 +253,10 @@ class FleetSettings:
     """Certificate of an authority of your own, PEM; empty: those that the system trusts."""
     tenant: str = "default"
     """Team or customer that the rows belong to."""
-    every_s: float = 5.0
-    """Seconds between two batches that are not full."""
+    every_s: float = 0.5
+    """Seconds between two batches that are not full; docs/fleet.md tells how many hosts one server takes at which."""
+    in_process: bool = False
+    """Ship from the programs that write the log (capture, proxy), without ``promptop ship`` beside them."""
     batch: int = 5000
     """Most rows of a batch."""
     columns_excluded: tuple[str, ...] = ()
@@ -397,6 +399,7 @@ _CHECKS: Checks = {
     ("cache", "redis"): _redis,
     ("fleet", "url"): _fleet_url,
     ("fleet", "batch"): _between(1, 100_000),
+    ("fleet", "every_s"): _between(0.05, 3600),
     ("cache", "redis_env"): _variable_name,
     ("cache", "semantic_threshold"): _between(0, 1),
     ("editor", "tier_medium"): _between(0, 1),

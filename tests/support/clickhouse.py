@@ -2,7 +2,7 @@
 
 One engine a process; each test takes a database of its own. ``fault`` says what happens to the inserts that follow:
 ``lose`` carries one out and drops the connection, ``drop`` drops it before that, ``refuse`` answers with a code,
-``hang`` answers nothing until the client gives up.
+``hang`` answers nothing until the client gives up or the fault ends, ``slow`` waits a second and carries it out.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class ClickHouse:
 
         self._session = session.Session(folder)
         self._lock = threading.Lock()
+        self._database, self._settings = "", dict[str, str]()
         self._random = random.Random(1)
         self._server: ThreadingHTTPServer | None = None
         self._released = threading.Event()
@@ -51,9 +52,7 @@ class ClickHouse:
     def open(self) -> None:
         """Open the port, the same as before."""
         handler = type("Handler", (_Handler,), {"engine": self})
-        ThreadingHTTPServer.allow_reuse_address = True
-        ThreadingHTTPServer.daemon_threads = True
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
+        self._server = _Server(("127.0.0.1", self.port), handler)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -82,24 +81,41 @@ class ClickHouse:
         self.left -= 1
         return self.fault
 
-    def wait_for_release(self) -> None:
-        self._released.wait(30)
+    def wait_for_release(self, seconds: float = 30.0) -> None:
+        self._released.wait(seconds)
 
     def query(self, sql: bytes, database: str, settings: Mapping[str, str], values: dict[str, str]) -> bytes:
         with self._lock:
             try:
-                self._session.query(f"USE `{database}`")
-                for name, value in settings.items():
-                    self._session.query(f"SET {name} = '{value}'")
+                self._switch(database, settings)
                 more: dict[str, Any] = {"params": values} if values else {}
                 # As bytes: chdb's own streaming insert reports success for rows that a constraint refused.
                 found: bytes = self._session.query(sql, "TSV", **more).bytes()
                 return found
             except Exception as error:  # noqa: BLE001 - chdb raises RuntimeError and errors of its own
                 raise _EngineError(str(error)) from None
-            finally:
-                for name in settings:
-                    self._session.query(f"SET {name} = DEFAULT")
+
+    def _switch(self, database: str, settings: Mapping[str, str]) -> None:
+        """Set what differs from the query before: each statement costs chdb a millisecond."""
+        if database != self._database:
+            self._database = ""
+            self._session.query(f"USE `{database}`")
+            self._database = database
+        wanted = dict(settings)
+        if wanted != self._settings:
+            changed = [f"{name} = DEFAULT" for name in self._settings if name not in wanted]
+            changed += [f"{name} = '{value}'" for name, value in wanted.items()]
+            self._settings = {}
+            self._session.query(f"SET {', '.join(changed)}")
+            self._settings = wanted
+
+
+class _Server(ThreadingHTTPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def handle_error(self, *ignored: object) -> None:
+        """Say nothing of a client that was killed."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -126,6 +142,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(503, b"Code: 202. DB::Exception: Too many simultaneous queries.", 202)
             self.engine.outcomes.append(fault)
             return
+        if fault == "slow":
+            self.engine.wait_for_release(1.0)
+            self.engine.outcomes.append(fault)
         settings = {k: v for k, v in given.items() if k not in _NO_SETTINGS and not k.startswith("param_")}
         values = {k.removeprefix("param_"): v for k, v in given.items() if k.startswith("param_")}
         try:

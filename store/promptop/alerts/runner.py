@@ -31,6 +31,7 @@ from promptop.base.sanitize import clean_line
 
 if TYPE_CHECKING:
     from promptop.log import LogReader
+    from promptop.log.read.reader import LogPlace
     from promptop.settings import MonitorSettings
 
 EVERY_S = 10.0
@@ -51,9 +52,14 @@ class AlertNews:
     """What is wrong with rules, state file, command or webhook, for people."""
 
 
-def state_file(folder: Path, logs: Sequence[Path]) -> Path:
+def name_of(log: LogPlace) -> str:
+    """Return what ``--log`` takes for a log: an absolute path, or a fleet's address."""
+    return str(Path(log).absolute() if isinstance(log, str | os.PathLike) else log)
+
+
+def state_file(folder: Path, logs: Sequence[LogPlace]) -> Path:
     """Return where it is kept how the rules of some logs stand."""
-    name = hashlib.blake2b("\0".join(str(path.absolute()) for path in logs).encode(), digest_size=8).hexdigest()
+    name = hashlib.blake2b("\0".join(map(name_of, logs)).encode(), digest_size=8).hexdigest()
     return folder / "alerts" / f"{name}.json"
 
 
@@ -64,9 +70,9 @@ def sentence(alert: Alert) -> str:
     return f"{alert.rule}: it is {alert.shown}" if alert.firing else f"{alert.rule}: over, it is {alert.shown}"
 
 
-def message_of(alert: Alert, logs: Sequence[Path]) -> dict[str, Any]:
+def message_of(alert: Alert, logs: Sequence[LogPlace]) -> dict[str, Any]:
     """Return what a command and a webhook are told of a change."""
-    names = " ".join(f"--log {shlex.quote(str(path.absolute()))}" for path in logs)
+    names = " ".join(f"--log {shlex.quote(name_of(log))}" for log in logs)
     return {
         "text": sentence(alert),
         "state": "firing" if alert.firing else "over",
@@ -77,7 +83,7 @@ def message_of(alert: Alert, logs: Sequence[Path]) -> dict[str, Any]:
         "since_ms": alert.since_ms,
         "since": clock(alert.since_ms, alert.since_ms),
         "host": socket.gethostname(),
-        "logs": [str(path.absolute()) for path in logs],
+        "logs": [name_of(log) for log in logs],
         "open": f"promptop --tab monitor {names}",
     }
 
@@ -86,7 +92,7 @@ class AlertRunner:
     """The rules of one log, or of several read as one; used on one thread."""
 
     def __init__(
-        self, settings: MonitorSettings, folder: Path, logs: Sequence[Path], tell: Callable[[AlertNews], object]
+        self, settings: MonitorSettings, folder: Path, logs: Sequence[LogPlace], tell: Callable[[AlertNews], object]
     ) -> None:
         """Keep state in ``folder``; ``tell`` is called with news, from whatever thread has them."""
         self._settings = settings
@@ -114,7 +120,7 @@ class AlertRunner:
         """
         if monotonic() < self._due or not (self.rules or self._problems):
             return
-        if not any(path.exists() for path in self._logs):
+        if not any(Path(log).exists() if isinstance(log, str | os.PathLike) else True for log in self._logs):
             return
         began = perf_counter()
         try:

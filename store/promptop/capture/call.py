@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from promptop.capture.parse.large_request import LargeRequest
     from promptop.log.row import Row
     from promptop.log.write.pending import Bodies, Finished, Pending
+    from promptop.log.write.writer import Writer
     from promptop.routing.policy import Decision, Policy
 
 clock = time.perf_counter
@@ -333,9 +334,21 @@ def prepare(sink: Sink) -> None:
 
     if load_row_builder not in lifecycle.before_first:
         lifecycle.before_first.append(load_row_builder)
+        lifecycle.beside.append(_ship)
     warm = getattr(sink, "warm", None)
     if warm is not None:
         warm()
+
+
+def _ship(writer: Writer) -> None:
+    """Ship the settings' log from this process, if the settings say so."""
+    from promptop.settings import load
+
+    found = load()
+    if found.fleet.in_process and found.log_path().absolute() == writer.path:
+        from promptop.fleet.background import start
+
+        start(writer.path, found.fleet)
 
 
 def load_row_builder() -> None:

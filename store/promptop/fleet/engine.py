@@ -28,8 +28,16 @@ _PASSING = frozenset((3, 159, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 
 _LONGEST_TEXT = 300
 
 
+TOO_MANY_PARTS = 252
+"""Code of ClickHouse: inserts come faster than it merges them."""
+
+
 class EngineDownError(PromptopError):
     """No answer, or one that asks to come again. Whether the statement was carried out is not known."""
+
+    def __init__(self, cause: str, remedy: str = "", code: int = 0) -> None:
+        super().__init__(cause, remedy)
+        self.code = code
 
 
 class EngineRefusedError(PromptopError):
@@ -151,7 +159,7 @@ class Engine:
         code = int(answer.headers.get("X-ClickHouse-Exception-Code") or 0)
         text = " ".join(found.decode("utf-8", "replace").split())[:_LONGEST_TEXT] or f"HTTP {answer.status}"
         if code in _PASSING or (not code and answer.status >= 500):
-            raise EngineDownError(f"ClickHouse at {self.address} is not ready: {text}", "It is asked again.")
+            raise EngineDownError(f"ClickHouse at {self.address} is not ready: {text}", "It is asked again.", code)
         raise EngineRefusedError(code, f"ClickHouse at {self.address} refuses: {text}", _remedy(code))
 
     def rows(self, sql: str, values: Mapping[str, object] | None = None) -> list[list[Any]]:

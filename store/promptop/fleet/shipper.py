@@ -3,7 +3,7 @@
 The log is the outbox; beside it ``LOG.ship`` keeps who ships, up to which id the engine has confirmed, and the batch on
 its way.
 
-1. One process ships a log: whoever holds the lease.
+1. One process ships a log: whoever holds the lease. Exactness does not hang on it: two would send the same cut.
 2. A batch is cut once. Its first and last id are on disk before it is sent, and the same rows go under the same token
    until the engine has confirmed them: after a crash too, and by the next holder. Then the next batch is cut.
 3. The engine keeps the token for each table and view apart: a batch of which some tables came in is completed, one that
@@ -32,7 +32,7 @@ from typing import Any
 
 from promptop.base.errors import PromptopError
 from promptop.base.sqlite import connect, connect_for_reading, transaction
-from promptop.fleet.engine import Engine, EngineDownError, EngineRefusedError
+from promptop.fleet.engine import TOO_MANY_PARTS, Engine, EngineDownError, EngineRefusedError
 from promptop.fleet.schema import column_types
 from promptop.log import files
 from promptop.log.outbox import outbox_path
@@ -65,6 +65,7 @@ _FACTS: dict[str, object] = {
     "sent_rows": 0,
     "last_error": "",
     "place": "",
+    "log_id": "",
 }
 
 
@@ -74,12 +75,16 @@ class ShippingStoppedError(PromptopError):
     exit_code = 3
 
 
+class LogReplacedError(PromptopError):
+    """The log was moved away, and another file has its name."""
+
+
 @dataclass(frozen=True, slots=True)
 class ShipStep:
     """What one step did."""
 
     done: str
-    """sent, idle, leased, down or refused."""
+    """sent, idle, leased, down, crowded or refused."""
     wait_s: float = 0.0
     """Seconds to wait before the next one."""
     rows: int = 0
@@ -121,10 +126,12 @@ class Shipper:
         self._excluded, self._take_over, self._tell = frozenset(excluded), take_over, tell
         self._host = socket.gethostname()
         self._holder = f"{self._host}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._place = _place_of(log) if log.exists() else ""
         self._rows = _open_log(log)
         self.log_id = _log_id(self._rows, log)
-        self._side = _open_outbox(log)
+        self._side = _open_outbox(log, self.log_id)
         self._checked = False
+        self._leased_until_ms = 0
         self._columns: list[str] = []
         self._wait_s = _FIRST_WAIT_S
         self._said = ""
@@ -161,11 +168,15 @@ class Shipper:
             self._checked = self._checked and self._wait_s < 1  # after a long silence it may be another engine
             wait, self._wait_s = self._wait_s, min(self._wait_s * 2, _LONGEST_WAIT_S)
             self._failed(f"{error.cause} Rows wait in the log.")
-            return ShipStep("down", wait * random.uniform(0.5, 1.0))
+            done = "crowded" if error.code == TOO_MANY_PARTS else "down"
+            return ShipStep(done, wait * random.uniform(0.5, 1.0))
         except EngineRefusedError as error:
             self._checked = False
             self._failed(str(error))
             return ShipStep("refused", _LONGEST_WAIT_S)
+        except ShippingStoppedError as error:
+            self._note(last_error=str(error))
+            raise
 
     def _failed(self, text: str) -> None:
         if text != self._said:  # once for each change, not for each try
@@ -188,20 +199,41 @@ class Shipper:
 
     def _leased(self) -> bool:
         now = time.time_ns() // 1_000_000
+        if 500 * LEASE_S < self._leased_until_ms - now <= 1000 * LEASE_S:  # each renewal waits for the disk
+            return True
+        if _place_of(self.log) != self._place:
+            raise LogReplacedError(f"{self.log} is another file now.", "It is opened anew.")
         with transaction(self._side):
             facts = self._facts()
             left = int(facts["lease_until_ms"]) - now
             if facts["lease"] != self._holder:
-                if 0 < left <= 2000 * LEASE_S:  # further ahead it is a clock that was set back
+                self._leased_until_ms = 0
+                # Further ahead it is a clock that was set back.
+                if 0 < left <= 2000 * LEASE_S and not self._has_ended(str(facts["lease"])):
                     return False
                 self._checked = False
-            self._note(lease=self._holder, lease_until_ms=now + round(1000 * LEASE_S))
+            until = now + round(1000 * LEASE_S)
+            self._note(lease=self._holder, lease_until_ms=until)
+        self._leased_until_ms = until
         return True
+
+    def _has_ended(self, holder: str) -> bool:
+        """Tell whether a holder was a process of this machine that is gone; if not sure, its lease runs out."""
+        host, _, rest = holder.rpartition(":")[0].rpartition(":")
+        if host != self._host or not rest.isdecimal() or os.name != "posix":
+            return False
+        try:
+            os.kill(int(rest), 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def _compare(self) -> None:
         """Compare the engine's marks with ours, and learn its columns."""
         facts = self._facts()
-        place = _place_of(self.log)
+        place = self._place
         if facts["place"] != place and facts["place"] and not self._take_over:
             raise ShippingStoppedError(
                 f"{self.log} is a copy or was restored: {outbox_path(self.log).name} names another file.",
@@ -261,6 +293,7 @@ class Shipper:
         with transaction(self._side):
             facts = self._facts()
             if facts["lease"] != self._holder:
+                self._leased_until_ms = 0
                 raise EngineDownError("Another process took the lease.")
             if facts["last"]:
                 return int(facts["first"]), int(facts["last"]), int(facts["rows"])
@@ -358,7 +391,7 @@ def _log_id(rows: sqlite3.Connection, log: Path) -> str:
     return str(found[0])
 
 
-def _open_outbox(log: Path) -> sqlite3.Connection:
+def _open_outbox(log: Path, log_id: str) -> sqlite3.Connection:
     path = outbox_path(log)
     try:
         side = connect(path)
@@ -367,6 +400,10 @@ def _open_outbox(log: Path) -> sqlite3.Connection:
             side.execute("CREATE TABLE IF NOT EXISTS ship (key TEXT PRIMARY KEY, value) WITHOUT ROWID")
             facts = {"ship_id": uuid.uuid4().hex, **_FACTS}
             side.executemany("INSERT OR IGNORE INTO ship VALUES (?, ?)", facts.items())
+            known = side.execute("SELECT value FROM ship WHERE key = 'log_id'").fetchone()[0]
+            if known and known != log_id:  # the log that this file belonged to is gone
+                side.executemany("UPDATE ship SET value = ? WHERE key = ?", [(v, k) for k, v in facts.items()])
+            side.execute("UPDATE ship SET value = ? WHERE key = 'log_id'", (log_id,))
     except (sqlite3.Error, OSError) as error:
         raise files.explain(path, error) from None
     return side

@@ -30,6 +30,19 @@ def confirmed_id(log: Path) -> int | None:
     return int(found[0]) if found else 0
 
 
+def problem_of(log: Path) -> str:
+    """Return why rows of a log cannot be shipped now; empty where they can, and for a log that nobody ships."""
+    path = outbox_path(log)
+    if not path.exists():
+        return ""
+    try:
+        with contextlib.closing(connect_for_reading(path)) as connection:
+            found = connection.execute("SELECT value FROM ship WHERE key = 'last_error'").fetchone()
+    except sqlite3.Error as error:
+        return f"{path.name} cannot be read: {error}"
+    return str(found[0]) if found else ""
+
+
 def floor_ms(rows: sqlite3.Connection, confirmed: int | None) -> int | None:
     """Return the start of the earliest row that waits to be shipped, Unix milliseconds; None if none does."""
     if confirmed is None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from promptop.log.write.pending import Bodies
     from promptop.proxy.server import Proxy
     from promptop.routing.policy import Policy
-    from promptop.settings import CacheSettings
+    from promptop.settings import CacheSettings, FleetSettings
 
 SHORTEST_TOKEN = 16
 SWITCH_S = 0.0005
@@ -72,6 +72,8 @@ class Options:
     routing: Policy | None = None
     """Which model a request goes to; None: the one that it names."""
     limits: ProxyLimits = field(default_factory=ProxyLimits)
+    fleet: FleetSettings | None = None
+    """Where the log is shipped to, if the proxy does that, too."""
     rates: Rates | None = None
     """Calls, requests and tokens a minute for each upstream and model; None holds nothing back."""
     rates_redis: str = field(default="", repr=False)
@@ -147,6 +149,10 @@ def build(options: Options) -> Proxy:
     from promptop.proxy.server import Proxy
 
     writer = writer_for(options.log_path, bodies=options.bodies)
+    if options.fleet is not None and options.fleet.in_process and not options.simulated:
+        from promptop.fleet import background
+
+        background.start(writer.path, options.fleet)
     cache: dict[str, Any] = {}
     if options.cache is not None:
         from promptop.cache import open_cache, policy_of

@@ -5,18 +5,23 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.promptop.log.rows import append, random_rows
+from tests.support.waits import until
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.cli.main import main
-from promptop.fleet import schema
+from promptop.fleet import background, schema
 from promptop.fleet.engine import Engine, EngineDownError, parse_address, password_of
+from promptop.fleet.shipper import LogReplacedError, Shipper, standing
 from promptop.log import Row
 from promptop.log.outbox import confirmed_id, outbox_path
+from promptop.log.read.status import troubles
 from promptop.log.write.retention import prune
+from promptop.settings import FleetSettings
 
 DAY_MS = 86_400_000
 
@@ -74,6 +79,38 @@ def test_an_engine_that_is_not_there_is_said_with_exit_1(capsys: pytest.CaptureF
     assert "does not answer" in capsys.readouterr().err
     with pytest.raises(EngineDownError):
         Engine(parse_address("clickhouse+http://127.0.0.1:9/promptop"), timeout_s=1).rows("SELECT 1")
+
+
+def test_why_rows_are_not_shipped_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log.db"
+    append(log, random_rows(3))
+    settings = FleetSettings(url="clickhouse+http://127.0.0.1:9/promptop", in_process=True)
+    background.start(log, replace(settings, in_process=False))
+    assert not outbox_path(log).exists()
+    background.start(log, settings)
+    until(lambda: outbox_path(log).exists() and "does not answer" in troubles([log]))
+    background.stop_all()
+    assert main(["log", "status", "--log", str(log)]) == 0
+    assert "shipped     up to id 0, not now: ClickHouse at" in capsys.readouterr().out
+
+
+def test_a_log_in_place_of_one_that_was_shipped_begins_anew(tmp_path: Path) -> None:
+    log = tmp_path / "log.db"
+    engine = Engine(parse_address("clickhouse+http://127.0.0.1:9/promptop"))
+    append(log, random_rows(3))
+    with contextlib.closing(Shipper(log, engine)) as one:
+        assert one.step().done == "down"
+        one._note(acked=3)
+        for path in tmp_path.glob("log.db*"):
+            if not path.name.startswith("log.db.ship"):
+                path.unlink()
+        append(log, random_rows(2))
+        one._leased_until_ms = 0
+        with pytest.raises(LogReplacedError):
+            one.step()
+    with contextlib.closing(Shipper(log, engine)) as one:
+        assert one.step().done == "down"
+    assert (standing(log).confirmed_id, standing(log).waiting_rows) == (0, 2)
 
 
 def shipped(log: Path, acked: int) -> None:

@@ -26,6 +26,7 @@ from promptop.base.texts import tr
 
 if TYPE_CHECKING:
     from promptop.log import LogReader
+    from promptop.log.read.reader import LogPlace
     from promptop.log.rollups.background_rollup import Folding
     from promptop_tui.context import AppContext
 
@@ -51,7 +52,7 @@ class AlertWatch(Widget):
     def __init__(self, context: AppContext) -> None:
         super().__init__()
         self._shared = context
-        self._paths = (context.log_path, *context.more_logs)
+        self._paths: tuple[LogPlace, ...] = context.watched or (context.log_path, *context.more_logs)
         self._stop = threading.Event()
         self._told = ""
 
@@ -107,7 +108,8 @@ class AlertWatch(Widget):
         from promptop.log import LogReader
         from promptop.log.rollups.background_rollup import Folding
 
-        return LogReader(self._paths), [Folding(path) for path in self._paths]
+        log = LogReader(self._paths)
+        return log, [Folding(path) for path in log.files]
 
     def _trouble(self, cause: str) -> None:
         """Say once why nothing is judged."""

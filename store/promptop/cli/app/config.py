@@ -132,7 +132,8 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # password_file = ""           # mode 0600; else the variable PROMPTOP_FLEET_PASSWORD
 # ca_file = ""                 # PEM of an authority of your own
 # tenant = "default"
-# every_s = 5.0
+# every_s = 0.5
+# in_process = false           # programs that write the log ship it, too, without promptop ship beside them
 # batch = 5000
 # columns_excluded = []        # ["tags", "error_message"] stay on this machine
 

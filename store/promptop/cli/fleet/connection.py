@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from promptop.base.errors import UsageError
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, group, option
-from promptop.fleet.engine import Address, Engine, parse_address, password_of
+from promptop.fleet.background import address_of
+from promptop.fleet.engine import Engine
 from promptop.settings import FleetSettings
 
 
@@ -27,13 +27,6 @@ def chosen(args: ParsedArguments, settings: FleetSettings) -> FleetSettings:
         if getattr(args, name, None):
             settings = replace(settings, **{name: getattr(args, name)})
     return settings
-
-
-def address_of(fleet: FleetSettings) -> Address:
-    """Return the engine's address; raises :class:`UsageError` if none is named."""
-    if not fleet.url:
-        raise UsageError("No fleet is named.", "Set url in [fleet], or write --url clickhouse://HOST:8443/promptop.")
-    return parse_address(fleet.url, user=fleet.user, password=password_of(fleet.password_file), ca_file=fleet.ca_file)
 
 
 def engine_of(fleet: FleetSettings, *, timeout_s: float = 30.0) -> Engine:

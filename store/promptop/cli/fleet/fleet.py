@@ -12,9 +12,10 @@ from promptop.base.sanitize import clean_line
 from promptop.base.text_table import text_table
 from promptop.cli.command_line.command import Command, verb
 from promptop.cli.command_line.declare import ParsedArguments, flag, one_of, option
-from promptop.cli.fleet.connection import address_of, chosen, connection_options
+from promptop.cli.fleet.connection import chosen, connection_options, engine_of
 from promptop.cli.shared.options import tell_problems
 from promptop.fleet import schema
+from promptop.fleet.background import address_of
 from promptop.fleet.engine import Engine
 from promptop.settings import FleetSettings, load
 
@@ -67,7 +68,7 @@ def run(args: ParsedArguments) -> int:
     fleet = chosen(args, settings.fleet)
     if args.verb == "init":
         return _init(args, fleet)
-    engine = Engine(address_of(fleet), timeout_s=15.0)
+    engine = engine_of(fleet, timeout_s=15.0)
     try:
         return _check(engine) if args.verb == "check" else _status(engine, as_json=args.json)
     finally:

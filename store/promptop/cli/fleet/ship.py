@@ -12,10 +12,10 @@ from types import FrameType
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag
-from promptop.cli.fleet.connection import chosen, connection_options, engine_of
+from promptop.cli.fleet.connection import chosen, connection_options
 from promptop.cli.shared.options import require_logs, settings_of, settings_options
-from promptop.fleet.shipper import Shipper, standing
-from promptop.log.row import COLUMNS
+from promptop.fleet.background import ship, shipper_of
+from promptop.fleet.shipper import LogReplacedError, standing
 
 _BEHIND_S = 900.0
 
@@ -59,35 +59,23 @@ def run(args: ParsedArguments) -> int:
                 print(f"  {clean_line(found.last_error)}")
         return 1 if found.oldest_age_s > _BEHIND_S else 0
     fleet = chosen(args, settings.fleet)
-    for name in fleet.columns_excluded:
-        if name not in COLUMNS or name == "started_ms":
-            raise UsageError(
-                f"[fleet] columns_excluded names no column that can stay here: {name!r}.", "See docs/log.md."
-            )
-    shipper = Shipper(
-        log,
-        engine_of(fleet),
-        tenant=fleet.tenant,
-        batch=fleet.batch,
-        excluded=fleet.columns_excluded,
-        take_over=args.take_over,
-        tell=lambda text: print(f"promptop ship: {clean_line(text)}", file=sys.stderr, flush=True),
-    )
     stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
         stop.set()  # after the batch on its way
 
     signal.signal(signal.SIGTERM, end)
-    try:
-        while not stop.is_set():
-            step = shipper.step()
-            if step.done == "idle" and args.once:
-                return 0
-            # A batch that is not full waits for more rows; a full one is followed at once.
-            full = step.done == "sent" and step.rows >= fleet.batch
-            pause = fleet.every_s if step.done == "idle" or (step.done == "sent" and not full) else step.wait_s
-            stop.wait(0.0 if args.once and step.done == "sent" else pause)
-    finally:
-        shipper.close()
-    return 0
+    while True:
+        shipper = shipper_of(log, fleet, take_over=args.take_over, tell=_tell)
+        try:
+            ship(shipper, stop, fleet, once=args.once)
+        except LogReplacedError as error:
+            _tell(str(error))
+            continue
+        finally:
+            shipper.close()
+        return 0
+
+
+def _tell(text: str) -> None:
+    print(f"promptop ship: {clean_line(text)}", file=sys.stderr, flush=True)

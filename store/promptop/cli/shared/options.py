@@ -65,7 +65,10 @@ def settings_options(*, several_logs: bool = False, reads_only: bool = False) ->
         )
         log = option("--log", type=log_place, many=True, metavar="FILE", complete=files, help=text)
     elif reads_only:
-        text = "request log (default: promptop log path), logs.db of llm, or postgresql:// of LiteLLM"
+        text = (
+            "request log (default: promptop log path), logs.db of llm, postgresql:// of LiteLLM,"
+            " or clickhouse://, the fleet's log"
+        )
         log = option("--log", type=log_place, metavar="FILE", complete=files, help=text)
     else:
         log = option("--log", type=Path, metavar="FILE", help="request log (default: promptop log path)")
@@ -93,10 +96,18 @@ def fleet_log(places: Sequence[Path | str], settings: FleetSettings) -> FleetLog
         return None
     if len(places) != 1:
         raise UsageError("A fleet's log is read alone.", "Name one address, or files.")
-    from promptop.cli.fleet.connection import address_of
+    from promptop.fleet.background import address_of
     from promptop.fleet.log_source import FleetLog
 
     return FleetLog(address_of(replace(settings, url=address)))
+
+
+def log_places(
+    places: Sequence[Path | str], settings: FleetSettings, *, since_ms: int | None = None, follow: bool = False
+) -> tuple[LogPlace, ...]:
+    """Return what ``--log`` names, for a reader: a fleet's log alone, else files as :func:`log_files` gives them."""
+    fleet = fleet_log(places, settings)
+    return (fleet,) if fleet is not None else log_files(places, since_ms=since_ms, follow=follow)
 
 
 def has_exports(paths: Iterable[Path | str]) -> bool:
@@ -128,7 +139,10 @@ def log_files(paths: Iterable[Path | str], *, since_ms: int | None = None, follo
     found: dict[Path, None] = {}
     for path in paths:
         if isinstance(path, str) and is_address(path):
-            raise UsageError("This command reads a local log.", "`promptop report` and the monitor read a fleet's.")
+            raise UsageError(
+                "This command reads a local log.",
+                "`promptop report`, `alerts`, `log tail`, `log export` and the monitor read a fleet's.",
+            )
         if is_live(path):
             begin = time.time_ns() // 1_000_000 - _LIVE_MS if since_ms is None else since_ms
             mirror = open_live(path, state_dir() / "replays", begin)
@@ -162,10 +176,10 @@ def log_files(paths: Iterable[Path | str], *, since_ms: int | None = None, follo
     return tuple(found)
 
 
-def require_logs(paths: Iterable[Path]) -> None:
+def require_logs(places: Iterable[LogPlace]) -> None:
     """Raise :class:`UsageError` for the first log that is not there."""
-    for path in paths:
-        if not path.exists():
+    for path in places:
+        if isinstance(path, Path) and not path.exists():
             begun = "The first logged call creates it: promptop run, promptop proxy or promptop.observe(client)."
             raise UsageError(f"There is no log {clean_line(str(path))}.", begun)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from promptop.alerts import watch
@@ -18,8 +19,9 @@ from promptop.base.files import state_dir
 from promptop.base.sanitize import clean_line
 from promptop.cli.command_line.command import Command, verb
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
-from promptop.cli.shared.options import log_files, require_logs, settings_of
+from promptop.cli.shared.options import log_place, log_places, require_logs, settings_of
 from promptop.log import LogReader
+from promptop.log.read.reader import LogPlace
 from promptop.settings import Settings
 
 _PAUSE_S = 1.0
@@ -62,21 +64,27 @@ def verbs() -> list[Command]:
 def _places() -> Parameters:
     return [
         option("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)"),
-        option("--log", many=True, type=Path, metavar="FILE", help="request log; several are read as one"),
+        option(
+            "--log",
+            many=True,
+            type=log_place,
+            metavar="FILE",
+            help="request log; several are read as one; or clickhouse://HOST/DATABASE, the fleet's log",
+        ),
     ]
 
 
 def run(args: ParsedArguments) -> int:
     """List, test or judge; ``test`` exits 1 if a rule fires."""
-    paths = log_files(args.log or ())
+    places = tuple(args.log or ())
     args.log, args.profile = None, None
     settings = settings_of(args)
-    logs = tuple(paths or (settings.log_path(),))
+    logs = log_places(places, settings.fleet, follow=args.verb == "run") or (settings.log_path(),)
     require_logs(logs)
     return {"list": _list, "test": _test, "run": _run}[args.verb](args, settings, logs)
 
 
-def _list(args: ParsedArguments, settings: Settings, logs: tuple[Path, ...]) -> int:
+def _list(args: ParsedArguments, settings: Settings, logs: Sequence[LogPlace]) -> int:
     """Print each rule of the settings and where it stands."""
     now_ms = time.time_ns() // 1_000_000
     standing = load(state_file(state_dir(), logs))
@@ -93,7 +101,7 @@ def _list(args: ParsedArguments, settings: Settings, logs: tuple[Path, ...]) -> 
     return 0
 
 
-def _test(args: ParsedArguments, settings: Settings, logs: tuple[Path, ...]) -> int:
+def _test(args: ParsedArguments, settings: Settings, logs: Sequence[LogPlace]) -> int:
     """Judge rules now, and print where they stand."""
     now_ms = time.time_ns() // 1_000_000
     texts = args.rules or [*settings.monitor.alerts, *([UNUSUAL] if UNUSUAL not in settings.monitor.alerts else [])]
@@ -116,7 +124,7 @@ def _test(args: ParsedArguments, settings: Settings, logs: tuple[Path, ...]) -> 
     return 1 if fired else 0
 
 
-def _deliver(settings: Settings, logs: tuple[Path, ...]) -> None:
+def _deliver(settings: Settings, logs: Sequence[LogPlace]) -> None:
     """Give the command and the webhook a message that says that it is a test; raises what they answer."""
     if not (settings.monitor.alert_command or settings.monitor.alert_webhook):
         raise UsageError("There is nobody to tell.", "Set [monitor] alert_command or alert_webhook in the settings.")
@@ -131,7 +139,7 @@ def _deliver(settings: Settings, logs: tuple[Path, ...]) -> None:
     print("delivered")
 
 
-def _run(args: ParsedArguments, settings: Settings, logs: tuple[Path, ...]) -> int:
+def _run(args: ParsedArguments, settings: Settings, logs: Sequence[LogPlace]) -> int:
     """Judge the rules every ten seconds until the process is told to end."""
     if not settings.monitor.alerts:
         raise UsageError("There are no rules to judge.", 'Set some: [monitor] alerts = ["unusual", "p95>10s over 15m"]')

@@ -25,17 +25,28 @@ from promptop.base.times import moment_ms
 from promptop.cli.command_line.command import Command, verb
 from promptop.cli.command_line.declare import ParsedArguments, argument, flag, option
 from promptop.cli.shared.confirmation import confirm, refuse_existing
-from promptop.cli.shared.options import has_live, log_files, require_logs, settings_of, settings_options
+from promptop.cli.shared.options import (
+    has_live,
+    log_files,
+    log_places,
+    require_logs,
+    settings_of,
+    settings_options,
+)
+from promptop.fleet.engine import is_address
 from promptop.log import COLUMNS, LogReader, StoredRow, files, parse_filter
 from promptop.log.transfer.exports import write_jsonl
 from promptop.settings import Settings
 
 if TYPE_CHECKING:
+    from promptop.log.read.reader import LogPlace
     from promptop.log.transfer.imports import Imported
 
 _POLL_S = 0.25
 _READING = frozenset(("tail", "export", "query"))
 """Verbs that also take another program's log, which is only read."""
+_ROWS = frozenset(("tail", "export"))
+"""Verbs that also take the fleet's log."""
 _ALWAYS = 1 << 62
 _WIDE = 110
 """Columns of a terminal in which a row of ``tail`` has its date and its app; the rest fits 80."""
@@ -148,13 +159,18 @@ def verbs() -> list[Command]:
 def run(args: ParsedArguments) -> int:
     """Run one sub-command."""
     place = args.log
+    if args.verb in _ROWS and isinstance(place, str) and is_address(place):
+        args.log = None
+        settings = settings_of(args)
+        places = log_places([place], settings.fleet)
+        return (_tail if args.verb == "tail" else _export)(args, settings, places[0])
     if args.verb in _READING and place is not None and has_live([place]):
         since_ms = None if getattr(args, "since", None) is None else moment_ms(args.since, time.time_ns() // 1_000_000)
         args.log = log_files([place], since_ms=since_ms, follow=getattr(args, "follow", False))[0]
     elif isinstance(place, str):
         raise UsageError(
             f"promptop log {args.verb} needs a file.",
-            "tail, export and query take postgresql://; `promptop report` and the app take clickhouse://.",
+            "tail, export and query take postgresql://, tail and export clickhouse://.",
         )
     settings = settings_of(args)
     path = settings.log_path()
@@ -222,6 +238,9 @@ def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         size = found["waiting_bytes"]
         text = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size:,} bytes"
         yield "waiting", f"{text} of rows beside the log, until a program can write it again"
+    if (shipping := found["shipping"]) is not None:
+        stopped = f", not now: {clean_line(shipping['error'])}" if shipping["error"] else ""
+        yield "shipped", f"up to id {shipping['confirmed_id']}{stopped}"
     if not found["losses"]:
         yield "lost", "nothing"
     for loss in found["losses"]:
@@ -233,7 +252,9 @@ def _status_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 # ── tail, export, query ──
 
 
-def _tail(args: ParsedArguments, settings: Settings, path: Path) -> int:
+def _tail(args: ParsedArguments, settings: Settings, path: LogPlace) -> int:
+    from promptop.log.transfer.live_sources import problem_of
+
     where = parse_filter(" ".join(args.filter))
     if not args.follow:
         require_logs([path])
@@ -243,8 +264,12 @@ def _tail(args: ParsedArguments, settings: Settings, path: Path) -> int:
         mark, generation = reader.mark(), reader.generation
         for row in reversed(reader.latest(args.lines, where=where) if args.lines else []):
             _print_row(row, args.json)
+        told = ""
         while args.follow:
             sys.stdout.flush()
+            if (problem := next(filter(None, map(problem_of, reader.files)), "")) != told:
+                told = problem
+                print(f"promptop log tail: {clean_line(problem) or 'rows come again'}", file=sys.stderr)
             if not reader.changed():
                 time.sleep(_POLL_S)
                 continue
@@ -279,7 +304,7 @@ def _print_row(row: StoredRow, as_json: bool) -> None:
     print(" ".join(cells))
 
 
-def _export(args: ParsedArguments, settings: Settings, path: Path) -> int:
+def _export(args: ParsedArguments, settings: Settings, path: LogPlace) -> int:
     from promptop.log.transfer import exports
 
     require_logs([path])
@@ -311,14 +336,16 @@ def _export(args: ParsedArguments, settings: Settings, path: Path) -> int:
     return 0
 
 
-def _send(args: ParsedArguments, path: Path, rows: Iterable[StoredRow]) -> int:
+def _send(args: ParsedArguments, path: LogPlace, rows: Iterable[StoredRow]) -> int:
     """Send rows to a collector."""
     from promptop.fleet.otlp.export import Exporter
 
     if not args.otlp.startswith(("http://", "https://")):
         raise UsageError(f"{args.otlp!r} is not an address of a collector.", "Write http://HOST:4318.")
-    with contextlib.closing(connect_for_reading(path)) as connection:
-        log_id = str(connection.execute("SELECT value FROM meta WHERE key = 'log_id'").fetchone()[0])
+    log_id = str(path)
+    if isinstance(path, Path):
+        with contextlib.closing(connect_for_reading(path)) as connection:
+            log_id = str(connection.execute("SELECT value FROM meta WHERE key = 'log_id'").fetchone()[0])
     exporter = Exporter(args.otlp, names=args.otlp_names, log_id=log_id)
     try:
         count = exporter.send(rows)

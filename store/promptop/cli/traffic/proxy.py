@@ -169,6 +169,7 @@ def options_of(args: ParsedArguments) -> Options:
         token=access_token(args.token_file),
         log_path=settings.log_path(),
         bodies=bodies_of(args, settings),
+        fleet=settings.fleet,
         app=args.app,
         metric_tags=tuple(args.metric_tag),
         include_usage=args.include_usage,

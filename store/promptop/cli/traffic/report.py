@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,8 +18,7 @@ from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag,
 from promptop.cli.report_formats import report_text
 from promptop.cli.report_formats.report_text import Report
 from promptop.cli.shared.confirmation import paint_of, put, refuse_existing
-from promptop.cli.shared.options import has_exports, log_files, log_place, require_logs, settings_of
-from promptop.fleet.engine import is_address
+from promptop.cli.shared.options import has_exports, log_place, log_places, require_logs, settings_of
 from promptop.log import LogReader, Stats, in_flight, parse_filter
 from promptop.log.own_calls import are_asked_for
 
@@ -117,12 +115,11 @@ def run(args: ParsedArguments) -> int:
     refuse_existing(args.output, force=args.force)
     if args.json:
         args.format = "json"
-    if any(isinstance(each, str) and is_address(each) for each in args.log or ()):
-        return _fleet(args)
-    exported = has_exports(args.log or ())
-    logs = log_files(args.log or (), since_ms=_reads_from(args))
+    places = tuple(args.log or ())
+    exported = has_exports(places)
     args.log, args.profile = None, None
     settings = settings_of(args)
+    logs = log_places(places, settings.fleet, since_ms=_reads_from(args))
     defaults = "alerts" in map(str.strip, args.fail_on) and not settings.monitor.alerts
     if defaults:  # without rules of one's own: whatever is unusual now
         args.fail_on = [text for text in args.fail_on if text.strip() != "alerts"]
@@ -176,52 +173,6 @@ def _reads_from(args: ParsedArguments) -> int:
         return now_ms - _BASELINE_MS
     until = moment_ms(args.until, now_ms)
     return until - _DAY_MS if args.since is None else moment_ms(args.since, until)
-
-
-def _fleet(args: ParsedArguments) -> int:
-    """Print the report of a fleet's log."""
-    from promptop.cli.fleet.connection import address_of
-    from promptop.fleet.log_source import FleetLog
-    from promptop.log import LogReader
-
-    if len(args.log) != 1:
-        raise UsageError("A fleet's log is reported alone.", "Name one address, or files.")
-    left_out = {
-        "--changes without --since": args.changes and args.since is None,
-        "--before and --after": args.before is not None or args.after is not None,
-        "--format html": args.format == "html",
-    }
-    for name, given in left_out.items():
-        if given:
-            raise UsageError(f"{name} needs a local log.", "Leave it out for a fleet's log.")
-    address, args.log, args.profile = args.log[0], None, None
-    settings = settings_of(args)
-    if any(rules_of(text, settings.monitor) or text.strip() == "alerts" for text in args.fail_on):
-        raise UsageError("Alert rules need a local log.", "Use checks such as 'p95_ttft>1s'.")
-    checks = [check for text in args.fail_on for check in parse_check(text, settings.monitor)]
-    now_ms = time.time_ns() // 1_000_000
-    until = moment_ms(args.until, now_ms) + (args.until == "now")
-    since = until - _DAY_MS if args.since is None else moment_ms(args.since, until)
-    if since >= until:
-        raise UsageError(f"The window from {args.since} to {args.until} is empty.", "--since must be before --until.")
-    with LogReader(FleetLog(address_of(replace(settings.fleet, url=address)))) as log:
-        if args.changes:
-            return _changes(args, log, since, until, now_ms)
-        report = read(log, since, until, by=args.by, where=args.filter, top=args.top, own=args.own)
-        scoped = {
-            c.where: log.window(since, until, by=(), where=c.where, own=args.own or are_asked_for(c.where)).total
-            for c in checks
-            if c.where
-        }
-    if args.format == "prometheus":
-        from promptop.cli.report_formats.prometheus import prometheus_text
-
-        put(prometheus_text(report), args.output)
-    elif args.format == "table":
-        put(report_text.table_text(report, paint_of(args.output)), args.output, styled=True)
-    else:
-        put(_FORMATS[args.format](report), args.output)
-    return _judge(report, checks, scoped)
 
 
 def _changes(args: ParsedArguments, log: LogReader, since: int | None, until: int, now_ms: int) -> int:

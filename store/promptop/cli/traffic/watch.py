@@ -61,6 +61,7 @@ def run(args: ParsedArguments) -> int:
         port=0,
         log_path=path,
         bodies=bodies_of(args, settings),
+        fleet=settings.fleet,
         app=args.app or Path(command[0]).name,
         include_usage=args.include_usage,
         limits=replace(ProxyLimits(), grace_s=run_command.GRACE_S),

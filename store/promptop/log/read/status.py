@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from promptop.base.errors import PromptopError
 from promptop.base.sqlite import connect_for_reading
-from promptop.log import files, schema
+from promptop.log import files, outbox, schema
 from promptop.log.rollups.rollups import Rollups
+from promptop.log.transfer import live_sources
 from promptop.log.write import spill
 
 _COUNTED = 2_000_000
@@ -19,7 +21,7 @@ _COUNTED = 2_000_000
 
 
 def status_of(log: Path, *, check: bool = False) -> dict[str, Any]:
-    """Return path, version, rows, sizes in bytes, what waits beside it, lag of the rollups, losses and problems.
+    """Return path, version, rows, sizes in bytes, what waits beside it, lag of the rollups, shipping, losses, problems.
 
     Raises :class:`PromptopError` for a file that is not a log of ours, :class:`sqlite3.Error` for one that cannot be
     read.
@@ -54,7 +56,19 @@ def status_of(log: Path, *, check: bool = False) -> dict[str, Any]:
     found["bodies_bytes"] = _size(files.bodies_path(log))
     found["bodies"] = _bodies(files.bodies_path(log), found["problems"])
     found["rollup_lag"] = _lag(log, found["problems"])
+    confirmed = outbox.confirmed_id(log)
+    found["shipping"] = None if confirmed is None else {"confirmed_id": confirmed, "error": outbox.problem_of(log)}
     return found
+
+
+def troubles(logs: Iterable[Path]) -> str:
+    """Return what keeps rows from coming in or going on: a followed source, or an engine that does not answer."""
+    for log in logs:
+        if problem := live_sources.problem_of(log):
+            return f"not followed: {problem}"
+        if problem := outbox.problem_of(log):
+            return f"not shipped: {problem}"
+    return ""
 
 
 def _losses(connection: sqlite3.Connection) -> list[dict[str, Any]]:

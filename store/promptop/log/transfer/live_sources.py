@@ -68,6 +68,15 @@ def open_live(place: Path | str, folder: Path, since_ms: int) -> Mirror:
     return mirror
 
 
+_followed: dict[Path, Mirror] = {}
+
+
+def problem_of(log: Path) -> str:
+    """Return why the source of a followed log cannot be read now; empty while it can, and for every other log."""
+    mirror = _followed.get(log)
+    return mirror.problem if mirror is not None else ""
+
+
 class Mirror:
     """A private log that follows a live source."""
 
@@ -95,11 +104,13 @@ class Mirror:
 
     def follow(self) -> None:
         """Go on bringing in what is new on a thread, until :meth:`close` or the end of the process."""
+        _followed[self.log] = self
         threading.Thread(target=self._follow, name="promptop-live", daemon=True).start()
 
     def close(self) -> None:
         """End following and let go of source and log."""
         self._stop.set()
+        _followed.pop(self.log, None)
         with self._lock:
             self.source.close()
             self._inserter.close()

@@ -94,8 +94,14 @@ def on_start(writer: Writer) -> None:
 before_first: list[Callable[[], None]] = []
 """Called on a writer's thread when it starts: whoever makes rows loads what the first one needs."""
 
+beside: list[Callable[[Writer], None]] = []
+"""Called on a writer's thread when it is ready, in each process: what goes on beside it, such as shipping its log."""
+
 before_end: list[Callable[[], None]] = []
 """Called before the last flush, at exit and on a signal: whoever has rows to put yet (calls under way) puts them."""
+
+after_end: list[Callable[[], None]] = []
+"""Called after it: whoever passes the last rows on."""
 
 
 def flush_all() -> None:
@@ -104,6 +110,8 @@ def flush_all() -> None:
         put()
     for writer in list(_writers):
         writer.close(EXIT_FLUSH_S) if not writer._closed else None
+    for end in after_end:
+        end()
 
 
 def _ending_signals() -> list[signal.Signals]:
@@ -115,6 +123,8 @@ def _on_signal(number: int, _frame: object) -> None:
         put()
     for writer in list(_writers):
         writer.flush(EXIT_FLUSH_S)
+    for end in after_end:
+        end()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 

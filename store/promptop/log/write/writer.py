@@ -344,6 +344,11 @@ class Writer:
             except Exception as error:
                 _logger.debug("promptop could not be warmed", exc_info=error)
         self._warm.set()
+        for start in list(lifecycle.beside):
+            try:
+                start(self)
+            except Exception as error:  # noqa: BLE001 - the boundary: what goes on beside the log never holds it up
+                self._warn(f"the log is not shipped: {type(error).__name__}: {error}")
 
     def _wait_s(self, tending: Any) -> float | None:
         """Return the seconds until something is due; None if nothing is."""

@@ -20,6 +20,7 @@ from promptop.alerts.watch import Present, Watch
 from promptop.base.errors import PromptopError
 from promptop.base.files import identity
 from promptop.log.read.stats import Stats
+from promptop.log.read.status import troubles
 from promptop_tui.monitor.analysis.cost_breakdown import Breakdown
 from promptop_tui.monitor.analysis.spending import LoggedSpend, read_spend
 from promptop_tui.monitor.data import queries
@@ -89,6 +90,7 @@ class MonitorReader:
         self._stale = True
         self._next_window = 0.0
         self._next_spend = self._spend_rests = 0.0
+        self._next_trouble, self._trouble = 0.0, ""
         self._spent_rows = 0
         self._owes_money = False
         self._watch = Watch(brief=True) if watches else None
@@ -337,6 +339,9 @@ class MonitorReader:
             return LogSnapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
         with self._meter.step("changed"):
             changed = log.changed()
+        if monotonic() >= self._next_trouble:
+            self._next_trouble = monotonic() + WATCH_S
+            self._trouble = troubles(log.files)
         other_rows = (
             self._tail.shows_others(query, before.query, now_ms) or self._tail.mark is None or self._fresh_start
         )
@@ -344,7 +349,8 @@ class MonitorReader:
         moved = (since, until) != (before.since_ms, before.until_ms) or query != before.query
         owed = self._owes_money and monotonic() >= self._next_spend
         self._stale = self._stale or changed or moved or owed or before.state != "ok"
-        if not (changed or other_rows or moved or self._stale):
+        other_trouble = self._trouble != before.trouble
+        if not (changed or other_rows or moved or self._stale or other_trouble):
             return None
         with self._meter.step("rows"):
             rows, restart, older_from = self._tail.rows(log, query, restart=other_rows)
@@ -361,7 +367,7 @@ class MonitorReader:
             with self._meter.step("histogram"):
                 sizes = self._sizes(log, since, until, query, unfiltered=unfiltered)
             self._stale = False
-        elif not (rows or restart):
+        elif not (rows or restart or other_trouble):
             return None
         else:
             since, until = before.since_ms, before.until_ms
@@ -371,6 +377,7 @@ class MonitorReader:
             since_ms=since,
             until_ms=until,
             state="ok",
+            trouble=self._trouble,
             window=window,
             previous=previous,
             spend=spend,

@@ -97,6 +97,8 @@ class LogSnapshot:
     state: State = "loading"
     cause: str = ""
     remedy: str = ""
+    trouble: str = ""
+    """What keeps rows from coming in or going on, in words; the figures are shown all the same."""
     window: Window | None = None
     previous: Stats | None = None
     """The window of the same length before this one."""

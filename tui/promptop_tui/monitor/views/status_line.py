@@ -77,6 +77,8 @@ class StatusLine(Widget):
             parts.append((f"[{name}]" if chosen else name, "chosen" if chosen else "window"))
         if self.firing:
             parts.append((f"  ▲ {self.firing} alert{'s' if self.firing > 1 else ''}, a: which", "alert"))
+        if snapshot.trouble:
+            parts.append((f"  {clean_line(snapshot.trouble, 90)}", "alert"))
         if self.simulated:
             parts += [("  ", "note"), (" SIMULATED ", "simulated")]
         if self.replayed:
