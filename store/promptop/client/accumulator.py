@@ -35,6 +35,8 @@ class AnswerAccumulator:
     facts: AnswerFacts = field(default_factory=AnswerFacts)
     """Model, usage, ends and errors, read as the log reads them."""
 
+    refused: bool = False
+    """Whether text came in the field that an API keeps for refusals."""
     others: dict[int, list[str]] = field(default_factory=dict)
     """Choices after the first → their text; nobody is told of their pieces, which come between those of the first."""
 
@@ -95,6 +97,7 @@ class AnswerAccumulator:
         text = whole_text(text)
         if not text:
             return
+        self.refused = self.refused or kind == "refusal"
         (self.reasoning if kind == "reasoning" else self.text).append(text)
         self.tell(Delta(kind, text))
 

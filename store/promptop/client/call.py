@@ -293,6 +293,7 @@ class _Call:
             choices=tuple("".join(parts) for _, parts in sorted(answer.others.items())),
             state=state,
             finish_reason=answer.finish_reason,
+            refused=answer.refused,
             reasoning="".join(answer.reasoning),
             tool_calls=tuple((whole_text(name), whole_text(arguments)) for name, arguments in answer.tools.values()),
             usage=_usage(row, answer.facts),

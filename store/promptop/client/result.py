@@ -90,6 +90,8 @@ class RunResult:
     text: str
     state: State
     finish_reason: str | None = None
+    refused: bool = False
+    """Whether the text stands in the field that an API keeps for refusals."""
     reasoning: str = ""
     tool_calls: tuple[tuple[str, str], ...] = ()
     """Name and JSON arguments of each tool call."""
@@ -143,6 +145,11 @@ class RunResult:
         return self.finish_reason in LIMIT_REASONS
 
     @property
+    def is_withheld(self) -> bool:
+        """Whether the provider refused or filtered the answer, by its own word for that."""
+        return self.refused or self.finish_reason in FILTER_REASONS
+
+    @property
     def output_tps(self) -> float | None:
         """Output tokens a second after the first: (n − 1) / (duration − ttft).
 
@@ -183,6 +190,7 @@ class RunResult:
             "model": self.model,
             "text": self.text,
             "finish_reason": self.finish_reason,
+            "refused": self.refused,
             "ttfb_s": self.ttfb_s,
             "ttft_s": self.ttft_s,
             "ttfo_s": self.ttfo_s,

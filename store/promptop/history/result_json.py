@@ -43,6 +43,7 @@ def read_result(shape: Mapping[str, Any]) -> RunResult:
         choices=tuple((shape.get("choices") or [""])[1:]),
         state=cast(State, shape.get("state") or "failed"),
         finish_reason=shape.get("finish_reason"),
+        refused=bool(shape.get("refused")),
         reasoning=str(shape.get("reasoning") or ""),
         tool_calls=tuple((call["name"], call["arguments"]) for call in shape.get("tool_calls") or ()),
         connection_reused=shape.get("connection_reused"),

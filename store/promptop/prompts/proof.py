@@ -159,7 +159,9 @@ class Proof:
         each = ", ".join(
             f"{' '.join(one.model.split())} {one.verdict} (n={one.n_before}+{one.n_after})" for one in self.models
         )
-        shown = f" on {self.cases} cases" if self.cases else " on one input"
+        shown = f" on {self.cases} case{'s' * (self.cases != 1)}"
+        if not self.cases:
+            shown = " before any case was judged" if self.test_set else " on one input"
         rule = shown if self.rule else " by the rule of an older promptop"
         return f"{self.verdict}{rule} by {self.calls} calls: {each}"
 

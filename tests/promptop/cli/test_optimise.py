@@ -122,7 +122,8 @@ def test_a_cap_ends_it_and_nothing_is_saved(command: list[str], capsys: pytest.C
     command[command.index("--max-usd") + 1] = "0.003"
     assert main([*command, "--json", "--save", "sums", "--no-rewrite"]) == 1
     shape = json.loads(capsys.readouterr().out)
-    assert shape["capped"] and shape["usd"] <= 0.003 and shape["verdict"] != "proven"
+    assert shape["ended"] == "cap" and shape["capped"]
+    assert shape["usd"] <= 0.003 and shape["verdict"] != "proven"
     assert Library().versions("sums") == []
 
 

@@ -1,4 +1,8 @@
-"""``promptop prove`` and ``compare --cases`` as commands, against an endpoint that plays traps over real sockets."""
+"""``promptop prove`` and ``compare --cases`` as commands, against endpoints that play traps.
+
+Where the wire is not the point the traps answer in the place of the call: a proof makes a hundred calls, and each takes
+fifteen milliseconds of HTTP. Refusals, waits, caps and kills go over real sockets.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.trap_endpoint import Said, Trap, Traps, asked_of, honest, playing, system_of
+from tests.support.trap_endpoint import Said, Trap, Traps, answer, asked_of, honest, playing, system_of
 from tests.support.waits import until
 
 from promptop.cli.main import main
+from promptop.client.http.endpoints import RefusedFields
+from promptop.client.request import RunRequest
+from promptop.client.request_body import body_of, find_model
+from promptop.client.result import CallUsage, RunError, RunResult, failed
 
 BASE = "system:\nAdd every number. Keep to the form. Be nice to us all.\nuser:\n{{a}} and {{b}}\n"
 TRIM = "system:\nAdd every number. Keep to the form.\nuser:\n{{a}} and {{b}}\n"
@@ -41,17 +49,64 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def prove(folder: Path, capsys: pytest.CaptureFixture[str]) -> Prove:
+def prove_wire(folder: Path, capsys: pytest.CaptureFixture[str]) -> Prove:
     def call(
         trap: Trap, *options: str, cases: str = "cases.jsonl", model: str = "m"
     ) -> tuple[int, dict[str, Any], Traps]:
         with playing(trap) as traps:
             capsys.readouterr()
             code = main(command(folder, traps.url, cases, options, model))
-        out, err = capsys.readouterr()
-        return code, {"verdict": None, **(json.loads(out) if out.startswith("{") else {}), "err": err}, traps
+        return code, said_by(capsys), traps
 
     return call
+
+
+@pytest.fixture
+def prove(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Prove:
+    """Prove with answers that never were on a wire; ``url`` is asked for anything else."""
+
+    def call(
+        trap: Trap,
+        *options: str,
+        cases: str = "cases.jsonl",
+        model: str = "m",
+        url: str = "http://127.0.0.1:9/v1",
+    ) -> tuple[int, dict[str, Any], Traps]:
+        traps = Traps(trap, url)
+
+        async def answered(request: RunRequest, endpoints: object, *, progress: object = None) -> RunResult:
+            body, _ = body_of(request, find_model(request), RefusedFields())
+            traps.bodies.append(body)
+            number = len(traps.bodies) - 1
+            said = trap(body, number, Said(answer(body), id=f"r{number}"))
+            served = said.headers.get("model", request.model)
+            if said.status != 200:
+                return failed(request, RunError(str(said.status), "refused by the trap", status=said.status))
+            usage = CallUsage(50, len(said.text) // 4 + 1, source="reported")
+            refused = "refused" in said.headers
+            return RunResult(
+                request.model,
+                served,
+                request.title,
+                said.text,
+                "done",
+                said.finish,
+                refused,
+                usage=usage,
+                response_id=said.id or None,
+            )
+
+        monkeypatch.setattr("promptop.client.call.run", answered)
+        capsys.readouterr()
+        code = main(command(folder, traps.url, cases, options, model))
+        return code, said_by(capsys), traps
+
+    return call
+
+
+def said_by(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    out, err = capsys.readouterr()
+    return {"verdict": None, **(json.loads(out) if out.startswith("{") else {}), "err": err}
 
 
 def command(folder: Path, url: str, cases: str, options: tuple[str, ...], model: str = "m") -> list[str]:
@@ -124,10 +179,124 @@ def test_refusals_and_truncations_are_named(prove: Prove) -> None:
     assert found["verdict"] == "worse" and found["counts"]["cut after"]
 
 
-def test_a_key_refused_half_way_ends_it(prove: Prove) -> None:
-    code, found, traps = prove(lambda body, number, said: Said("", status=401) if number >= 40 else said)
+def test_a_key_refused_half_way_ends_it(prove_wire: Prove) -> None:
+    code, found, traps = prove_wire(lambda body, number, said: Said("", status=401) if number >= 40 else said)
     assert (code, found["verdict"], len(traps.bodies)) == (1, "undecided", 41)
     assert "refused" in found["why"] and len(found["answers"]) >= 18
+
+
+def test_copies_of_a_case_are_one_case(prove: Prove, folder: Path) -> None:
+    lines = (folder / "cases.jsonl").read_text().splitlines()
+    copies = [json.dumps(json.loads(lines[0]) | {"id": f"copy{n}"}) for n in range(30)]
+    (folder / "cases.jsonl").write_text("\n".join([*lines[:3], *copies]))
+    code, found, _ = prove(honest)
+    assert (code, found["verdict"], found["n_cases"], found["folded_cases"]) == (1, "undecided", 3, 30)
+    assert any("30 of 33 cases ask what another asks" in line for line in found["lines"])
+    (folder / "cases.jsonl").write_text("\n".join([lines[0], json.dumps(json.loads(copies[0]) | {"expected": "9"})]))
+    code, found, traps = prove(honest)
+    assert (code, traps.bodies) == (2, []) and "expects another answer" in found["err"]
+
+
+def test_near_duplicates_and_equal_prompts_are_named(prove: Prove, folder: Path) -> None:
+    (folder / "trim.md").write_text(BASE)
+    _, found, _ = prove(honest)
+    assert any("near-duplicates" in line for line in found["lines"])
+    assert any("both prompts send the same" in line for line in found["lines"])
+
+
+def test_a_refusal_field_is_a_refusal_whatever_its_words(prove: Prove) -> None:
+    def trap(body: dict[str, Any], number: int, said: Said) -> Said:
+        return Said(said.text, headers={"refused": "yes"}, id=said.id) if is_after(body) else said
+
+    code, found, _ = prove(trap)
+    assert (code, found["verdict"]) == (1, "worse") and found["counts"]["refused after"]
+
+
+def test_another_model_behind_one_side_is_no_comparison_of_prompts(prove: Prove) -> None:
+    rng = random.Random(1)
+
+    def swaps(body: dict[str, Any], number: int, said: Said) -> Said:
+        said.headers["model"] = rng.choice(["m-2025", "m-2026"])
+        return said
+
+    code, found, _ = prove(swaps)
+    assert (code, found["verdict"]) == (0, "proven")
+    assert "asked for m; answered by m-202" in json.dumps(found["lines"])
+
+    def trap(body: dict[str, Any], number: int, said: Said) -> Said:
+        said.headers["model"] = "small" if is_after(body) else "big"
+        return said
+
+    code, found, traps = prove(trap)
+    assert (code, found["verdict"]) == (1, "undecided") and len(traps.bodies) < 50
+    assert "big the baseline and small the trimmed prompt" in found["why"]
+
+
+@pytest.mark.parametrize("mark", [{"critical": True}, {"weight": 10_000}])
+def test_what_must_not_be_lost_is_asked_before_anything_is_proven(
+    prove: Prove, folder: Path, mark: dict[str, Any]
+) -> None:
+    rows = [json.loads(line) for line in (folder / "cases.jsonl").read_text().splitlines()]
+    rows += [row | {"id": f"{row['id']}b", "vars": {"a": row["vars"]["b"], "b": row["vars"]["a"]}} for row in rows]
+    (folder / "cases.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    _, found, _ = prove(honest)
+    asked = {each["id"] for each in found["cases"]}
+    last = next(row for row in rows if row["id"] not in asked)
+    (folder / "cases.jsonl").write_text("\n".join(json.dumps(row | mark if row is last else row) for row in rows))
+
+    def trap(body: dict[str, Any], number: int, said: Said) -> Said:
+        is_last = asked_of(body) == f"{last['vars']['a']} and {last['vars']['b']}"
+        return Said("no form", id=said.id) if is_last and is_after(body) else said
+
+    code, found, _ = prove(trap, *(["--most-lost", "5"] if "critical" in mark else []))
+    assert (code, found["verdict"], found["lost"]) == (1, "worse", [last["id"]])
+
+
+def test_weights_are_shown_beside_the_count_of_cases(prove: Prove, folder: Path) -> None:
+    rows = [
+        json.loads(line) | {"weight": 500 if number == 3 else 1}
+        for number, line in enumerate((folder / "cases.jsonl").read_text().splitlines())
+    ]
+    (folder / "cases.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    _, found, _ = prove(honest)
+    assert any(line.startswith("by weight: ") for line in found["lines"])
+    assert any(line.startswith("c4 stands for ") for line in found["lines"])
+
+
+def test_the_check_that_is_always_made_is_no_check_of_its_own(prove: Prove) -> None:
+    code, found, _ = prove(honest, "--check", "answered", cases="plain.jsonl")
+    assert (code, found["verdict"]) == (1, "alike")
+
+
+def test_calls_that_fail_on_one_side_are_named_by_side(prove: Prove) -> None:
+    code, found, _ = prove(
+        lambda b, n, s: Said("", status=400) if is_after(b) else s, "--retries", "0", cases="plain.jsonl"
+    )
+    assert (code, found["verdict"]) == (1, "undecided")
+    assert "the trimmed prompt was answered in none of 5 cases" in found["why"]
+
+
+def test_a_judge_that_is_refused_ends_what_needs_it(prove: Prove) -> None:
+    def trap(body: dict[str, Any], number: int, said: Said) -> Said:
+        return Said("", status=401) if is_judge(body) else said
+
+    code, found, traps = prove(trap, "--judge", "judge", "--check", "rubric:names a sum", "--retries", "0")
+    assert (code, found["verdict"], len(traps.bodies)) == (1, "undecided", 2)
+    assert "the judge cannot be asked" in found["why"]
+
+
+def test_a_judge_decides_where_every_answer_has_other_words(prove: Prove) -> None:
+    def trap(body: dict[str, Any], number: int, said: Said) -> Said:
+        if is_judge(body):
+            left, right = asked_of(body).split("Answer A:\n")[1].split("\n\nAnswer B:\n")
+            bad = [" sum" not in each or not each.endswith((".", "!")) or " not " in each for each in (left, right)]
+            return Said(json.dumps({"winner": "same" if bad[0] == bad[1] else "B" if bad[0] else "A"}))
+        words = "Here you are: a sum of numbers, as you asked for!" if is_after(body) else "The sum is what it is."
+        return Said(words, id=said.id)
+
+    code, found, _ = prove(trap, "--judge", "judge", cases="plain.jsonl")
+    assert found["judge"]["evidence"], found["judge"]
+    assert (code, found["verdict"]) == (1, "alike"), found["why"]
 
 
 def test_unfilled_variables_send_nothing(prove: Prove, folder: Path) -> None:
@@ -164,15 +333,15 @@ def test_a_judge_that_takes_the_first_is_no_evidence(prove: Prove) -> None:
     assert any("took the first answer in 100%" in line for line in found["lines"])
 
 
-def test_a_judge_that_costs_more_than_the_cap_is_refused_before_a_call(prove: Prove) -> None:
+def test_a_judge_that_costs_more_than_the_cap_is_refused_before_a_call(prove_wire: Prove) -> None:
     cheap = ("--max-tokens", "10", "--max-usd", "0.001")
-    code, found, traps = prove(first_wins, "--judge", "o1-pro", *cheap, cases="plain.jsonl", model="gpt-4o-mini")
+    code, found, traps = prove_wire(first_wins, "--judge", "o1-pro", *cheap, cases="plain.jsonl", model="gpt-4o-mini")
     assert code == 1 and not traps.bodies and "nothing was sent" in found["err"]
 
 
-def test_a_judge_that_the_cap_ends_is_no_evidence(prove: Prove) -> None:
+def test_a_judge_that_the_cap_ends_is_no_evidence(prove_wire: Prove) -> None:
     options = ("--judge", "o1-pro", "--max-usd", "0.5", "--max-tokens", "10")
-    _, found, _ = prove(first_wins, *options, cases="plain.jsonl", model="gpt-4o-mini")
+    _, found, _ = prove_wire(first_wins, *options, cases="plain.jsonl", model="gpt-4o-mini")
     assert found["cost_usd"] <= 0.5 and found["capped"] and found["verdict"] != "proven"
     assert not found["judge"]["evidence"] and "cap" in found["judge"]["why_not"]
 
@@ -190,7 +359,7 @@ def test_a_rubric_without_a_verdict_fails_no_answer(prove: Prove) -> None:
     assert "judge" in json.dumps(found["errors"])
 
 
-def test_rate_limits_are_waited_for(prove: Prove) -> None:
+def test_rate_limits_are_waited_for(prove_wire: Prove) -> None:
     refused: set[str] = set()
 
     def trap(body: dict[str, Any], number: int, said: Said) -> Said:
@@ -200,27 +369,34 @@ def test_rate_limits_are_waited_for(prove: Prove) -> None:
             return Said("", status=429, headers={"retry-after-ms": "1"})
         return said
 
-    code, found, traps = prove(trap)
+    code, found, traps = prove_wire(trap)
     assert (code, found["verdict"]) == (0, "proven"), found.get("why")
     assert len(traps.bodies) == 80 + len(refused)
 
 
 def test_similarity_asks_the_endpoints_embeddings(prove: Prove) -> None:
     options = ("--embed", "vectors", "--check", "similar(0.6):sum of the numbers is")
-    code, found, traps = prove(
-        lambda b, n, s: Said(f"The sum of {asked_of(b)} is it.", id=s.id), *options, cases="plain.jsonl"
-    )
-    assert traps.embedded and (code, found["verdict"]) == (0, "proven"), found["why"]
-    code, found, traps = prove(
-        lambda b, n, s: Said("Bananas grow." if is_after(b) else "the sum is " + asked_of(b)),
-        *options,
-        cases="plain.jsonl",
-    )
+    with playing(honest) as server:
+        code, found, _ = prove(
+            lambda b, n, s: Said(f"The sum of {asked_of(b)} is it.", id=s.id),
+            *options,
+            cases="plain.jsonl",
+            url=server.url,
+        )
+        assert server.embedded and (code, found["verdict"]) == (0, "proven"), found["why"]
+        code, found, _ = prove(
+            lambda b, n, s: Said("Bananas grow." if is_after(b) else "the sum is " + asked_of(b)),
+            *options,
+            cases="plain.jsonl",
+            url=server.url,
+        )
     assert (code, found["verdict"]) == (1, "worse")
 
 
 @pytest.mark.parametrize("history", ["metadata", pytest.param("full", marks=pytest.mark.world)])
-def test_killed_in_mid_run_it_goes_on_and_pays_for_no_cell_twice(prove: Prove, folder: Path, history: str) -> None:
+def test_killed_in_mid_run_it_goes_on_and_pays_for_no_cell_twice(
+    folder: Path, capsys: pytest.CaptureFixture[str], history: str
+) -> None:
     (folder / "settings.toml").write_text(f'[playground]\nhistory = "{history}"\n')
     options = ("--config", str(folder / "settings.toml"))
     with playing(honest) as traps:
@@ -239,13 +415,10 @@ def test_killed_in_mid_run_it_goes_on_and_pays_for_no_cell_twice(prove: Prove, f
         run = child.stderr.read().decode().partition("--resume ")[2].split()[0]
         child.stderr.close()
         before = len(traps.bodies)
-        again = subprocess.run(
-            [*PROMPTOP, *arguments, "--json", "--resume", run],
-            env=environment,
-            capture_output=True,
-        )
-        found = json.loads(again.stdout)
-        assert (again.returncode, found["verdict"]) == (0, "proven")
+        capsys.readouterr()
+        code = main([*arguments, "--json", "--resume", run])
+        found = json.loads(capsys.readouterr().out)
+        assert (code, found["verdict"]) == (0, "proven")
         assert len(traps.bodies) - 80 in (0, 1)  # the call that was under way
         assert found["calls"] + found["kept"] == 80 and before - found["kept"] <= 1
         assert sum(each["state"] == "same" for each in found["cases"]) == 30 and not found["counts"]

@@ -16,6 +16,7 @@ from promptop.client.call import run
 from promptop.client.http.endpoints import Endpoints
 from promptop.client.request import RunRequest
 from promptop.client.result import CAP, CallProgress, RunError, RunResult, failed
+from promptop.experiments.bench import load_generator
 from promptop.experiments.bench.arrivals import load_of
 from promptop.experiments.bench.baselines import Baselines
 from promptop.experiments.bench.gates import parse_objective
@@ -106,7 +107,9 @@ def test_an_open_loop_starts_calls_when_they_are_due_whatever_becomes_of_the_oth
     in_virtual_time(main)
 
 
-def test_latency_counts_from_when_a_call_was_due_not_from_when_it_left() -> None:
+def test_latency_counts_from_when_a_call_was_due_not_from_when_it_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_generator, "OPEN_AT_ONCE", 100)
+
     async def main(clock: Callable[[], float]) -> None:
         # 300 calls are due in about 3 s, 100 may be under way, each takes 10 s: the last hundred leave 20 s late.
         load = Load(300, rate=100.0, warm_ups=0)

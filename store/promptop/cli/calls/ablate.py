@@ -36,7 +36,7 @@ from promptop.cli.shared.test_set_options import (
 )
 from promptop.experiments.ablation.asker import PlanOf
 from promptop.experiments.ablation.report import AblationReport, could_show, report_on
-from promptop.experiments.ablation.run import AblationPlan, AblationRun, plan_ablation
+from promptop.experiments.ablation.run import AblationPlan, AblationRun, plan_ablation, without_copies
 from promptop.experiments.ablation.search import CARRIES, FREE, likely_calls
 from promptop.experiments.ablation.units import units_of
 from promptop.experiments.checks import FORMS, parse_check
@@ -157,9 +157,11 @@ def planned_search(
     test_set = read_cases(args, [prompt])
     base = found.text
     plan_of = plans(args, settings, spec, prompt_maker(args, found, prompt), test_set)
-    cases = plan_of(base)
+    cases, plan_of, folded = without_copies(plan_of, base)
+    if folded and not args.quiet:
+        print(f"{folded} cases ask what another asks: each input counts once.", file=sys.stderr)
     grid = GridPlan(
-        tuple(cases),
+        cases,
         (cases[0].requests[0][0].title,),
         folder=test_set.folder,
         python=args.allow_python,

@@ -46,10 +46,10 @@ from promptop.cli.shared.test_set_options import (
 from promptop.cli.shared.trimmed_input import trimmed_input
 from promptop.experiments.checks import FORMS, parse_check
 from promptop.experiments.grid.cells import CellStore
-from promptop.experiments.grid.plan import attempt_of, planned_cases, require_models
+from promptop.experiments.grid.plan import asked_once, attempt_of, planned_cases, require_models
 from promptop.experiments.proof import rule
 from promptop.experiments.proof.exports import write_report
-from promptop.experiments.proof.plan import ProofPlan
+from promptop.experiments.proof.plan import ProofPlan, near_duplicates
 from promptop.experiments.proof.price import one_case_price, whole_price
 from promptop.experiments.proof.report import ProofReport, report_of
 from promptop.experiments.proof.run import ProofRun
@@ -145,7 +145,8 @@ def _test_set(
     rules: Mapping[str, int],
 ) -> int:
     test_set = read_cases(args, prompts)
-    cases = planned_cases(test_set, args.check, builder(args, settings, prompts, specs), seed=args.seed_order)
+    planned = planned_cases(test_set, args.check, builder(args, settings, prompts, specs), seed=args.seed_order)
+    cases, folded = asked_once(planned)
     titles = tuple(request[0].title for request in cases[0].requests)
     hosts = [request[0].profile.base_url for request in cases[0].requests]
     plan = ProofPlan(
@@ -162,6 +163,8 @@ def _test_set(
         embed=embed_of(args, settings),
         set_digest=test_set.digest,
         tags=test_set.tags,
+        folded=folded,
+        near=near_duplicates(cases),
         attempt=attempt_of(digest(texts[0]), test_set.digest, titles, hosts),
     )
     store = CellStore(args.resume or "", full=keeps_texts(settings))
@@ -205,6 +208,8 @@ def _tell_before(plan: ProofPlan, store: CellStore, most: CostEstimate) -> None:
     seen = f"{n} cases can show a drop of {units.share(rule.could_see(n))} at best"
     more = f"; {needed} are needed for {units.share(plan.margin)}" if needed > n else ""
     print(f"{seen}{more}. Run {store.run}: --resume {store.run} goes on with it.", file=sys.stderr)
+    for note in plan.notes():
+        print(f"{note}.", file=sys.stderr)
     if not plan.has_checks and not store.full:
         print(
             "Texts are not kept (history of [playground]): resumed, it asks again, since no check is given.",
@@ -264,7 +269,7 @@ def _one_input(
     titles = [request.title for request in asked[0]]
     now_ms = int(time.time() * 1000)
     groups = paired(outcome.kept)
-    found = prove(*texts, titles, groups, checks, now_ms=now_ms, margin=args.margin)
+    found = prove(*texts, titles, groups, checks, now_ms=now_ms, margin=args.margin, first=outcome.first)
     receipt = replace(receipt_of(specs[0], prompts[0], prompts[1], None), proof=found, rules=rules)
     errors = list(dict.fromkeys(str(each.error) for arm in outcome.kept for each in arm if each.error is not None))
     first = next((each for each in outcome.first if each is not None and each.error is not None), None)

@@ -176,6 +176,8 @@ def notes(result: RunResult) -> list[str]:
             then = f"waited {attempt.wait_s:.1f} s" if attempt.wait_s else "went on elsewhere"
             at = f" at {clean_line(attempt.place, 60)}" if attempt.place else ""
             lines.append(f"attempt {attempt.number}{at}: {attempt.error.cause} ({then})")
+    if result.refused:
+        lines.append("the model refused: the text came in the refusal field")
     if result.cache_refusal:
         lines.append(f"the cache was not asked: {result.cache_refusal}")
     if result.error is not None:

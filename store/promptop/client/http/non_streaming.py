@@ -85,6 +85,7 @@ async def _call(request: RunRequest, endpoints: Endpoints, progress: CallProgres
         "".join(answer.text),
         "done" if error is None else "failed",
         finish_reason=answer.finish_reason,
+        refused=answer.refused,
         place=place.label,
         ttfb_s=row.ttfb_s if row is not None else None,
         total_s=row.total_s if row is not None else None,

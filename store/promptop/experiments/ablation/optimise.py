@@ -161,6 +161,8 @@ class OptimiseRun:
             proof_plan = proof_plan_of(plan, plan.text, plan.held, planned, margin=plan.margin)
             self._proof = ProofRun(proof_plan, self.store)
             proof = await self._proof.work(options)
+            if not ended and (proof.is_capped or proof.stopped):
+                ended = "cap" if proof.is_capped else "stopped"
         return OptimiseOutcome(
             self._text,
             tuple(self._steps),

@@ -17,7 +17,7 @@ from promptop.experiments.ablation.search import FREE, Search, Searched, likely_
 from promptop.experiments.ablation.units import Unit, blocks_of, units_of, without
 from promptop.experiments.grid.caller import GridCaller, MeasurementStep
 from promptop.experiments.grid.cells import CellStore
-from promptop.experiments.grid.plan import GridPlan, PlannedCase, attempt_of
+from promptop.experiments.grid.plan import GridPlan, PlannedCase, asked_once, attempt_of
 from promptop.experiments.proof.plan import ProofPlan
 from promptop.experiments.proof.report import report_of
 from promptop.experiments.proof.run import ProofRun
@@ -136,6 +136,28 @@ def plan_ablation(
         weigh=weigh,
         margin=margin,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenCases:
+    """Plans some of the cases that another plans, in an order of its own."""
+
+    plan_of: PlanOf
+    ids: tuple[str, ...]
+
+    def __call__(self, text: str) -> Sequence[PlannedCase]:
+        """Return the cases with a text of the prompt."""
+        by_id = {planned.case.id: planned for planned in self.plan_of(text)}
+        return [by_id[name] for name in self.ids]
+
+
+def without_copies(plan_of: PlanOf, text: str) -> tuple[tuple[PlannedCase, ...], PlanOf, int]:
+    """Return the cases of a prompt that ask different things, what plans those alone, and how many went.
+
+    A copy would stand in the search and in the proof alike, which is held against cases that were never used.
+    """
+    cases, folded = asked_once(plan_of(text))
+    return cases, ChosenCases(plan_of, tuple(planned.case.id for planned in cases)), folded
 
 
 def held_of(cases: int, share: float | None = None) -> int:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 
-from promptop.client.result import FILTER_REASONS, RunResult
+from promptop.client.result import RunResult
 
 _MINUS = "-−–﹣－‐‑"
 _NUMBER = re.compile(
@@ -125,6 +125,6 @@ def trouble_of(result: RunResult) -> str:
     """Return ``cut``, ``refused``, ``empty`` or nothing for an answer."""
     if result.cut_short:
         return "cut"
-    if result.finish_reason in FILTER_REASONS or (refuses(result.text) and not result.tool_calls):
+    if result.is_withheld or (refuses(result.text) and not result.tool_calls):
         return "refused"
     return "empty" if not result.text.strip() and not result.tool_calls else ""

@@ -22,8 +22,8 @@ from typing import Any
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.json_schema import Validator
 from promptop.base.sanitize import clean_line
-from promptop.client.result import FILTER_REASONS, RunResult
-from promptop.experiments.checks.answer_text import language_of, numbers_in, refuses
+from promptop.client.result import RunResult
+from promptop.experiments.checks.answer_text import language_of, numbers_in, trouble_of
 
 _SHOWN = 120
 """Characters of an explanation: a schema's message may hold the whole answer."""
@@ -606,15 +606,20 @@ def _language(given: _Given) -> Judge:
     return fault
 
 
+_TROUBLES = {
+    "empty": "the answer is empty",
+    "cut": "the answer was cut at its limit of tokens",
+    "refused": "it is a refusal",
+}
+"""What :func:`trouble_of` says of an answer, as a sentence."""
+
+
 def _answered(given: _Given) -> Judge:
     def fault(result: RunResult) -> str:
-        if not result.text.strip() and not result.tool_calls:
-            return "the answer is empty"
-        if result.cut_short:
-            return "the answer was cut at its limit of tokens"
-        if result.finish_reason in FILTER_REASONS:
+        trouble = trouble_of(result)
+        if trouble == "refused" and result.is_withheld and not result.refused:
             return "the provider withheld it"
-        return "it is a refusal" if refuses(result.text) and not result.tool_calls else ""
+        return _TROUBLES.get(trouble, "")
 
     return fault
 

@@ -75,6 +75,8 @@ class JudgeRecord:
     unpriced: int = 0
     is_capped: bool = False
     """Whether a cap refused a call of its."""
+    refused: str = ""
+    """Why its endpoint answers no call of its: a refused key, an unknown model, no money left."""
     unread: int = 0
     """Answers that hold no verdict."""
     first: int = 0
@@ -105,6 +107,8 @@ class JudgeRecord:
         """Return why it is not evidence; empty if it is."""
         if self.is_capped:
             return f"was ended by the cap after {self.calls} calls"
+        if self.refused:
+            return f"could not be asked ({self.refused})"
         if not self.calls:
             return "was not asked"
         if not self.planted:
@@ -141,7 +145,7 @@ class JudgeRecord:
 
     def _price(self) -> str:
         usd = f"{units.usd(self.usd)}{' and more that has no price' if self.usd and self.unpriced else ''}"
-        return f"{self.calls} calls, {usd if self.usd or not self.unpriced else 'unpriced'}"
+        return f"{self.calls} call{'s' * (self.calls != 1)}, {usd if self.usd or not self.unpriced else 'unpriced'}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the shape of the commands."""
@@ -171,12 +175,12 @@ def _two_sided(most: int, n: int) -> float:
 class Judge:
     """Asks a judging model, and keeps the record of what it said."""
 
-    def __init__(self, who: JudgeModel, ask: Ask, *, seed: int = 1) -> None:
+    def __init__(self, who: JudgeModel, ask: Ask, *, seed: int = 1, record: JudgeRecord | None = None) -> None:
         """``ask`` makes a call, with its money and its retries."""
         self._who = who
         self._ask = ask
         self._rng = random.Random(seed)
-        self.record = JudgeRecord(who.model)
+        self.record = record or JudgeRecord(who.model)
 
     async def pair(self, given: str, before: str, after: str) -> float | None:
         """Return +1 if ``after`` wins in both orders, −1 if it loses, 0 if both are alike; None without a verdict."""
@@ -242,6 +246,8 @@ class Judge:
         return score
 
     async def _asked(self, system: str, text: str) -> str:
+        if self.record.refused:
+            return ""
         result = await self._ask(self._who.request(system, text))
         if result.error is not None and result.error.type == CAP:
             self.record.is_capped = True

@@ -7,11 +7,12 @@ import unicodedata
 from collections.abc import Sequence
 
 from promptop.base.errors import PromptopError
+from promptop.client.request import RunRequest
 from promptop.client.result import RunResult
 from promptop.experiments.checks import Check, Checked
 from promptop.experiments.checks.judges import Judge, JudgeModel
 from promptop.experiments.checks.vectors import EmbedModel, cosine, vectors_of
-from promptop.experiments.grid.caller import GridCaller
+from promptop.experiments.grid.caller import GridCaller, is_refused
 
 
 def text_of_answer(result: RunResult) -> str:
@@ -39,6 +40,8 @@ class Checker:
         self._judge = judge
         self._embed = embed
         self._vectors: dict[str, list[float]] = {}
+        self.refused = ""
+        """Why the judge's endpoint answers no further call; empty while it does."""
 
     async def judged(self, checks: Sequence[Check], given: str, result: RunResult) -> dict[str, Checked]:
         """Return what every check says of an answer, by its text; ``given`` is what a judge is shown of the case.
@@ -54,7 +57,7 @@ class Checker:
             return check.judge(result)
         if check.kind == "rubric":
             assert self._judge is not None, "a rubric without a judge is refused before the first call"
-            judge = Judge(self._judge, self._caller.call)
+            judge = Judge(self._judge, self._ask_judge)
             fault = await judge.met(check.wants, given, text_of_answer(result))
             if fault is None:
                 self._caller.errors[f"The judge {self._judge.model} gave no verdict."] = None
@@ -66,6 +69,12 @@ class Checker:
             self._caller.tell(error)
             return None
         return check.said("" if closeness >= check.at else f"similarity {closeness:.2f}, below {check.at:g}")
+
+    async def _ask_judge(self, request: RunRequest) -> RunResult:
+        result = await self._caller.call(request)
+        if is_refused(result.error) and result.error is not None:
+            self.refused = f"cannot be asked: {result.error.cause}"
+        return result
 
     async def _similarity(self, left: str, right: str) -> float:
         missing = [text for text in dict.fromkeys((left, right)) if text not in self._vectors]

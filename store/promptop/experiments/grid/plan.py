@@ -56,7 +56,14 @@ class GridPlan:
     @property
     def has_checks(self) -> bool:
         """Whether anything beside :data:`ANSWERED` is checked."""
-        return any(planned.specs for planned in self.cases)
+        return any(not _is_answered(spec) for planned in self.cases for spec, _ in planned.specs)
+
+
+def _is_answered(spec: Spec) -> bool:
+    """Whether a check says what is checked anyway."""
+    if isinstance(spec, str):
+        return spec.strip() == ANSWERED
+    return spec.get("type") == ANSWERED and not spec.get("not")
 
 
 def checks_for(planned: PlannedCase, plan: GridPlan) -> list[Check]:
@@ -101,6 +108,37 @@ def planned_cases(test_set: TestSet, shared: Sequence[Spec], build: Build, *, se
         specs = [(spec, True) for spec in common] + [(spec, False) for spec in own]
         found.append(PlannedCase(case, tuple(specs), pairs, _given(case, values)))
     return tuple(found)
+
+
+def asked_once(planned: Sequence[PlannedCase]) -> tuple[tuple[PlannedCase, ...], int]:
+    """Fold cases that ask the same of every model and version, whatever they are called; return how many went.
+
+    The same input twice is one case, with the checks of both: copies would make a sample look larger than it is.
+    Raises :class:`UsageError` for two that expect different answers.
+    """
+    kept: dict[tuple[str, ...], PlannedCase] = {}
+    for each in planned:
+        key = tuple(digest_of(request) for row in each.requests for request in row)
+        first = kept.setdefault(key, each)
+        if first is each:
+            continue
+        case, twin = first.case, each.case
+        if case.expected is not None and twin.expected is not None and case.expected != twin.expected:
+            raise UsageError(
+                f"{twin.where or twin.id}: it asks what {case.where or case.id} asks, and expects another answer.",
+                "Leave one out: they cannot both be right.",
+            )
+        expected = twin.expected if case.expected is None else case.expected
+        both = replace(
+            case,
+            expected=expected,
+            weight=case.weight + twin.weight,
+            tags=tuple(dict.fromkeys((*case.tags, *twin.tags))),
+            critical=case.critical or twin.critical,
+        )
+        specs = first.specs + tuple(spec for spec in each.specs if spec not in first.specs)
+        kept[key] = replace(first, case=both, specs=specs)
+    return tuple(kept.values()), len(planned) - len(kept)
 
 
 def _filled(test_set: TestSet, case: Case) -> tuple[dict[str, str], list[dict[str, Any]]]:

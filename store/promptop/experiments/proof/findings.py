@@ -21,11 +21,16 @@ if TYPE_CHECKING:
     from promptop.experiments.proof.run import ModelRun
 
 PROVEN, ALIKE, CHANGED, WORSE, UNDECIDED = "proven", "alike", "changed", "worse", "undecided"
+HELD = "held"
+"""Why a model's part ended: the margin is held, and no further case needs to be asked."""
 MOST_INCOMPLETE = 0.10
 UNEQUAL = 0.05
+DOMINANT = 0.3
+"""Share of the weight from which on one case is named."""
 FAR = 30
 """Cases still to come from which on a hopeless run is ended: for fewer the rest is worth its names."""
 _NAMED = 8
+_ANSWERERS = {BEFORE: "baseline", AFTER: "trimmed prompt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,9 @@ def judge_model(run: ModelRun, plan: ProofPlan, alpha: float) -> ModelFinding:
     )
     trouble = _trouble(run, records)
     if trouble is not None:
-        return _with(base, UNDECIDED, trouble[0], run, plan, records, advice=trouble[1])
+        # Where the two sides cannot be compared at all, no further case helps.
+        ends = "failing" if _other_model(records) or any(record.copied for record in run.records) else ""
+        return _with(base, UNDECIDED, trouble[0], run, plan, records, advice=trouble[1], can_stop=ends)
     decision = rule.decide(
         scores,
         {check.check: check.before for check in checks},
@@ -134,10 +141,15 @@ def judge_model(run: ModelRun, plan: ProofPlan, alpha: float) -> ModelFinding:
             f"on cases like these at most {units.share(decision.bound or 0.0)} fewer answers pass"
             f" ({units.share(1 - alpha)} sure; margin {units.share(plan.margin)})"
         )
+        asked = {record.id for record in run.records}
+        unasked = [each.case.id for each in run.planned if each.case.critical and each.case.id not in asked]
+        if unasked and run.ended not in ("", HELD):
+            why = f"critical cases were not asked: {_names(unasked)}"
+            return _with(base, UNDECIDED, why, run, plan, records, advice="Resume it, or raise --max-usd.")
         if open_suspects and run.ended:
             why = f"{len(open_suspects)} cases with a loss were not asked again: {_names(open_suspects)}"
             return _with(base, UNDECIDED, why, run, plan, records, advice="Resume it, or raise --max-usd.")
-        return _with(base, PROVEN, said, run, plan, records, can_stop="held")
+        return _with(base, PROVEN, said, run, plan, records, can_stop=HELD)
     why, advice = _why_undecided(decision, checks, run, plan, records, alpha)
     hopeless = _is_hopeless(scores, run, plan, alpha)
     return _with(base, UNDECIDED, why, run, plan, records, advice=advice, can_stop="hopeless" if hopeless else "")
@@ -234,20 +246,25 @@ def _trouble(run: ModelRun, records: Sequence[CaseRecord]) -> tuple[str, str] | 
     if run.ended == "idle":
         return _idle_after_warm_up(run)
     begun = len(run.records)
+    if swapped := _other_model(records):
+        return swapped, "Name a model that answers by itself: a snapshot's name, or a route with one provider."
     if copied := sum(bool(record.copied) for record in run.records):
         return (
             f"{copied} of {begun} cases: the answer to the trimmed prompt is a copy of the baseline's, by its id",
             "Turn off the endpoint's cache, or let it tell system prompts apart.",
         )
     if run.ended == "failing" and not records:
-        return "no case was answered", "See the errors below."
+        return _unanswered(run), "See the errors below."
+    failed = {side: sum(bool(record.failed[side]) for record in run.records) for side in SIDES}
     incomplete = begun - len(records)
     if begun and incomplete > max(MOST_INCOMPLETE * begun, 0) and (run.ended or begun >= 10):
+        if run.unjudged:
+            return f"{incomplete} of {begun} cases have an answer without a verdict of the judge", "See the errors."
+        sides = f"{failed[BEFORE]} times the baseline's call failed, {failed[AFTER]} times the trimmed prompt's"
         return (
-            f"{incomplete} of {begun} cases have no answer on one side or both",
+            f"{incomplete} of {begun} cases have no answer on one side or both: {sides}",
             "See the errors; --resume asks them again.",
         )
-    failed = {side: sum(bool(record.failed[side]) for record in run.records) for side in SIDES}
     if begun and rule.fisher(begun - failed[BEFORE], begun, begun - failed[AFTER], begun) < UNEQUAL:
         return (
             f"calls fail more often on one side: {failed[BEFORE]} of the baseline's, {failed[AFTER]} of the trimmed"
@@ -257,6 +274,32 @@ def _trouble(run: ModelRun, records: Sequence[CaseRecord]) -> tuple[str, str] | 
     if begun and rule.fisher(begun - failed[AFTER], begun, begun - failed[BEFORE], begun) < UNEQUAL:
         return f"calls fail more often for the baseline: {failed[BEFORE]} to {failed[AFTER]} cases", "See the errors."
     return None
+
+
+def _other_model(records: Sequence[CaseRecord]) -> str:
+    """Say that another model answers one side, by its own name; empty if both are answered alike."""
+    served = {side: Counter(cell.result.model for record in records for cell in record.side(side)) for side in SIDES}
+    totals = {side: sum(served[side].values()) for side in SIDES}
+    for name in served[BEFORE] | served[AFTER]:
+        counts = [(served[side][name], totals[side]) for side in (BEFORE, AFTER)]
+        if not all(total for _, total in counts):
+            continue
+        chance = min(rule.fisher(*counts[0], *counts[1]), rule.fisher(*counts[1], *counts[0]))
+        if chance < UNEQUAL / 10:
+            shown = [f"{served[side].most_common(1)[0][0]} the {word}" for side, word in _ANSWERERS.items()]
+            return f"another model answers each side: {' and '.join(shown)}"
+    return ""
+
+
+def _unanswered(run: ModelRun) -> str:
+    """Say whose calls failed in a run without one complete case."""
+    if run.unjudged:
+        return f"{run.unjudged} answers came, and the model that judges them gave no verdict on them"
+    answered = {side: sum(bool(record.side(side)) for record in run.records) for side in SIDES}
+    for side, other, name in ((AFTER, BEFORE, "trimmed prompt"), (BEFORE, AFTER, "baseline")):
+        if not answered[side] and answered[other]:
+            return f"the {name} was answered in none of {len(run.records)} cases, the other prompt in {answered[other]}"
+    return "no case was answered"
 
 
 def _idle_after_warm_up(run: ModelRun) -> tuple[str, str]:
@@ -328,7 +371,7 @@ def _why_undecided(
     if further:
         advice = f"About {further} more cases like these decide it if no more are lost"
         advice += "; or 3 answers each." if run.answers == (1, 1) and run.wavers else "."
-    asked = f"{units.share(plan.margin)} was asked for; {done} cases could have shown"
+    asked = f"{units.share(plan.margin)} was asked for; {done} case{'s' * (done != 1)} could have shown"
     return f"{', '.join(parts)}, {asked} {units.share(rule.could_see(done, alpha))}", advice
 
 
@@ -369,11 +412,12 @@ def _without_checks(
             said = f"{n} of {n} cases: the answer is another each time, in {len(flipped)} of them {_kinds(flipped)} too"
         return _with(base, CHANGED, said, run, plan, records, can_stop="worse" if n >= FAR else "")
     scores = [score for record in records if (score := record.likeness) is not None]
-    if scores and rule.log_fell(scores, plan.margin) >= math.log(1 / rule.ALPHA_FELL):
-        why = f"the answers are less alike than the baseline's own by more than {units.share(plan.margin)}"
-        return _with(base, CHANGED, why, run, plan, records, can_stop="worse")
     if judge == ALIKE and not flipped:
         return _with(base, ALIKE, "the judge prefers neither side; no check was given", run, plan, records)
+    if scores and rule.log_fell(scores, plan.margin) >= math.log(1 / rule.ALPHA_FELL):
+        why = f"the answers are less alike than the baseline's own by more than {units.share(plan.margin)}"
+        # Other words may say the same: a judge that is named is asked before anything is said.
+        return _with(base, CHANGED, why, run, plan, records, can_stop="" if plan.judge is not None else "worse")
     if all_changed:
         why = f"{n} of {n} answers changed; no check says whether that matters"
         return _with(
@@ -385,7 +429,7 @@ def _without_checks(
     if scores and rule.log_held(scores, plan.margin) >= -math.log(alpha):
         drop = rule.largest_drop(scores, alpha)
         why = f"the answers are at most {units.share(drop)} less alike than the baseline's own; no check was given"
-        return _with(base, ALIKE, why, run, plan, records, can_stop="held")
+        return _with(base, ALIKE, why, run, plan, records, can_stop=HELD)
     further = rule.further_cases(scores, plan.margin, alpha) if scores else None
     why = (
         f"similarity: at most {units.share(rule.largest_drop(scores, alpha))} less alike,"
@@ -406,6 +450,26 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
+def _weighed(base: ModelFinding, records: Sequence[CaseRecord]) -> list[str]:
+    """Return what cases stand for, where their weights differ: the verdict counts cases, not inputs."""
+    weights = [record.case.weight for record in records]
+    if len(set(weights)) < 2:
+        return []
+    total = sum(weights)
+    parts = []
+    for name in (check.check for check in base.checks):
+        mine = [record for record in records if name in record.names]
+        whole = sum(record.case.weight for record in mine)
+        shares = [sum(record.case.weight * record.share(side, name) for record in mine) / whole for side in SIDES]
+        parts.append(f"{name} {units.share(shares[0])} → {units.share(shares[1])}")
+    lines = [f"by weight: {', '.join(parts)}"]
+    heaviest = max(records, key=lambda record: record.case.weight)
+    if heaviest.case.weight > DOMINANT * total:
+        share = units.share(heaviest.case.weight / total)
+        lines.append(f"{heaviest.id} stands for {share} of the inputs, and is one case of {len(records)}")
+    return lines
+
+
 def _lines(base: ModelFinding, run: ModelRun, plan: ProofPlan, records: Sequence[CaseRecord]) -> list[str]:
     """Return what was shown, a line each."""
     n = len(records)
@@ -418,16 +482,21 @@ def _lines(base: ModelFinding, run: ModelRun, plan: ProofPlan, records: Sequence
         f"{c.check} {c.passed_before}/{c.of_before} → {c.passed_after}/{c.of_after}" for c in base.checks
     )
     lines = [
-        f"{n} cases × {answers}, {run.title}; {counted}; {lost} lost, {len(base.won)} won;"
+        f"{n} case{'s' * (n != 1)} × {answers}, {run.title}; {counted}; {lost} lost, {len(base.won)} won;"
         f" {same} of {n} the same to the letter"
     ]
     begun = len(run.records)
     if begun > n:
         lines.append(f"{begun - n} of {begun} cases are incomplete and in no figure")
+    served = Counter(cell.result.model for record in records for side in SIDES for cell in record.side(side))
+    asked = run.planned[0].requests[run.number][0].model
+    if set(served) != {asked}:
+        lines.append(f"asked for {asked}; answered by {', '.join(name for name, _ in served.most_common(3))}")
     if run.wavers:
         lines.append("the baseline wavers: two answers of it to the same case differ")
     if run.copies:
         lines.append(f"{run.copies} answers came a second time under the same id: copies out of a cache count once")
+    lines += _weighed(base, records)
     if base.counts:
         said = ", ".join(f"{count} {what}" for what, count in sorted(base.counts.items()))
         lines.append(f"answers that are none: {said}")

@@ -106,6 +106,7 @@ class ProofReport:
             "warm_up": [_answer_json(each, case, BEFORE, cell) for each, case, cell in self.warm_up()],
             "n_cases": len(run.complete),
             "planned_cases": len(self.plan.cases),
+            "folded_cases": self.plan.folded,
             "bound": finding.bound,
             "could_see": finding.could_see,
             "wealth": finding.wealth,
@@ -209,6 +210,7 @@ def report_of(plan: ProofPlan, outcome: ProofOutcome, texts: tuple[str, str], no
         why += f" (stopped after {len(run.complete)} of {len(plan.cases)} cases)"
     shifts = {key: paired_shift(run.complete, metric) for key, metric in _BY_KEY.items() if key != "output_tps"}
     lines = [line for each in outcome.runs if each.finding is not None for line in each.finding.lines]
+    lines += plan.notes()
     lines += [shift.said for shift in shifts.values() if shift.said]
     if outcome.attempt > 1:
         lines.append(

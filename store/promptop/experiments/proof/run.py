@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from promptop.client.request import RunRequest
@@ -24,7 +25,7 @@ from promptop.experiments.grid.plan import PlannedCase, checks_for, digest_of
 from promptop.experiments.proof import rule
 from promptop.experiments.proof.broken_answers import Caught, broken, caught
 from promptop.experiments.proof.evidence import same_texts
-from promptop.experiments.proof.findings import ModelFinding, judge_model
+from promptop.experiments.proof.findings import HELD, ModelFinding, judge_model
 from promptop.experiments.proof.plan import WARM_UP, ProofPlan
 from promptop.experiments.proof.records import BEFORE, SIDES, CaseRecord, distinct
 
@@ -52,6 +53,8 @@ class ModelRun:
     wavers: bool = False
     ids_tell: bool = False
     """Whether response ids tell copies of an answer from further answers."""
+    unjudged: int = 0
+    """Answers that a model was to judge, and gave no verdict on."""
     copies: int = 0
     """Answers that an endpoint gave a second time out of a cache."""
     suspects: int = 0
@@ -215,7 +218,9 @@ class ProofRun:
         async def worker() -> None:
             nonlocal missing_in_a_row
             for at in waiting:
-                if run.ended:
+                if run.ended == HELD and not run.planned[at].case.critical:
+                    continue  # nothing is proven before each critical case was asked
+                if run.ended not in ("", HELD):
                     return
                 record = records[at] = CaseRecord(run.planned[at].case, run.checks[at])
                 for side, repeat in orders[at]:
@@ -293,8 +298,8 @@ class ProofRun:
         lost = any(record.lost_for_sure for record in run.records)
         if who is None or self._caller.is_over or run.ended == "worse" or lost:
             return
-        judge = Judge(who, self._ask_judge, seed=self.plan.seed)
-        run.judge = judge.record
+        run.judge = asked = JudgeRecord(who.model)
+        judge = Judge(who, partial(self._ask_judge, asked), seed=self.plan.seed, record=asked)
         asked_model = run.planned[0].requests[run.number][0].model
         judge.record.same_family = family_of(who.model) == family_of(asked_model)
         self._note = f"{run.title}: testing the judge"
@@ -328,7 +333,7 @@ class ProofRun:
             left, right = (text_of_answer(record.side(side)[0].result) for side in SIDES)
             await judge.judge_case(record.id, planned.given, left, right)
 
-    async def _ask_judge(self, request: RunRequest) -> RunResult:
+    async def _ask_judge(self, record: JudgeRecord, request: RunRequest) -> RunResult:
         """Ask a judge, or return what it said before the run was killed."""
         digest = digest_of(request)
         repeat = self._judged[digest]
@@ -339,6 +344,8 @@ class ProofRun:
             self._kept += 1
             return known.result
         result = await self._caller.call(request, title=f"judge {request.model}")
+        if is_refused(result.error) and result.error is not None:
+            record.refused = result.error.cause.rstrip(".")
         if result.state == "done":
             self.store.put(key, GridCell(result, {}))
         return result
@@ -372,22 +379,27 @@ class ProofRun:
                 return known
             if known.whole:  # other checks: judged again without a call
                 self._kept += 1
-                return await self._checked(key, planned, checks, known.result)
+                return await self._checked(run, key, planned, checks, known.result)
         result = await self._caller.call(request, title=f"{run.title} {planned.case.id}")
         if result.state != "done":
             if is_refused(result.error):
                 run.refused = result.error.cause if result.error is not None else "refused"
             return None
-        return await self._checked(key, planned, checks, result)
+        return await self._checked(run, key, planned, checks, result)
 
     async def _checked(
-        self, key: CellKey, planned: PlannedCase, checks: Sequence[Check], result: RunResult
+        self, run: ModelRun, key: CellKey, planned: PlannedCase, checks: Sequence[Check], result: RunResult
     ) -> GridCell | None:
         if self.store.full and any(check.is_asked for check in checks):
             self.store.put(key, GridCell(result, {}))  # paid for: a judge that is asked next must not lose it
         cell = GridCell(result, await self._checker.judged(checks, planned.given, result))
         self.store.put(key, cell)
-        return cell if len(cell.checked) == len({check.text for check in checks}) else None
+        if len(cell.checked) == len({check.text for check in checks}):
+            return cell
+        run.unjudged += 1
+        if self._checker.refused:
+            run.refused = f"the judge {self._checker.refused}"
+        return None
 
     async def _try_asked_checks(self, run: ModelRun) -> None:
         """Hold broken answers against checks that need a model: a judge that lets them all pass tells nothing."""

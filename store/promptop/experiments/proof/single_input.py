@@ -65,8 +65,12 @@ def prove(
     *,
     now_ms: int,
     margin: float = MARGIN,
+    first: Sequence[RunResult | None] = (),
 ) -> Proof:
-    """Judge the answers of each model to the text ``before`` and to ``after``; takes 0.1 to 0.5 s a model."""
+    """Judge the answers of each model to the text ``before`` and to ``after``; takes 0.1 to 0.5 s a model.
+
+    ``first`` are the calls before anything counts: where no other was made, theirs says why.
+    """
     found = [
         prove_model(title, baseline, trimmed, checks, margin=margin)
         for title, (baseline, trimmed) in zip(titles, groups, strict=True)
@@ -75,6 +79,9 @@ def prove(
     costs = [result.cost_usd for result in results if result.cost_usd is not None]
     verdict = proof.worst([model.verdict for model, _ in found])
     why = "; ".join(dict.fromkeys(said for model, said in found if model.verdict == verdict))
+    if not any(result.state == "done" for result in results):
+        errors = [result.error.cause for result in (*results, *first) if result is not None and result.error]
+        why = f"no call was answered: {errors[0].rstrip('.')}" if errors else "no call was made"
     return Proof(
         verdict,
         proof.digest(before),
@@ -102,7 +109,9 @@ def prove_model(
     right = [result for result in trimmed if result.state == "done"]
     every = checks if any(check.kind == ANSWERED for check in checks) else [answered(), *checks]
     counted = tuple(
-        CheckCount(check.text, _passed(check, left), len(left), _passed(check, right), len(right)) for check in every
+        CheckCount(check.text, _passed(check, left), len(left), _passed(check, right), len(right))
+        for check in every
+        if left or right
     )
     alike = likeness([text_of_answer(result) for result in left], [text_of_answer(result) for result in right])
     verdict, why = _verdict(left, right, every, counted, alike, margin)
@@ -148,7 +157,8 @@ def _verdict(
         return CHANGED, "the answers to this input are others than the baseline's own repeats explain"
     idle = [check.check for check in counted if not check.before]
     if idle:
-        return UNDECIDED, f"{', '.join(idle)} passes in none of {len(left)} answers of the baseline{_troubles(left)}"
+        verb = "pass" if len(idle) > 1 else "passes"
+        return UNDECIDED, f"{', '.join(idle)} {verb} in none of {len(left)} answers of the baseline{_troubles(left)}"
     broken = caught([(left[0], checks)])
     deaf = [check.name for check in checks if check.name in broken and not broken[check.name].tells]
     if deaf:

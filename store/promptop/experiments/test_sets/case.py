@@ -132,13 +132,20 @@ class TestSet:
             ) from None
 
     def ordered(self, seed: int = 1) -> list[Case]:
-        """Return the cases shuffled by a fixed seed, so that each tag comes early."""
+        """Return the cases drawn by weight with a fixed seed, so that each tag comes early.
+
+        What stands for many inputs is likely to be asked before a run may stop; cases of one weight are shuffled.
+        """
         rng = random.Random(seed)
         groups: dict[str, list[Case]] = {}
         for case in self.cases:
             groups.setdefault(case.tags[0] if case.tags else "", []).append(case)
         for group in groups.values():
             rng.shuffle(group)
+            if len({case.weight for case in group}) > 1:
+                # Efraimidis and Spirakis: sorted by these keys, a case comes next with a chance of its weight's share.
+                keys = {case.id: rng.expovariate(1.0) / case.weight for case in group}
+                group.sort(key=lambda case: keys[case.id])
         # Each case's place in its group as a share of the group: groups of all sizes are spread over the whole.
         placed = [
             ((place + rng.random()) / len(group), case) for group in groups.values() for place, case in enumerate(group)

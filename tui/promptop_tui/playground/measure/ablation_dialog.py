@@ -25,7 +25,13 @@ from promptop.client.request import RunRequest
 from promptop.client.targets import parse_target
 from promptop.client.variants import AS_TYPED, PromptVersion, requests_of
 from promptop.experiments.ablation.report import AblationReport, UnitRow, could_show, report_on
-from promptop.experiments.ablation.run import AblationOutcome, AblationRun, AblationStep, plan_ablation
+from promptop.experiments.ablation.run import (
+    AblationOutcome,
+    AblationRun,
+    AblationStep,
+    plan_ablation,
+    without_copies,
+)
 from promptop.experiments.ablation.search import CARRIES, FREE, likely_calls
 from promptop.experiments.ablation.units import units_of
 from promptop.experiments.checks import Spec
@@ -187,11 +193,11 @@ class AblationView(Vertical):
         at_once = whole(values["at_once"], "at once", 1, 64, AT_ONCE)
         test_set = read_test_set(Path(values["file"]).expanduser())
         checks = tuple(part.strip() for part in values["checks"].split(AND) if part.strip())
-        plans = DraftPlans(test_set, checks, self.shared.settings, values["model"], self._role)
-        cases = plans(self._text)
+        drafts = DraftPlans(test_set, checks, self.shared.settings, values["model"], self._role)
+        cases, plans, _ = without_copies(drafts, self._text)
         settings = self.shared.settings.playground
         grid = GridPlan(
-            tuple(cases),
+            cases,
             (cases[0].requests[0][0].title,),
             folder=test_set.folder,
             python=settings.python_checks,

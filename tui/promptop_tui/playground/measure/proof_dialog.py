@@ -31,11 +31,11 @@ from promptop.client.variants import AS_TYPED, PromptVersion, requests_of
 from promptop.experiments.checks.judges import JudgeModel
 from promptop.experiments.grid.caller import MeasurementStep
 from promptop.experiments.grid.cells import CellKey, CellStore, GridCell
-from promptop.experiments.grid.plan import Build, attempt_of, planned_cases, require_models, standing_in
+from promptop.experiments.grid.plan import Build, asked_once, attempt_of, planned_cases, require_models, standing_in
 from promptop.experiments.interleaved import MOST_REPEATS, TrialOutcome
 from promptop.experiments.proof import rule
 from promptop.experiments.proof.exports import write_report
-from promptop.experiments.proof.plan import ProofPlan
+from promptop.experiments.proof.plan import ProofPlan, near_duplicates
 from promptop.experiments.proof.price import one_case_price, whole_price
 from promptop.experiments.proof.records import CaseRecord
 from promptop.experiments.proof.report import ProofReport, report_of
@@ -252,7 +252,7 @@ class ProofView(Vertical):
         test_set = self._read(values["file"])
         checks = [part.strip() for part in values["checks"].split(AND) if part.strip()]
         margin = number(values["margin"], "margin", 0.001, 0.999, rule.MARGIN)
-        cases = planned_cases(test_set, checks, self._requests(values, specs, retries=2))
+        cases, folded = asked_once(planned_cases(test_set, checks, self._requests(values, specs, retries=2)))
         titles = tuple(pair[0].title for pair in cases[0].requests)
         judge = None
         if values["judge"]:
@@ -270,6 +270,8 @@ class ProofView(Vertical):
             judge=judge,
             set_digest=test_set.digest,
             tags=test_set.tags,
+            folded=folded,
+            near=near_duplicates(cases),
             attempt=attempt_of(digest(self._subject.before), test_set.digest, titles, hosts),
         )
         require_models(plan)
@@ -362,7 +364,9 @@ class ProofView(Vertical):
     def _judge(self, outcome: TrialOutcome, checks: str) -> None:
         now_ms = int(self.shared.now() * 1000)
         held = checks_of(checks, python=self.shared.settings.playground.python_checks)
-        proof = prove(*self._subject.texts, self._titles, paired(outcome.kept), held, now_ms=now_ms)
+        proof = prove(
+            *self._subject.texts, self._titles, paired(outcome.kept), held, now_ms=now_ms, first=outcome.first
+        )
         errors = dict.fromkeys(str(each.error) for arm in outcome.kept for each in arm if each.error is not None)
         self.post_message(self.Judged(proof, list(errors)))
 
@@ -458,7 +462,7 @@ def _could_see(plan: ProofPlan) -> str:
     seen = f"{n} cases can show a drop of {units.share(rule.could_see(n))} at best"
     more = f"; {needed} are needed for {units.share(plan.margin)}" if needed > n else ""
     unchecked = "" if plan.has_checks else " · no check is given: at most alike can be shown"
-    return f"{seen}{more}{unchecked}"
+    return " · ".join([f"{seen}{more}{unchecked}", *plan.notes()])
 
 
 def _passes(cells: Sequence[GridCell]) -> Cell:

@@ -20,7 +20,7 @@ from promptop.base.sanitize import clean, clean_line
 from promptop.base.texts import tr
 from promptop.client.request import Message as ChatMessage
 from promptop.client.request import RunRequest
-from promptop.client.result import FILTER_REASONS, CallProgress, RunResult, State
+from promptop.client.result import CallProgress, RunResult, State
 from promptop.client.tools.mocks import ToolResult
 from promptop.experiments.checks import Checked
 from promptop.experiments.comparison import ending
@@ -388,6 +388,6 @@ class AnswerPane(RenderedView):
 def _why_empty(result: RunResult) -> str:
     if result.cut_short and (result.reasoning or result.usage.reasoning_output_tokens):
         return "[no visible text: reasoning used up max_tokens]"
-    if result.finish_reason in FILTER_REASONS:
+    if result.is_withheld:
         return "[no text: the provider's filter stopped it]"
     return f"[the answer is empty; finish reason: {clean_line(result.finish_reason or 'none', 40)}]"
