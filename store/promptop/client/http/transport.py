@@ -12,12 +12,14 @@ import contextlib
 import gzip
 import importlib
 import ipaddress
+import os
 import socket
 import ssl
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import httpcore2
@@ -32,11 +34,24 @@ NEXT_ADDRESS_S = 0.25
 """Seconds after which a host's next address is tried beside the one before (RFC 8305)."""
 
 
+def shared_tls(*, http2: bool) -> ssl.SSLContext:
+    """Return the context of all connections of this process: to read the authorities takes 30 ms, and holds the loop.
+
+    Protocols are offered by a setting of the context, so pools with HTTP/2 have one of their own.
+    """
+    return _tls(http2, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@lru_cache(maxsize=8)
+def _tls(http2: bool, file: str | None, folder: str | None) -> ssl.SSLContext:
+    return httpx2.create_ssl_context()
+
+
 class Connection(httpx2.AsyncHTTPTransport):
     """Sends the requests of one endpoint."""
 
     def __init__(self, profile: Profile, proxy: str | None = None, *, tls: ssl.SSLContext | None = None) -> None:
-        """Open nothing yet; ``proxy`` is the HTTP proxy to go through, ``tls`` a context that several may share."""
+        """Open nothing yet; ``proxy`` is the HTTP proxy to go through, ``tls`` a context of its own."""
         with contextlib.suppress(ImportError):
             # Loaded by the first request otherwise, within its time: 10 to 130 ms that no server took.
             importlib.import_module("anyio._backends._asyncio")
@@ -45,7 +60,8 @@ class Connection(httpx2.AsyncHTTPTransport):
             max_keepalive_connections=profile.keep_alive,
             keepalive_expiry=profile.keep_alive_s,
         )
-        super().__init__(verify=tls if tls is not None else True, http2=profile.http2, limits=limits, proxy=proxy)
+        context = tls if tls is not None else shared_tls(http2=profile.http2)
+        super().__init__(verify=context, http2=profile.http2, limits=limits, proxy=proxy)
         self._gzip = profile.gzip_requests
         backend = getattr(self._pool, "_network_backend", None)
         if backend is not None:
