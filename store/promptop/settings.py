@@ -209,14 +209,14 @@ class MonitorSettings:
 
     window: str = "1h"
     """Window at start: 5m, 1h, 24h, 7d or 30d."""
-    slo_latency_s: float = 10.0
-    """Target for the 95th percentile of latency, seconds."""
-    slo_ttft_s: float = 1.0
-    """Target for the 95th percentile of time to first token, seconds."""
-    slo_error_rate: float = 0.001
-    """Target for the share of failed calls."""
-    slo_cache_hits: float = 0.8
-    """Target for the hit ratio of the response cache."""
+    slo_latency_s: float = 0.0
+    """Target for the 95th percentile of latency, seconds; 0: none."""
+    slo_ttft_s: float = 0.0
+    """Target for the 95th percentile of time to first token, seconds; 0: none."""
+    slo_error_rate: float = 0.0
+    """Target for the share of failed calls; 0: none, and ``burn`` reckons with 0.1 %."""
+    slo_cache_hits: float = 0.0
+    """Target for the hit ratio of the response cache; 0: none."""
     budget_usd_month: float = 0.0
     """Budget of a month in USD; 0 shows none."""
     alerts: tuple[str, ...] = ()

@@ -33,6 +33,8 @@ _SIGNS: dict[str, Callable[[float, float], bool]] = {
     "<": lambda value, limit: value < limit,
     "<=": lambda value, limit: value <= limit,
 }
+BURN_RATE = 0.001
+"""Share of failed calls that ``burn`` reckons with where the settings have no target."""
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -145,7 +147,12 @@ def parse_check(text: str, targets: MonitorSettings) -> tuple[LimitCheck, ...]:
             ("error_rate", ">", targets.slo_error_rate),
             ("hit_ratio", "<", targets.slo_cache_hits),
         )
-        return tuple(LimitCheck(f"{name}{sign}{limit:g}", name, sign, limit) for name, sign, limit in limits if limit)
+        found = tuple(LimitCheck(f"{name}{sign}{limit:g}", name, sign, limit) for name, sign, limit in limits if limit)
+        if not found:
+            raise UsageError(
+                "slo checks the targets of the settings, and none is set.", "Set one in [monitor]: slo_ttft_s = 1.0"
+            )
+        return found
     return (_parsed(text, METRICS),)
 
 
@@ -172,7 +179,8 @@ class AlertRule:
         stats = log.window(now_ms - span, now_ms + 1, by=(), where=where, own=own).total
         metric = self.check.metric
         if metric == "burn":
-            return stats.error_rate / targets.slo_error_rate if stats.error_rate is not None else None
+            rate = targets.slo_error_rate or BURN_RATE
+            return stats.error_rate / rate if stats.error_rate is not None else None
         odd = metric.startswith("odd_")
         name = metric.removeprefix("odd_")
         value = _known(name, MeasuredStats(stats, span_s))

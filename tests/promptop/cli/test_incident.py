@@ -77,7 +77,9 @@ def test_bodies_travel_only_if_asked_for(tmp_path: Path) -> None:
 
 def test_commands_and_addresses_of_the_settings_stay_here(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
-    config.write_text('[monitor]\nalert_command = "page me"\nalert_webhook = "https://h/x?token=s3cret"\n')
+    config.write_text(
+        '[monitor]\nslo_ttft_s = 1.0\nalert_command = "page me"\nalert_webhook = "https://h/x?token=s3cret"\n'
+    )
     out = exported(tmp_path, "--config", str(config))
     with zipfile.ZipFile(out) as archive:
         told = b"".join(archive.read(name) for name in archive.namelist())

@@ -258,12 +258,14 @@ def test_rules_with_their_own_lengths_are_judged_for_cron(
 
 
 def test_slo_stands_for_the_targets_of_the_settings() -> None:
-    checks = parse_check("slo", MonitorSettings(slo_ttft_s=0.0))
+    checks = parse_check("slo", MonitorSettings(slo_latency_s=10.0, slo_error_rate=0.001, slo_cache_hits=0.8))
     assert [check.metric for check in checks] == ["p95", "error_rate", "hit_ratio"]
     assert parse_check("p95_ttft >= 1500ms", MonitorSettings())[0].limit == 1.5
     assert parse_check("error_rate>1%", MonitorSettings())[0].limit == 0.01
     with pytest.raises(UsageError):
         parse_check("p95=1", MonitorSettings())
+    with pytest.raises(UsageError, match="none is set"):
+        parse_check("slo", MonitorSettings())
 
 
 @pytest.mark.parametrize(
@@ -380,10 +382,10 @@ def test_own_benchmarks_miss_no_target_and_are_said(tmp_path: Path, capsys: pyte
         for at in range(6):
             writer.put(make_row(60 + at, app="promptop bench", ttft_s=9.0, duration_s=99.0, cost_usd=0.5))
         assert writer.flush(10)
-    code, out, _ = report(capsys, log, "--fail-on", "slo")
+    code, out, _ = report(capsys, log, "--fail-on", "p95_ttft>1s")
     assert code == 0
     assert "Left out: 6 benchmark, proof and batch calls of promptop, $3.00 (--own)." in out
-    assert report(capsys, log, "--fail-on", "slo", "--own")[0] == 1
+    assert report(capsys, log, "--fail-on", "p95_ttft>1s", "--own")[0] == 1
     found = json.loads(report(capsys, log, "--json")[1])
     assert (found["n"], found["left_out"]) == (0, {"n": 6, "cost_usd": 3.0})
     assert json.loads(report(capsys, log, "--json", "--filter", 'app:"promptop bench"')[1])["n"] == 6

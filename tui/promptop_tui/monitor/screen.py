@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import getters, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.reactive import reactive
 
 from promptop.alerts.figures import WORDS
+from promptop.base import units
 from promptop.base.sanitize import clean, clean_line
+from promptop.log.read.filters import terms_for
 from promptop_tui.messages import ShowInMonitor
-from promptop_tui.monitor.analysis.tile_figures import figures_of
+from promptop_tui.monitor.analysis.question_cards import cards_of
+from promptop_tui.monitor.analysis.tile_figures import spent
 from promptop_tui.monitor.controllers.agents import Agents
 from promptop_tui.monitor.controllers.analyses import Analyses
 from promptop_tui.monitor.controllers.answers import Answers
@@ -31,16 +35,17 @@ from promptop_tui.monitor.controllers.places import Places
 from promptop_tui.monitor.controllers.request_actions import RequestActions
 from promptop_tui.monitor.controllers.time_controls import TimeControls
 from promptop_tui.monitor.controllers.view_state import View, ViewState
-from promptop_tui.monitor.data.query_stats import InspectionDrawer
 from promptop_tui.monitor.data.snapshot import SPANS, LogSnapshot, SnapshotQuery
 from promptop_tui.monitor.views.chart_row import ChartRow
 from promptop_tui.monitor.views.filter_line import FilterLine
 from promptop_tui.monitor.views.log_note import LogNote
+from promptop_tui.monitor.views.lower_panels import LowerPanels
+from promptop_tui.monitor.views.question_card import QuestionCard
 from promptop_tui.monitor.views.request_table import RequestTable
 from promptop_tui.monitor.views.status_line import StatusLine
-from promptop_tui.monitor.views.tiles import Tiles
 from promptop_tui.monitor.views.triage_line import TriageLine
 from promptop_tui.services.alert_watch import AlertWatch
+from promptop_tui.shell.key_names import key_name
 from promptop_tui.widgets.chart import Chart
 from promptop_tui.widgets.panel import Panel
 from promptop_tui.widgets.table import VirtualTable
@@ -48,13 +53,17 @@ from promptop_tui.widgets.table import VirtualTable
 if TYPE_CHECKING:
     from textual import events
 
+    from promptop.alerts.changes import Change
+    from promptop.alerts.watch import Present
     from promptop_tui.context import AppContext
 
+_SLOW_S = 10.0
+"""Seconds from which a call in flight is late where no latency is known."""
 SHEET = Path(__file__).with_name("monitor.tcss")
 
 
 class MonitorPane(Vertical, can_focus=True):
-    """Tiles, charts and the tail of the request log."""
+    """Is something wrong, what happens now, where does it go: and the tail of the request log."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
     HELP = """\
@@ -66,7 +75,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
 
     status = getters.query_one(StatusLine)
     triage = getters.query_one(TriageLine)
-    tiles = getters.query_one(Tiles)
+    lower = getters.query_one(LowerPanels)
     charts = getters.query_one(ChartRow)
     table = getters.query_one(RequestTable)
     filter_line = getters.query_one(FilterLine)
@@ -117,6 +126,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
             **self.analyses.commands,
             **Agents(self, self.view, context).commands,
             "triage": lambda: self.triage.enter(),  # noqa: PLW0108 - the view is not there yet
+            "panel": lambda: self.lower.next_panel(),  # noqa: PLW0108 - as above
             "filter": lambda: self.filter_line.edit(self.view.asked.filter),
             "back": lambda: self.filter_line.close() if self.filter_line.open else self.view.back(),
         }
@@ -125,24 +135,23 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
 
     def compose(self) -> ComposeResult:
         """Lay out the tab."""
-        status = StatusLine()
         with Panel(id="monitor-now", heading="Now"):
-            yield status
             yield TriageLine()
+            yield StatusLine()
         yield FilterLine()
         yield LogNote(self._shared.log_path)
         with Vertical(id="monitor-body"):
-            with Panel(id="monitor-figures", heading="Figures"):
-                yield Tiles()
+            with Horizontal(id="monitor-cards"):
+                for key, title in (("healthy", "Healthy?"), ("fast", "Fast?"), ("cheap", "Cheap?")):
+                    yield QuestionCard(key, title)
             yield ChartRow()
-            with Panel(id="monitor-requests", heading="Requests"):
-                yield RequestTable()
-                yield InspectionDrawer()
+            yield LowerPanels()
 
     def on_mount(self) -> None:
-        """Show empty tiles until the first snapshot comes."""
-        self.tiles.figures = figures_of(self.shown, self._settings)
+        """Show empty cards until the first snapshot comes."""
+        self._show_cards()
         self.status.query_shown = self.view.asked
+        self._show_now()
         self._show_logs()
         for watch in self.app.query(AlertWatch):
             self.watch(watch, "alerts", self.analyses.take_alerts)
@@ -162,16 +171,19 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         self.reading.stop()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Choose what fits: everything, one chart and short tiles, or no chart at all."""
+        """Choose what fits: panels side by side, or as tabs of one; one chart, or none at all."""
         width, height = event.size.width, event.size.height
-        compact = height < 30 or width < 100
-        self.set_class(compact, "-compact")
-        self.set_class(height < 16, "-tiny")
-        self.tiles.lines = 1 if compact else 4 if width >= 130 and height >= 45 else 3
-        self.tiles.most = 6 if height < 16 else 10
-        self.triage.most = 1 if height < 16 else 2 if compact else 3
-        self.charts.room = 1 if width < 100 else 2 if width < 150 else 3
+        self.set_class(width < 116, "-narrow")
+        self.set_class(width >= 160, "-wide")
+        self.set_class(height < 34, "-low")
+        self.set_class(height >= 46, "-high")
+        self.set_class(height < 20 or width < 60, "-tiny")
+        self.set_class(height < 13, "-least")
+        self.triage.most = 1 if height < 20 else 2 if height < 34 else 3
+        self.charts.room = 1 if width < 116 else 2 if width < 160 else 3
+        self.lower.fit(width, height)
         self._show_charts()
+        self._show_now()
 
     # What is looked at
 
@@ -204,6 +216,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         """Show another state of what is looked at, and ask at once for what it lacks."""
         if now.asked != before.asked:
             self.status.query_shown = now.asked
+            self._show_now()
             self.reading.reader.ask(now.asked)
             if self.table.order != "time":
                 self.requests.ask_for_order()
@@ -224,6 +237,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     def _look(self, seconds: float) -> None:
         """Ask for what is new, or move a replay on by so many seconds, which asks by itself."""
         self.triage.now_ms = self.time.now_ms()
+        self._show_now()
         if self.time.speed:
             self.time.advance(seconds)
         elif self.view.asked.until_ms is None:
@@ -241,17 +255,70 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         if not self.is_mounted:
             return
         self.status.snapshot = snapshot
+        self._show_following()
         self.set_class(self.query_one(LogNote).show(snapshot), "-note")
         self.set_class(snapshot.state == "problem", "-problem")
         self.call_after_refresh(self._keep_focus)
-        self.tiles.figures = figures_of(snapshot, self._settings)
+        self._show_cards()
+        self.lower.show(snapshot)
+        self._show_present()
         self._show_charts()
+
+    def take_present(self, present: Present) -> None:
+        """Show what is unusual, and what is in flight."""
+        self.triage.present = present
+        self._show_cards()
+        self._show_present()
+
+    def _show_cards(self) -> None:
+        for card in cards_of(self.shown, self._settings, self.triage.present):
+            self.query_one(f"#monitor-{card.key}", QuestionCard).card = card
+
+    def _show_present(self) -> None:
+        """Hand the panels what belongs to the present, with the window beside it."""
+        total = self.shown.window.total if self.shown.window is not None else None
+        slowest = total.latency.quantile(0.99) if total is not None else None
+        slow_s = max(slowest or _SLOW_S, 1.0)
+        self.triage.slow_s = slow_s
+        if total is not None:
+            seconds = max((min(self.shown.until_ms, self.shown.now_ms) - self.shown.since_ms) / 1000, 1.0)
+            span = self.shown.query.span.name
+            self.triage.beside = f"{units.rate(total.n / seconds)}/s over {span}, {spent(total)}"
+        present = self.triage.present
+        self.lower.take(present, self.shown, self.time.now_ms(), slow_s)
+        self._show_now()
+
+    def _show_now(self) -> None:
+        """Say in the frame of Now whether it is live, how old the newest row is, and which window is shown."""
+        panel = self.query_one("#monitor-now", Panel)
+        asked = self.view.asked
+        live = asked.until_ms is None
+        age, tone = self.triage.age
+        panel.set_class(live and self.triage.is_alarming, "-alarm")
+        sign = {"dim": "●", "warn": "◐", "bad": "▲"}[tone]
+        colour = {"dim": "$good", "warn": "$warn", "bad": "$bad"}[tone]
+        if live:
+            parts = [(f"{sign} ", colour), ("live" if tone == "dim" else age, colour)]
+            if tone == "dim" and age:
+                parts.append((f" · {age}", "$dim"))
+        else:
+            parts = [("❚❚ held" if not self.time.speed else "▶ replay", "$warn")]
+        panel.state = Content.assemble(*parts)
+        windows: list[tuple[str, str]] = []
+        for number, name in enumerate(SPANS, 1):
+            chosen = name == asked.span.name
+            key = str(number)
+            if chosen:
+                windows.append((f" {name} ", "$background on $accent bold"))
+            else:
+                windows += [(f" {key}", "$accent"), (f" {name} ", "$dim")]
+        panel.hint = Content.assemble(*windows)
 
     def _show_charts(self) -> None:
         if not self.is_mounted:
             return
         view = self.view.state
-        self.view.ask(sizes=any(kind.key == "sizes" for kind in self.charts.kinds(view)))
+        self.view.ask(sizes=any(kind.key == "sizes" for kind in self.charts.kinds(view, self.shown)))
         self.charts.show(self.shown, view, self._settings)
 
     def _keep_focus(self) -> None:
@@ -271,17 +338,29 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
 
     # Messages of the views
 
-    @on(VirtualTable.NearTop)
+    @on(VirtualTable.NearTop, "#monitor-rows")
     def _on_near_top(self) -> None:
         self.requests.load_older()
 
-    @on(VirtualTable.Moved)
+    @on(VirtualTable.Moved, "#monitor-rows")
     def _on_moved(self, message: VirtualTable.Moved) -> None:
         if message.following:
             self.table.unseen = 0
             self.status.waiting = 0
+        self._show_following()
 
-    @on(VirtualTable.AtEnd)
+    def _show_following(self) -> None:
+        """Say beside the requests' title whether the newest are followed."""
+        table = self.table
+        if table.following and self.view.asked.tails:
+            state = Content.assemble(("● ", "$good"), ("following", "$dim"))
+        else:
+            state = Content.styled(
+                f"{units.count(table.row_count)} loaded · {key_name(self, 'table.follow')} newest", "$dim"
+            )
+        self.lower.requests.state = state
+
+    @on(VirtualTable.AtEnd, "#monitor-rows")
     def _on_end(self) -> None:
         self.time.speed = 0
         if not self.view.asked.tails:
@@ -289,9 +368,29 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         elif self.table.feed.waiting:
             self.reading.reader.restart(self.view.asked)
 
-    @on(VirtualTable.Chosen)
+    @on(VirtualTable.Chosen, "#monitor-rows")
     def _on_chosen(self) -> None:
         self.requests.fetch("show")
+
+    @on(VirtualTable.Chosen, "#monitor-group-rows")
+    def _on_group(self, message: VirtualTable.Chosen) -> None:
+        name = self.lower.group_at(message.row)
+        if name is not None:
+            self.view.narrow(terms_for(self.shown.by, name) or "")
+
+    @on(VirtualTable.Chosen, "#monitor-change-rows")
+    def _on_changed(self, message: VirtualTable.Chosen) -> None:
+        change = self.lower.change_at(message.row)
+        if change is not None:
+            self._show_rows_of(change)
+
+    @on(VirtualTable.Chosen, "#monitor-flight-rows")
+    def _on_flight(self, message: VirtualTable.Chosen) -> None:
+        present = self.triage.present
+        if present is not None and message.row < len(present.in_flight):
+            found = present.in_flight[message.row]
+            pairs = (("app", found.app), ("model", found.model))
+            self.view.narrow(" ".join(terms_for(name, value) or "" for name, value in pairs if value))
 
     @on(Chart.Picked)
     def _on_picked(self, message: Chart.Picked) -> None:
@@ -302,8 +401,12 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     def _on_change(self, message: TriageLine.Chosen) -> None:
         message.stop()
         self.table.focus()
-        if (change := message.change) is not None:
-            self.view.show_found(change.since_ms, self.time.now_ms(), WORDS[change.figure], change.filter)
+        if message.change is not None:
+            self._show_rows_of(message.change)
+
+    def _show_rows_of(self, change: Change) -> None:
+        self.lower.bring("monitor-requests")
+        self.view.show_found(change.since_ms, self.time.now_ms(), WORDS[change.figure], change.filter)
 
     @on(FilterLine.Closed)
     def _on_filter(self, message: FilterLine.Closed) -> None:

@@ -21,6 +21,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from promptop.base.sanitize import clean_line
+from promptop_tui.widgets.panel import Frame
 from promptop_tui.widgets.plot import LINE_MARKS, ROLES, SHADES, Picture, Plot, bucket_of, column_of, level_fits
 
 if TYPE_CHECKING:
@@ -93,8 +94,17 @@ class Chart(Widget):
             """The chart that was clicked."""
             return self.chart
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(id=id, classes=classes)
+    def __init__(
+        self,
+        *,
+        panel: bool = False,
+        id: str | None = None,  # noqa: A002 (Textual's name)
+        classes: str | None = None,
+    ) -> None:
+        """``panel``: a region of its own in a tab, whose frame has the legend above and what is read below."""
+        super().__init__(id=id, classes=" ".join(filter(None, (classes, "panel" if panel else ""))) or None)
+        self.can_focus = panel
+        self._frame = Frame(self) if panel else None
         self._picture: Picture | None = None
         self._pictured: Plot | None = None
         self._busy = False
@@ -112,16 +122,17 @@ class Chart(Widget):
         plot = self.plot
         if plot is not None and self.cursor is not None and self.cursor >= plot.buckets:
             self.cursor = None
-        if plot is not None:
-            self.border_title = Content(clean_line(plot.title[:1].upper() + plot.title[1:], 80))
+        self.draw_frame()
         self._request()
 
     def watch_cursor(self) -> None:
         """Have the mark moved."""
+        self.draw_frame()
         self._request()
 
     def on_resize(self, event: events.Resize) -> None:
         """Have the plot drawn at the new size."""
+        self.draw_frame()
         self._request()
 
     def notify_style_update(self) -> None:
@@ -129,6 +140,7 @@ class Chart(Widget):
         super().notify_style_update()
         self._styles.clear()
         self._strips = []
+        self.draw_frame()
 
     def _request(self) -> None:
         if self.plot is None or not self.is_mounted or self.size.height < 2 or self.size.width < 1:
@@ -137,7 +149,7 @@ class Chart(Widget):
             self._again = True
             return
         self._busy = True
-        task = partial(self._draw, self.plot, self.size.width, self.size.height - 1, self.cursor)
+        task = partial(self._draw, self.plot, self.size.width, self.size.height - self._legend_lines, self.cursor)
         self.run_worker(task, thread=True, group="chart", description="draw a chart", exit_on_error=True)
 
     def _draw(self, plot: Plot, width: int, height: int, cursor: int | None) -> None:
@@ -181,9 +193,61 @@ class Chart(Widget):
             color = color.blend(self.background_colors[1], _FADE)
         return color.rich_color
 
+    @property
+    def _legend_lines(self) -> int:
+        return 0 if self._frame is not None else 1
+
+    def draw_frame(self) -> None:
+        """Write title, legend and what is read into the frame, as far as they fit."""
+        plot = self.plot
+        if self._frame is None or plot is None or not self.is_attached:
+            return
+        title = clean_line(plot.title[:1].upper() + plot.title[1:], 80)
+        room = self.outer_size.width - len(title) - 12
+        names = [
+            (symbol, series)
+            for symbol, series in zip(self._symbols(plot), plot.series, strict=True)
+            if series.drawn and plot.has_data
+        ]
+        parts: list[tuple[str, str]] = []
+        for left, (symbol, series) in zip(range(len(names), 0, -1), names, strict=True):
+            name = clean_line(series.name, 24)
+            more = f"  +{left}"
+            if cell_len(symbol + name) + 2 * bool(parts) > room - (len(more) if left > 1 else 0):
+                parts.append((more if parts else "", "$dim"))
+                break
+            parts += [("  " if parts else "", ""), (symbol, f"${series.role}"), (name, "$dim")]
+            room -= cell_len(symbol + name) + 2 * (len(parts) > 3)
+        if plot.log:
+            parts.append(("  log", "$dim"))
+        self._frame.show(title, Content.assemble(*parts), self._hint(plot))
+
+    def _hint(self, plot: Plot) -> Content:
+        """Return the values at the cursor; without one, the plot's note and a level that is too far away to draw."""
+        reading = self.cursor
+        room = self.outer_size.width - 8
+        if reading is None:
+            far = plot.level[1] if plot.level is not None and not level_fits(plot) and plot.has_data else ""
+            text = " · ".join(filter(None, (far, clean_line(plot.note, 120))))
+            return Content.styled(text, "$dim") if text and cell_len(text) <= room else Content()
+        values = [
+            (symbol, series, plot.format(series.values[reading] if reading < len(series.values) else None))
+            for symbol, series in zip(self._symbols(plot), plot.series, strict=True)
+        ]
+        for named in (True, False):
+            parts: list[tuple[str, str]] = [(self.moment(reading), "$text")]
+            for symbol, series, value in values:
+                name = f"{clean_line(series.name, 24)} " if named or not series.drawn else ""
+                parts += [("  ", ""), (symbol, f"${series.role}"), (name, "$dim"), (value, "$text")]
+            content = Content.assemble(*parts)
+            if content.cell_length <= room:
+                break
+        return content
+
     def render_line(self, y: int) -> Strip:
-        """Return line ``y``: the legend, then the picture."""
+        """Return line ``y``: the legend where no frame has it, then the picture."""
         width = self.size.width
+        y += 1 - self._legend_lines
         if y == 0:
             return Strip(self._legend(width), None).adjust_cell_length(width, self._style(""))
         if self._picture is None:

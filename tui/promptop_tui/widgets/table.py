@@ -7,8 +7,8 @@ cursor on the last row; moving the cursor away stops that, and :meth:`VirtualTab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rich.cells import cell_len, set_cell_size
@@ -44,14 +44,38 @@ class Column:
     """Takes the room that is left."""
     most: int = 0
     """Cells up to which it is widened before that."""
+    fit: bool = False
+    """As wide as its widest cell, up to ``most`` (0: without a limit): no name is cut while another column can go."""
+
+
+def fitted(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> tuple[Column, ...]:
+    """Return the columns, those that fit their cells as wide as the widest of ``rows``; none gets narrower."""
+    places = [place for place, column in enumerate(columns) if column.fit]
+    widths = {place: columns[place].width for place in places}
+    for row in rows:
+        for place in places:
+            if place < len(row):
+                cell = row[place]
+                widths[place] = max(widths[place], cell_len(cell if isinstance(cell, str) else cell[0]))
+    return tuple(
+        replace(column, width=min(widths[place], column.most or widths[place]), most=0) if column.fit else column
+        for place, column in enumerate(columns)
+    )
+
+
+_MEASURED = 60
+"""Last rows by which columns are fitted: a screen of them."""
 
 
 def layout(columns: Sequence[Column], width: int) -> list[tuple[int, Column, int]]:
     """Return (position, column, width) of the columns that fit into ``width`` cells, one blank between them."""
-    kept = list(enumerate(columns))
-    while len(kept) > 1 and sum(column.width + 1 for _, column in kept) - 1 > width:
-        worst = max(range(len(kept)), key=lambda index: (kept[index][1].rank, index))
-        del kept[worst]
+    chosen: list[int] = []
+    room = width + 1
+    for place in sorted(range(len(columns)), key=lambda place: (columns[place].rank, place)):
+        if columns[place].width + 1 <= room or not chosen:
+            chosen.append(place)
+            room -= columns[place].width + 1
+    kept = [(place, columns[place]) for place in sorted(chosen)]
     spare = max(width - (sum(column.width + 1 for _, column in kept) - 1), 0)
     growing = [index for index, (_, column) in enumerate(kept) if column.grows]
     widths = [column.width for _, column in kept]
@@ -98,6 +122,8 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     cursor_row: reactive[int] = reactive(0)
     following: var[bool] = var(True)
+    shows_cursor: bool = True
+    """Whether the cursor is seen without the focus."""
     empty: reactive[str] = reactive("")
     """Shown where there is no row."""
 
@@ -158,6 +184,8 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._columns = tuple(columns)
+        self._natural = self._columns
+        """The columns as wide as the cells that were seen so far."""
         self._count = 0
         self._source: Callable[[int], Sequence[Cell]] = lambda _: ()
         self._follows = follows
@@ -177,12 +205,19 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         """Show other columns; the source must return cells for these from now on."""
-        self._columns = tuple(columns)
+        self._columns = self._natural = tuple(columns)
         self._arrange()
 
     def set_rows(self, count: int, row: Callable[[int], Sequence[Cell]], *, shift: int = 0) -> None:
         """Show ``count`` rows, which ``row(index)`` returns as cells; ``shift`` rows came in front (below 0: left)."""
         self._count, self._source = count, row
+        if any(column.fit for column in self._columns):
+            seen = range(max(count - _MEASURED, 0), count)
+            found = fitted(self._columns, (row(index) for index in seen))
+            self._natural = tuple(
+                replace(new, width=max(new.width, old.width)) if new.fit and old.key == new.key else new
+                for new, old in zip(found, self._natural, strict=True)
+            )
         self._arrange()
         if self.following:
             self._to_end()
@@ -296,7 +331,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Return the header, or the row at line ``y``."""
         width = self.scrollable_content_region.width
         if width != self._fitted_to:  # fitted here, because the scroll bar comes and goes without a resize
-            self._fitted, self._fitted_to = layout(self._columns, width), width
+            self._fitted, self._fitted_to = layout(self._natural, width), width
         base = self.rich_style
         if y == 0:
             titles: list[Cell] = [tr(column.title) for column in self._columns]
@@ -308,7 +343,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
                 return Strip([Segment(self.empty[:width], muted)]).adjust_cell_length(width, base)
             return Strip.blank(width, base)
         cells = self._source(index)
-        if index == self.cursor_row:
+        if index == self.cursor_row and (self.has_focus or self.shows_cursor):
             return self._line(cells, self.get_component_rich_style("table--cursor"), width, plain=True)
         return self._line(cells, base, width)
 

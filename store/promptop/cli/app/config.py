@@ -112,10 +112,10 @@ models = ["gpt-4o-mini", "gpt-4o"]
 
 [monitor]
 # window = "1h"                # 5m, 1h, 24h, 7d, 30d
-# slo_latency_s = 10.0
-# slo_ttft_s = 1.0
-# slo_error_rate = 0.001
-# slo_cache_hits = 0.8
+# slo_latency_s = 0.0          # targets, for example 10.0, 1.0, 0.001, 0.8; 0: none
+# slo_ttft_s = 0.0
+# slo_error_rate = 0.0
+# slo_cache_hits = 0.0
 # budget_usd_month = 0.0
 # alerts = []                  # ["p95_ttft>2s over 15m", "burn>14.4 over 1h,5m", "month_cost>$100"]
 # alert_command = ""           # for example "notify-send promptop"; a sentence is added as its last argument

@@ -240,12 +240,12 @@ def _monitoring(sheet: Sheet, settings: Settings) -> str:
     p95, ttft = stats.latency.quantile(0.95), stats.ttft.quantile(0.95)
     parts = [
         f"{units.count(stats.n)} calls of {model} in 24 h",
-        f"p95 {units.seconds(p95)} {_mark(p95, targets.slo_latency_s)}",
-        f"TTFT p95 {units.seconds(ttft)} {_mark(ttft, targets.slo_ttft_s)}",
-        f"failed {units.share(stats.error_rate)} {_mark(stats.error_rate, targets.slo_error_rate)}",
+        f"p95 {units.seconds(p95)}{_mark(p95, targets.slo_latency_s)}",
+        f"TTFT p95 {units.seconds(ttft)}{_mark(ttft, targets.slo_ttft_s)}",
+        f"failed {units.share(stats.error_rate)}{_mark(stats.error_rate, targets.slo_error_rate)}",
     ]
     return ", ".join(parts)
 
 
 def _mark(value: float | None, target: float) -> str:
-    return "" if value is None else "✓" if value <= target else "✗"
+    return "" if value is None or not target else " ✓" if value <= target else " ✗"

@@ -18,6 +18,7 @@ DIMENSIONS: dict[str, str] = {
     "provider": "coalesce(provider_name, '')",
     "operation": "coalesce(operation_name, '')",
     "version": "coalesce(prompt_version, '')",
+    "conversation": "coalesce(conversation_id, '')",
     "hash": "coalesce(prompt_hash, '')",
     "server": "coalesce(server_address, '')",
     "host": "coalesce(host_name, '')",

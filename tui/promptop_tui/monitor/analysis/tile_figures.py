@@ -103,7 +103,7 @@ def _percentile(snapshot: LogSnapshot, window: Window, which: Literal["latency",
         note=f"p50 {units.seconds(sketch.quantile(0.5))}, p99 {units.seconds(sketch.quantile(0.99))}"
         + _left_out(window),
         verdict=_judged(value, target),
-        target=f"≤{target:g}s" if target else "",
+        target=f"≤{target:g} s" if target else "",
         change=units.change(value, before),
         few=sketch.n < units.FEW,
         spark=snapshot.series(lambda stats: getattr(stats, which).quantile(0.95)),
@@ -205,7 +205,7 @@ def _month(spend: LoggedSpend | None, budget: float, *, filtered: bool) -> Tile:
         spend.month.n - spend.month.unpriced,
         note=_whole(filtered) or so_far,
         verdict=_judged(spend.projected, budget),
-        target=f"≤{units.usd(budget)}" if budget else "",
+        target=f"≤${budget:,.0f}" if budget >= 100 else f"≤{units.usd(budget)}" if budget else "",
         change=units.change(spend.projected, spend.month_before),
         spark=spend.days,
     )

@@ -19,10 +19,12 @@ BINDINGS: tuple[BindingType, ...] = (
         _key(str(number), f"span, '{name}'", name, f"window.{name}", f"show the last {name}")
         for number, name in enumerate(SPANS, 1)
     ),
-    _key("space", "pause", "Pause", "pause", "hold the picture; again: live, or replay", show=True),
+    _key("space", "pause", "Pause", "pause", "hold the picture; again: live, or replay"),
     _key("c", "chart, 1", "Chart", "chart", "show the next chart", show=True),
     _key("C", "chart, -1", "Chart back", "chart-back", "show the chart before"),
     _key("z", "zoom", "Zoom", "zoom", "one chart on the whole tab; again: back"),
+    _key("s", "panel", "Panel", "panel", "the next panel: requests, groups, what changed, in flight", show=True),
+    _key("B", "by", "Group", "by", "group by model, app, prompt, server, host"),
     _key("l", "log-scale", "Log", "log-scale", "logarithmic axis, of lines"),
     _key("t", "triage", "Triage", "triage", "what is unusual: enter goes to its requests"),
     _key("u", "changes", "Changed", "changes", "what changed against the window before", show=True),
@@ -33,7 +35,7 @@ BINDINGS: tuple[BindingType, ...] = (
     _key("a", "alerts", "Alerts", "alerts", "rules of the settings, and their state"),
     _key("m", "money", "Money", "money", "where the money goes: model, app, prompt, tags", show=True),
     _key("A", "agents", "Agents", "agents", "coding agents: cost, blocks, limits, context, by project"),
-    _key("v", "view", "View", "view", "requests: all, slow, failing, truncated, thought only", show=True),
+    _key("v", "view", "View", "view", "requests: all, slow, failing, truncated, thought only"),
     _key("b", "bursts", "Bursts", "bursts", "duplicates, and loops of calls"),
     _key("f", "misses", "Cache", "misses", "why caches did not answer"),
     _key("w", "what-if", "What-if", "whatif", "what a cache would have saved"),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from promptop_tui.monitor.analysis.token_histogram import bounds_of
-from promptop_tui.monitor.data.snapshot import SPANS, LogSnapshot, SnapshotQuery
-from promptop_tui.monitor.views.charts import KINDS
+from promptop_tui.monitor.data.snapshot import GROUPED_BY, SPANS, LogSnapshot, SnapshotQuery
+from promptop_tui.monitor.views.charts import kinds_of
 
 VIEWS = {
     "slow": "latency>={p95:.6f}",
@@ -25,7 +25,8 @@ class View:
 
     asked: SnapshotQuery
     """What the user wants to see."""
-    first_chart: int = 0
+    chart: str = ""
+    """Key of the first chart; empty: the one that says most of the window's rows."""
     log_scale: bool = False
     cursor: int | None = None
     """Bucket of time that is read on the charts."""
@@ -38,7 +39,7 @@ class View:
     @property
     def reads_bars(self) -> bool:
         """Whether the first chart that is shown is the histogram: the keys then read its bars."""
-        return KINDS[self.first_chart].key == "sizes"
+        return self.chart == "sizes"
 
 
 class ViewState:
@@ -65,6 +66,7 @@ class ViewState:
             "zoom": self.zoom,
             "inspect": self.inspect,
             "own": self.turn_own,
+            "by": self.turn_by,
             "log-scale": self.turn_scale,
             "read": self.read,
         }
@@ -128,7 +130,8 @@ class ViewState:
 
     def turn_chart(self, by: int) -> None:
         """Show the next chart, or the one before."""
-        self.update(first_chart=(self.state.first_chart + by) % len(KINDS))
+        kinds = kinds_of(self._shown(), self.state.chart)
+        self.update(chart=kinds[by % len(kinds)].key)
 
     def zoom(self) -> None:
         """Give one chart the whole tab, or take it back."""
@@ -141,6 +144,12 @@ class ViewState:
     def turn_own(self) -> None:
         """Count promptop's own benchmarks, proofs and batches in the figures, or leave them out again."""
         self.ask(own=not self.asked.own)
+
+    def turn_by(self) -> None:
+        """Group the figures by the next dimension: model, app, prompt, server called, calling host."""
+        names = list(GROUPED_BY)
+        place = names.index(self.asked.by) if self.asked.by in names else 0
+        self.ask(by=names[(place + 1) % len(names)])
 
     def turn_scale(self) -> None:
         """Switch the axis of lines between linear and logarithmic; layers, bars and shares begin at 0."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
@@ -47,6 +47,19 @@ _SHARE = 20
 _SPEND_S = 15.0
 _SPEND_ROWS = 500
 """Today and the month are read again after so many seconds, or so many new rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What a look at the sums gives a snapshot."""
+
+    window: Window | None
+    previous: Stats | None
+    groups_before: Mapping[str, Stats]
+    by: str
+    sessions: int | None
+    spend: LoggedSpend | None
+    unfiltered: bool
 
 
 Answer = LogSnapshot | Present | Inspection | OlderRows | RankedRows | RowFound | Breakdown | Findings | QueryFailed
@@ -358,14 +371,22 @@ class MonitorReader:
             if before.state == "empty" and before.query == query:
                 return None
             return LogSnapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
-        window, previous, spend, unfiltered = before.window, before.previous, before.spend, before.unfiltered
+        measured = _Measured(
+            before.window,
+            before.previous,
+            before.groups_before,
+            before.by,
+            before.sessions,
+            before.spend,
+            before.unfiltered,
+        )
         sizes = before.sizes
         reads = 1
         user_asked = query != before.query or before.window is None
         if self._stale and (user_asked or monotonic() >= self._next_window):
-            window, previous, spend, unfiltered, reads = self._measure(log, since, until, now_ms, before, query)
+            measured, reads = self._measure(log, since, until, now_ms, before, query)
             with self._meter.step("histogram"):
-                sizes = self._sizes(log, since, until, query, unfiltered=unfiltered)
+                sizes = self._sizes(log, since, until, query, unfiltered=measured.unfiltered)
             self._stale = False
         elif not (rows or restart or other_trouble):
             return None
@@ -378,24 +399,27 @@ class MonitorReader:
             until_ms=until,
             state="ok",
             trouble=self._trouble,
-            window=window,
-            previous=previous,
-            spend=spend,
+            window=measured.window,
+            previous=measured.previous,
+            groups_before=measured.groups_before,
+            by=measured.by,
+            sessions=measured.sessions,
+            spend=measured.spend,
             reach=log.span(),
             sizes=sizes,
             fresh=rows,
             restart=restart,
             older_from=older_from,
-            unfiltered=unfiltered,
+            unfiltered=measured.unfiltered,
             reads=reads,
             took_s=perf_counter() - started,
         )
 
     def _measure(
         self, log: LogReader, since: int, until: int, now_ms: int, before: LogSnapshot, query: SnapshotQuery
-    ) -> tuple[Window, Stats | None, LoggedSpend | None, bool, int]:
+    ) -> tuple[_Measured, int]:
         started = perf_counter()
-        window, unfiltered = self._held.read(log, since, until, query)
+        window, unfiltered, by = self._held.read(log, since, until, query)
         with self._meter.step("percentiles"):
             for stats in (window.total, *(stats for _, stats, _ in window.buckets)):
                 # Sketches are decoded when they are first asked: here, and not on the UI thread (10 ms for a week),
@@ -403,11 +427,12 @@ class MonitorReader:
                 stats.latency.quantile(0.5)
                 stats.ttft.quantile(0.5)
         reads = 1
-        previous, spend = before.previous, before.spend
-        if previous is None or since != before.since_ms or query != before.query:
+        previous, groups_before, spend = before.previous, before.groups_before, before.spend
+        if previous is None or since != before.since_ms or query != before.query or by != before.by:
             with self._meter.step("before"):
                 where, own = where_of(query, unfiltered), query.counts_own
-                previous = log.window(since - (until - since), since, by=(), where=where, own=own).total
+                earlier = log.window(since - (until - since), since, by=(by,), where=where, own=own)
+                previous, groups_before = earlier.total, earlier.groups
             reads += 1
         took = perf_counter() - started
         self._next_window = monotonic() + took * _SHARE
@@ -421,7 +446,10 @@ class MonitorReader:
             self._spent_rows, self._spend_rests = rows, monotonic() + (perf_counter() - started) * _SHARE
             self._next_spend = max(self._spend_rests, elapsed + _SPEND_S)
         self._owes_money = rows != self._spent_rows  # read when it may be, although nothing more comes
-        return window, previous, spend, unfiltered, reads
+        sessions = None
+        if window.total.n and not window.total.latency.n:
+            sessions = len(log.window(since, until, by=("conversation",), where=where_of(query, unfiltered)).groups)
+        return _Measured(window, previous, groups_before, by, sessions, spend, unfiltered), reads
 
     def _sizes(
         self, log: LogReader, since: int, until: int, query: SnapshotQuery, *, unfiltered: bool

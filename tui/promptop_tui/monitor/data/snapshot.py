@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -38,6 +38,10 @@ SPANS: dict[str, Span] = {
 }
 
 
+GROUPED_BY = ("model", "app", "prompt", "server", "host")
+"""What the figures can be grouped by; the first three are kept in sums, the others are counted from rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotQuery:
     """What the screen wants to see."""
@@ -55,6 +59,8 @@ class SnapshotQuery:
 
     own: bool = False
     """Whether promptop's own benchmarks, proofs and batches count in figures and findings; rows show them always."""
+    by: str = "model"
+    """Dimension of the groups: one of :data:`GROUPED_BY`."""
     sizes: bool = False
     """Whether the histogram of tokens is wanted, which is counted from rows."""
 
@@ -102,6 +108,12 @@ class LogSnapshot:
     window: Window | None = None
     previous: Stats | None = None
     """The window of the same length before this one."""
+    groups_before: Mapping[str, Stats] = field(default_factory=dict)
+    """The groups of that window."""
+    by: str = "model"
+    """Dimension of the groups; not the one asked for where that would take reading too many rows."""
+    sessions: int | None = None
+    """Conversations in the window, where its rows have no times of their own; None where they have."""
     spend: LoggedSpend | None = None
     reach: tuple[int, int] | None = None
     """First and last start of all rows, Unix milliseconds."""
@@ -123,9 +135,22 @@ class LogSnapshot:
     @property
     def comparable(self) -> Stats | None:
         """The window before this one, if the log has nine tenths of it: else a change would be a fiction."""
+        return self.previous if self._covers_before else None
+
+    @property
+    def comparable_groups(self) -> Mapping[str, Stats]:
+        """Its groups; empty where the log does not have it."""
+        return self.groups_before if self._covers_before else {}
+
+    @property
+    def _covers_before(self) -> bool:
         span = self.query.span.seconds * 1000
-        covered = self.reach is not None and self.reach[0] <= self.since_ms - 0.9 * span
-        return self.previous if covered else None
+        return self.reach is not None and self.reach[0] <= self.since_ms - 0.9 * span
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether any call of the window has a duration: rows of agents and of imports may have none."""
+        return self.window is None or not self.window.total.n or self.window.total.latency.n > 0
 
     @property
     def ahead_ms(self) -> int:

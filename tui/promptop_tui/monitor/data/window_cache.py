@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 FEW_ENOUGH = 300_000
 """Rows of a window up to which a filter holds for its figures: rollups know no filter, and a row takes 5 µs."""
+IN_SUMS = ("model", "app", "prompt")
+"""Dimensions that the log keeps sums of."""
 _GOOD_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    question: tuple[str, str, bool, int, int]
+    question: tuple[str, str, bool, str, int, int]
     window: Window
     unfiltered: bool
+    by: str
     good_until: float
     """Monotonic time from which it is read anew: rows that retention deletes stay counted in it."""
 
@@ -46,22 +49,28 @@ class HeldWindow:
         """Read the next window anew: another log, or none."""
         self._held = None
 
-    def read(self, log: LogReader, since_ms: int, until_ms: int, query: SnapshotQuery) -> tuple[Window, bool]:
-        """Return the window, and whether it leaves the filter out: the last one with what came, or read anew."""
+    def read(self, log: LogReader, since_ms: int, until_ms: int, query: SnapshotQuery) -> tuple[Window, bool, str]:
+        """Return the window, whether it leaves the filter out, and what its groups are by.
+
+        It is the last one with what came since, or read anew.
+        """
         step = query.span.step_s * 1000
-        question = (query.span.name, query.filter, query.own, since_ms, until_ms)
+        question = (query.span.name, query.filter, query.own, query.by, since_ms, until_ms)
         held = self._held
         if held is not None and held.question == question and monotonic() < held.good_until:
             with self._meter.step("new rows"):
                 where = where_of(query, held.unfiltered)
-                longer = log.extend(held.window, step_ms=step, where=where, own=query.counts_own)
+                longer = log.extend(held.window, step_ms=step, where=where, own=query.counts_own, by=(held.by,))
             if longer is not None:
                 self._held = replace(held, window=longer)
-                return longer, held.unfiltered
+                return longer, held.unfiltered, held.by
         where = compiled(query.filter)
-        unfiltered = where is not None and log.window(since_ms, until_ms, by=()).total.n > FEW_ENOUGH
+        from_rows = where is not None or query.by not in IN_SUMS
+        too_many = from_rows and log.window(since_ms, until_ms, by=()).total.n > FEW_ENOUGH
+        unfiltered = where is not None and too_many
+        by = IN_SUMS[0] if too_many and query.by not in IN_SUMS else query.by
         with self._meter.step("window"):
             where = where_of(query, unfiltered)
-            window = log.window(since_ms, until_ms, step_ms=step, where=where, own=query.counts_own)
-        self._held = _Held(question, window, unfiltered, monotonic() + _GOOD_S)
-        return window, unfiltered
+            window = log.window(since_ms, until_ms, step_ms=step, where=where, own=query.counts_own, by=(by,))
+        self._held = _Held(question, window, unfiltered, by, monotonic() + _GOOD_S)
+        return window, unfiltered, by

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from promptop_tui.monitor.views.charts import KINDS, ChartKind
+from promptop_tui.monitor.views.charts import ChartKind, kinds_of
 from promptop_tui.widgets.chart import Chart
 
 if TYPE_CHECKING:
@@ -30,16 +30,16 @@ class ChartRow(Horizontal):
     def compose(self) -> ComposeResult:
         """Lay out the charts; those that do not fit are hidden."""
         for number in range(MOST):
-            yield Chart(id=f"chart-{number}")
+            yield Chart(panel=True, id=f"chart-{number}")
 
-    def kinds(self, view: View) -> list[ChartKind]:
+    def kinds(self, view: View, snapshot: LogSnapshot) -> list[ChartKind]:
         """Return the charts that are shown."""
         count = 1 if view.zoomed else self.room
-        return [KINDS[(view.first_chart + number) % len(KINDS)] for number in range(count)]
+        return kinds_of(snapshot, view.chart)[:count]
 
     def show(self, snapshot: LogSnapshot, view: View, settings: MonitorSettings) -> None:
         """Draw a snapshot."""
-        kinds = self.kinds(view)
+        kinds = self.kinds(view, snapshot)
         for number, chart in enumerate(self.query(Chart)):
             chart.display = number < len(kinds)
             if number >= len(kinds) or snapshot.window is None:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 from promptop.base import units
 from promptop_tui.monitor.analysis.tile_figures import MONTH_S, spent
 from promptop_tui.monitor.analysis.token_histogram import histogram
-from promptop_tui.widgets.plot import Plot, Series
+from promptop_tui.widgets.plot import Plot, Series, Unit
 
 if TYPE_CHECKING:
     from promptop.log import Stats
     from promptop.settings import MonitorSettings
     from promptop_tui.monitor.data.snapshot import LogSnapshot
 
-LAYERS = 5
+LAYERS = 4
 """Groups that have a layer of their own in a stack; the rest is ``other``."""
+LINES = 4
+"""Groups that have a line; more could not be told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +74,26 @@ def _cache(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     total = snapshot.window.total if snapshot.window else None
     levels = tuple(total.hits_by_level) if total else ()
     layers = [
-        Series(level, snapshot.series(lambda stats, name=level: stats.hits_by_level.get(name, 0), absent=0.0), role)  # type: ignore[misc]
-        for level, role in zip(levels, ("cache-hit", "series-2", "series-3", "series-4", "series-6"), strict=False)
+        Series(level, snapshot.series(lambda stats, name=level: _level_share(stats, name)), role)  # type: ignore[misc]
+        for level, role in zip(levels, ("series-3", "series-1", "series-4", "series-2", "series-6"), strict=False)
     ]
-    if total and total.lookups:
-        misses = snapshot.series(lambda stats: stats.lookups - stats.hits, absent=0.0)
-        layers.append(Series("miss", misses, "axis"))
     note = f"hits {units.share(total.hit_ratio)}" if total and total.lookups else ""
     if total and total.cached_share:
         note += f"{' · ' if note else ''}provider-cached {units.share(total.cached_share)}"
     empty = "no look-ups in a response cache in this window"
     return _with(
         _frame(snapshot, "cache"),
-        series=_layers(snapshot, layers) if total and total.lookups else (),
+        series=tuple(layers) if total and total.lookups else (),
+        unit="share",
         stacked=True,
         note=note,
         empty=f"{empty}; {note}" if note else empty,
     )
+
+
+def _level_share(stats: Stats, level: str) -> float | None:
+    """Return the share of look-ups that a level answered; None where none was asked."""
+    return stats.hits_by_level.get(level, 0) / stats.lookups if stats.lookups else None
 
 
 def _by_group(
@@ -109,7 +114,12 @@ def _by_group(
         )
         layers.append(Series(f"other ({len(ranked) - LAYERS})", rest, "series-6"))
     return _with(
-        _frame(snapshot, title), series=_layers(snapshot, layers), unit=unit, stacked=True, note=note, empty=empty
+        _frame(snapshot, f"{title} by {snapshot.by}"),
+        series=_layers(snapshot, layers),
+        unit=unit,
+        stacked=True,
+        note=note,
+        empty=empty,
     )
 
 
@@ -140,7 +150,7 @@ def _cumulative(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
 
 
 def _share(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
-    counts = _by_group(snapshot, "model share", lambda stats: stats.n, "share", "", "no requests in this window")
+    counts = _by_group(snapshot, "share of calls", lambda stats: stats.n, "share", "", "no requests in this window")
     whole = snapshot.series(lambda stats: stats.n)
     note = f"of {units.count(snapshot.window.total.n)} requests" if snapshot.window else ""
     return _with(counts, series=tuple(_part_of(layer, whole) for layer in counts.series), note=note)
@@ -163,15 +173,15 @@ def _throughput(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
 def _tokens(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     step = snapshot.query.span.step_s
     parts: tuple[tuple[str, Callable[[Stats], float]], ...] = (
-        ("input/s", lambda stats: stats.input_tokens / step),
-        ("output/s", lambda stats: stats.output_tokens / step),
+        ("fresh input/s", lambda stats: max(stats.input_tokens - stats.cache_read, 0) / step),
         ("cached input/s", lambda stats: stats.cache_read / step),
+        ("output/s", lambda stats: stats.output_tokens / step),
     )
-    lines = tuple(
+    layers = [
         Series(name, snapshot.series(value, absent=0.0), f"series-{index + 1}")
         for index, (name, value) in enumerate(parts)
-    )
-    return _with(_frame(snapshot, "tokens"), series=lines, unit="rate")
+    ]
+    return _with(_frame(snapshot, "tokens"), series=_layers(snapshot, layers), unit="rate", stacked=True)
 
 
 def _errors(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
@@ -192,6 +202,54 @@ def _errors(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     )
 
 
+def _lines_by(
+    snapshot: LogSnapshot,
+    title: str,
+    value: Callable[[Stats], float | None],
+    unit: Unit,
+    empty: str,
+) -> Plot:
+    """Return a line for each of the groups with most calls that have the figure."""
+    groups = snapshot.window.groups if snapshot.window else {}
+    known = sorted(
+        (name for name, stats in groups.items() if value(stats) is not None), key=lambda name: (-groups[name].n, name)
+    )
+    lines = tuple(
+        Series(name, snapshot.group_series(name, value), f"series-{index + 1}")
+        for index, name in enumerate(known[:LINES])
+    )
+    note = f"{units.count(len(known) - LINES)} more, m lists them" if len(known) > LINES else ""
+    return _with(_frame(snapshot, f"{title} by {snapshot.by}"), series=lines, unit=unit, note=note, empty=empty)
+
+
+def _ttft_by(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
+    return _lines_by(snapshot, "TTFT p95", lambda each: each.ttft.quantile(0.95), "seconds", "no call with a TTFT")
+
+
+def _latency_by(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
+    return _lines_by(snapshot, "total p95", lambda each: each.latency.quantile(0.95), "seconds", "no call with a time")
+
+
+def _size_by(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
+    def size(stats: Stats) -> float | None:
+        return (stats.input_tokens + stats.output_tokens) / stats.n if stats.n else None
+
+    return _lines_by(snapshot, "tokens a call", size, "count", "no requests in this window")
+
+
+def _hits_by(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
+    return _lines_by(snapshot, "cache hits", lambda each: each.hit_ratio, "share", "no look-ups in a response cache")
+
+
+def _failed_by(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
+    return _by_group(snapshot, "failed", lambda each: float(each.errors), "count", "", "no failed call in this window")
+
+
+def _limited_by(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
+    empty = "no rejected call in this window"
+    return _by_group(snapshot, "rejected (429)", lambda each: float(each.rate_limited), "count", "", empty)
+
+
 def _ratios(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     lines = (
         Series("response cache", snapshot.series(lambda stats: stats.hit_ratio), "cache-hit"),
@@ -201,15 +259,39 @@ def _ratios(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
 
 
 KINDS: tuple[ChartKind, ...] = (
-    ChartKind("latency", "latency p50 p95 p99", _latency),
-    ChartKind("spend", "spend by model", _spend),
-    ChartKind("cache", "cache hits by level", _cache),
     ChartKind("ttft", "time to first token", _ttft),
-    ChartKind("throughput", "requests per second", _throughput),
+    ChartKind("spend", "spend by group", _spend),
+    ChartKind("cache", "cache hits by level", _cache),
+    ChartKind("latency", "latency p50 p95 p99", _latency),
     ChartKind("errors", "failures by kind", _errors),
-    ChartKind("share", "share of requests by model", _share),
-    ChartKind("tokens", "tokens per second", _tokens),
+    ChartKind("ttft-by", "time to first token by group", _ttft_by),
+    ChartKind("latency-by", "latency by group", _latency_by),
+    ChartKind("failed-by", "failed calls by group", _failed_by),
+    ChartKind("limited-by", "rejected calls by group", _limited_by),
+    ChartKind("size-by", "tokens a call by group", _size_by),
+    ChartKind("hits-by", "cache hits by group", _hits_by),
+    ChartKind("throughput", "requests per second", _throughput),
+    ChartKind("share", "share of requests by group", _share),
+    ChartKind("tokens", "tokens per second, by kind", _tokens),
     ChartKind("sizes", "tokens a request, histogram", histogram),
     ChartKind("cumulative", "spend, running total against the budget", _cumulative),
     ChartKind("ratios", "hit ratio and provider-cached share", _ratios),
 )
+_UNTIMED_LAST = {"ttft", "latency", "ttft-by", "latency-by", "cache", "hits-by", "limited-by"}
+"""Charts that have nothing to draw of rows without times, as those of agents are."""
+
+
+def kinds_of(snapshot: LogSnapshot, first: str = "") -> list[ChartKind]:
+    """Return all charts, from ``first`` on; without it, from the one that says most of the window's rows."""
+    kinds = list(KINDS)
+    total = snapshot.window.total if snapshot.window is not None else None
+    if total is not None and total.n:
+        if not snapshot.is_timed:
+            tokens = next(kind for kind in kinds if kind.key == "tokens")
+            kinds.sort(key=lambda kind: (kind is not tokens, kind.key in _UNTIMED_LAST))
+        elif not total.ttft.n:
+            kinds.sort(key=lambda kind: (kind.key != "latency", kind.key in ("ttft", "ttft-by")))
+        elif not total.lookups:
+            kinds.sort(key=lambda kind: kind.key in ("cache", "hits-by"))
+    place = next((number for number, kind in enumerate(kinds) if kind.key == first), 0)
+    return kinds[place:] + kinds[:place]

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from promptop_tui.monitor.views.row_cells import COLUMNS, Feed, cells_of
-from promptop_tui.widgets.table import Cell, VirtualTable
+from promptop_tui.widgets.table import Cell, ChoiceTable
 
 if TYPE_CHECKING:
     from promptop.log import StoredRow
@@ -25,7 +25,7 @@ MOST = 500
 """Rows of a window that are shown in another order than that of time."""
 
 
-class RequestTable(VirtualTable):
+class RequestTable(ChoiceTable):
     """Shows a :class:`Feed`; older rows are asked for by whoever hears :class:`VirtualTable.NearTop`."""
 
     def __init__(self) -> None:

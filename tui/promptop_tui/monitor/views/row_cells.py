@@ -19,10 +19,10 @@ CAP = 20_000
 """Rows kept in memory; a row of the log takes about 1 KB as an object."""
 
 COLUMNS: tuple[Column, ...] = (
-    Column("time", "time", 11, right=True),
+    Column("time", "time", 8, right=True, fit=True),
     Column("mark", "", 1),
-    Column("model", "model", 12, grows=True, most=26),
-    Column("status", "status", 9),
+    Column("model", "model", 12, fit=True, most=32),
+    Column("status", "status", 6, fit=True, most=12),
     Column("input", "in", 5, rank=4, right=True),
     Column("output", "out", 5, rank=3, right=True),
     Column("ttft", "TTFT", 7, rank=2, right=True),
@@ -30,9 +30,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("cost", "cost", 10, rank=1, right=True),
     Column("cache", "cache", 8, rank=5),
     Column("tps", "tok/s", 6, rank=7, right=True),
-    Column("app", "app", 14, rank=6, most=18),
-    Column("prompt", "prompt", 20, rank=8, most=28),
-    Column("server", "server", 20, rank=9, most=30),
+    Column("app", "app", 8, rank=6, fit=True, most=20),
+    Column("prompt", "prompt", 10, rank=8, fit=True, most=28),
+    Column("tags", "tags", 14, rank=9, grows=True),
+    Column("server", "server", 12, rank=11, fit=True, most=30),
     Column("id", "id", 8, rank=10, right=True),
 )
 
@@ -57,6 +58,7 @@ READ = (
     "cache_level",
     "app",
     "prompt_name",
+    "tags",
     "server_address",
 )
 """Columns of the log that the table shows or orders by; a request that is opened is read whole."""
@@ -128,6 +130,7 @@ def cells_of(row: StoredRow) -> tuple[Cell, ...]:
         units.rate(generated),
         clean_line(row.app or "", 20),
         clean_line(row.prompt_name or "", 24),
+        (tags_of(row.tags), quiet),
         clean_line(row.server_address or "", 30),
         (name_of(row), quiet),
     )
@@ -169,7 +172,7 @@ def output_rate(row: StoredRow) -> float | None:
 
 
 def clock(started_ms: int | None, now: datetime | None = None) -> str:
-    """Return a local time: of today to the second, of other days with the date."""
+    """Return a local time to the second, of other days with the date."""
     if started_ms is None:
         return units.UNKNOWN
     try:
@@ -177,7 +180,20 @@ def clock(started_ms: int | None, now: datetime | None = None) -> str:
     except (OverflowError, OSError, ValueError):
         return "bad time"
     today = (now or datetime.now()).date()
-    return f"{moment:%H:%M:%S}" if moment.date() == today else f"{moment:%m-%d %H:%M}"
+    return f"{moment:%H:%M:%S}" if moment.date() == today else f"{moment:%m-%d %H:%M:%S}"
+
+
+def tags_of(text: str | None) -> str:
+    """Return tags as ``key=value`` with blanks between them."""
+    if not text:
+        return ""
+    try:
+        tags = json.loads(text)
+    except ValueError:
+        return clean_line(text, 36)
+    if not isinstance(tags, dict):
+        return clean_line(text, 36)
+    return clean_line(" ".join(f"{key}={value}" for key, value in tags.items()), 60)
 
 
 def _tokens(value: int | None, row: StoredRow) -> str:

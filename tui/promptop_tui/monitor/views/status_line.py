@@ -1,11 +1,11 @@
-"""The monitor's first line: live or paused, which window, which filter, what is simulated."""
+"""What differs from the plain live view: paused, filtered, replayed, simulated. No line where nothing does."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -15,7 +15,11 @@ from textual.widget import Widget
 
 from promptop.base import units
 from promptop.base.sanitize import clean_line
-from promptop_tui.monitor.data.snapshot import SPANS, LogSnapshot, SnapshotQuery
+from promptop_tui.monitor.data.snapshot import LogSnapshot, SnapshotQuery
+from promptop_tui.shell.key_names import key_name
+
+if TYPE_CHECKING:
+    from textual.geometry import Size
 
 _SHORTEST = 8
 """Cells below which nothing is begun that does not fit."""
@@ -24,7 +28,7 @@ _AHEAD_MS = 60_000
 
 
 class StatusLine(Widget):
-    """One line over the tiles; what does not fit is cut on the right."""
+    """One line, or none; what does not fit is cut on the right."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "status--live",
@@ -36,21 +40,21 @@ class StatusLine(Widget):
         "status--alert",
     }
 
-    query_shown: reactive[SnapshotQuery] = reactive(SnapshotQuery)
-    snapshot: reactive[LogSnapshot] = reactive(LogSnapshot)
-    simulated: reactive[bool] = reactive(False)
-    waiting: reactive[int] = reactive(0)
+    query_shown: reactive[SnapshotQuery] = reactive(SnapshotQuery, layout=True)
+    snapshot: reactive[LogSnapshot] = reactive(LogSnapshot, layout=True)
+    simulated: reactive[bool] = reactive(False, layout=True)
+    waiting: reactive[int] = reactive(0, layout=True)
     """Rows that came since the user scrolled away from the end of the table."""
 
-    speed: reactive[int] = reactive(0)
+    speed: reactive[int] = reactive(0, layout=True)
     """Seconds of the log in a second of a replay; 0: none runs."""
-    firing: reactive[int] = reactive(0)
+    firing: reactive[int] = reactive(0, layout=True)
     """Alerts that fire."""
-    logs: reactive[int] = reactive(1)
+    logs: reactive[int] = reactive(1, layout=True)
     """Logs that are read as one."""
-    replayed: reactive[str] = reactive("")
+    replayed: reactive[str] = reactive("", layout=True)
     """Name of the export that is replayed instead of the log."""
-    order: reactive[str] = reactive("")
+    order: reactive[str] = reactive("", layout=True)
     """Order of the rows, in words; empty for that of time."""
 
     def show_logs(self, paths: Sequence[object], *, replayed: bool) -> None:
@@ -58,23 +62,17 @@ class StatusLine(Widget):
         self.logs = len(paths)
         self.replayed = clean_line(Path(str(paths[0])).stem, 30) if replayed else ""
 
-    def render_line(self, y: int) -> Strip:
-        """Return the line."""
+    def parts(self) -> list[tuple[str, str]]:
+        """Return what is to be said, with its tone."""
         query, snapshot = self.query_shown, self.snapshot
         parts: list[tuple[str, str]] = []
-        if query.until_ms is None:
-            parts.append(("● live ", "live"))
-        else:
+        if query.until_ms is not None:
             moment = datetime.fromtimestamp(query.until_ms / 1000)
             far = snapshot.now_ms - query.until_ms > 43_200_000
             sign = f"{'▶' if self.speed > 0 else '◀'} ×{abs(self.speed)}" if self.speed else "❚❚"
             parts.append((f"{sign} until {moment:%d %b %H:%M}" if far else f"{sign} until {moment:%H:%M:%S}", "paused"))
             then = "hold" if self.speed else "replay" if self.replayed else "live"
-            parts.append((f" space: {then} ", "note"))
-        for key, name in enumerate(SPANS, 1):
-            chosen = name == query.span.name
-            parts.append((f" {key} ", "note"))
-            parts.append((f"[{name}]" if chosen else name, "chosen" if chosen else "window"))
+            parts.append((f" {key_name(self, 'monitor.pause')}: {then}", "note"))
         if self.firing:
             parts.append((f"  ▲ {self.firing} alert{'s' if self.firing > 1 else ''}, a: which", "alert"))
         if snapshot.trouble:
@@ -86,7 +84,7 @@ class StatusLine(Widget):
         if query.filter:
             parts.append((f"  / {clean_line(query.filter, 60)}", "chosen"))
             if snapshot.unfiltered:
-                parts.append((" rows only: too many for the figures", "paused"))
+                parts.append((" rows only: too many rows to filter the figures", "paused"))
         if self.order:
             parts.append((f"  {self.order}", "chosen"))
         if query.view:
@@ -106,10 +104,19 @@ class StatusLine(Widget):
         if snapshot.ahead_ms > _AHEAD_MS and not self.replayed:
             ahead = units.seconds(snapshot.ahead_ms / 1000)
             parts.append((f"  rows from the future, {ahead} ahead: a writer's clock", "paused"))
-        if snapshot.state == "ok":
-            parts.append((f"  read in {units.seconds(snapshot.took_s)}", "note"))
+        return parts
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Return no line where there is nothing to say."""
+        return 1 if self.parts() else 0
+
+    def render_line(self, y: int) -> Strip:
+        """Return the line."""
+        parts = self.parts()
         width = self.size.width
         out: list[Segment] = []
+        if parts:
+            parts[0] = (parts[0][0].lstrip(), parts[0][1])
         for text, name in parts:
             if width < min(cell_len(text), _SHORTEST):
                 break

@@ -1,4 +1,4 @@
-"""The monitor's second line: in words what is wrong and since when, or that nothing is; and what is so right now."""
+"""The monitor's first lines: in words what is wrong and since when, or that nothing is; and what is so right now."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from promptop.alerts.changes import Change, sentence
+from promptop.alerts.figures import BY_NAME
 from promptop.alerts.watch import Present
 from promptop.base import units
 from promptop.base.sanitize import clean_line
+from promptop_tui.shell.key_names import key_name
 
 if TYPE_CHECKING:
     from textual.geometry import Size
 
 _AGE_FROM_S = 2.0
+_SILENT = 2
+_KEY_FROM = 100
+"""Cells from which the key that chooses a change is named beside it."""
+_ALARMS = {"outcome", "retries"}
+BY_FAMILY = {name: figure.family for name, figure in BY_NAME.items()} | {"silence": "outcome", "in_flight": "outcome"}
 
 
 class TriageLine(Widget, can_focus=False):
-    """One line where all is as usual; else one for each of the weightiest changes, and one for the present."""
+    """A line for each of the weightiest changes, or one that all is as usual; and one for the present."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", "Up", show=False, id="triage.up", tooltip="the change above"),
@@ -40,6 +47,8 @@ against the hours before and against this time on earlier days, and told only wh
         "triage--usual",
         "triage--change",
         "triage--chosen",
+        "triage--subject",
+        "triage--said",
         "triage--note",
         "triage--late",
         "triage--silent",
@@ -52,6 +61,10 @@ against the hours before and against this time on earlier days, and told only wh
     """Changes that have a line."""
     row: reactive[int] = reactive(0)
     """The change that is chosen, while the line has the focus."""
+    beside: reactive[str] = reactive("")
+    """The window's own rate, to be read beside the last minute."""
+    slow_s: reactive[float] = reactive(10.0)
+    """Seconds from which a call in flight is late: what one call in a hundred takes at most."""
     hidden_why: reactive[str] = reactive("")
     """Why nothing is judged; empty where it is."""
 
@@ -73,8 +86,8 @@ against the hours before and against this time on earlier days, and told only wh
         return self.present.changes[: self.most] if self.present is not None and not self.hidden_why else ()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Return one line a change, and one for the present."""
-        return len(self.changes) + 1
+        """Return one line a change or the baseline, and one for the present."""
+        return max(len(self.changes), 1) + 1
 
     def enter(self) -> None:
         """Take the focus, to choose a change."""
@@ -104,13 +117,25 @@ against the hours before and against this time on earlier days, and told only wh
         self.post_message(self.Chosen(self, None))
 
     def render_line(self, y: int) -> Strip:
-        """Return a change, or the present."""
+        """Return a change, the baseline where there is none, or the present."""
         width = self.size.width
         if y < len(self.changes):
             chosen = self.has_focus and y == self.row
             mark = "▶ " if chosen else "▲ "
-            text = mark + sentence(self.changes[y], self.now_ms, width - 2)
-            parts = [(text, "chosen" if chosen else "change")]
+            key = f"{key_name(self, 'monitor.triage')} shows its calls" if not y and width >= _KEY_FROM else ""
+            room = width - 2 - (len(key) + 3 if key else 0)
+            text = sentence(self.changes[y], self.now_ms, room)
+            subject, colon, rest = text.partition(": ")
+            parts = (
+                [(mark, "change"), (subject + colon, "subject"), (rest, "said")] if colon else [(mark + text, "change")]
+            )
+            if chosen:
+                parts = [(mark + text, "chosen")]
+            if key:
+                gap = width - sum(cell_len(part) for part, _ in parts) - len(key)
+                parts += [(" " * max(gap, 1), "note"), (key, "note")]
+        elif y == 0:
+            parts = self._usual()
         else:
             parts = self._now()
         out: list[Segment] = []
@@ -122,36 +147,67 @@ against the hours before and against this time on earlier days, and told only wh
             out.append(Segment(shown, self.get_component_rich_style(f"triage--{name}")))
         return Strip(out).adjust_cell_length(self.size.width, self.rich_style)
 
-    def _now(self) -> list[tuple[str, str]]:
+    def _usual(self) -> list[tuple[str, str]]:
+        """Return the line that stands where nothing is unusual, or where that is not known."""
         present = self.present
         if self.hidden_why:
             return [(self.hidden_why, "note")]
         if present is None:
             return [("reading the last hours …", "note")]
-        parts: list[tuple[str, str]] = []
-        age = present.age_s(self.now_ms)
-        if age is not None:
-            late = present.overdue(self.now_ms)
-            sign = ("●", "◐", "○")[late]
-            parts.append((f"{sign} last call {_age(age)}", ("usual", "late", "silent")[late]))
+        if self.is_silent:
+            newest = _length(present.age_s(self.now_ms) or 0.0)
+            usual = f", usually one every {_length(present.usual_gap_s)}" if present.usual_gap_s else ""
+            return [("▲ ", "change"), (f"Nothing has arrived for {newest}", "change"), (usual, "said")]
+        if not present.ready:
+            return [(present.baseline, "note")]
+        words = present.baseline.removeprefix("as usual, ")
+        return [("✓ ", "usual"), ("As usual", "subject"), (f", {words}", "note")]
+
+    def _now(self) -> list[tuple[str, str]]:
+        """Return what runs, and the last minute beside the window."""
+        present = self.present
+        if present is None or self.hidden_why:
+            return []
+        parts: list[tuple[str, str]] = [("● " if present.in_flight else "○ ", "usual" if present.in_flight else "note")]
+        parts.append((f"{units.count(present.open_calls)} in flight", "subject"))
         if present.in_flight:
-            oldest = (self.now_ms - present.in_flight[0].oldest_ms) / 1000
-            who = present.in_flight[0]
-            named = clean_line(" ".join(filter(None, (who.app, who.model))), 40)
-            parts.append((f" · {units.count(present.open_calls)} in flight, oldest {_length(oldest)} {named}", "note"))
-        if present.calls:
-            bad = ", ".join(
-                f"{units.count(number)} {word}"
-                for number, word in ((present.limited, "rejected"), (present.failed, "failed"))
-                if number
-            )
-            parts.append((f" · last minute {units.count(present.calls)}{f', {bad}' if bad else ''}", "note"))
+            first = present.in_flight[0]
+            age = (self.now_ms - first.oldest_ms) / 1000
+            named = clean_line(" ".join(filter(None, (first.app, first.model))), 40)
+            parts += [
+                (", oldest ", "note"),
+                (_length(age), "late" if age > self.slow_s else "said"),
+                (f" {named}", "note"),
+            ]
+        parts += [("   last minute ", "note"), (f"{units.count(present.calls)} calls", "said")]
+        for number, word in ((present.limited, "rejected"), (present.failed, "failed")):
+            if number:
+                parts += [(", ", "note"), (f"{units.count(number)} {word}", "silent")]
+        if self.beside:
+            parts.append((f"   {self.beside}", "note"))
         more = len(present.changes) - len(self.changes)
         if more > 0:
-            parts.append((f" · {more} more", "note"))
-        elif not present.changes:
-            parts.append((f" · {present.baseline}", "note"))
+            parts.append((f"   {more} more unusual", "silent"))
         return parts
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the next row is long overdue by the log's own rhythm."""
+        return self.present is not None and self.present.overdue(self.now_ms) == _SILENT and not self.hidden_why
+
+    @property
+    def is_alarming(self) -> bool:
+        """Whether the panel around should look like an alarm: silence, or calls that fail, hang or are rejected."""
+        return self.is_silent or any(BY_FAMILY.get(change.figure, "") in _ALARMS for change in self.changes)
+
+    @property
+    def age(self) -> tuple[str, str]:
+        """How old the newest row is, in words, and the tone of it by the log's own rhythm."""
+        present = self.present
+        age = present.age_s(self.now_ms) if present is not None else None
+        if present is None or age is None or self.hidden_why:
+            return "", "dim"
+        return f"last row {_age(age)}", ("dim", "warn", "bad")[present.overdue(self.now_ms)]
 
 
 def _age(seconds: float) -> str:
