@@ -186,11 +186,11 @@ def test_monitor(snap_compare: Picture, make: Any, theme: str, size: tuple[int, 
     app = make(theme, "monitor")
 
     async def ready(pilot: Pilot[object]) -> None:
-        await wait_until(pilot, lambda: "p95" in shown(app) and "latency" in shown(app))
+        await wait_until(pilot, lambda: "p95" in shown(app) and "By model" in shown(app))
         await wait_until(pilot, lambda: drawn(app) and all(chart.picture for chart in drawn(app)))
         table = app.query_one("#pane-monitor VirtualTable")
         await wait_until(pilot, lambda: table.scroll_offset.y and table.vertical_scrollbar.position == table.scroll_y)
-        await wait_until(pilot, lambda: "last call" in shown(app))
+        await wait_until(pilot, lambda: "last row" in shown(app))
         await pilot.pause()
 
     assert snap_compare(app, run_before=ready, terminal_size=size)

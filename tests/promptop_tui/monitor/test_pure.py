@@ -55,12 +55,17 @@ def by_key(figures: tuple[Tile, ...]) -> dict[str, Tile]:
     return {figure.key: figure for figure in figures}
 
 
+TARGETS = MonitorSettings(
+    slo_latency_s=10.0, slo_ttft_s=1.0, slo_error_rate=0.001, slo_cache_hits=0.8, budget_usd_month=20
+)
+
+
 def test_tiles_say_value_target_samples_and_change() -> None:
     now = Stats(n=40, errors=2, lookups=30, hits_memory=12, input_tokens=900, output_tokens=100, cache_read=450)
     now.cost_pico = int(0.5e12)
     now.latency, now.ttft = Sketch([1.0] * 19 + [12.0] * 11), Sketch([0.5] * 30)
     before = Stats(n=20, cost_pico=int(0.25e12), latency=Sketch([6.0] * 30))
-    tiles = by_key(figures_of(snapshot(now, previous=before), MonitorSettings(budget_usd_month=20)))
+    tiles = by_key(figures_of(snapshot(now, previous=before), TARGETS))
 
     assert tiles["latency"].verdict == "missed"
     assert tiles["latency"].sign == "✗"
@@ -120,7 +125,9 @@ def test_estimates_and_unpriced_rows_are_said() -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.key != "sizes"], ids=lambda kind: kind.key)
 def test_every_chart_covers_the_window(kind: object) -> None:
-    stats = Stats(n=10, errors=1, lookups=5, hits_disk=2, latency=Sketch([1.0] * 9), ttft=Sketch([0.1] * 9))
+    stats = Stats(
+        n=10, errors=1, rate_limited=1, lookups=5, hits_disk=2, latency=Sketch([1.0] * 9), ttft=Sketch([0.1] * 9)
+    )
     stats.cost_pico, stats.error_types = 10**12, {"timeout": 1}
     stats.input_tokens = 100
     plot = kind.plot(snapshot(stats), MonitorSettings())  # type: ignore[attr-defined]
@@ -131,7 +138,8 @@ def test_every_chart_covers_the_window(kind: object) -> None:
 
 
 def test_latency_chart_has_gaps_and_the_target() -> None:
-    plot = KINDS[0].plot(snapshot(Stats(n=9, latency=Sketch([1.0] * 9))), MonitorSettings())
+    kind = next(kind for kind in KINDS if kind.key == "latency")
+    plot = kind.plot(snapshot(Stats(n=9, latency=Sketch([1.0] * 9))), TARGETS)
     p95 = next(series for series in plot.series if series.name == "p95")
     assert p95.values[0] is not None
     assert p95.values[1] is None
@@ -145,7 +153,7 @@ def test_many_models_leave_a_few_layers_that_add_up() -> None:
     plot = next(kind for kind in KINDS if kind.key == "spend").plot(snapshot(total, groups=groups), MonitorSettings())
     assert len(plot.series) == LAYERS + 1
     assert plot.series[0].name == "model-9999"
-    assert plot.series[-1].name == "other (9995)"
+    assert plot.series[-1].name == "other (9996)"
     assert sum(series.values[0] or 0 for series in plot.series) == pytest.approx(total.cost_usd)
 
 
@@ -183,7 +191,7 @@ def test_status(changes: dict[str, object], status: tuple[str, str]) -> None:
 def test_clock_of_today_of_another_day_and_of_nonsense() -> None:
     noon = datetime(2026, 11, 21, 12)
     assert clock(int(noon.timestamp() * 1000), noon) == "12:00:00"
-    assert clock(int(noon.timestamp() * 1000) - 86_400_000, noon) == "11-20 12:00"
+    assert clock(int(noon.timestamp() * 1000) - 86_400_000, noon) == "11-20 12:00:00"
     assert clock(10**18) == "bad time"
     assert clock(None) == "–"
 

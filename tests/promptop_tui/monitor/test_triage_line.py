@@ -1,4 +1,4 @@
-"""What the second line says, and where it leads."""
+"""What the first lines say, and where it leads."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ def judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_log_without_a_change_says_against_what_and_how_old_it_is(hour: Path) -> None:
     app = Host(hour)
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: "last call 30 s ago" in screen_text(app))
+        await until(pilot, lambda: "last row 30 s ago" in screen_text(app))
         app.clock.time = NOW + 60
-        await until(pilot, lambda: "last call 90 s ago" in screen_text(app))
-        assert app.pane.triage.size.height == 1
+        await until(pilot, lambda: "last row 90 s ago" in screen_text(app))
+        assert "✓ As usual" in screen_text(app)
+        assert app.pane.triage.size.height == 2
 
 
 async def test_changes_have_lines_and_lead_to_their_rows(hour: Path) -> None:
@@ -77,7 +78,7 @@ async def test_silence_and_calls_in_flight_are_on_the_line(log_path: Path) -> No
     app = Host(log_path)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "3 in flight, oldest 40 s web m" in screen_text(app))
-        assert "◐ last call 11 m ago" in screen_text(app)  # a minute between rows is its rhythm
+        assert "◐ last row 11 m ago" in screen_text(app)  # a minute between rows is its rhythm
 
 
 async def test_a_held_window_and_a_hidden_change_do_not_take_the_focus(hour: Path) -> None:

@@ -35,6 +35,7 @@ from promptop_tui.monitor.controllers.places import Places
 from promptop_tui.monitor.controllers.request_actions import RequestActions
 from promptop_tui.monitor.controllers.time_controls import TimeControls
 from promptop_tui.monitor.controllers.view_state import View, ViewState
+from promptop_tui.monitor.data.query_stats import InspectionDrawer
 from promptop_tui.monitor.data.snapshot import SPANS, LogSnapshot, SnapshotQuery
 from promptop_tui.monitor.views.chart_row import ChartRow
 from promptop_tui.monitor.views.filter_line import FilterLine
@@ -146,6 +147,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
                     yield QuestionCard(key, title)
             yield ChartRow()
             yield LowerPanels()
+            yield InspectionDrawer()
 
     def on_mount(self) -> None:
         """Show empty cards until the first snapshot comes."""
@@ -346,7 +348,6 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     def _on_moved(self, message: VirtualTable.Moved) -> None:
         if message.following:
             self.table.unseen = 0
-            self.status.waiting = 0
         self._show_following()
 
     def _show_following(self) -> None:
@@ -355,9 +356,8 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         if table.following and self.view.asked.tails:
             state = Content.assemble(("● ", "$good"), ("following", "$dim"))
         else:
-            state = Content.styled(
-                f"{units.count(table.row_count)} loaded · {key_name(self, 'table.follow')} newest", "$dim"
-            )
+            newer = f"+{units.count(table.unseen)} new" if table.unseen else "not following"
+            state = Content.styled(f"{newer} · {key_name(self, 'table.follow')} newest", "$dim")
         self.lower.requests.state = state
 
     @on(VirtualTable.AtEnd, "#monitor-rows")

@@ -309,8 +309,10 @@ class Chart(Widget):
     def on_click(self, event: events.Click) -> None:
         """Report the bucket under the mouse."""
         picture, plot = self._picture, self._pictured
-        if picture is not None and plot is not None and picture.columns and event.x >= picture.left:
-            self.post_message(self.Picked(self, bucket_of(event.x - picture.left, picture.columns, plot.buckets)))
+        place = event.get_content_offset(self)
+        if place is None or picture is None or plot is None or not picture.columns or place.x < picture.left:
+            return
+        self.post_message(self.Picked(self, bucket_of(place.x - picture.left, picture.columns, plot.buckets)))
 
     def column_of_cursor(self) -> int | None:
         """Return the column of the widget in which the cursor stands."""

@@ -74,7 +74,6 @@ class Answers:
             table.take(snapshot)
             limited = snapshot.query.rows_filter or snapshot.query.moment_ms
             table.empty = "no request like this; esc: show all" if limited else ""
-            status.waiting = table.unseen
             marked = any(row.simulated for row in snapshot.fresh)
             kept = status.simulated and not snapshot.restart
             status.simulated = not self._simulated and (marked or kept)  # the header says so of a demo

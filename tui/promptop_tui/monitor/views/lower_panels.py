@@ -19,7 +19,6 @@ from promptop_tui.monitor.analysis.group_rows import (
     groups_by_spend,
     usual_cells,
 )
-from promptop_tui.monitor.data.query_stats import InspectionDrawer
 from promptop_tui.monitor.views.request_table import RequestTable
 from promptop_tui.widgets.panel import Panel
 from promptop_tui.widgets.table import Cell, ChoiceTable, Column, VirtualTable
@@ -82,7 +81,6 @@ class LowerPanels(Horizontal):
                 yield SideTable(FLIGHT_COLUMNS, "monitor-flight-rows")
         with Panel(id="monitor-requests", heading="Requests"):
             yield RequestTable()
-            yield InspectionDrawer()
 
     # Which panels are shown
 

@@ -43,9 +43,6 @@ class StatusLine(Widget):
     query_shown: reactive[SnapshotQuery] = reactive(SnapshotQuery, layout=True)
     snapshot: reactive[LogSnapshot] = reactive(LogSnapshot, layout=True)
     simulated: reactive[bool] = reactive(False, layout=True)
-    waiting: reactive[int] = reactive(0, layout=True)
-    """Rows that came since the user scrolled away from the end of the table."""
-
     speed: reactive[int] = reactive(0, layout=True)
     """Seconds of the log in a second of a replay; 0: none runs."""
     firing: reactive[int] = reactive(0, layout=True)
@@ -97,8 +94,6 @@ class StatusLine(Widget):
             parts.append(("  own calls counted, n: leave out", "chosen"))
         elif left_out:
             parts.append((f"  {units.count(left_out)} own calls left out, n: count", "note"))
-        if self.waiting:
-            parts.append((f"  +{units.count(self.waiting)} new, end: follow", "live"))
         if self.logs > 1:
             parts.append((f"  {self.logs} logs", "note"))
         if snapshot.ahead_ms > _AHEAD_MS and not self.replayed:
