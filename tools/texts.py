@@ -18,11 +18,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tui"), str(ROOT / "store")]
 
 from promptop.base import texts  # noqa: E402
+
+if TYPE_CHECKING:
+    import click
 
 SOURCES = (ROOT / "store" / "promptop", ROOT / "tui" / "promptop_tui")
 _SAID = {"tr": 1, "mark": 1, "tr_n": 2}
@@ -234,6 +238,37 @@ def _numbered(text: str) -> str:
     return re.sub(r"\{\d+\}", lambda _: f"{{{next(places)}}}", text)
 
 
+def help_texts() -> dict[str, str]:
+    """Return each paragraph of the commands' help and of their options', and the command that says it first."""
+    from promptop.cli.command_line.help_text import LAST_LINE, OPTIONS
+    from promptop.cli.command_line.loading import Root, grouped
+
+    out = dict.fromkeys((OPTIONS, "Commands", "Arguments", "Examples", *grouped(), LAST_LINE), "promptop")
+    for name, text in _help_of(Root(), "promptop"):
+        for paragraph in texts.paragraphs(text).split("\n\n"):
+            if paragraph:
+                out.setdefault(paragraph, name)
+    return out
+
+
+def _help_of(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
+    import click
+
+    from promptop.cli.command_line.help_text import plain, split_example
+
+    yield name, plain(command.help or "")
+    yield name, command.short_help or ""
+    yield from ((name, split_example(line)[2]) for line in getattr(command, "examples", ()))
+    for each in command.params:
+        yield name, plain(getattr(each, "help_text", "") or getattr(each, "help", "") or "")
+        yield name, getattr(each, "group", "")
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for below in command.list_commands(context):
+            if (found := command.get_command(context, below)) is not None:
+                yield from _help_of(found, f"{name} {below}")
+
+
 def written(language: str, said: dict[str, str], known: dict[str, str]) -> str:
     """Return the catalogue of a language: the texts in the order of their modules, with what is translated."""
     out = [f'msgid ""\nmsgstr "Language: {language}\\nContent-Type: text/plain; charset=UTF-8\\n"\n']
@@ -249,7 +284,8 @@ def _quoted(text: str) -> str:
 def main() -> int:
     """Write the catalogues, and tell how much of each is translated."""
     folder = Path(texts.__file__).parent
-    for said, pattern in ((collected(), "*.po"), (messages(), "messages/*.po")):
+    kinds = ((collected(), "*.po"), (messages(), "messages/*.po"), (help_texts(), "help/*.po"))
+    for said, pattern in kinds:
         for path in sorted(folder.glob(pattern)):
             known = texts.read(path.read_text(encoding="utf-8"))
             path.write_text(written(path.stem, said, known), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -24,6 +25,24 @@ def fitted(text: str, cells: int) -> str:
             break
         out += character
     return out + "…" + " " * (cells - 1 - width(out))
+
+
+_NOT_FIRST = "，。；：？！、）”》】…,.;:?!)"
+
+
+def wrapped(text: str, cells: int) -> list[str]:
+    """Return text in lines of at most ``cells``, broken at blanks and between wide characters.
+
+    A word longer than a line stands alone on one of its own.
+    """
+    lines, line = [], ""
+    for piece in re.findall(r" |[^ \u2e80-\uffff]+|[\u2e80-\uffff]", text):
+        if line and piece not in _NOT_FIRST and width(line) + width(piece) > cells:
+            lines.append(line.rstrip())
+            line = "" if piece == " " else piece
+        else:
+            line += piece
+    return [*lines, line.rstrip()]
 
 
 def text_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

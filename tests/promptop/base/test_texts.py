@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from promptop import settings
@@ -61,7 +62,7 @@ def test_what_is_translated_is_a_text_of_the_code(language: str) -> None:
 @pytest.mark.parametrize("language", CATALOGUES)
 def test_nothing_is_left_in_english(language: str) -> None:
     """A new text: run make texts, and translate what has come without a translation."""
-    for kind, said in (("", _collected()), ("messages", _messages())):
+    for kind, said in (("", _collected()), ("messages", _messages()), ("help", _tool().help_texts())):
         known = texts.catalogue(language, kind)
         assert [text for text in said if text not in known] == [], f"{kind or 'texts'} of {language}"
 
@@ -158,3 +159,17 @@ def test_a_cause_and_its_remedy_are_told_in_the_users_language() -> None:
     assert str(error) == "没有检查规则 'x'。\n  → 现有规则：a, b。"
     assert error.cause == "There is no lint rule 'x'."
     assert texts.sentence("no sentence of ours: {0}") == "no sentence of ours: {0}"
+
+
+def test_help_is_told_paragraph_by_paragraph_and_laid_out_by_cells() -> None:
+    from promptop.base.text_table import width
+    from promptop.cli.command_line.loading import command_of
+
+    texts.use("zh")
+    command = command_of("guide")
+    with click.Context(command, info_name="promptop guide") as context:
+        page = command.get_help(context)
+    assert "逐步优化提示词的 token 和延迟" in page
+    assert "--step NAME" in page
+    assert all(width(line) <= 100 for line in page.splitlines())
+    assert texts.help_text("no such help\n\nnor this") == "no such help\n\nnor this"

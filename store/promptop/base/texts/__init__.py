@@ -47,6 +47,8 @@ class _InUse:
     language: str | Callable[[], str] = ENGLISH
     texts: Mapping[str, str] | None = None
     """English text → text; None until the first is asked for."""
+    helps: Mapping[str, str] | None = None
+    """Paragraphs of the commands' help; None until the first is asked for."""
     messages: tuple[Mapping[str, str], tuple[_Template, ...]] | None = None
     """Whole sentences, and those with places; None until the first is asked for."""
 
@@ -62,7 +64,7 @@ def languages() -> tuple[str, ...]:
 def use(language: str | Callable[[], str]) -> str | Callable[[], str]:
     """Choose the language of this process, or what names it once a text is asked for; return the choice before."""
     before = _in_use.language
-    _in_use.language, _in_use.texts, _in_use.messages = language, None, None
+    _in_use.language, _in_use.texts, _in_use.helps, _in_use.messages = language, None, None, None
     return before
 
 
@@ -113,6 +115,18 @@ def sentence(text: str, /) -> str:
     return next((said for template in templates if (said := template.filled(text)) is not None), text)
 
 
+def help_text(text: str, /) -> str:
+    """Return the help of a command or an option in the user's language, each paragraph by itself.
+
+    Its catalogue (``help/``) is read by help pages alone.
+    """
+    if _in_use.helps is None:
+        _in_use.helps = {} if current() == ENGLISH else catalogue(current(), "help")
+    if not _in_use.helps:
+        return text
+    return "\n\n".join(_in_use.helps.get(each, each) for each in paragraphs(text).split("\n\n"))
+
+
 def _templates(language: str) -> tuple[Mapping[str, str], tuple[_Template, ...]]:
     known = catalogue(language, "messages")
     templates = [_Template(tuple(parts), said) for key, said in known.items() if len(parts := _PLACE.split(key)) > 1]
@@ -133,7 +147,7 @@ def paragraphs(text: str) -> str:
 def catalogue(language: str, kind: str = "") -> dict[str, str]:
     """Return English text → text of what is translated; empty for a language without a catalogue.
 
-    ``kind`` ``messages`` is that of :func:`sentence`.
+    ``kind`` ``messages`` is that of :func:`sentence`, ``help`` that of :func:`help_text`.
     """
     path = _HERE / kind / f"{language}.po"
     if not path.is_file():

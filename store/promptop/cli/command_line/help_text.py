@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from promptop.base.terminal import wants_colour, write_styled
+from promptop.base.text_table import width as cells
+from promptop.base.text_table import wrapped
+from promptop.base.texts import help_text
 from promptop.cli.command_line.declare import Argument, Option
 
 if TYPE_CHECKING:
     from cloup import HelpFormatter, HelpTheme
 
 OPTIONS = "Options"
+LAST_LINE = "promptop help COMMAND explains one of them."
 _HYPHEN = "\N{NON-BREAKING HYPHEN}"
 _MARKUP = re.compile(r":[a-z]+:`~?(?:[\w.]*\.)?([^`]+)`|``([^`]+)``")
 
@@ -25,14 +30,14 @@ def command_help(command: click.Command, context: click.Context) -> str:
     form = formatter()
     form.write_usage(context.command_path, " ".join(command.collect_usage_pieces(context)))
     form.write_paragraph()
-    form.write_text(_unbroken(plain(command.help or "")))
+    _write_text(form, command.help or "")
     if isinstance(command, click.Group):
         rows = [(name, command.commands[name].short_help or "") for name in command.list_commands(context)]
         write_section(form, "Commands", rows)
     for title, rows in sections(command, context).items():
         write_section(form, title, rows)
     write_examples(form, getattr(command, "examples", ()))
-    return form.getvalue().replace(_HYPHEN, "-")
+    return re.sub(r" +$", "", form.getvalue().replace(_HYPHEN, "-"), flags=re.MULTILINE)
 
 
 def root_help(command: click.Command, context: click.Context, groups: Mapping[str, Sequence[tuple[str, str]]]) -> str:
@@ -41,7 +46,7 @@ def root_help(command: click.Command, context: click.Context, groups: Mapping[st
     form.write_usage("promptop", "[OPTIONS] [FILE]")
     form.write("       promptop COMMAND …\n")
     form.write_paragraph()
-    form.write_text(plain(command.help or ""))
+    _write_text(form, command.help or "")
     width = max(len(name) for rows in groups.values() for name, _ in rows)
     for title, rows in groups.items():
         write_section(form, title, [(name.ljust(width), text) for name, text in rows])
@@ -49,8 +54,8 @@ def root_help(command: click.Command, context: click.Context, groups: Mapping[st
         write_section(form, title, rows)
     write_examples(form, getattr(command, "examples", ()))
     form.write_paragraph()
-    form.write_text("promptop help COMMAND explains one of them.")
-    return form.getvalue().replace(_HYPHEN, "-")
+    _write_text(form, LAST_LINE)
+    return re.sub(r" +$", "", form.getvalue().replace(_HYPHEN, "-"), flags=re.MULTILINE)
 
 
 def sections(command: click.Command, context: click.Context) -> dict[str, list[tuple[str, str]]]:
@@ -80,6 +85,25 @@ def plain(text: str) -> str:
     return _MARKUP.sub(lambda found: found[1] or found[2], text)
 
 
+def split_example(line: str) -> tuple[str, str, str]:
+    """Return the command of an example, the blanks behind it and what is said of it, which may be nothing."""
+    found = re.match(r"(.*?)(?:( {3,})(.*))?$", line)
+    return (line, "", "") if found is None or found[2] is None else (found[1], found[2], found[3])
+
+
+def _write_text(form: HelpFormatter, text: str) -> None:
+    form.write_text(_laid_out(help_text(plain(text)), form.width - form.current_indent))
+
+
+def _laid_out(text: str, width: int) -> str:
+    """Return text for click, which counts characters: what has wide ones is put into lines here, marked as laid out."""
+    if len(text) == cells(text):
+        return _unbroken(text)
+    told = "\n\n".join("\b\n" + "\n".join(wrapped(each, width)) for each in text.split("\n\n"))
+    # What is shorter than a line would be taken as it is, the mark too.
+    return text if cells(text) <= width and "\n" not in text else told.ljust(width + 1)
+
+
 def _unbroken(text: str) -> str:
     """Return text whose words are not broken at their hyphens, until :data:`_HYPHEN` is put back."""
     return re.sub(r"(?<=\S)-(?=\S)", _HYPHEN, text)
@@ -107,7 +131,8 @@ def write_section(form: HelpFormatter, title: str, rows: Sequence[tuple[str, str
     """Write a titled list of two columns."""
     from cloup.formatting import HelpSection
 
-    form.write_section(HelpSection(title, [(name, _unbroken(text)) for name, text in rows]))
+    told = [(name, partial(_laid_out, help_text(text))) for name, text in rows]
+    form.write_section(HelpSection(help_text(title), told))
 
 
 def write_examples(form: HelpFormatter, examples: Sequence[str]) -> None:
@@ -115,9 +140,10 @@ def write_examples(form: HelpFormatter, examples: Sequence[str]) -> None:
     if not examples:
         return
     form.write_paragraph()
-    form.write_heading("Examples")
+    form.write_heading(help_text("Examples"))
     for line in examples:
-        form.write(f"  {line}\n")
+        command, blanks, about = split_example(line)
+        form.write(f"  {command}{blanks}{help_text(about)}\n")
 
 
 def page(text: str) -> None:
