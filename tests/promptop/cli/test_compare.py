@@ -31,7 +31,7 @@ def test_answers_on_stdout_a_table_on_stderr(url: str, tmp_path: Path, capsys: p
     assert [line.split()[0] for line in lines[1:3]] == ["gpt-4o-mini", "gpt-4o"]
     cheapest = next(line for line in lines if line.startswith("gpt-4o-mini"))
     assert "*" in cheapest.split("$")[1]  # a sixteenth of the other's price
-    assert "2 calls: wall " in err and ", sum " in err
+    assert "2 calls took " in err and "; one after the other " in err
 
 
 def test_json_lists_results_in_the_order_asked(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,7 +143,7 @@ def _key(profile: Profile, *, run_command: bool) -> tuple[DoctorFinding, str | N
     if profile.api_key_command and not run_command:
         return DoctorFinding("key", GOOD, f"{name}: from a command, which is run when it is used"), None
     if not profile.api_key_command and not profile.api_key_env:
-        return DoctorFinding("key", GOOD, f"{name}: none is sent"), ""
+        return DoctorFinding("key", GOOD, f"{name}: no key is sent"), ""
     try:
         key = profile.api_key()
     except PromptopError as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from promptop import models
+from promptop.base import units
 from promptop.base.diff import DiffLine, Gap, folded, line_diff
 from promptop.base.sanitize import clean_line
 from promptop.base.terminal import painter, write_styled
@@ -134,7 +135,7 @@ def _print(change: PromptChange, args: ParsedArguments) -> None:
     paint = painter(sys.stdout)
     for line in folded(change.lines, args.context) if change.before != change.after else ():
         if isinstance(line, Gap):
-            write_styled(sys.stdout, paint(f"        … {line.count} lines", "quiet") + "\n")
+            write_styled(sys.stdout, paint(f"        … {units.plural(line.count, 'line')}", "quiet") + "\n")
             continue
         opened, closed = {"removed": ("[-", "-]"), "added": ("{+", "+}"), "same": ("", "")}[line.kind]
         whole = len(line.parts) == 1
@@ -152,5 +153,6 @@ def _print(change: PromptChange, args: ParsedArguments) -> None:
     before, after = change.tokens
     usd = change.usd
     each = "n/a" if usd is None else f"{'−' if usd < 0 else '+'}{models.usd_text(abs(usd), 3)}"
-    says = f"{sign}{before:,} → {sign}{after:,} tokens ({after - before:+,}), {each} a call"
+    delta = f"{after - before:+,}".replace("-", "−")
+    says = f"{sign}{before:,} → {sign}{after:,} tokens ({delta}), {each} a call"
     print(f"promptop: {says} for {clean_line(args.model)}", file=sys.stderr)

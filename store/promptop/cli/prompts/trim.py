@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptop import models
+from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.base.terminal import Paint, painter, write_styled
@@ -115,15 +116,15 @@ class TrimmedPrompt:
         sign = "=" if known is not None and known.count_kind == "exact" else "≈"
         before, after = self.result.tokens_before, self.result.tokens_after
         percent = 100 * self.saved / before if before else 0.0
-        edits = _plural(len(self.result.edits), "edit")
+        edits = units.plural(len(self.result.edits), "edit")
         more = ""
         if self.rewritten is not None:
             left = len(self.rewritten.hunks) - self.rewritten.taken
-            more = f", {_plural(self.rewritten.taken, 'change')} by the model" + (
+            more = f", {units.plural(self.rewritten.taken, 'change')} by the model" + (
                 f" ({left} left out: they lose or add something)" if left else ""
             )
         if self.result.skipped:
-            more += f", {_plural(len(self.result.skipped), 'place')} left (--why)"
+            more += f", {units.plural(len(self.result.skipped), 'place')} left (--why)"
         if off:
             more += f", {len(off)} rules off (--rules)" if len(off) > 1 else f", {min(off)} is off"
         says = f"{sign}{before:,} → {sign}{after:,} tokens (−{percent:.1f} %)"
@@ -251,10 +252,6 @@ def _judge(found: TrimmedPrompt, args: ParsedArguments, *, several: bool) -> int
         print(f"promptop: {where}{over:,} tokens over the budget", file=sys.stderr)
         return 1
     return 1 if args.check and found.saved > 0 else 0
-
-
-def _plural(number: int, word: str) -> str:
-    return f"{number:,} {word}{'s' * (number != 1)}"
 
 
 def _tokens(text: str, encoding: str) -> int:

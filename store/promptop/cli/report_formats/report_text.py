@@ -170,15 +170,18 @@ def notes_of(report: Report) -> list[str]:
         cost = f", {units.usd(report.left_out.cost_usd)}" if report.left_out.cost_pico else ""
         notes.append(f"Left out: {report.left_out.n:,} benchmark, proof and batch calls of promptop{cost} (--own).")
     if total.unpriced:
-        notes.append(f"{total.unpriced:,} requests have no known price: cost is at least what is shown (+), or n/a.")
+        requests = units.plural(total.unpriced, "request has", "requests have")
+        notes.append(f"{requests} no known price: the cost is a lower bound (+) or n/a.")
     if total.estimated:
-        notes.append(f"{total.estimated:,} requests are counted or priced by estimate (≈).")
+        notes.append(
+            f"{units.plural(total.estimated, 'request is', 'requests are')} counted or priced by estimate (≈)."
+        )
     if total.rate_limited or total.cancelled:
         notes.append(f"Not among the failed: {total.rate_limited:,} rate-limited, {total.cancelled:,} cancelled.")
     if total.truncated:
-        notes.append(f"{total.truncated:,} answers were cut by max_tokens.")
+        notes.append(f"{units.plural(total.truncated, 'answer was', 'answers were')} cut by max_tokens.")
     if any(0 < stats.latency.n < units.FEW for _, stats in report.groups):
-        notes.append(f"? fewer than {units.FEW} samples.")
+        notes.append(f"?: fewer than {units.FEW} samples.")
     return notes
 
 

@@ -97,7 +97,7 @@ def _list(args: ParsedArguments, settings: Settings, logs: Sequence[LogPlace]) -
             state = f"{word}{since}, {alert.shown}"
         print(clean_line(f"{text}: {state}", 300))
     if not settings.monitor.alerts:
-        print("no rules in the settings; what is unusual is shown in the monitor, and promptop alerts test says it")
+        print("No rules in the settings ([monitor] alerts = [...]). promptop alerts test judges what is unusual.")
     return 0
 
 
@@ -111,7 +111,9 @@ def _test(args: ParsedArguments, settings: Settings, logs: Sequence[LogPlace]) -
         found, _ = judge_rules([rule for rule in rules if rule.text != UNUSUAL], log, now_ms, settings.monitor, {})
         for alert in found:
             fired += alert.firing
-            print(clean_line(f"{'fires' if alert.firing else 'quiet'}  {alert.rule}: {alert.shown}", 300))
+            word = "fires" if alert.firing else "quiet"
+            shown = alert.shown if alert.value is not None else "not known in this window, not judged"
+            print(clean_line(f"{word}  {alert.rule}: {shown}", 300))
         if any(rule.text == UNUSUAL for rule in rules):
             present = watch.look(log, now_ms)
             fired += bool(present.changes)

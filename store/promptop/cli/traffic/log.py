@@ -48,7 +48,7 @@ _READING = frozenset(("tail", "export", "query"))
 _ROWS = frozenset(("tail", "export"))
 """Verbs that also take the fleet's log."""
 _ALWAYS = 1 << 62
-_WIDE = 110
+_WIDE = 114
 """Columns of a terminal in which a row of ``tail`` has its date and its app; the rest fits 80."""
 
 
@@ -293,7 +293,7 @@ def _print_row(row: StoredRow, as_json: bool) -> None:
     cost = "n/a" if row.cost_status == "unpriced" else units.usd(row.cost_usd)
     took = units.seconds(row.total_s if row.duration_s is None else row.duration_s)
     wide = not sys.stdout.isatty() or shutil.get_terminal_size().columns >= _WIDE
-    cells = [f"{started:%m-%d %H:%M:%S}", fitted(clean_line(row.app or "–"), 12)] if wide else [f"{started:%H:%M:%S}"]
+    cells = [f"{started:%m-%d %H:%M:%S}", fitted(clean_line(row.app or "–"), 16)] if wide else [f"{started:%H:%M:%S}"]
     cells += [
         fitted(clean_line(model), 26 if wide else 18),
         fitted(clean_line(outcome), 14 if wide else 10),
