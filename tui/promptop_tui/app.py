@@ -51,6 +51,7 @@ from promptop_tui.shell.panel_layout import PanelLayout, panel_of
 from promptop_tui.shell.settings_banner import SettingsBanner
 from promptop_tui.shell.tabs import TABS, TabLabel, TabStrip
 from promptop_tui.shell.tour import TourLine
+from promptop_tui.stylesheet import KeptStylesheet
 
 if TYPE_CHECKING:
     from promptop.alerts.rules import Alert
@@ -108,6 +109,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
         self._themes = theme.load(theme.shipped_dir(), config_dir() / "themes")
         self._theme_defaults = theme.defaults()
         super().__init__()
+        self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
         self.options = options
         self.settings = options.settings
         self.counting = Counting(self)

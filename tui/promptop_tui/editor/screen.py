@@ -10,6 +10,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical
+from textual.geometry import Size
 from textual.getters import query_one
 from textual.widgets import TextArea
 
@@ -164,6 +165,7 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
 
     def compose(self) -> ComposeResult:
         """Lay out draft, status line and models."""
+        self._fit(self.app.size)  # before there is anything in it: afterwards all of it would be styled again
         with Horizontal(id="editor-body"):
             with Panel(id="draft", heading=tr("Draft")):
                 yield self.area
@@ -189,10 +191,13 @@ gives way is kept; {editor.kept} lists what was kept. {editor.reload} takes the 
 
     def on_resize(self) -> None:
         """Choose the layout by the room there is."""
-        self.set_class(self.size.width < _NARROW, "-narrow")
-        self.set_class(self.size.height < _LOW, "-short")
+        self._fit(self.size)
         self.area.show_tokens = self.size.width >= 50
         self.show_status()
+
+    def _fit(self, size: Size) -> None:
+        self.set_class(size.width < _NARROW, "-narrow")
+        self.set_class(size.height < _LOW, "-short")
 
     def action_command(self, name: str) -> None:
         """Do what a key of this tab stands for."""
