@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import ipaddress
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import prefork
 
 os.environ.update(TZ="UTC", TEXTUAL_ANIMATIONS="none", COLORTERM="truecolor", LC_ALL="C.UTF-8")
 for _name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "NO_COLOR", "http_proxy", "https_proxy"):
@@ -62,6 +64,16 @@ def pytest_configure() -> None:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector away from what lives for the whole run: modules and tests.
+
+    It went through all of them again and again, a third of the processor time of a screen's test.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
 @pytest.fixture(autouse=True)
 def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Point settings, data and state at the test's own folder, and give it as a place to look at."""
@@ -69,3 +81,9 @@ def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     for name in ("CONFIG", "DATA", "STATE"):
         monkeypatch.setenv(f"PROMPTOP_{name}_DIR", str(home / name.lower()))
     yield home
+
+
+@pytest.fixture
+def forked_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the processes beside the app and beside a command as forks, where their start is not what is tested."""
+    monkeypatch.setattr("promptop.base.processes.launch", prefork.launch)

@@ -8,20 +8,34 @@ from typing import Protocol
 
 import pytest
 import textual._wait
+import textual.app
+import textual.pilot
+from tests.support.waits import idle_without_messages
 
 from promptop.cli.shared.options import AppOptions
 from promptop.settings import LogSettings, Settings
 from promptop_tui.app import PromptopApp
 from promptop_tui.services import clipboard
+from promptop_tui.stylesheet import KeptStylesheet
 
 # Textual's pilot polls for idle CPU in steps of 1/50 s; a tenth of it makes the suite three times as fast.
 textual._wait.SLEEP_GRANULARITY = 1 / 500
+for _module in (textual.app, textual.pilot):
+    _module.wait_for_idle = idle_without_messages
+
+# Parsing and matching style sheets takes a third of the processor time of a small app's test, as of the whole app's.
+textual.app.Stylesheet = KeptStylesheet
 
 
 @pytest.fixture(autouse=True)
 def no_clipboard_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the clipboards of whoever runs the tests alone."""
     monkeypatch.setattr(clipboard, "programs", tuple)
+
+
+@pytest.fixture(autouse=True)
+def workers_are_forks(forked_processes: None) -> None:
+    """Every app that counts starts a process."""
 
 
 class MakeApp(Protocol):
