@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import groupby, pairwise
+from itertools import groupby
 
 from promptop.base.texts import tr
 from promptop_tui.widgets.plot import (
@@ -221,52 +221,74 @@ def _fill(
 def _stack(canvas: Canvas, edges: list[list[float | None]], roles: list[str], faded: int, colour: bool) -> None:
     """Fill columns with layers that touch; a cell holds two of them, apart by an eighth."""
     rows = canvas.rows
-    cells: dict[tuple[int, ...], list[tuple[str, str]]] = {}
-    for x in range(canvas.columns):
-        tops = tuple(round((edge[x] or 0.0) * rows * 8) for edge in edges)
+    size = rows * 8
+    blank = ([" "] * rows, [""] * rows)
+    cells: dict[tuple[int, ...], tuple[list[str], list[str]]] = {}
+    columns: list[tuple[list[str], list[str]]] = []
+    for x, heights in enumerate(zip(*edges, strict=True)):
+        tops = tuple([round(height * size) if height else 0 for height in heights])
         if not tops or not tops[-1]:
+            columns.append(blank)
             continue
         fade = "~" if x >= faded else ""
         key = (*tops, len(fade))
         column = cells.get(key)
         if column is None:
             column = cells[key] = _stacked_column(tops, roles, rows, fade, colour)
-        for y, (char, role) in enumerate(column, rows - len(column)):
-            canvas.chars[y][x], canvas.roles[y][x] = char, role
+        columns.append(column)
+    if columns:  # turned round at once: cell by cell it takes three times as long
+        canvas.chars = [list(row) for row in zip(*(chars for chars, _ in columns), strict=True)]
+        canvas.roles = [list(row) for row in zip(*(names for _, names in columns), strict=True)]
 
 
 def _stacked_column(
     tops: tuple[int, ...], roles: list[str], rows: int, fade: str, colour: bool
-) -> list[tuple[str, str]]:
-    """Return the cells of one column, from its top down."""
+) -> tuple[list[str], list[str]]:
+    """Return characters and roles of one column, from its top down."""
     names = [role + fade for role in roles]
-    out: list[tuple[str, str]] = []
+    chars: list[str] = []
+    inks: list[str] = []
     end = min(tops[-1], rows * 8)
     layer = 0
-    for base in range(0, end, 8):
+    while (base := len(chars) * 8) < end:
         while tops[layer] <= base:
             layer += 1
-        if tops[layer] >= base + 8:  # one layer has all of the cell
-            out.append((" ", f"/{names[layer]}") if colour else (SHADES[layer % len(SHADES)], names[layer]))
-            continue
-        parts = [
-            (min(top, base + 8) - max(low, base), index)
-            for index, (low, top) in enumerate(pairwise((0, *tops)))
-            if low < base + 8 and top > max(low, base)
-        ]
-        size, most = max(parts)
-        filled = min(tops[-1], base + 8) - base
-        if filled < 8:
-            out.append((EIGHTHS[filled], names[most]))
-        elif not colour:
-            out.append((SHADES[most % len(SHADES)], names[most]))
+        whole = min(tops[layer], end) // 8 - len(chars)
+        if whole:  # cells that this layer has alone
+            chars += [" " if colour else SHADES[layer % len(SHADES)]] * whole
+            inks += [f"/{names[layer]}" if colour else names[layer]] * whole
         else:
-            second = max((part for part in parts if part[1] != most), default=(0, most))[1]
-            low, high = sorted((most, second))
-            filled = size if low == most else 8 - size
-            out.append((EIGHTHS[filled], f"{names[low]}/{names[high]}"))
-    out.reverse()
-    return out
+            char, ink = _shared_cell(tops, names, base, end, colour)
+            chars.append(char)
+            inks.append(ink)
+    missing = rows - len(chars)
+    chars += [" "] * missing
+    inks += [""] * missing
+    chars.reverse()
+    inks.reverse()
+    return chars, inks
+
+
+def _shared_cell(tops: tuple[int, ...], names: list[str], base: int, end: int, colour: bool) -> tuple[str, str]:
+    """Return the cell from ``base`` eighths on, which no layer fills alone: its two largest parts."""
+    above = base + 8
+    parts: list[tuple[int, int]] = []
+    low = base
+    for index, top in enumerate(tops):
+        if top > low:
+            parts.append((min(top, above) - low, index))
+            low = top
+            if top >= above:
+                break
+    size, most = max(parts)
+    filled = min(end, base + 8) - base
+    if filled < 8:
+        return EIGHTHS[filled], names[most]
+    if not colour:
+        return SHADES[most % len(SHADES)], names[most]
+    second = max((part for part in parts if part[1] != most), default=(0, most))[1]
+    low, high = sorted((most, second))
+    return EIGHTHS[size if low == most else 8 - size], f"{names[low]}/{names[high]}"
 
 
 def _areas_and_lines(canvas: Canvas, plot: Plot, share: Scale, columns: int, colour: bool) -> None:
@@ -342,11 +364,14 @@ def _level(canvas: Canvas, share: float, name: str) -> None:
 def _gap_columns(plot: Plot, columns: int) -> list[bool]:
     """Say for each column whether nothing was measured there; what has not come yet is no gap."""
     last = plot.running if plot.running is not None else plot.buckets - 1
-    blank = [all(series.values[index] is None for series in plot.drawn) for index in range(plot.buckets)]
+    buckets = plot.buckets
+    blank = [
+        all(value is None for value in values) for values in zip(*(each.values for each in plot.drawn), strict=True)
+    ]
     out = []
     for x in range(columns):
-        first = x * plot.buckets // columns
-        end = max((x + 1) * plot.buckets // columns, first + 1)
+        first = x * buckets // columns
+        end = max((x + 1) * buckets // columns, first + 1)
         out.append(first <= last and all(blank[first:end]))
     return out
 

@@ -153,6 +153,8 @@ def spread(values: tuple[float | None, ...], columns: int) -> list[float | None]
     count = len(values)
     if not count or columns <= 0:
         return [None] * max(columns, 0)
+    if columns >= count:
+        return [values[column * count // columns] for column in range(columns)]
     out: list[float | None] = []
     for column in range(columns):
         first = column * count // columns
