@@ -13,6 +13,7 @@ from promptop.base.errors import PromptopError
 from promptop.log import COLUMNS
 from promptop.log.write.bodies import read_body
 from promptop.simulator import fill
+from promptop.simulator.traffic.backfill import rows_of_last_hour
 
 NOW_MS = 1_795_000_000_000
 HOUR_MS = 3_600_000
@@ -104,6 +105,23 @@ def test_the_same_seed_gives_the_same_rows(tmp_path: Path) -> None:
 
     assert rows("a.db", 3) == rows("b.db", 3)
     assert rows("a2.db", 3) != rows("c.db", 4)
+
+
+def test_the_last_hour_of_a_day_can_go_apart_and_end_badly(tmp_path: Path) -> None:
+    rows = rows_of_last_hour(24.0, NOW_MS)
+    assert 0 < rows < 24 * 420
+    stretch = (NOW_MS - 24 * HOUR_MS, NOW_MS)
+    fill(tmp_path / "h.db", hours=1, rows=600, seed=1, now_ms=NOW_MS, stretch_ms=stretch, ends_badly=True)
+    log = sqlite3.connect(tmp_path / "h.db")
+    try:
+        late = f"started_ms >= {NOW_MS - 14 * 60_000} AND request_model = 'gpt-4o-mini'"
+        early = f"started_ms < {NOW_MS - 14 * 60_000} AND request_model = 'gpt-4o-mini'"
+        refused = "SELECT avg(error_type IS '429') FROM requests WHERE "
+        assert one(log, refused + late) > 0.1 > one(log, refused + early)
+        # Of the whole day it is the end: prompts are the trimmed ones from its first minute on.
+        assert one(log, "SELECT count(DISTINCT prompt_version) FROM requests WHERE prompt_name = 'rag/answer'") == 1
+    finally:
+        log.close()
 
 
 def test_prompts_that_repeat_share_their_hash_and_their_prefixes(log: sqlite3.Connection) -> None:

@@ -16,6 +16,8 @@ from promptop.log.write.bodies import StoredBody
 from promptop.models import Model, Rates
 from promptop.settings import MonitorSettings
 from promptop_tui.messages import OpenInEditor, OpenInPlayground
+from promptop_tui.monitor.analysis.group_rows import group_columns
+from promptop_tui.monitor.analysis.question_cards import cards_of
 from promptop_tui.monitor.analysis.request_report import receipt
 from promptop_tui.monitor.analysis.spending import LoggedSpend, month_bounds, project, spread_of
 from promptop_tui.monitor.analysis.tile_figures import Tile, figures_of
@@ -23,9 +25,9 @@ from promptop_tui.monitor.analysis.token_histogram import BOUNDS, histogram, siz
 from promptop_tui.monitor.controllers.open_in import message_for
 from promptop_tui.monitor.data.queries import RowFound
 from promptop_tui.monitor.data.snapshot import SPANS, LogSnapshot, SnapshotQuery
-from promptop_tui.monitor.views.charts import KINDS, LAYERS
+from promptop_tui.monitor.views.charts import KINDS, LAYERS, kinds_of
 from promptop_tui.monitor.views.request_table import ORDERS
-from promptop_tui.monitor.views.row_cells import CAP, COLUMNS, READ, Feed, cells_of, clock, status_of
+from promptop_tui.monitor.views.row_cells import CAP, COLUMNS, LATE_MS, READ, Feed, cells_of, clock, status_of
 from promptop_tui.widgets.drawing import draw
 from promptop_tui.widgets.plot import bars
 
@@ -206,6 +208,42 @@ def test_feed_is_bounded_at_both_ends() -> None:
     assert feed.append([stored(id=CAP + 2)], following=True) == 0  # no hole: the end is read again
     assert feed.prepend([stored(id=0)], older_from=None) == 1
     assert (len(feed.rows), feed.waiting) == (CAP, 3)
+
+
+def test_rows_of_long_ago_are_put_where_they_belong() -> None:
+    feed = Feed()
+    now = int(NOW * 1000)
+    feed.restart([stored(id=1, started_ms=now - 1000), stored(id=2, started_ms=now)], older_from=None)
+    late = [stored(id=4, started_ms=now - 2 * LATE_MS), stored(id=5, started_ms=now - 3 * LATE_MS)]
+    assert feed.append([stored(id=3, started_ms=now - 30_000), *late], following=True) == 2
+    assert [each.id for each in feed.rows] == [5, 4, 1, 2, 3]  # a call that took 30 s stays with what came with it
+
+
+def test_cards_answer_three_questions_and_judge_only_what_has_a_target() -> None:
+    now = Stats(n=100, errors=2, rate_limited=8, cost_pico=10**12, input_tokens=900, latency=Sketch([1.0] * 90))
+    now.ttft = Sketch([2.0] * 90)
+    healthy, fast, cheap = cards_of(snapshot(now), MonitorSettings(), None)
+    assert (healthy.hero, healthy.unit, healthy.state) == ("90.0", " %", "")
+    assert [(row.label, row.value, row.tone) for row in healthy.rows[:2]] == [
+        ("rejected (429)", "8", "bad"),
+        ("failed", "2", "bad"),
+    ]
+    assert (fast.label, fast.state) == ("TTFT p95, n=90", "")
+    assert cheap.hero == "$1.00"
+    healthy, fast, _ = cards_of(snapshot(now), MonitorSettings(slo_error_rate=0.001, slo_ttft_s=1.0), None)
+    assert (healthy.state, fast.state) == ("✗ below 99.9 %", "✗ over 1 s")
+    assert all(late for late, value in zip(fast.late, fast.spark, strict=True) if value is not None)
+
+
+def test_rows_without_times_show_tokens_cache_and_sessions() -> None:
+    now = Stats(n=40, input_tokens=9_000, output_tokens=1_000, cache_read=6_000, cost_pico=10**12)
+    shown = replace(snapshot(now), sessions=4)
+    amount, cached, _ = cards_of(shown, MonitorSettings(), None)
+    assert (amount.title, amount.hero, amount.unit) == ("How much?", "10.0", " k")
+    assert (cached.title, cached.hero) == ("Cached?", "67")
+    assert [(row.label, row.value) for row in cached.rows[:2]] == [("sessions", "4"), ("calls a session", "10")]
+    assert kinds_of(shown)[0].key == "tokens"
+    assert "ttft" not in {column.key for column in group_columns(shown)}
 
 
 def test_month_is_projected_from_its_first_request() -> None:

@@ -152,6 +152,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     def on_mount(self) -> None:
         """Show empty cards until the first snapshot comes."""
         self._show_cards()
+        self.status.app_simulates = self._shared.simulated
         self.status.query_shown = self.view.asked
         self._show_now()
         self._show_logs()

@@ -63,6 +63,8 @@ def fitted(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> tuple[C
     )
 
 
+_NARROWEST = 8
+"""Cells below which a column is left out and not cut."""
 _MEASURED = 60
 """Last rows by which columns are fitted: a screen of them."""
 
@@ -70,12 +72,16 @@ _MEASURED = 60
 def layout(columns: Sequence[Column], width: int) -> list[tuple[int, Column, int]]:
     """Return (position, column, width) of the columns that fit into ``width`` cells, one blank between them."""
     chosen: list[int] = []
+    narrowed: dict[int, Column] = {}
     room = width + 1
     for place in sorted(range(len(columns)), key=lambda place: (columns[place].rank, place)):
-        if columns[place].width + 1 <= room or not chosen:
+        column = columns[place]
+        if column.rank == 0 and chosen and column.fit and column.width + 1 > room > _NARROWEST:
+            narrowed[place] = column = replace(column, width=room - 1)  # needed: cut before it is left out
+        if column.width + 1 <= room or not chosen:
             chosen.append(place)
-            room -= columns[place].width + 1
-    kept = [(place, columns[place]) for place in sorted(chosen)]
+            room -= column.width + 1
+    kept = [(place, narrowed.get(place, columns[place])) for place in sorted(chosen)]
     spare = max(width - (sum(column.width + 1 for _, column in kept) - 1), 0)
     growing = [index for index, (_, column) in enumerate(kept) if column.grows]
     widths = [column.width for _, column in kept]

@@ -191,6 +191,7 @@ A fault: the header x-simulate: cut, or the model sim-fault-cut; curl {root_url}
 def _open(args: ParsedArguments) -> int:
     from promptop.cli.main import start
     from promptop.cli.shared.options import AppOptions
+    from promptop.simulator.traffic.host import EARLIER
     from promptop.simulator.traffic.samples import sample
 
     with _folder() as folder:
@@ -201,6 +202,7 @@ def _open(args: ParsedArguments) -> int:
             options = AppOptions(
                 settings=_settings(base_url, log_path),
                 log_path=log_path,
+                more_logs=(folder / EARLIER,) if args.hours > 1 else (),
                 simulated=True,
                 open_path=opened,
                 tab=args.tab or "monitor",

@@ -26,12 +26,15 @@ from promptop.simulator.answers import profiles, text
 from promptop.simulator.answers.profiles import ModelProfile
 from promptop.simulator.traffic.scenarios import SCENES, Scene, pick
 
-_HOUR_MS = 3_600_000
-_ROWS_PER_HOUR = 420
+HOUR_MS = 3_600_000
+ROWS_PER_HOUR = 420
 _VARIANTS = 12
 """Different requests of one program and version: repeats are what caches live from."""
 _INCIDENT = (0.88, 0.90)
 """Where in the window one provider slows down and refuses: 29 minutes of a day, not quite three hours ago."""
+_BAD_MODEL = "gpt-4o-mini"
+_BAD_MS = 14 * 60_000
+"""How long before the end this model slows down and refuses, where an incident is wanted there."""
 _FOLD_S = 5.0
 _PORTION = 500
 """Rows that wait for the writer at most."""
@@ -70,15 +73,19 @@ def fill(
     seed: int = 0,
     now_ms: int | None = None,
     bodies: bool = False,
+    stretch_ms: tuple[int, int] | None = None,
+    ends_badly: bool = False,
 ) -> Filled:
     """Write simulated traffic of the last ``hours`` before ``now_ms`` (now if None) into the log, oldest first.
 
     About 10,000 rows a day if ``rows`` does not say; the same arguments give the same rows. ``bodies`` keeps a prompt
-    and an answer for each of them. Raises :class:`PromptopError` if the log cannot be written.
+    and an answer for each of them. ``stretch_ms`` is the longer stretch that this is a part of, where parts of it go
+    into several logs. ``ends_badly`` puts an incident at the end, which is there to be found.
+    Raises :class:`PromptopError` if the log cannot be written.
     """
     now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    count = max(1, round(hours * _ROWS_PER_HOUR)) if rows is None else rows
-    start_ms = now_ms - round(hours * _HOUR_MS)
+    count = max(1, round(hours * ROWS_PER_HOUR)) if rows is None else rows
+    start_ms = now_ms - round(hours * HOUR_MS)
     try:
         files.open_log(Path(log_path)).close()
     except (OSError, sqlite3.Error) as error:
@@ -86,7 +93,7 @@ def fill(
     # In portions: a writer whose rows waiting are too many, or too heavy, drops what comes, for it holds up no call.
     with Writer(Path(log_path), max_queue=_PORTION + 1) as writer:
         last_ms = start_ms
-        for number, finished in enumerate(_rows(count, start_ms, now_ms, seed), 1):
+        for number, finished in enumerate(_rows(count, start_ms, now_ms, seed, stretch_ms, ends_badly), 1):
             finished.bodies = "full" if bodies else "off"
             writer.put(finished)
             last_ms = finished.row.started_ms or last_ms
@@ -104,14 +111,25 @@ def fill(
     return Filled(count, start_ms, last_ms)
 
 
-def _rows(count: int, start_ms: int, now_ms: int, seed: int) -> Iterator[Finished]:
+def rows_of_last_hour(hours: float, now_ms: int) -> int:
+    """Return how many rows of a filled stretch lie in its last hour: by the load of the time of day."""
+    start = now_ms - round(hours * HOUR_MS)
+    minutes = range(start, now_ms, 60_000)
+    loads = [_load(at, (at - start) / (now_ms - start)) for at in minutes]
+    return max(1, round(hours * ROWS_PER_HOUR * sum(loads[-60:]) / sum(loads))) if loads else 0
+
+
+def _rows(
+    count: int, start_ms: int, now_ms: int, seed: int, stretch_ms: tuple[int, int] | None, ends_badly: bool
+) -> Iterator[Finished]:
     rng = text.seeded("fill", seed)
     scenes = {scene: scene.weight for scene in SCENES}
-    maker = _Maker(rng, seed)
+    maker = _Maker(rng, seed, now_ms if ends_badly else None)
     span = now_ms - start_ms
+    first, last = stretch_ms or (start_ms, now_ms)
     for moment in _moments(count, start_ms, span, rng):
-        share = (moment - start_ms) / span if span else 1.0
-        hour = (moment // _HOUR_MS) % 24
+        share = (moment - first) / (last - first) if last > first else 1.0
+        hour = (moment // HOUR_MS) % 24
         weights = {
             scene: weight * (8.0 if 1 <= hour < 4 else 0.15) if scene.nightly else weight
             for scene, weight in scenes.items()
@@ -131,7 +149,7 @@ def _moments(count: int, start_ms: int, span: int, rng: random.Random) -> list[i
 
 
 def _load(at_ms: float, share: float) -> float:
-    hour = at_ms / _HOUR_MS % 24
+    hour = at_ms / HOUR_MS % 24
     day = 0.25 + 0.5 * math.exp(-(((hour - 10.5) / 3.0) ** 2)) + 0.45 * math.exp(-(((hour - 15.5) / 3.5) ** 2))
     return min(1.0, day * (0.8 + 0.4 * share))
 
@@ -144,8 +162,10 @@ def draw_question(rng: random.Random) -> int:
 class _Maker:
     """Makes rows; keeps the variants of each prompt and the conversations that go on."""
 
-    def __init__(self, rng: random.Random, seed: int) -> None:
+    def __init__(self, rng: random.Random, seed: int, bad_end_ms: int | None = None) -> None:
+        """``bad_end_ms``: the time that an incident leads up to."""
         self._rng = rng
+        self._bad_end_ms = bad_end_ms
         self._seed = seed
         self._count = 0
         self._variants: dict[tuple[str, str, str, int], _Variant] = {}
@@ -210,6 +230,8 @@ class _Maker:
     def _call(self, row: Row, scene: Scene, profile: ModelProfile, variant: _Variant, share: float) -> None:
         rng = self._rng
         incident = _INCIDENT[0] <= share < _INCIDENT[1] and profile.provider == "openai"
+        if self._bad_end_ms is not None and profile.name == _BAD_MODEL:
+            incident = incident or 0 <= self._bad_end_ms - (row.started_ms or 0) < _BAD_MS
         row.response_id = f"sim-{self._seed:x}-{self._count:x}"
         row.request_id = f"req_{rng.getrandbits(64):016x}"
         row.connection_reused = int(rng.random() < 0.93)

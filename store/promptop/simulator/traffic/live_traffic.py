@@ -31,16 +31,20 @@ class LiveTraffic:
         rate: float = RATE,
         seed: int = 0,
         fill_hours: float = 0.0,
+        earlier: tuple[str | os.PathLike[str], int] | None = None,
         cache_path: str | os.PathLike[str] | None = None,
     ) -> None:
         """Prepare traffic of ``rate`` requests a second towards ``base_url`` (with ``/v1``), logged in ``log_path``.
 
-        The log is first filled with ``fill_hours`` of the past; a rate of 0 ends the process after that. The programs
+        The log is first filled with ``fill_hours`` of the past; a rate of 0 ends the process after that.
+        ``earlier`` is another log for all of these hours but the last, and the Unix milliseconds at which they end: the
+        last hour is in ``log_path`` already. The programs
         that cache answers do so in memory, and in ``cache_path`` if it is given.
         """
         self._arguments = [
             *("--base-url", base_url, "--log", os.fspath(log_path), "--rate", str(rate)),
             *("--seed", str(seed), "--fill-hours", str(fill_hours)),
+            *(("--earlier", os.fspath(earlier[0]), "--filled-at", str(earlier[1])) if earlier is not None else ()),
             *(("--cache", os.fspath(cache_path)) if cache_path is not None else ()),
         ]
         self.process: subprocess.Popen[bytes] | None = None

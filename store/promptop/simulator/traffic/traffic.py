@@ -21,7 +21,7 @@ from promptop.capture.annotations import annotate
 from promptop.log import Finished, Pending, Writer
 from promptop.log.write.pending import Bodies
 from promptop.simulator.answers import profiles, text
-from promptop.simulator.traffic.backfill import draw_question, fill
+from promptop.simulator.traffic.backfill import HOUR_MS, ROWS_PER_HOUR, draw_question, fill, rows_of_last_hour
 from promptop.simulator.traffic.scenarios import SCENES, Scene, pick
 
 _MOST_IN_FLIGHT = 16
@@ -136,12 +136,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fill-hours", type=float, default=0.0)
+    parser.add_argument(
+        "--earlier", type=Path, help="log of all of these hours but the last, which is in --log already"
+    )
+    parser.add_argument("--filled-at", type=int, default=0, help="end of the hours, Unix milliseconds")
     parser.add_argument("--cache", type=Path)
     args = parser.parse_args(argv)
     os.nice(5)  # the app's screen comes first
     # While it fills, the process has nothing to finish: it ends at once, and the log holds what was committed.
     watch = ParentWatch(lambda: os._exit(0))
-    if args.fill_hours > 0:
+    if args.earlier is not None:
+        end, length = args.filled_at, round(args.fill_hours * HOUR_MS)
+        rows = round(args.fill_hours * ROWS_PER_HOUR) - rows_of_last_hour(args.fill_hours, end)
+        fill(
+            args.earlier,
+            hours=args.fill_hours - 1,
+            rows=max(rows, 1),
+            seed=args.seed + 1,
+            now_ms=end - HOUR_MS,
+            bodies=True,
+            stretch_ms=(end - length, end),
+        )
+    elif args.fill_hours > 0:
         fill(args.log, hours=args.fill_hours, seed=args.seed, bodies=True)
     if args.rate > 0:
         asyncio.run(_flow(args, watch))

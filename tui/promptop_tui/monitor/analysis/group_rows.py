@@ -28,8 +28,8 @@ GROUP_COLUMNS: tuple[Column, ...] = (
     Column("name", "", 6, fit=True, most=32),
     Column("n", "calls", 5, rank=1, right=True, fit=True),
     Column("ttft", "TTFT", 4, rank=2, right=True, fit=True),
-    Column("change", "change", 6, rank=3, right=True),
-    Column("limited", "429", 3, rank=4, right=True, fit=True),
+    Column("change", "change", 6, rank=4, right=True),
+    Column("limited", "429", 3, rank=3, right=True, fit=True),
     Column("failed", "failed", 6, rank=7, right=True),
     Column("spend", "spend", 5, rank=5, right=True, fit=True),
     Column("trend", "trend", _TREND, rank=6),
@@ -65,7 +65,15 @@ FLIGHT_COLUMNS: tuple[Column, ...] = (
 def group_columns(snapshot: LogSnapshot) -> tuple[Column, ...]:
     """Return the columns that the window's rows have figures for, with the dimension's name over the first."""
     first, *others = GROUP_COLUMNS if snapshot.is_timed else UNTIMED_COLUMNS
-    return (replace(first, title=snapshot.by), *others)
+    total = snapshot.window.total if snapshot.window is not None else None
+    unused = set()
+    if total is not None:
+        unused = {
+            key
+            for key, number in (("limited", total.rate_limited), ("failed", total.errors), ("hits", total.lookups))
+            if not number
+        }
+    return (replace(first, title=snapshot.by), *(column for column in others if column.key not in unused))
 
 
 def groups_by_spend(snapshot: LogSnapshot) -> tuple[tuple[str, Stats], ...]:
@@ -76,43 +84,49 @@ def groups_by_spend(snapshot: LogSnapshot) -> tuple[tuple[str, Stats], ...]:
 
 def group_cells(snapshot: LogSnapshot, name: str, stats: Stats) -> tuple[Cell, ...]:
     """Return the cells of :func:`group_columns` for one group."""
+    keys = [column.key for column in group_columns(snapshot)]
+    return tuple(_group_cells(snapshot, name, stats)[key] for key in keys)
+
+
+def _group_cells(snapshot: LogSnapshot, name: str, stats: Stats) -> dict[str, Cell]:
     total = snapshot.window.total if snapshot.window is not None else stats
     shown_name = clean_line(name, 60)
     cost = units.UNKNOWN if stats.unpriced and not stats.cost_pico else units.usd(stats.cost_usd)
     failed: Cell = (units.count(stats.errors), "bad") if stats.errors else (units.UNKNOWN, "muted")
     series = spark(snapshot.group_series(name, lambda each: float(each.n), absent=0.0), _TREND)
-    trend: Cell = (series, "accent")
     tokens = stats.input_tokens + stats.output_tokens
     if not snapshot.is_timed:
         share = stats.cost_pico / total.cost_pico if total.cost_pico else 0.0
-        return (
-            shown_name,
-            units.count(stats.n),
-            cost,
-            ("▪" * round(share * 8), "muted"),
-            units.count(tokens),
-            units.share(stats.cached_share),
-            (spark(snapshot.group_series(name, lambda each: float(each.cost_pico), absent=0.0), _TREND), "muted"),
-            failed,
-        )
+        by_cost = spark(snapshot.group_series(name, lambda each: float(each.cost_pico), absent=0.0), _TREND)
+        return {
+            "name": shown_name,
+            "n": units.count(stats.n),
+            "spend": cost,
+            "share": ("▪" * round(share * 8), "muted"),
+            "tokens": units.count(tokens),
+            "cached": units.share(stats.cached_share),
+            "trend": (by_cost, "muted"),
+            "failed": failed,
+        }
     first = stats.ttft if stats.ttft.n else stats.latency
     value = first.quantile(0.95)
     moved, tone = _moved(value, name, snapshot.comparable_groups)
     few = first.n < units.FEW
     limited: Cell = (units.count(stats.rate_limited), "bad") if stats.rate_limited else (units.UNKNOWN, "muted")
     value_tone: Tone = "bad" if tone == "bad" else "muted" if few else ""
-    return (
-        (shown_name, "bad") if tone == "bad" or stats.rate_limited > 0.05 * max(stats.upstream, 1) else shown_name,
-        units.count(stats.n),
-        (units.seconds(value), value_tone),
-        (moved, tone),
-        limited,
-        failed,
-        cost,
-        (trend[0], "bad" if tone == "bad" else "muted"),
-        units.count(tokens / stats.n) if stats.n else units.UNKNOWN,
-        units.share(stats.hit_ratio),
-    )
+    much = stats.rate_limited > 0.05 * max(stats.upstream, 1)
+    return {
+        "name": (shown_name, "bad") if tone == "bad" or much else shown_name,
+        "n": units.count(stats.n),
+        "ttft": (units.seconds(value), value_tone),
+        "change": (moved, tone),
+        "limited": limited,
+        "failed": failed,
+        "spend": cost,
+        "trend": (series, "bad" if tone == "bad" else "muted"),
+        "tokens": units.count(tokens / stats.n) if stats.n else units.UNKNOWN,
+        "hits": units.share(stats.hit_ratio),
+    }
 
 
 def _moved(value: float | None, name: str, before: Mapping[str, Stats]) -> tuple[str, Tone]:

@@ -101,6 +101,8 @@ class MonitorReader:
         self._tail = Tail()
         self._held = HeldWindow(self._meter)
         self._stale = True
+        self._before_stale = False
+        """Whether rows of the window before came since it was read."""
         self._next_window = 0.0
         self._next_spend = self._spend_rests = 0.0
         self._next_trouble, self._trouble = 0.0, ""
@@ -371,6 +373,8 @@ class MonitorReader:
             if before.state == "empty" and before.query == query:
                 return None
             return LogSnapshot(query=query, now_ms=now_ms, since_ms=since, until_ms=until, state="empty", restart=True)
+        if restart or any(since - (row.started_ms or since) > 0 for row in rows):
+            self._before_stale = True
         measured = _Measured(
             before.window,
             before.previous,
@@ -428,7 +432,14 @@ class MonitorReader:
                 stats.ttft.quantile(0.5)
         reads = 1
         previous, groups_before, spend = before.previous, before.groups_before, before.spend
-        if previous is None or since != before.since_ms or query != before.query or by != before.by:
+        if (
+            previous is None
+            or since != before.since_ms
+            or query != before.query
+            or by != before.by
+            or self._before_stale
+        ):
+            self._before_stale = False
             with self._meter.step("before"):
                 where, own = where_of(query, unfiltered), query.counts_own
                 earlier = log.window(since - (until - since), since, by=(by,), where=where, own=own)

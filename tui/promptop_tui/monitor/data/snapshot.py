@@ -133,6 +133,15 @@ class LogSnapshot:
     """Seconds that they took."""
 
     @property
+    def filled_to_ms(self) -> int | None:
+        """Start of the oldest row, while rows of long ago come in: an import, or the demo's day; None otherwise."""
+        newest = self.reach[1] if self.reach is not None else 0
+        from promptop_tui.monitor.views.row_cells import LATE_MS
+
+        late = any(newest - (row.started_ms or newest) > LATE_MS for row in self.fresh)
+        return self.reach[0] if late and not self.restart and self.reach is not None else None
+
+    @property
     def comparable(self) -> Stats | None:
         """The window before this one, if the log has nine tenths of it: else a change would be a fiction."""
         return self.previous if self._covers_before else None
@@ -145,7 +154,8 @@ class LogSnapshot:
     @property
     def _covers_before(self) -> bool:
         span = self.query.span.seconds * 1000
-        return self.reach is not None and self.reach[0] <= self.since_ms - 0.9 * span
+        covered = self.reach is not None and self.reach[0] <= self.since_ms - 0.9 * span
+        return covered and self.filled_to_ms is None  # what is being filled has no window before yet
 
     @property
     def is_timed(self) -> bool:

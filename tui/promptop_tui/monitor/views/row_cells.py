@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 CAP = 20_000
 """Rows kept in memory; a row of the log takes about 1 KB as an object."""
+
+LATE_MS = 600_000
+"""A row that comes so long after it began belongs among the older ones: calls take less."""
 
 COLUMNS: tuple[Column, ...] = (
     Column("time", "time", 8, right=True, fit=True),
@@ -88,17 +92,24 @@ class Feed:
         if self.waiting:  # a hole would follow: what waits is read again at the end
             self.waiting += len(rows)
             return 0
-        self.rows.extend(rows)
+        newest = (self.rows[-1].started_ms or 0) if self.rows else 0
+        timely: list[StoredRow] = []
+        late: list[StoredRow] = []
+        for row in rows:
+            (late if newest - (row.started_ms or newest) > LATE_MS else timely).append(row)
+        self.rows.extend(timely)
+        for row in late:  # an import, or a log that is being filled: they belong where their time is
+            self.rows.insert(bisect_right(self.rows, row.started_ms or 0, key=lambda each: each.started_ms or 0), row)
         spare = len(self.rows) - CAP
         if spare <= 0:
-            return 0
+            return len(late)
         count = len(self.older_from or ()) or max(row.source for row in self.rows) + 1
         place = list(self.older_from or [0] * count)
         for row in self.rows[:spare]:
             place[row.source] = max(place[row.source], row.id + 1)
         del self.rows[:spare]
         self.older_from = tuple(place)
-        return -spare
+        return len(late) - spare
 
     def prepend(self, rows: Sequence[StoredRow], *, older_from: tuple[int, ...] | None) -> int:
         """Add older rows; return how many positions the others moved."""

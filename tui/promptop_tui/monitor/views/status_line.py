@@ -54,6 +54,9 @@ class StatusLine(Widget):
     order: reactive[str] = reactive("", layout=True)
     """Order of the rows, in words; empty for that of time."""
 
+    app_simulates: bool = False
+    """Whether the app shows a demo: that its day is in two logs is nothing to know."""
+
     def show_logs(self, paths: Sequence[object], *, replayed: bool) -> None:
         """Say how many logs are read, and which export is replayed instead of them."""
         self.logs = len(paths)
@@ -72,6 +75,9 @@ class StatusLine(Widget):
             parts.append((f" {key_name(self, 'monitor.pause')}: {then}", "note"))
         if self.firing:
             parts.append((f"  ▲ {self.firing} alert{'s' if self.firing > 1 else ''}, a: which", "alert"))
+        if snapshot.filled_to_ms is not None:
+            back = datetime.fromtimestamp(snapshot.filled_to_ms / 1000)
+            parts.append((f"  older rows are coming in: back to {back:%d %b %H:%M}", "note"))
         if snapshot.trouble:
             parts.append((f"  {clean_line(snapshot.trouble, 90)}", "alert"))
         if self.simulated:
@@ -94,7 +100,7 @@ class StatusLine(Widget):
             parts.append(("  own calls counted, n: leave out", "chosen"))
         elif left_out:
             parts.append((f"  {units.count(left_out)} own calls left out, n: count", "note"))
-        if self.logs > 1:
+        if self.logs > 1 and not self.app_simulates:
             parts.append((f"  {self.logs} logs", "note"))
         if snapshot.ahead_ms > _AHEAD_MS and not self.replayed:
             ahead = units.seconds(snapshot.ahead_ms / 1000)
