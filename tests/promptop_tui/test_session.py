@@ -58,7 +58,7 @@ async def test_from_opening_to_a_proven_export_by_keys_alone(make_app: MakeApp, 
             await pilot.press(*"tea", "f9")
             await wait_until(pilot, lambda: any(entry.name == "tea" for entry in Library().entries()))
             await pilot.press("escape", "alt+e")
-            await wait_until(pilot, lambda: app.screen.query("#export-text"))
+            await wait_until(pilot, lambda: app.screen.query("#picker-text"))
             await pilot.press("down", "down", "c")
             await wait_until(pilot, lambda: app.clipboard.startswith("---"))
 

@@ -26,7 +26,7 @@ async def test_a_receipt_goes_with_version_and_export(editor: Open, tmp_path: Pa
         assert receipt.kind == "exact"
         assert receipt.tokens_after < receipt.tokens_before
         await running.pilot.press("escape", "alt+e")
-        await running.until(lambda: running.app.screen.query("#export-text"))
+        await running.until(lambda: running.app.screen.query("#picker-text"))
         await running.pilot.press("down", "down", "enter")
         await running.until(lambda: "trim: {" in running.app.clipboard)
         await running.pilot.press("escape", "ctrl+l")

@@ -136,7 +136,7 @@ async def test_a_change_from_outside_is_never_overwritten_silently(editor: Open,
         await running.pilot.press("f9")
         await running.until(lambda: isinstance(running.app.screen, ConflictDialog))
         assert path.read_text() == "theirs!"
-        lines = running.app.screen.query_one("#conflict-lines")
+        lines = running.app.screen.query_one("#dialog-text")
         await running.until(lambda: "− theirs!" in str(lines.render()) and "+ xone" in str(lines.render()))
         await running.pilot.press("escape")
         assert "changed on disk: F9 asks" in running.status
@@ -162,18 +162,18 @@ async def test_a_change_from_outside_is_never_overwritten_silently(editor: Open,
 async def test_save_as_and_open_ask_for_a_path(editor: Open, tmp_path: Path) -> None:
     async with editor() as running:
         await running.pilot.press(*"words", "f9")
-        await running.until(lambda: running.app.screen.query("#path"))
-        running.app.screen.query_one("#path", Input).value = f"{tmp_path}/new"
+        await running.until(lambda: running.app.screen.query("#field-path"))
+        running.app.screen.query_one("#field-path", Input).value = f"{tmp_path}/new"
         await running.pilot.press(*".md", "enter")
         await running.until(lambda: "new.md · saved" in running.status)
         assert (tmp_path / "new.md").read_text() == "words"
         (tmp_path / "other.md").write_text("other words")
         await running.pilot.press("ctrl+o")
-        await running.until(lambda: running.app.screen.query("#path"))
+        await running.until(lambda: running.app.screen.query("#field-path"))
         dialog = running.app.screen
-        await running.until(lambda: "other.md" in str(dialog.query_one("#path-names").render()))
+        await running.until(lambda: "other.md" in str(dialog.query_one("#form-state").render()))
         await running.pilot.press("o", "t", "tab")
-        await running.until(lambda: dialog.query_one("#path", Input).value.endswith("/other.md"))
+        await running.until(lambda: dialog.query_one("#field-path", Input).value.endswith("/other.md"))
         await running.pilot.press("enter")
         await running.until(lambda: running.text == "other words")
 
@@ -312,7 +312,7 @@ async def test_chat_messages_in_json_are_opened_as_a_draft(editor: Open, tmp_pat
         running.pane.draft.open(path)
         await running.until(lambda: running.notices.count("chat messages in JSON") == 2)
         await running.pilot.press("f9")
-        await running.until(lambda: running.app.screen.query("#path"))  # it has no file: the JSON is not overwritten
+        await running.until(lambda: running.app.screen.query("#field-path"))  # it has no file: the JSON is not overwritten
         await running.pilot.press("escape")
     assert path.read_text() == body
 
@@ -343,22 +343,22 @@ async def test_an_export_is_seen_copied_and_written(editor: Open, tmp_path: Path
     path.write_text("system:\nBe \x1b brief.\n\nuser:\nHi {{tea}}\n")
     async with editor(path) as running:
         await running.pilot.press("alt+e")
-        await running.until(lambda: running.app.screen.query("#export-text"))
+        await running.until(lambda: running.app.screen.query("#picker-text"))
         screen = running.app.screen
-        shown = screen.query_one("#export-text")
+        shown = screen.query_one("#picker-text")
         await running.pilot.press("down", "down", "down")
         await running.until(lambda: '"messages"' in str(shown.render()))
         assert "\x1b" not in str(shown.render())
-        notes = screen.query_one("#export-notes")
+        notes = screen.query_one("#picker-text")
         assert "unfilled: tea" in str(notes.render())
         await running.pilot.press("up")
-        await running.until(lambda: not notes.display)  # who reads the template fills it
+        await running.until(lambda: "unfilled: tea" not in str(notes.render()))  # who reads the template fills it
         await running.pilot.press("down")
         await running.until(lambda: '"messages"' in str(shown.render()))
         await running.pilot.press("c")
         assert '"content": "Be \\u001b brief."' in running.app.clipboard
         await running.pilot.press("w")
-        await running.until(lambda: running.app.screen.query("#path"))
+        await running.until(lambda: running.app.screen.query("#field-path"))
         await running.pilot.press("enter")
         await running.until(lambda: (tmp_path / "p-export.json").exists())
         assert (tmp_path / "p-export.json").read_text() == running.app.clipboard
@@ -416,12 +416,12 @@ async def test_changes_since_the_baseline_are_shown_and_taken_back(editor: Open,
         # The edit reaches the counter as a message: until then the last count is of the present text, as it was.
         await running.until(lambda: live._version > version and live.is_current)
         await running.pilot.press("alt+c")
-        await running.until(lambda: running.app.screen.query("#changes-lines"))
-        lines = running.app.screen.query_one("#changes-lines")
+        await running.until(lambda: running.app.screen.query("#dialog-text"))
+        lines = running.app.screen.query_one("#dialog-text")
         await running.until(lambda: "+ Rerite a poem." in str(lines.render()))
         assert "− Please write a poem." in str(lines.render())
         assert "\x1b" not in str(lines.render())
-        figures = str(running.app.screen.query_one("#changes-figures").render())
+        figures = str(running.app.screen.query_one("#dialog-head").render())
         before, after = (len(encoding("o200k_base").encode_ordinary(text)) for text in (path.read_text(), running.text))
         assert f"gpt-4o  ={before} → ={after} tokens ({f'{after - before:+}'.replace('-', '−')})  " in figures
         await running.pilot.press("r")
@@ -442,8 +442,8 @@ async def test_the_whole_session_by_keys(editor: Open, tmp_path: Path) -> None:
         assert running.text == trimmed
         await running.until(lambda: running.pane.counts.live.is_current and "−" in running.table)
         await running.pilot.press("alt+c")
-        await running.until(lambda: running.app.screen.query("#changes-lines"))
-        changes = running.app.screen.query_one("#changes-lines")
+        await running.until(lambda: running.app.screen.query("#dialog-text"))
+        changes = running.app.screen.query_one("#dialog-text")
         await running.until(lambda: "+ Answer in JSON. 总结文章。" in str(changes.render()))
         await running.pilot.press("escape", "f5")
         await running.until(lambda: any(isinstance(message, OpenInPlayground) for message in running.messages))
@@ -452,7 +452,7 @@ async def test_the_whole_session_by_keys(editor: Open, tmp_path: Path) -> None:
         await running.pilot.press(*"tea", "f9")
         await running.until(lambda: "Saved as tea v1" in running.notices)
         await running.pilot.press("escape", "alt+e")
-        await running.until(lambda: running.app.screen.query("#export-text"))
+        await running.until(lambda: running.app.screen.query("#picker-text"))
         await running.pilot.press("down", "down", "c")
         copied = parse(running.app.clipboard)
         receipt = Library().version("tea").receipt
@@ -461,7 +461,7 @@ async def test_the_whole_session_by_keys(editor: Open, tmp_path: Path) -> None:
         assert receipt_from(copied.front["metadata"]["trim"]) == receipt
         assert [message.content for message in copied.messages] == ["Answer in JSON. 总结文章。", "{{article}}"]
         await running.pilot.press("w")
-        await running.until(lambda: running.app.screen.query("#path"))
+        await running.until(lambda: running.app.screen.query("#field-path"))
         await running.pilot.press("enter")
         await running.until(lambda: (tmp_path / "p-export.prompty").exists())
         await running.pilot.press("f9")

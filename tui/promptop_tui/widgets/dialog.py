@@ -74,23 +74,28 @@ class TextDialog(Dialog[Result], Generic[Result]):
         Binding("q,enter", "close", "Close", id="dialog.close_text", tooltip="Close this", show=False),
     ]
 
-    def __init__(self, title: str, text: str | Content = "", *, classes: str | None = None) -> None:
-        """``text`` may come from anywhere; a :class:`Content` is taken as it is."""
+    def __init__(self, title: str, text: str | Content = "", *, head: str = "", classes: str | None = None) -> None:
+        """``text`` and ``head``, which stays above it, may come from anywhere; a :class:`Content` is taken as it is."""
         super().__init__(title, classes=classes)
         self._text = text
+        self._head = head
 
     def compose(self) -> ComposeResult:
         """Lay out the text."""
-        with self.frame(), VerticalScroll(id="dialog-scroll"):
-            yield Static(_cleaned(self._text), id="dialog-text", markup=False)
+        with self.frame():
+            if self._head:
+                yield Static(clean(self._head), id="dialog-head", markup=False)
+            with VerticalScroll(id="dialog-scroll"):
+                yield Static(_cleaned(self._text), id="dialog-text", markup=False)
 
     def on_mount(self) -> None:
         """Let the arrows scroll."""
         self.query_one("#dialog-scroll").focus()
 
     def show_text(self, text: str | Content) -> None:
-        """Show another text."""
-        self.query_one("#dialog-text", Static).update(_cleaned(text))
+        """Show another text, if the dialog is still there."""
+        if self.is_attached:
+            self.query_one("#dialog-text", Static).update(_cleaned(text))
 
 
 def _cleaned(text: str | Content) -> str | Content:
@@ -103,6 +108,8 @@ _SEPARATOR = " · "
 def legend(screen: Screen[Any], width: int, *, last: str = "dialog.close") -> str:
     """Return the keys that work now with what they do, as many as fit into ``width`` cells; ``last`` is never cut."""
     keys = list(_shown(screen))
+    if all(identifier != last for identifier, _, _ in keys):  # a dialog whose Esc does more than close it
+        last = next((identifier for identifier, key, _ in keys if key == display_key("escape")), last)
     end = [f"{key} {text}" for identifier, key, text in keys if identifier == last]
     line: list[str] = []
     for identifier, key, text in keys:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from rich.cells import cell_len
 from textual import work
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Static
 
 from promptop.base.sanitize import clean_line
 from promptop.base.texts import tr
-from promptop_tui.shell.key_names import with_keys
+from promptop_tui.widgets.dialog import TextDialog
 
 if TYPE_CHECKING:
     from promptop.base.diff import DiffLine, Gap
 
+Result = TypeVar("Result")
 _LONGEST = 200_000
 _MOST_LINES = 2000
 _HEAD = 11
@@ -45,7 +42,7 @@ def render(lines: Sequence[DiffLine | Gap], width: int = 0) -> Content:
     drawn = []
     for line in lines[:_MOST_LINES]:
         if isinstance(line, Gap):
-            drawn.append(Content.styled(tr("         … {count} lines", count=line.count), "$foreground 60%"))
+            drawn.append(Content.styled(f"         … {line.count} lines", "$foreground 60%"))
             continue
         sign, style = _STYLES[line.kind]
         whole = len(line.parts) == 1
@@ -58,7 +55,7 @@ def render(lines: Sequence[DiffLine | Gap], width: int = 0) -> Content:
             head = numbers if at == 0 else " " * len(numbers)
             drawn.append(Content.assemble((head, "$foreground 60%"), (sign if at == 0 else "  ", style), *row))
     if len(lines) > _MOST_LINES:
-        drawn.append(Content.styled(tr("… {n:,} lines more", n=len(lines) - _MOST_LINES), "$foreground 60%"))
+        drawn.append(Content.styled(f"… {len(lines) - _MOST_LINES:,} lines more", "$foreground 60%"))
     return Content("\n").join(drawn)
 
 
@@ -87,8 +84,44 @@ def _joined(cells: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return [("".join(character for character, _ in group), style) for style, group in groupby(cells, lambda c: c[1])]
 
 
-class ChangesDialog(ModalScreen[bool]):
-    """A diff over the app; returns True if the baseline is to come back."""
+class DiffDialog(TextDialog[Result], Generic[Result]):
+    """The way from one text to another, compared on a thread for the width that its lines have."""
+
+    def __init__(
+        self, title: str, before: str, after: str, *, head: str, context: int | None = None, too_long: str
+    ) -> None:
+        """``context`` lines are kept around each change; ``too_long`` is said of texts that are not compared."""
+        super().__init__(title, tr("comparing …"), head=head)
+        self._before, self._after = before, after
+        self._around, self._too_long = context, too_long
+
+    def on_mount(self) -> None:
+        """Compare away from the screen."""
+        if self._before == self._after:
+            self.show_text(tr("Nothing has changed."))
+        elif len(self._before) + len(self._after) > _LONGEST:
+            self.show_text(self._too_long)
+        else:
+            self.call_after_refresh(self._begin)  # the width is known after the first layout
+
+    def _begin(self) -> None:
+        self._compare(room_in(self.query_one("#dialog-scroll")))
+
+    @work(thread=True, exclusive=True, group="compare", description="compare two texts")
+    def _compare(self, width: int) -> None:
+        from promptop.base.diff import folded, line_diff
+
+        before, after = (text.replace("\r\n", "\n") for text in (self._before, self._after))
+        if before == after:
+            drawn = Content(tr("Only the line ends differ."))
+        else:
+            lines = line_diff(before, after)
+            drawn = render(folded(lines) if self._around is None else folded(lines, self._around), width)
+        self.app.call_from_thread(self.show_text, drawn)
+
+
+class ChangesDialog(DiffDialog[bool]):
+    """What changed since the baseline; returns True if the baseline is to come back."""
 
     HELP = """\
 The baseline is the text as it was opened, or as it was when {editor.baseline} was pressed. Words that changed within
@@ -99,54 +132,13 @@ again."""
         Binding(
             "r", "dismiss(True)", "Restore", id="changes.restore", tooltip="Put the baseline back (undo takes it back)"
         ),
-        Binding("escape,q", "dismiss(False)", "Back", id="changes.back", tooltip="Back to the draft"),
     ]
 
     def __init__(self, before: str, after: str, figures: str) -> None:
-        super().__init__()
-        self._before = before
-        self._after = after
-        self._figures = figures
-
-    def compose(self) -> ComposeResult:
-        """Lay out figures and lines."""
-        with Vertical(id="changes-box") as box:
-            box.border_title = tr("Changes since the baseline")
-            box.border_subtitle = with_keys(
-                self, tr("{changes.restore} restores the baseline, {changes.back} goes back")
-            )
-            yield Static(self._figures, id="changes-figures", markup=False)
-            with VerticalScroll(id="changes-scroll"):
-                yield Static("comparing …", id="changes-lines", markup=False)
-
-    def on_mount(self) -> None:
-        """Compare away from the screen."""
-        self.query_one("#changes-scroll").focus()
-        if self._before == self._after:
-            self._show(Content(tr("Nothing has changed.")))
-        elif max(len(self._before), len(self._after)) > _LONGEST:
-            self._show(
-                Content(
-                    tr(
-                        "The texts are longer than {longest:,} characters: promptop diff compares files.",
-                        longest=_LONGEST,
-                    )
-                )
-            )
-        else:
-            self.call_after_refresh(self._begin)
-
-    def _begin(self) -> None:
-        """Compare for the width that the lines have, which is known after the first layout."""
-        self._compare(room_in(self.query_one("#changes-scroll")))
-
-    @work(thread=True, exclusive=True, group="changes", description="compare with the baseline")
-    def _compare(self, width: int) -> None:
-        from promptop.base.diff import folded, line_diff
-
-        drawn = render(folded(line_diff(self._before, self._after)), width)
-        self.app.call_from_thread(self._show, drawn)
-
-    def _show(self, drawn: Content) -> None:
-        if self.is_attached:
-            self.query_one("#changes-lines", Static).update(drawn)
+        super().__init__(
+            tr("Changes since the baseline"),
+            before,
+            after,
+            head=figures,
+            too_long=tr("The texts are too long to be compared here: promptop diff compares files."),
+        )

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 
 from promptop.base.errors import PromptopError
@@ -19,6 +18,7 @@ from promptop.base.sanitize import clean, clean_line
 from promptop.base.texts import tr
 from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
 from promptop_tui.shell.key_names import with_keys
+from promptop_tui.widgets.dialog import Dialog
 
 if TYPE_CHECKING:
     from promptop.prompts.library import LibraryEntry, Version
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _LONGEST_COMPARED = 100_000
 
 
-class LibraryDialog(ModalScreen["Version | None"]):
+class LibraryDialog(Dialog["Version | None"]):
     """Names left, versions right, below them what a version would change in the draft; returns the version taken."""
 
     HELP = """\
@@ -49,7 +49,6 @@ next (Enter takes it), and {library.delete} twice removes it."""
             "f6", "hold", "Compare", id="library.hold", tooltip="Hold other versions against this one, not the draft"
         ),
         Binding("f8", "delete", "Delete", id="library.delete", tooltip="Remove the highlighted prompt; press twice"),
-        Binding("escape", "dismiss(None)", "Back", id="library.back", tooltip="Back to the draft"),
     ]
 
     def __init__(
@@ -61,7 +60,7 @@ next (Enter takes it), and {library.delete} twice removes it."""
         source: str = "",
         yardstick: CostDelta | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(tr("Library"))
         self._draft = draft
         self._name = name
         self._receipt = receipt
@@ -77,10 +76,7 @@ next (Enter takes it), and {library.delete} twice removes it."""
 
     def compose(self) -> ComposeResult:
         """Lay out line, lists and preview."""
-        with Vertical(id="library-box") as box:
-            box.border_title = tr("Library")
-            ways = tr("Enter opens, {library.save} saves, {library.hold} compares, {library.rename} renames, ")
-            box.border_subtitle = with_keys(self, ways + tr("{library.delete} deletes, {library.back}"))
+        with self.frame():
             yield Input(self._name, placeholder=tr("name, #tag or words of the text"), id="library-find", compact=True)
             with Horizontal(id="library-lists"):
                 yield OptionList(id="library-names", compact=True, markup=False)

@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
-from promptop.base.sanitize import clean, clean_line
+from promptop.base.sanitize import clean_line
 from promptop.base.texts import tr
-from promptop_tui.shell.key_names import with_keys
+from promptop_tui.widgets.form_modal import FormField, FormModal
 
 _SHOWN = 12
 
@@ -43,38 +40,37 @@ def common_beginning(names: list[str]) -> str:
     return first[:same]
 
 
-class PathDialog(ModalScreen[Path | None]):
+class PathDialog(FormModal[Path]):
     """A line to type a path in."""
 
+    HELP = """\
+The names that fit what is typed stand below. {path.complete} completes it as far as they agree, Enter takes it."""
+
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Back", id="path.back", tooltip="Back to the draft"),
         Binding("tab", "complete", "Complete", id="path.complete", tooltip="Complete the name", priority=True),
     ]
 
     def __init__(self, title: str, value: str = "") -> None:
-        super().__init__()
-        self._title = title
-        self._value = value
+        super().__init__(title, [FormField("path", tr("file"), value, tr("path of a file"))], classes="-small -single")
         self._found: list[str] = []
         self._found_for = ""
         self._must_complete = False
 
-    def compose(self) -> ComposeResult:
-        """Lay out the line and the names."""
-        with Vertical(id="path-box") as box:
-            box.border_title = self._title
-            box.border_subtitle = with_keys(
-                self, tr("{path.complete} completes, Enter takes it, {path.back} goes back")
-            )
-            yield Input(self._value, placeholder=tr("path of a file"), id="path", compact=True, select_on_focus=False)
-            yield Static(id="path-names", markup=False)
-
     def on_mount(self) -> None:
         """List what is here."""
-        self._list(self._value)
+        line = self.line
+        line.select_on_focus = False
+        line.cursor_position = len(line.value)
+        self._list(line.value)
 
-    @on(Input.Changed, "#path")
+    @property
+    def line(self) -> Input:
+        """The line that is typed in."""
+        return self.query_one("#field-path", Input)
+
+    @on(Input.Changed, "#field-path")
     def _typed(self, message: Input.Changed) -> None:
+        message.stop()
         self._list(message.value)
 
     @work(thread=True, exclusive=True, group="paths", description="list a folder")
@@ -83,18 +79,18 @@ class PathDialog(ModalScreen[Path | None]):
         self.app.call_from_thread(self._show, typed, found)
 
     def _show(self, typed: str, found: list[str]) -> None:
-        if not self.is_attached or self.query_one("#path", Input).value != typed:
+        if not self.is_attached or self.line.value != typed:
             return
         self._found, self._found_for = found, typed
         more = [tr("… {n} more", n=len(found) - _SHOWN)] if len(found) > _SHOWN else []
         names = [clean_line(name.rstrip("/").rpartition("/")[2]) + "/" * name.endswith("/") for name in found[:_SHOWN]]
-        self.query_one("#path-names", Static).update(clean("\n".join(names + more)))
+        self.say("\n".join(names + more))
         if self._must_complete:
             self.action_complete()
 
     def action_complete(self) -> None:
         """Complete as far as all names agree."""
-        line = self.query_one("#path", Input)
+        line = self.line
         self._must_complete = self._found_for != line.value  # the folder is still being read
         if self._found and not self._must_complete:
             common = common_beginning(self._found)
@@ -102,7 +98,8 @@ class PathDialog(ModalScreen[Path | None]):
                 line.value = common
                 line.cursor_position = len(common)
 
-    @on(Input.Submitted, "#path")
+    @on(Input.Submitted)
     def _submitted(self, message: Input.Submitted) -> None:
+        message.stop()
         typed = message.value.strip()
         self.dismiss(Path(typed).expanduser().absolute() if typed else None)

@@ -14,10 +14,9 @@ from rich.cells import cell_len
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static
 
@@ -30,6 +29,7 @@ from promptop_tui.editor.dialogs.rewrite_model import AskLine
 from promptop_tui.editor.views.trims_panel import SavingsTarget, cut
 from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
 from promptop_tui.shell.key_names import with_keys
+from promptop_tui.widgets.dialog import Dialog
 
 if TYPE_CHECKING:
     from promptop.client.result import CallProgress, Delta, RunResult
@@ -58,7 +58,7 @@ class _Offer:
     """Tokens."""
 
 
-class RewriteDialog(ModalScreen[None]):
+class RewriteDialog(Dialog[None]):
     """Asks, shows, and hands each change that is taken to ``take``; it changes nothing itself."""
 
     HELP = """\
@@ -109,7 +109,7 @@ loses or adds what no rule may touch: code, quotes, addresses, variables, number
         take: Callable[[int, Hunk], bool],
     ) -> None:
         """``target`` is what savings are measured by; ``take`` gets an offset in the draft and says if it was done."""
-        super().__init__()
+        super().__init__(tr("Rewrite by a model · check"))
         self._shared = context
         self._runner = runner
         self._part = part
@@ -127,12 +127,7 @@ loses or adds what no rule may touch: code, quotes, addresses, variables, number
 
     def compose(self) -> ComposeResult:
         """Lay out model and price, what is offered, and the text."""
-        with Vertical(id="rewrite-box") as box:
-            box.border_title = tr("Rewrite by a model · check")
-            ways = tr("Enter asks · {rewrite.take} takes, {rewrite.turn_down} turns down, ")
-            box.border_subtitle = with_keys(
-                self, ways + tr("{rewrite.take_unflagged} takes all unflagged · {rewrite.stop}")
-            )
+        with self.frame():
             yield AskLine(self._shared, self._part.text, self._model)
             yield Static(id="rewrite-head", markup=False)
             yield OptionList(id="rewrite-hunks", markup=False, compact=True)
