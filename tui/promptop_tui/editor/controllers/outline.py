@@ -113,9 +113,17 @@ class OutlineController:
         figures = self._counts.figures()
         per_token = figures[0].usd_per_token if figures else None
         calls = self._counts.assumptions.calls_per_day * DAYS_A_MONTH
-        whole = sum(count for part, count in zip(parts, tokens, strict=False) if part.depth == 0) or 1
+        whole = (
+            sum(count for part, count in zip(parts, tokens, strict=False) if part.depth == 0 and part.kind != "off")
+            or 1
+        )
         return [
-            OutlineRow(part, count, count / whole, None if per_token is None else per_token * count * calls)
+            OutlineRow(
+                part,
+                count,
+                count / (whole + (count if part.kind == "off" else 0)),
+                None if per_token is None else per_token * count * calls,
+            )
             for part, count in zip(parts, tokens, strict=False)
         ]
 

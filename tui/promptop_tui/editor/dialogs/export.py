@@ -37,7 +37,9 @@ text. What trims since the baseline came to goes along as front matter or a comm
     def __init__(self, prompt: Prompt, receipt: Receipt | None = None) -> None:
         from promptop.prompts.formats import FORMATS
 
-        super().__init__(tr("Export"), lambda _: FORMATS, label=lambda form: form.name, preview=self._drawn, is_beside=True)
+        super().__init__(
+            tr("Export"), lambda _: FORMATS, label=lambda form: form.name, preview=self._drawn, is_beside=True
+        )
         self._prompt = prompt
         self._receipt = receipt
         self._text = ""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
 from promptop.base.texts import tr
+from promptop.prompts import parse
 from promptop.prompts.draft import KeptDraft
 from promptop_tui.widgets.picker_modal import PickerModal
 
@@ -35,5 +37,13 @@ opens one as a new draft; the present one is kept in turn."""
 
 def _label(kept: KeptDraft) -> str:
     when = time.strftime("%m-%d %H:%M", time.localtime(kept.saved_at))
-    first = next((line for line in kept.text.splitlines() if line.strip()), "(empty)")
-    return f"{when}  {clean_line(first.strip(), 60)}"
+    return f"{when}  {clean_line(_begins(kept.text), 60)}"
+
+
+def _begins(text: str) -> str:
+    """Return the first line that says something: not front matter, not a role."""
+    try:
+        said = "\n".join(message.content for message in parse(text).messages)
+    except PromptopError:
+        said = text
+    return next((line.strip() for line in said.splitlines() if line.strip()), "(empty)")

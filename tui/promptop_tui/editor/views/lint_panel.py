@@ -69,9 +69,10 @@ settings does for all prompts."""
         at = self.options.highlighted or 0
         self._findings = tuple(ordered)
         warnings = sum(each.severity == "warning" for each in ordered)
-        self.hint = (
-            tr("{warnings} warnings, {n} hints", warnings=warnings, n=len(ordered) - warnings) if ordered else ""
-        )
+        hints = len(ordered) - warnings
+        counts = [tr_n("{n} warning", "{n} warnings", warnings)] if warnings else []
+        counts += [tr_n("{n} hint", "{n} hints", hints)] if hints else []
+        self.hint = ", ".join(counts)
         self.said.update("" if ordered else note)
         self.options.clear_options()
         self.options.add_options([self._line(each) for each in ordered])

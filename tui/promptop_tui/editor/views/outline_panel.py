@@ -22,7 +22,6 @@ from promptop_tui.widgets.panel import Panel
 
 _TOKENS, _SHARE, _MONEY = 7, 5, 9
 _ROOM_FOR_MONEY = 40
-_KINDS = {"tag": "<{}>", "off": "○ {}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class OutlineRow:
     part: DraftPart
     tokens: int
     share: float
-    """Of all that is sent, 0 … 1; what is off has the share that it would add."""
+    """Of all that is sent, 0 … 1; of what is off the share that it would have if it was sent as well."""
     usd_per_month: float | None
 
 
@@ -131,7 +130,7 @@ undo."""
         right = _TOKENS + _SHARE + (_MONEY if has_money else 0)
         room = max(4, width - right)
         mark = ("▸ " if part.key in self._folded else "▾ ") if part.has_parts else "  "
-        title = clean_line(_KINDS.get(part.kind, "{}").format(part.title or part.kind))
+        title = clean_line(("○ " if part.kind == "off" else "") + (part.title or part.kind))
         said = "  " * min(part.depth, 6) + mark + title
         said = said if cell_len(said) <= room else set_cell_size(said, room - 1) + "…"
         is_off = part.kind == "off"
