@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 
 from promptop.base.sanitize import clean_line
-from promptop.base.texts import sentence, tr
+from promptop.base.texts import sentence, tr_n
 from promptop_tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
