@@ -312,7 +312,7 @@ async def test_chat_messages_in_json_are_opened_as_a_draft(editor: Open, tmp_pat
         running.pane.draft.open(path)
         await running.until(lambda: running.notices.count("chat messages in JSON") == 2)
         await running.pilot.press("f9")
-        await running.until(lambda: running.app.screen.query("#field-path"))  # it has no file: the JSON is not overwritten
+        await running.until(lambda: running.app.screen.query("#field-path"))  # no file: the JSON stays
         await running.pilot.press("escape")
     assert path.read_text() == body
 

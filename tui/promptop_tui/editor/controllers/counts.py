@@ -13,7 +13,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from promptop.base.sanitize import clean
-from promptop.base.texts import tr
+from promptop.base.texts import tr, tr_n
 from promptop_tui.context import AppContext
 from promptop_tui.editor.controllers.cost_delta import CostDelta
 from promptop_tui.editor.controllers.count_state import Catalogue, LiveCounts, load_catalogue
@@ -169,10 +169,11 @@ class CountsController:
         notes = []
         if sent.tools:
             name, tokens = next(iter(self.live.tools.items()), ("", 0))
-            number = f"{len(sent.tools)} tools" if len(sent.tools) > 1 else "1 tool"
-            notes.append(f"figures with {number}" + (f": ≈{tokens:,} tokens for {name}" if tokens else ""))
+            said = tr_n("figures with {n} tool", "figures with {n} tools", len(sent.tools))
+            more = tr(": ≈{tokens:,} tokens for {model}", tokens=tokens, model=name) if tokens else ""
+            notes.append(said + more)
         if sent.uncounted:
-            notes.append(f"not in the figures: {sent.uncounted}")
+            notes.append(tr("not in the figures: {what}", what=sent.uncounted))
         return tuple(notes)
 
     def ask_for_view(self) -> None:

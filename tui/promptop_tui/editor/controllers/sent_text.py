@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptop.base.errors import PromptopError
+from promptop.base.texts import tr, tr_n
 from promptop.prompts import parse
 from promptop.tokens.overhead import content_texts
 
@@ -38,10 +39,10 @@ def sent_of(text: str) -> SentText:
     given = prompt.parameters.get("tools")
     tools = tuple(tool for tool in given if isinstance(tool, Mapping)) if isinstance(given, Sequence) else ()
     others = sum(part.get("type") != "text" for message in prompt.messages for part in message.parts)
-    named = [f"{others} images or files" if others > 1 else "1 image or file"] if others else []
+    named = [tr_n("{n} image or file", "{n} images or files", others)] if others else []
     form = prompt.parameters.get("response_format")
     if isinstance(form, Mapping) and form.get("json_schema"):
-        named.append("the response schema")
+        named.append(tr("the response schema"))
     return SentText(None if texts == (text,) else texts, most, ", ".join(named), tools)
 
 

@@ -42,7 +42,7 @@ def render(lines: Sequence[DiffLine | Gap], width: int = 0) -> Content:
     drawn = []
     for line in lines[:_MOST_LINES]:
         if isinstance(line, Gap):
-            drawn.append(Content.styled(f"         … {line.count} lines", "$foreground 60%"))
+            drawn.append(Content.styled(tr("         … {count} lines", count=line.count), "$foreground 60%"))
             continue
         sign, style = _STYLES[line.kind]
         whole = len(line.parts) == 1
@@ -55,7 +55,7 @@ def render(lines: Sequence[DiffLine | Gap], width: int = 0) -> Content:
             head = numbers if at == 0 else " " * len(numbers)
             drawn.append(Content.assemble((head, "$foreground 60%"), (sign if at == 0 else "  ", style), *row))
     if len(lines) > _MOST_LINES:
-        drawn.append(Content.styled(f"… {len(lines) - _MOST_LINES:,} lines more", "$foreground 60%"))
+        drawn.append(Content.styled(tr("… {n:,} lines more", n=len(lines) - _MOST_LINES), "$foreground 60%"))
     return Content("\n").join(drawn)
 
 
