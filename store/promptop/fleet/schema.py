@@ -1,12 +1,14 @@
 """The tables of a fleet's log in ClickHouse, made from the columns of a row and the integers of a window.
 
 Rows go into ``requests``; views add them up by minute, and minutes by hour, in promptop's own buckets, so that windows
-of the engine and of a local log are the same integers. Each statement may be run again. A column is only ever added.
+of the engine and of a local log are the same integers. Each statement may be run again: a column is only ever added, to
+tables that are there already as well, and views are given today's SELECT.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 from promptop.log.read.stats import HIT_LEVELS, INTEGERS
 from promptop.log.rollups.sketch import LONGEST_US, PER_LOG
@@ -27,28 +29,61 @@ _WORDS = frozenset(
 )
 """Columns of few values, which are stored as a dictionary."""
 _START = f"toDateTime(intDiv(least(started_ms, {_LAST_MS}), 1000), 'UTC')"
-_DEDUPE = "non_replicated_deduplication_window = 10000"
 _SERIES = ("model", "app", "prompt")
 
 
-def statements(database: str = "promptop") -> list[str]:
-    """Return the statements that make the database, in order."""
-    at = f"`{database}`."
-    return [
-        f"CREATE DATABASE IF NOT EXISTS `{database}`",
-        f"CREATE TABLE IF NOT EXISTS {at}schema_version (version UInt16, applied DateTime DEFAULT now())"
-        " ENGINE = ReplacingMergeTree ORDER BY version",
-        f"INSERT INTO {at}schema_version (version) SELECT {VERSION}"
-        f" WHERE NOT EXISTS (SELECT 1 FROM {at}schema_version WHERE version = {VERSION})",
-        _requests(at),
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the tables are: on one server, or spread over a cluster by log, each shard with its own sums."""
+
+    database: str = "promptop"
+    cluster: str = ""
+
+    @property
+    def on_cluster(self) -> str:
+        """What a statement says after the name of what it creates."""
+        return f" ON CLUSTER `{self.cluster}`" if self.cluster else ""
+
+    def table(self, name: str) -> str:
+        """Return the table that holds rows."""
+        return f"`{self.database}`.{name}{'_local' if self.cluster else ''}"
+
+    def engine(self, name: str, kind: str) -> str:
+        """Return the engine of a table, and how long it remembers tokens."""
+        if not self.cluster:
+            return kind
+        return f"Replicated{kind}('/clickhouse/tables/{{shard}}/{self.database}/{name}', '{{replica}}')"
+
+    @property
+    def remembers(self) -> str:
+        """The setting of a table that says how many inserts' tokens it keeps."""
+        if not self.cluster:
+            return "non_replicated_deduplication_window = 10000"
+        return "replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800"
+
+
+def statements(database: str = "promptop", cluster: str = "") -> list[str]:
+    """Return the statements that make the database, in order, or bring it to today's columns."""
+    layout = Layout(database, cluster)
+    on, version = layout.on_cluster, layout.table("schema_version")
+    found = [
+        f"CREATE DATABASE IF NOT EXISTS `{database}`{on}",
+        f"CREATE TABLE IF NOT EXISTS {version}{on} (version UInt16, applied DateTime DEFAULT now())"
+        f" ENGINE = {layout.engine('schema_version', 'ReplacingMergeTree')} ORDER BY version",
+        f"INSERT INTO {version} (version) SELECT {VERSION}"
+        f" WHERE NOT EXISTS (SELECT 1 FROM {version} WHERE version = {VERSION})",
+        _requests(layout),
+        _added(layout, "requests", column_types()),
         _rollup(
-            at,
+            layout,
             "minute",
             f"PARTITION BY toMonday(start)\nTTL start + INTERVAL {MINUTES_DAYS} DAY",
             "ttl_only_drop_parts = 1, ",
         ),
-        _rollup(at, "hour", "PARTITION BY toYYYYMM(start)", ""),
-        f"""CREATE TABLE IF NOT EXISTS {at}marks (
+        _added(layout, "rollup_minute", _rollup_types()),
+        _rollup(layout, "hour", "PARTITION BY toYYYYMM(start)", ""),
+        _added(layout, "rollup_hour", _rollup_types()),
+        f"""CREATE TABLE IF NOT EXISTS {layout.table("marks")}{on} (
     tenant LowCardinality(String),
     log_id String,
     shipper String,
@@ -57,24 +92,68 @@ def statements(database: str = "promptop") -> list[str]:
     rows SimpleAggregateFunction(sum, UInt64),
     started_ms SimpleAggregateFunction(max, Int64),
     seen SimpleAggregateFunction(max, DateTime64(3, 'UTC'))
-) ENGINE = AggregatingMergeTree ORDER BY (tenant, log_id, shipper) SETTINGS {_DEDUPE}""",
-        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {at}rollup_minute_mv TO {at}rollup_minute AS\n"
-        f"SELECT tenant, toStartOfMinute({_START}) AS start, {', '.join(f'{key_sql(k)} AS {k}' for k in _SERIES)},\n"
-        f"    {counted()}\nFROM {described(f'{at}requests')}\nGROUP BY tenant, start, model, app, prompt",
-        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {at}rollup_hour_mv TO {at}rollup_hour AS\n"
-        f"SELECT tenant, toStartOfHour(rollup_minute.start) AS start, model, app, prompt,\n    {folded()}\n"
-        f"FROM {at}rollup_minute\nGROUP BY tenant, start, model, app, prompt",
-        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {at}marks_mv TO {at}marks AS\n"
-        "SELECT tenant, log_id, shipper, anyLast(requests.shipped_from) AS host, max(id) AS last, count() AS rows,\n"
-        f"    max(requests.started_ms) AS started_ms, max(received) AS seen\nFROM {at}requests\n"
-        "GROUP BY tenant, log_id, shipper",
+) ENGINE = {layout.engine("marks", "AggregatingMergeTree")} ORDER BY (tenant, log_id, shipper)
+SETTINGS {layout.remembers}""",
+        *_view(layout, "rollup_minute", minutes(layout.table("requests"))),
+        *_view(
+            layout,
+            "rollup_hour",
+            "SELECT tenant, toStartOfHour(rollup_minute.start) AS start, model, app, prompt,\n"
+            f"    {folded()}\nFROM {layout.table('rollup_minute')} AS rollup_minute\n"
+            "GROUP BY tenant, start, model, app, prompt",
+        ),
+        *_view(
+            layout,
+            "marks",
+            "SELECT tenant, log_id, shipper, anyLast(requests.shipped_from) AS host, max(id) AS last,\n"
+            "    count() AS rows, max(requests.started_ms) AS started_ms, max(received) AS seen\n"
+            f"FROM {layout.table('requests')} AS requests\nGROUP BY tenant, log_id, shipper",
+        ),
     ]
+    if cluster:
+        # A log is one shard's: its tokens, its mark and its rows of one key stay together.
+        spread = dict.fromkeys(("requests", "marks"), "cityHash64(log_id)")
+        found += [
+            f"CREATE TABLE IF NOT EXISTS `{database}`.{name}{on} AS {layout.table(name)}\n"
+            f"ENGINE = Distributed(`{cluster}`, `{database}`, {name}_local, {spread.get(name, 'rand()')})"
+            for name in TABLES
+        ]
+    return found
 
 
-def script(database: str = "promptop") -> str:
+def script(database: str = "promptop", cluster: str = "") -> str:
     """Return the statements as a file for clickhouse-client."""
-    head = "-- The fleet's log of promptop. Run as an administrator; each statement may be run again.\n\n"
-    return head + "".join(f"{statement};\n\n" for statement in statements(database))
+    head = "-- The fleet's log of promptop. Run as an administrator; each statement may be run again.\n"
+    if cluster:
+        head += "-- Needs the macros {shard} and {replica} on each server, and a keeper.\n"
+    return f"{head}\n" + "".join(f"{statement};\n\n" for statement in statements(database, cluster))
+
+
+def minutes(source: str, condition: str = "1") -> str:
+    """Return the SELECT of the sums of each minute of rows."""
+    return (
+        f"SELECT tenant, toStartOfMinute({_START}) AS start, {', '.join(f'{key_sql(k)} AS {k}' for k in _SERIES)},\n"
+        f"    {counted()}\nFROM {described(source, condition)}\nGROUP BY tenant, start, model, app, prompt"
+    )
+
+
+def rollup_columns() -> list[str]:
+    """Return the columns of a rollup as :func:`minutes` selects them."""
+    return ["tenant", "start", *_SERIES, *_rollup_types()]
+
+
+def _added(layout: Layout, table: str, columns: Mapping[str, str]) -> str:
+    """Return the statement that gives an older table the columns that came since."""
+    added = ",\n    ".join(f"ADD COLUMN IF NOT EXISTS {name} {kind}" for name, kind in columns.items())
+    return f"ALTER TABLE {layout.table(table)}{layout.on_cluster}\n    {added}"
+
+
+def _view(layout: Layout, table: str, select: str) -> list[str]:
+    view = f"`{layout.database}`.{table}_mv{layout.on_cluster}"
+    return [
+        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {view} TO {layout.table(table)} AS\n{select}",
+        f"ALTER TABLE {view} MODIFY QUERY\n{select}",
+    ]
 
 
 def column_types() -> dict[str, str]:
@@ -161,9 +240,9 @@ def described(source: str, condition: str = "1") -> str:
 ) AS requests"""
 
 
-def _requests(at: str) -> str:
+def _requests(layout: Layout) -> str:
     columns = ",\n    ".join(f"{name} {kind}" for name, kind in column_types().items())
-    return f"""CREATE TABLE IF NOT EXISTS {at}requests (
+    return f"""CREATE TABLE IF NOT EXISTS {layout.table("requests")}{layout.on_cluster} (
     tenant LowCardinality(String) DEFAULT 'default',
     log_id LowCardinality(String),
     id UInt64 CODEC(DoubleDelta, ZSTD(1)),
@@ -174,33 +253,37 @@ def _requests(at: str) -> str:
     CONSTRAINT own_tenant CHECK NOT startsWith(currentUser(), 'w_')
         OR tenant = extract(currentUser(), '^w_(.+?)(?:__.*)?$'),
     INDEX by_received received TYPE minmax GRANULARITY 1
-) ENGINE = ReplacingMergeTree
+) ENGINE = {layout.engine("requests", "ReplacingMergeTree")}
 PARTITION BY toMonday({_START})
 ORDER BY (tenant, intDiv(started_ms, 3600000), log_id, id)
 TTL {_START} + INTERVAL {ROWS_DAYS} DAY
-SETTINGS ttl_only_drop_parts = 1, {_DEDUPE}"""
+SETTINGS ttl_only_drop_parts = 1, {layout.remembers}"""
 
 
-def _rollup(at: str, span: str, place: str, settings: str) -> str:
-    partition, _, ttl = place.partition("\n")
-    columns = [f"{name} SimpleAggregateFunction(sum, Int64)" for name in INTEGERS]
+def _rollup_types() -> dict[str, str]:
+    types = dict.fromkeys(INTEGERS, "SimpleAggregateFunction(sum, Int64)")
     for name in SKETCHED:
-        columns += [f"{name}_{part} SimpleAggregateFunction(sum, Int64)" for part in ("n", "sum_us")]
-        columns.append(f"{name}_max_us SimpleAggregateFunction(max, Int64)")
-        columns.append(f"{name}_buckets SimpleAggregateFunction(sumMap, Map(UInt16, UInt64))")
-    columns.append("error_types SimpleAggregateFunction(sumMap, Map(String, UInt64))")
-    listed = ",\n    ".join(columns)
-    return f"""CREATE TABLE IF NOT EXISTS {at}rollup_{span} (
+        types |= {f"{name}_{part}": "SimpleAggregateFunction(sum, Int64)" for part in ("n", "sum_us")}
+        types[f"{name}_max_us"] = "SimpleAggregateFunction(max, Int64)"
+        types[f"{name}_buckets"] = "SimpleAggregateFunction(sumMap, Map(UInt16, UInt64))"
+    types["error_types"] = "SimpleAggregateFunction(sumMap, Map(String, UInt64))"
+    return types
+
+
+def _rollup(layout: Layout, span: str, place: str, settings: str) -> str:
+    partition, _, ttl = place.partition("\n")
+    listed = ",\n    ".join(f"{name} {kind}" for name, kind in _rollup_types().items())
+    return f"""CREATE TABLE IF NOT EXISTS {layout.table(f"rollup_{span}")}{layout.on_cluster} (
     tenant LowCardinality(String),
     start DateTime('UTC'),
     model LowCardinality(String),
     app LowCardinality(String),
     prompt LowCardinality(String),
     {listed}
-) ENGINE = AggregatingMergeTree
+) ENGINE = {layout.engine(f"rollup_{span}", "AggregatingMergeTree")}
 {partition}
 ORDER BY (tenant, start, model, app, prompt){f"{chr(10)}{ttl}" if ttl else ""}
-SETTINGS {settings}{_DEDUPE}"""
+SETTINGS {settings}{layout.remembers}"""
 
 
 def _type(name: str, sql: str) -> str:

@@ -25,7 +25,7 @@ import socket
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ _INSERT = {
     "insert_deduplicate": 1,
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "async_insert": 0,
+    # Where requests is spread over a cluster, its shard has the rows before they are confirmed.
+    "distributed_foreground_insert": 1,
     # A token names a block: one batch must be one block.
     "max_insert_block_size": 1_000_000,
     "min_insert_block_size_rows": 0,
@@ -320,20 +322,43 @@ class Shipper:
 
     def _send(self, first: int, last: int, count: int) -> None:
         facts = self._facts()
-        lines: list[bytes] = []
-        selected = f"SELECT id, {', '.join(self._columns)} FROM requests WHERE id BETWEEN ? AND ? ORDER BY id"
-        for row_id, *values in self._rows.execute(selected, (first, last)):
-            entry = {n: _cell(v) for n, v in zip(self._columns, values, strict=True) if v is not None}
-            entry |= {"tenant": self._tenant, "log_id": self.log_id, "id": row_id}
-            entry |= {"shipper": facts["ship_id"], "shipped_from": self._host}
-            lines.append(json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+        lines = self._lines(facts, "id BETWEEN ? AND ?", (first, last))
         if len(lines) != count:
             gone = count - len(lines)
             self._tell(f"{gone} rows left the log before they were sent.")
             self._note(gone=int(facts["gone"]) + gone, rows=len(lines))
+        self._insert(lines, f"{self.log_id}:{first}-{last}")
+
+    def confirmed_id(self) -> int:
+        """Return the id up to which the engine has confirmed the rows."""
+        return int(self._facts()["acked"])
+
+    def resend(self, ids: Sequence[int]) -> int:
+        """Send confirmed rows that the engine lacks once more, as an insert of their own; return how many there are.
+
+        The sums of rows that it had once count them twice until they are made anew (:mod:`promptop.fleet.audit`).
+        """
+        if not self._checked:
+            self._compare()
+        marks = ", ".join("?" * len(ids))
+        lines = self._lines(self._facts(), f"id IN ({marks})", ids)
+        self._insert(lines, f"{self.log_id}:again:{ids[0]}-{ids[-1]}:{uuid.uuid4().hex}")
+        return len(lines)
+
+    def _lines(self, facts: Mapping[str, Any], condition: str, values: Sequence[int]) -> list[bytes]:
+        """Return rows as lines of JSON."""
+        lines: list[bytes] = []
+        selected = f"SELECT id, {', '.join(self._columns)} FROM requests WHERE {condition} ORDER BY id"
+        for row_id, *cells in self._rows.execute(selected, values):
+            entry = {n: _cell(v) for n, v in zip(self._columns, cells, strict=True) if v is not None}
+            entry |= {"tenant": self._tenant, "log_id": self.log_id, "id": row_id}
+            entry |= {"shipper": facts["ship_id"], "shipped_from": self._host}
+            lines.append(json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+        return lines
+
+    def _insert(self, lines: Sequence[bytes], token: str) -> None:
         if lines:
             names = ", ".join(["tenant", "log_id", "id", "shipper", "shipped_from", *self._columns])
-            token = f"{self.log_id}:{first}-{last}"
             self._engine.run(
                 f"INSERT INTO requests ({names}) FORMAT JSONEachRow",
                 data=b"\n".join(lines) + b"\n",

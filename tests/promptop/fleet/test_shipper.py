@@ -9,7 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +19,8 @@ from tests.promptop.log.rows import append, random_rows
 
 from promptop.capture.call import prepare
 from promptop.cli.main import main
-from promptop.fleet import background, schema, shipper
-from promptop.fleet.engine import Engine, parse_address
+from promptop.fleet import background, schema
+from promptop.fleet.engine import Engine
 from promptop.fleet.log_source import FleetLog
 from promptop.fleet.shipper import Shipper, ShippingStoppedError, ShipStep, standing
 from promptop.log import LogReader, Row, StoredRow, parse_filter
@@ -32,28 +32,6 @@ pytest.importorskip("chdb", reason="chdb is not installed: make test-fleet")
 
 from tests.support.clickhouse import ClickHouse
 from tests.support.waits import until
-
-_DATABASES = iter(f"fleet_{number}" for number in range(100))
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
-    made = ClickHouse(str(tmp_path_factory.mktemp("engine")))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def engine(server: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    monkeypatch.setattr(shipper, "_FIRST_WAIT_S", 0.005)
-    monkeypatch.setattr(shipper, "_LONGEST_WAIT_S", 0.05)
-    found = Engine(parse_address(f"{server.url}/{next(_DATABASES)}"), timeout_s=10)
-    with contextlib.closing(found.at("default")) as maker:
-        for statement in schema.statements(found.address.database):
-            maker.run(statement)
-    yield found
-    server.break_inserts("")
-    found.close()
 
 
 def recent(count: int, seed: int = 0) -> list[Row]:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.base.text_table import text_table
+from promptop.base.times import moment_ms
 from promptop.cli.command_line.command import Command, verb
 from promptop.cli.command_line.declare import ParsedArguments, flag, one_of, option
 from promptop.cli.fleet.connection import chosen, connection_options, engine_of
-from promptop.cli.shared.options import tell_problems
+from promptop.cli.shared.options import settings_options, tell_problems
 from promptop.fleet import schema
-from promptop.fleet.background import address_of
+from promptop.fleet.audit import audit, repair
+from promptop.fleet.background import address_of, shipper_of
 from promptop.fleet.engine import Engine
-from promptop.settings import FleetSettings, load
+from promptop.settings import FleetSettings, Settings, load
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _CLOCK_S = 300.0
+_MOST_HOURS = 20
 
 
 EXAMPLES = (
@@ -42,6 +48,9 @@ def verbs() -> list[Command]:
                 required=True,
             ),
             option("--database", metavar="NAME", help="database (default: that of the address, else promptop)"),
+            option(
+                "--cluster", metavar="NAME", help="replicated tables on each shard of a cluster, spread by log over it"
+            ),
             option("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)"),
             *connection_options(),
         ),
@@ -58,6 +67,15 @@ def verbs() -> list[Command]:
             option("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)"),
             *connection_options(),
         ),
+        verb(
+            "audit",
+            "whether the engine has what this log shipped, by day, and its sums count its rows, by hour",
+            flag("--repair", help="send rows that are missing, make sums that differ anew"),
+            option("--since", default="7d", metavar="WHEN", help="whole days since then (default: 7d)"),
+            flag("--json", help="print JSON"),
+            *settings_options(),
+            *connection_options(),
+        ),
     ]
 
 
@@ -68,6 +86,8 @@ def run(args: ParsedArguments) -> int:
     fleet = chosen(args, settings.fleet)
     if args.verb == "init":
         return _init(args, fleet)
+    if args.verb == "audit":
+        return _audit(args, settings, fleet)
     engine = engine_of(fleet, timeout_s=15.0)
     try:
         return _check(engine) if args.verb == "check" else _status(engine, as_json=args.json)
@@ -78,13 +98,16 @@ def run(args: ParsedArguments) -> int:
 def _init(args: ParsedArguments, fleet: FleetSettings) -> int:
     if args.database and not _NAME.fullmatch(args.database):
         raise UsageError(f"{args.database!r} is not a name of a database.", "Use letters, digits and underscores.")
+    if args.cluster and not _NAME.fullmatch(args.cluster):
+        raise UsageError(f"{args.cluster!r} is not a name of a cluster.", "Use letters, digits and underscores.")
     if args.print_sql:
-        print(schema.script(args.database or (address_of(fleet).database if fleet.url else "promptop")), end="")
+        database = args.database or (address_of(fleet).database if fleet.url else "promptop")
+        print(schema.script(database, args.cluster or ""), end="")
         return 0
     address = address_of(fleet)
     engine = Engine(address).at("default")  # the database may not be there yet
     try:
-        for statement in schema.statements(args.database or address.database):
+        for statement in schema.statements(args.database or address.database, args.cluster or ""):
             engine.run(statement)
     finally:
         engine.close()
@@ -117,6 +140,37 @@ def _check(engine: Engine) -> int:
     for holds, text in lines:
         print(f"{'ok   ' if holds else 'WRONG'} {clean_line(text)}")
     return 0 if all(holds for holds, _ in lines) else 1
+
+
+def _audit(args: ParsedArguments, settings: Settings, fleet: FleetSettings) -> int:
+    """Compare, and mend with ``--repair``; exit 1 where something differs at the end."""
+    log = Path(args.log) if args.log is not None else settings.log_path()
+    since_ms = moment_ms(args.since, time.time_ns() // 1_000_000)
+    engine = engine_of(fleet, timeout_s=300.0)
+    shipper = shipper_of(log, fleet, tell=lambda text: print(f"promptop fleet: {clean_line(text)}", file=sys.stderr))
+    try:
+        found = (repair if args.repair else audit)(shipper, engine, log, since_ms=since_ms)
+    finally:
+        shipper.close()
+        engine.close()
+    if args.json:
+        print(json.dumps({**asdict(found), "holds": found.holds}, ensure_ascii=False))
+        return 0 if found.holds else 1
+    cells = [
+        [day.day, f"{day.rows_here:,}", f"{day.rows_there:,}", f"{day.missing:,}" if day.missing else ""]
+        for day in found.days
+    ]
+    print("\n".join(text_table(["day (UTC)", "log", "engine", "missing"], cells)) if cells else "No day is confirmed.")
+    for hour in found.hours[:_MOST_HOURS]:
+        start = datetime.fromtimestamp(hour.start_ms / 1000, UTC)
+        minutes = "" if hour.in_minutes is None else f", minutes {hour.in_minutes:,}"
+        told = f"{start:%Y-%m-%d %H:00} {hour.tenant}: {hour.rows:,} rows, hours count {hour.in_hours:,}{minutes}"
+        print(clean_line(told))
+    if args.repair:
+        print(f"{found.rows_sent:,} rows sent, sums of {found.hours_made:,} hours made anew")
+    elif not found.holds:
+        print("Mend it with: promptop fleet audit --repair")
+    return 0 if found.holds else 1
 
 
 def _status(engine: Engine, *, as_json: bool) -> int:
