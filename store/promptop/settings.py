@@ -65,6 +65,8 @@ class Profile:
     """Connections to an endpoint at most; further calls wait for one. 0 means no limit."""
     http2: bool = True
     """Use HTTP/2 where the endpoint speaks it."""
+    ca_file: str = ""
+    """PEM file of an authority that is trusted beside the system's: a company's, or the simulated endpoint's."""
     gzip_requests: bool = False
     """Compress request bodies of 1 KiB and more; only for an endpoint that is known to take that."""
 

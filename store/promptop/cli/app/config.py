@@ -61,6 +61,7 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # max_connections = 100
 # timeout_s = 600.0            # without a byte; connect_timeout_s = 5.0
 # http2 = true
+# ca_file = ""                 # PEM of an authority to trust beside the system's
 # gzip_requests = false        # only for a server that takes compressed requests
 
 [log]

@@ -35,6 +35,7 @@ EXAMPLES = (
     "promptop demo",
     "promptop demo --serve",
     "promptop demo --serve --port 8765 --speed 0",
+    "promptop demo --serve --http2",
 )
 
 
@@ -58,6 +59,7 @@ def parameters() -> Parameters:
             choices=("editor", "playground", "monitor"),
             help="tab shown first (monitor; with --real: playground)",
         ),
+        flag("--http2", help="TLS and HTTP/2, with a certificate of its own (extra: http2)"),
         flag("--real", help="a small real model on this machine answers (extra: local)"),
         option("--gguf", many=True, type=Path, metavar="FILE", help="with --real: weights; several compare"),
     ]
@@ -72,6 +74,8 @@ def run(args: ParsedArguments) -> int:
             raise UsageError(f"--{name} {getattr(args, name):g} is not valid.", f"--{name} takes a number ≥ 0.")
     if args.gguf and not args.real:
         raise UsageError("--gguf names weights of a real model.", "Add --real.")
+    if args.http2 and args.real:
+        raise UsageError("--http2 and --real exclude each other.", "The real model's server speaks HTTP/1.1 alone.")
     if args.real:
         return _serve_real(args) if args.serve else _open_real(args)
     return _serve(args) if args.serve else _open(args)
@@ -165,12 +169,26 @@ def _serve(args: ParsedArguments) -> int:
     from promptop.simulator.server.server import SimulatedEndpoint
 
     async def main() -> None:
-        async with SimulatedEndpoint(port=args.port, seed=args.seed, speed=args.speed, record=False) as endpoint:
+        async with SimulatedEndpoint(
+            port=args.port, seed=args.seed, speed=args.speed, record=False, http2=args.http2
+        ) as endpoint:
             print(_told(endpoint.base_url, endpoint.root_url), flush=True)
+            if endpoint.ca_file is not None:
+                print(_trusted(endpoint.base_url, endpoint.ca_file), flush=True)
             await _until_interrupted()
 
     asyncio.run(main())
     return 0
+
+
+def _trusted(base_url: str, ca_file: Path) -> str:
+    """Say how clients come to trust the certificate."""
+    return f"""
+HTTP/2 over TLS, with a certificate of its own. Clients trust it by SSL_CERT_FILE, curl by --cacert, promptop by:
+
+  [profiles.simulated]
+  base_url = "{base_url}"
+  ca_file = "{ca_file}\""""
 
 
 def _told(base_url: str, root_url: str) -> str:
@@ -198,9 +216,9 @@ def _open(args: ParsedArguments) -> int:
         log_path = folder / "log.db"
         opened = folder / "sample.md"
         opened.write_text(sample(texts.current()), encoding="utf-8")
-        with _back_room(args, folder, log_path) as base_url, _private_rooms(folder):
+        with _back_room(args, folder, log_path) as endpoint, _private_rooms(folder):
             options = AppOptions(
-                settings=_settings(base_url, log_path),
+                settings=_settings(*endpoint, log_path),
                 log_path=log_path,
                 more_logs=(folder / EARLIER,) if args.hours > 1 else (),
                 simulated=True,
@@ -222,8 +240,8 @@ def _folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _back_room(args: ParsedArguments, folder: Path, log_path: Path) -> Iterator[str]:
-    """Start endpoint and traffic in a process of their own; yield the endpoint's address."""
+def _back_room(args: ParsedArguments, folder: Path, log_path: Path) -> Iterator[tuple[str, str]]:
+    """Start endpoint and traffic in a process of their own; yield the endpoint's address and its authority's file."""
     from promptop.base.processes import launch, stop
 
     trouble = folder / "trouble.log"
@@ -234,6 +252,7 @@ def _back_room(args: ParsedArguments, folder: Path, log_path: Path) -> Iterator[
                 *("--folder", str(folder), "--log", str(log_path), "--port", str(args.port), "--seed", str(args.seed)),
                 *("--speed", str(args.speed), "--hours", str(args.hours)),
                 *(("--rate", "0") if args.no_traffic else ()),
+                *(("--http2",) if args.http2 else ()),
             ],
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -247,7 +266,7 @@ def _back_room(args: ParsedArguments, folder: Path, log_path: Path) -> Iterator[
         told = json.loads(line)
         if "error" in told:
             raise PromptopError(told["error"], told["remedy"])
-        yield told["base_url"]
+        yield told["base_url"], told["ca_file"]
     finally:
         with contextlib.suppress(OSError):  # the child removed its folder, which is what it does when it ends early
             said = trouble.read_text(encoding="utf-8", errors="replace").strip()
@@ -272,7 +291,7 @@ def _private_rooms(folder: Path) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _settings(base_url: str, log_path: Path) -> Settings:
+def _settings(base_url: str, ca_file: str, log_path: Path) -> Settings:
     """Return the user's settings with the simulated endpoint as the only one."""
     from promptop import settings as room
     from promptop.simulator.answers.profiles import MODELS
@@ -282,7 +301,7 @@ def _settings(base_url: str, log_path: Path) -> Settings:
     # Those with a price first: the one that is chosen at the start then shows a cost.
     models = [model.name for model in sorted(chat, key=lambda model: model.provider in ("promptop", "qwen"))]
     models += [FAULT_MODEL + name for name in ("cut", "429", "stall", "reasoning")]
-    profile = room.Profile(name=PROFILE, base_url=base_url, models=tuple(models))
+    profile = room.Profile(name=PROFILE, base_url=base_url, ca_file=ca_file, models=tuple(models))
     found = room.load()
     return replace(
         found,

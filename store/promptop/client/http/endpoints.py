@@ -248,7 +248,7 @@ Identity = tuple[str, ...]
 
 _OPTIONS = (
     *("base_url", "endpoints", "api_key_command", "api_key_env", "api_key_envs", "api", "timeout_s"),
-    *("connect_timeout_s", "keep_alive", "keep_alive_s", "max_connections", "http2", "gzip_requests"),
+    *("connect_timeout_s", "keep_alive", "keep_alive_s", "max_connections", "http2", "ca_file", "gzip_requests"),
 )
 
 

@@ -20,11 +20,13 @@ import urllib.parse
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import httpcore2
 import httpx2
 
+from promptop.base.errors import PromptopError
 from promptop.client.http.timings import current
 from promptop.settings import Profile
 
@@ -34,17 +36,25 @@ NEXT_ADDRESS_S = 0.25
 """Seconds after which a host's next address is tried beside the one before (RFC 8305)."""
 
 
-def shared_tls(*, http2: bool) -> ssl.SSLContext:
+def shared_tls(*, http2: bool, ca_file: str = "") -> ssl.SSLContext:
     """Return the context of all connections of this process: to read the authorities takes 30 ms, and holds the loop.
 
-    Protocols are offered by a setting of the context, so pools with HTTP/2 have one of their own.
+    Protocols are offered by a setting of the context, so pools with HTTP/2 have one of their own. ``ca_file`` is the
+    PEM file of a further authority; raises :class:`PromptopError` if it cannot be read.
     """
-    return _tls(http2, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    return _tls(http2, ca_file, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
 @lru_cache(maxsize=8)
-def _tls(http2: bool, file: str | None, folder: str | None) -> ssl.SSLContext:
-    return httpx2.create_ssl_context()
+def _tls(http2: bool, ca_file: str, file: str | None, folder: str | None) -> ssl.SSLContext:
+    context = httpx2.create_ssl_context()
+    if ca_file:
+        try:
+            context.load_verify_locations(Path(ca_file).expanduser())
+        except OSError as error:  # ssl.SSLError too
+            reason = error.strerror or type(error).__name__
+            raise PromptopError(f"ca_file {ca_file!r} cannot be read ({reason}).", "Name a PEM file.") from None
+    return context
 
 
 class Connection(httpx2.AsyncHTTPTransport):
@@ -60,7 +70,7 @@ class Connection(httpx2.AsyncHTTPTransport):
             max_keepalive_connections=profile.keep_alive,
             keepalive_expiry=profile.keep_alive_s,
         )
-        context = tls if tls is not None else shared_tls(http2=profile.http2)
+        context = tls if tls is not None else shared_tls(http2=profile.http2, ca_file=profile.ca_file)
         super().__init__(verify=context, http2=profile.http2, limits=limits, proxy=proxy)
         self._gzip = profile.gzip_requests
         backend = getattr(self._pool, "_network_backend", None)

@@ -7,17 +7,22 @@ asked for by header or by model (:mod:`promptop.simulator.server.faults`).
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
 from promptop.base.errors import PromptopError
 from promptop.simulator.server.handler import Handler
 from promptop.simulator.server.records import Recorded
+
+if TYPE_CHECKING:
+    from promptop.simulator.server.http2 import Http2Front
 
 MOST_BODY = 256 * 1024 * 1024
 """Largest request body that is read, bytes."""
@@ -40,6 +45,7 @@ class SimulatedEndpoint:
         api_key: str | None = None,
         requests_per_minute: int | None = None,
         compress: bool = True,
+        http2: bool = False,
     ) -> None:
         """Prepare a server; nothing listens yet.
 
@@ -47,10 +53,16 @@ class SimulatedEndpoint:
         are real seconds at any speed). ``record`` keeps each request and the time of each event sent. ``api_key`` is
         the only key that is let in (any, or none, if not given). ``requests_per_minute`` is a limit per model that
         is answered with 429. ``compress`` lets JSON answers above 1,024 bytes be gzipped for clients that accept it.
+        ``http2`` listens with TLS and offers HTTP/2 (extra ``http2``); clients trust :attr:`ca_file`.
         """
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
+        self._http2 = http2
+        self._front: tuple[Http2Front, int] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self.ca_file: Path | None = None
+        """PEM of the authority that signed its certificate, while it runs with HTTP/2."""
         self.requests: list[Recorded] = []
         """Every request since the start, the oldest first; appended when the request has been read."""
         self._handler = Handler(
@@ -65,14 +77,23 @@ class SimulatedEndpoint:
     @property
     def port(self) -> int:
         """The port that it listens on; while it does not run, the one that was asked for."""
+        return self._front[1] if self._front is not None else self._plain_port
+
+    @property
+    def _plain_port(self) -> int:
         if self._runner is not None and self._runner.addresses:
             return int(self._runner.addresses[0][1])
         return self._port
 
     @property
+    def plain_url(self) -> str:
+        """Its address up to and with ``/v1`` without TLS: with HTTP/2 that of the server behind."""
+        return f"http://{self._host}:{self._plain_port}/v1"
+
+    @property
     def root_url(self) -> str:
         """Its address without ``/v1``, as Anthropic's SDK wants it."""
-        return f"http://{self._host}:{self.port}"
+        return f"{'https' if self._http2 else 'http'}://{self._host}:{self.port}"
 
     @property
     def base_url(self) -> str:
@@ -86,18 +107,36 @@ class SimulatedEndpoint:
         # A handler whose client has left is cancelled: a stalled stream must not outlive its reader.
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
         await runner.setup()
+        self._runner = runner
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
-        except OSError as error:
-            await runner.cleanup()
+            await web.TCPSite(runner, self._host, 0 if self._http2 else self._port).start()
+            if self._http2:
+                await self._start_front()
+        except (OSError, PromptopError) as error:
+            await self.stop()
+            if isinstance(error, PromptopError):
+                raise
             raise PromptopError(
                 f"The simulated endpoint cannot listen on {self._host}:{self._port} ({error.strerror or error}).",
                 "Choose another port with --port, or 0 for a free one.",
             ) from None
-        self._runner = runner
+
+    async def _start_front(self) -> None:
+        from promptop.simulator.server.http2 import Http2Front, make_certificate
+
+        self._folder = tempfile.TemporaryDirectory(prefix="promptop-http2-")
+        self.ca_file, server_file = make_certificate(Path(self._folder.name), self._host)
+        front = Http2Front(server_file, (self._host, self._plain_port))
+        self._front = front, await front.start(self._host, self._port)
 
     async def stop(self) -> None:
         """Stop listening and end what is running."""
+        front, self._front = self._front, None
+        if front is not None:
+            await front[0].stop()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder, self.ca_file = None, None
         runner, self._runner = self._runner, None
         if runner is not None:
             self._port = 0 if self._port == 0 else self._port
@@ -125,6 +164,7 @@ class SimulatedEndpoint:
         api_key: str | None = None,
         requests_per_minute: int | None = None,
         compress: bool = True,
+        http2: bool = False,
     ) -> Iterator[Self]:
         """Run a server on an event loop in a thread of its own while the block runs."""
         endpoint = cls(
@@ -136,6 +176,7 @@ class SimulatedEndpoint:
             api_key=api_key,
             requests_per_minute=requests_per_minute,
             compress=compress,
+            http2=http2,
         )
         ready = threading.Event()
         stop: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []

@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--http2", action="store_true")
     args = parser.parse_args(argv)
     try:
         asyncio.run(_serve(args))
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _serve(args: argparse.Namespace) -> None:
-    endpoint = SimulatedEndpoint(port=args.port, seed=args.seed, speed=args.speed, record=False)
+    endpoint = SimulatedEndpoint(port=args.port, seed=args.seed, speed=args.speed, record=False, http2=args.http2)
     try:
         await endpoint.start()
     except PromptopError as error:
@@ -54,7 +55,7 @@ async def _serve(args: argparse.Namespace) -> None:
     filled_at = time.time_ns() // 1_000_000
     long = args.hours > 1
     traffic = LiveTraffic(
-        endpoint.base_url,
+        endpoint.plain_url,
         args.log,
         rate=args.rate,
         seed=args.seed,
@@ -66,7 +67,7 @@ async def _serve(args: argparse.Namespace) -> None:
         if long:  # the last hour first: the app's first picture is of it
             await asyncio.to_thread(_fill_last_hour, args, filled_at)
         traffic.start()
-        _tell({"base_url": endpoint.base_url})
+        _tell({"base_url": endpoint.base_url, "ca_file": str(endpoint.ca_file or "")})
         await until_parent_is_gone()
     finally:
         await asyncio.to_thread(traffic.stop)
