@@ -19,6 +19,7 @@ from promptop.base import texts
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.files import config_dir, data_dir
 from promptop.base.toml.records import Checks, Problem, RecordReader, Wrong, nearest
+from promptop.base.units import Currency
 
 OPENAI_URL = "https://api.openai.com/v1"
 ANTHROPIC_URL = "https://api.anthropic.com"
@@ -266,6 +267,22 @@ class FleetSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MoneySettings:
+    """A second currency that amounts are shown in, beside dollars. Prices, caps and JSON stay in dollars."""
+
+    also: str = ""
+    """Its code: CNY, EUR …; empty: dollars alone."""
+    rate: float = 0.0
+    """Units of it for a dollar."""
+    as_of: str = ""
+    """Date of that rate, for example 2026-11-28; it is shown with the figures."""
+
+    def currency(self) -> Currency | None:
+        """Return the second currency, None if there is none or its rate is missing."""
+        return Currency(self.also, self.rate, self.as_of) if self.also and self.rate else None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set. The text below each field is its manual."""
 
@@ -285,6 +302,7 @@ class Settings:
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     fleet: FleetSettings = field(default_factory=FleetSettings)
+    money: MoneySettings = field(default_factory=MoneySettings)
     path: Path | None = None
     """The file that was read, or None."""
     problems: tuple[Problem, ...] = ()
@@ -380,6 +398,15 @@ def _fleet_url(value: Any) -> Wrong | None:
     return Wrong("that", "Write clickhouse://HOST:8443/promptop; a password has a file of its own.")
 
 
+def _currency(value: Any) -> Wrong | None:
+    return None if not value or re.fullmatch(r"[A-Z]{3}", value) else Wrong(repr(value), "Write a code such as CNY.")
+
+
+def _date(value: Any) -> Wrong | None:
+    is_date = not value or re.fullmatch(r"\d{4}-\d\d-\d\d", value)
+    return None if is_date else Wrong(repr(value), "Write a date such as 2026-11-28.")
+
+
 def _language(value: Any) -> Wrong | None:
     known = texts.languages()
     return None if not value or value in known else Wrong(repr(value), f"Write one of {', '.join(known)}.")
@@ -398,6 +425,9 @@ _CHECKS: Checks = {
     ("profiles.*", "api_key_env"): _variable_name,
     ("profiles.*", "api_key_envs"): _variable_name,
     ("", "language"): _language,
+    ("money", "also"): _currency,
+    ("money", "rate"): _between(0, 1_000_000),
+    ("money", "as_of"): _date,
     ("cache", "redis"): _redis,
     ("fleet", "url"): _fleet_url,
     ("fleet", "batch"): _between(1, 100_000),
@@ -454,6 +484,10 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         elif isinstance(given, dict) and "base_url" not in given and profile.api == "anthropic":
             profiles[name] = replace(profile, base_url=ANTHROPIC_URL)
     settings = _with_environment(replace(settings, profiles=profiles, path=path, problems=()), environ)
+    money = settings.money
+    if money.also and not (money.rate and money.as_of):
+        missing = "rate" if not money.rate else "as_of"
+        reader.note(("money",), f"[money] also has no {missing}", 'Write for example rate = 7.1, as_of = "2026-11-28".')
     if settings.profile and settings.profile not in settings.profiles:
         near = nearest(settings.profile, settings.profiles)
         names = ", ".join(settings.profiles) or "none"

@@ -30,7 +30,7 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 from textual.worker import get_current_worker
 
-from promptop.base import texts
+from promptop.base import texts, units
 from promptop.base.errors import PromptopError
 from promptop.base.files import config_dir, state_dir
 from promptop.base.sanitize import clean, clean_line
@@ -106,6 +106,7 @@ in the playground (F3), and watch the saving (F4). ctrl+p lists every command.""
 
     def __init__(self, options: AppOptions, *, now: Callable[[], float] = time) -> None:
         texts.use(options.settings.language or texts.from_environment())
+        units.show_beside(options.settings.money.currency())
         self._themes = theme.load(theme.shipped_dir(), config_dir() / "themes")
         self._theme_defaults = theme.defaults()
         super().__init__()

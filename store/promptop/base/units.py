@@ -6,10 +6,65 @@ Unknown is ``–``, never 0. Nothing here rounds a figure that is computed on: t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 UNKNOWN = "–"
 FEW = 20
 """Percentiles of fewer samples than this are shown greyed: one call more may change them by half."""
+
+
+_SIGNS = {"CNY": "¥", "JPY": "¥", "EUR": "€", "GBP": "£", "INR": "₹", "KRW": "₩"}
+
+
+@dataclass(frozen=True, slots=True)
+class Currency:
+    """A second currency that amounts are shown in, beside dollars."""
+
+    code: str
+    """ISO 4217, for example CNY."""
+    per_usd: float
+    """Units of it for a dollar."""
+    as_of: str
+    """Date of that rate."""
+
+    def __str__(self) -> str:
+        return f"{self.amount(self.per_usd)} = $1 ({self.as_of})"
+
+    def amount(self, value: float) -> str:
+        """Return an amount of it with its sign, or its code where there is none."""
+        return _amount(value, _SIGNS.get(self.code) or f"{self.code} ")
+
+
+@dataclass(slots=True)
+class _Beside:
+    """The second currency of this process, or what names it once an amount is shown."""
+
+    currency: Currency | Callable[[], Currency | None] | None = None
+
+
+_beside = _Beside()
+
+
+def show_beside(
+    currency: Currency | Callable[[], Currency | None] | None,
+) -> Currency | Callable[[], Currency | None] | None:
+    """Show amounts in this currency too, from now on in this process; return what was shown before."""
+    before, _beside.currency = _beside.currency, currency
+    return before
+
+
+def beside() -> Currency | None:
+    """Return the second currency in use."""
+    if callable(_beside.currency):
+        _beside.currency = _beside.currency()
+    return _beside.currency
+
+
+def also(value: float | None) -> str:
+    """Return what stands behind dollars that are written otherwise: `` ¥0.032``; empty without a second currency."""
+    currency = beside()
+    return f" {currency.amount(value * currency.per_usd)}" if currency is not None and value is not None else ""
 
 
 def seconds(value: float | None) -> str:
@@ -33,21 +88,26 @@ def seconds(value: float | None) -> str:
 
 
 def usd(value: float | None) -> str:
-    """Return an amount in US dollars with up to three figures that count: ``$0.00045``, ``$1.84``, ``$12,408``."""
-    if value is None:
-        return UNKNOWN
+    """Return an amount in US dollars with up to three figures that count: ``$0.00045``, ``$1.84``, ``$12,408``.
+
+    With a second currency (:func:`show_beside`) it stands behind: ``$1.84 ¥13.1``.
+    """
+    return UNKNOWN if value is None else _amount(value, "$") + also(value)
+
+
+def _amount(value: float, sign: str) -> str:
     if value == 0:
-        return "$0"
+        return f"{sign}0"
     size = abs(value)
     if size >= 999.5:
-        return f"${value:,.0f}"
+        return f"{sign}{value:,.0f}"
     if size >= 0.995:
-        return f"${value:.2f}"
+        return f"{sign}{value:.2f}"
     if size >= 0.0995:
-        return f"${value:.3f}"
+        return f"{sign}{value:.3f}"
     if size >= 0.000001:
-        return "$" + f"{value:.{2 - math.floor(math.log10(size))}f}".rstrip("0")
-    return "<$0.000001"
+        return sign + f"{value:.{2 - math.floor(math.log10(size))}f}".rstrip("0")
+    return f"<{sign}0.000001"
 
 
 def count(value: float | None) -> str:

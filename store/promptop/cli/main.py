@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from promptop.base.errors import PromptopError
+    from promptop.base.units import Currency
     from promptop.cli.command_line.declare import ParsedArguments
     from promptop.cli.shared.options import AppOptions, OpenApp
 
@@ -36,15 +37,17 @@ def main(argv: Sequence[str] | None = None, open_app: OpenApp | None = None) -> 
             stream.reconfigure(errors="backslashreplace")
     if arguments in (["-V"], ["--version"]):
         return _guarded_run(arguments, open_app)
-    from promptop.base import texts
+    from promptop.base import texts, units
     from promptop.base.terminal import guard_output
 
     before = texts.use(_language)
+    units.show_beside(_currency)
     try:
         with guard_output():
             return _guarded_run(arguments, open_app)
     finally:
         texts.use(before)
+        units.show_beside(None)
 
 
 def _language() -> str:
@@ -53,6 +56,13 @@ def _language() -> str:
     from promptop.base import texts
 
     return settings.load().language or texts.from_environment()
+
+
+def _currency() -> Currency | None:
+    """Return the second currency of the settings; called only where an amount is shown."""
+    from promptop import settings
+
+    return settings.load().money.currency()
 
 
 def _replace_missing_streams() -> None:

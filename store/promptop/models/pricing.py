@@ -15,6 +15,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal
 
+from promptop.base import units
 from promptop.models import catalogue, overrides, snapshot
 
 _MILLION = Decimal(1_000_000)
@@ -249,10 +250,13 @@ def _decimal(text: str) -> Decimal:
 
 
 def usd_text(usd: float | None, digits: int = 6) -> str:
-    """Write dollars with up to ``digits`` significant digits, at least cents: $0.00045, $12.50; n/a for None."""
+    """Write dollars with up to ``digits`` significant digits, at least cents: $0.00045, $12.50; n/a for None.
+
+    A second currency stands behind, as in :func:`promptop.base.units.usd`.
+    """
     if usd is None:
         return "n/a"
     whole = Decimal(f"{usd:.{digits}g}")
     text = f"{whole:,f}"
-    units, _, cents = text.partition(".")
-    return f"${units}.{cents.rstrip('0').ljust(2, '0')}"
+    dollars, _, cents = text.partition(".")
+    return f"${dollars}.{cents.rstrip('0').ljust(2, '0')}{units.also(usd)}"

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sqlite import connect_for_reading
 from promptop.proxy import upstreams as room
@@ -227,7 +228,7 @@ class CommandOutcome:
         if self.failed:
             parts.append(f"{self.failed} failed")
         parts.append(f"{self.input_tokens:,} tokens in, {self.output_tokens:,} out")
-        parts.append("cost n/a" if self.cost_usd is None else f"${self.cost_usd:.{2 if self.cost_usd >= 1 else 6}f}")
+        parts.append("cost n/a" if self.cost_usd is None else units.usd(self.cost_usd))
         if self.unpriced and self.cost_usd is not None:
             parts.append(f"{self.unpriced} unpriced")
         if self.lost:

@@ -127,6 +127,11 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # rules = ["prompt=greet* tag.team=ops -> gpt-4o-mini"]
 # tiers = ["gpt-4o-mini", "gpt-4o-mini", "gpt-4o"]   # by complexity, simplest first, asked after the rules
 
+[money]
+# also = ""                    # a second currency beside dollars, for example CNY, with its rate and the rate's date:
+# rate = 0.0                   # 7.1 units for a dollar
+# as_of = ""                   # 2026-11-28
+
 [fleet]
 # url = ""                     # clickhouse://logs.example:8443/promptop: promptop ship sends this machine's log there
 # user = ""

@@ -258,7 +258,7 @@ def _print(report: AblationReport) -> None:
         weight = "" if finding.effect is None else f"{figures.share(max(0.0, finding.effect))}"
         ends = "" if interval is None else f"[{figures.share(interval[0])} to {figures.share(interval[1])}]"
         twin = f" = unit {finding.twin}" if finding.twin is not None else ""
-        usd = "" if row.usd is None else f" ${row.usd:.6f}"
+        usd = "" if row.usd is None else f" {figures.usd(row.usd)}"
         state = f"pinned: {row.unit.pinned}" if row.unit.pinned else finding.state
         head = f"{marks.get(finding.state, '?')} {row.unit.number:3} {row.tokens:4} tokens{usd}"
         print(clean_line(f"{head}  {state} {weight} {ends}{twin}  {' '.join(row.text.split())[:70]}", 240))

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.batch.input import Item, columns_of, crossed, read_jsonl, read_table
@@ -89,7 +90,7 @@ def run(args: ParsedArguments) -> int:
     note = f"; {len(most.open)} of them unpriced" if most.open else ""
     at_provider = args.provider_batch or args.cancel or args.no_wait
     share = HALF if at_provider else 1.0
-    known = f"at most ≈ ${most.usd * share:.4f}" if most.usd is not None else "no known price"
+    known = f"at most ≈ {units.usd(most.usd * share)}" if most.usd is not None else "no known price"
     print(f"{len(items):,} requests, {known}{' through the batch API' if at_provider else ''}{note}", file=sys.stderr)
     if args.dry_run:
         return 0
@@ -215,7 +216,7 @@ def _line(tally: Tally) -> str:
     failed = f" · ✗ {tally.failed}" if tally.failed else ""
     cached = f" · {tally.cached} from the cache" if tally.cached else ""
     remote = f" · at the provider: {clean_line(tally.state, 60)}, {tally.remote} done" if tally.state else ""
-    spent = f"{'≈ ' * tally.estimated}${tally.spent_usd:.4f}"
+    spent = f"{'≈ ' * tally.estimated}{units.usd(tally.spent_usd)}"
     return f"{bar:░<20} {ended}/{tally.total}{failed}{cached}{remote} · {spent}{eta}"
 
 
@@ -236,9 +237,9 @@ def _report(tally: Tally, args: ParsedArguments, written: int, interrupted: bool
             "duration_s": round(time.monotonic() - tally.started_s, 3),
         }
         print(json.dumps(values))
-    saved = f", saved ${tally.saved_usd:.4f}" if tally.saved_usd else ""
+    saved = f", saved {units.usd(tally.saved_usd)}" if tally.saved_usd else ""
     waited = f", waited {tally.waited_s:.1f} s for the limits" if tally.waited_s >= 0.1 else ""
-    spent = f"{'≈ ' * tally.estimated}${tally.spent_usd:.4f}"
+    spent = f"{'≈ ' * tally.estimated}{units.usd(tally.spent_usd)}"
     if tally.estimated:
         spent += " (half the table's price, which lists none for batches)"
     print(f"{written} results in {clean_line(str(args.output))}; {spent}{saved}{waited}", file=sys.stderr)

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
 from promptop.budget.bound import bound
 from promptop.cli.command_line.completion import models as models_known
@@ -78,7 +79,7 @@ def run(args: ParsedArguments) -> int:
                 file.writelines(lines)
         except OSError as error:
             raise PromptopError(f"{args.output} cannot be written ({error.strerror}).", "Choose another -o.") from None
-    usd = "n/a" if found.usd is None else f"${found.usd:.6f}"
+    usd = "n/a" if found.usd is None else units.usd(found.usd)
     tokens = "n/a" if found.input_tokens is None else f"{found.input_tokens:,}"
     print(f"{len(texts):,} vectors · {found.requests} requests · {tokens} tokens · {usd}", file=sys.stderr)
     return 0

@@ -9,7 +9,7 @@ from datetime import datetime
 from promptop import __version__
 from promptop.base import units
 from promptop.base.sanitize import clean_line
-from promptop.cli.report_formats.report_text import HEAD, Report, notes_of, rows_of, title_of
+from promptop.cli.report_formats.report_text import Report, heads, notes_of, rows_of, title_of
 from promptop.log import LogReader, Stats, parse_filter
 
 _WIDTH, _HEIGHT = 720, 200
@@ -42,7 +42,7 @@ _DASHES = ("", "9 6", "2 6", "9 6 2 6", "1 9", "18 6")
 
 def page(log: LogReader, report: Report) -> str:
     """Return the report as a page."""
-    body = [table((report.by, *HEAD), rows_of(report), notes=notes_of(report), total=True), *charts(log, report)]
+    body = [table(heads(report), rows_of(report), notes=notes_of(report), total=True), *charts(log, report)]
     return document(f"promptop report, {title_of(report)}", body)
 
 

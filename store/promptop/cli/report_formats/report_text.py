@@ -15,6 +15,7 @@ from promptop.base import units
 from promptop.base.sanitize import clean_line
 from promptop.base.terminal import Paint, plain
 from promptop.base.text_table import width
+from promptop.base.texts import mark, tr, tr_n
 from promptop.log import Sketch, Stats
 
 
@@ -116,7 +117,19 @@ def json_text(report: Report) -> str:
 
 MANY_FAILED = 0.05
 """Share of failed requests from which on a terminal shows it in red."""
-HEAD = ("requests", "failed", "429", "p50", "p95", "TTFT p95", "hits", "saved", "input", "output", "cost")
+HEAD = (
+    mark("requests"),
+    mark("failed"),
+    "429",
+    "p50",
+    "p95",
+    mark("TTFT p95"),
+    mark("hits"),
+    mark("saved"),
+    mark("input"),
+    mark("output"),
+    mark("cost"),
+)
 """Heads of the columns of :func:`rows_of` after the first."""
 
 
@@ -150,14 +163,19 @@ def _styles(stats: Stats) -> tuple[str, ...]:
 def rows_of(report: Report) -> list[tuple[str, ...]]:
     """Return the lines of the table, the total last."""
     shown = [(clean_line(name, 48), *_cells(stats)) for name, stats in report.groups]
-    return [*shown, ("total", *_cells(report.total))]
+    return [*shown, (tr("total"), *_cells(report.total))]
+
+
+def heads(report: Report) -> tuple[str, ...]:
+    """Return the heads of the table's columns."""
+    return (tr(report.by), *map(tr, HEAD))
 
 
 def title_of(report: Report) -> str:
     """Return what the report covers, local time."""
     since, until = (datetime.fromtimestamp(ms / 1000) for ms in (report.since_ms, report.until_ms))
     filtered = f", {clean_line(report.filter)}" if report.filter else ""
-    return f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} (local){filtered}"
+    return tr("{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} (local)", since=since, until=until) + filtered
 
 
 def notes_of(report: Report) -> list[str]:
@@ -165,30 +183,55 @@ def notes_of(report: Report) -> list[str]:
     total = report.total
     notes = []
     if report.simulated:
-        notes.append("Simulated traffic is among these rows.")
+        notes.append(tr("Simulated traffic is among these rows."))
     if report.left_out.n:
         cost = f", {units.usd(report.left_out.cost_usd)}" if report.left_out.cost_pico else ""
-        notes.append(f"Left out: {report.left_out.n:,} benchmark, proof and batch calls of promptop{cost} (--own).")
+        notes.append(
+            tr(
+                "Left out: {n:,} benchmark, proof and batch calls of promptop{cost} (--own).",
+                n=report.left_out.n,
+                cost=cost,
+            )
+        )
     if total.unpriced:
-        requests = units.plural(total.unpriced, "request has", "requests have")
-        notes.append(f"{requests} no known price: the cost is a lower bound (+) or n/a.")
+        notes.append(
+            tr_n(
+                "{n:,} request has no known price: the cost is a lower bound (+) or n/a.",
+                "{n:,} requests have no known price: the cost is a lower bound (+) or n/a.",
+                total.unpriced,
+            )
+        )
     if total.estimated:
         notes.append(
-            f"{units.plural(total.estimated, 'request is', 'requests are')} counted or priced by estimate (≈)."
+            tr_n(
+                "{n:,} request is counted or priced by estimate (≈).",
+                "{n:,} requests are counted or priced by estimate (≈).",
+                total.estimated,
+            )
         )
     if total.rate_limited or total.cancelled:
-        notes.append(f"Not among the failed: {total.rate_limited:,} rate-limited, {total.cancelled:,} cancelled.")
+        notes.append(
+            tr(
+                "Not among the failed: {limited:,} rate-limited, {cancelled:,} cancelled.",
+                limited=total.rate_limited,
+                cancelled=total.cancelled,
+            )
+        )
     if total.truncated:
-        notes.append(f"{units.plural(total.truncated, 'answer was', 'answers were')} cut by max_tokens.")
+        notes.append(
+            tr_n("{n:,} answer was cut by max_tokens.", "{n:,} answers were cut by max_tokens.", total.truncated)
+        )
     if any(0 < stats.latency.n < units.FEW for _, stats in report.groups):
-        notes.append(f"?: fewer than {units.FEW} samples.")
+        notes.append(tr("?: fewer than {n} samples.", n=units.FEW))
+    if (currency := units.beside()) is not None:
+        notes.append(tr("{currency}: the rate of the settings.", currency=currency))
     return notes
 
 
 def table_text(report: Report, paint: Paint = plain) -> str:
     """Return the report as a table for people, coloured by ``paint``."""
     lines = [paint(title_of(report), "quiet"), ""]
-    table = [(report.by, *HEAD), *rows_of(report)]
+    table = [heads(report), *rows_of(report)]
     widths = [max(width(row[column]) for row in table) for column in range(len(table[0]))]
     styles = [("heading",) * len(table[0]), *map(_styles, [*(stats for _, stats in report.groups), report.total])]
     for (first, *rest), (style, *others) in zip(table, styles, strict=True):
@@ -207,7 +250,7 @@ def markdown_line(cells: Sequence[str]) -> str:
 
 def markdown_text(report: Report) -> str:
     """Return the report as a Markdown table."""
-    lines = [f"**promptop report**, {title_of(report)}", "", markdown_line((report.by, *HEAD))]
+    lines = [f"**promptop report**, {title_of(report)}", "", markdown_line(heads(report))]
     lines.append("| --- |" + " ---: |" * len(HEAD))
     lines += [markdown_line(row) for row in rows_of(report)]
     return "\n".join([*lines, *(f"\n{note}" for note in notes_of(report))])

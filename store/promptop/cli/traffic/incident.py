@@ -22,7 +22,7 @@ from promptop.cli.command_line.command import Command, verb
 from promptop.cli.command_line.declare import ParsedArguments, argument, flag, option
 from promptop.cli.report_formats import html
 from promptop.cli.report_formats.changes import COLUMNS, cells
-from promptop.cli.report_formats.report_text import HEAD, notes_of, rows_of, title_of
+from promptop.cli.report_formats.report_text import heads, notes_of, rows_of, title_of
 from promptop.cli.shared.confirmation import refuse_existing
 from promptop.cli.shared.options import require_logs, settings_of, settings_options
 from promptop.cli.traffic.report import read as read_report
@@ -167,7 +167,7 @@ def _page(
         body += [f"<h2>{_TITLES['alerts']}</h2>", html.table(("rule", "state", "value"), alerts, notes=())]
     body += [
         f"<h2>{_TITLES['calls']}</h2>",
-        html.table((report.by, *HEAD), rows_of(report), notes=notes_of(report), total=True),
+        html.table(heads(report), rows_of(report), notes=notes_of(report), total=True),
         *html.charts(log, report),
     ]
     return html.document(f"Incident, {title_of(report)}", body)

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from promptop.base import units
+
 if TYPE_CHECKING:
     from promptop.models import Model
     from promptop.prompts.proof import Proof
@@ -150,9 +152,9 @@ def usd(amount: float | None) -> str:
     if amount == 0:
         return "$0"
     if abs(amount) < 0.00001:
-        return f"${amount:.1e}"
+        return f"${amount:.1e}{units.also(amount)}"
     digits = max(2, 1 - math.floor(math.log10(abs(amount)))) if abs(amount) < 1000 else 0
-    return f"${amount:,.{digits}f}"
+    return f"${amount:,.{digits}f}{units.also(amount)}"
 
 
 def share(part: float | None) -> str:

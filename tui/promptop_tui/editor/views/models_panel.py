@@ -16,6 +16,7 @@ from textual.getters import query_one
 from textual.message import Message
 from textual.widgets import Input, Label, Static
 
+from promptop.base import units
 from promptop.base.sanitize import clean, clean_line
 from promptop.base.texts import tr
 from promptop_tui.editor.views.model_figures import (
@@ -247,7 +248,9 @@ that would fit them."""
 
     def show(self, figures: tuple[ModelLine, ...], as_of: str) -> None:
         """Show these figures; ``as_of`` is the date of the price table."""
-        self.state = tr("prices of {as_of}", as_of=as_of) if as_of else ""
+        beside = units.beside()
+        rate = f" · {beside}" if beside is not None else ""
+        self.state = tr("prices of {as_of}", as_of=as_of) + rate if as_of else ""
         if figures != self._figures:
             self._figures = figures
             self._draw()

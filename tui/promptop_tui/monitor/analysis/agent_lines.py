@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PERIODS = {1: "today", 7: "7 days", 30: "30 days"}
 COLUMNS: tuple[Column, ...] = (
     Column("name", "", 18, grows=True),
-    Column("cost", "cost", 10, right=True),
+    Column("cost", "cost", 10, right=True, fit=True),
     Column("calls", "calls", 6, right=True),
     Column("sub", "sub", 5, rank=4, right=True),
     Column("fresh", "input", 7, rank=2, right=True),

@@ -48,8 +48,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("model", "model", 14, rank=1, grows=True),
     Column("app", "app", 12, rank=3),
     Column("prompt", "prompt", 16, rank=2),
-    Column("cost", "cost", 10, right=True),
-    Column("avoidable", "avoidable", 10, rank=1, right=True),
+    Column("cost", "cost", 10, right=True, fit=True),
+    Column("avoidable", "avoidable", 10, rank=1, right=True, fit=True),
 )
 
 

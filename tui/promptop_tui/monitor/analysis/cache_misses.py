@@ -18,7 +18,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("n", "misses", 6, right=True),
     Column("age", "sent before", 11, rank=1, right=True),
     Column("tokens", "≈ tokens", 9, rank=3, right=True),
-    Column("lost", "≈ lost", 10, right=True),
+    Column("lost", "≈ lost", 10, right=True, fit=True),
     Column("model", "model", 16, rank=2),
     Column("app", "app", 12, rank=5),
     Column("prompt", "prompt", 16, rank=4),

@@ -26,9 +26,9 @@ NONE = "(none)"
 COLUMNS: tuple[Column, ...] = (
     Column("group", "", 16, most=44),
     Column("share", "of spend", 11, rank=1),
-    Column("cost", "spend", 11, right=True),
+    Column("cost", "spend", 11, right=True, fit=True),
     Column("n", "calls", 6, right=True),
-    Column("each", "a call", 11, rank=3, right=True),
+    Column("each", "a call", 11, rank=3, right=True, fit=True),
     Column("input", "in", 6, rank=4, right=True),
     Column("output", "out", 6, rank=5, right=True),
     Column("size", "tok/call", 8, rank=10, right=True),

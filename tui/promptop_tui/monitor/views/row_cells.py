@@ -31,7 +31,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("output", "out", 5, rank=3, right=True),
     Column("ttft", "TTFT", 7, rank=2, right=True),
     Column("total", "total", 7, right=True),
-    Column("cost", "cost", 10, rank=1, right=True),
+    Column("cost", "cost", 10, rank=1, right=True, fit=True),
     Column("cache", "cache", 8, rank=5),
     Column("tps", "tok/s", 6, rank=7, right=True),
     Column("app", "app", 8, rank=6, fit=True, most=20),

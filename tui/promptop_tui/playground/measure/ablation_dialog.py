@@ -59,7 +59,7 @@ _AFTER = (
     _STATE,
     Column("drop", "drop without it", 24, rank=2),
     Column("tokens", "tokens", 8, rank=1),
-    Column("usd", "$ a call", 12, rank=3),
+    Column("usd", "$ a call", 12, rank=3, fit=True),
     _UNIT,
 )
 
@@ -286,7 +286,7 @@ class AblationView(Vertical):
         if interval is not None and found.effect is not None:
             ends = f"[{figures.share(interval[0])} to {figures.share(interval[1])}]"
             drop = f"{figures.share(max(0.0, found.effect))} {ends}"
-        usd = figures.UNKNOWN if row.usd is None else f"${row.usd:.6f}"
+        usd = figures.UNKNOWN if row.usd is None else figures.usd(row.usd)
         said = " ".join(row.text.split())
         if found.twin is not None:
             said = f"= {' '.join(self._piece(found.twin).split())[:30]} | {said}"
