@@ -62,7 +62,11 @@ def pages() -> dict[str, str]:
 
 
 def _cell(text: object) -> str:
-    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;") or " "
+    """Return text for a cell: marks are escaped, but not in code, where they would be shown."""
+    parts = " ".join(str(text).split()).split("`")
+    for at in range(0, len(parts), 2):
+        parts[at] = parts[at].replace("|", "\\|").replace("<", "&lt;")
+    return "`".join(parts) or " "
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
@@ -125,7 +129,7 @@ def commands_page() -> str:
         parts.append(f"## {title}\n")
         for name, summary in names:
             command = command_of(name)
-            parts += [f"### promptop {name}\n", f"{summary[0].upper()}{summary[1:]}.\n"]
+            parts += [f"### promptop {name}\n", plain(command.help or summary) + "\n"]
             parts += _command(command, click.Context(command, info_name=name, parent=root))
     return "\n".join(parts)
 
