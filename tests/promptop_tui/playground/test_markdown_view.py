@@ -4,7 +4,8 @@ from rich.style import Style
 
 from promptop.client.conversation import Context
 from promptop_tui.playground.controllers.cost.estimate import context_line
-from promptop_tui.widgets.markdown_view import CODE_PARTS, PARTS, render
+from promptop_tui.widgets.markdown_view import PARTS, render
+from promptop_tui.widgets.prompt_area.code_colours import CODE_PARTS
 
 STYLES = {part: Style(color="red") for part in (*PARTS, "note", "fold", *(f"code-{part}" for part in CODE_PARTS))}
 TEXT = """\

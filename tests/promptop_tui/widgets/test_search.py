@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from promptop_tui.widgets.markdown_view import code_parts
+from promptop_tui.widgets.prompt_area.code_colours import code_parts
 from promptop_tui.widgets.stream_text import matches_in
 
 

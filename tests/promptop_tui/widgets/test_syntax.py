@@ -47,6 +47,22 @@ def test_roles_headings_variables_tags_and_code() -> None:
     assert names("【输出格式】") == [("【输出格式】", "heading")]
 
 
+def test_fenced_code_has_the_colours_of_its_language() -> None:
+    document = ExactDocument("Do it:\n```python\ndef f(x):  # {{note}}\n    return 1\n```\n~~~\ndef f\n~~~\n")
+    index = SyntaxIndex(document)
+    assert [index.language(row) for row in range(8)] == ["", "", "python", "python", "python", "", "", ""]
+    line = document.get_line(2)
+    found = [
+        (line[first:behind], name.removeprefix("prompt-area--"))
+        for first, behind, name in spans(line, State.CODE, 0, 99, "python")
+    ]
+    assert ("def", "code-keyword") in found
+    assert ("f", "code-name") in found
+    assert ("# {{note}}", "code-comment") in found
+    assert found[-1] == ("{{note}}", "variable")
+    assert names("```", State.CODE) == [("```", "code")]
+
+
 def test_edits_keep_the_states_right() -> None:
     rng = random.Random(5)
     parts = ["```\n", "~~~\n", "a\n", "---\n", "{{!-- off\n", "--}}\n", "\n", "x", "```py\n"]

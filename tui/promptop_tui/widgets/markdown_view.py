@@ -6,7 +6,7 @@ an answer streams it is shown as it comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +17,7 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
+from promptop_tui.widgets.prompt_area.code_colours import CODE_PARTS, code_parts
 from promptop_tui.widgets.stream_text import StreamView
 from promptop_tui.widgets.text_wrap import wrap
 
@@ -31,36 +32,6 @@ PARTS: dict[str, tuple[str, ...]] = {
     "link": ("markdown.link", "markdown.link_url"),
 }
 """Component class of a part (``stream--heading`` …) → the names that the renderer has for it."""
-
-
-CODE_PARTS: dict[str, tuple[str, ...]] = {
-    "keyword": ("Token.Keyword", "Token.Operator.Word", "Token.Name.Tag"),
-    "string": ("Token.Literal.String",),
-    "comment": ("Token.Comment",),
-    "number": ("Token.Literal.Number", "Token.Keyword.Constant"),
-    "name": ("Token.Name.Function", "Token.Name.Class", "Token.Name.Builtin", "Token.Name.Attribute"),
-}
-"""Component class of a part of code (``stream--code-keyword`` …) → the lexer's names for it, with all below them."""
-LONGEST_CODE = 50_000
-"""Characters of a block of code above which it has one colour."""
-
-
-def code_parts(code: str, language: str) -> Iterator[tuple[int, int, str]]:
-    """Yield [start, end) and part of everything in a block of code that has a colour; none for an unknown language."""
-    from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
-    from pygments.util import ClassNotFound  # type: ignore[import-untyped]
-
-    if len(code) > LONGEST_CODE:
-        return
-    try:
-        lexer = get_lexer_by_name(language or "text", stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        return
-    for start, kind, text in lexer.get_tokens_unprocessed(code):
-        name = str(kind)
-        fitting = [(len(each), part) for part, names in CODE_PARTS.items() for each in names if name.startswith(each)]
-        if fitting:
-            yield start, start + len(text), max(fitting)[1]
 
 
 def markdown_of(text: str) -> Markdown:

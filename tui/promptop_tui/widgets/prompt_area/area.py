@@ -496,7 +496,7 @@ class PromptArea(TextArea):
         """Yield what is painted over the columns [first, behind) of a line, in the order of painting."""
         theme = self._theme
         length = len(text)
-        for start, end, name in spans(text, self.syntax.state(line), first, behind):
+        for start, end, name in spans(text, self.syntax.state(line), first, behind, self.syntax.language(line)):
             yield start, end, self.get_component_rich_style(name)
         yield from self._match_paints(line, first, behind)
         top, bottom = sorted(self.selection)

@@ -15,15 +15,15 @@ from functools import lru_cache
 
 from promptop.prompts.comments import is_close, is_open
 from promptop.prompts.document import ROLES
+from promptop_tui.widgets.prompt_area.code_colours import CODE_PARTS, code_parts, language_of
 from promptop_tui.widgets.prompt_area.document import EditSpan, ExactDocument
 
 Place = tuple[int, int, str]
 """Start column, end column, component class."""
 
 _PREFIX = "prompt-area--"
-SYNTAX_CLASSES = tuple(
-    _PREFIX + name for name in ("role", "heading", "variable", "tag", "code", "front", "off", "comment", "bold")
-)
+_KINDS = ("role", "heading", "variable", "tag", "code", "front", "off", "comment", "bold")
+SYNTAX_CLASSES = tuple(_PREFIX + name for name in (*_KINDS, *(f"code-{kind}" for kind in CODE_PARTS)))
 _LONG = 2_000
 """Characters above which a line is looked at in parts: one of 100 KB would cost milliseconds a key."""
 _MARGIN = 200
@@ -85,6 +85,14 @@ class SyntaxIndex:
         starts, states = self._stretches
         return states[bisect_right(starts, line) - 1]
 
+    def language(self, line: int) -> str:
+        """Return the language of the fenced code that a line stands in, if its colours are known; else nothing."""
+        if self.state(line) is not State.CODE or self._stretches is None:
+            return ""
+        starts, _ = self._stretches
+        fence = starts[bisect_right(starts, line) - 1]
+        return "" if fence == line else language_of(self._document.get_line(fence))
+
     def _read(self) -> tuple[list[int], list[State]]:
         """Return where stretches of one state begin, and their states."""
         starts, states = [0], [State.TEXT]
@@ -119,24 +127,31 @@ class SyntaxIndex:
         return starts, states
 
 
-def spans(text: str, state: State, first: int, behind: int) -> tuple[Place, ...]:
-    """Return what is coloured in the columns [first, behind) of a line that begins in ``state``."""
+def spans(text: str, state: State, first: int, behind: int, language: str = "") -> tuple[Place, ...]:
+    """Return what is coloured in the columns [first, behind) of a line that begins in ``state``.
+
+    ``language`` is that of the fenced code around it.
+    """
     if len(text) <= _LONG:
-        return _spans(text, state)
+        return _spans(text, state, language)
     start = max(0, first - _MARGIN)
-    found = _spans(text[start : behind + _MARGIN], state, start == 0)
+    found = _spans(text[start : behind + _MARGIN], state, language, start == 0)
     return tuple((place[0] + start, place[1] + start, place[2]) for place in found)
 
 
 @lru_cache(4096)
-def _spans(text: str, state: State, is_start: bool = True) -> tuple[Place, ...]:
+def _spans(text: str, state: State, language: str = "", is_start: bool = True) -> tuple[Place, ...]:
     whole = (0, len(text))
     if state is State.OFF:
         return ((*whole, _PREFIX + "off"),)
     if state is State.FRONT:
         return ((*whole, _PREFIX + "front"),)
     if state is State.CODE:
-        return ((*whole, _PREFIX + "code"), *_inline(text, _VARIABLE_ONLY))
+        if language and not _FENCE.match(text):
+            inside = [(start, end, f"{_PREFIX}code-{kind}") for start, end, kind in code_parts(text, language)]
+        else:
+            inside = [(*whole, _PREFIX + "code")]
+        return (*inside, *_inline(text, _VARIABLE_ONLY))
     if is_start and _ROLE.fullmatch(text):
         return ((*whole, _PREFIX + "role"),)
     if is_start and _HEADING.match(text):
