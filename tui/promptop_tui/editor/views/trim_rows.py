@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from promptop.trim import Edit
 
 _FAR = 300
+_LEFT_OF_TEXT = 14
 _BEFORE_SHARE = 3
 """A row gives a third of its room to the text before the change."""
 GONE, NEW = "$text-error strike", "bold $text-success"
@@ -111,3 +112,24 @@ def _cut_left(text: str, cells: int) -> str:
     while cell_len(kept) > cells - 1:
         kept = kept[1:]
     return "…" + kept
+
+
+def row(text: str, edit: Edit, width: int) -> Content:
+    """Draw one change in its sentence, in ``width`` cells: whether it needs a look, tokens, line."""
+    return Content.assemble(
+        ("  " if edit.severity == "safe" else "? ", "bold $text-warning"),
+        (f"−{edit.tokens_saved:<4}", "bold"),
+        (f"{edit.line:>5}  ", "$foreground 60%"),
+        in_context(text, edit, width - _LEFT_OF_TEXT),
+    )
+
+
+def described(text: str, edit: Edit, month: str) -> Content:
+    """Say of one change what it is for and what it saves, ``month`` in dollars; below, its lines before and after."""
+    from promptop.trim import RULES
+
+    rule = next((each for each in RULES if each.id == edit.rule), None)
+    says = f"{edit.rule} · {edit.severity} · line {edit.line} · −{edit.tokens_saved} tokens, {month} a month"
+    what = f" · {clean_line(rule.description)}" if rule is not None else ""
+    old, new = before_and_after(text, edit)
+    return Content("\n").join([Content(says + what), Content.assemble("− ", old), Content.assemble("+ ", new)])

@@ -22,9 +22,10 @@ from textual.widgets import OptionList, Static
 
 from promptop.base.sanitize import clean_line
 from promptop.base.texts import tr
-from promptop.trim.rule_switches import RuleSwitches, rules_for
+from promptop.trim.rule_switches import RuleSwitches
+from promptop_tui.editor.controllers.trim_search import FoundTrims, TrimSearch
 from promptop_tui.editor.views.model_figures import DAYS_A_MONTH, usd
-from promptop_tui.editor.views.trim_rows import Order, arranged, before_and_after, filters, in_context
+from promptop_tui.editor.views.trim_rows import Order, arranged, described, filters, row
 from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
 from promptop_tui.widgets.panel import Panel
 from promptop_tui.widgets.prompt_area.area import PromptArea
@@ -32,13 +33,10 @@ from promptop_tui.widgets.prompt_area.area import PromptArea
 if TYPE_CHECKING:
     from promptop.settings import EditorSettings
     from promptop.trim import Edit, Skipped
-    from promptop.trim.rules.rule import TrimRule
     from promptop_tui.services.token_counts import Counting
 
 LONGEST = 300_000
 """Characters of a draft above which the rules are left to ``promptop trim``: they would hold up the keys."""
-_MOST = 300
-_LEFT_OF_TEXT = 14
 _AFTER_CHANGE_S = 0.4
 
 
@@ -115,41 +113,22 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         changes: list[tuple[str, str]]
         """Rule, and what it changed."""
 
-    @dataclass
-    class Found(Message):
-        """The rules have run over a version of the draft."""
-
-        text: str
-        edits: list[Edit]
-        skipped: tuple[Skipped, ...]
-        pieces: list[str]
-        version: int
-
-    @dataclass
-    class Trimmed(Message):
-        """The safe trims of a version of the draft, in order."""
-
-        edits: tuple[Edit, ...]
-        version: int
-
     def __init__(self, counting: Counting, area: PromptArea, settings: EditorSettings, switches: RuleSwitches) -> None:
         """``settings`` say which rules are off for good, ``switches`` which the user switched off here."""
         super().__init__(id="trims")
-        self._settings = settings
-        self._switches = switches
+        self._search = TrimSearch(
+            self, area, counting, settings, switches, found=self._take_over, failed=self._cannot_count
+        )
         self._text = ""
         self._skipped: tuple[Skipped, ...] = ()
         self._order = Order.SAFE
         self._only = ""
         self._shown: list[int] = []
         """Numbers of the edits that are listed, in their order."""
-        self._counting = counting
         self._area = area
         self._target = SavingsTarget()
         self._edits: list[Edit] = []
         self._version = -1
-        self._waiting: tuple[int, TrimsPanel.Found] | None = None
-        self._turned_down: set[tuple[str, str, str]] = set()
         self._timer: Timer | None = None
         self._note = "looking …"
 
@@ -186,6 +165,7 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         """Measure savings by another model or volume."""
         changed = target.encoding != self._target.encoding
         self._target = target
+        self._search.encoding = target.encoding
         if self.display:
             self._look() if changed else self._draw()
 
@@ -218,63 +198,23 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
             self._edits, self._note = [], f"the draft is longer than {LONGEST:,} characters: use promptop trim"
             self._draw()
         else:
-            self._run_rules(area.text, area.version)
-
-    @work(thread=True, exclusive=True, group="trims", description="run the trim rules")
-    def _run_rules(self, text: str, version: int) -> None:
-        from promptop.trim import contexts, look
-
-        found = look(text, self._rules())
-        edits = list(found.edits[:_MOST])
-        pieces = [piece for edit in edits for piece in contexts(text, edit)]
-        self.post_message(self.Found(text, edits, found.skipped, pieces, version))
-
-    def _rules(self, *, safe_only: bool = False) -> tuple[TrimRule, ...]:
-        return rules_for(self._settings, safe_only=safe_only, switches=self._switches)
-
-    @on(Found)
-    def _count_savings(self, message: Found) -> None:
-        message.stop()
-        if message.version != self._area.version or not self.display:
-            return
-        self._text, self._skipped = message.text, message.skipped
-        if not message.edits:
-            self._take_over([], message.version)
-            return
-        request = self._counting.request_counts(self, message.pieces, [self._target.encoding])
-        self._waiting = request, message
+            self._search.look()
 
     @on(SnippetsReady)
-    def _have_savings(self, message: SnippetsReady) -> None:
-        message.stop()
-        if self._waiting is None or message.reply.id != self._waiting[0]:
-            return
-        found, self._waiting = self._waiting[1], None
-        if found.version != self._area.version:
-            return
-        counts = message.reply.counts[self._target.encoding]
-        measured = (
-            replace(edit, tokens_saved=counts[2 * at] - counts[2 * at + 1]) for at, edit in enumerate(found.edits)
-        )
-        self._take_over(
-            [e for e in measured if e.tokens_saved > 0 and self._key(e) not in self._turned_down], found.version
-        )
-
     @on(CountingFailed)
-    def _no_savings(self, message: CountingFailed) -> None:
+    def _counted(self, message: SnippetsReady | CountingFailed) -> None:
         message.stop()
-        self._waiting = None
+        self._search.handle(message)
+
+    def _cannot_count(self) -> None:
         self._note = "savings cannot be counted now"
         self._draw()
 
-    def _take_over(self, edits: list[Edit], version: int) -> None:
-        self._edits, self._version = edits, version
-        self._note = "nothing to trim" if not edits else ""
+    def _take_over(self, found: FoundTrims) -> None:
+        self._text, self._skipped = found.text, found.skipped
+        self._edits, self._version = list(found.edits), found.version
+        self._note = "" if found.edits else "nothing to trim"
         self._draw()
-
-    @staticmethod
-    def _key(edit: Edit) -> tuple[str, str, str]:
-        return edit.rule, edit.before, edit.after
 
     # Showing
 
@@ -287,7 +227,7 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
             self._only = ""
         self._shown = arranged(self._edits, self._order, self._only)
         self.options.clear_options()
-        self.options.add_options([self._line(edit, width) for edit in self.listed])
+        self.options.add_options([row(self._text, edit, width) for edit in self.listed])
         if self._shown:
             self.options.highlighted = min(at, len(self._shown) - 1)
         narrowed = f" · only {self._only}: {len(self._shown)}" if self._only else ""
@@ -309,15 +249,6 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
             )
         )
 
-    def _line(self, edit: Edit, width: int) -> Content:
-        is_safe = edit.severity == "safe"
-        return Content.assemble(
-            ("  " if is_safe else "? ", "bold $text-warning"),
-            (f"−{edit.tokens_saved:<4}", "bold"),
-            (f"{edit.line:>5}  ", "$foreground 60%"),
-            in_context(self._text, edit, width - _LEFT_OF_TEXT),
-        )
-
     @on(OptionList.OptionHighlighted)
     def _point(self, message: OptionList.OptionHighlighted) -> None:
         """Select the place in the draft, so that it is seen in its sentence."""
@@ -326,20 +257,8 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         if self._version == area.version and message.option_index < len(self._shown):
             edit = self._edits[self._shown[message.option_index]]
             area.selection = Selection(area.exact.location_at(edit.start), area.exact.location_at(edit.end))
-            self._describe(edit)
-
-    def _describe(self, edit: Edit) -> None:
-        """Say of one change what it is for and what it saves."""
-        from promptop.trim import RULES
-
-        rule = next((each for each in RULES if each.id == edit.rule), None)
-        month = usd(self._target.usd_per_month(edit.tokens_saved))
-        says = f"{edit.rule} · {edit.severity} · line {edit.line} · −{edit.tokens_saved} tokens, {month} a month"
-        what = f" · {clean_line(rule.description)}" if rule is not None else ""
-        old, new = before_and_after(self._text, edit)
-        self.one.update(
-            Content("\n").join([Content(says + what), Content.assemble("− ", old), Content.assemble("+ ", new)])
-        )
+            month = usd(self._target.usd_per_month(edit.tokens_saved))
+            self.one.update(described(self._text, edit, month))
 
     # Taking
 
@@ -371,8 +290,8 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         """Forget the highlighted change, and all like it."""
         at = self._current()
         if at is not None:
-            self._turned_down.add(self._key(self._edits[at]))
-            self._edits = [edit for edit in self._edits if self._key(edit) not in self._turned_down]
+            self._search.turn_down(self._edits[at])
+            self._edits = [edit for edit in self._edits if self._search.is_offered(edit)]
             self._note = "nothing left to trim"
             self._draw()
 
@@ -381,22 +300,13 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         area = self._area
         if self._version == area.version and any(edit.severity == "safe" for edit in self._edits):
             self._note = "trimming …"
-            self._trim_safely(area.text, area.version, self._target.encoding, frozenset(self._turned_down))
+            self._search.trim_safely(self._take_safe)
 
-    @work(thread=True, exclusive=True, group="trims", description="apply the safe trims")
-    def _trim_safely(self, text: str, version: int, encoding: str, refused: frozenset[tuple[str, str, str]]) -> None:
-        from promptop.trim import trim
-
-        done = trim(text, encoding, self._rules(safe_only=True), refused=refused)
-        self.post_message(self.Trimmed(done.edits, version))
-
-    @on(Trimmed)
-    def _take_safe(self, message: Trimmed) -> None:
+    def _take_safe(self, edits: tuple[Edit, ...], version: int) -> None:
         from promptop.trim import apply
 
-        message.stop()
-        area, edits = self._area, message.edits
-        if not edits or message.version != area.version:
+        area = self._area
+        if not edits or version != area.version:
             return
         start, end = edits[0].start, edits[-1].end
         part = area.text[start:end]
@@ -423,11 +333,13 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         """Switch a rule off or on again."""
         from promptop_tui.editor.dialogs.trim_rules import TrimRulesDialog
 
-        chosen = await self.app.push_screen_wait(TrimRulesDialog(self._switches.off, self._settings.trim_off))
+        chosen = await self.app.push_screen_wait(
+            TrimRulesDialog(self._search.switches.off, self._search.settings.trim_off)
+        )
         if chosen is None:
             return
         try:
-            self._switches.switch(chosen.id)
+            self._search.switches.switch(chosen.id)
         except OSError as error:
             self.notify(
                 f"It holds for this session only: {error}.", title=tr("Rules"), severity="warning", markup=False
