@@ -6,7 +6,6 @@ import json
 import stat
 from pathlib import Path
 
-import pytest
 from tests.promptop_tui.editor.conftest import Open, Running
 from textual.widgets import Input
 
@@ -103,60 +102,60 @@ async def test_the_draft_is_on_disk_soon_and_comes_back(editor: Open) -> None:
         assert running.text == "hello\nyou!"
 
 
-async def test_a_file_is_opened_exactly_edited_and_saved(editor: Open, tmp_path: Path) -> None:
-    path = tmp_path / "p.md"
-    path.write_bytes("a\r\nb\u2028c\n".encode())
-    async with editor(path) as running:
-        assert "p.md · saved" in running.status
+async def test_a_file_is_opened_exactly_and_never_overwritten_silently(editor: Open, tmp_path: Path) -> None:
+    exact, path = tmp_path / "exact.md", tmp_path / "p.md"
+    exact.write_bytes("a\r\nb\u2028c\n".encode())
+    path.write_text("one")
+    async with editor(exact) as running:
+        assert "exact.md · saved" in running.status
         await running.pilot.press("x")
         assert "unsaved" in running.status or "typing" in running.status
         await running.pilot.press("f9")
-        await running.until(lambda: "p.md · saved" in running.status)
-        assert path.read_bytes() == "xa\r\nb\u2028c\n".encode()
+        await running.until(lambda: "exact.md · saved" in running.status)
+        assert exact.read_bytes() == "xa\r\nb\u2028c\n".encode()
 
-
-async def test_a_change_from_outside_is_taken_if_nothing_is_lost(editor: Open, tmp_path: Path) -> None:
-    path = tmp_path / "p.md"
-    path.write_text("one")
-    async with editor(path) as running:
+        running.pane.draft.open(path)
+        await running.until(lambda: running.text == "one")
         path.write_text("one, changed outside")
         running.pane.draft.look_at_file()
         await running.until(lambda: running.text == "one, changed outside")
         assert "reloaded" in running.notices
         await running.pilot.press("ctrl+z")
         assert running.text == "one"
+        await running.pilot.press("f9")
+        await running.until(lambda: "p.md · saved" in running.status)
+        await _mine_or_theirs(running, path)
 
 
-async def test_a_change_from_outside_is_never_overwritten_silently(editor: Open, tmp_path: Path) -> None:
-    path = tmp_path / "p.md"
-    path.write_text("one")
-    async with editor(path) as running:
-        await running.pilot.press("x")
-        path.write_text("theirs!")
-        await running.pilot.press("f9")
-        await running.until(lambda: isinstance(running.app.screen, ConflictDialog))
-        assert path.read_text() == "theirs!"
-        lines = running.app.screen.query_one("#dialog-text")
-        await running.until(lambda: "− theirs!" in str(lines.render()) and "+ xone" in str(lines.render()))
-        await running.pilot.press("escape")
-        assert "changed on disk: F9 asks" in running.status
-        await running.pilot.press("f9")
-        await running.until(lambda: isinstance(running.app.screen, ConflictDialog))
-        await running.pilot.press("m")
-        await running.until(lambda: "· saved" in running.status)
-        assert path.read_text() == "xone"
-        await running.until(lambda: "The text of p.md is kept" in running.notices)
-        assert [kept.text for kept in kept_drafts(draft_of(running))] == ["theirs!"]
-        path.write_text("theirs again")
-        await running.pilot.press("y")
-        running.pane.draft.look_at_file()
-        await running.until(lambda: "changed on disk" in running.status)
-        await running.pilot.press("f9")
-        await running.until(lambda: isinstance(running.app.screen, ConflictDialog))
-        await running.pilot.press("t")
-        await running.until(lambda: running.text == "theirs again")
-        await running.pilot.press("ctrl+z")
-        assert running.text == "xyone"
+async def _mine_or_theirs(running: Running, path: Path) -> None:
+    """The draft and its file were both changed: the user is asked, and what gives way is kept."""
+    running.pane.area.go_to(0)
+    await running.pilot.press("x")
+    path.write_text("theirs!")
+    await running.pilot.press("f9")
+    await running.until(lambda: isinstance(running.app.screen, ConflictDialog))
+    assert path.read_text() == "theirs!"
+    lines = running.app.screen.query_one("#dialog-text")
+    await running.until(lambda: "− theirs!" in str(lines.render()) and "+ xone" in str(lines.render()))
+    await running.pilot.press("escape")
+    assert "changed on disk: F9 asks" in running.status
+    await running.pilot.press("f9")
+    await running.until(lambda: isinstance(running.app.screen, ConflictDialog))
+    await running.pilot.press("m")
+    await running.until(lambda: "· saved" in running.status)
+    assert path.read_text() == "xone"
+    await running.until(lambda: "The text of p.md is kept" in running.notices)
+    assert "theirs!" in [kept.text for kept in kept_drafts(draft_of(running))]
+    path.write_text("theirs again")
+    await running.pilot.press("y")
+    running.pane.draft.look_at_file()
+    await running.until(lambda: "changed on disk" in running.status)
+    await running.pilot.press("f9")
+    await running.until(lambda: isinstance(running.app.screen, ConflictDialog))
+    await running.pilot.press("t")
+    await running.until(lambda: running.text == "theirs again")
+    await running.pilot.press("ctrl+z")
+    assert running.text == "xyone"
 
 
 async def test_save_as_and_open_ask_for_a_path(editor: Open, tmp_path: Path) -> None:
@@ -222,49 +221,40 @@ async def test_the_playground_gets_messages_model_and_parameters(editor: Open) -
             assert (sent.prompt_name, sent.prompt_version) == ("tea", version)
 
 
-async def test_bad_front_matter_and_an_empty_draft_are_told(editor: Open) -> None:
-    async with editor() as running:
-        await running.pilot.press("f5")
-        assert "empty" in running.notices
-        running.pane.area.edit_whole("---\nmodel: [\n---\ntext")
-        await running.pilot.press("f5")
-        assert "not valid YAML" in running.notices
-        assert not any(isinstance(message, OpenInPlayground) for message in running.messages)
-
-
-@pytest.mark.parametrize("size", [(40, 10), (20, 5), (80, 24), (200, 60)])
-async def test_every_size_shows_the_text(editor: Open, size: tuple[int, int], tmp_path: Path) -> None:
+async def test_every_size_shows_the_text(editor: Open, tmp_path: Path) -> None:
     path = tmp_path / "p.md"
     path.write_text("Short 你好 text.")
-    async with editor(path, size=size, counts=size == (40, 10)) as running:
+    async with editor(path, size=(40, 10), counts=True) as running:
         await running.until(lambda: running.pane.counts.live.catalogue is not None)
-        await running.until(lambda: "Short" in running.pane.area.render_line(0).text)
-        assert running.pane.panel.display == (size[1] >= 16)
-        if size == (40, 10):
-            await running.until(lambda: "gpt-4o" in running.status)
-        else:
-            await running.until(lambda: "gpt-4o" in running.table)
-        await running.pilot.resize_terminal(100, 30)
-        await running.until(lambda: running.pane.panel.display)
+        for size in ((40, 10), (20, 5), (80, 24), (200, 60), (100, 30)):
+            await running.pilot.resize_terminal(*size)
+            await running.until(lambda: "Short" in running.pane.area.render_line(0).text)
+            is_high = size[1] >= 16
+            await running.until(lambda: running.pane.panel.display == is_high)  # noqa: B023 (awaited here)
+            if size == (40, 10):
+                await running.until(lambda: "gpt-4o" in running.status)
+            elif is_high:
+                await running.until(lambda: "gpt-4o" in running.table)
 
 
-async def test_an_empty_draft_names_two_keys(editor: Open) -> None:
-    async with editor() as running:
-        shown = "\n".join(running.pane.area.render_line(y).text for y in range(4))
-        assert "Ctrl+O" in shown
-        assert "F5" in shown
-
-
-@pytest.mark.parametrize("size", [(112, 30), (40, 20)])
-async def test_what_an_empty_draft_says_is_not_cut(editor: Open, size: tuple[int, int]) -> None:
-    async with editor(size=size) as running:
+async def test_an_empty_draft_names_two_keys_and_what_is_wrong_is_told(editor: Open) -> None:
+    async with editor(size=(112, 30)) as running:
         area = running.pane.area
 
         def said() -> str:
             return " ".join(" ".join(area.render_line(y).text for y in range(area.size.height)).split())
 
-        await running.until(lambda: said().startswith("Write a prompt"))
-        await running.until(lambda: said().endswith("it is one user message."))
+        for size in ((112, 30), (40, 20)):
+            await running.pilot.resize_terminal(*size)
+            await running.until(lambda: said().startswith("Write a prompt"))
+            await running.until(lambda: said().endswith("it is one user message."))
+            assert "Ctrl+O" in said() and "F5" in said()
+        await running.pilot.press("f5")
+        assert "empty" in running.notices
+        area.edit_whole("---\nmodel: [\n---\ntext")
+        await running.pilot.press("f5")
+        assert "not valid YAML" in running.notices
+        assert not any(isinstance(message, OpenInPlayground) for message in running.messages)
 
 
 async def test_a_draft_folder_that_cannot_be_written_is_told(editor: Open, tmp_path: Path) -> None:
