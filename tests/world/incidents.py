@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.world.traffic import DAY_MS, HOUR_MS, MINUTE_MS, Effect, Row, answered, fail, slower
+from tests.world.traffic import DAY_MS, HOUR_MS, MINUTE_MS, Effect, Row, answered, call, fail, slower
 
 from promptop.alerts.changes import Change
 
@@ -108,7 +108,7 @@ def drawn(kind: str, rows: list[Row], rng: random.Random) -> Incident | None:
     busy = {place: count for place, count in counted.items() if count * minutes / 60 >= 40}
 
     def pick(*dimensions: str) -> Place | None:
-        found = sorted(place for place in busy if place[0] in dimensions or place[0].startswith(dimensions))
+        found = sorted(place for place in busy if place[0] in dimensions)
         return rng.choice(found) if found else None
 
     return make(kind, minutes, pick, rng, rows)
@@ -337,11 +337,10 @@ def _plain(rng: random.Random, now_ms: int) -> Effect:
     return lambda row, age, _: [row]
 
 
-def _copies(row: Row, count: int, over_ms: int, rng: random.Random) -> list[Row]:
-    return [
-        row | {"tags": dict(row["tags"]), "started_ms": row["started_ms"] + int(over_ms * rng.random())}
-        for _ in range(count)
-    ]
+def _more(row: Row, count: int, over_ms: int, rng: random.Random) -> list[Row]:
+    """Return more calls of a call's program, of its host and user, soon after it."""
+    made = [call(row["program"], row["started_ms"] + int(over_ms * rng.random()), rng) for _ in range(count)]
+    return [each | {"tags": dict(row["tags"])} for each in made]
 
 
 def _jobs(rng: random.Random, now_ms: int) -> Effect:
@@ -353,7 +352,7 @@ def _jobs(rng: random.Random, now_ms: int) -> Effect:
         slot = int(age // 5)
         if slot in slots and slot not in done:
             done.add(slot)
-            return [row, *_copies(row, source.randrange(80, 250), 3 * MINUTE_MS, source)]
+            return [row, *_more(row, source.randrange(80, 250), 3 * MINUTE_MS, source)]
         return [row]
 
     return effect
@@ -367,7 +366,7 @@ def _hourly(rng: random.Random, now_ms: int) -> Effect:
     def effect(row: Row, age: float, source: random.Random) -> list[Row]:
         app.append(row["app"]) if not app else None
         if row["app"] == app[0] and (row["started_ms"] // MINUTE_MS - minute) % 60 < length:
-            return [row, *_copies(row, times, MINUTE_MS, source)]
+            return [row, *_more(row, times, MINUTE_MS, source)]
         return [row]
 
     return effect
@@ -382,7 +381,7 @@ def _nightly(rng: random.Random, now_ms: int) -> Effect:
         if row["app"] != app[0]:
             return [row]
         on = (row["started_ms"] // HOUR_MS - first) % 24 < length
-        return [row, *_copies(row, 4, MINUTE_MS, source)] if on else []
+        return [row, *_more(row, 4, MINUTE_MS, source)] if on else []
 
     return effect
 
@@ -488,7 +487,7 @@ def _heavy_users(rng: random.Random, now_ms: int) -> Effect:
             return [row]
         slot = row["started_ms"] // (30 * MINUTE_MS)
         heavy = random.Random(f"{row['tags'][tag]} {slot}").random() < 0.02
-        return [row, *_copies(row, 6, MINUTE_MS, source)] if heavy else [row]
+        return [row, *_more(row, 6, MINUTE_MS, source)] if heavy else [row]
 
     return effect
 

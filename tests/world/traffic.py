@@ -155,11 +155,13 @@ def _poisson(rng: random.Random, mean: float) -> int:
     return count
 
 
-def _call(program: Program, at_ms: int, rng: random.Random, slow: float) -> Row:
+def call(program: Program, at_ms: int, rng: random.Random, slow: float = 1.0) -> Row:
+    """Return an ordinary call of a program, of any of its models and prompts."""
     model = program.models[int(len(program.models) * rng.random() ** 1.5)]
     prompt = program.prompts[int(len(program.prompts) * rng.random() ** 1.3)]
     host = f"{program.app}-{int(program.hosts * rng.random()) + 1}"
     row: Row = {
+        "program": program,
         "started_ms": at_ms,
         "app": program.app,
         "request_model": model.name,
@@ -254,7 +256,7 @@ def calls(
             failing = 0.0015 + (0.08 if clump < 0.0006 else 0.0)
             rejected = 0.0015 + (0.15 if 0.0006 <= clump < 0.0012 else 0.0)
             for _ in range(_poisson(rng, mean * drifting(program, "busy", minute // 60, 0.1))):
-                row = _call(program, minute * MINUTE_MS + int(60_000 * rng.random()), rng, slow)
+                row = call(program, minute * MINUTE_MS + int(60_000 * rng.random()), rng, slow)
                 if answered(row):
                     luck = rng.random()
                     if luck < rejected:
@@ -268,6 +270,7 @@ def finished(rows: Iterable[Row]) -> Iterator[tuple[int, Row]]:
     """Yield when each call ended (Unix milliseconds) and its row, priced, in order of their ends."""
     waiting: list[tuple[int, int, Row]] = []
     for number, row in enumerate(rows):
+        row.pop("program", None)
         if (rate := row.pop("usd_a_token", None)) and row.get("error_type") is None and row.get("cost_usd") is None:
             fresh = row["usage_input_tokens"] - 0.9 * row["usage_cache_read_input_tokens"]
             row["cost_usd"] = rate * (fresh + 4 * row["usage_output_tokens"]) * row.get("dearer", 1.0)

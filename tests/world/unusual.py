@@ -23,7 +23,7 @@ from tests.world import incidents
 from tests.world.incidents import KINDS, ORDINARY
 from tests.world.traffic import DAY_MS, HOUR_MS, MINUTE_MS, Row, calls, finished, world, write
 
-from promptop.alerts.changes import sentence
+from promptop.alerts.changes import clock, sentence
 from promptop.alerts.watch import Present, Watch
 from promptop.log import LogReader
 from promptop.log.rollups.rollups import Rollups
@@ -96,6 +96,7 @@ class Told:
     looks: int
     claims: list[str]
     subjects: str
+    start: str
 
 
 def tell(kind: str, seed: int, folder: Path) -> Told | None:
@@ -124,8 +125,11 @@ def tell(kind: str, seed: int, folder: Path) -> Told | None:
         assert present is not None
         rank = incident.told_by(present.changes, now_ms)
         said = [sentence(each, now_ms) for each in present.changes[:3]]
+        start_ms = now_ms - int(incident.minutes * MINUTE_MS)
         subjects = ", ".join(f"{dimension}={value}" for dimension, value in sorted(incident.subjects))
-        return Told(kind, seed, rank, delay, incident.minutes, len(looking.took_s), said, subjects)
+        return Told(
+            kind, seed, rank, delay, incident.minutes, len(looking.took_s), said, subjects, clock(start_ms, now_ms)
+        )
     finally:
         looking.close()
 
@@ -203,7 +207,7 @@ def print_told(kinds: list[str], seeds: range, folder: Path) -> None:
         print(f"{kind:36} told {sum(told.rank > 0 for told in of_kind)} of {len(of_kind)}, after {delay}", flush=True)
         for told in of_kind:
             if not told.rank:
-                print(f"    seed {told.seed}, {told.minutes:.0f} min; {told.subjects}", flush=True)
+                print(f"    seed {told.seed}, since {told.start} ({told.minutes:.0f} min): {told.subjects}", flush=True)
                 print("       ", " | ".join(told.claims) or "nothing", flush=True)
     if found:
         delays = [told.delay for told in found if told.delay is not None]

@@ -92,9 +92,18 @@ class AlertRunner:
     """The rules of one log, or of several read as one; used on one thread."""
 
     def __init__(
-        self, settings: MonitorSettings, folder: Path, logs: Sequence[LogPlace], tell: Callable[[AlertNews], object]
+        self,
+        settings: MonitorSettings,
+        folder: Path,
+        logs: Sequence[LogPlace],
+        tell: Callable[[AlertNews], object],
+        *,
+        at_once: bool = False,
     ) -> None:
-        """Keep state in ``folder``; ``tell`` is called with news, from whatever thread has them."""
+        """Keep state in ``folder``; ``tell`` is called with news, from whatever thread has them.
+
+        ``at_once`` says that one look is enough for the rule ``unusual``: there is no second one.
+        """
         self._settings = settings
         self._logs = tuple(logs)
         self._state = state_file(folder, logs)
@@ -103,7 +112,7 @@ class AlertRunner:
         self._looked = False
         self._due = 0.0
         self._watch = Watch()
-        self._seen_before = False
+        self._seen_before = at_once
         self.rules: list[AlertRule] = []
         self._problems: list[str] = []
         self._deliveries: list[threading.Thread] = []
@@ -191,11 +200,11 @@ class AlertRunner:
             return old, False
         seen_before, self._seen_before = self._seen_before, bool(changes)
         if changes:
-            shown = change_sentence(changes[0], now_ms)
+            shown, scope, count = change_sentence(changes[0], now_ms), changes[0].filter, float(len(changes))
             if old.firing:
-                return Alert(UNUSUAL, True, old.since_ms, float(len(changes)), shown, "", now_ms), False
+                return Alert(UNUSUAL, True, old.since_ms, count, shown, scope, now_ms), False
             if seen_before:
-                return Alert(UNUSUAL, True, changes[0].since_ms, float(len(changes)), shown, "", now_ms), True
+                return Alert(UNUSUAL, True, changes[0].since_ms, count, shown, scope, now_ms), True
             return old, False
         if old.firing and now_ms - old.seen_ms > CALM_MS:
             return Alert(UNUSUAL, False, now_ms, 0.0, old.shown), True

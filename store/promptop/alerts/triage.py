@@ -53,6 +53,10 @@ _BREADTH = {"all": 0.8, "provider": 0.9, "server": 0.92, "app.model.prompt": 0.9
 """Of two values that explain the same: what is asked first. The narrower of two also scores higher by its part."""
 _MIXED = ("slow", "tokens", "cache", "hits", "answers")
 """Families whose figures each prompt has its own of. So is the cost a call, which is told of dearer mixtures too."""
+_PARTED = {"all", "model", "app", "prompt", "version", "app.model.prompt"}
+"""Dimensions whose mixtures are known as such."""
+_OF_JOBS = ("tokens", "cache", "hits", "answers")
+"""Families of which a job of many like calls has its own figures, whatever it is called."""
 _OF_USERS = ("outcome", "answers", "retries", "clock", "spend", "calls")
 
 
@@ -302,6 +306,8 @@ class _Triage:
             return None
         if figure.kind == "share" and figure.sign > 0 and width and self._is_clump(series, references, figure, width):
             return None
+        if figure.family in _OF_JOBS and width and self._is_job(series, references, figure, width):
+            return None
         if figure.sign < 0 and top > 0.7 * self._usual_amount(base, figure) * (width - 1 + self._part):
             return None  # as many as ever, among more calls
         factor = min((verdict.factor for verdict in verdicts), key=lambda each: abs(math.log(max(each, 1e-3))))
@@ -332,6 +338,22 @@ class _Triage:
             return False
         verdicts = [_held_against(figure, reference, now, calls) for reference in references]
         return all(verdict is not None and verdict.z >= 0.7 * LEAST_Z for verdict in verdicts)
+
+    def _is_job(self, series: MinuteSeries, references: Sequence[_Reference], figure: AlertFigure, width: int) -> bool:
+        """Say whether a change is that of minutes with far more calls than any before, and not of the others."""
+        start, end = self._t + 1 - width, self._t + 1
+        most = 3 * statistics.median(series.sum(_N, each, each + 1) for each in range(start - 60, start)) + 5
+        kept = [each for each in range(start, end) if series.sum(_N, each, each + 1) <= most]
+        if len(kept) == width:
+            return False
+        top, of, calls = (
+            sum(series.sum(part, each, each + 1) for each in kept) for part in (figure.top, figure.of, figure.calls)
+        )
+        now = figure.value(top, of)
+        if now is None or calls < LEAST_CALLS:
+            return True
+        verdicts = [_held_against(figure, reference, now, calls) for reference in references]
+        return not all(verdict is not None and verdict.z >= 0.7 * LEAST_Z for verdict in verdicts)
 
     def _usual_amount(self, series: MinuteSeries, figure: AlertFigure) -> float:
         """Return how much of a share's upper part there is a minute, as the hours before have it."""
@@ -612,26 +634,29 @@ class _Triage:
         figure = BY_NAME[same[0].figure]
         if figure.family not in _MIXED:
             return same
+        real = [each for each in same if not self._is_mixture(each, figure)]
         if figure.kind == "share":
-            return [each for each in same if not self._is_mixture(each, figure)]
-        narrow = any(each.dimension in ("app.model.prompt", "version") for each in same)
+            return real
+        narrow = any(each.dimension in ("app.model.prompt", "version") for each in real)
+        parted = any(each.dimension in _PARTED for each in real)
         aged = self._history.aged
         return [
             each
-            for each in same
+            for each in real
             if (
                 narrow
                 or each.dimension in ("prompt", "version")
                 or self._series_of(each).app
                 or (aged and not each.dimension.startswith("tag."))
             )
-            and not self._is_mixture(each, figure)
+            and (parted or each.dimension not in ("provider", "server"))
         ]
 
     def _is_mixture(self, change: Change, figure: AlertFigure) -> bool:
         """Say whether less than half of a change is left where each program's calls of a prompt are held to their own.
 
-        Known of all, models, programs and prompts: the sums by program, model and prompt are their parts.
+        Known of all, models, programs and prompts: the sums by program, model and prompt are their parts. What has no
+        past is new to a program and counts, and of several programs it is one that has come.
         """
         at = (
             ("app", "model", "prompt").index(change.dimension) if change.dimension in ("app", "model", "prompt") else -1
@@ -639,7 +664,10 @@ class _Triage:
         if change.of_seconds or (at < 0 and change.dimension != "all"):
             return False
         end, start = self._t + 1, change.since_ms // 60_000
-        whole = within = 0.0
+        own = self._series_of(change)
+        share = figure.kind == "share"
+        usual = change.before if share else math.log(max(change.before, 1e-9))
+        within = known = 0.0
         for series in self._history.series.values():
             if series.dimension != "app.model.prompt":
                 continue
@@ -647,19 +675,15 @@ class _Triage:
                 continue
             sums, before = series.sums(start, end), series.sums(start - 180, start)
             now, was = (figure.value(each[figure.top], each[figure.of]) for each in (sums, before))
-            if now is None:
-                continue
-            weight = sums[figure.of]
-            whole += weight
-            if was is not None and before[figure.calls] >= LEAST_CALLS:
-                within += weight * (now - was)
-        if not whole:
-            return False
-        if figure.kind == "share":
-            moved = change.after - change.before
-        else:
-            moved = math.log(max(change.after, 1e-9) / max(change.before, 1e-9))
-        return figure.sign * within / whole < 0.5 * figure.sign * moved
+            if before[figure.calls] < LEAST_CALLS:
+                was = usual if own.app else None
+            if now is not None and was is not None:
+                within += sums[figure.of] * (now - was)
+                known += sums[figure.of]
+        if known < 0.5 * own.sum(figure.of, start, end):
+            return not own.app  # many rare prompts: of one program they are its own
+        moved = (change.after if share else math.log(max(change.after, 1e-9))) - usual
+        return figure.sign * within / known < 0.5 * figure.sign * moved
 
     def _side_by_side(self, same: list[Change]) -> list[Change]:
         """Return the changes of one figure, one a value, as they are since one start, with their scores."""

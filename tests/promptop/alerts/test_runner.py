@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -151,3 +152,34 @@ def test_the_command_lists_tests_and_runs(tmp_path: Path, capsys: pytest.Capture
     assert "n>=0 over 1h: fires since" in capsys.readouterr().out
     assert main(["alerts", "test", "n>", *common]) == 2
     assert main(["alerts", "run", "--once", "--log", str(tmp_path / "none.db")]) == 2
+
+
+def test_rules_are_listed_before_there_is_a_log_and_unusual_is_judged_without_any(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTOP_DATA_DIR", str(tmp_path / "empty"))
+    config = tmp_path / "config.toml"
+    config.write_text('[monitor]\nalerts = ["n>1M", "n>"]\n')
+    assert main(["alerts", "list", "--config", str(config)]) == 0
+    out = capsys.readouterr().out
+    assert "n>1M: not judged: the log is not there yet" in out
+    assert "n>: cannot be judged: " in out
+    config.write_text("")
+    now_s = time.time()
+    with Writer(log := tmp_path / "log.db", keep_days=0) as writer:
+        for number in range(7_200):
+            wrong = number < 600
+            row = Row(
+                started_ms=round((now_s - number) * 1000), app="a", request_model="m", duration_s=1.0, total_s=0.9
+            )
+            if wrong:
+                row.error_type, row.http_response_status_code = "429", 429
+            writer.put(row)
+            if number % 2_000 == 0:
+                writer.flush(30)
+    assert main(["alerts", "run", "--once", "--log", str(log), "--config", str(config)]) == 0
+    captured = capsys.readouterr()
+    assert "no rules in the settings: unusual is judged" in captured.err
+    assert "rejected (429) 0 % → 100 % since" in captured.out
+    assert main(["alerts", "run", "--once", "--log", str(log), "--config", str(config)]) == 0
+    assert capsys.readouterr().out == ""  # told already, though by another process

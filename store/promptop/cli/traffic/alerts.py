@@ -6,6 +6,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from promptop.alerts import watch
@@ -80,7 +81,8 @@ def run(args: ParsedArguments) -> int:
     args.log, args.profile = None, None
     settings = settings_of(args)
     logs = log_places(places, settings.fleet, follow=args.verb == "run") or (settings.log_path(),)
-    require_logs(logs)
+    if places or args.verb != "list":  # rules are there before a log is
+        require_logs(logs)
     return {"list": _list, "test": _test, "run": _run}[args.verb](args, settings, logs)
 
 
@@ -88,16 +90,22 @@ def _list(args: ParsedArguments, settings: Settings, logs: Sequence[LogPlace]) -
     """Print each rule of the settings and where it stands."""
     now_ms = time.time_ns() // 1_000_000
     standing = load(state_file(state_dir(), logs))
-    for text in settings.monitor.alerts:
+    there = any(not isinstance(path, Path) or path.exists() for path in logs)
+    if not settings.monitor.alerts:
+        print("No rules in the settings ([monitor] alerts = [...]). promptop alerts run judges what is unusual.")
+    for text in settings.monitor.alerts or (UNUSUAL,):
+        try:
+            parse_rule(text)
+        except UsageError as error:
+            print(clean_line(f"{text}: cannot be judged: {error.cause} {error.remedy}", 400))
+            continue
         alert = standing.get(text)
-        state = "not judged yet"
+        state = "not judged yet" if there else "not judged: the log is not there yet"
         if alert is not None:
             word = "fires" if alert.firing else "quiet"
             since = f" since {clock(alert.since_ms, now_ms)}" if alert.since_ms else ""
             state = f"{word}{since}, {alert.shown}"
         print(clean_line(f"{text}: {state}", 300))
-    if not settings.monitor.alerts:
-        print("No rules in the settings ([monitor] alerts = [...]). promptop alerts test judges what is unusual.")
     return 0
 
 
@@ -143,8 +151,10 @@ def _deliver(settings: Settings, logs: Sequence[LogPlace]) -> None:
 
 def _run(args: ParsedArguments, settings: Settings, logs: Sequence[LogPlace]) -> int:
     """Judge the rules every ten seconds until the process is told to end."""
-    if not settings.monitor.alerts:
-        raise UsageError("There are no rules to judge.", 'Set some: [monitor] alerts = ["unusual", "p95>10s over 15m"]')
+    monitor = settings.monitor
+    if not monitor.alerts:
+        print(f"promptop alerts: no rules in the settings: {UNUSUAL} is judged.", file=sys.stderr, flush=True)
+        monitor = replace(monitor, alerts=(UNUSUAL,))
 
     def tell(news: AlertNews) -> None:
         for alert in news.changed:
@@ -152,7 +162,7 @@ def _run(args: ParsedArguments, settings: Settings, logs: Sequence[LogPlace]) ->
         for problem in news.problems:
             print(f"promptop alerts: {problem}", file=sys.stderr, flush=True)
 
-    runner = AlertRunner(settings.monitor, state_dir(), logs, tell)
+    runner = AlertRunner(monitor, state_dir(), logs, tell, at_once=args.once)
     try:
         with LogReader(logs) as log:
             while True:

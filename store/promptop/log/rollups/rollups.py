@@ -50,6 +50,7 @@ from promptop.log.rollups.trends import TrendFold
 KEPT_DAYS = (8, 100, 0, 0, 0)
 """Days that each level is kept; 0 is for good. The window of 7 days needs minutes at its edge, and no older ones."""
 LEASE_S = 15.0
+_NEVER = 1 << 62
 _PAGE = 16_384
 """Bytes. A window reads long stretches: cold, large pages take a third of the time of small ones."""
 
@@ -165,8 +166,12 @@ class Rollups:
         """
         rows, sums = self._open(mend=True)
         self._renew(sums)  # whoever folds now is told to wait
-        self.catch_up(float("inf"), limit=20_000)  # stretches that retention has cut are kept: they must be complete
+        for level, moment in self._kept_from(self._now_ms()):
+            if moment > int(watermark.fact(sums, f"kept_from_{level}")):
+                watermark.note(sums, f"kept_from_{level}", moment)  # readers take coarser sums, of old ones and of new
         boundary = watermark.fact(rows, "pruned_before_ms")
+        if boundary:
+            self.catch_up(float("inf"), limit=20_000)  # stretches that retention has cut are kept: they are completed
         last = int(rows.execute("SELECT max(id) FROM requests").fetchone()[0] or 0)
         self._begin_rebuild(sums, boundary)
         mark = done = 0
@@ -340,20 +345,25 @@ class Rollups:
         mark_key: str = "mark",
     ) -> int:
         """Add the rows above ``mark`` to ``table`` and move the mark; older stretches are frozen."""
-        cells: dict[tuple[int, _Names], RollupCell] = {}
+        known = watermark.facts(sums)
+        # Minutes of long ago are not even made: most of the work and of the file of a first build.
+        first = [max(frozen_before_ms, int(known.get(f"kept_from_{level}", 0))) for level in range(len(LEVELS_MS))]
+        cells: list[dict[tuple[int, _Names], RollupCell]] = [{} for _ in LEVELS_MS]
+        level, since, until = 0, first[0], _NEVER
         last: Any = None
         count = 0
         for row in rows.execute(f"SELECT {SELECTED} FROM requests WHERE id > ? ORDER BY id LIMIT ?", (mark, limit)):
             last = row
             count += 1
             started = row[1]
-            add_row(cells, (started - started % 60_000, row[2:5]), row)
+            if not since <= started < until:
+                level = next((at for at, kept in enumerate(first) if started >= kept), len(first) - 1)
+                since, until = first[level] if started >= first[level] else 0, first[level - 1] if level else _NEVER
+            span = LEVELS_MS[level]
+            add_row(cells[level], (started - started % span, row[2:5]), row)
         if last is None:
             return 0
         statement = upsert(table)
-        known = watermark.facts(sums)
-        # Minutes of long ago are not even made: most of the work and of the file of a first build.
-        first = [max(frozen_before_ms, int(known.get(f"kept_from_{level}", 0))) for level in range(len(LEVELS_MS))]
         for level, sums_of_level in enumerate(self._by_level(sums, cells, first)):
             sums.executemany(
                 statement,
@@ -368,26 +378,36 @@ class Rollups:
         return count
 
     def _by_level(
-        self, sums: sqlite3.Connection, cells: dict[tuple[int, _Names], RollupCell], first: Sequence[int]
+        self, sums: sqlite3.Connection, cells: Sequence[dict[tuple[int, _Names], RollupCell]], first: Sequence[int]
     ) -> Iterator[dict[tuple[int, int, int], RollupCell]]:
-        """Yield (kind, start, series) → cell of each level from ``first`` on, each added up from the level below it."""
-        each: dict[_Place, RollupCell] = {
-            (start, self._series(sums, BY_EACH, *names), names): cell for (start, names), cell in cells.items()
-        }
+        """Yield (kind, start, series) → cell of each level from ``first`` on, each added up from the level below it.
+
+        ``cells`` has for each level the rows of times of which no finer one is kept.
+        """
+        each: dict[_Place, RollupCell] = {}
         for level, span in enumerate(LEVELS_MS):
-            if level:
-                above: dict[_Place, RollupCell] = {}
-                for (start, series, names), cell in each.items():
-                    _add_to(above, (start - start % span, series, names), cell)
-                each = above
+            below, each = (
+                each,
+                {
+                    (start, self._series(sums, BY_EACH, *names), names): cell
+                    for (start, names), cell in cells[level].items()
+                },
+            )
+            for (start, series, names), cell in below.items():
+                _add_to(each, (start - start % span, series, names), cell)
             wanted = {place: cell for place, cell in each.items() if place[0] >= first[level]}
             found: dict[tuple[int, int, int], RollupCell] = {
                 (BY_EACH, *place[:2]): cell for place, cell in wanted.items()
             }
             for kind in kinds_at(level):
-                if kind != BY_EACH:
+                if kind not in (ALL, BY_EACH):
                     for (start, _, names), cell in wanted.items():
                         _add_to(found, (kind, start, self._series(sums, kind, *names)), cell)
+            whole: dict[tuple[int, int, int], RollupCell] = {}
+            for (kind, start, _), cell in found.items():
+                if kind == BY_MODEL:  # a few models, and many prompts of each
+                    _add_to(whole, (ALL, start, 0), cell)
+            found |= whole
             yield found
 
     def _series(self, sums: sqlite3.Connection, kind: int, model: str, app: str, prompt: str) -> int:
