@@ -16,8 +16,10 @@ from typing import Any
 
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import whole_text
+from promptop.capture.routing import decide
 from promptop.prompts import Prompt
 from promptop.prompts.syntax.variables import flat
+from promptop.routing.policy import Decision, Policy
 
 _URLS = ("/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/embeddings", "/v1/completions")
 
@@ -32,12 +34,24 @@ class Item:
     """Path as OpenAI's format writes it: ``/v1/chat/completions``."""
     body: Mapping[str, Any]
     line: int
+    decision: Decision | None = None
+    """What routing decided; ``body`` then names the model that it chose."""
 
     @property
     def digest(self) -> str:
         """BLAKE2b-128 of what is asked, hex: a journal's result counts only for the same request."""
         text = json.dumps([self.custom_id, self.url, self.body], sort_keys=True, ensure_ascii=False)
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def routed(items: Sequence[Item], policy: Policy, app: str) -> list[Item]:
+    """Return the requests with the models that the policy names, and what was decided of each."""
+    out = []
+    for item in items:
+        decision = decide(policy, item.body, item.url, app=app, tags={}, note=None)
+        body = {**item.body, "model": decision.model} if decision is not None else item.body
+        out.append(replace(item, body=body, decision=decision))
+    return out
 
 
 def read_jsonl(path: Path, *, model: str = "", defaults: Mapping[str, Any] | None = None) -> list[Item]:

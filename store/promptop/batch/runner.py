@@ -207,7 +207,8 @@ class Batch:
             tags = {"place": place.label} if self.balancer.several else None
             async with self._limiter(item).slot(_tokens(item), lane="batch") as slot:
                 hold = self._gate(body, path, provider=self._profile.provider or None)
-                with annotate(attempt=attempt, queue_s=slot.waited_s, tags=tags):
+                with annotate(attempt=attempt, queue_s=slot.waited_s, tags=tags) as note:
+                    note.decision = item.decision
                     response = None
                     failure: RunError | None = RunError("cancelled", "")  # unless it comes to its end
                     try:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import opcode
 import os
+import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from promptop.base.errors import UsageError
@@ -54,6 +58,7 @@ def observe(
     within = _within(cache, cache_policy, cache_pace, labels)
     if _is_http_client(client):
         watched: _Client = _watched(client, labels, within)
+        _warn_if_dropped(sys._getframe(1))
         return watched
     http = getattr(client, "_client", None)
     if http is None or not _is_http_client(http) or not hasattr(client, "copy"):
@@ -63,7 +68,20 @@ def observe(
         )
     sdk: Any = client
     observed: _Client = sdk.copy(http_client=_watched(http, labels, within))
+    _warn_if_dropped(sys._getframe(1))
     return observed
+
+
+def _warn_if_dropped(caller: FrameType) -> None:
+    """Warn if the caller's statement is the call and nothing else, so that what it is given is lost."""
+    # CPython's byte code: behind the call stand its caches (0), then what becomes of the value.
+    following = caller.f_code.co_code[caller.f_lasti + 2 :: 2]
+    if next((code for code in following if code), None) == opcode.opmap.get("POP_TOP"):
+        warnings.warn(
+            "promptop.observe() returns a new client and leaves the given one as it is; "
+            "nothing is logged unless you use it: client = promptop.observe(client)",
+            stacklevel=3,
+        )
 
 
 def transport(

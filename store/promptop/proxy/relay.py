@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from promptop.proxy.rate_limit import Throttle
     from promptop.routing.policy import Decision, Policy
 
+Shorten = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+"""Takes the messages of a conversation and returns those that are sent."""
 _ERROR_BYTES = 64 * 1024
 _VECTOR_BYTES = 1024 * 1024
 """Bytes of the longest answer that is read as a vector."""
@@ -78,9 +81,11 @@ class Relay:
         cache: ProxyCache | None = None,
         throttle: Throttle | None = None,
         routing: Policy | None = None,
+        shorten: Shorten | None = None,
     ) -> None:
         self._cache = cache
         self._routing = routing
+        self._shorten = shorten
         self._throttle = throttle
         self.held = 0
         """Bytes of request bodies that are held now."""
@@ -96,6 +101,7 @@ class Relay:
         try:
             await self._read_body(request, call, exchange)
             self._route(exchange, note)
+            self._leave_rounds_out(exchange)
             self._ask_for_usage(exchange)
             answer = await self._answer(call, exchange, note)
             try:
@@ -209,6 +215,27 @@ class Relay:
         if found is not None:
             exchange.decision, exchange.given, exchange.parsed = found
             exchange.body = exchange.given
+
+    def _leave_rounds_out(self, exchange: UpstreamRequest) -> None:
+        """Put fewer rounds of a conversation into the body, where that was asked for."""
+        if self._shorten is None or exchange.given is None or is_signed(exchange.headers):
+            return
+        try:
+            parsed = loads(exchange.given) if exchange.parsed is None else exchange.parsed
+            messages = parsed.get("messages") if isinstance(parsed, dict) else None
+            if not isinstance(messages, list) or (kept := self._shorten(messages)) == messages:
+                return
+            wanted = {**parsed, "messages": kept}
+            if exchange.target.partition("?")[0].endswith("/messages") and kept[:1] and kept[0] not in messages:
+                # Anthropic has instructions in a field of their own: a summary goes there.
+                before = parsed.get("system") or []
+                blocks = [{"type": "text", "text": before}] if isinstance(before, str) else before
+                wanted |= {"messages": kept[1:], "system": [*blocks, {"type": "text", "text": kept[0]["content"]}]}
+            exchange.given = json.dumps(wanted, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        except Exception as error:  # noqa: BLE001 - the boundary: the request goes out as it came
+            count_fault("rounds", error)
+            return
+        exchange.parsed, exchange.body = wanted, exchange.given
 
     def _ask_for_usage(self, exchange: UpstreamRequest) -> None:
         """Add ``include_usage`` where the client's stream would come without; the answer is then not compressed."""

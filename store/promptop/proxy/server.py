@@ -29,7 +29,7 @@ from promptop.proxy.http.http2 import Http2
 from promptop.proxy.http.limits import ProxyLimits
 from promptop.proxy.http.timeouts import OpenCall, watch
 from promptop.proxy.metrics import Metrics, Snapshot
-from promptop.proxy.relay import Relay, UpstreamRequest
+from promptop.proxy.relay import Relay, Shorten, UpstreamRequest
 from promptop.proxy.upstreams import RefusedError, Routes, Upstream
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Proxy:
         cache_pace: Pace = "instant",
         notice: Callable[[str], None] | None = None,
         routing: RoutingPolicy | None = None,
+        shorten: Shorten | None = None,
         rates: Rates | None = None,
         shared_rates: Callable[[str], Shared] | None = None,
     ) -> None:
@@ -108,6 +109,7 @@ class Proxy:
             cache=self._cache,
             throttle=self._throttle,
             routing=routing,
+            shorten=shorten,
         )
         self._calls: set[OpenCall] = set()
         self._clients: dict[Upstream, Client] = {}

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from promptop.limits.limiter import RateLimits as Rates
     from promptop.limits.limiter import Shared
     from promptop.log.write.pending import Bodies
+    from promptop.proxy.relay import Shorten
     from promptop.proxy.server import Proxy
     from promptop.routing.policy import Policy
     from promptop.settings import CacheSettings, FleetSettings
@@ -70,6 +71,8 @@ class Options:
     cache: CacheSettings | None = None
     """The response cache, if calls are to be answered from one."""
     routing: Policy | None = None
+    shorten: Shorten | None = None
+    """Takes the messages of a conversation and returns those that are sent."""
     """Which model a request goes to; None: the one that it names."""
     limits: ProxyLimits = field(default_factory=ProxyLimits)
     fleet: FleetSettings | None = None
@@ -179,6 +182,7 @@ def build(options: Options) -> Proxy:
         simulated=options.simulated,
         include_usage=options.include_usage,
         routing=options.routing,
+        shorten=options.shorten,
         **cache,
     )
 

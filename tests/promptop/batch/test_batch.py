@@ -340,3 +340,26 @@ def test_answers_that_the_cache_does_not_keep_are_counted_by_reason(tmp_path: Pa
     assert [count for _, count in found] == [2, 1]
     assert "any_temperature = true in [cache]" in found[0][0] and found[1][0].startswith("n > 1")
     assert not kept_apart(read_jsonl(source)[:3], Profile(), Policy(any_temperature=True))
+
+
+def test_requests_are_routed_before_they_are_priced_and_rows_say_so(
+    endpoint: SimulatedEndpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, log = tmp_path / "config.toml", tmp_path / "log.db"
+    rules = 'rules = ["model=gpt-4o complexity<0.3 -> gpt-4o-mini"]'
+    config.write_text(f'[profiles.sim]\nbase_url = "{endpoint.base_url}"\n[routing]\n{rules}\n', encoding="utf-8")
+    hard = "实现分布式缓存系统: 1000 lines of code, 20 files."
+    source = written(tmp_path / "in.jsonl", [body("Hi", model="gpt-4o"), body(hard, model="gpt-4o"), body("Hello")])
+    words = ["batch", str(source), "-o", str(tmp_path / "out"), "--config", str(config), "--log", str(log)]
+    assert cli.main([*words, "--route", "--no-cache"]) == 0
+    said = capsys.readouterr().err
+    assert "1 request: gpt-4o → gpt-4o-mini" in said
+    assert "1 request: gpt-4o\n" in said
+    with LogReader(log) as reader:
+        rows = {row.routed_from: row for row in reader.latest(10) if row.request_model == "gpt-4o-mini"}
+    assert rows["gpt-4o"].route_rule == "model=gpt-4o complexity<0.3 -> gpt-4o-mini"
+    assert sorted(json.loads(each.body)["model"] for each in endpoint.requests) == [
+        "gpt-4o",
+        "gpt-4o-mini",
+        "gpt-4o-mini",
+    ]

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import io
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -387,3 +388,16 @@ async def test_transports_made_in_memory(family: Any, log: Writer, rows: Rows) -
     async with family.AsyncClient(transport=promptop.transport(inner, log=log)) as client:
         assert (await client.post("http://h/v1/chat/completions", json=body)).content == stream
     assert [(row.usage_output_tokens, row.error_type) for row in rows()] == [(1, None)] * 2
+
+
+def test_a_dropped_client_is_warned_of_and_a_kept_one_is_not(tmp_path: Path) -> None:
+    client = httpx.Client()
+    with pytest.warns(UserWarning, match=r"client = promptop\.observe\(client\)") as told:
+        promptop.observe(client, log=tmp_path / "log.db")
+    assert told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kept = promptop.observe(client, log=tmp_path / "log.db")
+        assert promptop.observe(client, log=tmp_path / "log.db") is not kept
+        [promptop.observe(each, log=tmp_path / "log.db").close() for each in [httpx.Client()]]
+    kept.close()

@@ -13,13 +13,16 @@ import json
 import signal
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
-from promptop.batch.input import Item, columns_of, crossed, read_jsonl, read_table
+from promptop.base.texts import tr_n
+from promptop.batch.input import Item, columns_of, crossed, read_jsonl, read_table, routed
 from promptop.batch.journal import Journal, journal_of
 from promptop.batch.provider_runner import HALF
 from promptop.batch.runner import Batch, Tally, estimate, kept_apart
@@ -31,6 +34,7 @@ from promptop.cli.shared.money import gate_of
 from promptop.cli.shared.options import settings_of, settings_options
 from promptop.cli.shared.prompt_input import ROLES, notes_of, prompt_given, tell_notes
 from promptop.limits.limiter import RateLimits
+from promptop.routing.policy import policy_of as routing_policy
 
 INTERRUPTED = 130
 LISTED = 5
@@ -59,6 +63,7 @@ def parameters() -> Parameters:
         option("--role", default="", choices=ROLES, help="role of prompts without role lines (user)"),
         flag("--strict", help="refuse a prompt of which anything is unfilled"),
         option("-m", "--model", complete=models_known, default="", help="model of requests that name none"),
+        flag("--route", help="ask the models that [routing] of the settings names (also where it is on there)"),
         option("--max-tokens", type=int, metavar="N", help="limit of output tokens for requests that set none"),
         option("--temperature", type=float, metavar="T", help="temperature for requests that set none"),
         option("--concurrency", type=int, default=10, metavar="N", help="requests at a time (default 10)"),
@@ -85,6 +90,10 @@ def run(args: ParsedArguments) -> int:
         refuse_existing(args.output, force=args.force or args.dry_run)
     settings = settings_of(args, sends=not args.dry_run)
     items = _items(args)
+    if args.route or settings.routing.on:
+        items = routed(items, routing_policy(settings), "promptop batch")
+        for line in _decisions(items):
+            print(line, file=sys.stderr)
     profile = settings.active_profile()
     most = estimate(items, profile)
     note = f"; {len(most.open)} of them unpriced" if most.open else ""
@@ -147,6 +156,20 @@ def run(args: ParsedArguments) -> int:
     journal.close(remove=finished)
     _report(tally, args, written, interrupted, failures)
     return INTERRUPTED if interrupted else 0 if finished else 1
+
+
+def _decisions(items: Sequence[Item]) -> list[str]:
+    """Tell how many requests go to which model, the most first."""
+    counts = Counter((each.decision.asked, each.decision.model) for each in items if each.decision is not None)
+    return [
+        tr_n(
+            "{n:,} request: {models}",
+            "{n:,} requests: {models}",
+            n,
+            models=clean_line(asked if asked == model else f"{asked} → {model}", 120),
+        )
+        for (asked, model), n in counts.most_common()
+    ]
 
 
 async def _until_interrupted(batch: Batch) -> bool:

@@ -16,6 +16,7 @@ from promptop.base.sanitize import clean_line
 from promptop.budget.gate import Gate
 from promptop.cli.command_line.completion import prompts
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
+from promptop.cli.shared.conversation import context_options, sent_messages
 from promptop.cli.shared.model_names import tell_unknown
 from promptop.cli.shared.options import settings_of, settings_options
 from promptop.cli.shared.parameters import overrides_of, parameter_options, parameters_of
@@ -45,6 +46,7 @@ def call_options(*, retries: int | None = 2) -> Parameters:
         option("--text", metavar="TEXT", help="the prompt itself, instead of a file"),
         *prompt_options(),
         *parameter_options(),
+        *context_options(),
         option("--retries", type=int, default=retries, metavar="N", help="after 429, 5xx, failed connections"),
         option("--base-url", metavar="URL", help="endpoint, instead of a profile's"),
         option("--max-usd", type=float, metavar="USD", help="send nothing if it may cost more than this"),
@@ -104,6 +106,7 @@ def requests_for(
         messages = each.openai(known)
         if system is not None:
             messages.insert(0, {"role": "system", "content": fill(system, {**each.sample, **known})})
+        messages = sent_messages(args, messages, quiet=values is not None or args.quiet or args.json)
         versions.append(PromptVersion(label, messages, each.name or None))
     parameters = {**parameters_of(args, prompt), "retries": max(0, args.retries), "cache": args.cache}
     targets = [parse_target(spec, settings) for spec in specs]

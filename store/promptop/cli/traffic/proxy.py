@@ -6,14 +6,17 @@ import os
 import re
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from promptop import settings as room
 from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop.cache import redis_url
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, group, option
+from promptop.cli.shared.conversation import check_rounds, context_options, shortened
 from promptop.cli.shared.options import settings_of, settings_options
 from promptop.routing.policy import policy_of
 
@@ -69,6 +72,7 @@ def parameters() -> Parameters:
             "--route",
             help="send requests to the models that [routing] of the settings names (also where it is on there)",
         ),
+        *context_options(),
         option("--concurrency", type=int, metavar="N", help="calls at a time for each upstream and model"),
         option("--rpm", type=int, metavar="N", help="requests a minute for each upstream and model"),
         option("--tpm", type=int, metavar="N", help="tokens a minute for each upstream and model"),
@@ -132,6 +136,14 @@ def run(args: ParsedArguments) -> int:
             print(f"  each model of an upstream may be sent {', '.join(said)}; more wait, in turns")
         if options.cache is not None:
             print(f"  repeated calls are answered from the cache: {_levels(options.cache)}")
+        if options.shorten is not None:
+            print(
+                tr(
+                    "  of conversations the last {rounds} rounds and the pending turn are sent; those before: {older}",
+                    rounds=args.rounds,
+                    older=tr(args.context),
+                )
+            )
         if options.routing is not None:
             print("  requests are routed; their rows say from which model and by which rule:")
             for rule in options.routing.rules:
@@ -147,6 +159,7 @@ def options_of(args: ParsedArguments) -> Options:
     from promptop.proxy.server_process import Options
 
     settings = settings_of(args, sends=True)
+    check_rounds(args)
     if args.cache:
         redis_url(settings.cache)  # a variable that is not set is said before anything listens
     host, port = listen_address(args.listen)
@@ -175,6 +188,7 @@ def options_of(args: ParsedArguments) -> Options:
         include_usage=args.include_usage,
         cache=settings.cache if args.cache else None,
         routing=policy_of(settings) if args.route or settings.routing.on else None,
+        shorten=partial(shortened, keep=args.rounds, older=args.context) if args.rounds is not None else None,
         rates=rates,
         rates_redis=redis_url(settings.cache) if rates is not None else "",
         rates_prefix=settings.cache.redis_prefix,
