@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -355,9 +356,9 @@ def test_requests_are_routed_before_they_are_priced_and_rows_say_so(
     said = capsys.readouterr().err
     assert "1 request: gpt-4o → gpt-4o-mini" in said
     assert "1 request: gpt-4o\n" in said
-    with LogReader(log) as reader:
-        rows = {row.routed_from: row for row in reader.latest(10) if row.request_model == "gpt-4o-mini"}
-    assert rows["gpt-4o"].route_rule == "model=gpt-4o complexity<0.3 -> gpt-4o-mini"
+    with sqlite3.connect(log) as rows:
+        told = dict(rows.execute("SELECT routed_from, route_rule FROM requests WHERE request_model = 'gpt-4o-mini'"))
+    assert told["gpt-4o"] == "model=gpt-4o complexity<0.3 -> gpt-4o-mini"
     assert sorted(json.loads(each.body)["model"] for each in endpoint.requests) == [
         "gpt-4o",
         "gpt-4o-mini",
