@@ -50,6 +50,10 @@ _SHORTEST_PART = 8
 """Characters of the shortest beginning of a secret that is taken for it."""
 _LONGEST_PART = 64
 
+_PASSWORD = r"\b(?:pass[-_ ]?(?:word|phrase|code)|passwd)"
+_SECRET_WORD = rf"(?:{_PASSWORD}|\b(?:secret|(?:api|access)[-_ ]?key|(?:access|auth)[-_ ]?token))"
+"""Names behind which a credential may stand without a colon."""
+_SOLID = r"[^\s\"'&,;{}\[\]()<>]"
 _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), GONE),
     (re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE), rf"\1 {GONE}"),
@@ -77,10 +81,32 @@ _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{GONE}",
     ),
     (
+        # Without a colon: the name, and what stands in quotes behind it (secret "hunter", the password is 'hunter').
+        # Not "key" and "token" alone, which errors quote names behind (missing key "user_id").
         re.compile(
-            r"((?:密码|口令|密钥|秘钥|令牌)\s*(?:是|为|[:：=])\s*[\"'“]?)(?!\[redacted\])[^\s\"'“”，。；、,;{}\[\]()（）]{6,}"
+            rf"({_SECRET_WORD}\s+(?:(?:is|was|reads|equals)\s+)?[\"'“‘`])(?!\[redacted\])"
+            r"(?:[^\"'”’`\n]{4,80}(?=[\"'”’`])|[^\s\"'”’`]{4,})",
+            re.IGNORECASE,
         ),
         rf"\1{GONE}",
+    ),
+    (
+        # Without quotes too, where it has a digit among letters: the password is hunter2.
+        re.compile(
+            rf"((?:{_PASSWORD}\s+|{_SECRET_WORD}\s+(?:is|was|reads|equals)\s+))(?!\[redacted\])"
+            rf"(?={_SOLID}{{0,64}}[A-Za-z])(?={_SOLID}{{0,64}}\d){_SOLID}{{6,}}",
+            re.IGNORECASE,
+        ),
+        rf"\1{GONE}",
+    ),
+    (
+        re.compile(
+            r"((?:密码|口令|密钥|秘钥|令牌)\s*(?:(?:是|为|[:：=])\s*|(?=[A-Za-z0-9]*\d)))(?!\[redacted\])"
+            r"[^\s\"'“”「」，。；、,;{}\[\]()（）]{6,}"
+            r"|((?:密码|口令|密钥|秘钥|令牌)\s*(?:(?:是|为|[:：=])\s*)?[\"'“「])(?!\[redacted\])"
+            r"(?:[^\"'”」\n]{2,80}(?=[\"'”」])|[^\s\"'”」]{2,})"
+        ),
+        rf"\1\2{GONE}",
     ),
 )
 # What a text of ASCII must hold, in lower case, for each of those patterns to match; looking takes a tenth of the time
@@ -95,6 +121,8 @@ _HINTS: tuple[re.Pattern[str] | tuple[str, ...], ...] = (
     ),
     ("akia", "asia", "aiza"),
     re.compile(r"(?:key|token|authorization|secret|password|passwd|signature|sig)[\"']?\s*[:=]"),
+    *2
+    * (re.compile(r"(?:pass(?:wd|[-_ ]?(?:word|phrase|code))|secret|(?:api|access).?key|(?:access|auth).?token)\s"),),
     ("密码",),  # in no text of ASCII
 )
 _EMAIL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63}){1,8}")
@@ -236,7 +264,7 @@ def _of_header(name: str, value: str) -> Iterator[str]:
     if "=" in value:
         for part in re.split("[;,]", value):
             field, _, item = part.strip().partition("=")
-            if field.lower() not in _TOLD:
+            if field.lower() not in _SECRET_WORD:
                 yield item.strip('"')
     if len(words) == 1 and value[:6].lower() == "basic ":
         with suppress(ValueError):

@@ -194,9 +194,11 @@ def _hidden(
         for place in _VARIABLE.finditer(text):
             name = place[1]
             before = text[max(0, place.start() - NEAR) : place.start()]
-            alone, both = hide(before), hide(before + found[name])
-            # Where the text before it went too, the value was part of what had to go.
-            found[name] = both[len(alone) :] if both.startswith(alone) else GONE
+            after = _VARIABLE.split(text[place.end() : place.end() + NEAR])[0]
+            alone, whole = hide(before), hide(before + found[name] + after)
+            # Where the text around it went too, the value was part of what had to go.
+            is_apart = whole.startswith(alone) and whole.endswith(after) and len(whole) >= len(alone) + len(after)
+            found[name] = whole[len(alone) : len(whole) - len(after)] if is_apart else GONE
     return {name: str(value) for name, value in hide(found).items()}
 
 

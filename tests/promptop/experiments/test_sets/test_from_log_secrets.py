@@ -28,6 +28,13 @@ def cases_of(text: str, template: str | None = None) -> str:
         f"密码是 {SECRET}，谢谢",
         f"postgres://bob:{SECRET}@db.example.com/x",
         f"Authorization: Bearer {SECRET}abc",
+        f'the secret "{SECRET}" opens it',
+        f"my password is {SECRET}",
+        f"password {SECRET}, please",
+        f"passphrase 'correct {SECRET} battery'",
+        f"API key `{SECRET}`",
+        f"密码“{SECRET}”",
+        f"口令{SECRET}",
     ],
 )
 def test_a_secret_is_found_by_what_stands_beside_it(text: str) -> None:
@@ -39,6 +46,30 @@ def test_a_secret_is_found_by_what_stands_beside_it(text: str) -> None:
 def test_the_templates_own_words_say_what_a_variable_is(template: str) -> None:
     assert SECRET not in cases_of(template.replace("{{what}}", SECRET), template).partition('"seen"')[0]
     assert SECRET not in cases_of(f"Log in with {SECRET} now", "Log in with {{password}} now").partition('"seen"')[0]
+
+
+@pytest.mark.parametrize(
+    "template", ['The secret "{{what}}" is mine', "my password is '{{what}}'.", "口令“{{what}}”。"]
+)
+@pytest.mark.parametrize("value", ["zebra", "open sesame now", "芝麻开门"])
+def test_quotes_around_a_variable_say_it_without_a_colon(template: str, value: str) -> None:
+    case = cases_of(template.replace("{{what}}", value), template)
+    assert value not in case and value.rsplit(maxsplit=1)[-1] not in case
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'missing key "user_id"',
+        "the password is incorrect",
+        "the secret of success",
+        "a secret sha256 of it",
+        "password reset link",
+        "请输入密码然后登录",
+    ],
+)
+def test_words_about_secrets_are_no_secrets(text: str) -> None:
+    assert text in json.loads(cases_of(f"Please: {text}"))["messages"][0]["content"]
 
 
 def test_arguments_and_results_of_tools_are_read_too() -> None:
