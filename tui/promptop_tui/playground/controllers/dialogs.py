@@ -21,6 +21,7 @@ from promptop_tui.playground.views.parameters import TEXTS, ParameterColumn
 
 if TYPE_CHECKING:
     from promptop_tui.playground.dialogs.history import Taken
+    from promptop_tui.playground.dialogs.variables import FilledVariables
     from promptop_tui.playground.measure.grid_dialog import GridMemory
     from promptop_tui.playground.measure.proof_dialog import ProofMemory
 
@@ -115,10 +116,12 @@ class Dialogs:
         else:
             self._host.notify(tr("The prompt has no variables: write {{name}} where one belongs."), markup=False)
 
-    def _variables_filled(self, values: dict[str, str] | None) -> None:
-        if values is not None:
-            self._versions.values = values
+    async def _variables_filled(self, filled: FilledVariables | None) -> None:
+        if filled is not None:
+            self._versions.values = dict(filled.values)
             self._versions_changed()
+            if filled.runs:
+                await self._host.run_action("run")
 
     def _open_presets(self) -> None:
         from promptop_tui.playground.dialogs.presets import PresetsDialog

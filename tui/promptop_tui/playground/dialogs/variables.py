@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -11,15 +12,25 @@ from promptop.base.texts import tr
 from promptop_tui.widgets.form_modal import FormField, FormModal
 
 
-class VariablesDialog(FormModal["dict[str, str]"]):
+@dataclass(frozen=True, slots=True)
+class FilledVariables:
+    """What was typed, and whether the prompt is to be sent with it at once."""
+
+    values: Mapping[str, str]
+    runs: bool = False
+
+
+class VariablesDialog(FormModal[FilledVariables]):
     """A field for each variable; its result are the values that were typed."""
 
     HELP = """
     A value may have several lines; Tab goes to the next variable. What is typed here wins over the sample values of the
     prompt's front matter, for all versions that are asked. A variable without a value is sent as it is written.
+    `F5` takes the values and sends the prompt.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "Take, close", id="dialog.close", tooltip="Take the values", priority=True),
+        Binding("f5", "run", "Take, run", id="playground.run", tooltip="Take the values and send", priority=True),
     ]
 
     def __init__(self, values: Mapping[str, str]) -> None:
@@ -31,5 +42,12 @@ class VariablesDialog(FormModal["dict[str, str]"]):
 
     def action_close(self) -> None:
         """Close with the values."""
+        self.dismiss(FilledVariables(self._typed()))
+
+    def action_run(self) -> None:
+        """Close with the values, and let the prompt be sent."""
+        self.dismiss(FilledVariables(self._typed(), runs=True))
+
+    def _typed(self) -> dict[str, str]:
         typed = self.values()
-        self.dismiss({field.label: typed[field.id] for field in self.fields if typed[field.id]})
+        return {field.label: typed[field.id] for field in self.fields if typed[field.id]}
