@@ -7,6 +7,7 @@ by its repeat number, so that one answer never stands for two. Texts go to disk 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import time
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 MOST_PROOFS = 500
 """Runs whose cells are kept; older ones are dropped."""
+GOES_ON_S = 24 * 3600
+"""Age up to which a run is gone on with by whoever asks the same again: later the models may have changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +83,26 @@ class CellStore:
         path: Path | None = None,
         full: bool = False,
         earlier: Mapping[CellKey, GridCell] | None = None,
+        asked: str = "",
     ) -> None:
         """``run`` is the id of an earlier run that goes on; ``full`` keeps prompts and answers on disk.
 
-        ``earlier`` are cells that this process still has whole, whatever the disk keeps of them.
+        ``earlier`` are cells that this process still has whole, whatever the disk keeps of them. ``asked`` names what
+        is asked, so that :func:`run_to_go_on` finds the run in a later process.
         """
         self.run = run or f"p-{secrets.token_hex(4)}"
         self.path = notebook_path() if path is None else path
         self.full = full
+        self.asked = asked
         self._earlier = dict(earlier or {})
         self._known: dict[CellKey, GridCell] = {}
         self._file = notebook_file(self.path)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"run": self.run, "path": self.path, "full": self.full, "earlier": self._earlier}
+        return {"run": self.run, "path": self.path, "full": self.full, "earlier": self._earlier, "asked": self.asked}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__init__(state["run"], path=state["path"], full=state["full"], earlier=state["earlier"])  # type: ignore[misc]
+        self.__init__(state["run"], **{name: state[name] for name in state if name != "run"})  # type: ignore[misc]
 
     @property
     def cells(self) -> Mapping[CellKey, GridCell]:
@@ -109,6 +115,8 @@ class CellStore:
 
     def begin(self, setup: Mapping[str, Any], *, resumed: bool = False) -> int:
         """Note that the run begins, and return how many cells are kept; raise :class:`UsageError` for no such run."""
+        if self.asked:
+            setup = {**setup, "asked": _name_of(self.asked)}
         with self._open() as database:
             row = database.execute("SELECT 1 FROM proofs WHERE id = ?", (self.run,)).fetchone()
             if resumed and row is None:
@@ -187,6 +195,25 @@ def _cell(figures: str, texts: str | None, checks: str) -> GridCell:
     checked = {text: Checked(text, bool(passed), why) for text, (passed, why) in json.loads(checks).items()}
     digest, trouble = str(shape.get("answer_digest") or ""), str(shape.get("trouble") or "")
     return GridCell(read_result(shape), checked, texts is not None, digest, trouble)
+
+
+def _name_of(asked: str) -> str:
+    return hashlib.blake2b(asked.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def run_to_go_on(asked: str, path: Path | None = None) -> str:
+    """Return the latest run of the last day that asked the same, empty if there is none: its answers are paid for."""
+    path = notebook_path() if path is None else path
+    if not path.exists():
+        return ""
+    since_ms = int((time.time() - GOES_ON_S) * 1000)
+    with open_notebook(path) as database:
+        row = database.execute(
+            "SELECT id FROM proofs WHERE json_extract(setup, '$.asked') = ? AND started_ms > ?"
+            " ORDER BY started_ms DESC LIMIT 1",
+            (_name_of(asked), since_ms),
+        ).fetchone()
+    return str(row[0]) if row is not None else ""
 
 
 def runs_of(path: Path | None = None, limit: int = 20) -> Sequence[tuple[str, int, str, Mapping[str, Any]]]:

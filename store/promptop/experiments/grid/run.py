@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from promptop.budget.estimate import CostEstimate, Lengths, estimate, times
+from promptop.budget.estimate import CostEstimate, Lengths, estimate, times, together
 from promptop.client.request import RunRequest
 from promptop.client.result import CAP, RunResult
 from promptop.experiments.checks import Check, Checked
@@ -126,8 +126,19 @@ class GridRun:
         return [pair[0] for planned in self._cases for pair in planned.requests]
 
     def estimate(self, lengths: Lengths | None = None) -> CostEstimate:
-        """Return what it may cost; ``lengths`` are those of the log's answers."""
-        return times(estimate(self.requests(), 1, lengths), self._repeats)
+        """Return what it may cost, a judge's verdicts included; ``lengths`` are those of the log's answers."""
+        asked = times(estimate(self.requests(), 1, lengths), self._repeats)
+        judge, graded = self._plan.judge, self.graded
+        if judge is None or not self._asks or not graded:
+            return asked
+        longest = max(self._cases, key=lambda planned: len(planned.given))
+        return together([asked, estimate([judge.request("", longest.given + "x" * 2000)], graded, lengths)])
+
+    @property
+    def graded(self) -> int:
+        """Number of verdicts of a judge, where each answer has one for each of its rubrics."""
+        rubrics = sum(check.kind == "rubric" for planned in self._cases for check in checks_for(planned, self._plan))
+        return rubrics * len(self._titles) * self._repeats
 
     def snapshot(self) -> GridStep:
         """Return how far it is."""

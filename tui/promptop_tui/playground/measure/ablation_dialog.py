@@ -35,9 +35,10 @@ from promptop.experiments.ablation.run import (
 from promptop.experiments.ablation.search import CARRIES, FREE, likely_calls
 from promptop.experiments.ablation.units import units_of
 from promptop.experiments.checks import Spec
-from promptop.experiments.grid.cells import CellStore
+from promptop.experiments.grid.cells import CellStore, run_to_go_on
 from promptop.experiments.grid.plan import GridPlan, PlannedCase, planned_cases, standing_in
 from promptop.experiments.test_sets import TestSet, read_test_set
+from promptop.prompts.proof import digest
 from promptop.prompts.reader import prompt_from
 from promptop.settings import Settings
 from promptop.trim import find
@@ -214,9 +215,9 @@ class AblationView(Vertical):
             unit.number for unit in self._units if any(e.start < unit.end and unit.start < e.end for e in edits)
         )
         plan = plan_ablation(self._text, cases, grid, suspected=suspected)
-        self._asked = f"{hash(self._text)} {test_set.digest} {values['model']} {values['checks']}"
-        known = self._memory.runs.get(self._asked, "")
-        store = CellStore(known, full=self.shared.keeps_texts)
+        self._asked = f"ablation {digest(self._text)} {test_set.digest} {values['model']} {values['checks']}"
+        known = self._memory.runs.get(self._asked) or run_to_go_on(self._asked)
+        store = CellStore(known, full=self.shared.keeps_texts, asked=self._asked)
         self._memory.runs[self._asked] = store.run
         one = estimate([planned.requests[0][0] for planned in plan.cases], 1, lengths_of(self.shared))
         likely = likely_calls(len(plan.units), len(plan.cases)) + 2 * len(plan.held)

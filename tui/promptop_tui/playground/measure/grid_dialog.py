@@ -19,9 +19,11 @@ from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
 from promptop.base.texts import tr
 from promptop.client.request import Message, RunRequest
-from promptop.experiments.grid.cells import CellKey, CellStore, GridCell
+from promptop.client.targets import parse_target
+from promptop.experiments.checks.judges import JudgeModel
+from promptop.experiments.grid.cells import CellKey, CellStore, GridCell, run_to_go_on
 from promptop.experiments.grid.export import report_of, write_grid
-from promptop.experiments.grid.plan import PlannedCase, planned_cases
+from promptop.experiments.grid.plan import GridPlan, PlannedCase, digest_of, planned_cases, require_models
 from promptop.experiments.grid.run import CellState, GridOutcome, GridRun, GridStep
 from promptop.experiments.stats import share_interval
 from promptop.experiments.test_sets import read_test_set
@@ -75,6 +77,7 @@ class GridView(Vertical):
         self._outcome: GridOutcome | None = None
         self._states: Mapping[tuple[int, int], CellState] = {}
         self._cells: Mapping[tuple[int, int], GridCell] = {}
+        self._note = ""
         self._table = ChoiceTable(self._columns(), follows=False, id="grid-table")
         self._summary = Static(id="grid-summary", markup=False)
 
@@ -106,6 +109,7 @@ class GridView(Vertical):
         return [
             FormField("file", tr("test set"), self._memory.values.get("file", ""), tr("cases.csv, .jsonl or .yaml")),
             FormField("tags", "tags", self._memory.values.get("tags", ""), tr("all cases")),
+            FormField("judge", "judge", self._memory.values.get("judge", ""), tr("no model judges")),
             FormField("at_once", tr("at once"), self._memory.values.get("at_once", str(AT_ONCE)), "calls"),
             FormField("cap", "cap $", self._memory.values.get("cap", ""), tr("session and day")),
         ]
@@ -122,7 +126,14 @@ class GridView(Vertical):
         self._cases = planned_cases(test_set, (), lambda given, said: [self._build(given, said)] * 2)
         self._filter = CaseFilter(tags=test_set.tags)
         settings = self.shared.settings.playground
-        store = CellStore(self._memory.run, full=self.shared.keeps_texts, earlier=self._memory.cells)
+        first = [digest_of(pair[0]) for pair in self._cases[0].requests]
+        asked = f"grid {test_set.digest} {self._titles} {first}"
+        run = self._memory.run or run_to_go_on(asked)
+        store = CellStore(run, full=self.shared.keeps_texts, earlier=self._memory.cells, asked=asked)
+        judge = None
+        if values["judge"]:
+            target = parse_target(values["judge"], self.shared.settings)
+            judge = JudgeModel(target.profile, target.model)
         grid = GridRun(
             self._cases,
             self._titles,
@@ -130,7 +141,14 @@ class GridView(Vertical):
             folder=test_set.folder,
             python=settings.python_checks,
             at_once=at_once,
+            judge=judge,
+            asks=judge is not None,
         )
+        if judge is not None:
+            require_models(GridPlan(self._cases, self._titles, folder=test_set.folder, judge=judge))
+        self._note = ""
+        if judge is None and grid.graded:
+            self._note = tr("Rubrics are left out of the checks: name a judge to have them graded.")
         self._memory.run = store.run
         most = grid.estimate(lengths_of(self.shared))
         if cap is not None and (most.usd or 0.0) > cap:
@@ -179,7 +197,7 @@ class GridView(Vertical):
         chosen = [at for at, each in enumerate(self._shown) if self._filter.shows(each.case.tags, failing=at in bad)]
         self._order = sorted(chosen, key=lambda case: (case not in bad, case))
         self._table.set_rows(len(self._order), self._row)
-        self._summary.update(clean("\n".join(self._sums())))
+        self._summary.update(clean("\n".join([*self._sums(), *filter(None, [self._note])])))
 
     def _row(self, at: int) -> Sequence[Cell]:
         if at >= len(self._order):

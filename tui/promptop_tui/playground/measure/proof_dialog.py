@@ -30,7 +30,7 @@ from promptop.client.targets import parse_target
 from promptop.client.variants import AS_TYPED, PromptVersion, requests_of
 from promptop.experiments.checks.judges import JudgeModel
 from promptop.experiments.grid.caller import MeasurementStep
-from promptop.experiments.grid.cells import CellKey, CellStore, GridCell
+from promptop.experiments.grid.cells import CellKey, CellStore, GridCell, run_to_go_on
 from promptop.experiments.grid.plan import Build, asked_once, attempt_of, planned_cases, require_models, standing_in
 from promptop.experiments.interleaved import MOST_REPEATS, TrialOutcome
 from promptop.experiments.proof import rule
@@ -276,9 +276,9 @@ class ProofView(Vertical):
         )
         require_models(plan)
         asked = f"{digest(self._subject.before)} {digest(self._subject.after)} {test_set.digest} {values['models']}"
-        known = self._memory.runs.get(asked, "")
+        known = self._memory.runs.get(asked) or run_to_go_on(asked)
         full = self.shared.keeps_texts
-        store = CellStore(known, full=full, earlier=self._memory.cells.get(known))
+        store = CellStore(known, full=full, earlier=self._memory.cells.get(known), asked=asked)
         self._memory.runs[asked] = store.run
         proof = ProofRun(plan, store)
         lengths = lengths_of(self.shared)
