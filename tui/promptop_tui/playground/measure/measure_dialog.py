@@ -133,6 +133,8 @@ class MeasureDialog(FormModal[Result], Generic[Result]):
         self.HELP = getattr(measure, "HELP", None)  # type: ignore[misc]  # each measure has its own
         self.planned: Planned | None = None
         self._process: MeasurementProcess | None = None
+        self._problem = ""
+        """Why what the form says cannot be sent; empty while it is being priced."""
         self._settling: Timer | None = None
         self._priced_values: dict[str, str] = {}
         self._stopping = False
@@ -159,14 +161,14 @@ class MeasureDialog(FormModal[Result], Generic[Result]):
         event.stop()
         if self.running or self.values() == self._priced_values:
             return  # fields tell their first value, too
-        self.planned = None
+        self.planned, self._problem = None, ""
         if self._settling is not None:
             self._settling.stop()
         self._settling = self.set_timer(SETTLED_S, self.price_again)
 
     def price_again(self) -> None:
         """Read the form and price it."""
-        self._priced_values = self.values()
+        self._priced_values, self._problem = self.values(), ""
         self._price(self._priced_values)
 
     @work(thread=True, exclusive=True, group="price", description="price a measurement")
@@ -189,7 +191,7 @@ class MeasureDialog(FormModal[Result], Generic[Result]):
         event.stop()
         if self.running:
             return
-        self.planned = event.planned
+        self.planned, self._problem = event.planned, event.problem
         if event.planned is None:
             self.say(f"✗ {event.problem}", bad=True)
             return
@@ -216,7 +218,13 @@ class MeasureDialog(FormModal[Result], Generic[Result]):
             )
             return
         if self.planned is None:
-            return  # the state says what is wrong, or it is being priced
+            if not self._problem:
+                key = key_name(self, "measure.run")
+                said = tr("It is being priced: nothing was sent. {key} sends it then.", key=key)
+                self.notify(said, severity="warning")
+            else:
+                self.notify(self._problem, title=tr("Not sent"), severity="warning", markup=False)
+            return
         try:
             self.context.settings.require_valid()
             self.context.purse.check(self.planned.least or self.planned.most)
