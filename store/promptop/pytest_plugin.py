@@ -66,7 +66,7 @@ class ObservedCalls:
         """Fail unless the calls cost less than ``usd`` together, or where a price is unknown."""
         __tracebackhide__ = True
         if (cost := self.cost_usd) >= usd:
-            pytest.fail(f"the calls cost ${cost:.6f}, not below ${usd:.6f}", pytrace=False)
+            pytest.fail(f"the calls cost ${cost:.10g}, not below ${usd:.10g}", pytrace=False)
 
 
 @pytest.fixture
