@@ -50,6 +50,8 @@ class Profile:
     """Seconds until a connection attempt is given up."""
     api: str = "chat"
     """What it speaks: ``chat`` (OpenAI's Chat Completions), ``responses`` (OpenAI's Responses API) or ``anthropic``."""
+    server: str = ""
+    """Self-hosted server whose own figures the monitor shows: ``vllm``, ``sglang``, ``llama.cpp`` or ``ollama``."""
     endpoints: tuple[str, ...] = ()
     """Further base URLs that serve the same models; calls are shared out among them and ``base_url``."""
     api_key_envs: tuple[str, ...] = ()
@@ -335,6 +337,7 @@ class Settings:
 
 _CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("profiles.*", "api"): ("chat", "responses", "anthropic"),
+    ("profiles.*", "server"): ("", "vllm", "sglang", "llama.cpp", "ollama"),
     ("profiles.*", "balance"): ("round-robin", "least-latency"),
     ("log", "bodies"): ("off", "hash", "redacted", "full"),
     ("playground", "history"): ("full", "metadata", "off"),

@@ -43,6 +43,7 @@ from promptop_tui.monitor.views.log_note import LogNote
 from promptop_tui.monitor.views.lower_panels import LowerPanels
 from promptop_tui.monitor.views.question_card import QuestionCard
 from promptop_tui.monitor.views.request_table import RequestTable
+from promptop_tui.monitor.views.server_strip import ServerStrip
 from promptop_tui.monitor.views.status_line import StatusLine
 from promptop_tui.monitor.views.triage_line import TriageLine
 from promptop_tui.services.alert_watch import AlertWatch
@@ -145,6 +146,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
             with Horizontal(id="monitor-cards"):
                 for key, title in (("healthy", "Healthy?"), ("fast", "Fast?"), ("cheap", "Cheap?")):
                     yield QuestionCard(key, title)
+            yield ServerStrip(self._shared.settings.profiles)
             yield ChartRow()
             yield LowerPanels()
             yield InspectionDrawer()

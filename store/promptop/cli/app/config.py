@@ -32,6 +32,7 @@ models = ["gpt-4o-mini", "gpt-4o"]
 # [profiles.local]             # llama.cpp, vLLM, Ollama, LM Studio …
 # base_url = "http://127.0.0.1:8080/v1"
 # models = ["qwen2.5-7b-instruct"]
+# server = "llama.cpp"         # or vllm, sglang, ollama: the monitor shows its queue, KV cache and prefix hits
 
 # [profiles.deepseek]
 # base_url = "https://api.deepseek.com/v1"

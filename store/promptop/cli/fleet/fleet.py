@@ -9,8 +9,9 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from promptop.base.errors import UsageError
+from promptop.base.errors import PromptopError, UsageError
 from promptop.base.sanitize import clean_line
 from promptop.base.text_table import text_table
 from promptop.base.times import moment_ms
@@ -68,6 +69,12 @@ def verbs() -> list[Command]:
             *connection_options(),
         ),
         verb(
+            "servers",
+            "how the self-hosted servers of the profiles stand: running, waiting, KV cache, prefix hits",
+            flag("--json", help="print JSON"),
+            option("--config", type=Path, metavar="FILE", help="settings file (default: promptop config path)"),
+        ),
+        verb(
             "audit",
             "whether the engine has what this log shipped, by day, and its sums count its rows, by hour",
             flag("--repair", help="send rows that are missing, make sums that differ anew"),
@@ -83,6 +90,8 @@ def run(args: ParsedArguments) -> int:
     """Do it; the exit code of ``check`` is 1 where something is wrong."""
     settings = load(args.config)
     tell_problems(settings)
+    if args.verb == "servers":
+        return _servers(settings, as_json=args.json)
     fleet = chosen(args, settings.fleet)
     if args.verb == "init":
         return _init(args, fleet)
@@ -140,6 +149,40 @@ def _check(engine: Engine) -> int:
     for holds, text in lines:
         print(f"{'ok   ' if holds else 'WRONG'} {clean_line(text)}")
     return 0 if all(holds for holds, _ in lines) else 1
+
+
+def _servers(settings: Settings, *, as_json: bool) -> int:
+    """Print how each server stands; exit 1 if one does not answer."""
+    from promptop.client.http.server_status import read_status, self_hosted
+
+    found: list[dict[str, Any]] = []
+    for name, profile in self_hosted(settings.profiles).items():
+        entry: dict[str, Any] = {"name": name, "server": profile.server, "base_url": profile.base_url, "error": None}
+        try:
+            status = read_status(profile)
+        except PromptopError as error:
+            found.append({**entry, "error": str(error)})
+            continue
+        found.append({**entry, **{key: value for key, value in asdict(status).items() if "tokens" not in key}})
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    elif not found:
+        raise UsageError(
+            "No profile names its server.", 'Set server = "vllm", "sglang", "llama.cpp" or "ollama" in one.'
+        )
+    else:
+        cells = [
+            [
+                clean_line(each["name"]),
+                each["server"],
+                *("–" if each.get(key) is None else str(each[key]) for key in ("running", "waiting")),
+                *("–" if each.get(key) is None else f"{each[key]:.0%}" for key in ("kv_cache", "prefix_hits")),
+                clean_line(each["error"] or ", ".join(each["models"])),
+            ]
+            for each in found
+        ]
+        print("\n".join(text_table(["profile", "server", "running", "waiting", "KV cache", "prefix hits", ""], cells)))
+    return 1 if any(each["error"] for each in found) else 0
 
 
 def _audit(args: ParsedArguments, settings: Settings, fleet: FleetSettings) -> int:

@@ -1,0 +1,1 @@
+"""What self-hosted servers say of themselves."""
