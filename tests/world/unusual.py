@@ -99,8 +99,11 @@ class Told:
     start: str
 
 
-def tell(kind: str, seed: int, folder: Path) -> Told | None:
-    """Make a log with an incident, and look at it each minute from its start; None where nobody is busy enough."""
+def tell(kind: str, seed: int, folder: Path, days: float | None = None) -> Told | None:
+    """Make a log with an incident, and look at it each minute from its start; None where nobody is busy enough.
+
+    ``days`` is how long the log has been written; drawn if it is not given.
+    """
     for number in range(12):
         rng = random.Random(f"{kind} {seed} {number}")
         programs = world(rng.randrange(10**9))
@@ -110,8 +113,8 @@ def tell(kind: str, seed: int, folder: Path) -> Told | None:
             break
     else:
         return None
-    days = rng.choice((0.15, 0.5, 1.2, 1.2))
-    ordinary = calls(programs, f"{kind} {seed}", now_ms - int(days * DAY_MS), now_ms)
+    known = days or rng.choice((0.15, 0.5, 1.2, 1.2))
+    ordinary = calls(programs, f"{kind} {seed}", now_ms - int(known * DAY_MS), now_ms)
     source = random.Random(seed)
     rows = (each for row in ordinary for each in incident.effect(row, (now_ms - row["started_ms"]) / MINUTE_MS, source))
     looking = Looking(folder, rows)

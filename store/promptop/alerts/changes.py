@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,6 +93,22 @@ class Change:
             "new": self.new,
             "n": self.n,
         }
+
+
+_BREADTH = {"all": 0.8, "provider": 0.9, "server": 0.92, "app.model.prompt": 0.93, "version": 0.93}
+"""Of two values that explain the same: what is asked first. The narrower of two also scores higher by its part."""
+
+
+def score_of(change: Change, explains: float) -> float:
+    """Return the weight of a change: how surprising, how sure, and how much of the whole it explains."""
+    figure = BY_NAME[change.figure]
+    factor = change.factor if change.factor is not None else 33.0
+    surprise = min(abs(math.log(max(factor, 0.02))), 3.5)
+    score = figure.weight * _BREADTH.get(change.dimension, 1.0) * surprise
+    score *= max(0.0, min(1.0, explains)) * min(1.0, change.z / 12) * (1 - 0.15 * change.breadth)
+    if figure.kind == "share":
+        score *= 1 + 0.2 * abs(change.after - change.before)
+    return score
 
 
 def shown(figure: str, value: float) -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from operator import add as _plus
 from typing import TYPE_CHECKING
 
-from promptop.alerts.changes import Change
+from promptop.alerts.changes import Change, score_of
 from promptop.alerts.figures import FIGURES, PART, AlertFigure
 from promptop.base.errors import UsageError
 from promptop.log.rollups.keys import LEVELS_MS
@@ -48,26 +48,36 @@ def window_changes(log: LogReader, since_ms: int, until_ms: int) -> list[Change]
     cut = since_ms // step * step
     before, after = _summed(log, level, cut - length, cut), _summed(log, level, cut, until_ms)
     minutes = max(length / 60_000, 1.0)
+    calls = max(sum(cell[_N] for cell in after.get(("all", ""), [])), 1)
     found: list[Change] = []
     for figure in FIGURES:
         of_figure = [
             change
             for place in {*before, *after}
-            if (change := _change(figure, place, before.get(place, []), after.get(place, []), minutes, cut)) is not None
+            if not _is_all(place, before, after)
+            and (change := _change(figure, place, before.get(place, []), after.get(place, []), minutes, cut))
+            is not None
         ]
         most = max((each.excess for each in of_figure), default=0.0)
         whole = sum(cell[figure.top] for cell in after.get(("all", ""), []))
         for number, each in enumerate(of_figure):
             part = each.excess / most if most > 0 else 0.0
-            own = sum(cell[figure.top] for cell in after.get((each.dimension, each.value), []))
-            share = own / whole if figure.kind == "amount" and whole else part
-            surprise = min(abs(math.log(max(each.factor or 33.0, 0.02))), 3.5)
-            score = figure.weight * surprise * part * min(1.0, each.z / 12) * (0.8 if each.dimension == "all" else 1.0)
-            of_figure[number] = replace(each, share=share, score=score)
+            cells = after.get((each.dimension, each.value), [])
+            share = sum(cell[figure.top] for cell in cells) / whole if figure.kind == "amount" and whole else part
+            made = replace(each, share=share, breadth=sum(cell[_N] for cell in cells) / calls)
+            of_figure[number] = replace(made, score=score_of(made, part))
         of_figure.sort(key=lambda each: -each.score)
         found += of_figure[:MOST_OF_FIGURE]
     found.sort(key=lambda each: -each.score)
     return [_in_usd(each) for each in found]
+
+
+def _is_all(place: Place, *parts: dict[Place, list[Sequence[int]]]) -> bool:
+    """Say whether a value is that of nearly all calls, before and after: then it tells nothing of its own."""
+    if place[0] == "all":
+        return False
+    own, every = ([sum(cell[_N] for cell in each.get(which, ())) for each in parts] for which in (place, ("all", "")))
+    return all(mine >= 0.98 * of for mine, of in zip(own, every, strict=True))
 
 
 def _summed(log: LogReader, level: int, since_ms: int, until_ms: int) -> dict[Place, list[Sequence[int]]]:

@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from promptop.alerts.changes import Change
+from promptop.alerts.changes import Change, score_of
 from promptop.alerts.figures import BY_NAME, FIGURES, PART, AlertFigure
 from promptop.alerts.history import NEAR, MinuteSeries, TrendHistory
 from promptop.log.in_flight import InFlight
@@ -49,8 +49,6 @@ _MOST_OTHERS = 16
 _N = PART["n"]
 _WRITES = PART["cache_write"]
 _PICO = 1e12
-_BREADTH = {"all": 0.8, "provider": 0.9, "server": 0.92, "app.model.prompt": 0.93, "version": 0.93}
-"""Of two values that explain the same: what is asked first. The narrower of two also scores higher by its part."""
 _MIXED = ("slow", "tokens", "cache", "hits", "answers")
 """Families whose figures each prompt has its own of. So is the cost a call, which is told of dearer mixtures too."""
 _PARTED = {"all", "model", "app", "prompt", "version", "app.model.prompt"}
@@ -700,7 +698,7 @@ class _Triage:
         if lead.of_seconds:
             most = max(each.excess for each in strongest.values())
             return [
-                replace(each, share=each.excess / most, score=_score(each, figure, each.excess / most))
+                replace(each, share=each.excess / most, score=score_of(each, each.excess / most))
                 for each in strongest.values()
             ]
         start = self._start(lead, figure)
@@ -710,7 +708,7 @@ class _Triage:
         for each in made:
             explains = each.excess / most if most > 0 else 0.0
             share = each.share if figure.kind == "amount" else max(0.0, min(explains, 1.0))
-            out.append(replace(each, share=share, score=_score(each, figure, explains)))
+            out.append(replace(each, share=share, score=score_of(each, explains)))
         top = max(out, key=lambda each: each.score)
         own = self._start(top, figure)
         if own != start:
@@ -824,17 +822,6 @@ def _without_what_dearer_calls_explain(changes: list[Change]) -> list[Change]:
         or each.factor is None
         or dearer.get((each.dimension, each.value), 0.0) < 0.75 * each.factor
     ]
-
-
-def _score(change: Change, figure: AlertFigure, explains: float) -> float:
-    """Return the weight of a change: how surprising, how sure, and how much of the whole it explains."""
-    factor = change.factor if change.factor is not None else 33.0
-    surprise = min(abs(math.log(max(factor, 0.02))), 3.5)
-    score = figure.weight * _BREADTH.get(change.dimension, 1.0) * surprise
-    score *= max(0.0, min(1.0, explains)) * min(1.0, change.z / 12) * (1 - 0.15 * change.breadth)
-    if figure.kind == "share":
-        score *= 1 + 0.2 * abs(change.after - change.before)
-    return score
 
 
 def _in_usd(change: Change) -> Change:

@@ -16,6 +16,7 @@ import pytest
 from tests.world.traffic import write
 
 from promptop.alerts.changes import Change, sentence
+from promptop.alerts.comparison import window_changes
 from promptop.alerts.history import TrendHistory
 from promptop.alerts.watch import Present, Watch
 from promptop.log import LogReader, files, in_flight
@@ -206,16 +207,22 @@ def test_one_slow_model_of_two(told: Told) -> None:
     assert "TTFT ×" in sentence(first, NOW)
 
 
-def test_rejections_of_one_program(told: Told) -> None:
+def test_rejections_of_one_program(ordinary: Callable[..., Path]) -> None:
     def limited(row: dict[str, Any], age: float, rng: random.Random) -> dict[str, Any]:
         if age < 6 and row["app"] == "crawler" and rng.random() < 0.6:
             row |= {"error_type": "429", "http_response_status_code": 429, "cache_level": "miss"}
         return row
 
-    found = told(limited)
+    path = ordinary(limited)
+    found = looked(path).changes
     assert (found[0].figure, found[0].dimension, found[0].value) == ("limited_share", "app", "crawler")
     assert found[0].after > 0.5
     assert found[0].filter == 'app:"crawler" code:429'
+    with LogReader(path) as log:
+        compared = window_changes(log, NOW - 6 * MINUTE, NOW)
+    assert (compared[0].figure, compared[0].value) in {("limited_share", "crawler"), ("limited_share", "extract")}
+    assert compared[0].share > 0.9
+    assert "r1" not in {each.value for each in compared}, "what all calls have tells nothing"
 
 
 def test_one_node_of_five_that_cannot_connect(told: Told) -> None:
