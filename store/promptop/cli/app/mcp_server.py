@@ -39,6 +39,7 @@ def parameters() -> Parameters:
 
 def run(args: ParsedArguments) -> int:
     """Serve on standard input and output until the client ends."""
+    settings = settings_of(args)
     try:
         from mcp.server.mcpserver import MCPServer
         from mcp.types import ToolAnnotations
@@ -46,7 +47,7 @@ def run(args: ParsedArguments) -> int:
         raise PromptopError("promptop mcp needs the extra mcp.", "pip install 'promptop[mcp]'") from None
     import promptop
 
-    questions = Questions(settings_of(args))
+    questions = Questions(settings)
     server = MCPServer("promptop", version=promptop.__version__, log_level="ERROR", instructions=__doc__)
     tools: list[Callable[..., object]] = [
         questions.what_did_it_cost,

@@ -34,6 +34,7 @@ EXAMPLES = (
     "promptop fleet init --print-sql",
     "promptop fleet check --url clickhouse://db.example:8443/promptop",
     "promptop fleet status --url clickhouse://db.example:8443/promptop",
+    "promptop fleet audit --url clickhouse://db.example:8443/promptop --since 30d",
 )
 
 
@@ -76,8 +77,8 @@ def verbs() -> list[Command]:
         ),
         verb(
             "audit",
-            "whether the engine has what this log shipped, by day, and its sums count its rows, by hour",
-            flag("--repair", help="send rows that are missing, make sums that differ anew"),
+            "compare the engine with this log, by day, and its sums with its rows, by hour",
+            flag("--repair", help="send missing rows, and recompute sums that differ"),
             option("--since", default="7d", metavar="WHEN", help="whole days since then (default: 7d)"),
             flag("--json", help="print JSON"),
             *settings_options(),
