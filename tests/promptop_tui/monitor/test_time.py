@@ -16,6 +16,7 @@ from promptop_tui.monitor.data import bookmarks
 from promptop_tui.monitor.data.bookmarks import Bookmark
 from promptop_tui.monitor.dialogs.finding_lists import ListDialog
 from promptop_tui.monitor.dialogs.goto_dialog import GoDialog
+from promptop_tui.monitor.dialogs.note_dialog import NoteDialog
 
 
 async def test_a_replay_runs_to_the_present_at_any_speed(log_path: Path) -> None:
@@ -51,14 +52,19 @@ async def test_a_moment_is_kept_and_found_again(hour: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         pane = app.pane
         await until(pilot, lambda: pane.shown.state == "ok")
-        await pilot.press("[", "[", "k")
+        await pilot.press("[", "[")
         kept = pane.view.asked
+        await pilot.press("k")
+        await until(pilot, lambda: isinstance(app.screen, NoteDialog))
+        await pilot.press(*"spike", "enter")
+        await until(pilot, lambda: app.screen is pane.screen)
         assert kept.until_ms is not None
         await pilot.press("end")
         await until(pilot, lambda: pane.view.asked.until_ms is None)
         await pilot.press("j")
         await until(pilot, lambda: isinstance(app.screen, ListDialog))
         await until(pilot, lambda: "bookmarks: 1" in screen_text(app))
+        assert "spike" in screen_text(app)
         await pilot.press("enter")
         await until(pilot, lambda: pane.shown.query == kept)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import pytest
 from tests.support.waits import until_shown
 from textual.app import App
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from promptop.cache import Policy
 from promptop.cache.simulation import Variant, VariantOutcome
 from promptop.log import Row, Writer
+from promptop.settings import Settings
 from promptop_tui.monitor.dialogs import cache_what_if
 from promptop_tui.monitor.dialogs.cache_what_if import (
     DimensionResult,
@@ -20,6 +23,7 @@ from promptop_tui.monitor.dialogs.cache_what_if import (
     reading_of,
     variants_of,
 )
+from promptop_tui.monitor.dialogs.time_machine import ScenarioForm, TimeMachineDialog
 from promptop_tui.shell import theme
 from promptop_tui.widgets.chart import Chart
 
@@ -98,4 +102,37 @@ async def test_the_page_replays_reads_and_says_what_it_lacks(tmp_path: Path) -> 
         await until("6 calls could be asked")
         await pilot.press("shift+tab")
         await until("kept no prompt")
-        assert "[threshold]" in app.text("title")
+        assert "[threshold]" in app.page.dialog_title
+
+
+async def test_the_time_machine_tries_what_is_written(tmp_path: Path) -> None:
+    now = time.time_ns() // 1_000_000
+    with Writer(tmp_path / "log.db") as writer:
+        for number in range(60):
+            row = Row(started_ms=now - number * 600_000, request_model="gpt-4o", response_model="gpt-4o")
+            row.usage_input_tokens, row.usage_output_tokens, row.cost_usd = 1000, 100, 0.0035
+            row.duration_s, row.ttft_s, row.prompt_name = 2.0, 0.5, "sum"
+            writer.put(row)
+        assert writer.flush(10)
+    bounds = (now - 7 * 86_400_000, now + 1)
+    page = TimeMachineDialog("last 7 days", [tmp_path / "log.db"], bounds, "", Settings(), lambda: None)
+    app = Alone(page)  # type: ignore[arg-type]
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, lambda: len(page.items) == 3)
+        assert page.items[0].name == "as it was"
+        assert page.items[0].usd.value == pytest.approx(60 * 0.0035)
+        await pilot.press("w")
+        await until_shown(pilot, lambda: isinstance(app.screen, ScenarioForm))
+        app.screen.query_one("#field-models", Input).value = "gpt-4o-mini"
+        app.screen.query_one("#field-trims", Input).value = "sum=200 | sum=400"
+        await pilot.press("f5")
+        await until_shown(pilot, lambda: len(page.items) == 4)
+        was, mini, less, least = page.items
+        assert mini.moved == less.moved == least.moved == 60
+        assert (mini.usd.value or 0) < (least.usd.value or 0) < (less.usd.value or 0) < (was.usd.value or 0)
+        assert was.usd.low is not None and was.usd.error is not None
+        await pilot.press("w")
+        await until_shown(pilot, lambda: isinstance(app.screen, ScenarioForm))
+        app.screen.query_one("#field-models", Input).value = "no-such-model-anywhere"
+        await pilot.press("f5")
+        await until_shown(pilot, lambda: "no-such-model" in str(page.query_one("#picker-told", Static).render()))

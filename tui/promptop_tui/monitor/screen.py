@@ -16,21 +16,17 @@ from textual import getters, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.reactive import reactive
 
 from promptop.alerts.figures import WORDS
-from promptop.base import units
 from promptop.base.sanitize import clean, clean_line
-from promptop.log.read.filters import terms_for
 from promptop_tui.messages import ShowInMonitor
-from promptop_tui.monitor.analysis.question_cards import cards_of
-from promptop_tui.monitor.analysis.tile_figures import spent
 from promptop_tui.monitor.controllers.agents import Agents
 from promptop_tui.monitor.controllers.analyses import Analyses
 from promptop_tui.monitor.controllers.answers import Answers
 from promptop_tui.monitor.controllers.keys import BINDINGS
 from promptop_tui.monitor.controllers.log_reading import LOOK_S, LogReading
+from promptop_tui.monitor.controllers.panels import Panels
 from promptop_tui.monitor.controllers.places import Places
 from promptop_tui.monitor.controllers.request_actions import RequestActions
 from promptop_tui.monitor.controllers.time_controls import TimeControls
@@ -47,7 +43,6 @@ from promptop_tui.monitor.views.server_strip import ServerStrip
 from promptop_tui.monitor.views.status_line import StatusLine
 from promptop_tui.monitor.views.triage_line import TriageLine
 from promptop_tui.services.alert_watch import AlertWatch
-from promptop_tui.shell.key_names import key_name
 from promptop_tui.widgets.chart import Chart
 from promptop_tui.widgets.panel import Panel
 from promptop_tui.widgets.table import VirtualTable
@@ -56,11 +51,8 @@ if TYPE_CHECKING:
     from textual import events
 
     from promptop.alerts.changes import Change
-    from promptop.alerts.watch import Present
     from promptop_tui.context import AppContext
 
-_SLOW_S = 10.0
-"""Seconds from which a call in flight is late where no latency is known."""
 SHEET = Path(__file__).with_name("monitor.tcss")
 
 
@@ -88,8 +80,8 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     def __init__(self, context: AppContext) -> None:
         super().__init__()
         self._shared = context
-        self._settings = context.settings.monitor
-        query = SnapshotQuery(SPANS.get(self._settings.window, SPANS["1h"]))
+        self.settings = context.settings.monitor
+        query = SnapshotQuery(SPANS.get(self.settings.window, SPANS["1h"]))
         self.view = ViewState(query, shown=lambda: self.shown, changed=self._view_changed, tell=self.tell)
         self.time = TimeControls(
             self.view,
@@ -106,11 +98,12 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
             self,
             self.view,
             self.reading,
-            context.settings.cache,
+            context.settings,
             now_ms=self.time.now_ms,
             status=lambda: self.status,
             simulated=context.simulated,
         )
+        self.panels = Panels(self)
         self.answers = Answers(
             self,
             self.reading,
@@ -153,10 +146,10 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
 
     def on_mount(self) -> None:
         """Show empty cards until the first snapshot comes."""
-        self._show_cards()
+        self.panels.show_cards()
         self.status.app_simulates = self._shared.simulated
         self.status.query_shown = self.view.asked
-        self._show_now()
+        self.panels.show_now()
         self._show_logs()
         for watch in self.app.query(AlertWatch):
             self.watch(watch, "alerts", self.analyses.take_alerts)
@@ -188,7 +181,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         self.charts.room = 1 if width < 116 else 2 if width < 160 else 3
         self.lower.fit(width, height)
         self._show_charts()
-        self._show_now()
+        self.panels.show_now()
 
     # What is looked at
 
@@ -221,7 +214,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         """Show another state of what is looked at, and ask at once for what it lacks."""
         if now.asked != before.asked:
             self.status.query_shown = now.asked
-            self._show_now()
+            self.panels.show_now()
             self.reading.reader.ask(now.asked)
             if self.table.order != "time":
                 self.requests.ask_for_order()
@@ -242,7 +235,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     def _look(self, seconds: float) -> None:
         """Ask for what is new, or move a replay on by so many seconds, which asks by itself."""
         self.triage.now_ms = self.time.now_ms()
-        self._show_now()
+        self.panels.show_now()
         if self.time.speed:
             self.time.advance(seconds)
         elif self.view.asked.until_ms is None:
@@ -260,71 +253,21 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         if not self.is_mounted:
             return
         self.status.snapshot = snapshot
-        self._show_following()
+        self.panels.show_following()
         self.set_class(self.query_one(LogNote).show(snapshot), "-note")
         self.set_class(snapshot.state == "problem", "-problem")
         self.call_after_refresh(self._keep_focus)
-        self._show_cards()
+        self.panels.show_cards()
         self.lower.show(snapshot)
-        self._show_present()
+        self.panels.show_present()
         self._show_charts()
-
-    def take_present(self, present: Present) -> None:
-        """Show what is unusual, and what is in flight."""
-        self.triage.present = present
-        self._show_cards()
-        self._show_present()
-
-    def _show_cards(self) -> None:
-        for card in cards_of(self.shown, self._settings, self.triage.present):
-            self.query_one(f"#monitor-{card.key}", QuestionCard).card = card
-
-    def _show_present(self) -> None:
-        """Hand the panels what belongs to the present, with the window beside it."""
-        total = self.shown.window.total if self.shown.window is not None else None
-        slowest = total.latency.quantile(0.99) if total is not None else None
-        slow_s = max(slowest or _SLOW_S, 1.0)
-        self.triage.slow_s = slow_s
-        if total is not None:
-            seconds = max((min(self.shown.until_ms, self.shown.now_ms) - self.shown.since_ms) / 1000, 1.0)
-            span = self.shown.query.span.name
-            self.triage.beside = f"{units.rate(total.n / seconds)}/s over {span}, {spent(total)}"
-        present = self.triage.present
-        self.lower.take(present, self.shown, self.time.now_ms(), slow_s)
-        self._show_now()
-
-    def _show_now(self) -> None:
-        """Say in the frame of Now whether it is live, how old the newest row is, and which window is shown."""
-        panel = self.query_one("#monitor-now", Panel)
-        asked = self.view.asked
-        live = asked.until_ms is None
-        age, tone = self.triage.age
-        panel.set_class(live and self.triage.is_alarming, "-alarm")
-        sign = {"dim": "●", "warn": "◐", "bad": "▲"}[tone]
-        colour = {"dim": "$good", "warn": "$warn", "bad": "$bad"}[tone]
-        if live:
-            parts = [(f"{sign} ", colour), ("live" if tone == "dim" else age, colour)]
-            if tone == "dim" and age:
-                parts.append((f" · {age}", "$dim"))
-        else:
-            parts = [("❚❚ held" if not self.time.speed else "▶ replay", "$warn")]
-        panel.state = Content.assemble(*parts)
-        windows: list[tuple[str, str]] = []
-        for number, name in enumerate(SPANS, 1):
-            chosen = name == asked.span.name
-            key = str(number)
-            if chosen:
-                windows.append((f" {name} ", "$background on $accent bold"))
-            else:
-                windows += [(f" {key}", "$accent"), (f" {name} ", "$dim")]
-        panel.hint = Content.assemble(*windows)
 
     def _show_charts(self) -> None:
         if not self.is_mounted:
             return
         view = self.view.state
         self.view.ask(sizes=any(kind.key == "sizes" for kind in self.charts.kinds(view, self.shown)))
-        self.charts.show(self.shown, view, self._settings)
+        self.charts.show(self.shown, view, self.settings)
 
     def _keep_focus(self) -> None:
         """Hold the focus while the table is hidden: without it the tab would have no keys."""
@@ -351,17 +294,7 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
     def _on_moved(self, message: VirtualTable.Moved) -> None:
         if message.following:
             self.table.unseen = 0
-        self._show_following()
-
-    def _show_following(self) -> None:
-        """Say beside the requests' title whether the newest are followed."""
-        table = self.table
-        if table.following and self.view.asked.tails:
-            state = Content.assemble(("● ", "$good"), ("following", "$dim"))
-        else:
-            newer = f"+{units.count(table.unseen)} new" if table.unseen else "not following"
-            state = Content.styled(f"{newer} · {key_name(self, 'table.follow')} newest", "$dim")
-        self.lower.requests.state = state
+        self.panels.show_following()
 
     @on(VirtualTable.AtEnd, "#monitor-rows")
     def _on_end(self) -> None:
@@ -376,24 +309,15 @@ calls, and are greyed below 20 samples. ✓ and ✗ say whether a target of the 
         self.requests.fetch("show")
 
     @on(VirtualTable.Chosen, "#monitor-group-rows")
-    def _on_group(self, message: VirtualTable.Chosen) -> None:
-        name = self.lower.group_at(message.row)
-        if name is not None:
-            self.view.narrow(terms_for(self.shown.by, name) or "")
+    @on(VirtualTable.Chosen, "#monitor-flight-rows")
+    def _on_part(self, message: VirtualTable.Chosen) -> None:
+        self.view.narrow(self.lower.terms_at(message.table.id, message.row))
 
     @on(VirtualTable.Chosen, "#monitor-change-rows")
     def _on_changed(self, message: VirtualTable.Chosen) -> None:
         change = self.lower.change_at(message.row)
         if change is not None:
             self._show_rows_of(change)
-
-    @on(VirtualTable.Chosen, "#monitor-flight-rows")
-    def _on_flight(self, message: VirtualTable.Chosen) -> None:
-        present = self.triage.present
-        if present is not None and message.row < len(present.in_flight):
-            found = present.in_flight[message.row]
-            pairs = (("app", found.app), ("model", found.model))
-            self.view.narrow(" ".join(terms_for(name, value) or "" for name, value in pairs if value))
 
     @on(Chart.Picked)
     def _on_picked(self, message: Chart.Picked) -> None:

@@ -141,12 +141,15 @@ class PickerModal(Dialog[Result], Generic[Item, Result]):
     @on(Loaded)
     def _loaded(self, event: Loaded) -> None:
         event.stop()
-        if event.search != self._search:
-            return
+        if event.search == self._search:
+            self.show_items(event.items, event.problem)
+
+    def show_items(self, items: Sequence[Item], problem: str = "") -> None:
+        """Show items, which were read here or elsewhere; the highlight stays where it was."""
         at = self.highlighted_index or 0
-        self.items, self._removing = event.items, None
+        self.items, self._removing = items, None
         self._list()
-        self.tell(f"✗ {event.problem}" if event.problem else "" if self.items else self._empty(event.search))
+        self.tell(f"✗ {problem}" if problem else "" if self.items else self._empty(self._search))
         if self.items:
             self.highlight(min(at, len(self.items) - 1))
         elif self._preview is not None:

@@ -16,20 +16,17 @@ from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.base.text_table import text_table
-from promptop.base.times import moment_ms, seconds
-from promptop.cache import policy_of as cache_policy_of
+from promptop.base.times import moment_ms
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.shared.model_names import no_such_model, note_of
 from promptop.cli.shared.options import log_files, require_logs, settings_of
 from promptop.log import LogReader, StoredRow, parse_filter
 from promptop.log.transfer.exports import rows_of
-from promptop.models import overrides
-from promptop.routing import policy as routing
 from promptop.settings import Settings
-from promptop.whatif import scenarios
 from promptop.whatif.calls import calls_of
 from promptop.whatif.projection import Interval, Projection, project
 from promptop.whatif.scenarios import Scenario
+from promptop.whatif.wanted import Wanted, scenarios_of
 
 _MOST_ROWS = 500_000
 
@@ -84,7 +81,7 @@ def run(args: ParsedArguments) -> int:
                 raise UsageError(
                     f"The window has more than {_MOST_ROWS:,} calls.", "Choose a shorter one: --since, or --filter."
                 )
-    wanted = list(_wanted(args, settings, rows))
+    wanted = list(_scenarios(args, settings, rows))
     calls, left_out = calls_of(rows)
     if rows:  # the halves of the back-test are of what the log has, and not of the days before it began
         since = max(since, rows[0].started_ms or since)
@@ -96,71 +93,23 @@ def run(args: ParsedArguments) -> int:
     return 0
 
 
-def _wanted(args: ParsedArguments, settings: Settings, rows: list[StoredRow]) -> Iterator[Scenario]:
-    """Yield what was, and what is asked for; without a choice, what needs none."""
-    yield Scenario("as it was", scenarios.as_it_was, (), lambda call: False)
-    for text in args.model or ():
-        old, arrow, new = text.rpartition("->")
-        if not new.strip() or (arrow and not old.strip()):
-            raise UsageError(f"--model {text!r} names no model.", "Write --model NEW, or --model 'OLD->NEW'.")
-        _require_known(new.strip(), rows)
-        if old.strip() and not any(old.strip() in (row.request_model, row.response_model) for row in rows):
-            print(f"promptop: no call of {clean_line(old.strip())} is in this window", file=sys.stderr)
-        yield scenarios.other_model(new.strip(), old.strip())
-    for name in args.prices or ():
-        yield _prices(name)
-    chosen = (args.model, args.prices, args.cache_ttl, args.tier, args.router, args.trim)
-    nothing = not any(chosen)
-    for text in args.cache_ttl or (("1h",) if nothing else ()):
-        yield scenarios.cached(rows, cache_policy_of(settings.cache), _ttl(text), text)
-    for name in args.tier or (("batch",) if nothing else ()):
-        yield scenarios.tier(name)
-    thresholds = (settings.editor.tier_medium, settings.editor.tier_complex, settings.editor.tier_expert)
-    for text in args.router or ():
-        yield scenarios.router(_policy(text, thresholds), text)
-    if nothing and (settings.routing.rules or settings.routing.tiers):
-        yield scenarios.router(routing.policy_of(settings), "of the settings")
-    for text in args.trim or ():
-        prompt, _, number = text.rpartition("=")
-        if not prompt or not number.isdigit() or not int(number):
-            raise UsageError(f"--trim {text!r} is not understood.", "Write --trim PROMPT=TOKENS, as in support=420.")
-        yield scenarios.trimmed(prompt, int(number))
+def _scenarios(args: ParsedArguments, settings: Settings, rows: list[StoredRow]) -> Iterator[Scenario]:
+    wanted = Wanted(
+        *(tuple(each or ()) for each in (args.model, args.prices, args.cache_ttl, args.tier, args.router, args.trim))
+    )
+    return scenarios_of(
+        wanted,
+        settings,
+        rows,
+        require_known=lambda name: _require_known(name, rows),
+        tell=lambda text: print(f"promptop: {clean_line(text)}", file=sys.stderr),
+    )
 
 
 def _require_known(name: str, rows: list[StoredRow]) -> None:
     """Raise :class:`UsageError` for a model of which neither the catalogue nor the log knows anything."""
     if note_of(name) and not any(name in (row.request_model, row.response_model) for row in rows):
         raise no_such_model(name)
-
-
-def _prices(name: str) -> Scenario:
-    if name == "now":
-        return scenarios.price_list("of now")
-    path = Path(name)
-    if not path.is_file():
-        raise UsageError(f"There is no price file {name}.", "Name a prices.toml, or now for today's table.")
-    said = overrides.read(path)
-    if said.problems:
-        raise UsageError(said.problems[0], "Mend the file.")
-    return scenarios.price_list(path.name, said)
-
-
-def _ttl(text: str) -> float | None:
-    if text == "none":
-        return None
-    try:
-        value = seconds(text)
-    except ValueError:
-        value = 0.0
-    if value <= 0:
-        raise UsageError(f"--cache-ttl {text!r} is not a length of time.", "Write 5m, 1h, 7d, or none.")
-    return value
-
-
-def _policy(text: str, thresholds: tuple[float, float, float]) -> routing.Policy:
-    if "->" in text:
-        return routing.Policy(tuple(routing.parse_rule(each) for each in text.split(";") if each.strip()))
-    return routing.Policy(routing.tier_rules([each.strip() for each in text.split(",")], thresholds))
 
 
 def _json(found: list[Projection], since: int, until: int, left_out: int) -> dict[str, object]:

@@ -9,7 +9,7 @@ from textual.widget import Widget
 
 from promptop.base.sanitize import clean_line
 from promptop.base.texts import tr
-from promptop.settings import CacheSettings
+from promptop.settings import Settings
 from promptop_tui.monitor.analysis.cost_breakdown import Breakdown
 from promptop_tui.monitor.controllers.log_reading import LogReading
 from promptop_tui.monitor.controllers.view_state import ViewState
@@ -33,7 +33,7 @@ class Analyses:
         host: Widget,
         view: ViewState,
         reading: LogReading,
-        cache: CacheSettings,
+        settings: Settings,
         *,
         now_ms: Callable[[], int],
         status: Callable[[], StatusLine],
@@ -43,7 +43,7 @@ class Analyses:
         self._host = host
         self._view = view
         self._reading = reading
-        self._cache = cache
+        self._settings = settings
         self._now_ms = now_ms
         self._status = status
         self._simulated = simulated
@@ -107,7 +107,7 @@ class Analyses:
         """Show why caches did not answer."""
         from promptop_tui.monitor.dialogs.finding_lists import MISSES, ListDialog
 
-        query, ttl_s = self._view.asked, self._cache.ttl_s
+        query, ttl_s = self._view.asked, self._settings.cache.ttl_s
         dialog = ListDialog(MISSES, period_of(query), lambda: self._reading.reader.find(query, "misses", ttl_s))
         self._host.app.push_screen(dialog, self._after_misses)
 
@@ -128,18 +128,25 @@ class Analyses:
             self._view.narrow(change.filter)
 
     def show_what_if(self) -> None:
-        """Show what caches of other TTLs, sizes and thresholds would have done."""
+        """Show what the last days would have come to otherwise; from there what caches would have done."""
         from promptop.cache import policy_of
         from promptop_tui.monitor.dialogs.cache_what_if import WhatIfDialog
+        from promptop_tui.monitor.dialogs.time_machine import DAYS, TimeMachineDialog
 
         if not self._reading.is_local:
             self._host.notify(tr("What a cache would do is simulated from a local log."), severity="warning")
             return
-        query, cache, paths = self._view.asked, self._cache, self._reading.files
+        query, cache, paths = self._view.asked, self._settings.cache, self._reading.files
         since, until = query.bounds_ms(self._now_ms())
-        self._host.app.push_screen(
-            WhatIfDialog(period_of(query), paths, since, until, query.filter, policy_of(cache), cache.ttl_s)
-        )
+
+        def show_cache() -> None:
+            self._host.app.push_screen(
+                WhatIfDialog(period_of(query), paths, since, until, query.filter, policy_of(cache), cache.ttl_s)
+            )
+
+        period = f"last {DAYS} days" + (f", {clean_line(query.filter, 40)}" if query.filter else "")
+        stretch = (min(since, until - DAYS * 86_400_000), until)
+        self._host.app.push_screen(TimeMachineDialog(period, paths, stretch, query.filter, self._settings, show_cache))
 
     def take(self, found: Breakdown | Findings) -> None:
         """Hand what was read to the page that asked for it, if it is still open."""

@@ -51,7 +51,7 @@ class Answers:
             case LogSnapshot() as snapshot:
                 self._take_snapshot(snapshot)
             case Present() as present:
-                self._pane.take_present(present)
+                self._pane.panels.take_present(present)
             case Inspection() as inspection:
                 self._pane.query_one(InspectionDrawer).inspection = inspection
             case OlderRows() as older:

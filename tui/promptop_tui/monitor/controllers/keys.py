@@ -38,7 +38,13 @@ BINDINGS: tuple[BindingType, ...] = (
     _key("v", "view", "View", "view", "requests: all, slow, failing, truncated, thought only"),
     _key("b", "bursts", "Bursts", "bursts", "duplicates, and loops of calls"),
     _key("f", "misses", "Cache", "misses", "why caches did not answer"),
-    _key("w", "what-if", "What-if", "whatif", "what a cache would have saved"),
+    _key(
+        "w",
+        "what-if",
+        "What-if",
+        "whatif",
+        "the last days under another model, price, cache, tier, router, prompt",
+    ),
     _key("y", "hand-over, 'curl'", "curl", "curl", "copy the request as curl"),
     _key("x", "mark", "Mark", "mark", "mark a request; on another: compare them"),
     _key("o", "order", "Order", "order", "by time, total, TTFT, cost, tokens"),
@@ -55,7 +61,7 @@ BINDINGS: tuple[BindingType, ...] = (
     _key("right_curly_bracket", "scrub, 4", "Far on", "far-on", "a window on in time"),
     _key("r", "replay", "Replay", "replay", "replay: ×1, ×10, … ×3600, hold"),
     _key("R", "replay, -1", "Rewind", "rewind", "the same, back in time"),
-    _key("k", "keep", "Keep", "keep", "keep this time as a bookmark"),
+    _key("k", "keep", "Keep", "keep", "keep this time as a bookmark, with a note"),
     _key("j", "jump", "Jump", "jump", "go to a bookmark"),
     _key("g", "go-to", "Go to", "go-to", "go to a time, or replay an exported file"),
 )

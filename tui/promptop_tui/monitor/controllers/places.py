@@ -17,6 +17,7 @@ from promptop_tui.monitor.controllers.time_controls import TimeControls
 from promptop_tui.monitor.controllers.view_state import ViewState
 from promptop_tui.monitor.data import bookmarks
 from promptop_tui.monitor.data.queries import Findings
+from promptop_tui.monitor.data.snapshot import SnapshotQuery
 
 
 class Places:
@@ -48,10 +49,18 @@ class Places:
         self.commands: dict[str, Callable[..., object]] = {"keep": self.keep, "jump": self.jump, "go-to": self.ask}
 
     def keep(self) -> None:
-        """Keep what is looked at as a bookmark."""
-        path = state_dir() / "bookmarks.json"
+        """Ask for a note, and keep what is looked at as a bookmark with it."""
+        from promptop_tui.monitor.dialogs.note_dialog import NoteDialog
+
         asked = self._view.asked
-        made = bookmarks.Bookmark(asked.until_ms or self._time.now_ms(), asked.span.name, asked.filter)
+        self._host.app.push_screen(NoteDialog(), partial(self._keep, asked, asked.until_ms or self._time.now_ms()))
+
+    def _keep(self, asked: SnapshotQuery, until_ms: int, note: str | None) -> None:
+        """Keep a window with a note; None: it was left."""
+        if note is None:
+            return
+        path = state_dir() / "bookmarks.json"
+        made = bookmarks.Bookmark(until_ms, asked.span.name, asked.filter, note)
         try:
             bookmarks.save(path, (made, *(each for each in bookmarks.load(path) if each != made)))
         except OSError as error:

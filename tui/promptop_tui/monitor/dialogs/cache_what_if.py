@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.reactive import reactive
-from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from promptop.base import units
@@ -28,6 +26,7 @@ from promptop.base.texts import tr
 from promptop.cache.key import Policy
 from promptop.cache.simulation import RequestHistory, Variant, VariantOutcome, history, simulate, vectors
 from promptop_tui.widgets.chart import Chart
+from promptop_tui.widgets.form_modal import FormModal
 from promptop_tui.widgets.plot import Plot, Series
 
 LOOKED_AT = 20_000
@@ -131,11 +130,11 @@ def reading_of(answer: DimensionResult, bar: int) -> str:
     )
 
 
-class WhatIfDialog(ModalScreen[None]):
+class WhatIfDialog(FormModal[None]):
     """Two charts over the variants of one dimension, and what they are counted from."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,w", "close", "Back", id="whatif.close", tooltip="back to the monitor"),
+        Binding("q,w", "close", "Back", id="whatif.close", tooltip="back to the monitor", show=False),
         Binding("tab", "turn(1)", "TTL, size, …", id="whatif.next", tooltip="by TTL, by size, by threshold"),
         Binding("shift+tab", "turn(-1)", "Before", show=False, id="whatif.before", tooltip="the dimension before"),
         Binding("left", "read(-1)", "Read", show=False, id="whatif.left", tooltip="read the bar before"),
@@ -162,23 +161,17 @@ them: an upper bound. Thresholds need kept prompts (`bodies = "full"` in `[log]`
         self, period: str, paths: Sequence[Path], since_ms: int, until_ms: int, where: str, policy: Policy, ttl_s: float
     ) -> None:
         """Replay what started in [since, until) and matches ``where``; ``ttl_s`` is the settings', 0 for ever."""
-        super().__init__()
+        self._charts = (Chart(id="whatif-ratio"), Chart(id="whatif-saved"))
+        self._reading = Static("", id="whatif-reading", markup=False)
+        self._about = Static("", id="whatif-about", markup=False)
+        body = (Horizontal(*self._charts, id="whatif-charts"), self._reading, self._about)
+        super().__init__(period, body=body, classes="-page")
         self._period = period
         self._paths = tuple(paths)
         self._since_ms, self._until_ms, self._where = since_ms, until_ms, where
         self._policy = policy
         self._ttl_s = ttl_s or None
         self._answer: DimensionResult | None = None
-
-    def compose(self) -> ComposeResult:
-        """Lay out the title, the charts and what they stand on."""
-        yield Static("", id="whatif-title", markup=False)
-        with Horizontal(id="whatif-charts"):
-            yield Chart(id="whatif-ratio")
-            yield Chart(id="whatif-saved")
-        yield Static("", id="whatif-reading", markup=False)
-        yield Static("", id="whatif-about", markup=False)
-        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Replay in the first dimension."""
@@ -196,7 +189,7 @@ them: an upper bound. Thresholds need kept prompts (`bodies = "full"` in `[log]`
         found = self._answer
         known = found is not None and bar is not None and bar < len(found.outcomes) and found.asked
         text = reading_of(found, bar) if known and found is not None and bar is not None else "← → reads a bar"
-        self.query_one("#whatif-reading", Static).update(clean(f" {text}"))
+        self._reading.update(clean(f" {text}"))
 
     def _ask(self) -> None:
         self._answer = None
@@ -204,10 +197,8 @@ them: an upper bound. Thresholds need kept prompts (`bodies = "full"` in `[log]`
         for chart in self.query(Chart):
             chart.plot = Plot("", names=(" ",), empty="replaying …")
         names = " ".join(f"[{name}]" if name == self.dimension else name for name in DIMENSIONS)
-        self.query_one("#whatif-title", Static).update(
-            clean(tr(" what a cache would do, {period} · by {names}", period=self._period, names=names))
-        )
-        self.query_one("#whatif-about", Static).update("")
+        self.retitle(tr(" what a cache would do, {period} · by {names}", period=self._period, names=names).strip())
+        self._about.update("")
         self._replay(self.dimension, self._policy)
 
     @work(thread=True, exclusive=True, group="whatif", description="replay the window against caches")
@@ -291,7 +282,7 @@ them: an upper bound. Thresholds need kept prompts (`bodies = "full"` in `[log]`
         about.append(tr("sampled answers are {sampled}", sampled=sampled))
         if answer.problem:
             about = [f" {answer.problem}"]
-        self.query_one("#whatif-about", Static).update(clean("\n ".join(about)))
+        self._about.update(clean("\n ".join(about)))
 
     @on(Chart.Picked)
     def _picked(self, message: Chart.Picked) -> None:
@@ -310,7 +301,3 @@ them: an upper bound. Thresholds need kept prompts (`bodies = "full"` in `[log]`
         """Count sampled answers, or leave them out."""
         self._policy = replace(self._policy, any_temperature=not self._policy.any_temperature)
         self._ask()
-
-    def action_close(self) -> None:
-        """Go back."""
-        self.dismiss(None)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from textual import getters, on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
-from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
 
 from promptop.base import units
 from promptop.base.texts import tr
@@ -26,7 +22,8 @@ from promptop_tui.monitor.analysis.cost_breakdown import (
     cells_of,
     tag_dimensions,
 )
-from promptop_tui.widgets.table import Cell, ChoiceTable, VirtualTable
+from promptop_tui.widgets.picker_modal import PickerModal
+from promptop_tui.widgets.table import VirtualTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +35,11 @@ class Choice:
     calls_per_day: float
 
 
-class MoneyDialog(ModalScreen[Choice | None]):
+class MoneyDialog(PickerModal[Group, Choice]):
     """Groups of a window by spend; returns a :class:`Choice`. Modal, so that the reader below it goes on."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,m", "close", "Back", id="money.close", tooltip="back to the monitor"),
+        Binding("q,m", "close", "Back", id="money.close", tooltip="back to the monitor", show=False),
         Binding("tab,right", "turn(1)", "By …", id="money.next", tooltip="group by the next dimension"),
         Binding("shift+tab,left", "turn(-1)", "By", show=False, id="money.before", tooltip="by the dimension before"),
         Binding("o", "sort", "Order", id="money.sort", tooltip="largest spend, calls, tokens, p95 or failures first"),
@@ -60,26 +57,21 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
     order: reactive[str] = reactive("spend")
     found: reactive[Breakdown | None] = reactive(None)
 
-    table = getters.query_one(VirtualTable)
-
     def __init__(self, title: str, ask: Callable[[str], None], *, simulated: bool) -> None:
-        super().__init__()
+        super().__init__(
+            title,
+            lambda _: (),
+            columns=COLUMNS,
+            cells=lambda group: cells_of(group, self.found.total) if self.found is not None else (),
+            classes="-page",
+        )
         self._period = title
         self._ask = ask
         self._simulated = simulated
-        self._rows: tuple[Group, ...] = ()
         self._dimensions: tuple[str, ...] = DIMENSIONS
 
-    def compose(self) -> ComposeResult:
-        """Lay out title and table."""
-        yield Static("", id="money-title", markup=False)
-        yield Static("", id="money-by", markup=False)
-        yield ChoiceTable(COLUMNS, follows=False, id="money-table")
-        yield Footer(compact=True, show_command_palette=False)
-
-    def on_mount(self) -> None:
-        """Ask for the first dimension."""
-        self.table.focus()
+    def read_again(self) -> None:
+        """Ask for the dimension: the monitor's thread reads it."""
         self._ask(self.dimension)
         self._fill()
 
@@ -104,11 +96,11 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
 
     def _fill(self) -> None:
         found = self.found if self.found is not None and self.found.dimension == self.dimension else None
-        self._rows = found.sorted_by(self.order) if found else ()
-        self.table.set_columns((replace(COLUMNS[0], title=self.dimension), *COLUMNS[1:]))
-        self.table.empty = tr("no requests in this window") if found else tr("reading …")
-        self.table.set_rows(len(self._rows), self._cells)
-        self.table.go(0)
+        table = self.query_one("#picker-list", VirtualTable)
+        table.set_columns((replace(COLUMNS[0], title=self.dimension), *COLUMNS[1:]))
+        table.empty = tr("no requests in this window") if found else tr("reading …")
+        self.show_items(found.sorted_by(self.order) if found else ())
+        table.go(0)
         total = (
             tr(" · {cost_usd}, {n} calls", cost_usd=units.usd(found.total.cost_usd), n=units.count(found.total.n))
             if found
@@ -126,7 +118,7 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
             if self.dimension == "day" and self.order == DAYS_FIRST
             else tr("largest {order}", order=self.order)
         )
-        self.query_one("#money-title", Static).update(
+        self.retitle(
             tr(
                 "{label} {period}{total}{unpriced} · {first} first",
                 label=label,
@@ -134,14 +126,9 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
                 total=total,
                 unpriced=unpriced,
                 first=first,
-            )
+            ).strip()
         )
-        self.query_one("#money-by", Static).update(tr(" spend by {names}", names=names))
-
-    def _cells(self, index: int) -> Sequence[Cell]:
-        if index >= len(self._rows) or self.found is None:
-            return ()
-        return cells_of(self._rows[index], self.found.total)
+        self.tell(tr(" spend by {names}", names=names).strip())
 
     def action_turn(self, by: int) -> None:
         """Group by another dimension."""
@@ -153,19 +140,15 @@ calls in ten begin with, among the newest 4,000: what a provider's cache could k
         names = list(SORTS)
         self.order = names[(names.index(self.order) + 1) % len(names)]
 
-    def action_close(self) -> None:
-        """Go back."""
-        self.dismiss(None)
-
-    @on(VirtualTable.Chosen)
-    def _on_chosen(self) -> None:
+    def take(self, item: Group) -> None:
+        """Go back with a group, to see its requests."""
         self.action_go("show")
 
     def action_go(self, purpose: str) -> None:
         """Go back with the group under the cursor."""
-        if self.found is None or self.table.cursor_row >= len(self._rows):
+        group = self.highlighted
+        if self.found is None or group is None:
             return
-        group = self._rows[self.table.cursor_row]
         terms = terms_for(self.dimension, group.name)
         if terms is None:
             self.notify(tr("These tags cannot be filtered by."), severity="warning")

@@ -6,21 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from textual import getters, on
-from textual.app import ComposeResult
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
-from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
 
 from promptop.base import units
-from promptop.base.sanitize import clean
 from promptop.base.texts import mark, tr
 from promptop.cache.misses import MissCause
 from promptop_tui.monitor.analysis import bursts, cache_misses, changes
 from promptop_tui.monitor.data import bookmarks
 from promptop_tui.monitor.data.queries import Findings
-from promptop_tui.widgets.table import Cell, ChoiceTable, Column, VirtualTable
+from promptop_tui.widgets.picker_modal import PickerModal
+from promptop_tui.widgets.table import Cell, Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,71 +101,48 @@ BOOKMARKS = FindingList(
 """Bookmarks, newest first."""
 
 
-class ListDialog(ModalScreen[Any]):
-    """A title and a table; returns the item that was chosen, or None."""
+class ListDialog(PickerModal[Any, Any]):
+    """A table of what was found; returns the item that was chosen, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "close", "Back", id="list.close", tooltip="back to the monitor"),
+        Binding("q", "close", "Back", id="list.close", tooltip="back to the monitor", show=False),
     ]
 
     found: reactive[Findings | None] = reactive(None)
-    table = getters.query_one(VirtualTable)
 
     def __init__(self, kind: FindingList, period: str, ask: Callable[[], None]) -> None:
         """List what ``ask`` has found, in ``period``; it comes as :attr:`found`."""
-        super().__init__()
+        title = f"{tr(kind.name)}, {period}" if period else tr(kind.name)
+        super().__init__(
+            title, lambda _: (), columns=kind.columns, cells=kind.cells, empty=lambda _: tr(kind.empty), classes="-page"
+        )
         self.kind = kind
         self.HELP = kind.help  # type: ignore[misc]  # one dialog for several kinds of list
         self._period = period
         self._ask = ask
 
-    def compose(self) -> ComposeResult:
-        """Lay out title and table."""
-        yield Static(f" {tr(self.kind.name)}, {self._period}", id="money-title", markup=False)
-        yield Static("", id="money-by", markup=False)
-        yield ChoiceTable(self.kind.columns, follows=False, id="money-table")
-        yield Footer(compact=True, show_command_palette=False)
-
-    def on_mount(self) -> None:
-        """Ask for the items."""
-        self.table.empty = tr("reading …")
-        self.table.focus()
+    def read_again(self) -> None:
+        """Ask for the items: the monitor's thread reads them."""
         self.call_after_refresh(self._ask)
 
     def watch_found(self, found: Findings | None) -> None:
         """Show what was found."""
-        if found is None or not self.is_mounted:
-            return
-        self.query_one("#money-title", Static).update(self._title(found))
-        self.table.empty = tr(self.kind.empty)
-        self.table.set_rows(len(found.items), self._cells)
-        self._tell()
+        if found is not None and self.is_mounted:
+            self.retitle(self._title(found))
+            self.show_items(found.items)
 
     def _title(self, found: Findings) -> str:
         if self.kind.summary is None:
-            return f" {tr(self.kind.name)}: {len(found.items)}"
+            return f"{tr(self.kind.name)}: {len(found.items)}"
         looked = tr("{rows} requests", rows=units.count(found.rows)) + (
             tr(", the newest of the window") if found.cut else ""
         )
-        return f" {tr(self.kind.name)}, {self._period}: " + tr(
+        return f"{tr(self.kind.name)}, {self._period}: " + tr(
             "{summary} in {looked}", summary=self.kind.summary(found.items), looked=looked
         )
 
-    @on(VirtualTable.Moved)
-    def _tell(self) -> None:
-        items = self.found.items if self.found is not None else ()
-        row, about = self.table.cursor_row, self.kind.about
-        text = about(items[row]) if about is not None and row < len(items) else ""
-        self.query_one("#money-by", Static).update(clean(f" {text}"))
-
-    def _cells(self, index: int) -> Sequence[Cell]:
-        return self.kind.cells(self.found.items[index]) if self.found and index < len(self.found.items) else ()
-
-    @on(VirtualTable.Chosen)
-    def _on_chosen(self, message: VirtualTable.Chosen) -> None:
-        if self.found is not None and message.row < len(self.found.items):
-            self.dismiss(self.found.items[message.row])
-
-    def action_close(self) -> None:
-        """Go back."""
-        self.dismiss(None)
+    @on(PickerModal.Highlighted)
+    def _tell_about(self, message: PickerModal.Highlighted) -> None:
+        message.stop()
+        if self.kind.about is not None:
+            self.tell(self.kind.about(message.item))

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 
+from promptop.log.read.filters import terms_for
 from promptop_tui.monitor.analysis.group_rows import (
     CHANGE_COLUMNS,
     FLIGHT_COLUMNS,
@@ -26,6 +27,7 @@ from promptop_tui.widgets.table import Cell, ChoiceTable, Column, VirtualTable
 if TYPE_CHECKING:
     from promptop.alerts.changes import Change
     from promptop.alerts.watch import Present
+    from promptop.log.in_flight import InFlight
     from promptop_tui.monitor.data.snapshot import LogSnapshot
 
 TITLES = {
@@ -68,6 +70,7 @@ class LowerPanels(Horizontal):
         """Stack → its panel that is shown."""
         self._groups: tuple[str, ...] = ()
         self._changes: tuple[Change, ...] = ()
+        self._flying: tuple[InFlight, ...] = ()
         self._by = "model"
 
     def compose(self) -> ComposeResult:
@@ -167,7 +170,7 @@ class LowerPanels(Horizontal):
         if changes != self._changes:
             self._changes = changes
             self._show_changed(snapshot)
-        flying = present.in_flight if present is not None else ()
+        self._flying = flying = present.in_flight if present is not None else ()
         most = max((each.calls for each in flying), default=1)
         table = self.query_one("#monitor-flight-rows", SideTable)
         table.show([flight_cells(each, now_ms, slow_s, most) for each in flying])
@@ -182,9 +185,14 @@ class LowerPanels(Horizontal):
         panel = self.query_one("#monitor-changed", Panel)
         panel.state = "against what is usual" if self._changes else f"against the {snapshot.query.span.name} before"
 
-    def group_at(self, row: int) -> str | None:
-        """Return the name of a group."""
-        return self._groups[row] if row < len(self._groups) else None
+    def terms_at(self, table: str | None, row: int) -> str:
+        """Return the filter that shows the requests of a group, or those like what is in flight; empty for none."""
+        if table == "monitor-group-rows":
+            return (terms_for(self._by, self._groups[row]) or "") if row < len(self._groups) else ""
+        if row >= len(self._flying):
+            return ""
+        pairs = (("app", self._flying[row].app), ("model", self._flying[row].model))
+        return " ".join(terms_for(name, value) or "" for name, value in pairs if value)
 
     def change_at(self, row: int) -> Change | None:
         """Return what is unusual in a row; None for a figure of the whole window."""
