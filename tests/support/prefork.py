@@ -32,6 +32,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _MODULES = (
+    "promptop.cli.main",
+    "promptop.cli.traffic.watch",
+    "promptop.proxy.server_process",
+    "promptop.proxy.run_command",
     "promptop.workers.call_worker",
     "promptop.workers.check_worker",
     "promptop.workers.measurement",
@@ -168,8 +172,10 @@ def _serve(channel: socket.socket) -> None:
     gc.collect()
     gc.freeze()
     assert len(os.listdir("/proc/self/task")) == 1, "a process with threads cannot be forked"  # noqa: PTH208
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
+        with contextlib.suppress(ChildProcessError):  # waited for here, so that their processor time is counted
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         data, descriptors, _, _ = socket.recv_fds(channel, _LONGEST_REQUEST, 4)
         if not data:
             return
@@ -186,7 +192,6 @@ def _serve(channel: socket.socket) -> None:
 def _watch(start: _Start, descriptors: list[int]) -> None:
     """Be the parent of one process: tell its id and, once it has ended, its exit status."""
     status = descriptors.pop()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
         os.close(status)
@@ -203,6 +208,9 @@ def _watch(start: _Start, descriptors: list[int]) -> None:
 def _become(start: _Start, descriptors: list[int]) -> None:
     if start.new_session:
         os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
     for descriptor in descriptors:

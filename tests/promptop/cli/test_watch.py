@@ -12,6 +12,7 @@ from time import monotonic, sleep
 
 import psutil
 import pytest
+from tests.support.prefork import Forked
 from tests.support.waits import LIMIT_S
 
 from promptop.base.errors import UsageError
@@ -43,7 +44,7 @@ def environ(endpoint: SimulatedEndpoint, tmp_path: Path) -> dict[str, str]:
 
 
 def watch(environ: Mapping[str, str], *command: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return Forked(
         [sys.executable, "-c", MAIN, "watch", *options, "--", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -51,14 +52,7 @@ def watch(environ: Mapping[str, str], *command: str, options: tuple[str, ...] = 
         text=True,
         env=dict(environ),
         start_new_session=True,
-        preexec_fn=_default_signals,
     )
-
-
-def _default_signals() -> None:
-    """Undo what nohup and background jobs hand down: a shell cannot trap what was ignored when it began."""
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def finished(process: subprocess.Popen[str], given: str = "") -> tuple[int, str, str]:

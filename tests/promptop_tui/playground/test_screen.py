@@ -19,6 +19,7 @@ from promptop_tui.playground.dialogs.inspect_dialogs import DetailsDialog, DiffD
 from promptop_tui.playground.measure.batch_dialog import BatchDialog
 from promptop_tui.playground.views.comparison_table import ComparisonTable
 from promptop_tui.playground.views.parameters import CacheSwitch, CheckList, ParameterColumn
+from promptop_tui.widgets.panel import Panel
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
 ASK = EndpointModels.ask
@@ -64,7 +65,7 @@ async def test_the_endpoints_models_join_the_list_and_the_highlight_stays(
         await until(pilot, lambda: "sim-fast" in listed.values)
         assert listed.values[:2] == ["gpt-4o-mini", "gpt-4o"]
         assert listed.highlighted == 1
-        assert str(app.query_one("#models").border_title).endswith("models · endpoint")
+        assert str(app.query_one("#models", Panel).state) == f"{len(listed.values)} · endpoint"
 
 
 async def test_escape_cancels_and_keeps_what_came(opened: Open) -> None:
