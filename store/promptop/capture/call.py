@@ -177,6 +177,9 @@ class Call:
         """The row, once the log's writer has made it."""
         self._ended = False
         self._process = os.getpid()
+        # Before anyone else can see the call: the heartbeat and a screen's clock look at it from other threads.
+        self.started_ms = time.time_ns() // 1_000_000
+        self.started_s = clock()
         self.note: Annotation | None = current_note()
         if self.note is not None:
             self.note._begin(self)
@@ -185,8 +188,7 @@ class Call:
         _live.add(self)
         if not _heartbeat.awake:
             _heartbeat.wake()
-        self.started_ms = time.time_ns() // 1_000_000
-        self.started_s = clock()
+        self.started_s = clock()  # what was done meanwhile is no time of the endpoint's
 
     # ── stamps for a caller that looks while the call runs ──
 

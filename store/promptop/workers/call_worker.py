@@ -12,7 +12,10 @@ It ends when its input does, after closing connections and flushing the log.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+import traceback
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from promptop.base import processes
@@ -38,8 +41,18 @@ class Outbox:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self._broken = False
+        self._tell_broken: Callable[[], object] = bool
         self._thread = threading.Thread(target=self._main, name="outbox", daemon=True)
         self._thread.start()
+
+    def when_broken(self, call: Callable[[], object]) -> None:
+        """Call this, from any thread, if nothing can be sent any more: a screen would wait without end."""
+        with self._lock:
+            self._tell_broken = call
+            broken = self._broken
+        if broken:
+            call()
 
     def put(self, event: tuple[Any, ...]) -> None:
         """Take an event; never blocks for longer than a list takes to grow."""
@@ -65,6 +78,17 @@ class Outbox:
         self._thread.join(CLOSE_S)
 
     def _main(self) -> None:
+        try:
+            self._send_all()
+        except Exception:  # noqa: BLE001 - whatever it was, the process ends, and the screen is told so
+            traceback.print_exc()
+        if not self._closing.is_set():
+            with self._lock:
+                self._broken = True
+                tell = self._tell_broken
+            tell()
+
+    def _send_all(self) -> None:
         while not self._closing.is_set():
             # While calls run their progress is looked at each time; otherwise this thread sleeps.
             self._wake.wait(None if not self._running else GATHER_S)
@@ -171,12 +195,18 @@ async def serve(inbox: BinaryIO, outbox: Outbox) -> None:
     worker = Worker(outbox)
     over = asyncio.Event()
 
+    def end() -> None:
+        with contextlib.suppress(RuntimeError):  # it has ended for another reason
+            loop.call_soon_threadsafe(over.set)
+
     def read() -> None:
         try:
             while True:
                 loop.call_soon_threadsafe(worker.take, processes.receive(inbox))
         except (EOFError, OSError):
-            loop.call_soon_threadsafe(over.set)
+            end()
+
+    outbox.when_broken(end)
 
     threading.Thread(target=read, name="inbox", daemon=True).start()
     await over.wait()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -7,15 +8,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from tests.support.processes import children as children_that_run
 from tests.support.waits import until
 
+from promptop import annotate
+from promptop.capture.call import Call, Labels, Sink
 from promptop.client.request import RunRequest
-from promptop.client.result import Delta, RunResult
+from promptop.client.result import CallProgress, Delta, RunResult
 from promptop.log import LogReader
 from promptop.workers.call_client import Runner
+from promptop.workers.call_worker import Outbox
 
 Ask = Callable[..., RunRequest]
 
@@ -136,6 +141,42 @@ def test_a_defect_of_ours_becomes_a_failed_result(runner: Runner, ask: Ask) -> N
     runner.start(ask(extra={"odd": {1, 2}}), on_done=results.take)  # a set is not JSON
     assert results.over.wait(20)
     assert results[0].state == "failed"
+
+
+def test_a_sender_that_fails_says_so_where_the_process_ends_by_it() -> None:
+    """Else the screen would wait for the answers of its calls without end."""
+
+    class Broken(CallProgress):
+        def snapshot(self) -> dict[str, object]:
+            raise AttributeError("a defect")
+
+    told = threading.Event()
+    outbox = Outbox(io.BytesIO())
+    outbox.when_broken(told.set)
+    outbox.follow(1, Broken())
+    assert told.wait(20)
+    late = threading.Event()
+    outbox.when_broken(late.set)
+    assert late.is_set()
+    outbox.close()
+
+
+def test_a_call_can_be_looked_at_from_when_its_note_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The screen's clock reads it from another thread."""
+    seen: list[float | None] = []
+    progress = CallProgress()
+
+    class Looking(list[Call]):
+        def append(self, call: Call) -> None:
+            super().append(call)
+            seen.append(progress.snapshot()["_sent_at"])
+
+    with annotate() as note:
+        progress.watch(note)
+        monkeypatch.setattr(note, "calls", Looking())
+        call = Call(Labels(cast(Sink, [])), method="POST", host="h", port=443, path="/v1/chat/completions")
+        monkeypatch.setattr(call, "_ended", True)  # it leaves no row when the process ends
+    assert len(seen) == 1 and seen[0] is not None
 
 
 def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
