@@ -66,7 +66,9 @@ class ObservedCalls:
         """Fail unless the calls cost less than ``usd`` together, or where a price is unknown."""
         __tracebackhide__ = True
         if (cost := self.cost_usd) >= usd:
-            pytest.fail(f"the calls cost ${cost:.10g}, not below ${usd:.10g}", pytrace=False)
+            from promptop.models import usd_text
+
+            pytest.fail(f"the calls cost {usd_text(cost, 3)}, not below {usd_text(usd, 3)}", pytrace=False)
 
 
 @pytest.fixture
