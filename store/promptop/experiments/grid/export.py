@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from promptop.base.text_table import aligned
 from promptop.experiments.grid.cells import GridCell
 from promptop.experiments.grid.checker import text_of_answer
 from promptop.experiments.grid.plan import PlannedCase
+from promptop.experiments.grid.promptfoo_results import ResultPrompt, ResultRow, results_file
 from promptop.experiments.grid.run import GridOutcome
 from promptop.experiments.stats import quantile, share_interval
 from promptop.experiments.test_sets.case import Case
@@ -282,26 +284,15 @@ def to_junit(outcome: GridReport) -> str:
 
 
 def to_promptfoo(outcome: GridReport) -> str:
-    """Return the results as ``promptfoo eval --output`` writes them (version 3)."""
-    results = [
-        {
-            "promptIdx": at,
-            "testIdx": number,
-            "vars": dict(case.case.vars),
-            "testCase": {"vars": dict(case.case.vars), "description": case.case.id},
-            "provider": {"id": title, "label": title},
-            "response": {"output": cell.result.text if cell.whole else ""},
-            "success": case.passed(at),
-            "score": float(bool(case.passed(at))),
-            "cost": cell.result.cost_usd,
-            "gradingResult": {"pass": case.passed(at), "reason": "; ".join(_faults(case, at))},
-        }
+    """Return the results as promptfoo writes them: each column is a prompt of its own."""
+    rows = [
+        ResultRow(number, at, case.case, next(iter(case.cells.get(at, [])), None), case.failed.get(at, ""))
         for number, case in enumerate(outcome.cases)
-        for at, title in enumerate(outcome.columns)
-        for cell in case.cells.get(at, [])[:1]
+        for at in range(len(outcome.columns))
+        if case.cells.get(at) or at in case.failed
     ]
-    shape = {"evalId": outcome.run, "results": {"version": 3, "results": results}, "config": {}, "shareableUrl": None}
-    return json.dumps(shape, ensure_ascii=True, indent=1) + "\n"
+    prompts = [ResultPrompt(title, title, title) for title in outcome.columns]
+    return results_file(outcome.run, int(time.time() * 1000), "promptop compare", prompts, rows)
 
 
 _FORMS: dict[str, Callable[[GridReport], str]] = {

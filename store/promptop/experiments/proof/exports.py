@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from promptop.base import units
@@ -19,6 +18,7 @@ from promptop.base.files import write_private
 from promptop.base.sanitize import clean
 from promptop.experiments.grid.cells import GridCell
 from promptop.experiments.grid.checker import text_of_answer
+from promptop.experiments.grid.promptfoo_results import ResultPrompt, ResultRow, results_file
 from promptop.experiments.proof.records import SIDES, CaseRecord
 from promptop.experiments.proof.report import ProofReport
 
@@ -220,67 +220,23 @@ def _xml(text: str) -> str:
 
 
 def to_promptfoo(report: ProofReport, texts: tuple[str, str]) -> str:
-    """Return the results as ``promptfoo eval --output`` writes them (version 3), baseline and trimmed as prompts."""
-    results = [
-        _promptfoo_row(run.title, at, side, record, cell)
-        for at, (run, record) in enumerate(report.records())
-        for side in SIDES
-        for cell in record.side(side)[:1]
+    """Return the results as promptfoo writes them, baseline and trimmed text of each model as prompts."""
+    runs = list(report.runs)
+    names = list(_SIDE_NAMES.values())
+    prompts = [ResultPrompt(texts[at], names[at], run.title) for run in runs for at in range(len(SIDES))]
+    rows = [
+        ResultRow(
+            number,
+            len(SIDES) * runs.index(run) + at,
+            record.case,
+            next(iter(record.side(side)), None),
+            f"{record.failed[side]} calls failed" if record.failed[side] else "",
+        )
+        for number, (run, record) in enumerate(report.records())
+        for at, side in enumerate(SIDES)
+        if record.side(side) or record.failed[side]
     ]
-    passed = sum(row["success"] for row in results)
-    shape = {
-        "evalId": report.outcome.run,
-        "results": {
-            "version": 3,
-            "timestamp": units_time(report.proof.made_ms),
-            "prompts": [
-                {"raw": text, "label": name, "id": digest}
-                for text, name, digest in zip(
-                    texts, _SIDE_NAMES.values(), (report.proof.baseline, report.proof.trimmed), strict=True
-                )
-            ],
-            "results": results,
-            "stats": {"successes": passed, "failures": len(results) - passed, "errors": 0},
-        },
-        "config": {"description": f"promptop prove: {report.verdict}"},
-        "shareableUrl": None,
-    }
-    return json.dumps(shape, ensure_ascii=True, indent=1) + "\n"
-
-
-def units_time(made_ms: int) -> str:
-    """Return a time as ISO 8601 in UTC."""
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(made_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _promptfoo_row(title: str, at: int, side: str, record: CaseRecord, cell: GridCell) -> dict[str, Any]:
-    result = cell.result
-    checked = list(cell.checked.values())
-    passed = [each.passed for each in checked]
-    components = [
-        {"pass": each.passed, "score": float(each.passed), "reason": each.why, "assertion": {"value": each.text}}
-        for each in checked
-    ]
-    score = sum(passed) / len(passed) if passed else 1.0
-    faults = "; ".join(_faults(cell))
-    return {
-        "promptIdx": SIDES.index(side),
-        "testIdx": at,
-        "testCase": {"vars": dict(record.case.vars), "description": record.id},
-        "vars": dict(record.case.vars),
-        "provider": {"id": title, "label": title},
-        "prompt": {"label": _SIDE_NAMES[side]},
-        "response": {"output": result.text if cell.whole else "", "cached": False},
-        "success": all(passed),
-        "score": score,
-        "latencyMs": round((result.total_s or 0.0) * 1000),
-        "cost": result.cost_usd,
-        "gradingResult": {"pass": all(passed), "score": score, "reason": faults, "componentResults": components},
-        "failureReason": 0 if all(passed) else 1,
-        "error": None if all(passed) else faults,
-    }
+    return results_file(report.outcome.run, report.proof.made_ms, f"promptop prove: {report.verdict}", prompts, rows)
 
 
 _FORMS: dict[str, Callable[[ProofReport, tuple[str, str]], str]] = {
