@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.offline_calls import answering
 from tests.support.servers import until
 from tests.support.trap_endpoint import Traps, playing
 
 from promptop.cli.main import main
 
+WIRE = "over a socket"
 PROMPT = """\
 system:
 You are helpful. Add the numbers that the user gives. The weather is fine today.
@@ -32,7 +34,11 @@ user:
 
 
 @pytest.fixture
-def endpoint() -> Iterator[Traps]:
+def endpoint(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traps]:
+    """Answer in the place of calls, or over a real socket where the test says so: a cap, or another process."""
+    if getattr(request, "param", "") != WIRE:
+        yield answering(monkeypatch)
+        return
     with playing() as traps:
         yield traps
 
@@ -95,6 +101,7 @@ def test_a_run_that_is_resumed_pays_for_nothing_twice(
     assert [row["state"] for row in third["units"]] == [row["state"] for row in second["units"]]
 
 
+@pytest.mark.parametrize("endpoint", [WIRE], indirect=True)
 @pytest.mark.world  # ``prove`` is killed and resumed by the same hands in every run of the suite
 def test_a_killed_run_keeps_every_answer(
     command: list[str], endpoint: Traps, capsys: pytest.CaptureFixture[str]
@@ -121,6 +128,7 @@ def test_a_killed_run_keeps_every_answer(
     assert len(endpoint.bodies) == before + shape["calls"]
 
 
+@pytest.mark.parametrize("endpoint", [WIRE], indirect=True)
 def test_a_cap_ends_it_and_nothing_is_claimed(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--max-usd", "0.0012", "--json"]) == 1
     shape = found(capsys)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.offline_calls import answering
 from tests.support.servers import until
 from tests.support.trap_endpoint import Said, Traps, asked_of, playing, system_of
 
 from promptop.cli.main import main
 from promptop.prompts.library import Library
 
+WIRE = "over a socket"
 PROMPT = """\
 system:
 You add up what the user gives you and write the total as a single number, please.
@@ -41,7 +43,11 @@ def shortens(body: dict[str, Any], number: int, said: Said) -> Said:
 
 
 @pytest.fixture
-def endpoint() -> Iterator[Traps]:
+def endpoint(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traps]:
+    """Answer in the place of calls, or over a real socket where the test says so: a cap, or another process."""
+    if getattr(request, "param", "") != WIRE:
+        yield answering(monkeypatch, shortens)
+        return
     with playing(shortens) as traps:
         yield traps
 
@@ -93,6 +99,7 @@ def test_a_shorter_prompt_is_proven_and_kept_with_its_receipt(
     assert steps[-1] == {"verdict": "proven"} and steps[-2]["text"]
 
 
+@pytest.mark.parametrize("endpoint", [WIRE], indirect=True)
 @pytest.mark.world  # ``prove`` is killed and resumed by the same hands in every run of the suite
 def test_a_killed_run_goes_on_and_pays_for_nothing_twice(
     command: list[str], endpoint: Traps, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -118,6 +125,7 @@ def test_a_killed_run_goes_on_and_pays_for_nothing_twice(
     assert numbers == sorted(set(numbers))
 
 
+@pytest.mark.parametrize("endpoint", [WIRE], indirect=True)
 def test_a_cap_ends_it_and_nothing_is_saved(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     command[command.index("--max-usd") + 1] = "0.003"
     assert main([*command, "--json", "--save", "sums", "--no-rewrite"]) == 1

@@ -17,14 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.trap_endpoint import Said, Trap, Traps, answer, asked_of, honest, playing, system_of
+from tests.support.offline_calls import NOWHERE, answering
+from tests.support.trap_endpoint import Said, Trap, Traps, asked_of, honest, playing, system_of
 from tests.support.waits import until
 
 from promptop.cli.main import main
-from promptop.client.http.endpoints import RefusedFields
-from promptop.client.request import RunRequest
-from promptop.client.request_body import body_of, find_model
-from promptop.client.result import CallUsage, RunError, RunResult, failed
 
 BASE = "system:\nAdd every number. Keep to the form. Be nice to us all.\nuser:\n{{a}} and {{b}}\n"
 TRIM = "system:\nAdd every number. Keep to the form.\nuser:\n{{a}} and {{b}}\n"
@@ -70,33 +67,9 @@ def prove(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         *options: str,
         cases: str = "cases.jsonl",
         model: str = "m",
-        url: str = "http://127.0.0.1:9/v1",
+        url: str = NOWHERE,
     ) -> tuple[int, dict[str, Any], Traps]:
-        traps = Traps(trap, url)
-
-        async def answered(request: RunRequest, endpoints: object, *, progress: object = None) -> RunResult:
-            body, _ = body_of(request, find_model(request), RefusedFields())
-            traps.bodies.append(body)
-            number = len(traps.bodies) - 1
-            said = trap(body, number, Said(answer(body), id=f"r{number}"))
-            served = said.headers.get("model", request.model)
-            if said.status != 200:
-                return failed(request, RunError(str(said.status), "refused by the trap", status=said.status))
-            usage = CallUsage(50, len(said.text) // 4 + 1, source="reported")
-            refused = "refused" in said.headers
-            return RunResult(
-                request.model,
-                served,
-                request.title,
-                said.text,
-                "done",
-                said.finish,
-                refused,
-                usage=usage,
-                response_id=said.id or None,
-            )
-
-        monkeypatch.setattr("promptop.client.call.run", answered)
+        traps = answering(monkeypatch, trap, url)
         capsys.readouterr()
         code = main(command(folder, traps.url, cases, options, model))
         return code, said_by(capsys), traps

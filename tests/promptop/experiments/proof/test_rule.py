@@ -77,8 +77,17 @@ def played(rng: random.Random, base: float, drop: float, together: bool, cases: 
     return "undecided"
 
 
-@pytest.mark.parametrize("together", [False, True])
-@pytest.mark.parametrize(("base", "answers"), [(1.0, 1), (0.95, 1), (0.95, 3)])
+@pytest.mark.parametrize(
+    ("base", "answers", "together"),
+    [
+        (0.95, 1, True),
+        *(
+            pytest.param(base, answers, together, marks=pytest.mark.world)
+            for base, answers, together in product((1.0, 0.95), (1, 3), (False, True))
+            if (base, answers, together) not in ((0.95, 1, True), (1.0, 3, False), (1.0, 3, True))
+        ),
+    ],
+)
 def test_a_drop_of_the_margin_is_proven_in_at_most_five_of_a_hundred_runs(
     base: float, answers: int, together: bool
 ) -> None:
@@ -88,9 +97,14 @@ def test_a_drop_of_the_margin_is_proven_in_at_most_five_of_a_hundred_runs(
     assert words.count("proven") <= 0.05 * plays + 3 * math.sqrt(plays * 0.05 * 0.95)
 
 
-def test_nothing_lost_is_seldom_called_worse_and_a_clean_trim_is_proven() -> None:
+def test_a_clean_trim_is_proven() -> None:
     rng = random.Random(12)
-    assert all(played(rng, 1.0, 0.0, False, 60, 1) == "proven" for _ in range(20))
+    assert all(played(rng, 1.0, 0.0, False, 60, 1) == "proven" for _ in range(5))
+
+
+@pytest.mark.world
+def test_nothing_lost_is_seldom_called_worse() -> None:
+    rng = random.Random(12)
     words = [played(rng, 0.9, 0.0, False, 40, 1) for _ in range(120)]
     assert words.count("worse") <= 0.05 * 120 + 3 * math.sqrt(120 * 0.05 * 0.95)
 
