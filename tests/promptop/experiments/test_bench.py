@@ -176,7 +176,7 @@ async def test_a_whole_benchmark_tells_how_far_it_is(log: Writer, ask: Ask) -> N
     requests = [ask(max_tokens=300, label=name, retries=0) for name in ("a", "b")]
     run_all = BenchRun(requests, [Load(3, 1), Load(3, 2)], [parse_objective("ttft<60s")])
     assert (run_all.size, run_all.snapshot().size) == (16, 16)
-    assert str(run_all.estimate()).startswith("16 calls, at most $0.000")
+    assert str(run_all.estimate()).startswith("16 calls, at most $0.00296")
     outcome = await run_all.work({"log": log.path})
     assert [phase.key for phase in outcome.phases] == ["a, 1 at once", "b, 1 at once", "a, 2 at once", "b, 2 at once"]
     assert [phase.good for phase in outcome.phases] == [3] * 4
