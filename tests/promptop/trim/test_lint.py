@@ -16,6 +16,8 @@ def rules(text: str) -> set[str]:
     ("text", "rule"),
     [
         ("Answer in 2 sentences. Suggest some tests.", "vague-quantity"),
+        ("I will name a city and you will come up with several hotels in 2 lists.", "vague-quantity"),
+        ("Act as my interviewer and ask me one question at a time.", "no-length-limit"),
         ("Write captions for portraits. Be kind.", "no-length-limit"),
         ("Current date: 2026-02-15\n" + "stable text " * 200, "volatile-prefix"),
         ("Be formal and warm. Use casual language.", "conflict"),
@@ -62,7 +64,6 @@ def test_what_is_found(text: str, rule: str) -> None:
         ("一只猫在屋顶上，写实摄影，柔和光影，浅景深构图", "no-length-limit"),
         ("Build a memory card game with flip animations.", "no-length-limit"),
         ("Play chess with me. You are black.", "no-output-format"),
-        ("Ask me about my work, one question at a time.", "no-length-limit"),
         ("A red boat on a quiet lake, early morning.", "no-output-format"),
         ("Sen bir öğretmensin ve öğrencilere için kısa örnekler ver.", "no-length-limit"),
         ("Version: 2, last updated: 2026-02-15\n" + "stable text " * 200, "volatile-prefix"),

@@ -36,8 +36,8 @@ _VAGUE = pattern(
 )
 _OF_THE_USER = pattern(r"(?:^|[，,；;])\s*(?:如果|当|若|假如|一旦)[^，,]*$|\b(?:if|when|whenever|once)\b[^,]*$")
 _GIVEN = pattern(
-    r"\b(?:I|we|(?:the )?users?|they|customers?)(?: (?:will|can|may|might|would|shall|am going to|want to)|['’](?:ll|d))?(?: \w+){0,2} \Z|(?:^|[,;:(]\s*)I\b[^,;:.]*\Z"
-    r"|\b(?:it is better to|can|could|may|might|fine to|free to|able to|allowed to|okay to)(?: \w+){0,2} \Z|(?:我|我们|用户|客户)(?:会|将|们|可能|可以)*[^，。；]{0,24}\Z"
+    r"\b(?:I|we|(?:the )?users?|they|customers?)(?: (?:will|can|may|might|would|shall|am going to|want to)|['’](?:ll|d))?(?: \w+){0,2} \Z|(?:^|[,;:(]\s*)I\b(?:(?!\byou\b)[^,;:.])*\Z"
+    r"|\b(?:it is better to|can|may|might|fine to|free to|able to|allowed to|okay to)(?: \w+){0,2} \Z|(?:我|我们|用户|客户)(?:会|将|们|可能|可以)*[^，。；]{0,24}\Z"
 )
 """Who gives the quantity is not the model, or it is free to."""
 _AT_ONCE = pattern(

@@ -23,7 +23,7 @@ _LENGTH = pattern(
     r"\b(?:at most|no more than|no longer than|not more than|up to|within|under|below|fewer than|less than|maximum|max(?:imum)? of|exactly|between|about"
     r"|around|approximately|roughly|limit(?:ed)? to|one|two|three|four|five|six|seven|eight|ten|a single|single|\d+(?: ?[-–] ?\d+)?)[ -](?:(?:\w+|\d+)[ -]){0,2}?"
     r"(?:words?|sentences?|paragraphs?|characters?|lines?|bullets?|bullet points?|items?|points?|tokens?|pages?|keywords?|signs?|rows?)\b(?! number)"
-    r"|\b(?:at most|no more than|up to|within|under|exactly) \{|\b(?:one|single)[- ](?:line|word|sentence)\b|\b(?:word|length|character|token) (?:limit|count)\b|\blength\b|\b(?:one|step)(?: question| thing| step)? at a time\b|\bone by one\b"
+    r"|\b(?:at most|no more than|up to|within|under|exactly) \{|\b(?:one|single)[- ](?:line|word|sentence)\b|\b(?:word|length|character|token) (?:limit|count)\b|\blength\b"
     r"|\b(?:as short as|nothing else|and nothing more|only the (?:name|label|number|word|code|answer|json|result|corrected|translation|title|diff|command))\b"
     r"|\b(?:yes or no|one of(?: the)?(?: following)?:|valid json|json object|json array|only (?:valid )?json|json only|single label)\b"
     r"|(?:不超过|最多|以内|少于|控制在|不多于|不得超过|至多|左右|字数|长度|篇幅)"
