@@ -96,8 +96,9 @@ _SHOWN = pattern(
     r"|海报|插画|渲染|摄影|写实|构图|镜头|光影|背景虚化|高清"
 )
 _SHOW_ASKED = pattern(
-    r"(?:^|[.!?:;,\"“]\s*|\b(?:please|and|then|to|will|must|should|you)\s+)(?:create|generate|make|design|produce|draw|render|paint|edit|modify|transform|turn|merge)\b[^.!?\n]{0,60}?"
+    r"(?:^|[.!?:;,\"“]\s*|\b(?:please|and|then|to|will|must|should|you)\s+)(?:create|generate|make|design|produce|draw|render|paint|edit|modify|transform|turn|merge|provide|give)\b[^.!?\n]{0,60}?"
     r"\b(?:images?|pictures?|photo(?:s|graphs?)?|portraits?|posters?|illustrations?|logos?|videos?|animations?|scenes?|shots?|dioramas?|wallpapers?|stickers?|artworks?|icons?|banners?|diagrams?|charts?|worlds?|songs?|soundtracks?)\b"
+    r"|\b(?:image|picture|photo|video) (?:creator|generator|editor|artist)\b|\bgenerating (?:[\w-]+ ){0,3}(?:images?|pictures?|photos?|videos?)\b"
     r"|(?:生成|绘制|画|制作|设计)(?:一)?(?:张|幅|个|段|组)?[^，。！？\n]{0,16}(?:图片|图像|海报|插画|照片|视频|动画|头像)"
 )
 _WORDS_ABOUT = pattern(
@@ -106,6 +107,7 @@ _WORDS_ABOUT = pattern(
 _BUILT = pattern(
     r"(?:^|[.!?:;,]\s+|\b(?:please|and|then|to|with|will|must|should|you|for)\s+)(?:build|building|create|creating|develop|developing|design|designing|implement|implementing|code|coding|make)\b[^.!?\n]{0,70}?"
     r"\b(?:games?|apps?|applications?|dashboards?|websites?|web ?pages?|pages?|landing pages?|simulations?|simulators?|prototypes?|extensions?|plugins?|chatbots?|bots?|platforms?|portfolio|ui|interfaces?|systems?|controllers?|engines?|index\.html|spreadsheets?)\b"
+    r"|\bgame concept\b|\b(?:glsl|shaders?|three\.js|webgl|game loop)\b"
     r"|(?:开发|搭建|构建|实现|制作|做)(?:一)?(?:个|款|套)?[^，。！？\n]{0,16}(?:游戏|应用|网站|网页|页面|平台|系统|小程序|插件|工具)"
 )
 
@@ -123,7 +125,7 @@ def makes_a_thing(text: str) -> bool:
     """Tell whether a prompt wants a picture, a video or a program: "how long?" and "in what form?" do not apply."""
     shown = {found[0].lower() for found in _SHOWN.finditer(text)}
     asked = _SHOW_ASKED.search(text)
-    if len(shown) >= 4 or (asked is not None and (shown - {asked[0].lower()} or len(text) < 400)):
+    if len(shown) >= 4 or (asked is not None and (shown - {asked[0].lower()} or len(text) < 700)):
         return asked is None or _WORDS_ABOUT.search(asked[0]) is None
     if len(text) < 800 and shown and _PICTURE_GIVEN.search(text):
         return True
