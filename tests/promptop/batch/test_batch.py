@@ -24,7 +24,7 @@ from promptop.batch.runner import Batch, Tally, estimate, kept_apart
 from promptop.cache import Cache, MemoryLevel, Policy
 from promptop.cli import main as cli
 from promptop.limits.limiter import RateLimits
-from promptop.log import LogReader, Writer
+from promptop.log import LogReader, Writer, writer_for
 from promptop.prompts import compose, fill, parse
 from promptop.settings import Profile
 from promptop.simulator import SimulatedEndpoint
@@ -356,6 +356,7 @@ def test_requests_are_routed_before_they_are_priced_and_rows_say_so(
     said = capsys.readouterr().err
     assert "1 request: gpt-4o → gpt-4o-mini" in said
     assert "1 request: gpt-4o\n" in said
+    writer_for(log).flush()
     with sqlite3.connect(log) as rows:
         told = dict(rows.execute("SELECT routed_from, route_rule FROM requests WHERE request_model = 'gpt-4o-mini'"))
     assert told["gpt-4o"] == "model=gpt-4o complexity<0.3 -> gpt-4o-mini"
