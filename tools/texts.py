@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tui"), str(ROOT / "store")]
@@ -55,11 +55,17 @@ def _called(path: Path) -> Iterator[str]:
             continue
         if node.func.id == "Column" and len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
             yield node.args[1].value
+        if node.func.id == "Panel":
+            yield from (each.value.value for each in node.keywords if each.arg == "heading" and _is_text(each.value))
         for argument in node.args[: _SAID.get(node.func.id, 0)]:
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 yield argument.value
             elif isinstance(argument, ast.JoinedStr):
                 raise SystemExit(f"{path}:{node.lineno}: an f-string has no key; write {{name}} and name=value")
+
+
+def _is_text(part: ast.expr) -> TypeGuard[ast.Constant]:
+    return isinstance(part, ast.Constant) and isinstance(part.value, str)
 
 
 def screen_classes() -> Iterator[type]:

@@ -27,6 +27,11 @@ def fitted(text: str, cells: int) -> str:
     return out + "…" + " " * (cells - 1 - width(out))
 
 
+def right_aligned(text: str, cells: int) -> str:
+    """Return text with blanks before it, so that it ends at a number of cells."""
+    return " " * (cells - width(text)) + text
+
+
 _NOT_FIRST = "，。；：？！、）”》】…,.;:?!)"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from promptop.base import units
 from promptop.base.errors import PromptopError
+from promptop.base.texts import mark, tr
 from promptop.budget.estimate import CostEstimate
 from promptop.budget.gate import DAY, Cap, Gate, day_scope, fitting_limit, new_scope
 from promptop.budget.ledger import Ledger
@@ -164,11 +165,11 @@ class Budget:
             )
 
     def __str__(self) -> str:
-        text = _of("spent", self.spent_usd, self.cap_usd)
+        text = _of(mark("spent"), self.spent_usd, self.cap_usd)
         if self.unpriced:
             text += f"\n+ {self.unpriced} unpriced"
         if self.day is not None or self.daily_cap_usd:
-            text += "\n" + _of("today", self.today_usd, self.daily_cap_usd)
+            text += "\n" + _of(mark("today"), self.today_usd, self.daily_cap_usd)
         return text
 
 
@@ -196,4 +197,6 @@ def day_cap(usd: float, *, strict: bool) -> Cap:
 
 
 def _of(word: str, usd: float, cap_usd: float) -> str:
-    return f"{word} {units.usd(usd)}" + (f" of ${cap_usd:g}" if cap_usd else "")
+    if not cap_usd:
+        return f"{tr(word)} {units.usd(usd)}"
+    return tr("{word} {amount} of {cap}", word=tr(word), amount=units.usd(usd), cap=f"${cap_usd:g}")

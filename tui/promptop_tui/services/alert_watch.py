@@ -115,7 +115,7 @@ class AlertWatch(Widget):
         """Say once why nothing is judged."""
         if cause != self._told:
             self._told = cause
-            self._tell(AlertNews((), (), (f"Alerts are not judged: {cause}",)))
+            self._tell(AlertNews((), (), (tr("Alerts are not judged: {cause}", cause=cause),)))
 
     @on(News)
     def _on_news(self, message: News) -> None:
@@ -126,7 +126,7 @@ class AlertWatch(Widget):
         for alert in news.changed:
             self.notify(
                 clean(sentence(alert)),
-                title=tr("Alert") if alert.firing else "Alert over",
+                title=tr("Alert") if alert.firing else tr("Alert over"),
                 severity="error" if alert.firing else "information",
                 timeout=10,
                 markup=False,

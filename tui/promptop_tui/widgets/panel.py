@@ -131,4 +131,5 @@ class Panel(Vertical):
     def draw_frame(self) -> None:
         """Write the texts into the frame."""
         if self.is_attached:
-            self._frame.show(self.heading, self.state, self.hint)
+            heading = tr(self.heading) if isinstance(self.heading, str) else self.heading
+            self._frame.show(heading, self.state, self.hint)

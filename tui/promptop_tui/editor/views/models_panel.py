@@ -18,7 +18,8 @@ from textual.widgets import Input, Label, Static
 
 from promptop.base import units
 from promptop.base.sanitize import clean, clean_line
-from promptop.base.texts import tr
+from promptop.base.text_table import right_aligned
+from promptop.base.texts import mark, tr
 from promptop_tui.editor.views.model_figures import (
     DAYS_A_MONTH,
     ModelLine,
@@ -72,13 +73,13 @@ def _margin(figure: ModelLine) -> Cell:
     return (margin(figure.error) or "±?") if figure.is_estimate else "", "$foreground 60%"
 
 
-_TOKENS = ModelColumn("tokens", _tokens)
-_MARGIN = ModelColumn("±", _margin)
-_WINDOW = ModelColumn("window", _window)
-_CALL = ModelColumn("$/call", lambda figure: _money(figure.usd_per_call))
-_THOUSAND = ModelColumn("$/1k", _thousand)
-_MONTH = ModelColumn("$/month", lambda figure: _money(figure.usd_per_month))
-_CHANGE = ModelColumn("change", _change)
+_TOKENS = ModelColumn(mark("tokens"), _tokens)
+_MARGIN = ModelColumn(mark("±"), _margin)
+_WINDOW = ModelColumn(mark("window"), _window)
+_CALL = ModelColumn(mark("$/call"), lambda figure: _money(figure.usd_per_call))
+_THOUSAND = ModelColumn(mark("$/1k"), _thousand)
+_MONTH = ModelColumn(mark("$/month"), lambda figure: _money(figure.usd_per_month))
+_CHANGE = ModelColumn(mark("change"), _change)
 _ORDER = (_TOKENS, _MARGIN, _WINDOW, _CALL, _THOUSAND, _MONTH, _CHANGE)
 _DROPPED_FIRST = (_THOUSAND, _WINDOW, _MONTH, _CHANGE, _MARGIN, _CALL)
 
@@ -93,7 +94,7 @@ def columns_for(figures: Sequence[ModelLine], width: int) -> tuple[tuple[ModelCo
     for column in _ORDER:
         widest = max((cell_len(column.cell(figure)[0]) for figure in figures), default=0)
         if widest:
-            chosen.append((column, max(widest, len(column.title))))
+            chosen.append((column, max(widest, cell_len(tr(column.title)))))
     for column in _DROPPED_FIRST:
         if names + sum(cells + 1 for _, cells in chosen) <= width:
             break
@@ -108,8 +109,8 @@ def table(figures: Sequence[ModelLine], width: int) -> Content:
     name_width = min(name_width, max((cell_len(figure.model) for figure in figures), default=5) + 2)
     lines = [
         Content.assemble(
-            ("model".ljust(name_width), "$foreground 60%"),
-            *((f" {column.title:>{cells}}", "$foreground 60%") for column, cells in columns),
+            (set_cell_size(tr("model"), name_width), "$foreground 60%"),
+            *((f" {right_aligned(tr(column.title), cells)}", "$foreground 60%") for column, cells in columns),
         )
     ]
     for figure in figures:
@@ -216,8 +217,13 @@ that would fit them."""
             yield Static(id="figures")
         with Horizontal(id="demand"):
             for name, label, value, tooltip in (
-                ("output_tokens", "out", self.assumptions.output_tokens, tr("Expected output tokens of a call")),
-                ("calls_per_day", "calls/day", _rounded(self.assumptions.calls_per_day), tr("Expected calls a day")),
+                ("output_tokens", mark("out"), self.assumptions.output_tokens, tr("Expected output tokens of a call")),
+                (
+                    "calls_per_day",
+                    mark("calls/day"),
+                    _rounded(self.assumptions.calls_per_day),
+                    tr("Expected calls a day"),
+                ),
                 (
                     "budget_tokens",
                     "budget",
@@ -225,7 +231,7 @@ that would fit them."""
                     tr("Tokens that the prompt may have; 0: none"),
                 ),
             ):
-                yield Label(label)
+                yield Label(tr(label))
                 kind: Literal["integer", "number"] = "number" if name == "calls_per_day" else "integer"
                 yield Input(str(value), id=name, type=kind, max_length=9, compact=True, tooltip=tooltip)
         yield Static(id="budget-bar")

@@ -10,6 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 
 if TYPE_CHECKING:
     from promptop.trim import Edit
@@ -129,7 +130,14 @@ def described(text: str, edit: Edit, month: str) -> Content:
     from promptop.trim import RULES
 
     rule = next((each for each in RULES if each.id == edit.rule), None)
-    says = f"{edit.rule} · {edit.severity} · line {edit.line} · −{edit.tokens_saved} tokens, {month} a month"
+    says = tr(
+        "{rule} · {severity} · line {line} · −{tokens_saved} tokens, {month} a month",
+        rule=edit.rule,
+        severity=edit.severity,
+        line=edit.line,
+        tokens_saved=edit.tokens_saved,
+        month=month,
+    )
     what = f" · {clean_line(rule.description)}" if rule is not None else ""
     old, new = before_and_after(text, edit)
     return Content("\n").join([Content(says + what), Content.assemble("− ", old), Content.assemble("+ ", new)])

@@ -195,7 +195,10 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         self._timer = None
         area = self._area
         if area.exact.length > LONGEST:
-            self._edits, self._note = [], f"the draft is longer than {LONGEST:,} characters: use promptop trim"
+            self._edits, self._note = (
+                [],
+                tr("the draft is longer than {longest:,} characters: use promptop trim", longest=LONGEST),
+            )
             self._draw()
         else:
             self._search.look()
@@ -207,13 +210,13 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         self._search.handle(message)
 
     def _cannot_count(self) -> None:
-        self._note = "savings cannot be counted now"
+        self._note = tr("savings cannot be counted now")
         self._draw()
 
     def _take_over(self, found: FoundTrims) -> None:
         self._text, self._skipped = found.text, found.skipped
         self._edits, self._version = list(found.edits), found.version
-        self._note = "" if found.edits else "nothing to trim"
+        self._note = "" if found.edits else tr("nothing to trim")
         self._draw()
 
     # Showing
@@ -230,8 +233,8 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         self.options.add_options([row(self._text, edit, width) for edit in self.listed])
         if self._shown:
             self.options.highlighted = min(at, len(self._shown) - 1)
-        narrowed = f" · only {self._only}: {len(self._shown)}" if self._only else ""
-        left = f" · {len(self._skipped)} left alone" if self._skipped else ""
+        narrowed = tr(" · only {only}: {n}", only=self._only, n=len(self._shown)) if self._only else ""
+        left = tr(" · {n} left alone", n=len(self._skipped)) if self._skipped else ""
         self.hint = f"{self._order.value}{narrowed}{left}"
         saved = sum(edit.tokens_saved for edit in self._edits)
         safe = sum(edit.severity == "safe" for edit in self._edits)
@@ -242,10 +245,10 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         month = usd(self._target.usd_per_month(saved))
         self.head.update(
             Content.assemble(
-                (f"−{saved:,} tokens", "bold $text-success"),
-                f" in {len(self._edits)} trims ({safe} safe), ",
+                (tr("−{saved:,} tokens", saved=saved), "bold $text-success"),
+                tr(" in {n} trims ({safe} safe), ", n=len(self._edits), safe=safe),
                 (month, "$cost"),
-                (f" a month for {clean_line(self._target.model)}", "$foreground 60%"),
+                (tr(" a month for {model}", model=clean_line(self._target.model)), "$foreground 60%"),
             )
         )
 
@@ -292,7 +295,7 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         if at is not None:
             self._search.turn_down(self._edits[at])
             self._edits = [edit for edit in self._edits if self._search.is_offered(edit)]
-            self._note = "nothing left to trim"
+            self._note = tr("nothing left to trim")
             self._draw()
 
     def action_take_safe(self) -> None:
@@ -342,7 +345,10 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
             self._search.switches.switch(chosen.id)
         except OSError as error:
             self.notify(
-                f"It holds for this session only: {error}.", title=tr("Rules"), severity="warning", markup=False
+                tr("It holds for this session only: {error}.", error=error),
+                title=tr("Rules"),
+                severity="warning",
+                markup=False,
             )
         self._note = "looking …"
         self._look()
@@ -352,12 +358,14 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         from promptop_tui.widgets.dialog import TextDialog
 
         lines = [
-            f"line {each.line:>5}  {each.reason}"
+            tr("line {line:>5}  {reason}", line=each.line, reason=each.reason)
             + (f"  {each.rule}" if each.rule else "")
             + (f"  “{cut(clean_line(each.text), 60)}”" if each.text else "")
             for each in self._skipped
         ]
-        self.app.push_screen(TextDialog("Left alone", "\n".join(lines) or "No rule saw anything that it left alone."))
+        self.app.push_screen(
+            TextDialog(tr("Left alone"), "\n".join(lines) or tr("No rule saw anything that it left alone."))
+        )
 
     def action_prove(self) -> None:
         """Have the draft proven."""

@@ -11,6 +11,7 @@ from promptop.alerts.changes import Change, shown, times
 from promptop.alerts.figures import BY_NAME, WORDS
 from promptop.base import units
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop_tui.widgets.sparkline import spark
 from promptop_tui.widgets.table import Cell, Column, Tone
 
@@ -182,14 +183,18 @@ def usual_cells(snapshot: LogSnapshot) -> list[tuple[Cell, ...]]:
     pair("spend a call", now.cost_usd / now.n, before.cost_usd / before.n, "usd")
     pair("input a call", now.input_tokens / now.n, before.input_tokens / before.n, "n")
     pair("output a call", now.output_tokens / now.n, before.output_tokens / before.n, "n")
-    pair("cache hits", now.hit_ratio, before.hit_ratio, "share")
-    pair("cached input", now.cached_share, before.cached_share, "share")
+    pair(tr("cache hits"), now.hit_ratio, before.hit_ratio, "share")
+    pair(tr("cached input"), now.cached_share, before.cached_share, "share")
     out: list[tuple[Cell, ...]] = []
     for name, new, old, was, is_now in pairs:
         said = units.change(new, old) or "="
         tone: Tone = "muted" if old and abs((new or 0) / old - 1) < 1 - 1 / _MUCH else ""
         out.append(
-            ((said, tone), (name, tone), (f"{was} → {is_now}" if said != "=" else f"as before, {is_now}", "muted"))
+            (
+                (said, tone),
+                (name, tone),
+                (f"{was} → {is_now}" if said != "=" else tr("as before, {is_now}", is_now=is_now), "muted"),
+            )
         )
     return out
 

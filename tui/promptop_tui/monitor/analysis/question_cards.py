@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from promptop.base import units
+from promptop.base.texts import mark, tr
 from promptop_tui.monitor.analysis.tile_figures import Tile, figures_of
 
 if TYPE_CHECKING:
@@ -27,24 +28,24 @@ _SILENT = 2
 _OUTCOMES = {"limited_share", "timeout_share", "error_share", "retry_share", "truncated_share", "in_flight", "silence"}
 _SPEED = {"ttft", "latency"}
 _WORDS = {
-    "limited_share": "429",
-    "timeout_share": "timeouts",
-    "error_share": "errors",
-    "retry_share": "retries",
-    "truncated_share": "cut answers",
-    "in_flight": "no answers",
-    "silence": "no calls",
-    "ttft": "TTFT",
-    "latency": "latency",
-    "cached_share": "cache",
-    "write_share": "cache writes",
-    "hit_share": "hits",
-    "input_a_call": "input",
-    "reasoning_a_call": "reasoning",
-    "output_a_call": "output",
-    "cost_a_call": "cost a call",
-    "cost": "spend",
-    "n": "calls",
+    "limited_share": mark("429"),
+    "timeout_share": mark("timeouts"),
+    "error_share": mark("errors"),
+    "retry_share": mark("retries"),
+    "truncated_share": mark("cut answers"),
+    "in_flight": mark("no answers"),
+    "silence": mark("no calls"),
+    "ttft": mark("TTFT"),
+    "latency": mark("latency"),
+    "cached_share": mark("cache"),
+    "write_share": mark("cache writes"),
+    "hit_share": mark("hits"),
+    "input_a_call": mark("input"),
+    "reasoning_a_call": mark("reasoning"),
+    "output_a_call": mark("output"),
+    "cost_a_call": mark("cost a call"),
+    "cost": mark("spend"),
+    "n": mark("calls"),
 }
 
 
@@ -117,7 +118,7 @@ class _Seen:
         present = self.present
         if present is None or present.newest_ms is None or present.overdue(self._snapshot.now_ms) < _SILENT:
             return ""
-        return f"until {datetime.fromtimestamp(present.newest_ms / 1000):%H:%M}"
+        return tr("until {fromtimestamp:%H:%M}", fromtimestamp=datetime.fromtimestamp(present.newest_ms / 1000))
 
     def late(self, values: tuple[float | None, ...], change: Change | None, target: float) -> tuple[bool, ...]:
         """Say of each bucket whether it is beyond the target, or since the change began."""
@@ -131,21 +132,26 @@ class _Seen:
 def _state(verdict: str, said: str, change: Change | None, seen: _Seen) -> tuple[str, Tone]:
     """Return the verdict: against the target where one is set, else against what is usual."""
     if seen.until:
-        return "– not known now", "dim"
+        return tr("– not known now"), "dim"
     if verdict:
         return f"{'✓' if verdict == 'met' else '✗'} {said}", "dim" if verdict == "met" else "bad"
     if change is not None:
-        return f"✗ {_WORDS.get(change.figure, change.figure)}", "bad"
+        return f"✗ {tr(_WORDS.get(change.figure, change.figure))}", "bad"
     if seen.present is not None and seen.present.ready:
-        return "✓ as usual", "dim"
+        return tr("✓ as usual"), "dim"
     return "", "dim"
 
 
 def _since(change: Change) -> str:
     factor = change.factor
-    words = _WORDS.get(change.figure, change.figure)
+    words = tr(_WORDS.get(change.figure, change.figure))
     extent = f" ×{factor:.1f}" if factor is not None and change.figure in _SPEED else ""
-    return f"{words}{extent} since {datetime.fromtimestamp(change.since_ms / 1000):%H:%M}"
+    return tr(
+        "{words}{extent} since {fromtimestamp:%H:%M}",
+        words=words,
+        extent=extent,
+        fromtimestamp=datetime.fromtimestamp(change.since_ms / 1000),
+    )
 
 
 def _moved(change: Change | None, text: str, seen: _Seen) -> tuple[str, Tone]:
@@ -166,25 +172,32 @@ def _counted(label: str, number: int, of: int, tone: Tone, *, short: str = "") -
 def _healthy(snapshot: LogSnapshot, settings: MonitorSettings, total: Stats | None, seen: _Seen) -> Card:
     target = settings.slo_error_rate
     if total is None:
-        return Card("healthy", "Healthy?", units.UNKNOWN, "", "answered", "answered")
+        return Card("healthy", tr("Healthy?"), units.UNKNOWN, "", tr("answered"), tr("answered"))
     asked = total.answered + total.errors + total.rate_limited
     rate = total.answered / asked if asked else None
     worst = max((each for each in (total.error_rate, total.rejected_rate) if each is not None), default=None)
     verdict = "" if worst is None or not target else "met" if worst <= target else "missed"
     change = seen.change(_OUTCOMES)
     least = f"{(1 - target) * 100:g} %"
-    state, tone = _state(verdict, f"below {least}" if verdict == "missed" else f"{least} or more", change, seen)
+    state, tone = _state(
+        verdict,
+        tr("below {least}", least=least) if verdict == "missed" else tr("{least} or more", least=least),
+        change,
+        seen,
+    )
     before = snapshot.comparable
     moved, moved_tone = _moved(change, "" if before is None else _points(rate, before), seen)
     flying = seen.present.open_calls if seen.present is not None else None
     rows = [
-        _counted("rejected (429)", total.rate_limited, total.upstream, "bad", short="429"),
-        _counted("failed", total.errors, total.answered + total.errors, "bad"),
-        CardRow("in flight", units.count(flying) if flying is not None else units.UNKNOWN, "" if flying else "faint"),
-        CardRow("timed out", units.count(total.timeouts), "bad" if total.timeouts else "faint"),
-        _counted("cut by length", total.truncated, total.answered, "warn", short="cut"),
-        _counted("cancelled", total.cancelled, total.upstream, ""),
-        CardRow("requests", units.count(total.n)),
+        _counted(tr("rejected (429)"), total.rate_limited, total.upstream, "bad", short="429"),
+        _counted(tr("failed"), total.errors, total.answered + total.errors, "bad"),
+        CardRow(
+            tr("in flight"), units.count(flying) if flying is not None else units.UNKNOWN, "" if flying else "faint"
+        ),
+        CardRow(tr("timed out"), units.count(total.timeouts), "bad" if total.timeouts else "faint"),
+        _counted(tr("cut by length"), total.truncated, total.answered, "warn", short=tr("cut")),
+        _counted(tr("cancelled"), total.cancelled, total.upstream, ""),
+        CardRow(tr("requests"), units.count(total.n)),
     ]
     if flying is None:
         rows.append(rows.pop(2))
@@ -193,10 +206,10 @@ def _healthy(snapshot: LogSnapshot, settings: MonitorSettings, total: Stats | No
     hero = _percent(rate)
     return Card(
         "healthy",
-        "Healthy?",
+        tr("Healthy?"),
         hero,
         " %" if rate is not None else "",
-        f"answered, n={units.count(asked)}{' few' if few else ''}",
+        tr("answered, n={asked}{more}", asked=units.count(asked), more=" few" if few else ""),
         "answered",
         state,
         tone,
@@ -226,7 +239,7 @@ def _points(rate: float | None, before: Stats) -> str:
     if rate is None or not asked:
         return ""
     moved = (rate - before.answered / asked) * 100
-    return "=" if abs(moved) < 0.05 else f"{'+' if moved > 0 else '−'}{abs(moved):.1f} points"
+    return "=" if abs(moved) < 0.05 else tr("{more}{abs:.1f} points", more="+" if moved > 0 else "−", abs=abs(moved))
 
 
 def _split(value: str) -> tuple[str, str]:
@@ -239,8 +252,8 @@ def _verdict_words(tile: Tile) -> str:
     limit = tile.target.lstrip("≤≥")
     over = tile.target.startswith("≤")
     if tile.verdict == "met":
-        return f"below {limit}" if over else f"{limit} or more"
-    return f"over {limit}" if over else f"below {limit}"
+        return tr("below {limit}", limit=limit) if over else tr("{limit} or more", limit=limit)
+    return tr("over {limit}", limit=limit) if over else tr("below {limit}", limit=limit)
 
 
 def _fast(settings: MonitorSettings, tiles: dict[str, Tile], total: Stats | None, seen: _Seen) -> Card:
@@ -258,24 +271,24 @@ def _fast(settings: MonitorSettings, tiles: dict[str, Tile], total: Stats | None
     rows: list[CardRow] = []
     if total is not None:
         if first:
-            rows.append(CardRow("TTFT p50", units.seconds(total.ttft.quantile(0.5))))
-            rows.append(_moving("total p95", other, "bad" if other.verdict == "missed" else ""))
-            rows.append(_moving("tokens/s", tiles["tokens"]))
-            rows.append(CardRow("TTFT p99", units.seconds(total.ttft.quantile(0.99))))
-            rows.append(CardRow("total p50", units.seconds(total.latency.quantile(0.5))))
-            rows.append(CardRow("total p99", units.seconds(total.latency.quantile(0.99))))
+            rows.append(CardRow(tr("TTFT p50"), units.seconds(total.ttft.quantile(0.5))))
+            rows.append(_moving(tr("total p95"), other, "bad" if other.verdict == "missed" else ""))
+            rows.append(_moving(tr("tokens/s"), tiles["tokens"]))
+            rows.append(CardRow(tr("TTFT p99"), units.seconds(total.ttft.quantile(0.99))))
+            rows.append(CardRow(tr("total p50"), units.seconds(total.latency.quantile(0.5))))
+            rows.append(CardRow(tr("total p99"), units.seconds(total.latency.quantile(0.99))))
         else:
-            rows.append(CardRow("total p50", units.seconds(total.latency.quantile(0.5))))
-            rows.append(CardRow("total p99", units.seconds(total.latency.quantile(0.99))))
-            rows.append(_moving("tokens/s", tiles["tokens"]))
-        rows.append(_moving("requests/s", tiles["rate"], short="req/s"))
+            rows.append(CardRow(tr("total p50"), units.seconds(total.latency.quantile(0.5))))
+            rows.append(CardRow(tr("total p99"), units.seconds(total.latency.quantile(0.99))))
+            rows.append(_moving(tr("tokens/s"), tiles["tokens"]))
+        rows.append(_moving(tr("requests/s"), tiles["rate"], short=tr("req/s")))
         out = total.errors + total.cancelled
         if out > 0.05 * max(total.upstream, 1):  # a hang makes percentiles look better
-            rows.insert(1, CardRow("left out", f"{units.count(out)} failed", "warn"))
+            rows.insert(1, CardRow(tr("left out"), tr("{out} failed", out=units.count(out)), "warn"))
     label = "TTFT p95" if first else "total p95"
     return Card(
         "fast",
-        "Fast?",
+        tr("Fast?"),
         hero,
         unit,
         f"{label}, {tile.samples}" if tile.samples else label,
@@ -303,28 +316,34 @@ def _cheap(tiles: dict[str, Tile], total: Stats | None, seen: _Seen) -> Card:
     spend, today, month = tiles["spend"], tiles["today"], tiles["month"]
     change = seen.change(set(_WORDS) - _OUTCOMES - _SPEED)
     judged = next((each for each in (month, today, spend) if each.verdict == "missed"), month)
-    words = "in budget" if judged.verdict == "met" else f"{judged.short} over {judged.target.lstrip('≤')}"
+    words = (
+        tr("in budget")
+        if judged.verdict == "met"
+        else tr("{short} over {lstrip}", short=judged.short, lstrip=judged.target.lstrip("≤"))
+    )
     state, tone = _state(judged.verdict, words, change, seen)
     moved, moved_tone = _moved(change, spend.change, seen)
     timed = total is None or total.lookups > 0
     rows = [
-        _moving("today", today),
-        _moving("month", month),
-        _moving("cache hits", tiles["cache"], short="hits") if timed else _moving("cached", tiles["cached"]),
+        _moving(tr("today"), today),
+        _moving(tr("month"), month),
+        _moving(tr("cache hits"), tiles["cache"], short=tr("hits"))
+        if timed
+        else _moving(tr("cached"), tiles["cached"]),
     ]
     if total is not None:
-        rows.append(_moving("cached input", tiles["cached"], short="cached")) if timed else None
-        rows.append(CardRow("saved by hits", units.usd(total.saved_usd))) if total.saved_pico else None
-        rows.append(CardRow("unpriced", units.count(total.unpriced), "warn")) if total.unpriced else None
+        rows.append(_moving(tr("cached input"), tiles["cached"], short=tr("cached"))) if timed else None
+        rows.append(CardRow(tr("saved by hits"), units.usd(total.saved_usd))) if total.saved_pico else None
+        rows.append(CardRow(tr("unpriced"), units.count(total.unpriced), "warn")) if total.unpriced else None
         priced = total.n - total.unpriced
-        rows.append(CardRow("a call", units.usd(total.cost_usd / priced) if priced else units.UNKNOWN))
-        rows.append(CardRow("hits, n", units.count(total.lookups), "dim")) if timed else None
+        rows.append(CardRow(tr("a call"), units.usd(total.cost_usd / priced) if priced else units.UNKNOWN))
+        rows.append(CardRow(tr("hits, n"), units.count(total.lookups), "dim")) if timed else None
     return Card(
         "cheap",
-        "Cheap?",
+        tr("Cheap?"),
         spend.value,
         "",
-        "spent" if not spend.note else f"spent, {spend.note}",
+        "spent" if not spend.note else tr("spent, {note}", note=spend.note),
         "spent",
         state,
         tone,
@@ -346,16 +365,16 @@ def _tokens(snapshot: LogSnapshot, total: Stats, tiles: dict[str, Tile], seen: _
     value = units.count(tokens)
     hero, unit = (value[:-1], f" {value[-1]}") if value[-1:].isalpha() else (value, "")
     rows = (
-        CardRow("fresh input", units.count(max(total.input_tokens - total.cache_read, 0))),
-        CardRow("cached input", units.count(total.cache_read)),
-        CardRow("output", units.count(total.output_tokens)),
-        CardRow("reasoning", units.count(total.reasoning), "" if total.reasoning else "faint"),
-        CardRow("calls", units.count(total.n)),
-        CardRow("tokens a call", units.count(tokens / total.n)),
+        CardRow(tr("fresh input"), units.count(max(total.input_tokens - total.cache_read, 0))),
+        CardRow(tr("cached input"), units.count(total.cache_read)),
+        CardRow(tr("output"), units.count(total.output_tokens)),
+        CardRow(tr("reasoning"), units.count(total.reasoning), "" if total.reasoning else "faint"),
+        CardRow(tr("calls"), units.count(total.n)),
+        CardRow(tr("tokens a call"), units.count(tokens / total.n)),
     )
     values = snapshot.series(lambda stats: float(stats.input_tokens + stats.output_tokens))
     return Card(
-        "healthy", "How much?", hero, unit, "tokens", "tokens", *_state("", "", change, seen), moved, moved_tone,
+        "healthy", tr("How much?"), hero, unit, "tokens", "tokens", *_state("", "", change, seen), moved, moved_tone,
         "dim" if seen.until else "", rows, values, "area", seen.late(values, change, 0.0),
     )  # fmt: skip
 
@@ -368,16 +387,19 @@ def _cached(snapshot: LogSnapshot, total: Stats, tiles: dict[str, Tile], seen: _
     hero, unit = _split(tile.value)
     sessions = units.count(snapshot.sessions)
     rows = (
-        CardRow("sessions", sessions),
-        CardRow("calls a session", units.count(total.n / snapshot.sessions) if snapshot.sessions else units.UNKNOWN),
-        CardRow("written to it", units.count(total.cache_write)),
-        CardRow("requests/s", tiles["rate"].value),
-        _counted("failed", total.errors, total.n, "bad"),
+        CardRow(tr("sessions"), sessions),
+        CardRow(
+            tr("calls a session"), units.count(total.n / snapshot.sessions) if snapshot.sessions else units.UNKNOWN
+        ),
+        CardRow(tr("written to it"), units.count(total.cache_write)),
+        CardRow(tr("requests/s"), tiles["rate"].value),
+        _counted(tr("failed"), total.errors, total.n, "bad"),
     )
     pick: Callable[[Stats], float | None] = lambda stats: stats.cached_share  # noqa: E731 (named for its type)
     values = snapshot.series(pick)
     return Card(
-        "fast", "Cached?", hero, unit, "of the input", "of input", *_state("", "", change, seen), moved, moved_tone,
+        "fast", tr("Cached?"), hero, unit, tr("of the input"), tr("of input"),
+        *_state("", "", change, seen), moved, moved_tone,
         "dim" if seen.until else "", rows, values, "area", seen.late(values, change, 0.0),
     )  # fmt: skip
 

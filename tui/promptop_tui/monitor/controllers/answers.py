@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from promptop.alerts.watch import Present
+from promptop.base.texts import tr
 from promptop_tui.monitor.analysis.cost_breakdown import Breakdown
 from promptop_tui.monitor.controllers.analyses import Analyses
 from promptop_tui.monitor.controllers.log_reading import LogReading
@@ -73,7 +74,7 @@ class Answers:
                 reading.loading_older = False
             table.take(snapshot)
             limited = snapshot.query.rows_filter or snapshot.query.moment_ms
-            table.empty = "no request like this; esc: show all" if limited else ""
+            table.empty = tr("no request like this; esc: show all") if limited else ""
             marked = any(row.simulated for row in snapshot.fresh)
             kept = status.simulated and not snapshot.restart
             status.simulated = not self._simulated and (marked or kept)  # the header says so of a demo

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from promptop.base.texts import tr
 from promptop_tui.monitor.analysis.token_histogram import bounds_of
 from promptop_tui.monitor.data.snapshot import GROUPED_BY, SPANS, LogSnapshot, SnapshotQuery
 from promptop_tui.monitor.views.charts import kinds_of
@@ -98,7 +99,7 @@ class ViewState:
             self._drill_bar(state.bar)
             return
         if state.cursor is None or shown.window is None:
-            self._tell("No time is selected on a chart.", "Choose one with ← and → or a click, then press d.")
+            self._tell(tr("No time is selected on a chart."), tr("Choose one with ← and → or a click, then press d."))
             return
         step = shown.query.span.step_s * 1000
         start = shown.since_ms + state.cursor * step
@@ -112,7 +113,11 @@ class ViewState:
             return
         low, high = bounds_of(sizes.first + bar)
         field = "in" if sizes.input[bar] else "out"
-        name = f"{field} {low:,} to {high:,} tokens" if high > low else f"{field} {low:,} tokens"
+        name = (
+            tr("{field} {low:,} to {high:,} tokens", field=field, low=low, high=high)
+            if high > low
+            else tr("{field} {low:,} tokens", field=field, low=low)
+        )
         window = (shown.since_ms, shown.until_ms)
         asked = replace(self.asked, moment_ms=window, view=name, view_terms=f"{field}:{low}..{high}")
         self.update(asked=asked, zoomed=False)  # or the rows would stand behind the chart

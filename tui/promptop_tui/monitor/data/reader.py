@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from promptop.alerts.watch import Present, Watch
 from promptop.base.errors import PromptopError
 from promptop.base.files import identity
+from promptop.base.texts import tr
 from promptop.log.read.stats import Stats
 from promptop.log.read.status import troubles
 from promptop_tui.monitor.analysis.cost_breakdown import Breakdown
@@ -220,7 +221,10 @@ class MonitorReader:
             self._deliver(QueryFailed(error.cause, error.remedy))
         except (sqlite3.Error, OSError) as error:
             self._deliver(
-                QueryFailed(f"The log could not be read ({error}).", "It is tried again at the next refresh.")
+                QueryFailed(
+                    tr("The log could not be read ({error}).", error=error),
+                    tr("It is tried again at the next refresh."),
+                )
             )
 
     def _go_on_ordering(self) -> None:
@@ -258,7 +262,9 @@ class MonitorReader:
         except (PromptopError, sqlite3.Error, OSError) as error:
             # The next look at the rows says what is wrong with the log.
             self._watching, self._next_watch = None, monotonic() + WATCH_S
-            self._deliver(QueryFailed(f"What is unusual could not be judged ({error}).", "It is tried again."))
+            self._deliver(
+                QueryFailed(tr("What is unusual could not be judged ({error}).", error=error), tr("It is tried again."))
+            )
             return
         if present is None:
             self._wake.set()
@@ -277,7 +283,9 @@ class MonitorReader:
             snapshot = self._problem(query, error.cause, error.remedy)
         except (sqlite3.Error, OSError) as error:
             snapshot = self._problem(
-                query, f"{self._named} could not be read ({error}).", "It is tried again twice a second."
+                query,
+                tr("{named} could not be read ({error}).", named=self._named, error=error),
+                tr("It is tried again twice a second."),
             )
         if self._meter.on:
             rows, took = len(snapshot.fresh) if snapshot else 0, perf_counter() - began
@@ -320,13 +328,13 @@ class MonitorReader:
         self._close()
         self._identities = found
         self._tail.mark = None
-        remedy = "It is read again as soon as it is back; a running writer makes a new one with its next request."
+        remedy = tr("It is read again as soon as it is back; a running writer makes a new one with its next request.")
         if not any(found):
             if gone:
                 raise PromptopError(f"The log {gone[0]} is gone.", remedy)
             return None
         for path in gone:
-            self._deliver(QueryFailed(f"The log {path} is gone; the others are shown.", remedy))
+            self._deliver(QueryFailed(tr("The log {path} is gone; the others are shown.", path=path), remedy))
         from promptop.log import LogReader
         from promptop.log.rollups.background_rollup import Folding
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from promptop.base.texts import tr
 from promptop_tui.monitor.data.queries import compiled
 from promptop_tui.monitor.data.snapshot import SnapshotQuery
 
@@ -58,7 +59,7 @@ class HeldWindow:
         question = (query.span.name, query.filter, query.own, query.by, since_ms, until_ms)
         held = self._held
         if held is not None and held.question == question and monotonic() < held.good_until:
-            with self._meter.step("new rows"):
+            with self._meter.step(tr("new rows")):
                 where = where_of(query, held.unfiltered)
                 longer = log.extend(held.window, step_ms=step, where=where, own=query.counts_own, by=(held.by,))
             if longer is not None:

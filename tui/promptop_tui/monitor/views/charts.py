@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from promptop.base import units
+from promptop.base.texts import tr
 from promptop_tui.monitor.analysis.tile_figures import MONTH_S, spent
 from promptop_tui.monitor.analysis.token_histogram import histogram
 from promptop_tui.widgets.plot import Plot, Series, Unit
@@ -58,7 +59,7 @@ def _percentiles(which: str, title: str, snapshot: LogSnapshot, target: float) -
     for quantile, name, role in ((0.95, "p95", "series-1"), (0.5, "p50", "series-2"), (0.99, "p99", "series-3")):
         values = snapshot.series(lambda stats, q=quantile: getattr(stats, which).quantile(q))  # type: ignore[misc]
         lines.append(Series(name, values, role, area=name == "p95", drawn=name != "p99"))
-    level = (target, f"target {target:g} s") if target else None
+    level = (target, tr("target {target:g} s", target=target)) if target else None
     return _with(_frame(snapshot, title), series=tuple(lines), unit="seconds", level=level)
 
 
@@ -77,10 +78,14 @@ def _cache(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
         Series(level, snapshot.series(lambda stats, name=level: _level_share(stats, name)), role)  # type: ignore[misc]
         for level, role in zip(levels, ("series-3", "series-1", "series-4", "series-2", "series-6"), strict=False)
     ]
-    note = f"hits {units.share(total.hit_ratio)}" if total and total.lookups else ""
+    note = tr("hits {hit_ratio}", hit_ratio=units.share(total.hit_ratio)) if total and total.lookups else ""
     if total and total.cached_share:
-        note += f"{' · ' if note else ''}provider-cached {units.share(total.cached_share)}"
-    empty = "no look-ups in a response cache in this window"
+        note += tr(
+            "{more}provider-cached {cached_share}",
+            more=" · " if note else "",
+            cached_share=units.share(total.cached_share),
+        )
+    empty = tr("no look-ups in a response cache in this window")
     return _with(
         _frame(snapshot, "cache"),
         series=tuple(layers) if total and total.lookups else (),
@@ -112,7 +117,7 @@ def _by_group(
             max((amount or 0.0) - sum(layer.values[index] or 0.0 for layer in layers), 0.0)
             for index, amount in enumerate(whole)
         )
-        layers.append(Series(f"other ({len(ranked) - LAYERS})", rest, "series-6"))
+        layers.append(Series(tr("other ({n})", n=len(ranked) - LAYERS), rest, "series-6"))
     return _with(
         _frame(snapshot, f"{title} by {snapshot.by}"),
         series=_layers(snapshot, layers),
@@ -125,10 +130,12 @@ def _by_group(
 
 def _spend(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     total = snapshot.window.total if snapshot.window else None
-    note = f"total {spent(total)}" if total else ""
+    note = tr("total {spent}", spent=spent(total)) if total else ""
     if total and total.unpriced:
-        note += f" · {units.count(total.unpriced)} unpriced"
-    return _by_group(snapshot, "spend", lambda stats: stats.cost_usd, "usd", note, "no priced requests in this window")
+        note += tr(" · {unpriced} unpriced", unpriced=units.count(total.unpriced))
+    return _by_group(
+        snapshot, "spend", lambda stats: stats.cost_usd, "usd", note, tr("no priced requests in this window")
+    )
 
 
 def _cumulative(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
@@ -140,19 +147,21 @@ def _cumulative(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
         sums.append(None if amount is None or index > now else total)
     share = settings.budget_usd_month * snapshot.query.span.seconds / MONTH_S
     return _with(
-        _frame(snapshot, "spend, running total"),
+        _frame(snapshot, tr("spend, running total")),
         series=(Series("spent", tuple(sums), "series-1", area=True),),
         unit="usd",
-        level=(share, f"this window's share of the budget, {units.usd(share)}") if share else None,
-        note=f"total {spent(snapshot.window.total)}" if snapshot.window else "",
-        empty="no requests in this window",
+        level=(share, tr("this window's share of the budget, {share}", share=units.usd(share))) if share else None,
+        note=tr("total {spent}", spent=spent(snapshot.window.total)) if snapshot.window else "",
+        empty=tr("no requests in this window"),
     )
 
 
 def _share(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
-    counts = _by_group(snapshot, "share of calls", lambda stats: stats.n, "share", "", "no requests in this window")
+    counts = _by_group(
+        snapshot, tr("share of calls"), lambda stats: stats.n, "share", "", tr("no requests in this window")
+    )
     whole = snapshot.series(lambda stats: stats.n)
-    note = f"of {units.count(snapshot.window.total.n)} requests" if snapshot.window else ""
+    note = tr("of {n} requests", n=units.count(snapshot.window.total.n)) if snapshot.window else ""
     return _with(counts, series=tuple(_part_of(layer, whole) for layer in counts.series), note=note)
 
 
@@ -173,8 +182,8 @@ def _throughput(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
 def _tokens(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     step = snapshot.query.span.step_s
     parts: tuple[tuple[str, Callable[[Stats], float]], ...] = (
-        ("fresh input/s", lambda stats: max(stats.input_tokens - stats.cache_read, 0) / step),
-        ("cached input/s", lambda stats: stats.cache_read / step),
+        (tr("fresh input/s"), lambda stats: max(stats.input_tokens - stats.cache_read, 0) / step),
+        (tr("cached input/s"), lambda stats: stats.cache_read / step),
         ("output/s", lambda stats: stats.output_tokens / step),
     )
     layers = [
@@ -193,12 +202,12 @@ def _errors(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     ]
     if rest := ranked[LAYERS:]:
         others = snapshot.series(lambda stats: sum(stats.error_types.get(kind, 0) for kind in rest), absent=0.0)
-        layers.append(Series(f"other ({len(rest)})", others, "series-6"))
+        layers.append(Series(tr("other ({n})", n=len(rest)), others, "series-6"))
     return _with(
         _frame(snapshot, "failures"),
         series=_layers(snapshot, layers),
         stacked=True,
-        empty="no failed requests in this window",
+        empty=tr("no failed requests in this window"),
     )
 
 
@@ -218,44 +227,50 @@ def _lines_by(
         Series(name, snapshot.group_series(name, value), f"series-{index + 1}")
         for index, name in enumerate(known[:LINES])
     )
-    note = f"{units.count(len(known) - LINES)} more, m lists them" if len(known) > LINES else ""
+    note = tr("{count} more, m lists them", count=units.count(len(known) - LINES)) if len(known) > LINES else ""
     return _with(_frame(snapshot, f"{title} by {snapshot.by}"), series=lines, unit=unit, note=note, empty=empty)
 
 
 def _ttft_by(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
-    return _lines_by(snapshot, "TTFT p95", lambda each: each.ttft.quantile(0.95), "seconds", "no call with a TTFT")
+    return _lines_by(snapshot, "TTFT p95", lambda each: each.ttft.quantile(0.95), "seconds", tr("no call with a TTFT"))
 
 
 def _latency_by(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
-    return _lines_by(snapshot, "total p95", lambda each: each.latency.quantile(0.95), "seconds", "no call with a time")
+    return _lines_by(
+        snapshot, "total p95", lambda each: each.latency.quantile(0.95), "seconds", tr("no call with a time")
+    )
 
 
 def _size_by(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     def size(stats: Stats) -> float | None:
         return (stats.input_tokens + stats.output_tokens) / stats.n if stats.n else None
 
-    return _lines_by(snapshot, "tokens a call", size, "count", "no requests in this window")
+    return _lines_by(snapshot, "tokens a call", size, "count", tr("no requests in this window"))
 
 
 def _hits_by(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
-    return _lines_by(snapshot, "cache hits", lambda each: each.hit_ratio, "share", "no look-ups in a response cache")
+    return _lines_by(
+        snapshot, tr("cache hits"), lambda each: each.hit_ratio, "share", tr("no look-ups in a response cache")
+    )
 
 
 def _failed_by(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
-    return _by_group(snapshot, "failed", lambda each: float(each.errors), "count", "", "no failed call in this window")
+    return _by_group(
+        snapshot, "failed", lambda each: float(each.errors), "count", "", tr("no failed call in this window")
+    )
 
 
 def _limited_by(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
-    empty = "no rejected call in this window"
+    empty = tr("no rejected call in this window")
     return _by_group(snapshot, "rejected (429)", lambda each: float(each.rate_limited), "count", "", empty)
 
 
 def _ratios(snapshot: LogSnapshot, settings: MonitorSettings) -> Plot:
     lines = (
-        Series("response cache", snapshot.series(lambda stats: stats.hit_ratio), "cache-hit"),
-        Series("provider-cached tokens", snapshot.series(lambda stats: stats.cached_share), "series-2"),
+        Series(tr("response cache"), snapshot.series(lambda stats: stats.hit_ratio), "cache-hit"),
+        Series(tr("provider-cached tokens"), snapshot.series(lambda stats: stats.cached_share), "series-2"),
     )
-    return _with(_frame(snapshot, "hit ratio"), series=lines, unit="share")
+    return _with(_frame(snapshot, tr("hit ratio")), series=lines, unit="share")
 
 
 KINDS: tuple[ChartKind, ...] = (

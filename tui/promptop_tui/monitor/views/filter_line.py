@@ -12,6 +12,7 @@ from textual.widgets import Input, Static
 
 from promptop.base.errors import PromptopError
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 
 
 class FilterLine(Vertical):
@@ -35,7 +36,10 @@ class FilterLine(Vertical):
     def compose(self) -> ComposeResult:
         """Lay out the field and the fault."""
         yield Input(
-            id="monitor-filter", placeholder="model:gpt-4o status:error ttft>1s app:web", compact=True, disabled=True
+            id="monitor-filter",
+            placeholder=tr("model:gpt-4o status:error ttft>1s app:web"),
+            compact=True,
+            disabled=True,
         )
         yield Static("", id="monitor-filter-error", markup=False)
 

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 
+from promptop.base.texts import mark, tr
 from promptop.log.read.filters import terms_for
 from promptop_tui.monitor.analysis.group_rows import (
     CHANGE_COLUMNS,
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
     from promptop_tui.monitor.data.snapshot import LogSnapshot
 
 TITLES = {
-    "monitor-requests": "Requests",
-    "monitor-groups": "By model",
-    "monitor-changed": "What changed?",
-    "monitor-flight": "In flight",
+    "monitor-requests": mark("Requests"),
+    "monitor-groups": mark("By model"),
+    "monitor-changed": mark("What changed?"),
+    "monitor-flight": mark("In flight"),
 }
 """Panels in the order of their tabs."""
 Stack = tuple[str, ...]
@@ -76,13 +77,13 @@ class LowerPanels(Horizontal):
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
         with Vertical(id="monitor-side"):
-            with Panel(id="monitor-groups", heading="By model"):
+            with Panel(id="monitor-groups", heading=tr("By model")):
                 yield SideTable((), "monitor-group-rows")
-            with Panel(id="monitor-changed", heading="What changed?"):
+            with Panel(id="monitor-changed", heading=tr("What changed?")):
                 yield SideTable(CHANGE_COLUMNS, "monitor-change-rows")
-            with Panel(id="monitor-flight", heading="In flight"):
+            with Panel(id="monitor-flight", heading=tr("In flight")):
                 yield SideTable(FLIGHT_COLUMNS, "monitor-flight-rows")
-        with Panel(id="monitor-requests", heading="Requests"):
+        with Panel(id="monitor-requests", heading=tr("Requests")):
             yield RequestTable()
 
     # Which panels are shown
@@ -127,7 +128,7 @@ class LowerPanels(Horizontal):
         return Content.assemble(*parts)
 
     def _title(self, name: str) -> str:
-        return f"By {self._by}" if name == "monitor-groups" else TITLES[name]
+        return tr("By {by}", by=tr(self._by)) if name == "monitor-groups" else tr(TITLES[name])
 
     def next_panel(self) -> None:
         """Give the focus to the next panel, bringing it to the front of its stack."""
@@ -154,10 +155,12 @@ class LowerPanels(Horizontal):
         if table.columns != columns:
             table.set_columns(columns)
         table.show([group_cells(snapshot, name, stats) for name, stats in groups])
-        table.empty = "no calls in this window" if snapshot.window is not None else ""
+        table.empty = tr("no calls in this window") if snapshot.window is not None else ""
         panel = self.query_one("#monitor-groups", Panel)
         panel.state = (
-            f"p95, last {snapshot.query.span.name}" if snapshot.is_timed else f"last {snapshot.query.span.name}"
+            tr("p95, last {name}", name=snapshot.query.span.name)
+            if snapshot.is_timed
+            else tr("last {name}", name=snapshot.query.span.name)
         )
         if snapshot.by != self._by:
             self._by = snapshot.by
@@ -174,16 +177,20 @@ class LowerPanels(Horizontal):
         most = max((each.calls for each in flying), default=1)
         table = self.query_one("#monitor-flight-rows", SideTable)
         table.show([flight_cells(each, now_ms, slow_s, most) for each in flying])
-        table.empty = "nothing is in flight" if present is not None else ""
+        table.empty = tr("nothing is in flight") if present is not None else ""
         panel = self.query_one("#monitor-flight", Panel)
-        panel.state = f"{sum(each.calls for each in flying)} open" if flying else ""
+        panel.state = tr("{sum} open", sum=sum(each.calls for each in flying)) if flying else ""
 
     def _show_changed(self, snapshot: LogSnapshot) -> None:
         table = self.query_one("#monitor-change-rows", SideTable)
         table.show([*(change_cells(change) for change in self._changes), *usual_cells(snapshot)])
-        table.empty = f"no {snapshot.query.span.name} before this one to compare with"
+        table.empty = tr("no {name} before this one to compare with", name=snapshot.query.span.name)
         panel = self.query_one("#monitor-changed", Panel)
-        panel.state = "against what is usual" if self._changes else f"against the {snapshot.query.span.name} before"
+        panel.state = (
+            tr("against what is usual")
+            if self._changes
+            else tr("against the {name} before", name=snapshot.query.span.name)
+        )
 
     def terms_at(self, table: str | None, row: int) -> str:
         """Return the filter that shows the requests of a group, or those like what is in flight; empty for none."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from promptop.base import units
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop_tui.widgets.table import Cell, Column, Tone
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def clock(started_ms: int | None, now: datetime | None = None) -> str:
     try:
         moment = datetime.fromtimestamp(started_ms / 1000)
     except (OverflowError, OSError, ValueError):
-        return "bad time"
+        return tr("bad time")
     today = (now or datetime.now()).date()
     return f"{moment:%H:%M:%S}" if moment.date() == today else f"{moment:%m-%d %H:%M:%S}"
 

@@ -15,6 +15,7 @@ from textual.widget import Widget
 
 from promptop.base import units
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr, tr_n
 from promptop_tui.monitor.data.snapshot import LogSnapshot, SnapshotQuery
 from promptop_tui.shell.key_names import key_name
 
@@ -70,41 +71,55 @@ class StatusLine(Widget):
             moment = datetime.fromtimestamp(query.until_ms / 1000)
             far = snapshot.now_ms - query.until_ms > 43_200_000
             sign = f"{'▶' if self.speed > 0 else '◀'} ×{abs(self.speed)}" if self.speed else "❚❚"
-            parts.append((f"{sign} until {moment:%d %b %H:%M}" if far else f"{sign} until {moment:%H:%M:%S}", "paused"))
+            parts.append(
+                (
+                    tr("{sign} until {moment:%d %b %H:%M}", sign=sign, moment=moment)
+                    if far
+                    else tr("{sign} until {moment:%H:%M:%S}", sign=sign, moment=moment),
+                    "paused",
+                )
+            )
             then = "hold" if self.speed else "replay" if self.replayed else "live"
             parts.append((f" {key_name(self, 'monitor.pause')}: {then}", "note"))
         if self.firing:
-            parts.append((f"  ▲ {self.firing} alert{'s' if self.firing > 1 else ''}, a: which", "alert"))
+            parts.append(
+                (
+                    tr_n("  ▲ {n} alert, a: which", "  ▲ {n} alerts, a: which", self.firing),
+                    "alert",
+                )
+            )
         if snapshot.filled_to_ms is not None:
             back = datetime.fromtimestamp(snapshot.filled_to_ms / 1000)
-            parts.append((f"  older rows are coming in: back to {back:%d %b %H:%M}", "note"))
+            parts.append((tr("  older rows are coming in: back to {back:%d %b %H:%M}", back=back), "note"))
         if snapshot.trouble:
             parts.append((f"  {clean_line(snapshot.trouble, 90)}", "alert"))
         if self.simulated:
             parts += [("  ", "note"), (" SIMULATED ", "simulated")]
         if self.replayed:
-            parts.append((f"  replay of {self.replayed}, g: back", "chosen"))
+            parts.append((tr("  replay of {replayed}, g: back", replayed=self.replayed), "chosen"))
         if query.filter:
             parts.append((f"  / {clean_line(query.filter, 60)}", "chosen"))
             if snapshot.unfiltered:
-                parts.append((" rows only: too many rows to filter the figures", "paused"))
+                parts.append((tr(" rows only: too many rows to filter the figures"), "paused"))
         if self.order:
             parts.append((f"  {self.order}", "chosen"))
         if query.view:
-            parts.append((f"  view: {query.view}", "chosen"))
+            parts.append((tr("  view: {view}", view=query.view), "chosen"))
         if query.moment_ms:
             start, end = (datetime.fromtimestamp(ms / 1000) for ms in query.moment_ms)
-            parts.append((f"  rows of {start:%d %b %H:%M:%S} to {end:%H:%M:%S}, esc: back", "chosen"))
+            parts.append(
+                (tr("  rows of {start:%d %b %H:%M:%S} to {end:%H:%M:%S}, esc: back", start=start, end=end), "chosen")
+            )
         left_out = snapshot.window.left_out.n if snapshot.window is not None else 0
         if query.own:
-            parts.append(("  own calls counted, n: leave out", "chosen"))
+            parts.append((tr("  own calls counted, n: leave out"), "chosen"))
         elif left_out:
-            parts.append((f"  {units.count(left_out)} own calls left out, n: count", "note"))
+            parts.append((tr("  {left_out} own calls left out, n: count", left_out=units.count(left_out)), "note"))
         if self.logs > 1 and not self.app_simulates:
-            parts.append((f"  {self.logs} logs", "note"))
+            parts.append((tr("  {logs} logs", logs=self.logs), "note"))
         if snapshot.ahead_ms > _AHEAD_MS and not self.replayed:
             ahead = units.seconds(snapshot.ahead_ms / 1000)
-            parts.append((f"  rows from the future, {ahead} ahead: a writer's clock", "paused"))
+            parts.append((tr("  rows from the future, {ahead} ahead: a writer's clock", ahead=ahead), "paused"))
         return parts
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:

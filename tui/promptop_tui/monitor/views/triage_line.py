@@ -18,6 +18,7 @@ from promptop.alerts.figures import BY_NAME
 from promptop.alerts.watch import Present
 from promptop.base import units
 from promptop.base.sanitize import clean_line
+from promptop.base.texts import tr
 from promptop_tui.shell.key_names import key_name
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ against the hours before and against this time on earlier days, and told only wh
     def enter(self) -> None:
         """Take the focus, to choose a change."""
         if not self.changes:
-            self.notify("Nothing is unusual.", markup=False)
+            self.notify(tr("Nothing is unusual."), markup=False)
             return
         self.can_focus = True
         self.row = 0
@@ -122,7 +123,11 @@ against the hours before and against this time on earlier days, and told only wh
         if y < len(self.changes):
             chosen = self.has_focus and y == self.row
             mark = "▶ " if chosen else "▲ "
-            key = f"{key_name(self, 'monitor.triage')} shows its calls" if not y and width >= _KEY_FROM else ""
+            key = (
+                tr("{key_name} shows its calls", key_name=key_name(self, "monitor.triage"))
+                if not y and width >= _KEY_FROM
+                else ""
+            )
             room = width - 2 - (len(key) + 3 if key else 0)
             text = sentence(self.changes[y], self.now_ms, room)
             subject, colon, rest = text.partition(": ")
@@ -153,15 +158,21 @@ against the hours before and against this time on earlier days, and told only wh
         if self.hidden_why:
             return [(self.hidden_why, "note")]
         if present is None:
-            return [("reading the last hours …", "note")]
+            return [(tr("reading the last hours …"), "note")]
         if self.is_silent:
             newest = _length(present.age_s(self.now_ms) or 0.0)
-            usual = f", usually one every {_length(present.usual_gap_s)}" if present.usual_gap_s else ""
-            return [("▲ ", "change"), (f"Nothing has arrived for {newest}", "change"), (usual, "said")]
+            usual = (
+                tr(", usually one every {length}", length=_length(present.usual_gap_s)) if present.usual_gap_s else ""
+            )
+            return [
+                ("▲ ", "change"),
+                (tr("Nothing has arrived for {newest}", newest=newest), "change"),
+                (usual, "said"),
+            ]
         if not present.ready:
             return [(present.baseline, "note")]
-        words = present.baseline.removeprefix("as usual, ")
-        return [("✓ ", "usual"), ("As usual", "subject"), (f", {words}", "note")]
+        words = present.baseline.removeprefix(tr("as usual, "))
+        return [("✓ ", "usual"), (tr("As usual"), "subject"), (f", {words}", "note")]
 
     def _now(self) -> list[tuple[str, str]]:
         """Return what runs, and the last minute beside the window."""
@@ -169,7 +180,7 @@ against the hours before and against this time on earlier days, and told only wh
         if present is None or self.hidden_why:
             return []
         parts: list[tuple[str, str]] = [("● " if present.in_flight else "○ ", "usual" if present.in_flight else "note")]
-        parts.append((f"{units.count(present.open_calls)} in flight", "subject"))
+        parts.append((tr("{open_calls} in flight", open_calls=units.count(present.open_calls)), "subject"))
         if present.in_flight:
             first = present.in_flight[0]
             age = (self.now_ms - first.oldest_ms) / 1000
@@ -179,7 +190,7 @@ against the hours before and against this time on earlier days, and told only wh
                 (_length(age), "late" if age > self.slow_s else "said"),
                 (f" {named}", "note"),
             ]
-        parts += [("   last minute ", "note"), (f"{units.count(present.calls)} calls", "said")]
+        parts += [(tr("   last minute "), "note"), (tr("{calls} calls", calls=units.count(present.calls)), "said")]
         for number, word in ((present.limited, "rejected"), (present.failed, "failed")):
             if number:
                 parts += [(", ", "note"), (f"{units.count(number)} {word}", "silent")]
@@ -187,7 +198,7 @@ against the hours before and against this time on earlier days, and told only wh
             parts.append((f"   {self.beside}", "note"))
         more = len(present.changes) - len(self.changes)
         if more > 0:
-            parts.append((f"   {more} more unusual", "silent"))
+            parts.append((tr("   {more} more unusual", more=more), "silent"))
         return parts
 
     @property
@@ -207,11 +218,11 @@ against the hours before and against this time on earlier days, and told only wh
         age = present.age_s(self.now_ms) if present is not None else None
         if present is None or age is None or self.hidden_why:
             return "", "dim"
-        return f"last row {_age(age)}", ("dim", "warn", "bad")[present.overdue(self.now_ms)]
+        return tr("last row {age}", age=_age(age)), ("dim", "warn", "bad")[present.overdue(self.now_ms)]
 
 
 def _age(seconds: float) -> str:
-    return "just now" if seconds < _AGE_FROM_S else f"{_length(seconds)} ago"
+    return tr("just now") if seconds < _AGE_FROM_S else tr("{length} ago", length=_length(seconds))
 
 
 def _length(seconds: float) -> str:

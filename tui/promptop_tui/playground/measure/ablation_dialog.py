@@ -19,6 +19,7 @@ from textual.widgets import Static
 from promptop.base import units as figures
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop.budget.estimate import estimate, times
 from promptop.client.request import Message as ChatMessage
 from promptop.client.request import RunRequest
@@ -177,11 +178,11 @@ class AblationView(Vertical):
         """Return test set, model, checks, cap and calls at once."""
         known = self._memory.values
         return [
-            FormField("file", "test set", known.get("file", ""), "cases.csv, .jsonl or .yaml"),
-            FormField("model", "model", known.get("model", self._model), "model, or model@profile"),
-            FormField("checks", "checks", known.get("checks", ""), f"json {AND} contains:TEXT"),
-            FormField("cap", "cap $", known.get("cap", f"{CAP_USD:g}"), "it stops there"),
-            FormField("at_once", "at once", known.get("at_once", str(AT_ONCE)), "calls"),
+            FormField("file", tr("test set"), known.get("file", ""), tr("cases.csv, .jsonl or .yaml")),
+            FormField("model", "model", known.get("model", self._model), tr("model, or model@profile")),
+            FormField("checks", "checks", known.get("checks", ""), tr("json {joined} contains:TEXT", joined=AND)),
+            FormField("cap", "cap $", known.get("cap", f"{CAP_USD:g}"), tr("it stops there")),
+            FormField("at_once", tr("at once"), known.get("at_once", str(AT_ONCE)), "calls"),
         ]
 
     def plan(self, values: Mapping[str, str]) -> Planned:
@@ -191,7 +192,7 @@ class AblationView(Vertical):
         if not values["model"]:
             raise UsageError("No model was named.", "Write one, as in gpt-4o-mini.")
         cap = number(values["cap"], "cap", 0, 1e6) if values["cap"] else None
-        at_once = whole(values["at_once"], "at once", 1, 64, AT_ONCE)
+        at_once = whole(values["at_once"], tr("at once"), 1, 64, AT_ONCE)
         test_set = read_test_set(Path(values["file"]).expanduser())
         checks = tuple(part.strip() for part in values["checks"].split(AND) if part.strip())
         drafts = DraftPlans(test_set, checks, self.shared.settings, values["model"], self._role)
@@ -247,8 +248,8 @@ class AblationView(Vertical):
     def ended(self, outcome: AblationOutcome) -> str:
         """Have the figures counted."""
         self._report(outcome)
-        how = "the cap ended it" if outcome.is_capped else "stopped" if outcome.stopped else "done"
-        kept = f" · {outcome.kept} answers were kept" if outcome.kept else ""
+        how = tr("the cap ended it") if outcome.is_capped else "stopped" if outcome.stopped else "done"
+        kept = tr(" · {kept} answers were kept", kept=outcome.kept) if outcome.kept else ""
         return f"{how}{kept}" + "".join(f"\n✗ {clean_line(error, 200)}" for error in outcome.errors[:2])
 
     @work(thread=True, exclusive=True, group="report", description="count units")
@@ -268,7 +269,13 @@ class AblationView(Vertical):
         self._table.set_rows(len(self._rows), self._row)
         lines = report.lines()
         if report.outcome.found.removed:
-            lines.append(f"{key_name(self, 'ablation.take')} takes the trim ({report.verdict})")
+            lines.append(
+                tr(
+                    "{key_name} takes the trim ({verdict})",
+                    key_name=key_name(self, "ablation.take"),
+                    verdict=report.verdict,
+                )
+            )
         self._summary.update(clean("\n".join(lines)))
 
     def _row(self, at: int) -> Sequence[Cell]:
@@ -307,7 +314,7 @@ class AblationView(Vertical):
     def action_take(self) -> None:
         """Hand the trim to the draft."""
         if self.report is None or not self.report.outcome.found.removed:
-            self.notify("There is no trim to take.", severity="warning")
+            self.notify(tr("There is no trim to take."), severity="warning")
             return
         self.chosen = AblationResult(self.report, takes=True)
         self.screen.dismiss(self.chosen)

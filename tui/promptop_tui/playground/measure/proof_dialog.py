@@ -24,6 +24,7 @@ from textual.widgets import Static
 from promptop.base import units
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
+from promptop.base.texts import tr
 from promptop.client.request import Message as ChatMessage
 from promptop.client.request import RunRequest
 from promptop.client.targets import parse_target
@@ -156,7 +157,7 @@ class ProofView(Vertical):
             Column("case", "case", 10, rank=0, most=30),
             Column("before", subject.names[0][:12], 9, rank=3),
             Column("after", subject.names[1][:12], 9, rank=2),
-            Column("changed", "what changed", 16, rank=1, grows=True),
+            Column("changed", tr("what changed"), 16, rank=1, grows=True),
         )
         self._table = ChoiceTable(columns, follows=False, id="proof-cases")
 
@@ -176,22 +177,24 @@ class ProofView(Vertical):
         known, settings = self._memory.values, self.shared.settings.playground
         limit = str(parameters.get("max_tokens") or settings.max_tokens or "")
         return [
-            FormField("file", "test set", known.get("file", ""), "FILE; or one input"),
-            FormField("models", "models", known.get("models", self._models), "model, model@profile; with commas"),
-            FormField("checks", "checks", known.get("checks", ""), f"json {AND} lacks:TEXT"),
-            FormField("margin", "margin", known.get("margin", f"{rule.MARGIN:g}"), "0.1 is ten points"),
-            FormField("judge", "judge", known.get("judge", ""), "no model judges"),
-            FormField("rubric", "judged by", known.get("rubric", ""), "what counts"),
-            FormField("answers", "answers", known.get("answers", ""), f"1 or 3; one input {REPEATS}"),
-            FormField("cap", "cap $", known.get("cap", f"{CAP_USD:g}"), "no cap"),
+            FormField("file", tr("test set"), known.get("file", ""), tr("FILE; or one input")),
+            FormField("models", "models", known.get("models", self._models), tr("model, model@profile; with commas")),
+            FormField("checks", "checks", known.get("checks", ""), tr("json {joined} lacks:TEXT", joined=AND)),
+            FormField("margin", "margin", known.get("margin", f"{rule.MARGIN:g}"), tr("0.1 is ten points")),
+            FormField("judge", "judge", known.get("judge", ""), tr("no model judges")),
+            FormField("rubric", tr("judged by"), known.get("rubric", ""), tr("what counts")),
+            FormField(
+                "answers", "answers", known.get("answers", ""), tr("1 or 3; one input {repeats}", repeats=REPEATS)
+            ),
+            FormField("cap", "cap $", known.get("cap", f"{CAP_USD:g}"), tr("no cap")),
             FormField("max_tokens", "max_tokens", known.get("max_tokens", limit), "default"),
             FormField(
                 "temperature",
                 "temperature",
                 known.get("temperature", _shown(parameters.get("temperature"))),
-                "the model's default",
+                tr("the model's default"),
             ),
-            FormField("at_once", "at once", known.get("at_once", str(AT_ONCE)), "cases of a test set"),
+            FormField("at_once", tr("at once"), known.get("at_once", str(AT_ONCE)), tr("cases of a test set")),
         ]
 
     def compose(self) -> ComposeResult:
@@ -208,7 +211,7 @@ class ProofView(Vertical):
 
     def _question(self) -> str:
         sizes = [
-            f"{name}: {len(text):,} characters"
+            tr("{name}: {n:,} characters", name=name, n=len(text))
             for name, text in zip(self._subject.names, self._subject.texts, strict=True)
         ]
         return clean(" · ".join(sizes))
@@ -234,7 +237,7 @@ class ProofView(Vertical):
             raise UsageError("A judge needs a test set.", "Name the file of one, or leave the judge out.")
         if any(check.is_asked for check in checks_of(values["checks"])):
             raise UsageError("similar: and rubric: need a test set.", "Name the file of one.")
-        self._planned, self._note = None, "One input: at most alike on this input can be shown."
+        self._planned, self._note = None, tr("One input: at most alike on this input can be shown.")
         repeats = whole(values["answers"], "answers", 1, MOST_REPEATS, REPEATS)
         # A repeated attempt would stand in for an answer that the other prompt had to give at once.
         both = self._requests(values, specs, retries=0)(self._subject.values, ())
@@ -266,7 +269,7 @@ class ProofView(Vertical):
             python=settings.python_checks,
             margin=margin,
             answers=whole(values["answers"], "answers", 1, 100) if values["answers"] else None,
-            at_once=whole(values["at_once"], "at once", 1, 64, AT_ONCE),
+            at_once=whole(values["at_once"], tr("at once"), 1, 64, AT_ONCE),
             judge=judge,
             set_digest=test_set.digest,
             tags=test_set.tags,
@@ -284,7 +287,7 @@ class ProofView(Vertical):
         lengths = lengths_of(self.shared)
         self._planned = plan
         self._filter = CaseFilter(tags=test_set.tags)
-        self._note = _could_see(plan) + ("" if full else " · texts of answers are kept while the app runs")
+        self._note = _could_see(plan) + ("" if full else tr(" · texts of answers are kept while the app runs"))
         return Planned(proof, whole_price(plan, lengths), cap, least=one_case_price(plan, lengths))
 
     def _read(self, name: str) -> TestSet:
@@ -334,7 +337,7 @@ class ProofView(Vertical):
         self._titles = [spec.strip() for spec in self._sent["models"].split(",") if spec.strip()]
         self.proof, self.report, self._sent_plan, self._rows = None, None, self._planned, []
         self.set_class(self._sent_plan is not None, "-cases")
-        self._table.empty = "Answers come with the verdict."
+        self._table.empty = tr("Answers come with the verdict.")
         self._table.set_rows(0, self._row)
         self.query_one("#proof-text", Static).update(clean(f"{self._question()}\n{self._note}"))
 
@@ -348,16 +351,26 @@ class ProofView(Vertical):
         if isinstance(outcome, ProofOutcome):
             self._memory.cells[outcome.run] = outcome.cells
             assert self._sent_plan is not None, "its plan was sent"
-            self._table.empty = "Judging the answers …"
+            self._table.empty = tr("Judging the answers …")
             self._table.refresh()
             self._report(self._sent_plan, outcome)
         else:
             self._judge(outcome, self._sent["checks"])
-        how = "stopped; what came is judged" if outcome.stopped else "the cap ended it" if outcome.is_capped else "done"
+        how = (
+            tr("stopped; what came is judged")
+            if outcome.stopped
+            else tr("the cap ended it")
+            if outcome.is_capped
+            else "done"
+        )
         if isinstance(outcome, ProofOutcome):
-            kept = f" · {outcome.kept} answers were kept" if outcome.kept else ""
-            more = f" · {key_name(self.screen, 'measure.run')} goes on" if outcome.stopped or outcome.is_capped else ""
-            return f"{how} · run {outcome.run}{kept}{more}"
+            kept = tr(" · {kept} answers were kept", kept=outcome.kept) if outcome.kept else ""
+            more = (
+                tr(" · {key_name} goes on", key_name=key_name(self.screen, "measure.run"))
+                if outcome.stopped or outcome.is_capped
+                else ""
+            )
+            return tr("{how} · run {run}{kept}{more}", how=how, run=outcome.run, kept=kept, more=more)
         return how
 
     @work(thread=True, exclusive=True, group="judge", description="judge answers")
@@ -396,8 +409,10 @@ class ProofView(Vertical):
         self._rows = [
             each for each in records if self._filter.shows(each[1].case.tags, failing=each[1].state in _FAILING)
         ]
-        self._table.empty = "No case was asked." if not records else f"No case is {self._filter}."
-        self._table.border_title = Content(f"{len(self._rows)} of {len(records)} cases {self._filter}".strip())
+        self._table.empty = tr("No case was asked.") if not records else tr("No case is {filter}.", filter=self._filter)
+        self._table.border_title = Content(
+            tr("{n} of {n_2} cases {filter}", n=len(self._rows), n_2=len(records), filter=self._filter).strip()
+        )
         self._table.set_rows(len(self._rows), self._row)
 
     def _row(self, at: int) -> Sequence[Cell]:
@@ -432,14 +447,14 @@ class ProofView(Vertical):
     def action_tag(self) -> None:
         """Show the cases of the next tag, then all."""
         if not self._filter.next_tag():
-            self.notify("The cases have no tags.", severity="warning")
+            self.notify(tr("The cases have no tags."), severity="warning")
         self._show()
 
     def action_export(self) -> None:
         """Write the report of a test set's proof."""
         report = self.report
         if report is None:
-            self.notify("There is no proof over a test set to write yet.", severity="warning")
+            self.notify(tr("There is no proof over a test set to write yet."), severity="warning")
             return
         ask_export(self, "proof.html", lambda path: write_report(path, report, self._subject.texts))
 
@@ -459,16 +474,18 @@ def checks_of(text: str, *, python: bool = False) -> list[Any]:
 def _could_see(plan: ProofPlan) -> str:
     """Return what so many cases can show."""
     n, needed = len(plan.cases), rule.cases_needed(plan.margin)
-    seen = f"{n} cases can show a drop of {units.share(rule.could_see(n))} at best"
-    more = f"; {needed} are needed for {units.share(plan.margin)}" if needed > n else ""
-    unchecked = "" if plan.has_checks else " · no check is given: at most alike can be shown"
+    seen = tr("{n} cases can show a drop of {could_see} at best", n=n, could_see=units.share(rule.could_see(n)))
+    more = (
+        tr("; {needed} are needed for {margin}", needed=needed, margin=units.share(plan.margin)) if needed > n else ""
+    )
+    unchecked = "" if plan.has_checks else tr(" · no check is given: at most alike can be shown")
     return " · ".join([f"{seen}{more}{unchecked}", *plan.notes()])
 
 
 def _passes(cells: Sequence[GridCell]) -> Cell:
     """Return how many answers of a side pass every check."""
     if not cells:
-        return ("no answer", "bad")
+        return (tr("no answer"), "bad")
     good = sum(all(checked.passed for checked in cell.checked.values()) for cell in cells)
     if good == len(cells):
         return (f"✓ {good}/{len(cells)}", "good")
@@ -478,8 +495,10 @@ def _passes(cells: Sequence[GridCell]) -> Cell:
 def _what_changed(record: CaseRecord) -> str:
     """Return the checks whose passes differ, facts that flipped, or that the texts differ."""
     if not record.is_complete:
-        missing = [f"{side}: {count} unanswered" for side, count in record.failed.items() if count]
-        return ", ".join(missing) or "not all answers are there"
+        missing = [
+            tr("{side}: {count} unanswered", side=side, count=count) for side, count in record.failed.items() if count
+        ]
+        return ", ".join(missing) or tr("not all answers are there")
     parts = [
         f"{name} {units.share(record.share('before', name))} → {units.share(record.share('after', name))}"
         for name in record.names
@@ -506,7 +525,15 @@ def told(report: ProofReport) -> Content:
         parts.append((f"\n→ {clean_line(report.advice, 300)}", "bold"))
     if len(report.plan.tags) > 1 and report.records():
         for tag, n, before, after in report.by_tag():
-            parts.append(f"\n  {clean_line(tag, 40)}: {n} cases, {before} → {after} pass")
+            parts.append(
+                tr(
+                    "\n  {tag}: {n} cases, {before} → {after} pass",
+                    tag=clean_line(tag, 40),
+                    n=n,
+                    before=before,
+                    after=after,
+                )
+            )
     if report.over_cap:
         parts.append(f"\n✗ {clean_line(report.over_cap, 300)}")
     parts += [f"\n✗ {clean(error)}" for error in report.errors[:3]]

@@ -196,19 +196,19 @@ class AnswerPane(RenderedView):
         self.result = result
         self._show_changes(result.changes)
         if result.cache_refusal and not self.blind:
-            self.feed("note", f"[the cache was not asked: {result.cache_refusal}]\n")
+            self.feed("note", tr("[the cache was not asked: {cache_refusal}]\n", cache_refusal=result.cache_refusal))
         if self.blind and result.state == "failed":
-            self.feed("error", "✗ failed; Enter says why when the names are shown")
+            self.feed("error", tr("✗ failed; Enter says why when the names are shown"))
         elif result.error is not None and result.state == "failed":
             lead = "\n\n" if result.text or result.reasoning else ""
             self.feed("error", f"{lead}✗ {result.error.cause}")
             if result.error.remedy:
                 self.feed("error", f"\n→ {result.error.remedy}")
         elif result.state == "cancelled":
-            self.feed("note", "\n■ cancelled; what came is kept")
+            self.feed("note", tr("\n■ cancelled; what came is kept"))
         elif not result.text and not result.tool_calls:
             self.feed(
-                "note", _why_empty(result) if self._text_was_kept else "[the answer was not kept; its figures are]"
+                "note", _why_empty(result) if self._text_was_kept else tr("[the answer was not kept; its figures are]")
             )
         if result.tool_calls:
             self.flush()
@@ -225,7 +225,7 @@ class AnswerPane(RenderedView):
         self.flush()
         self.drop("tool")
         figures = " · ".join(long for long, _ in result_figures(result))
-        self.feed("note", f"{self._lead()}── step {number} · {figures}\n")
+        self.feed("note", tr("{lead}── step {number} · {figures}\n", lead=self._lead(), number=number, figures=figures))
         for (name, arguments), given in zip(result.tool_calls, results, strict=True):
             took = f" in {units.seconds(given.took_s)}" if given.took_s else ""
             self.feed("called", f"→ {name}({arguments})\n")
@@ -297,7 +297,7 @@ class AnswerPane(RenderedView):
 
     def _show_figures(self) -> None:
         if self.blind:
-            self.border_subtitle = "rate it: 1 to 5" if self.finished and self.rating is None else ""
+            self.border_subtitle = tr("rate it: 1 to 5") if self.finished and self.rating is None else ""
             return
         width = self.outer_size.width - 6  # corners, a line and a blank on either side
         below = self.virtual_size.height - self.scroll_offset.y - self.size.height
@@ -316,7 +316,7 @@ class AnswerPane(RenderedView):
         if self.has_reasoning:
             self.fold(unfolded=not self.unfolded)
         else:
-            self.notify("This answer has no reasoning.")
+            self.notify(tr("This answer has no reasoning."))
 
     def action_ask(self, what: Wish) -> None:
         """Ask for what concerns other answers, too."""
@@ -325,16 +325,16 @@ class AnswerPane(RenderedView):
     def action_rate(self, stars: int) -> None:
         """Say what the answer is worth."""
         if self.result is None or self.result.state != "done":
-            self.notify("Only a finished answer can be rated.", severity="warning")
+            self.notify(tr("Only a finished answer can be rated."), severity="warning")
             return
         self.post_message(self.Asked(self, "rate", stars or None))
 
     def action_details(self) -> None:
         """Show the call in full."""
         if self.blind:
-            self.notify("Blind: rate the answers first, or press b.", severity="warning")
+            self.notify(tr("Blind: rate the answers first, or press b."), severity="warning")
         elif self.request is None or self.result is None:
-            self.notify("The call is not over yet.", severity="warning")
+            self.notify(tr("The call is not over yet."), severity="warning")
         else:
             text = details(self.request, self.result, self.checked, self.first_call)
             self.app.push_screen(DetailsDialog(self.title_text, text))
@@ -342,9 +342,13 @@ class AnswerPane(RenderedView):
     def action_raw(self) -> None:
         """Show the stream as it came over the wire."""
         if self.blind:
-            self.notify("Blind: rate the answers first, or press b.", severity="warning")
+            self.notify(tr("Blind: rate the answers first, or press b."), severity="warning")
         elif self.result is None or self.result.received is None:
-            why = "The call is not over yet." if self.result is None else "Nothing of this answer's stream was kept."
+            why = (
+                tr("The call is not over yet.")
+                if self.result is None
+                else tr("Nothing of this answer's stream was kept.")
+            )
             self.notify(why, severity="warning")
         else:
             self.app.push_screen(RawDialog(self.title_text, self.result.received))
@@ -354,13 +358,17 @@ class AnswerPane(RenderedView):
         from promptop_tui.playground.dialogs.json_tree import JsonDialog, json_of, schema_of
 
         if self.blind or self.result is None:
-            self.notify("The answer cannot be shown as a tree yet.", severity="warning")
+            self.notify(tr("The answer cannot be shown as a tree yet."), severity="warning")
             return
         text = self.result.text or next((arguments for _, arguments in self.result.tool_calls), "")
         try:
             value = json_of(text)
         except (ValueError, RecursionError) as error:
-            self.notify(f"The answer is not JSON: {clean_line(str(error), 120)}", severity="warning", markup=False)
+            self.notify(
+                tr("The answer is not JSON: {error}", error=clean_line(str(error), 120)),
+                severity="warning",
+                markup=False,
+            )
             return
         schema = schema_of(self.request) if self.result.text else None
         self.app.push_screen(JsonDialog(self.title_text, value, schema))
@@ -368,7 +376,7 @@ class AnswerPane(RenderedView):
     def action_external(self) -> None:
         """Open the answer in the user's own editor; what is changed there is left there."""
         if self.result is None or not self.result.text:
-            self.notify("There is no finished answer to open yet.", severity="warning")
+            self.notify(tr("There is no finished answer to open yet."), severity="warning")
             return
         try:
             with self.app.suspend():
@@ -379,15 +387,17 @@ class AnswerPane(RenderedView):
     def action_copy(self) -> None:
         """Copy the answer as it came."""
         if self.result is None or not self.result.text:
-            self.notify("There is no finished answer to copy yet.", severity="warning")
+            self.notify(tr("There is no finished answer to copy yet."), severity="warning")
             return
         self.app.copy_to_clipboard(self.result.text)
-        self.notify(f"Copied {len(self.result.text):,} characters.")
+        self.notify(tr("Copied {n:,} characters.", n=len(self.result.text)))
 
 
 def _why_empty(result: RunResult) -> str:
     if result.cut_short and (result.reasoning or result.usage.reasoning_output_tokens):
-        return "[no visible text: reasoning used up max_tokens]"
+        return tr("[no visible text: reasoning used up max_tokens]")
     if result.is_withheld:
-        return "[no text: the provider's filter stopped it]"
-    return f"[the answer is empty; finish reason: {clean_line(result.finish_reason or 'none', 40)}]"
+        return tr("[no text: the provider's filter stopped it]")
+    return tr(
+        "[the answer is empty; finish reason: {clean_line}]", clean_line=clean_line(result.finish_reason or "none", 40)
+    )

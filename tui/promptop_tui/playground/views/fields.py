@@ -56,7 +56,7 @@ class Field:
     read: Callable[[str], Any]
     wanted: str
     tooltip: str
-    empty: str = "default"
+    empty: str = mark("default")
     """What an empty field means."""
 
 
@@ -98,7 +98,7 @@ AT_ONCE = Field(
     _whole,
     mark("a whole number ≥ 1"),
     mark("Calls in flight at most; empty: all, or one after the other where they are repeated"),
-    "auto",
+    mark("auto"),
 )
 ROUNDS = Field(
     "rounds",
@@ -106,7 +106,7 @@ ROUNDS = Field(
     _count,
     mark("a whole number ≥ 0"),
     mark("Rounds of the conversation that are sent before the pending turn; empty: all"),
-    "all",
+    mark("all"),
 )
 
 
@@ -119,7 +119,7 @@ class ParameterInput(Input):
     ]
 
     def __init__(self, field: Field, value: str) -> None:
-        super().__init__(value, placeholder=field.empty, compact=True, id=f"parameter-{field.name}")
+        super().__init__(value, placeholder=tr(field.empty), compact=True, id=f"parameter-{field.name}")
         self.field = field
         self.tooltip = tr(field.tooltip)
 

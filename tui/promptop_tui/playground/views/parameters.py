@@ -104,7 +104,7 @@ class ParameterColumn(VerticalScroll, can_focus=False):
                 "prompts", Opener("versions", tr("as typed"), tr("Versions that are asked side by side"))
             )
             yield from self._widget(
-                "variables", Opener("variables", "none", tr("What stands in place of each {{name}}"))
+                "variables", Opener("variables", tr("none"), tr("What stands in place of each {{name}}"))
             )
             yield from self._widget(
                 "system", Choice("system", ("on", "off"), tr("Send messages of role system, or not"))
@@ -118,8 +118,8 @@ class ParameterColumn(VerticalScroll, can_focus=False):
                     yield from self._row(name, fields[name].field.label, fields[name])
             yield from self._group(tr("output"))
             options = tr("Tools, response format, one model's parameters")
-            yield from self._widget("options", Opener("options", "none", options))
-            yield from self._widget("checks", Opener("checks", "none", tr("What every answer must be")))
+            yield from self._widget("options", Opener("options", tr("none"), options))
+            yield from self._widget("checks", Opener("checks", tr("none"), tr("What every answer must be")))
             yield from self._group(tr("run"))
             yield from self._row(REPEATS.name, REPEATS.label, ParameterInput(REPEATS, "1"))
             yield from self._row(AT_ONCE.name, AT_ONCE.label, ParameterInput(AT_ONCE, ""))
@@ -300,9 +300,9 @@ class ParameterColumn(VerticalScroll, can_focus=False):
             parts += [tr_n("{n} model", "{n} models", models_named)] if models_named else []
         except PromptopError:
             parts = [tr("✗ see there")]
-        self.query_one("#open-options", Opener).update(" · ".join(parts) or "none")
+        self.query_one("#open-options", Opener).update(" · ".join(parts) or tr("none"))
         checks = len(self.checks())
-        self.query_one("#open-checks", Opener).update(str(checks) if checks else "none")
+        self.query_one("#open-checks", Opener).update(str(checks) if checks else tr("none"))
         self._judge()
         self.post_message(self.Changed())
 
