@@ -164,7 +164,7 @@ selected."""
     @on(Button.Pressed)
     def _pressed(self, message: Button.Pressed) -> None:
         message.stop()
-        self.post_message(self.Wanted("replace" if message.button.id == "find-one" else tr("replace all")))
+        self.post_message(self.Wanted("replace" if message.button.id == "find-one" else "replace all"))
 
     def action_step(self, by: int) -> None:
         """Go to the next match, or the one before."""
@@ -176,7 +176,7 @@ selected."""
 
     def action_replace_all(self) -> None:
         """Replace all matches."""
-        self.post_message(self.Wanted(tr("replace all")))
+        self.post_message(self.Wanted("replace all"))
 
     def action_close(self) -> None:
         """Go back to the draft."""
