@@ -32,11 +32,11 @@ imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 # Long attacks and simulations, of which a covering part is in make test: more seeds, more processes, kills in mid-run.
 world: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -q -m world
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m world
 
 # What failed, once more and alone: a test that needs a quiet machine passes, a fault does not.
 retest: lint types imports
