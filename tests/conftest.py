@@ -86,4 +86,5 @@ def private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 @pytest.fixture
 def forked_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start the processes beside the app and beside a command as forks, where their start is not what is tested."""
-    monkeypatch.setattr("promptop.base.processes.launch", prefork.launch)
+    if prefork.SAFE:
+        monkeypatch.setattr("promptop.base.processes.launch", prefork.launch)

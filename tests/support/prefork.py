@@ -114,6 +114,11 @@ class Forked(subprocess.Popen[Any]):
         return status
 
 
+SAFE = sys.platform == "linux"
+"""Elsewhere system libraries may have threads of their own, and processes are started as usual."""
+if not SAFE:
+    Forked = subprocess.Popen  # type: ignore[misc, assignment]
+
 _LOCK = threading.Lock()
 
 
