@@ -34,7 +34,7 @@ EXAMPLES = (
     "promptop fleet init --print-sql",
     "promptop fleet check --url clickhouse://db.example:8443/promptop",
     "promptop fleet status --url clickhouse://db.example:8443/promptop",
-    "promptop fleet servers --url clickhouse://db.example:8443/promptop",
+    "promptop fleet servers --json",
     "promptop fleet audit --url clickhouse://db.example:8443/promptop --since 30d",
 )
 
