@@ -50,7 +50,7 @@ _N = PART["n"]
 _WRITES = PART["cache_write"]
 _PICO = 1e12
 _MIXED = ("slow", "tokens", "cache", "hits", "answers")
-"""Families whose figures each prompt has its own of. So is the cost a call, which is told of dearer mixtures too."""
+"""Families whose figures each prompt has its own of."""
 _PARTED = {"all", "model", "app", "prompt", "version", "app.model.prompt"}
 """Dimensions whose mixtures are known as such."""
 _OF_JOBS = ("tokens", "cache", "hits", "answers")
@@ -630,6 +630,8 @@ class _Triage:
         the mean of a release differs at any time, once a program has left it for the next one.
         """
         figure = BY_NAME[same[0].figure]
+        if figure.name == "cost_a_call":  # dearer calls are news whatever made them, but not by a little
+            return [each for each in same if each.z >= 2 * LEAST_Z or not self._is_mixture(each, figure)]
         if figure.family not in _MIXED:
             return same
         real = [each for each in same if not self._is_mixture(each, figure)]
@@ -656,20 +658,19 @@ class _Triage:
         Known of all, models, programs and prompts: the sums by program, model and prompt are their parts. What has no
         past is new to a program and counts, and of several programs it is one that has come.
         """
-        at = (
-            ("app", "model", "prompt").index(change.dimension) if change.dimension in ("app", "model", "prompt") else -1
-        )
-        if change.of_seconds or (at < 0 and change.dimension != "all"):
+        at = {"all": -1, "app": 0, "model": 1, "prompt": 2, "version": 2}.get(change.dimension)
+        if change.of_seconds or at is None:
             return False
         end, start = self._t + 1, change.since_ms // 60_000
         own = self._series_of(change)
+        name = (change.value.rpartition(" ")[0] if change.dimension == "version" else change.value) or "(none)"
         share = figure.kind == "share"
         usual = change.before if share else math.log(max(change.before, 1e-9))
         within = known = 0.0
         for series in self._history.series.values():
             if series.dimension != "app.model.prompt":
                 continue
-            if at >= 0 and series.value.split(" · ")[at : at + 1] != [change.value or "(none)"]:
+            if at >= 0 and series.value.split(" · ")[at : at + 1] != [name]:
                 continue
             sums, before = series.sums(start, end), series.sums(start - 180, start)
             now, was = (figure.value(each[figure.top], each[figure.of]) for each in (sums, before))
@@ -678,9 +679,13 @@ class _Triage:
             if now is not None and was is not None:
                 within += sums[figure.of] * (now - was)
                 known += sums[figure.of]
-        if known < 0.5 * own.sum(figure.of, start, end):
-            return not own.app  # many rare prompts: of one program they are its own
+        of = own.sum(figure.of, start, end)
+        if known < 0.5 * of:
+            # Many rare prompts: of one program they are its own, and still its mixture may be another one by chance.
+            return not own.app or change.z < 2 * LEAST_Z
         moved = (change.after if share else math.log(max(change.after, 1e-9))) - usual
+        if change.dimension == "version":  # beside others of its prompt
+            moved *= min(1.0, of / known)
         return figure.sign * within / known < 0.5 * figure.sign * moved
 
     def _side_by_side(self, same: list[Change]) -> list[Change]:

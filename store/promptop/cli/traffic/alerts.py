@@ -20,7 +20,7 @@ from promptop.base.files import state_dir
 from promptop.base.sanitize import clean_line
 from promptop.cli.command_line.command import Command, verb
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
-from promptop.cli.shared.options import log_place, log_places, require_logs, settings_of
+from promptop.cli.shared.options import has_exports, log_place, log_places, require_logs, settings_of
 from promptop.log import LogReader
 from promptop.log.read.reader import LogPlace
 from promptop.settings import Settings
@@ -80,10 +80,17 @@ def run(args: ParsedArguments) -> int:
     places = tuple(args.log or ())
     args.log, args.profile = None, None
     settings = settings_of(args)
+    past = has_exports(places)
+    if past and args.verb == "run":
+        raise UsageError(
+            "An exported file is of the past: nobody is told of it.", "promptop alerts test judges it as of its end."
+        )
     logs = log_places(places, settings.fleet, follow=args.verb == "run") or (settings.log_path(),)
     if places or args.verb != "list":  # rules are there before a log is
         require_logs(logs)
-    return {"list": _list, "test": _test, "run": _run}[args.verb](args, settings, logs)
+    if args.verb == "test":
+        return _test(args, settings, logs, past=past)
+    return {"list": _list, "run": _run}[args.verb](args, settings, logs)
 
 
 def _list(args: ParsedArguments, settings: Settings, logs: Sequence[LogPlace]) -> int:
@@ -109,13 +116,15 @@ def _list(args: ParsedArguments, settings: Settings, logs: Sequence[LogPlace]) -
     return 0
 
 
-def _test(args: ParsedArguments, settings: Settings, logs: Sequence[LogPlace]) -> int:
-    """Judge rules now, and print where they stand."""
+def _test(args: ParsedArguments, settings: Settings, logs: Sequence[LogPlace], *, past: bool) -> int:
+    """Judge rules now, or a log of the past as of its end, and print where they stand."""
     now_ms = time.time_ns() // 1_000_000
     texts = args.rules or [*settings.monitor.alerts, *([UNUSUAL] if UNUSUAL not in settings.monitor.alerts else [])]
     rules = [parse_rule(text) for text in texts]
     fired = 0
     with LogReader(logs) as log:
+        if past and (span := log.span()) is not None:
+            now_ms = span[1]
         found, _ = judge_rules([rule for rule in rules if rule.text != UNUSUAL], log, now_ms, settings.monitor, {})
         for alert in found:
             fired += alert.firing
