@@ -235,6 +235,13 @@ def test_cards_answer_three_questions_and_judge_only_what_has_a_target() -> None
     assert all(late for late, value in zip(fast.late, fast.spark, strict=True) if value is not None)
 
 
+def test_figures_that_a_filter_does_not_hold_for_are_dim() -> None:
+    shown = replace(snapshot(Stats(n=100, errors=50, latency=Sketch([1.0] * 50))), unfiltered=True)
+    for card in cards_of(shown, MonitorSettings(slo_error_rate=0.001), None):
+        assert (card.state, card.hero_tone) == ("– of all calls", "dim")
+        assert {row.tone for row in card.rows} == {"dim"}
+
+
 def test_rows_without_times_show_tokens_cache_and_sessions() -> None:
     now = Stats(n=40, input_tokens=9_000, output_tokens=1_000, cache_read=6_000, cost_pico=10**12)
     shown = replace(snapshot(now), sessions=4)

@@ -19,6 +19,7 @@ from promptop_tui.messages import OpenInEditor, OpenInPlayground, ShowInMonitor
 from promptop_tui.monitor.controllers.log_reading import LOOK_S
 from promptop_tui.monitor.data.queries import PAGE
 from promptop_tui.monitor.dialogs.detail import DetailDialog
+from promptop_tui.shell.panel_layout import PanelLayout
 from promptop_tui.widgets.chart import Chart
 
 
@@ -330,3 +331,24 @@ async def test_the_reader_ends_with_the_app(hour: Path) -> None:
         reader = app.pane.reading.reader
     assert reader._stopped
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("monitor")]
+
+
+async def test_panels_behind_one_another_come_forward_and_zoom_alone(hour: Path) -> None:
+    app = Host(hour)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.pane.shown.state == "ok")
+        groups, requests = app.query_one("#monitor-groups"), app.query_one("#monitor-requests")
+        assert (groups.display, requests.display) == (False, True)
+        await pilot.press("s")
+        await until(pilot, lambda: groups.display and not requests.display)
+        assert "gpt-4o-mini" in screen_text(app)
+        await pilot.press("s", "s", "s")
+        await until(pilot, lambda: requests.display)
+        layout = PanelLayout(hour.with_name("panels.json"))
+        layout.zoom(app.pane, requests)
+        await until(pilot, lambda: requests.size.height > 18)
+        assert not app.query_one("#monitor-now").display
+        layout.zoom(app.pane, None)
+        await until(pilot, lambda: requests.size.height < 10)
+        await pilot.press("s", "enter")
+        await until(pilot, lambda: app.pane.view.asked.filter != "")

@@ -7,7 +7,7 @@ rows have no times (agents' and imported ones), the cards speak of what those ro
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -94,9 +94,26 @@ def cards_of(snapshot: LogSnapshot, settings: MonitorSettings, present: Present 
     tiles = {tile.key: tile for tile in figures_of(snapshot, settings)}
     total = snapshot.window.total if snapshot.window is not None else None
     seen = _Seen(snapshot, present)
+    cards: tuple[Card, Card, Card]
     if total is not None and not snapshot.is_timed:
-        return _tokens(snapshot, total, tiles, seen), _cached(snapshot, total, tiles, seen), _cheap(tiles, total, seen)
-    return _healthy(snapshot, settings, total, seen), _fast(settings, tiles, total, seen), _cheap(tiles, total, seen)
+        cards = _tokens(snapshot, total, tiles, seen), _cached(snapshot, total, tiles, seen), _cheap(tiles, total, seen)
+    else:
+        cards = (
+            _healthy(snapshot, settings, total, seen),
+            _fast(settings, tiles, total, seen),
+            _cheap(tiles, total, seen),
+        )
+    if snapshot.unfiltered:  # the filter holds for the rows alone: what is not of it is not to be taken for it
+        one, two, three = (
+            replace(card, state="– of all calls", state_tone="dim", hero_tone="dim", rows=_dimmed(card.rows))
+            for card in cards
+        )
+        return one, two, three
+    return cards
+
+
+def _dimmed(rows: tuple[CardRow, ...]) -> tuple[CardRow, ...]:
+    return tuple(replace(row, tone="dim") for row in rows)
 
 
 class _Seen:

@@ -41,7 +41,7 @@ class ChartRow(Horizontal):
         """Draw a snapshot."""
         kinds = self.kinds(view, snapshot)
         for number, chart in enumerate(self.query(Chart)):
-            chart.display = number < len(kinds)
+            chart.set_class(number >= len(kinds), "-behind")
             if number >= len(kinds) or snapshot.window is None:
                 continue
             plot = kinds[number].plot(snapshot, settings)

@@ -107,10 +107,10 @@ class LowerPanels(Horizontal):
             front = self._front_of(stack)
             for name in stack:
                 panel = self.query_one(f"#{name}", Panel)
-                panel.display = name == front
+                panel.set_class(name != front, "-behind")  # a class: zooming and hiding must win over it
                 panel.heading = self._heading(name, stack)
-                shown += panel.display and name != "monitor-requests" and not panel.has_class("-hidden-by-user")
-        self.query_one("#monitor-side").display = shown > 0
+                shown += name == front and name != "monitor-requests" and not panel.has_class("-hidden-by-user")
+        self.query_one("#monitor-side").set_class(not shown, "-behind")
 
     def _front_of(self, stack: Stack) -> str:
         wanted = self._front.get(stack, stack[0])
