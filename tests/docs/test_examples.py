@@ -26,7 +26,7 @@ from promptop.prompts.library import Library
 from promptop.simulator import SimulatedEndpoint
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = {"collect", "demo", "mcp", "proxy", "receive", "ship"}
 """Commands that end from outside."""
 ELSEWHERE = re.compile(

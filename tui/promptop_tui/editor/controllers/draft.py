@@ -94,7 +94,7 @@ class DraftController:
         if self.conflict:
             return tr("changed on disk: {key_name} asks", key_name=key_name(self._pane, "editor.save"))
         if self.state.path and not self.is_unsaved:
-            said = tr("saved")
+            said = tr("Saved").lower()  # "saved" alone is money
         else:
             said = tr("unsaved, draft kept") if self._draft_version == self._area.version else "typing …"
         return tr("{said} · CRLF", said=said) if self.form.newline == "\r\n" else said

@@ -226,7 +226,7 @@ that would fit them."""
                 ),
                 (
                     "budget_tokens",
-                    "budget",
+                    mark("budget"),
                     self.assumptions.budget_tokens,
                     tr("Tokens that the prompt may have; 0: none"),
                 ),

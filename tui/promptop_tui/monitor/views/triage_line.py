@@ -128,7 +128,7 @@ against the hours before and against this time on earlier days, and told only wh
                 if not y and width >= _KEY_FROM
                 else ""
             )
-            room = width - 2 - (len(key) + 3 if key else 0)
+            room = width - 2 - (cell_len(key) + 3 if key else 0)
             text = sentence(self.changes[y], self.now_ms, room)
             subject, colon, rest = text.partition(": ")
             parts = (
@@ -137,7 +137,7 @@ against the hours before and against this time on earlier days, and told only wh
             if chosen:
                 parts = [(mark + text, "chosen")]
             if key:
-                gap = width - sum(cell_len(part) for part, _ in parts) - len(key)
+                gap = width - sum(cell_len(part) for part, _ in parts) - cell_len(key)
                 parts += [(" " * max(gap, 1), "note"), (key, "note")]
         elif y == 0:
             parts = self._usual()
