@@ -23,10 +23,10 @@ from textual.widgets import OptionList, Static
 from promptop.base.sanitize import clean_line
 from promptop.base.texts import tr
 from promptop.trim.rule_switches import RuleSwitches
-from promptop_tui.editor.controllers.trim_search import FoundTrims, TrimSearch
 from promptop_tui.editor.views.model_figures import DAYS_A_MONTH, usd
 from promptop_tui.editor.views.trim_rows import Order, arranged, described, filters, row
 from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
+from promptop_tui.services.trim_search import FoundTrims, TrimSearch
 from promptop_tui.widgets.panel import Panel
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
