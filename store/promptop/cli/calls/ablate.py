@@ -19,6 +19,7 @@ from promptop.base import units as figures
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean_line
 from promptop.budget.estimate import CostEstimate, estimate, times
+from promptop.budget.gate import Gate
 from promptop.cli.command_line.completion import models as models_known
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.shared.call_options import INTERRUPTED, call_options, settings_for
@@ -100,15 +101,7 @@ def run(args: ParsedArguments) -> int:
     plan, plan_of = planned_search(args, settings, found, prompt, spec)
     store = CellStore(args.resume or "", full=keeps_texts(settings))
     ablation = AblationRun(plan, plan_of, store, resumed=bool(args.resume))
-    require_models(plan)
-    gate = gate_of(settings, args.max_usd)
-    one = estimate([planned.requests[0][0] for planned in plan.cases], 1, lengths_of(settings))
-    refuse_unbounded(args, one)
-    check(gate, one)  # a search stops at its cap, and one pass over the cases must fit
-    if not args.quiet:
-        tell_price(plan, one, args.max_usd)
-        print(could_show(len(plan.held), plan.margin), file=sys.stderr)
-        print(f"Run {store.run}: --resume {store.run} goes on with it.", file=sys.stderr)
+    gate = price_search(args, settings, plan, store)
     outcome = make(ablation, args, settings, gate)
     report = report_on(outcome, spec.partition("@")[0])
     if args.json:
@@ -227,6 +220,25 @@ def plans(
         return planned_cases(test_set, args.check, build, seed=args.seed_order)
 
     return plan_of
+
+
+def price_search(
+    args: ParsedArguments, settings: Settings, plan: AblationPlan, store: CellStore, note: str = ""
+) -> Gate:
+    """Return the gate of a search that may begin, its price said on stderr with how to go on; ``note`` follows that.
+
+    Raises :class:`PromptopError` where not even one pass over the cases fits: a search stops at its cap.
+    """
+    require_models(plan)
+    gate = gate_of(settings, args.max_usd)
+    one = estimate([planned.requests[0][0] for planned in plan.cases], 1, lengths_of(settings))
+    refuse_unbounded(args, one)
+    check(gate, one)
+    if not args.quiet:
+        tell_price(plan, one, args.max_usd)
+        print(could_show(len(plan.held), plan.margin), file=sys.stderr)
+        print(f"Run {store.run}: --resume {store.run} goes on with it.{note}", file=sys.stderr)
+    return gate
 
 
 def refuse_unbounded(args: ParsedArguments, one: CostEstimate) -> None:

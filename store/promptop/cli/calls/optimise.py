@@ -22,30 +22,26 @@ from promptop.base import units as figures
 from promptop.base.errors import UsageError
 from promptop.base.files import create_private, data_dir
 from promptop.base.sanitize import clean_line
-from promptop.budget.estimate import estimate
 from promptop.cli.calls.ablate import (
     check_options,
     one_model,
     planned_search,
+    price_search,
     prompt_maker,
-    refuse_unbounded,
     search_options,
-    tell_price,
 )
 from promptop.cli.calls.prove import receipt_of, save_versions
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
 from promptop.cli.shared.call_options import INTERRUPTED, call_options, settings_for
 from promptop.cli.shared.confirmation import refuse_existing
-from promptop.cli.shared.money import check, gate_of, lengths_of
 from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import read_input, sendable
 from promptop.cli.shared.test_set_options import keeps_texts, test_set_options
 from promptop.client.request import RunRequest
 from promptop.client.targets import parse_target
 from promptop.experiments.ablation.optimise import OptimiseOutcome, OptimiseRun, OptimiseStep
-from promptop.experiments.ablation.report import ENDED, could_show
+from promptop.experiments.ablation.report import ENDED
 from promptop.experiments.grid.cells import CellStore
-from promptop.experiments.grid.plan import require_models
 from promptop.experiments.proof.report import ProofReport, report_of
 from promptop.prompts.files import write_atomic
 from promptop.prompts.library import Library
@@ -103,15 +99,7 @@ def run(args: ParsedArguments) -> int:
         tell=lambda step, text: steps.add(step, text, quiet=args.quiet or args.json),
         resumed=bool(args.resume),
     )
-    require_models(plan)
-    gate = gate_of(settings, args.max_usd)
-    one = estimate([planned.requests[0][0] for planned in plan.cases], 1, lengths_of(settings))
-    refuse_unbounded(args, one)
-    check(gate, one)
-    if not args.quiet:
-        tell_price(plan, one, args.max_usd)
-        print(could_show(len(plan.held), plan.margin), file=sys.stderr)
-        print(f"Run {store.run}: --resume {store.run} goes on with it. Steps: {steps.path}", file=sys.stderr)
+    gate = price_search(args, settings, plan, store, f" Steps: {steps.path}")
     outcome = make(optimise, args, settings, gate)
     now_ms = int(time.time() * 1000)
     texts = given.text, outcome.text
