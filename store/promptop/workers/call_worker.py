@@ -67,9 +67,11 @@ class Outbox:
         self._wake.set()
 
     def leave(self, identity: int) -> None:
-        """Stop following a call."""
+        """Stop following a call; what was not sent of its progress goes before whatever is put next."""
         with self._lock:
-            self._running.pop(identity, None)
+            progress, before = self._running.pop(identity)
+            if (now := progress.snapshot()) != before:
+                self._events.append(("progress", identity, now))
 
     def close(self) -> None:
         """Send what is left and end the thread."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -15,6 +16,7 @@ from tests.support.processes import children as children_that_run
 from tests.support.waits import until
 
 from promptop import annotate
+from promptop.base import processes
 from promptop.capture.call import Call, Labels, Sink
 from promptop.client.request import RunRequest
 from promptop.client.result import CallProgress, Delta, RunResult
@@ -159,6 +161,23 @@ def test_a_sender_that_fails_says_so_where_the_process_ends_by_it() -> None:
     outbox.when_broken(late.set)
     assert late.is_set()
     outbox.close()
+
+
+def test_the_end_of_a_call_comes_after_all_of_its_progress() -> None:
+    stream, progress = io.BytesIO(), CallProgress()
+    outbox = Outbox(stream)
+    outbox.follow(1, progress)
+    progress.chunks = 7
+    outbox.leave(1)
+    outbox.put(("done", 1, None))
+    outbox.close()
+    stream.seek(0)
+    frames = []
+    with contextlib.suppress(EOFError):
+        while True:
+            frames += processes.receive(stream)
+    assert frames[-1] == ("done", 1, None)
+    assert frames[-2][0] == "progress" and frames[-2][2]["chunks"] == 7
 
 
 def test_a_call_can_be_looked_at_from_when_its_note_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
