@@ -129,7 +129,6 @@ class Writer:
         self._max_queue, self._batch, self._linger_s = max_queue, batch, linger_s
         self.max_bytes = max_bytes
         self._rollups, self._keep_days, self._max_mb = rollups, keep_days, max_mb
-        self._counting = threading.RLock()
         self._reset()
         from promptop.log.write import lifecycle
 
@@ -142,6 +141,7 @@ class Writer:
         self._hurried = False
         self._making_s = self._row_s = 0.0
         """Seconds that the latest batch took, and that a row took in the latest ones."""
+        self._counting = threading.RLock()  # in a child anew: the thread of the parent may have held it
         self._starting = threading.Lock()
         self.io = threading.Lock()  # held while this process is inside SQLite, so that no fork happens there
         self._thread: threading.Thread | None = None
