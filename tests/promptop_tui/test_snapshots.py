@@ -1,4 +1,4 @@
-"""Pictures of the three tabs, dark and light, at 80×24 and 120×40, with Chinese text.
+"""Pictures of the three tabs in each theme, at 80×24, 120×40 and 200×50, with Chinese text.
 
 Everything that varies is fixed: the clock, the log's rows, the answers of the models. Regenerate only for a reason
 (make snapshots), on the pinned Textual, and look at every picture before it is committed.
@@ -6,11 +6,13 @@ Everything that varies is fixed: the clock, the log's rows, the answers of the m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_textual_snapshot import SVGImageExtension
+from syrupy.assertion import SnapshotAssertion
 from tests.support.waits import until_shown as wait_until
 from textual.pilot import Pilot
 
@@ -25,8 +27,8 @@ from promptop_tui.playground.views.parameters import CheckList, ParameterColumn
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
 NOW = 1_795_000_000.0
-SIZES = [(80, 24), (120, 40)]
-THEMES = ["promptop-dark", "promptop-light"]
+SIZES = [(80, 24), (120, 40), (200, 50)]
+THEMES = ("promptop-dark", "promptop-light", "promptop-safe", "promptop-contrast")
 PROMPT = """\
 system:
 You are a senior support engineer. Please make sure that you always answer politely.
@@ -40,7 +42,7 @@ ANSWERS = {
     "gpt-4o-mini": ("订单正在等待发货。", 0.231, 0.604, 11, 0.0000123),
 }
 
-Picture = Callable[..., bool]
+Ready = Callable[[Pilot[object]], Awaitable[None]]
 
 
 class ScriptedRunner:
@@ -102,19 +104,19 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], PromptopApp]:
-    """Return what makes the app in a theme on a tab, with every source of variation fixed."""
+def make(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], PromptopApp]:
+    """Return what makes the app on a tab, with every source of variation fixed."""
     monkeypatch.setattr("promptop_tui.playground.controllers.run_controller.Runner", ScriptedRunner)
     monkeypatch.setattr("promptop_tui.monitor.data.reader.perf_counter", lambda: 0.0)
     prompt = tmp_path / "support.md"
     prompt.write_text(PROMPT, encoding="utf-8")
 
-    def build(theme: str, tab: str) -> PromptopApp:
+    def build(tab: str) -> PromptopApp:
         profile = Profile(
             name="pictured", base_url="http://127.0.0.1:8000/v1", models=("gpt-4o", "gpt-4o-mini", "refused")
         )
         settings = Settings(
-            theme=theme,
+            theme=THEMES[0],
             profile="pictured",
             profiles={"pictured": profile},
             log=LogSettings(path=str(log)),
@@ -131,6 +133,39 @@ def make(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
     return build
 
 
+@pytest.fixture
+def compare(snapshot: SnapshotAssertion, tmp_path: Path) -> Callable[..., Awaitable[None]]:
+    """Return what compares an app in every theme with its pictures; one that differs is written to a folder."""
+    pictures = snapshot.use_extension(SVGImageExtension)
+
+    async def all_themes(app: PromptopApp, size: tuple[int, int], ready: Ready) -> None:
+        differ = []
+        async with app.run_test(size=size) as pilot:
+            await ready(pilot)
+            for theme in THEMES:
+                app.theme = theme
+                picture = await still(pilot, app)
+                if pictures(name=theme) != picture:
+                    differ.append(tmp_path / f"{theme}.svg")
+                    differ[-1].write_text(picture, encoding="utf-8")
+        assert not differ, "not as in its picture: " + ", ".join(map(str, differ))
+
+    return all_themes
+
+
+async def still(pilot: Pilot[object], app: PromptopApp) -> str:
+    """Return the screen as SVG once it has stopped to change."""
+    seen = [""]
+
+    def same() -> bool:
+        seen.append(app.export_screenshot())
+        return seen[-1] == seen[-2]
+
+    await pilot.pause()
+    await wait_until(pilot, same)
+    return seen[-1]
+
+
 def shown(app: PromptopApp) -> str:
     """Return the screen as text."""
     strips = app.screen._compositor.render_strips()
@@ -138,9 +173,8 @@ def shown(app: PromptopApp) -> str:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("theme", THEMES)
-def test_editor(snap_compare: Picture, make: Any, theme: str, size: tuple[int, int]) -> None:
-    app = make(theme, "editor")
+async def test_editor(compare: Any, make: Any, size: tuple[int, int]) -> None:
+    app = make("editor")
 
     async def ready(pilot: Pilot[object]) -> None:
         await wait_until(pilot, lambda: app.query("PromptArea"))
@@ -153,13 +187,12 @@ def test_editor(snap_compare: Picture, make: Any, theme: str, size: tuple[int, i
         # What the log knows comes last; at 80 columns there is no room for "unknown".
         await wait_until(pilot, lambda: "log  " in shown(app) or size == (80, 24))
 
-    assert snap_compare(app, run_before=ready, terminal_size=size)
+    await compare(app, size, ready)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("theme", THEMES)
-def test_playground(snap_compare: Picture, make: Any, theme: str, size: tuple[int, int]) -> None:
-    app = make(theme, "playground")
+async def test_playground(compare: Any, make: Any, size: tuple[int, int]) -> None:
+    app = make("playground")
 
     async def ready(pilot: Pilot[object]) -> None:
         await wait_until(pilot, lambda: app.query("#pane-playground CheckList"))
@@ -177,13 +210,12 @@ def test_playground(snap_compare: Picture, make: Any, theme: str, size: tuple[in
         await wait_until(pilot, lambda: "refused the key" in shown(app) or size == (80, 24))
         await pilot.pause()
 
-    assert snap_compare(app, run_before=ready, terminal_size=size)
+    await compare(app, size, ready)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("theme", THEMES)
-def test_monitor(snap_compare: Picture, make: Any, theme: str, size: tuple[int, int]) -> None:
-    app = make(theme, "monitor")
+async def test_monitor(compare: Any, make: Any, size: tuple[int, int]) -> None:
+    app = make("monitor")
 
     async def ready(pilot: Pilot[object]) -> None:
         await wait_until(pilot, lambda: "p95" in shown(app) and "By model" in shown(app))
@@ -193,7 +225,7 @@ def test_monitor(snap_compare: Picture, make: Any, theme: str, size: tuple[int, 
         await wait_until(pilot, lambda: "last row" in shown(app))
         await pilot.pause()
 
-    assert snap_compare(app, run_before=ready, terminal_size=size)
+    await compare(app, size, ready)
 
 
 def drawn(app: PromptopApp) -> list[Any]:
