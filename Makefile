@@ -7,7 +7,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: test-fleet demo demo-real app test lint types imports unit world retest conformance bench snapshots texts docs clean
+.PHONY: test-fleet demo demo-real app test lint types imports unit world retest conformance bench snapshots pictures texts docs clean
 
 demo: $(VENV)/.app
 	@$(BIN)/promptop demo
@@ -67,7 +67,12 @@ texts: $(VENV)/.dev
 docs: $(VENV)/.docs
 	$(BIN)/python -m mkdocs build --strict
 
-# Look at every picture that this changes before you commit it.
+# README's pictures and the recording of the loop, from the app itself: look at them before they are committed.
+pictures: $(VENV)/.dev
+	$(BIN)/python tools/pictures.py
+	$(BIN)/python tools/recording.py
+
+# The pictures of the tests: look at every one that this changes before you commit it.
 snapshots: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -p no:xdist --snapshot-update tests/promptop_tui/test_snapshots.py
 
