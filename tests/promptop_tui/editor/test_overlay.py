@@ -85,3 +85,18 @@ async def test_f6_and_f7_paint_the_visible_lines(editor: Open, tmp_path: Path) -
         await running.pilot.press("f6", "f7")
         assert not area.overlay._tokens
         await running.until(lambda: "%" in area.render_line(0).text)
+
+
+async def test_the_gutter_shows_no_tokens_for_front_matter(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text("---\nmodel: gpt-4o-mini\ndescription: never sent\n---\nfour words are sent\n")
+    async with editor(path, counts=True) as running:
+        area = running.pane.area
+        await running.until(lambda: running.pane.counts.live.is_current and area.line_tokens.get(4))
+        rows = [area.render_line(row).text.rstrip() for row in range(5)]
+        assert rows[1] == " 2       model: gpt-4o-mini", "line 2 shows tokens"
+        assert rows[4].split()[:2] == ["5", str(area.line_tokens[4])]
+        await running.pilot.press("f7")
+        await running.until(lambda: "%" in area.render_line(4).text)
+        assert not any("%" in area.render_line(row).text for row in range(4))
+        assert float(area.render_line(4).text.split()[1].rstrip("%")) > 75, "front matter counts among all tokens"

@@ -215,10 +215,17 @@ class LiveCounts:
         return self.is_counted and self._sent is not None and self._sent.version == self._version
 
     def tokens(self) -> int:
-        """Return the tokens of the text under :attr:`encoding`, guessed from the last count if it is older."""
+        """Return the tokens of what is sent under :attr:`encoding`, guessed from the last count if it is older."""
         reply = self._reply
         known = reply.counts[self.encoding].tokens if reply is not None and self.encoding in reply.counts else 0
-        return max(0, round(known + self._drift))
+        return max(0, round(known + self._drift + self._left_out().get(self.encoding, 0)))
+
+    def _left_out(self) -> dict[str, int]:
+        """Encoding → tokens of what is sent less those of the draft; empty where the draft is sent as it stands."""
+        sent = self._sent
+        if sent is None or sent.counts is None:
+            return {}
+        return {name: tokens - sent.drafts[name] for name, tokens in sent.counts.items()}
 
     def figures(self, demand: UsageAssumptions) -> tuple[ModelLine, ...]:
         """Work out the panel's lines; none before the catalogue is there."""
@@ -235,7 +242,7 @@ class LiveCounts:
             counts = {name: max(0, round(each.tokens + self._drift)) for name, each in reply.counts.items()}
             chars = reply.chars
             if sent is not None and sent.counts is not None:  # what was typed since is in the draft's count alone
-                counts = {name: max(0, sent.counts[name] + counts[name] - sent.drafts[name]) for name in sent.counts}
+                counts = {name: max(0, counts[name] + less) for name, less in self._left_out().items()}
                 chars = sent.chars
             exact = all(each.exact for each in reply.counts.values())
             reading = Reading(counts, chars, is_current=self.is_current and exact, tools=self.tools)

@@ -161,6 +161,7 @@ class CountsController:
 
     def _take_sent(self, version: int, sent: SentText, reply: SnippetCounts | None) -> None:
         self.live.take_sent(version, sent, reply)
+        self._area.set_totals(self.live.tokens())
         self.notes = self._noted(sent)
         self.show()
         self._counted()

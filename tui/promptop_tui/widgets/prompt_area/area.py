@@ -40,7 +40,7 @@ from promptop_tui.widgets.prompt_area.document import EditSpan, ExactDocument
 from promptop_tui.widgets.prompt_area.graphemes import next_boundary
 from promptop_tui.widgets.prompt_area.history import Step, restore, steps
 from promptop_tui.widgets.prompt_area.navigator import GraphemeNavigator
-from promptop_tui.widgets.prompt_area.syntax import SYNTAX_CLASSES, SyntaxIndex, spans
+from promptop_tui.widgets.prompt_area.syntax import SYNTAX_CLASSES, State, SyntaxIndex, spans
 from promptop_tui.widgets.prompt_area.token_overlay import (
     HEAT_CLASSES,
     MERGED_CLASS,
@@ -502,7 +502,8 @@ class PromptArea(TextArea):
         top, bottom = sorted(self.selection)
         cursor_row, cursor_column = self.selection.end
         if self.overlay.is_shown:
-            yield from self.overlay.spans(line, length + 1, self._line_tokens)
+            sent = self._line_tokens if self.syntax.state(line) is not State.FRONT else {}
+            yield from self.overlay.spans(line, length + 1, sent)
         if top != bottom and top[0] <= line <= bottom[0] and theme.selection_style:
             behind = bottom[1] if line == bottom[0] else length + 1
             yield (top[1] if line == top[0] else 0), behind, theme.selection_style
@@ -558,8 +559,8 @@ class PromptArea(TextArea):
         return strip.adjust_cell_length(self.scrollable_content_region.width).apply_style(base)
 
     def _token_label(self, line: int, section: int) -> str:
-        if section or not self.show_tokens:
-            return ""
+        if section or not self.show_tokens or self.syntax.state(line) is State.FRONT:
+            return ""  # front matter is never sent
         tokens = self._line_tokens.get(line)
         if tokens is None:
             return "·"
