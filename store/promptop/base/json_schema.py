@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptop.base.errors import PromptopError
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 """Meaning of a schema that names none."""
 MOST = 200
 """Faults that are told of one value."""
+SHOWN = 80
+"""Characters of a faulty value that its message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,7 @@ class Validator:
         found = []
         with _told():
             for error in self._kind.iter_errors(value):
-                found.append(SchemaFault(tuple(error.absolute_path), error.message))
+                found.append(SchemaFault(tuple(error.absolute_path), _said(error)))
                 if len(found) == MOST:
                     break
         return sorted(found, key=lambda fault: [str(step) for step in fault.path])
@@ -67,7 +73,16 @@ class Validator:
 
         with _told():
             error = exceptions.best_match(self._kind.iter_errors(value))
-        return f"{error.json_path}: {error.message}" if error is not None else ""
+        return f"{error.json_path}: {_said(error)}" if error is not None else ""
+
+
+def _said(error: ValidationError) -> str:
+    """Return the message with the value as JSON has it, cut where it is long: ``null``, not ``None``."""
+    message, value = error.message, repr(error.instance)
+    if not message.startswith(value):
+        return message
+    shown = json.dumps(error.instance, ensure_ascii=False, default=repr)
+    return f"{shown if len(shown) <= SHOWN else f'{shown[:SHOWN]}…'}{message.removeprefix(value)}"
 
 
 @contextmanager

@@ -28,6 +28,8 @@ def test_a_schema_that_is_none_or_refers_abroad_is_an_error() -> None:
 def test_the_worst_fault_is_told_with_its_path() -> None:
     validator = Validator(SCHEMA)
     assert validator.worst({"name": 5, "city": "b"}) == "$.name: 5 is not of type 'string'"
+    assert validator.worst({"name": None, "city": "b"}) == "$.name: null is not of type 'string'"
+    assert validator.worst({"name": ["é" * 200], "city": "b"}) == f"""$.name: ["{"é" * 78}… is not of type 'string'"""
     assert validator.worst({"name": "a", "city": "b"}) == ""
     with pytest.raises(PromptopError, match="The schema of it is not a JSON schema"):
         Validator({"type": "nonsense"}, "The schema of it")

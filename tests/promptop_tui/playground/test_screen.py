@@ -418,3 +418,23 @@ async def test_a_batch_is_reached_by_a_key_and_counts_with_the_session(opened: O
         await until(pilot, lambda: not isinstance(app.screen, BatchDialog))
         assert "spent $0.0000" in str(app.query_one("#spent").render())
     writer_for(app.context.log_path).close()
+
+
+async def test_the_search_begins_at_the_answer_that_is_looked_at_and_turns_the_page(opened: Open) -> None:
+    app = opened("gpt-4o-mini", "gpt-4o", "gpt-4.1")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ask(app, pilot)
+        await until(pilot, lambda: over(app))
+        grid = app.pane.results.grid
+        app.pane.results.look_at(1, focus=True)
+        await pilot.press("slash", "e")
+        await until(pilot, lambda: all(pane.matches for pane in app.answers))
+        await pilot.pause()
+        first, second, _ = (len(pane.matches) for pane in app.answers)
+        count = app.query_one("#find-count", Static)
+        assert str(count.render()).startswith(f"{first + 1} of ")
+        await pilot.press(*["enter"] * second)
+        assert grid.current == 2, "a match of an answer on another page is not shown"
+        assert [pane.display for pane in app.answers] == [False, False, True]
+        await pilot.press("escape")
+        await until(pilot, lambda: app.focused is app.answers[2])

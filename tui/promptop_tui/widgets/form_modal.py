@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, VerticalScroll
+from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static, TextArea
 
@@ -69,7 +70,7 @@ class FormModal(Dialog[Result], Generic[Result]):
                             field.value,
                             id=f"field-{field.id}",
                             classes="-alone" if len(texts) == 1 else "",
-                            placeholder=field.hint,
+                            placeholder=Content(field.hint),  # brackets are no markup
                             tab_behavior="focus",
                             show_line_numbers=False,
                             compact=True,

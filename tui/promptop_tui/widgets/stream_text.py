@@ -162,14 +162,16 @@ class StreamView(ScrollView, can_focus=True):
             self._current = None
 
     def _marked(self, strip: Strip, row: int) -> Strip:
-        """Return a row with its matches in reverse, the one that is looked at underlined, too."""
+        """Return a row with its matches underlined, the one that is looked at in reverse, too."""
         for number, pieces in enumerate(self.matches):
             for at, start, end in pieces:
                 if at != row:
                     continue
                 left, right = (cell_len(strip.text[:edge]) for edge in (start, end))
+                if left == right:
+                    continue  # the row is to be wrapped anew: the width has just changed
                 before, inside, after = strip.divide([left, right, strip.cell_length])
-                style = Style(reverse=True, bold=number == self._current, underline=number == self._current)
+                style = Style(underline=True, bold=True, reverse=number == self._current)
                 strip = Strip.join([before, inside.apply_style(style), after])
         return strip
 

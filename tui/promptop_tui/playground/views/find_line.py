@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,6 +15,12 @@ from promptop.base.texts import tr
 from promptop_tui.widgets.stream_text import StreamView
 
 
+class LookAt(Protocol):
+    """Shows an answer by its number; with ``focus`` the keys go there too."""
+
+    def __call__(self, number: int, *, focus: bool = False) -> None: ...
+
+
 class FindLine(Horizontal):
     """Takes what is looked for; hidden until it is asked for."""
 
@@ -24,10 +30,10 @@ class FindLine(Horizontal):
         Binding("up", "step(-1)", "Before", id="find.before", tooltip="Go to the match before", show=False),
     ]
 
-    def __init__(self, views: Callable[[], Sequence[StreamView]], look_at: Callable[[int], None]) -> None:
-        """``views`` returns the answers, ``look_at`` shows one by its number."""
+    def __init__(self, views: Callable[[], Sequence[StreamView]], current: Callable[[], int], look_at: LookAt) -> None:
+        """``views`` returns the answers, ``current`` the number of the one that is looked at."""
         super().__init__(id="find")
-        self._views, self._look_at = views, look_at
+        self._views, self._current, self._look_at = views, current, look_at
         self._at = -1
         """Place of the match that is looked at, among all of them."""
 
@@ -48,10 +54,9 @@ class FindLine(Horizontal):
     def action_close(self) -> None:
         """Hide the line and its marks, and go back to the answer that is looked at."""
         self.display = False
-        at = self._place()
         for view in self._views():
             view.mark("")
-        self._look_at(at[0] if at is not None else 0)
+        self._look_at(self._current(), focus=True)
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
@@ -71,9 +76,12 @@ class FindLine(Horizontal):
             self._show()
 
     def _find(self, text: str) -> None:
-        for view in self._views():
+        before = total = 0
+        for number, view in enumerate(self._views()):
             view.mark(text)
-        self._at = 0 if any(view.matches for view in self._views()) else -1
+            before += len(view.matches) if number < self._current() else 0
+            total += len(view.matches)
+        self._at = before % total if total else -1  # the first one from the answer that is looked at
         self._show()
 
     def _place(self) -> tuple[int, int] | None:
@@ -91,5 +99,7 @@ class FindLine(Horizontal):
         wanted = self.query_one(Input).value
         said = f"{self._at + 1} of {total}" if place is not None else "nothing" if wanted else ""
         self.query_one("#find-count", Label).update(said)
+        if place is not None and place[0] != self._current():
+            self._look_at(place[0])
         for number, view in enumerate(self._views()):
             view.look_at_match(place[1] if place is not None and place[0] == number else None)

@@ -90,7 +90,7 @@ class Results(Vertical):
         self.grid = AnswerGrid()
         self.table = ComparisonTable(id="comparison")
         self.sending = SendView(id="sending", classes="panel")
-        self.find = FindLine(lambda: self.grid.panes, lambda number: self.look_at(number, focus=True))
+        self.find = FindLine(lambda: self.grid.panes, lambda: self.grid.current, self.look_at)
         self.blind = False
         """Whether answers of the next runs are shown in any order and without names until they are rated."""
         self._shown = Shown()
