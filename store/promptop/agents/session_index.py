@@ -14,19 +14,17 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from promptop.agents import claude_code, codex
 from promptop.agents.agent_call import CLAUDE_CODE, CODEX, AgentCall
 from promptop.base import sqlite
+from promptop.base.files import identity
 from promptop.log import files as log_files
 from promptop.log.rollups.rollups import Rollups
 from promptop.log.transfer.imports import insert_rows, read_note
-
-if TYPE_CHECKING:
-    from sqlite_utils import Database
 
 SETTLED_S = 60.0
 """A call without a finish reason is taken as complete once its file was quiet for so long."""
@@ -74,25 +72,58 @@ class Sources:
         return cls(claude_code.folders_of(folder), [])
 
 
-def _first(database: Database) -> None:
-    database.table("files").create(
-        {"path": str, "agent": str, "inode": int, "size": int, "offset": int, "session": str, "state": str}, pk="path"
+def _first(index: sqlite3.Connection) -> None:
+    index.execute(
+        "CREATE TABLE files (path TEXT PRIMARY KEY, agent TEXT, inode INTEGER, size INTEGER, offset INTEGER,"
+        " session TEXT, state TEXT)"
     )
-    database.table("calls").create({"key": bytes}, pk="key")
-    database.table("limits").create({"agent": str, "at_ms": int, "limits": str}, pk="agent")
+    index.execute("CREATE TABLE calls (key BLOB PRIMARY KEY)")
+    index.execute("CREATE TABLE limits (agent TEXT PRIMARY KEY, at_ms INTEGER, limits TEXT)")
 
 
 MIGRATIONS = (_first,)
+_FILES = "SELECT path, agent, inode, size, offset, session, state FROM files"
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadFile:
+    """How far a file was read; a row of ``files``."""
+
+    path: str
+    agent: str
+    inode: int
+    size: int
+    offset: int
+    session: str
+    state: str
+    """JSON of what the reader must remember."""
 
 
 class SessionIndex:
-    """Reads what is new in the session files of some places into one log."""
+    """Reads what is new in the session files of some places into one log.
+
+    Its files stay open until :meth:`close`, for a follower reads often; they are opened again once another file stands
+    in the place of one. For one thread.
+    """
 
     def __init__(self, log: Path, sources: Sources) -> None:
         self._log, self._sources = log, sources
         self._sessions: dict[str, Path] | None = None
         """Session → its file; None until all files were looked at."""
         self._infos: dict[str, list[dict[str, Any]] | None] = {}
+        self._index = sqlite.MigratedFile(index_path(log), MIGRATIONS)
+        self._rows: sqlite3.Connection | None = None
+        self._rollups: Rollups | None = None
+        self._identities: tuple[object, object] | None = None
+        """Of the index and of the log as they were opened."""
+
+    def close(self) -> None:
+        """Close the files; the next reading opens them again."""
+        rows, rollups = self._rows, self._rollups
+        self._rows = self._rollups = self._identities = None
+        for each in (self._index, rollups, rows):
+            if each is not None:
+                each.close()
 
     def read(
         self,
@@ -109,24 +140,40 @@ class SessionIndex:
         it is kept.
         """
         now_s = time.time() if now_s is None else now_s
+        if self._identities is not None and self._identities != self._identities_now():
+            self.close()
+        try:
+            return self._read(since_ms, now_s, only, progress)
+        except BaseException:
+            self.close()  # what the log's transaction wrote without the index's is learnt at the next opening
+            raise
+
+    def _read(
+        self,
+        since_ms: int | None,
+        now_s: float,
+        only: Collection[Path] | None,
+        progress: Callable[[int, int], object] | None,
+    ) -> SessionUpdate:
         found = SessionUpdate()
-        with sqlite.tables(index_path(self._log), MIGRATIONS) as index:
-            table = index.table("files")
-            rows = []
+        with self._index.transaction() as index:
+            rows: list[_ReadFile] = []
             if only is not None and self._sessions is not None:
                 marks = ", ".join("?" * len(only))
-                rows = list(table.rows_where(f"path IN ({marks})", [str(path) for path in only]))
+                query = f"{_FILES} WHERE path IN ({marks})"
+                rows = [_ReadFile(*row) for row in index.execute(query, [str(path) for path in only])]
             if rows and len(rows) == len(only or ()):
-                paths = [(row["agent"], Path(row["path"])) for row in rows]
+                paths = [(row.agent, Path(row.path)) for row in rows]
             else:
-                rows = list(table.rows)
+                rows = [_ReadFile(*row) for row in index.execute(_FILES)]
                 paths = [(CLAUDE_CODE, path) for path in claude_code.files(self._sources.claude)]
                 codex_paths = list(codex.files(self._sources.codex))
                 paths += [(CODEX, path) for path in codex_paths]
-                self._sessions = {row["session"]: Path(row["path"]) for row in rows if row["session"]}
+                self._sessions = {row.session: Path(row.path) for row in rows if row.session}
                 self._sessions |= {path.stem[-36:]: path for path in codex_paths}
-            known = {row["path"]: row for row in rows}
-            self._recover(index)
+            known = {row.path: row for row in rows}
+            if self._identities is None:
+                self._recover(index)
             self._infos.clear()
             calls: list[AgentCall] = []
             for number, (agent, path) in enumerate(paths):
@@ -135,26 +182,31 @@ class SessionIndex:
                 with contextlib.suppress(FileNotFoundError):  # the agent cleaned up in between
                     row = self._read_file(agent, path, known.get(str(path)), found, calls, index, now_s)
                     if row is not None:
-                        index.table("files").upsert(row, pk="path")
+                        index.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(row))
             self._write(calls, since_ms, found, index)
+        self._identities = self._identities_now()
         return found
+
+    def _identities_now(self) -> tuple[object, object]:
+        return identity(index_path(self._log)), identity(self._log)
 
     def _read_file(
         self,
         agent: str,
         path: Path,
-        known: dict[str, Any] | None,
+        known: _ReadFile | None,
         found: SessionUpdate,
         calls: list[AgentCall],
-        index: Database,
+        index: sqlite3.Connection,
         now_s: float,
-    ) -> dict[str, Any] | None:
+    ) -> _ReadFile | None:
         status = path.stat()
-        anew = known is None or known["inode"] != status.st_ino or status.st_size < known["size"]
-        offset = 0 if anew or known is None else known["offset"]
-        if not anew and known is not None and status.st_size == known["offset"]:
+        if known is not None and (known.inode != status.st_ino or status.st_size < known.size):
+            known = None  # read anew
+        offset = 0 if known is None else known.offset
+        if known is not None and status.st_size == offset:
             return None
-        state = {} if anew or known is None else json.loads(known["state"])
+        state = {} if known is None else json.loads(known.state)
         reader: claude_code.ClaudeFile | codex.CodexFile
         if agent == CLAUDE_CODE:
             reader = claude_code.ClaudeFile(path, state)
@@ -175,7 +227,7 @@ class SessionIndex:
         ready = reader.calls(all_of_them=settled)
         if not settled and reader.is_waiting:
             end = complete  # the call that still grows is read again with its other lines
-        if end == offset and not ready and known is not None and not anew:
+        if end == offset and not ready and known is not None:
             return None
         found.files += 1
         found.bytes += end - offset
@@ -185,15 +237,7 @@ class SessionIndex:
         if isinstance(reader, codex.CodexFile) and reader.limits is not None:
             self._keep_limits(index, reader.limits, reader.limits_at_ms)
         state = reader.state()
-        return {
-            "path": str(path),
-            "agent": agent,
-            "inode": status.st_ino,
-            "size": end,
-            "offset": end,
-            "session": state.get("session", ""),
-            "state": json.dumps(state),
-        }
+        return _ReadFile(str(path), agent, status.st_ino, end, end, state.get("session", ""), json.dumps(state))
 
     def _parent(self, session: str) -> list[dict[str, Any]] | None:
         if session not in self._infos:
@@ -202,13 +246,12 @@ class SessionIndex:
         return self._infos[session]
 
     @staticmethod
-    def _keep_limits(index: Database, limits: dict[str, Any], at_ms: int) -> None:
-        table = index.table("limits")
-        old = next(iter(table.rows_where("agent = ?", [CODEX])), None)
-        if old is None or old["at_ms"] <= at_ms:
-            table.upsert({"agent": CODEX, "at_ms": at_ms, "limits": json.dumps(limits)}, pk="agent")
+    def _keep_limits(index: sqlite3.Connection, limits: dict[str, Any], at_ms: int) -> None:
+        old = index.execute("SELECT at_ms FROM limits WHERE agent = ?", [CODEX]).fetchone()
+        if old is None or old[0] <= at_ms:
+            _put_limits(index, CODEX, limits, at_ms)
 
-    def _recover(self, index: Database) -> None:
+    def _recover(self, index: sqlite3.Connection) -> None:
         try:
             note = read_note(self._log, _NOTE)
         except sqlite3.Error as error:
@@ -216,7 +259,9 @@ class SessionIndex:
         for digest in json.loads(note) if note else ():
             index.execute("INSERT OR IGNORE INTO calls VALUES (?)", [bytes.fromhex(digest)])
 
-    def _write(self, calls: Iterable[AgentCall], since_ms: int | None, found: SessionUpdate, index: Database) -> None:
+    def _write(
+        self, calls: Iterable[AgentCall], since_ms: int | None, found: SessionUpdate, index: sqlite3.Connection
+    ) -> None:
         """Write the calls that are not in the log; of one that stands in several files the earliest counts."""
         first: dict[str, AgentCall] = {}
         for call in sorted(calls, key=lambda each: each.at_ms):
@@ -238,61 +283,103 @@ class SessionIndex:
         if not fresh:
             return
         try:
+            if self._rows is None:
+                self._rows = log_files.open_log(self._log)
             for at in range(0, len(fresh), _BATCH):
                 rows = [call.row() for call in fresh[at : at + _BATCH]]
-                insert_rows(self._log, rows, (_NOTE, json.dumps(digests[: at + _BATCH])))
-            with Rollups(self._log) as rollups:
-                rollups.catch_up(10.0, limit=5_000)
+                insert_rows(self._rows, rows, (_NOTE, json.dumps(digests[: at + _BATCH])))
+            if self._rollups is None:
+                self._rollups = Rollups(self._log)
+            self._rollups.catch_up(10.0, limit=5_000)
+            self._rollups.release()
         except (sqlite3.Error, OSError) as error:
             raise log_files.explain(self._log, error) from None
         found.calls += len(fresh)
 
 
 class Follower:
-    """Tells cheaply whether anything may be new: looks at folders and at files that were written within the hour."""
+    """Tells cheaply whether anything may be new.
 
-    _WHOLE_S = 30.0
+    Each look stats the upper folders, what changed lately, and a part of all else in turns: with thousands of sessions
+    a look at all of them twice a second would take some hundredths of a core. So a session that rested for more than an
+    hour is found again after ``_TURNS`` looks at the latest, and every other change by the next look.
+    """
+
+    _WHOLE_S = 60.0
+    _FILE_S, _FOLDER_S = 3_600.0, 86_400.0
+    """What changed within these is looked at each time."""
+    _TURNS = 16
 
     def __init__(self, sources: Sources) -> None:
-        self._sources = sources
-        self._seen: dict[Path, tuple[int, int]] = {}
+        # Claude Code makes new projects and sessions in the upper two levels, Codex new days in the upper four.
+        self._places = [(str(place), 1) for place in sources.claude] + [(str(place), 3) for place in sources.codex]
+        self._near: dict[str, tuple[int, int]] = {}
+        self._rest: dict[str, tuple[int, int]] = {}
+        self._turns: list[list[str]] = [[] for _ in range(self._TURNS)]
+        """The paths of the rest, dealt out."""
+        self._turn = 0
         self._whole_s = 0.0
         self.grown: set[Path] | None = None
         """The files that the last look found changed; None where others may have, too."""
 
     def changed(self, now_s: float) -> bool:
-        """Say whether a folder or a recent file differs from the last look, or a whole look is due."""
+        """Say whether a folder or a file differs from the last look, or a whole look is due."""
         self.grown = None
         if now_s - self._whole_s >= self._WHOLE_S:
             self._whole_s = now_s
             self._look(now_s)
             return True
-        marks = {path: mark for path, was in self._seen.items() if (mark := _mark(path)) != was}
+        marks = {path: mark for path, was in self._near.items() if (mark := _mark(path)) != was}
+        self._turn = (self._turn + 1) % self._TURNS
+        for path in self._turns[self._turn]:
+            if path in self._rest and (mark := _mark(path)) != self._rest[path]:
+                marks[path] = mark
         if not marks:
             return False
-        if all(path.suffix == ".jsonl" and size >= 0 for path, (size, _) in marks.items()):
-            self._seen |= marks
-            self.grown = set(marks)
+        if all(path.endswith(".jsonl") and size >= 0 for path, (size, _) in marks.items()):
+            for path, mark in marks.items():
+                self._rest.pop(path, None)
+                self._near[path] = mark
+                self._watch_sub_agents(path)
+            self.grown = {Path(path) for path in marks}
         else:
             self._look(now_s)
         return True
 
+    def _watch_sub_agents(self, path: str) -> None:
+        """Look at the folders of a session that grows each time, for its sub-agents' files come there."""
+        own = path.removesuffix(".jsonl")
+        for folder in (own, os.path.join(own, "subagents")):  # noqa: PTH118 (paths are text here, four times faster)
+            if folder in self._rest:
+                self._near[folder] = self._rest.pop(folder)
+
     def _look(self, now_s: float) -> None:
-        self._seen = {}
-        for place in (*self._sources.claude, *self._sources.codex):
+        self._near, self._rest = {}, {}
+        growing = []
+        for place, depth in self._places:
+            self._near[place] = _mark(place)  # one that is not there may come
             for folder, _, names in os.walk(place):
-                self._seen[Path(folder)] = _mark(Path(folder))
+                mark = _mark(folder)
+                is_near = folder.count(os.sep) - place.count(os.sep) <= depth or now_s - mark[1] / 1e9 < self._FOLDER_S
+                (self._near if is_near else self._rest)[folder] = mark
                 for name in names:
-                    path = Path(folder, name)
-                    mark = _mark(path)
-                    if name.endswith(".jsonl") and now_s - mark[1] / 1e9 < 3600:
-                        self._seen[path] = mark
+                    if name.endswith(".jsonl"):
+                        path = f"{folder}{os.sep}{name}"
+                        mark = _mark(path)
+                        is_near = now_s - mark[1] / 1e9 < self._FILE_S
+                        (self._near if is_near else self._rest)[path] = mark
+                        if is_near:
+                            growing.append(path)
+        for path in growing:
+            self._watch_sub_agents(path)
+        paths = list(self._rest)
+        self._turns = [paths[at :: self._TURNS] for at in range(self._TURNS)]
 
 
-def _mark(path: Path) -> tuple[int, int]:
+def _mark(path: str) -> tuple[int, int]:
     """Return (size, time of the last change in ns) of a file or folder; (-1, 0) if it is gone."""
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 (as above)
     except OSError:
         return (-1, 0)
     return status.st_size, status.st_mtime_ns
@@ -311,5 +398,9 @@ def limits_of(log: Path) -> dict[str, tuple[int, dict[str, Any]]]:
 
 def keep_limits(log: Path, agent: str, limits: dict[str, Any], at_ms: int) -> None:
     """Keep limits that an agent told in another way (its status line)."""
-    with sqlite.tables(index_path(log), MIGRATIONS) as index:
-        index.table("limits").upsert({"agent": agent, "at_ms": at_ms, "limits": json.dumps(limits)}, pk="agent")
+    with contextlib.closing(sqlite.MigratedFile(index_path(log), MIGRATIONS)) as file, file.transaction() as index:
+        _put_limits(index, agent, limits, at_ms)
+
+
+def _put_limits(index: sqlite3.Connection, agent: str, limits: dict[str, Any], at_ms: int) -> None:
+    index.execute("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", (agent, at_ms, json.dumps(limits)))

@@ -167,14 +167,71 @@ def explain(path: Path, error: BaseException, remedy: str, *, room: str = "Free 
 
 
 Migration = Callable[["Database"], None]
+PlainMigration = Callable[[sqlite3.Connection], None]
+
+
+class MigratedFile:
+    """A file that stays open from its first transaction until it is closed, brought to the newest schema first.
+
+    Opening takes some milliseconds and closing writes the journal back (8 to 200 ms on a busy disk): what writes often
+    keeps the file open. One transaction at a time.
+    """
+
+    def __init__(self, path: Path, migrations: Sequence[PlainMigration], *, secure_delete: bool = False) -> None:
+        """``migrations`` are numbered by their place: PRAGMA user_version says how many of them a file has seen.
+
+        ``secure_delete`` overwrites with zeros what is deleted.
+        """
+        self._path, self._migrations, self._secure_delete = path, migrations, secure_delete
+        self._connection: sqlite3.Connection | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Begin an immediate transaction, opening the file first.
+
+        Raises :class:`PromptopError` for whatever the file cannot do, and for a file of a newer promptop.
+        """
+        try:
+            is_new = self._connection is None
+            connection = self._connection = self._connection or self._open()
+            with transaction(connection):
+                if is_new:
+                    _migrate(self._path, connection, self._migrations)
+                yield connection
+        except (OSError, sqlite3.Error) as error:
+            raise explain(self._path, error, "Move it away; a new one is created.") from None
+
+    def close(self) -> None:
+        """Close the file; the next transaction opens it again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = connect(self._path)
+        try:
+            connection.execute("PRAGMA foreign_keys = ON")
+            if self._secure_delete:
+                connection.execute("PRAGMA secure_delete = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _migrate(path: Path, connection: sqlite3.Connection, migrations: Sequence[PlainMigration]) -> None:
+    seen = connection.execute("PRAGMA user_version").fetchone()[0]
+    if seen > len(migrations):
+        raise PromptopError(f"{path} is of a newer promptop.", "Update promptop.")
+    for migration in migrations[seen:]:
+        migration(connection)
+    if seen < len(migrations):
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
 
 
 @contextmanager
 def tables(path: Path, migrations: Sequence[Migration], *, secure_delete: bool = False) -> Iterator[Database]:
-    """Open a file of tables (sqlite-utils) for one immediate transaction, brought to the newest schema first.
-
-    See :class:`TableFile` for the rest.
-    """
+    """Open a file of tables (sqlite-utils) for one immediate transaction, brought to the newest schema first."""
     file = TableFile(path, migrations, secure_delete=secure_delete)
     try:
         with file.transaction() as database:
@@ -184,70 +241,26 @@ def tables(path: Path, migrations: Sequence[Migration], *, secure_delete: bool =
 
 
 class TableFile:
-    """A file of tables (sqlite-utils) that stays open from its first transaction until it is closed.
-
-    Opening takes some milliseconds and closing writes the journal back (8 to 200 ms on a busy disk): what writes often
-    keeps the file open. One transaction at a time.
-    """
+    """A :class:`MigratedFile` whose tables are those of sqlite-utils, which takes 0.2 s to import."""
 
     def __init__(self, path: Path, migrations: Sequence[Migration], *, secure_delete: bool = False) -> None:
-        """``migrations`` are numbered by their place: PRAGMA user_version says how many of them a file has seen.
-
-        ``secure_delete`` overwrites with zeros what is deleted.
-        """
-        self._path, self._migrations, self._secure_delete = path, migrations, secure_delete
-        self._database: Database | None = None
+        """As for :class:`MigratedFile`, whose migrations take a connection."""
+        plain = [lambda connection, step=step: step(_tables_of(connection)) for step in migrations]
+        self._file = MigratedFile(path, plain, secure_delete=secure_delete)
 
     @contextmanager
     def transaction(self) -> Iterator[Database]:
-        """Begin an immediate transaction, opening the file and bringing it to the newest schema first.
-
-        Raises :class:`PromptopError` for whatever the file cannot do, and for a file of a newer promptop.
-        """
-        try:
-            is_new = self._database is None
-            database = self._database = self._database or self._open()
-            connection = database.conn
-            assert connection is not None, "it was opened with a connection"
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                if is_new:
-                    _migrate(self._path, database, self._migrations)
-                yield database
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-        except (OSError, sqlite3.Error) as error:
-            raise explain(self._path, error, "Move it away; a new one is created.") from None
+        """Begin an immediate transaction as :class:`MigratedFile` does."""
+        with self._file.transaction() as connection:
+            yield _tables_of(connection)
 
     def close(self) -> None:
         """Close the file; the next transaction opens it again."""
-        database, self._database = self._database, None
-        if database is not None and database.conn is not None:
-            database.conn.close()
-
-    def _open(self) -> Database:
-        from sqlite_utils import Database
-
-        connection = connect(self._path)
-        try:
-            # Plugins of sqlite-utils that the user has for other work stay out of this process.
-            database = Database(connection, execute_plugins=False)
-            connection.execute("PRAGMA foreign_keys = ON")
-            if self._secure_delete:
-                connection.execute("PRAGMA secure_delete = ON")
-        except BaseException:
-            connection.close()
-            raise
-        return database
+        self._file.close()
 
 
-def _migrate(path: Path, database: Database, migrations: Sequence[Migration]) -> None:
-    seen = next(database.query("PRAGMA user_version"))["user_version"]
-    if seen > len(migrations):
-        raise PromptopError(f"{path} is of a newer promptop.", "Update promptop.")
-    for migration in migrations[seen:]:
-        migration(database)
-    if seen < len(migrations):
-        database.execute(f"PRAGMA user_version = {len(migrations)}")
+def _tables_of(connection: sqlite3.Connection) -> Database:
+    from sqlite_utils import Database
+
+    # Plugins of sqlite-utils that the user has for other work stay out of this process.
+    return Database(connection, execute_plugins=False)

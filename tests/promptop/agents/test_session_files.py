@@ -259,6 +259,24 @@ def test_following_looks_at_folders_and_recent_files_alone(home: Path) -> None:
     assert follower.changed(now_s + 3)
 
 
+def test_a_session_that_rested_long_is_found_in_turns_and_a_place_that_comes_at_once(home: Path, log: Path) -> None:
+    path = write(home / ".claude/projects/-shop/s1.jsonl", claude("m1"))
+    folder = write(path.with_suffix("") / "subagents" / "agent-1.jsonl", claude("m2", isSidechain=True)).parent
+    for each in (path, folder / "agent-1.jsonl", folder, folder.parent):
+        os.utime(each, (1_000_000, 1_000_000))
+    follower = Follower(Sources.default({}, home))
+    now_s = path.parent.stat().st_mtime + 1
+    assert follower.changed(now_s)
+    assert not any(follower.changed(now_s + 1) for _ in range(20))
+    write(path, claude("m3"), mode="a")
+    assert any(follower.changed(now_s + 1) for _ in range(16))
+    assert follower.grown == {path}
+    write(folder / "agent-2.jsonl", claude("m4", isSidechain=True))  # of a session that grows: by the next look
+    assert follower.changed(now_s + 1)
+    write(home / ".codex/sessions/2026/11/20/rollout-1-a.jsonl", meta("a"))
+    assert follower.changed(now_s + 1)
+
+
 def test_the_command(
     home: Path, log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

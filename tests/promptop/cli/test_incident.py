@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import zipfile
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,8 @@ ROW = Row(
 
 def log_with(path: Path, now_ms: int) -> Path:
     rows = [replace(ROW, started_ms=now_ms - minute * 60_000, request_id=f"r{minute}") for minute in range(MINUTES)]
-    insert_rows(path, rows[::-1], ("made", "here"))
+    with closing(files.open_log(path)) as connection:
+        insert_rows(connection, rows[::-1], ("made", "here"))
     store = BodyStore(path)
     store.insert([(MINUTES, Finished(rows[0], b'{"messages": []}', b"the answer", "full", redacted=True))], "full")
     store.close()

@@ -10,6 +10,7 @@ Only usage is read. The sessions' texts stay where they are.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import sqlite3
@@ -83,7 +84,7 @@ def run(args: ParsedArguments) -> int:
     if args.action == "statusline":
         return _statusline(log, sources, now_ms)
     if not args.no_import:
-        SessionIndex(log, sources).read()
+        _bring_in(log, sources)
     if args.line:
         print(line_of(log, now_ms))
         return 0
@@ -105,22 +106,27 @@ def _sources(folders: list[Path]) -> Sources:
     return found
 
 
+def _bring_in(log: Path, sources: Sources) -> SessionUpdate:
+    with contextlib.closing(SessionIndex(log, sources)) as index:
+        return index.read()
+
+
 def _import(args: ParsedArguments, log: Path, sources: Sources) -> int:
     since_ms = moment_ms(args.since, time.time_ns() // 1_000_000) if args.since else None
-    index = SessionIndex(log, sources)
-    found = index.read(since_ms=since_ms)
-    _say(args, log, found)
-    if not args.follow:
-        if args.folders and not found.calls and not found.known and not found.files and not calls_of_log(log):
-            raise PromptopError("No session file was found there.", "promptop agents doctor shows where it looks.")
-        return 0
-    follower = Follower(sources)
-    while True:
-        if follower.changed(time.time()):
-            found = index.read(since_ms=since_ms, only=follower.grown)
-            if found.calls:
-                _say(args, log, found)
-        time.sleep(_POLL_S)
+    with contextlib.closing(SessionIndex(log, sources)) as index:
+        found = index.read(since_ms=since_ms)
+        _say(args, log, found)
+        if not args.follow:
+            if args.folders and not found.calls and not found.known and not found.files and not calls_of_log(log):
+                raise PromptopError("No session file was found there.", "promptop agents doctor shows where it looks.")
+            return 0
+        follower = Follower(sources)
+        while True:
+            if follower.changed(time.time()):
+                found = index.read(since_ms=since_ms, only=follower.grown)
+                if found.calls:
+                    _say(args, log, found)
+            time.sleep(_POLL_S)
 
 
 def calls_of_log(log: Path) -> int:
@@ -144,8 +150,8 @@ def _report(args: ParsedArguments, log: Path, now_ms: int) -> int:
     since_ms = moment_ms(args.since or "7d", now_ms)
     groups = grouped(_calls(log, since_ms), args.by)
     total = AgentSums()
-    for call in _calls(log, since_ms):
-        total.add(call)
+    for sums in groups.values():
+        total.merge(sums)
     if args.json:
         shown = [{"name": name, **sums.to_json()} for name, sums in groups.items()]
         print(json.dumps({"since_ms": since_ms, "by": args.by, "total": total.to_json(), "groups": shown}, indent=1))
@@ -233,7 +239,7 @@ def _statusline(log: Path, sources: Sources, now_ms: int) -> int:
         limits = told.get("rate_limits") if isinstance(told, dict) else None
         if isinstance(limits, dict):
             keep_limits(log, CLAUDE_CODE, limits, now_ms)
-    SessionIndex(log, sources).read()
+    _bring_in(log, sources)
     print(line_of(log, now_ms))
     return 0
 
@@ -264,7 +270,7 @@ def _doctor(args: ParsedArguments, log: Path, sources: Sources) -> int:
         *((CLAUDE_CODE, place, list(claude_code.files([place]))) for place in sources.claude),
         *((CODEX, place, list(codex.files([place]))) for place in sources.codex),
     ]
-    found = SessionIndex(log, sources).read()
+    found = _bring_in(log, sources)
     shown = [
         {
             "agent": agent,

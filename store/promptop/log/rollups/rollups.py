@@ -94,8 +94,8 @@ class Rollups:
         self._identities: tuple[object, object] = (None, None)
         self._known: dict[tuple[int, str, str, str], int] = {}
 
-    def close(self) -> None:
-        """Give the lease back and close both files."""
+    def release(self) -> None:
+        """Give the lease back, so that another process may fold at once; the next fold takes it anew."""
         if self._sums is not None:
             with contextlib.suppress(sqlite3.Error):  # a lease that cannot be given back runs out
                 self._sums.execute(
@@ -103,6 +103,10 @@ class Rollups:
                     " AND (SELECT value FROM meta WHERE key = 'lease') = ?",
                     (self._holder,),
                 )
+
+    def close(self) -> None:
+        """Give the lease back and close both files."""
+        self.release()
         for connection in (self._rows, self._sums):
             if connection is not None:
                 connection.close()

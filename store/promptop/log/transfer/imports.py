@@ -377,12 +377,12 @@ def _scrubbed(row: Row) -> tuple[Any, ...]:
     return _values(row)
 
 
-def insert_rows(log: Path, rows: Iterable[Row], note: tuple[str, str]) -> None:
+def insert_rows(connection: sqlite3.Connection, rows: Iterable[Row], note: tuple[str, str]) -> None:
     """Write rows that are known to be new, and ``note`` (key, value) into the table ``meta``, in one transaction.
 
-    Raises :class:`sqlite3.Error`, :class:`OSError` or :class:`PromptopError`.
+    ``connection`` is an open log. Raises :class:`sqlite3.Error`.
     """
-    with contextlib.closing(files.open_log(log)) as connection, sqlite.transaction(connection):
+    with sqlite.transaction(connection):
         connection.executemany(_INSERT, map(_scrubbed, rows))
         connection.execute(
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", note

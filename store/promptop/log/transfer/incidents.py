@@ -42,7 +42,8 @@ def write_incident(
         raise PromptopError("The log has no call in that time.", "Choose a longer one: --since, --until or --filter.")
     with tempfile.TemporaryDirectory(prefix="promptop-incident-") as folder:
         log = Path(folder) / _LOG
-        insert_rows(log, kept, ("incident", json.dumps({"format": FORMAT})))
+        with contextlib.closing(files.open_log(log)) as connection:
+            insert_rows(connection, kept, ("incident", json.dumps({"format": FORMAT})))
         if bodies_of is not None:
             _copy_bodies(bodies_of, log, kept)
         newest = max(row.started_ms or 0 for row in kept)

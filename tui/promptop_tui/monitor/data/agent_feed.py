@@ -5,6 +5,7 @@ The thread looks twice a second whether a session file grew; a look without news
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from promptop.base.errors import PromptopError
 
 if TYPE_CHECKING:
+    from promptop.agents.session_index import SessionIndex, Sources
     from promptop.agents.usage_totals import Overview
 
 LOOK_S = 0.5
@@ -69,12 +71,18 @@ class AgentFeed:
 
     def run(self) -> None:
         """Deliver looks until :meth:`stop`."""
-        from promptop.agents.session_index import Follower, SessionIndex, Sources
-        from promptop.agents.usage_totals import UsageFollower
+        from promptop.agents.session_index import SessionIndex, Sources
 
         sources = Sources.default()
+        with contextlib.closing(SessionIndex(self._log, sources)) as index:
+            self._run(index, sources)
+
+    def _run(self, index: SessionIndex, sources: Sources) -> None:
+        from promptop.agents.session_index import Follower
+        from promptop.agents.usage_totals import UsageFollower
+
         has_sources = any(place.is_dir() for place in (*sources.claude, *sources.codex))
-        index, follower = SessionIndex(self._log, sources), Follower(sources)
+        follower = Follower(sources)
         usage = UsageFollower(self._log)
         shown: AgentLook | None = None
         told_at = said_at = 0.0
