@@ -152,7 +152,8 @@ def _write(path: Path, lines: list[str], at_s: float, made: Made) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(lines)
     path.write_text(text, encoding="utf-8")
-    os.utime(path, (at_s, at_s))
+    for each in (path, path.parent, path.parent.parent):
+        os.utime(each, (at_s, at_s))
     made.files, made.lines, made.bytes = made.files + 1, made.lines + len(lines), made.bytes + len(text)
 
 

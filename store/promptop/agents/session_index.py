@@ -28,6 +28,8 @@ from promptop.log.transfer.imports import insert_rows, read_note
 
 SETTLED_S = 60.0
 """A call without a finish reason is taken as complete once its file was quiet for so long."""
+_GRANULARITY_S = 0.01
+"""File systems round times of changes."""
 _BATCH = 2_000
 _NOTE = "agents_written"
 """Key in the log's table ``meta``: keys of the calls that the last reading wrote. Index and log are two files; if a
@@ -300,12 +302,12 @@ class SessionIndex:
 class Follower:
     """Tells cheaply whether anything may be new.
 
-    Each look stats the upper folders, what changed lately, and a part of all else in turns: with thousands of sessions
-    a look at all of them twice a second would take some hundredths of a core. So a session that rested for more than an
-    hour is found again after ``_TURNS`` looks at the latest, and every other change by the next look.
+    Each look stats the upper folders, what changed lately, and a part of the sessions at rest in turns: with thousands
+    of files a look at all of them twice a second would take some hundredths of a core. So a session that rested for
+    more than an hour is found again after ``_TURNS`` looks at the latest, and every other change by the next look.
     """
 
-    _WHOLE_S = 60.0
+    _WHOLE_S = 300.0
     _FILE_S, _FOLDER_S = 3_600.0, 86_400.0
     """What changed within these is looked at each time."""
     _TURNS = 16
@@ -316,7 +318,9 @@ class Follower:
         self._near: dict[str, tuple[int, int]] = {}
         self._rest: dict[str, tuple[int, int]] = {}
         self._turns: list[list[str]] = [[] for _ in range(self._TURNS)]
-        """The paths of the rest, dealt out."""
+        """Sessions of the rest, dealt out."""
+        self._unsettled: dict[str, float] = {}
+        """Files that changed lately → when a call that they leave open is taken as complete (Unix seconds)."""
         self._turn = 0
         self._whole_s = 0.0
         self.grown: set[Path] | None = None
@@ -334,28 +338,32 @@ class Follower:
         for path in self._turns[self._turn]:
             if path in self._rest and (mark := _mark(path)) != self._rest[path]:
                 marks[path] = mark
-        if not marks:
+        settled = {path for path, at_s in self._unsettled.items() if now_s > at_s}
+        for path in settled:
+            del self._unsettled[path]
+        if not marks and not settled:
             return False
         if all(path.endswith(".jsonl") and size >= 0 for path, (size, _) in marks.items()):
             for path, mark in marks.items():
                 self._rest.pop(path, None)
                 self._near[path] = mark
-                self._watch_sub_agents(path)
-            self.grown = {Path(path) for path in marks}
+                self._watch_growing(path, mark)
+            self.grown = {Path(path) for path in marks.keys() | settled}
         else:
             self._look(now_s)
         return True
 
-    def _watch_sub_agents(self, path: str) -> None:
-        """Look at the folders of a session that grows each time, for its sub-agents' files come there."""
+    def _watch_growing(self, path: str, mark: tuple[int, int]) -> None:
+        """Look at a session that grows once more when it is quiet, and each time where its sub-agents' files come."""
+        self._unsettled[path] = mark[1] / 1e9 + SETTLED_S + _GRANULARITY_S
         own = path.removesuffix(".jsonl")
         for folder in (own, os.path.join(own, "subagents")):  # noqa: PTH118 (paths are text here, four times faster)
             if folder in self._rest:
                 self._near[folder] = self._rest.pop(folder)
 
     def _look(self, now_s: float) -> None:
-        self._near, self._rest = {}, {}
-        growing = []
+        self._near, self._rest, self._unsettled = {}, {}, {}
+        growing, sessions = [], list[str]()
         for place, depth in self._places:
             self._near[place] = _mark(place)  # one that is not there may come
             for folder, _, names in os.walk(place):
@@ -370,10 +378,11 @@ class Follower:
                         (self._near if is_near else self._rest)[path] = mark
                         if is_near:
                             growing.append(path)
+                        elif not folder.endswith("subagents"):  # which do not go on without their session
+                            sessions.append(path)
         for path in growing:
-            self._watch_sub_agents(path)
-        paths = list(self._rest)
-        self._turns = [paths[at :: self._TURNS] for at in range(self._TURNS)]
+            self._watch_growing(path, self._near[path])
+        self._turns = [sessions[at :: self._TURNS] for at in range(self._TURNS)]
 
 
 def _mark(path: str) -> tuple[int, int]:
