@@ -17,8 +17,18 @@ from promptop.fleet.otlp.messages import Entry, any_value, number, text, time_ms
 from promptop.fleet.otlp.spans import describe
 from promptop.log.row import Row
 from promptop.log.write.row_pricing import price_row
+from promptop.providers.anthropic import ANTHROPIC
 
 _CONVERSATIONS = 5_000
+_PROVIDERS = {"claude-code": "anthropic", "codex": "openai", "gemini-cli": "gcp.gemini"}
+_TAGS = {"prompt.id": "prompt", "prompt_id": "prompt", "query_source": "source", "speed": "speed", "effort": "effort"}
+_CLAUDE_COUNTS = {
+    "input_tokens": "input_tokens",  # cached tokens are apart, as in the API's usage
+    "output_tokens": "output_tokens",
+    "cache_read_input_tokens": "cache_read_tokens",
+    "cache_creation_input_tokens": "cache_creation_tokens",
+}
+"""Names of the API's usage → those of Claude Code's event."""
 _LATEST_MS = 200_000_000_000_000
 
 
@@ -71,7 +81,7 @@ class EventReader:
     def _codex_request(self, record: Entry, at_ms: float, identity: str) -> Row | None:
         given = record.attributes
         duration = number(given.get("duration_ms")) or 0.0
-        status = whole(given.get("http.response.status_code"))
+        status = _status(given)
         if (status is None or 200 <= status < 300) and not given.get("error.message"):
             conversation = str(given.get("conversation.id"))
             known = self._requests.get(conversation)
@@ -81,39 +91,20 @@ class EventReader:
             if len(self._requests) > _CONVERSATIONS:
                 self._requests.popitem(last=False)
             return None
-        return _failed(
-            Row(
-                app="codex",
-                provider_name="openai",
-                request_model=text(given.get("model")),
-                conversation_id=text(given.get("conversation.id")),
-                http_response_status_code=status,
-                error_type=str(status) if status else "error",
-                error_message=text(given.get("error.message")),
-                attempt=whole(given.get("attempt")) or 1,
-            ),
-            at_ms,
-            duration,
-        )
+        return _failure(_call(record, at_ms, "codex"), given)
 
     def _codex_event(self, record: Entry, at_ms: float, identity: str) -> Row | None:
         given = record.attributes
         if given.get("event.kind") != "response.completed":
             return None
-        row = Row(
-            started_ms=int(at_ms),
-            app="codex",
-            provider_name="openai",
-            openai_api_type="responses",
-            request_stream=1,
-            request_model=text(given.get("model")),
-            conversation_id=text(given.get("conversation.id")),
-            usage_input_tokens=whole(given.get("input_token_count")),
-            usage_cache_read_input_tokens=whole(given.get("cached_token_count")),
-            usage_output_tokens=whole(given.get("output_token_count")),
-            usage_reasoning_output_tokens=whole(given.get("reasoning_token_count")),
-            ttft_s=_seconds(given.get("ttft_ms")),
-        )
+        row = _call(record, at_ms, "codex")
+        row.started_ms, row.total_s = int(at_ms), None
+        row.openai_api_type, row.request_stream = "responses", 1
+        row.usage_input_tokens = whole(given.get("input_token_count"))
+        row.usage_cache_read_input_tokens = whole(given.get("cached_token_count"))
+        row.usage_output_tokens = whole(given.get("output_token_count"))
+        row.usage_reasoning_output_tokens = whole(given.get("reasoning_token_count"))
+        row.ttft_s = _seconds(given.get("ttft_ms"))
         request = self._requests.get(str(given.get("conversation.id")))
         if request is not None and request.taken_by in ("", identity) and request.at_ms <= at_ms:
             request.taken_by = identity
@@ -136,95 +127,66 @@ def name_of(record: Entry) -> str:
     return name
 
 
-def _claude_request(record: Entry, at_ms: float, identity: str) -> Row:
+def _call(record: Entry, at_ms: float, app: str) -> Row:
+    """Return what every agent tells of a call, under one of the names in use, and the tags it is known by."""
     given = record.attributes
-    read, written = whole(given.get("cache_read_tokens")), whole(given.get("cache_creation_tokens"))
-    plain = whole(given.get("input_tokens"))  # cached tokens are apart here
     duration = number(given.get("duration_ms")) or 0.0
-    cost = number(given.get("cost_usd"))
+    tags = {tag: value for name, tag in _TAGS.items() if (value := text(given.get(name)))}
     return Row(
         started_ms=int(at_ms - duration),
-        app="claude-code",
-        provider_name="anthropic",
+        app=app,
+        provider_name=_PROVIDERS[app],
         request_model=text(given.get("model")),
-        conversation_id=text(given.get("session.id")),
+        conversation_id=text(given.get("session.id")) or text(given.get("conversation.id")),
         request_id=text(given.get("request_id")),
-        usage_input_tokens=None if plain is None else plain + (read or 0) + (written or 0),
-        usage_output_tokens=whole(given.get("output_tokens")),
-        usage_cache_read_input_tokens=read,
-        usage_cache_write_input_tokens=written,
-        total_s=_seconds(given.get("duration_ms")),
-        cost_usd=cost if cost is not None and cost >= 0 else None,
-        cost_status="reported" if cost is not None and cost >= 0 else None,
-        tags=_tags(given, {"prompt.id": "prompt", "query_source": "source", "speed": "speed", "effort": "effort"}),
+        http_response_status_code=_status(given),
+        attempt=whole(given.get("attempt")) or 1,
+        total_s=duration / 1000 if duration > 0 else None,
+        tags=json.dumps(tags, ensure_ascii=False) if tags else None,
     )
+
+
+def _failure(row: Row, given: Mapping[str, Any]) -> Row:
+    status = row.http_response_status_code
+    row.error_type = str(status) if status else text(given.get("error_type")) or "error"
+    row.error_message = text(given.get("error.message") or given.get("error"))
+    return row
+
+
+def _status(given: Mapping[str, Any]) -> int | None:
+    return whole(given.get("http.response.status_code", given.get("status_code")))
+
+
+def _claude_request(record: Entry, at_ms: float, identity: str) -> Row:
+    given, row = record.attributes, _call(record, at_ms, "claude-code")
+    usage = ANTHROPIC.usage({name: whole(given.get(told)) for name, told in _CLAUDE_COUNTS.items()})
+    row.usage_input_tokens, row.usage_output_tokens = usage.input_tokens, usage.output_tokens
+    row.usage_cache_read_input_tokens, row.usage_cache_write_input_tokens = usage.cache_read, usage.cache_write
+    cost = number(given.get("cost_usd"))
+    if cost is not None and cost >= 0:
+        row.cost_usd, row.cost_status = cost, "reported"
+    return row
 
 
 def _claude_error(record: Entry, at_ms: float, identity: str) -> Row:
-    given = record.attributes
-    status = whole(given.get("status_code"))
-    return _failed(
-        Row(
-            app="claude-code",
-            provider_name="anthropic",
-            request_model=text(given.get("model")),
-            conversation_id=text(given.get("session.id")),
-            request_id=text(given.get("request_id")),
-            http_response_status_code=status,
-            error_type=str(status) if status else "error",
-            error_message=text(given.get("error")),
-            attempt=whole(given.get("attempt")) or 1,
-            tags=_tags(given, {"prompt.id": "prompt", "query_source": "source"}),
-        ),
-        at_ms,
-        number(given.get("duration_ms")) or 0.0,
-    )
+    return _failure(_call(record, at_ms, "claude-code"), record.attributes)
 
 
 def _gemini_response(record: Entry, at_ms: float, identity: str) -> Row:
-    given = record.attributes
+    given, row = record.attributes, _call(record, at_ms, "gemini-cli")
     thoughts, tools = whole(given.get("thoughts_token_count")), whole(given.get("tool_token_count"))
     taken, put_out = whole(given.get("input_token_count")), whole(given.get("output_token_count"))
     reasons = given.get("finish_reasons")
-    return Row(
-        started_ms=int(at_ms - (number(given.get("duration_ms")) or 0.0)),
-        app="gemini-cli",
-        provider_name="gcp.gemini",
-        request_model=text(given.get("model")),
-        conversation_id=text(given.get("session.id")),
-        http_response_status_code=whole(given.get("status_code")),
-        usage_input_tokens=None if taken is None else taken + (tools or 0),
-        usage_output_tokens=None if put_out is None else put_out + (thoughts or 0),  # thoughts are apart here
-        usage_cache_read_input_tokens=whole(given.get("cached_content_token_count")),
-        usage_reasoning_output_tokens=thoughts,
-        response_finish_reasons=json.dumps(reasons) if isinstance(reasons, list) and reasons else None,
-        total_s=_seconds(given.get("duration_ms")),
-        tags=_tags(given, {"prompt_id": "prompt"}),
-    )
+    row.usage_input_tokens = None if taken is None else taken + (tools or 0)
+    row.usage_output_tokens = None if put_out is None else put_out + (thoughts or 0)  # thoughts are apart here
+    row.usage_cache_read_input_tokens = whole(given.get("cached_content_token_count"))
+    row.usage_reasoning_output_tokens = thoughts
+    row.response_finish_reasons = json.dumps(reasons) if isinstance(reasons, list) and reasons else None
+    return row
 
 
 def _gemini_error(record: Entry, at_ms: float, identity: str) -> Row:
-    given = record.attributes
-    status = whole(given.get("status_code"))
-    return _failed(
-        Row(
-            app="gemini-cli",
-            provider_name="gcp.gemini",
-            request_model=text(given.get("model")),
-            conversation_id=text(given.get("session.id")),
-            http_response_status_code=status,
-            error_type=str(status) if status else text(given.get("error_type")) or "error",
-            error_message=text(given.get("error.message") or given.get("error")),
-            tags=_tags(given, {"prompt_id": "prompt"}),
-        ),
-        at_ms,
-        number(given.get("duration_ms")) or 0.0,
-    )
-
-
-def _failed(row: Row, at_ms: float, duration_ms: float) -> Row:
-    row.started_ms, row.total_s = int(at_ms - duration_ms), duration_ms / 1000 if duration_ms else None
-    return row
+    return _failure(_call(record, at_ms, "gemini-cli"), record.attributes)
 
 
 def _identity(record: Entry, at_ms: float) -> str:
@@ -235,11 +197,6 @@ def _identity(record: Entry, at_ms: float) -> str:
         return f"{session}:{given['event.sequence']}"
     told = json.dumps([at_ms, name_of(record), sorted(given.items(), key=lambda item: item[0])], default=str)
     return hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=12).hexdigest()
-
-
-def _tags(given: Mapping[str, Any], names: Mapping[str, str]) -> str | None:
-    found = {tag: value for name, tag in names.items() if (value := text(given.get(name)))}
-    return json.dumps(found, ensure_ascii=False) if found else None
 
 
 def _seconds(value: Any) -> float | None:
