@@ -83,3 +83,26 @@ def test_promtool_takes_the_rules_and_the_panels_expressions(tmp_path: Path) -> 
     for file in (FOLDER / "prometheus-rules.yml", checked):
         done = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_is_seen_firing_and_quiet() -> None:
+    document = yaml.safe_load((FOLDER / "prometheus-test.yml").read_text(encoding="utf-8"))
+    cases = [case for test in document["tests"] for case in test["alert_rule_test"]]
+    alerts = {rule["alert"] for rule in rules()}
+    assert {case["alertname"] for case in cases if case.get("exp_alerts")} == alerts
+    assert {case["alertname"] for case in cases if not case.get("exp_alerts")} == alerts
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_the_alerts_fire_as_promtool_is_told(tmp_path: Path) -> None:
+    def told(folder: Path) -> subprocess.CompletedProcess[str]:
+        command = ["promtool", "test", "rules", str(folder / "prometheus-test.yml")]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    done = told(FOLDER)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shutil.copy(FOLDER / "prometheus-test.yml", tmp_path)
+    text = (FOLDER / "prometheus-rules.yml").read_text(encoding="utf-8")
+    (tmp_path / "prometheus-rules.yml").write_text(text.replace("> 0.0144", "> 0.144"), encoding="utf-8")
+    done = told(tmp_path)  # a rule that was spoilt is noticed
+    assert done.returncode and "PromptopErrors" in done.stdout + done.stderr
