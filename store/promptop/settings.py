@@ -269,6 +269,14 @@ class FleetSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """Metrics and spans that go to other programs."""
+
+    names: str = "both"
+    """Generation of OpenTelemetry's GenAI names that is sent: today's, the one before, or both (docs/fleet.md)."""
+
+
+@dataclass(frozen=True, slots=True)
 class MoneySettings:
     """A second currency that amounts are shown in, beside dollars. Prices, caps and JSON stay in dollars."""
 
@@ -304,6 +312,7 @@ class Settings:
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     fleet: FleetSettings = field(default_factory=FleetSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     money: MoneySettings = field(default_factory=MoneySettings)
     path: Path | None = None
     """The file that was read, or None."""
@@ -344,6 +353,7 @@ _CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("cache", "pace"): ("instant", "recorded"),
     ("cache", "semantic"): ("off", "local", "endpoint"),
     ("cache", "semantic_keep"): ("memory", "disk", "redis"),
+    ("metrics", "names"): ("new", "old", "both"),
     ("monitor", "window"): ("5m", "1h", "24h", "7d", "30d"),
 }
 

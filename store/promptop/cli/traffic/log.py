@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from promptop.base import units
 from promptop.base.errors import PromptopError, UsageError
@@ -39,6 +39,7 @@ from promptop.log.transfer.exports import write_jsonl
 from promptop.settings import Settings
 
 if TYPE_CHECKING:
+    from promptop.fleet.otlp.export import Names
     from promptop.log.read.reader import LogPlace
     from promptop.log.transfer.imports import Imported
 
@@ -61,6 +62,7 @@ EXAMPLES = (
     "promptop log recover rescued.db",
     "promptop log import --dry-run spend.json",
     "promptop log export --since today -o today.jsonl",
+    "promptop log export --otlp http://127.0.0.1:4318 --follow",
     "promptop log rebuild",
     "promptop log query 'SELECT model, count(*), sum(usd) FROM readable GROUP BY 1'",
 )
@@ -129,10 +131,10 @@ def verbs() -> list[Command]:
             option("--otlp", metavar="URL", help="send them as spans and metrics to a collector: http://HOST:4318"),
             option(
                 "--otlp-names",
-                default="both",
                 choices=("new", "old", "both"),
-                help="generation of OpenTelemetry's GenAI names (both)",
+                help="generation of OpenTelemetry's GenAI names (default: [metrics] names)",
             ),
+            flag("-f", "--follow", help="with --otlp: go on with new rows until interrupted, also after a restart"),
             flag("--force", help="replace a file that exists"),
             option("--format", choices=("jsonl", "csv", "parquet"), help="default: by FILE's ending, else jsonl"),
             option("--since", metavar="WHEN", help="24h, today or 2026-11-21T09:30"),
@@ -158,10 +160,10 @@ def verbs() -> list[Command]:
 
 def run(args: ParsedArguments) -> int:
     """Run one sub-command."""
-    place = args.log
+    place, sends = args.log, bool(getattr(args, "otlp", None))
     if args.verb in _ROWS and isinstance(place, str) and is_address(place):
         args.log = None
-        settings = settings_of(args)
+        settings = settings_of(args, sends=sends)
         places = log_places([place], settings.fleet)
         return (_tail if args.verb == "tail" else _export)(args, settings, places[0])
     if args.verb in _READING and place is not None and has_live([place]):
@@ -172,7 +174,7 @@ def run(args: ParsedArguments) -> int:
             f"promptop log {args.verb} needs a file.",
             "tail, export and query take postgresql://, tail and export clickhouse://.",
         )
-    settings = settings_of(args)
+    settings = settings_of(args, sends=sends)
     path = settings.log_path()
     if args.verb == "path":
         print(path)
@@ -309,6 +311,9 @@ def _export(args: ParsedArguments, settings: Settings, path: LogPlace) -> int:
 
     require_logs([path])
     now_ms = time.time_ns() // 1_000_000
+    names = cast("Names", args.otlp_names or settings.metrics.names)
+    if args.follow:
+        return _follow_export(args, path, names, moment_ms(args.since, now_ms) if args.since else None)
     until = moment_ms(args.until, now_ms) if args.until else _ALWAYS
     since = moment_ms(args.since, until if args.until else now_ms) if args.since else 0
     columns = exports.chosen_columns(args.columns)
@@ -318,7 +323,7 @@ def _export(args: ParsedArguments, settings: Settings, path: LogPlace) -> int:
     with LogReader(path) as reader:
         rows = exports.rows_of(reader, parse_filter(" ".join(args.filter)), since, until)
         if args.otlp:
-            return _send(args, path, rows)
+            return _send(args, path, names, rows)
         if form == "parquet":
             if args.output is None:
                 raise UsageError("Parquet is not text for standard output.", "Name a file: -o rows.parquet")
@@ -336,17 +341,44 @@ def _export(args: ParsedArguments, settings: Settings, path: LogPlace) -> int:
     return 0
 
 
-def _send(args: ParsedArguments, path: LogPlace, rows: Iterable[StoredRow]) -> int:
-    """Send rows to a collector."""
-    from promptop.fleet.otlp.export import Exporter
-
+def _collector(args: ParsedArguments) -> str:
     if not args.otlp.startswith(("http://", "https://")):
         raise UsageError(f"{args.otlp!r} is not an address of a collector.", "Write http://HOST:4318.")
-    log_id = str(path)
-    if isinstance(path, Path):
-        with contextlib.closing(connect_for_reading(path)) as connection:
-            log_id = str(connection.execute("SELECT value FROM meta WHERE key = 'log_id'").fetchone()[0])
-    exporter = Exporter(args.otlp, names=args.otlp_names, log_id=log_id)
+    return str(args.otlp)
+
+
+def _follow_export(args: ParsedArguments, path: LogPlace, names: Names, since_ms: int | None) -> int:
+    """Send what the log gets until a signal; the mark beside the log says where to go on."""
+    import signal
+    import threading
+
+    from promptop.fleet.otlp.follow import FollowingExporter
+
+    if not args.otlp or args.until or not isinstance(path, Path):
+        raise UsageError(
+            "--follow sends new rows of a log file to a collector.",
+            "Write --otlp http://HOST:4318 --follow, without --until.",
+        )
+    stop = threading.Event()
+    where = " ".join(args.filter)
+    exporter = FollowingExporter(path, _collector(args), names=names, where=where, since_ms=since_ms)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    print(f"promptop log export: {clean_line(str(path))} → {clean_line(args.otlp)}    Ctrl-C ends it", file=sys.stderr)
+    sys.stderr.flush()
+    try:
+        exporter.run(stop, lambda text: print(f"promptop log export: {clean_line(text)}", file=sys.stderr, flush=True))
+    finally:
+        exporter.close()
+    return 0
+
+
+def _send(args: ParsedArguments, path: LogPlace, names: Names, rows: Iterable[StoredRow]) -> int:
+    """Send rows to a collector."""
+    from promptop.fleet.otlp.export import Exporter, log_id_of
+
+    log_id = log_id_of(path) if isinstance(path, Path) else str(path)
+    exporter = Exporter(_collector(args), names=names, log_id=log_id)
     try:
         count = exporter.send(rows)
     finally:

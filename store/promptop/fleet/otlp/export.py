@@ -6,12 +6,18 @@ of today; ``names`` adds those of the generation before, which most instrumentat
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from promptop.base.errors import PromptopError
+from promptop.base.sqlite import connect_for_reading
+from promptop.log import files
 from promptop.log.row import Row
 from promptop.log.schema import otel_names
 
@@ -50,7 +56,8 @@ class Exporter:
         except ImportError:
             raise PromptopError("OTLP needs the extra otel.", "pip install 'promptop[otel]'") from None
         base = url.rstrip("/")
-        self._url, self._names, self._log_id = base, names, log_id
+        self._url, self._names, self.log_id = base, names, log_id
+        self._recorder = _Recorder(names, log_id)
         self._spans = OTLPSpanExporter(endpoint=f"{base}/v1/traces", timeout=timeout_s)
         self._metrics = OTLPMetricExporter(endpoint=f"{base}/v1/metrics", timeout=timeout_s)
 
@@ -59,24 +66,35 @@ class Exporter:
 
         Raises :class:`PromptopError` if the collector does not take them.
         """
-        recorder = _Recorder(self._names)
-        batch: list[ReadableSpan] = []
-        count = 0
+        total = 0
+        waiting = iter(rows)
+        while batch := list(islice(waiting, _BATCH)):
+            self.send_spans(batch)
+            self.count(batch)
+            total += len(batch)
+        if total:
+            self.send_metrics()
+        return total
+
+    def send_spans(self, rows: Sequence[StoredRow]) -> None:
+        """Send rows as spans; raises as :meth:`send` does."""
+        for at in range(0, len(rows), _BATCH):
+            self._send([span_of(row, self.log_id, self._names) for row in rows[at : at + _BATCH]])
+
+    def count(self, rows: Iterable[StoredRow]) -> None:
+        """Add rows to the metrics, which are cumulative since the exporter was made."""
         for row in rows:
-            batch.append(span_of(row, self._log_id, self._names))
-            recorder.add(row)
-            count += 1
-            if len(batch) >= _BATCH:
-                self._send(batch)
-                batch = []
-        if batch:
-            self._send(batch)
-        if count and self._metrics.export(recorder.data()).name != "SUCCESS":
+            self._recorder.add(row)
+
+    def send_metrics(self) -> None:
+        """Send the metrics as they stand, if there are any; raises as :meth:`send` does."""
+        found = self._recorder.data()
+        if found is not None and self._metrics.export(found).name != "SUCCESS":
             raise self._refused()
-        return count
 
     def close(self) -> None:
         """Close the connections."""
+        self._recorder.close()
         self._spans.shutdown()  # type: ignore[no-untyped-call]  # the SDK's own lacks annotations
         self._metrics.shutdown()
 
@@ -88,6 +106,15 @@ class Exporter:
         return PromptopError(
             f"The collector at {self._url} did not take what was sent.", "Send again: equal spans have equal ids."
         )
+
+
+def log_id_of(log: Path) -> str:
+    """Return the id that a log was given when it was made; raises :class:`PromptopError` if it cannot be read."""
+    try:
+        with contextlib.closing(connect_for_reading(log)) as connection:
+            return str(connection.execute("SELECT value FROM meta WHERE key = 'log_id'").fetchone()[0])
+    except (sqlite3.Error, OSError) as error:
+        raise files.explain(log, error) from None
 
 
 def span_of(row: StoredRow, log_id: str, names: Names) -> ReadableSpan:
@@ -153,15 +180,18 @@ def _parsed(text: str | None, default: Any) -> Any:
 
 
 class _Recorder:
-    """The metrics of a set of rows, by the SDK's own instruments."""
+    """The metrics of rows, by the SDK's own instruments."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, log_id: str) -> None:
         from opentelemetry.sdk.metrics import MeterProvider
         from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+        from opentelemetry.sdk.resources import Resource
 
         self._names = names
         self._reader = InMemoryMetricReader()
-        self._provider = MeterProvider([self._reader])
+        # Without an id of its own the series of two logs would be one to a collector.
+        resource = Resource({"service.name": "promptop", "service.instance.id": log_id})
+        self._provider = MeterProvider([self._reader], resource=resource)
         meter = self._provider.get_meter("promptop")
 
         def histogram(name: str, unit: str, bounds: Sequence[float]) -> Any:
@@ -206,6 +236,7 @@ class _Recorder:
                 counter.add(getattr(row, column) or 0, {**labels, "gen_ai.token.modality": "unknown"})
 
     def data(self) -> Any:
-        found = self._reader.get_metrics_data()
+        return self._reader.get_metrics_data()
+
+    def close(self) -> None:
         self._provider.shutdown()
-        return found
