@@ -66,6 +66,10 @@ class Sources:
         environ, home = os.environ if environ is None else environ, Path.home() if home is None else home
         return cls(claude_code.folders(environ, home), codex.folders(environ, home))
 
+    def agent_of(self, path: Path) -> str:
+        """Return the agent whose places hold a file."""
+        return CLAUDE_CODE if any(path.is_relative_to(place) for place in self.claude) else CODEX
+
     @classmethod
     def of(cls, folder: Path) -> Sources:
         """Return the places of a folder that the user named, whichever agent's it is."""
@@ -159,13 +163,12 @@ class SessionIndex:
     ) -> SessionUpdate:
         found = SessionUpdate()
         with self._index.transaction() as index:
-            rows: list[_ReadFile] = []
             if only is not None and self._sessions is not None:
                 marks = ", ".join("?" * len(only))
                 query = f"{_FILES} WHERE path IN ({marks})"
                 rows = [_ReadFile(*row) for row in index.execute(query, [str(path) for path in only])]
-            if rows and len(rows) == len(only or ()):
-                paths = [(row.agent, Path(row.path)) for row in rows]
+                paths = [(self._sources.agent_of(path), path) for path in sorted(only)]
+                self._sessions |= {path.stem[-36:]: path for agent, path in paths if agent == CODEX}
             else:
                 rows = [_ReadFile(*row) for row in index.execute(_FILES)]
                 paths = [(CLAUDE_CODE, path) for path in claude_code.files(self._sources.claude)]
@@ -315,6 +318,7 @@ class Follower:
     def __init__(self, sources: Sources) -> None:
         # Claude Code makes new projects and sessions in the upper two levels, Codex new days in the upper four.
         self._places = [(str(place), 1) for place in sources.claude] + [(str(place), 3) for place in sources.codex]
+        self._roots = {place for place, _ in self._places}
         self._near: dict[str, tuple[int, int]] = {}
         self._rest: dict[str, tuple[int, int]] = {}
         self._turns: list[list[str]] = [[] for _ in range(self._TURNS)]
@@ -343,15 +347,37 @@ class Follower:
             del self._unsettled[path]
         if not marks and not settled:
             return False
-        if all(path.endswith(".jsonl") and size >= 0 for path, (size, _) in marks.items()):
-            for path, mark in marks.items():
-                self._rest.pop(path, None)
+        grown = set(settled)
+        for path, mark in marks.items():
+            self._rest.pop(path, None)
+            self._near.pop(path, None)
+            if path.endswith(".jsonl"):
+                if mark[0] >= 0:
+                    self._near[path] = mark
+                    self._watch_growing(path, mark)
+                    grown.add(path)
+            elif mark[0] >= 0 or path in self._roots:
                 self._near[path] = mark
-                self._watch_growing(path, mark)
-            self.grown = {Path(path) for path in marks.keys() | settled}
-        else:
-            self._look(now_s)
-        return True
+                grown |= self._new_in(path)
+        self.grown = {Path(path) for path in grown}
+        return bool(grown)
+
+    def _new_in(self, changed: str) -> set[str]:
+        """Look at what a folder has got, and return its new session files."""
+        found: set[str] = set()
+        for folder, inner, names in os.walk(changed):
+            if folder != changed:
+                self._near[folder] = _mark(folder)
+            # What is known of its folders tells by itself when it changes.
+            known = self._near.keys() | self._rest.keys() if folder == changed else set[str]()
+            inner[:] = [name for name in inner if f"{folder}{os.sep}{name}" not in known]
+            for name in names:
+                path = f"{folder}{os.sep}{name}"
+                if name.endswith(".jsonl") and path not in known:
+                    self._near[path] = mark = _mark(path)
+                    self._watch_growing(path, mark)
+                    found.add(path)
+        return found
 
     def _watch_growing(self, path: str, mark: tuple[int, int]) -> None:
         """Look at a session that grows once more when it is quiet, and each time where its sub-agents' files come."""
