@@ -57,7 +57,7 @@ async def test_the_form_of_variables_takes_values_and_sends(opened: Open, endpoi
         await until(pilot, lambda: over(app))
         (asked,) = calls(endpoint)[sent:]
         assert asked.json["messages"][-1]["content"] == "Tell Ada of Rome."
-        assert "2 of 2" in str(app.query_one("#open-variables", Static).render())
+        await until(pilot, lambda: "2 of 2" in str(app.query_one("#open-variables", Static).render()))
 
 
 async def test_two_chosen_versions_are_held_against_each_other_by_a_key(opened: Open) -> None:

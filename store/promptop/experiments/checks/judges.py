@@ -172,6 +172,35 @@ def _two_sided(most: int, n: int) -> float:
     return min(1.0, sum(math.comb(n, k) for k in range(most, n + 1)) / float(2 ** (n - 1)))
 
 
+@dataclass(frozen=True, slots=True)
+class Grading:
+    """What grading answers by rubrics took in a run, and how often the judge contradicts itself."""
+
+    model: str
+    verdicts: int
+    met: int
+    calls: int
+    usd: float
+    unpriced: int
+    """Calls without a price."""
+    unread: int
+    """Answers of the judge that hold no verdict."""
+    equal: int
+    """Groups of equal answers to one case under one rubric."""
+    unlike: int
+    """Of these groups, those with verdicts for and against."""
+
+    def said(self) -> str:
+        """Return it in one line."""
+        price = f"{units.usd(self.usd)}{f' and {self.unpriced} unpriced' if self.unpriced else ''}"
+        none = f", {self.unread} without a verdict" if self.unread else ""
+        unlike = f" · contradicts itself on {self.unlike} of {self.equal} equal answers" if self.equal else ""
+        return (
+            f"judge {self.model}: {self.met} of {self.verdicts} rubrics met{none} ·"
+            f" {self.calls} call{'s' * (self.calls != 1)}, {price}{unlike}"
+        )
+
+
 class Judge:
     """Asks a judging model, and keeps the record of what it said."""
 

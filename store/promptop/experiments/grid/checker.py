@@ -10,7 +10,7 @@ from promptop.base.errors import PromptopError
 from promptop.client.request import RunRequest
 from promptop.client.result import RunResult
 from promptop.experiments.checks import Check, Checked
-from promptop.experiments.checks.judges import Judge, JudgeModel
+from promptop.experiments.checks.judges import Judge, JudgeModel, JudgeRecord
 from promptop.experiments.checks.vectors import EmbedModel, cosine, vectors_of
 from promptop.experiments.grid.caller import GridCaller, is_refused
 
@@ -40,6 +40,8 @@ class Checker:
         self._judge = judge
         self._embed = embed
         self._vectors: dict[str, list[float]] = {}
+        self.record = JudgeRecord(judge.model if judge is not None else "")
+        """What the judge was asked in this run, and what that cost."""
         self.refused = ""
         """Why the judge's endpoint answers no further call; empty while it does."""
 
@@ -57,7 +59,7 @@ class Checker:
             return check.judge(result)
         if check.kind == "rubric":
             assert self._judge is not None, "a rubric without a judge is refused before the first call"
-            judge = Judge(self._judge, self._ask_judge)
+            judge = Judge(self._judge, self._ask_judge, record=self.record)
             fault = await judge.met(check.wants, given, text_of_answer(result))
             if fault is None:
                 self._caller.errors[f"The judge {self._judge.model} gave no verdict."] = None

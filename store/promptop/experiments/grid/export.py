@@ -8,7 +8,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -18,6 +18,7 @@ from promptop.base.errors import PromptopError, UsageError
 from promptop.base.files import write_private
 from promptop.base.sanitize import clean, clean_line
 from promptop.base.text_table import aligned
+from promptop.experiments.checks.judges import Grading
 from promptop.experiments.grid.cells import GridCell
 from promptop.experiments.grid.checker import text_of_answer
 from promptop.experiments.grid.plan import PlannedCase
@@ -58,6 +59,7 @@ class GridReport:
     errors: tuple[str, ...]
     is_capped: bool
     run: str
+    grading: Grading | None = None
 
 
 def report_of(cases: Sequence[PlannedCase], titles: Sequence[str], outcome: GridOutcome, run: str) -> GridReport:
@@ -71,7 +73,16 @@ def report_of(cases: Sequence[PlannedCase], titles: Sequence[str], outcome: Grid
             found[case].failed[column] = error.cause if error is not None else "no answer"
     asked = [each for each in found if each.cells or each.failed]
     ordered = tuple(sorted(asked, key=lambda each: not each.is_failing))
-    return GridReport(tuple(titles), ordered, outcome.spent_usd, outcome.kept, outcome.errors, outcome.is_capped, run)
+    return GridReport(
+        tuple(titles),
+        ordered,
+        outcome.spent_usd,
+        outcome.kept,
+        outcome.errors,
+        outcome.is_capped,
+        run,
+        outcome.grading,
+    )
 
 
 def totals(outcome: GridReport) -> list[dict[str, Any]]:
@@ -128,7 +139,7 @@ def table(outcome: GridReport) -> list[str]:
                 *(units.count(each["output_tokens"]), cost),
             ]
         )
-    return aligned(rows)
+    return [*aligned(rows), *([outcome.grading.said()] if outcome.grading is not None else [])]
 
 
 def failing(outcome: GridReport, most: int = 20) -> list[str]:
@@ -175,6 +186,7 @@ def as_json(outcome: GridReport) -> dict[str, Any]:
         "run": outcome.run,
         "capped": outcome.is_capped,
         "errors": list(outcome.errors),
+        "judge": asdict(outcome.grading) if outcome.grading is not None else None,
     }
 
 
@@ -211,7 +223,10 @@ def to_markdown(outcome: GridReport) -> str:
             f"| {_md(each['title'])} | {each['passed']}/{each['cases']} | {units.share(each['low'])} –"
             f" {units.share(each['high'])} | {units.seconds(each['ttft_p50_s'])} | {cost} |"
         )
-    lines += ["", "```", *failing(outcome, 100), "```"]
+    if outcome.grading is not None:
+        lines += ["", _md(outcome.grading.said())]
+    if faults := failing(outcome, 100):
+        lines += ["", "```", *faults, "```"]
     return "\n".join(lines) + "\n"
 
 
@@ -234,6 +249,7 @@ def to_html(outcome: GridReport) -> str:
             cells += f"<td>{said}</td>"
         tags = f"<br><small>{e(', '.join(case.case.tags))}</small>" if case.case.tags else ""
         rows += f"<tr><th>{e(case.case.id)}{tags}</th>{cells}</tr>"
+    graded = f"<p>{e(outcome.grading.said())}</p>" if outcome.grading is not None else ""
     style = (
         "body{font:15px/1.5 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse}"
         "td,th{border:1px solid #d0d7de;padding:.35rem .6rem;vertical-align:top;text-align:left}"
@@ -244,7 +260,7 @@ def to_html(outcome: GridReport) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f"<title>promptop grid</title><style>{style}</style><h1>{len(outcome.cases)} cases</h1>"
-        f"<table><tr><th>case</th>{head}</tr><tr><th>passed</th>{sums}</tr>{rows}</table></html>\n"
+        f"<table><tr><th>case</th>{head}</tr><tr><th>passed</th>{sums}</tr>{rows}</table>{graded}</html>\n"
     )
 
 
@@ -276,7 +292,8 @@ def to_junit(outcome: GridReport) -> str:
             failures += bool(said)
             inner = f'<failure message="failed">{escape(clean(said))}</failure>' if said else ""
             head = f"classname={quoteattr(clean(title))} name={quoteattr(clean(case.case.id))}"
-            tests.append(f"<testcase {head}>{inner}</testcase>")
+            took = sum(cell.result.total_s or 0.0 for cell in case.cells.get(at, []))
+            tests.append(f'<testcase {head} time="{took:.3f}">{inner}</testcase>')
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites><testsuite name="promptop compare" tests="{len(tests)}"'
         f' failures="{failures}">{"".join(tests)}</testsuite></testsuites>\n'

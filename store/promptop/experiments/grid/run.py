@@ -16,11 +16,11 @@ from promptop.budget.estimate import CostEstimate, Lengths, estimate, times, tog
 from promptop.client.request import RunRequest
 from promptop.client.result import CAP, RunResult
 from promptop.experiments.checks import Check, Checked
-from promptop.experiments.checks.judges import JudgeModel
+from promptop.experiments.checks.judges import Grading, JudgeModel
 from promptop.experiments.checks.vectors import EmbedModel
 from promptop.experiments.grid.caller import GridCaller, MeasurementStep, is_refused
 from promptop.experiments.grid.cells import CellKey, CellStore, GridCell
-from promptop.experiments.grid.checker import Checker
+from promptop.experiments.grid.checker import Checker, answer_digest
 from promptop.experiments.grid.plan import GridPlan, PlannedCase, checks_for, digest_of
 
 APP = "promptop grid"
@@ -80,6 +80,8 @@ class GridOutcome:
     """Cells that an earlier run had."""
     finished: Mapping[CellKey, GridCell]
     """Every cell with an answer, for a run that goes on."""
+    grading: Grading | None = None
+    """What a judge said of the answers; None where none was asked."""
 
 
 class GridRun:
@@ -188,6 +190,33 @@ class GridRun:
             tuple(caller.errors),
             kept,
             dict(self._store.cells),
+            self._grading(found),
+        )
+
+    def _grading(self, found: Mapping[Place, GridCell]) -> Grading | None:
+        """Sum up what the judge said of the cells, those of earlier runs included; its price is this run's."""
+        judge, record = self._plan.judge, self._checker.record
+        if judge is None or not self._asks or not self.graded:
+            return None
+        verdicts: dict[tuple[int, str, str], list[bool]] = {}
+        for (case, _), cell in found.items():
+            if cell.result.state != "done":
+                continue
+            for check in checks_for(self._cases[case], self._plan):
+                said = cell.checked.get(check.text) if check.kind == "rubric" else None
+                if said is not None and said.why != NO_VERDICT:
+                    verdicts.setdefault((case, check.text, answer_digest(cell.result)), []).append(said.passed)
+        groups = [each for each in verdicts.values() if len(each) > 1]
+        return Grading(
+            judge.model,
+            verdicts=sum(map(len, verdicts.values())),
+            met=sum(map(sum, verdicts.values())),
+            calls=record.calls,
+            usd=record.usd,
+            unpriced=record.unpriced,
+            unread=record.unread,
+            equal=len(groups),
+            unlike=sum(len(set(each)) > 1 for each in groups),
         )
 
     async def _cell(self, place: Place) -> tuple[GridCell | None, bool]:

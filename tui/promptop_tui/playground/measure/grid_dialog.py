@@ -179,6 +179,7 @@ class GridView(Vertical):
         """Show every cell; answers can be opened now."""
         self._cells, self._outcome = outcome.cells, outcome
         self._memory.cells.update(outcome.finished)
+        self._note = outcome.grading.said() if outcome.grading is not None else self._note
         self._show({place: CellState.of(cell) for place, cell in outcome.cells.items()})
         kept = tr(" · {kept} were kept", kept=outcome.kept) if outcome.kept else ""
         errors = "".join(f"\n✗ {clean_line(error, 200)}" for error in outcome.errors[:2])
