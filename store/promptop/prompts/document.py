@@ -322,6 +322,7 @@ def _json(value: Any) -> str:
     return re.sub(r"[\x85\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+_IMAGE_FILE = re.compile(r"\S+\.(?:png|jpe?g|gif|webp|bmp|svg)", re.IGNORECASE)
 _IMAGE = re.compile(r"(?:https?://|data:image/)\S+|" + VARIABLE.pattern)
 
 
@@ -455,6 +456,10 @@ class _Reader:
         name, value = found["name"], found["value"].strip()
         if name == "image" and _IMAGE.fullmatch(value):
             return "part", {"type": "image_url", "image_url": {"url": value}}
+        if name == "image" and _IMAGE_FILE.fullmatch(value):
+            said = "@image takes an address (https://… or data:image/…), not a file, so the line is sent as text"
+            self.note(found.start(), said)
+            return None
         is_text = name == "part" and (value == "text" or value.startswith("text {"))
         given = value.removeprefix("text").strip() or "{}" if is_text else value
         try:

@@ -179,3 +179,15 @@ def test_the_command_lists_writes_and_refuses(tmp_path: Path, capsys: pytest.Cap
     assert main(["export", "--to", "json", "-o", str(out), str(file)]) == 0
     assert main(["export", "--to", "json", "-o", str(out), str(file)]) == 1
     assert main(["export", "--to", "json", "-v", "topic", str(file)]) == 2
+
+
+def test_an_image_that_is_a_file_is_said_to_be_sent_as_text() -> None:
+    found = parse("user:\nWhat is this?\n@image leaf.PNG\n")
+    assert found.messages[0].content == "What is this?\n@image leaf.PNG"
+    (note,) = found.notes
+    assert (note.cause, note.line) == (
+        "@image takes an address (https://… or data:image/…), not a file, so the line is sent as text",
+        3,
+    )
+    assert not parse("user:\n@image https://example.org/leaf.png\n").notes
+    assert not parse("user:\n@image of a cat\n").notes

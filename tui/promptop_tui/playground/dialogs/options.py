@@ -118,6 +118,7 @@ class TextsDialog(FormModal["dict[str, str] | None"]):
         if typed in (self._refused, self._before):
             self.dismiss(None)
         else:
+            self.say(tr("reading …"))  # a server of tools may take seconds to start
             self._read(typed)
 
     @work(thread=True, exclusive=True, group="texts", description="read tools, formats or checks")
