@@ -95,7 +95,7 @@ def _declared() -> Iterator[tuple[str, str]]:
 
 
 _MESSAGES = {"UsageError": (0, 1), "PromptopError": (0, 1), "RunError": (1, 2), "Place": (2,), "Problem": (2, 3)}
-_MESSAGES |= {"Wrong": (1,), "LintCheck": (2,), "note": (1, 2)}
+_MESSAGES |= {"Wrong": (1,), "LintCheck": (2,), "note": (1, 2), "Change": (0,), "Plan": (1,)}
 """Call → which of its arguments are sentences, which ``texts.sentence`` is given when they are whole.
 
 Errors of the project (``class … (PromptopError)``) take what :class:`PromptopError` takes.
@@ -140,7 +140,7 @@ def _sentences(node: ast.AST, called: Mapping[str, tuple[int, ...]]) -> Iterator
         if name == "Place" and len(node.args) == 2 and isinstance(node.args[0], ast.Starred):
             yield node.args[1]  # Place(*span, "…")
         if wanted:
-            yield from (each.value for each in node.keywords if each.arg in ("cause", "remedy"))
+            yield from (each.value for each in node.keywords if each.arg in ("cause", "remedy", "note"))
     elif isinstance(node, ast.Assign | ast.AnnAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if any(isinstance(each, ast.Name) and each.id == "description" for each in targets) and node.value is not None:

@@ -92,7 +92,12 @@ def usd(value: float | None) -> str:
 
     With a second currency (:func:`show_beside`) it stands behind: ``$1.84 ¥13.1``.
     """
-    return UNKNOWN if value is None else _amount(value, "$") + also(value)
+    return dollars(value) + also(value)
+
+
+def dollars(value: float | None) -> str:
+    """Return an amount as :func:`usd` writes it, in dollars alone: for columns too narrow for two currencies."""
+    return UNKNOWN if value is None else _amount(value, "$")
 
 
 def _amount(value: float, sign: str) -> str:

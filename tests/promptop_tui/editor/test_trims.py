@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -247,3 +248,16 @@ def test_a_diff_is_folded_behind_its_sign_where_there_is_no_blank() -> None:
         "           words",
     ]
     assert render(lines).plain.count("\n") == 1
+
+
+async def test_rules_that_save_little_name_what_goes_further(editor: Open, tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_text("You are a senior engineer. Explain prompt caching with two examples, please.\n")
+    async with editor(path, counts=True) as running:
+        await opened(running)
+        panel = running.pane.trims_panel
+        further = str(panel.head.render()).partition("\n")[2]
+        assert further == "Rules save little here: r asks a model, Alt+W finds idle sentences"
+        panel._edits = [replace(panel.edits[0], before="x" * 60, after="")]
+        panel._draw()
+        assert "\n" not in str(panel.head.render())

@@ -19,6 +19,7 @@ from pathlib import Path
 from promptop.base.errors import UsageError
 from promptop.base.sanitize import clean, clean_line
 from promptop.base.text_table import aligned
+from promptop.base.texts import tr
 from promptop.cli.command_line.completion import models as models_known
 from promptop.cli.command_line.completion import prompts
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, argument, flag, option
@@ -30,7 +31,7 @@ from promptop.cli.shared.progress import make
 from promptop.cli.shared.prompt_input import prompt_options, read_input, values_of
 from promptop.experiments.guide import export
 from promptop.experiments.guide.run import StepRun, finished, without_calls
-from promptop.experiments.guide.sheet import Sheet, load, reset, save
+from promptop.experiments.guide.sheet import Sheet, edited, load, reset, save
 from promptop.experiments.guide.steps import BASELINE_CALLS, STEPS, Options, Variant, step_of
 from promptop.prompts import parse
 from promptop.settings import Settings
@@ -65,6 +66,7 @@ def parameters() -> Parameters:
             "-n", "--repeat", type=int, default=BASELINE_CALLS, metavar="N", help="calls of each way of asking (10)"
         ),
         option("--with", "shorter", metavar="FILE", help="shorten: your own shorter text of the prompt"),
+        flag("--rewrite", help="shorten: let the model write a shorter text; what would lose something is left out"),
         option("--to", default="", metavar="M", help="model: what to ask instead; endpoint: its profile"),
         option("--rounds", type=int, default=3, metavar="K", help="context: earlier rounds that are sent (3)"),
         option("--max-tokens", type=int, metavar="N", help="parameters: limit of output tokens (256)"),
@@ -92,6 +94,8 @@ def run(args: ParsedArguments) -> int:
         args.format = "json"
     if args.repeat < 1 or args.rounds < 0:
         raise UsageError("--repeat starts at 1, --rounds at 0.", "Leave them out for the usual ones.")
+    if args.rewrite and args.shorter:
+        raise UsageError("--rewrite and --with exclude each other.", "Give one of them.")
     if args.adopt and args.leave:
         raise UsageError("--adopt and --leave exclude each other.", "Give one of them.")
     steps = [step_of(name) for name in args.step]
@@ -130,7 +134,7 @@ def _begun(args: ParsedArguments, settings: Settings) -> Sheet:
 def _take(args: ParsedArguments, settings: Settings, sheet: Sheet, name: str) -> tuple[Sheet, int]:
     """Take one step; returns the sheet and the exit code."""
     step = step_of(name)
-    shorter = read_input(args.shorter).text if args.shorter and name == "shorten" else ""
+    shorter = _shorter(args, sheet) if name == "shorten" else ""
     options = Options(shorter, args.to, args.rounds, args.max_tokens, args.temperature, args.repeat)
     plan = step.plan(sheet.current, settings, options)
     if not plan.changes:
@@ -139,7 +143,10 @@ def _take(args: ParsedArguments, settings: Settings, sheet: Sheet, name: str) ->
         return sheet, 0
     work = StepRun(step, plan, sheet.current, settings, options, values_of(args))
     if not args.quiet and not args.json:
-        print(f"{step.title}: {', '.join(clean_line(each.label) for each in plan.changes)}", file=sys.stderr)
+        print(
+            f"{tr(step.title)}: {', '.join(clean_line(export.said(each.label)) for each in plan.changes)}",
+            file=sys.stderr,
+        )
     gate = price(args, settings, work.estimate(lengths_of(settings)))
     measured = make(work, args, settings, gate)
     for error in measured.errors[:3]:
@@ -152,6 +159,21 @@ def _take(args: ParsedArguments, settings: Settings, sheet: Sheet, name: str) ->
     sheet = finished(sheet, step, plan, measured, adopt=adopt)
     save(sheet)
     return sheet, int(any(effect.errors for effect in measured.effects))
+
+
+def _shorter(args: ParsedArguments, sheet: Sheet) -> str:
+    """Return the text to shorten to: a file's, a model's, or what the prompt was edited to; empty: the rules'."""
+    if args.shorter:
+        return read_input(args.shorter).text
+    if not args.rewrite:
+        return edited(sheet, read_input(args.file).text)
+    from promptop.cli.shared.rewriting import left_out_line, rewrite
+
+    args.model = sheet.current.model
+    found = rewrite(args, sheet.current.text, everything=False)
+    if line := left_out_line(found):
+        print(line, file=sys.stderr)
+    return edited(sheet, found.text)
 
 
 def _save(sheet: Sheet, name: str, settings: Settings) -> None:
@@ -182,7 +204,8 @@ def _print(args: ParsedArguments, sheet: Sheet) -> None:
         from promptop.cli.report_formats.html import document, table
 
         rows, notes = export.lines_of(sheet)
-        text = document(f"promptop guide, {sheet.name}", [table(export.HEAD, rows, notes=notes)])
+        notes = [*notes, *export.intervals(sheet)]
+        text = document(f"promptop guide, {sheet.name}", [table(export.head(), rows, notes=notes)])
     else:
         text = _table(args, sheet)
     put(text, args.output)
@@ -194,16 +217,17 @@ def _table(args: ParsedArguments, sheet: Sheet) -> str:
     short = [tuple(clean_line(cell, _WIDEST) for cell in row) for row in rows if any(row[2:])]
     lines = [f"{clean_line(sheet.name)} · {clean_line(sheet.current.model)}", ""]
     if short:
-        lines += [*aligned([export.HEAD, *short], left=(0, 1, spare + 1)), ""]
+        lines += [*aligned([export.head(), *short], left=(0, 1, spare + 1)), ""]
     lines += [f"{row[0]}: {clean_line(row[1], 200)}" for row in rows if not any(row[2:])]
-    for taken in sheet.taken:
-        for effect in taken.effects:
-            lines += [f"  {taken.step}, {clean_line(effect.label)}: {line}" for line in export.intervals_of(effect)]
+    lines += [f"  {clean_line(line)}" for line in export.intervals(sheet)]
     lines += ["", *notes] if notes else []
+    command = f"promptop guide {shlex.quote(args.file)}"
+    if sheet.of("shorten") is not None and edited(sheet, read_input(args.file).text):
+        lines += ["", tr("The prompt was edited since: this measures its present text:"), f"  {command} --step shorten"]
     if sheet.next_step:
         step = step_of(sheet.next_step)
-        lines += ["", f"Next: {step.what}", f"  promptop guide {shlex.quote(args.file)} --step {step.name}"]
-        lines.append("  in the app: guide, in the palette")
+        lines += ["", tr("Next: {what}", what=tr(step.what)), f"  {command} --step {step.name}"]
+        lines.append("  " + tr("in the app: s in the playground"))
     else:
-        lines += ["", f"Keep it: promptop guide {shlex.quote(args.file)} --save NAME; --format md is the table alone."]
+        lines += ["", tr("Keep it: {command} --save NAME; --format md is the table alone.", command=command)]
     return "\n".join(lines)

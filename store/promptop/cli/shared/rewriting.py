@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from promptop.base.sanitize import clean
+from promptop.base.texts import tr
 from promptop.budget.estimate import estimate
 from promptop.budget.gate import Gate
 from promptop.cli.command_line.declare import ParsedArguments
@@ -42,6 +43,15 @@ class Rewritten:
     def taken(self) -> int:
         """Number of changes that were taken."""
         return sum(is_taken for _, is_taken in self.hunks)
+
+
+def left_out_line(found: Rewritten) -> str:
+    """Say which changes were not taken since they lose or add something; empty if all were taken."""
+    flagged = [hunk for hunk, is_taken in found.hunks if not is_taken]
+    if not flagged:
+        return ""
+    what = ", ".join(dict.fromkeys(clean(each) for hunk in flagged for each in (*hunk.lost, *hunk.added)))
+    return tr("{n} of the model's changes left out, they lose or add: {what}", n=len(flagged), what=what)
 
 
 def rewrite(args: ParsedArguments, text: str, *, everything: bool) -> Rewritten:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from promptop.base import units
-from promptop.base.texts import mark
+from promptop.base.texts import mark, sentence, tr
 from promptop.experiments.guide.sheet import Effect, Figure, Sheet, Taken
 from promptop.experiments.guide.steps import STEPS, step_of
 
-HEAD = ("step", "change", "TTFT", "total", "input", "output", "cost", "effect")
+HEAD = (
+    mark("step"),
+    mark("change"),
+    mark("TTFT"),
+    mark("total"),
+    mark("input"),
+    mark("output"),
+    mark("cost"),
+    mark("effect"),
+)
 SHOWN = ("ttft_s", "total_s", "input_tokens", "output_tokens", "cost_usd")
 _SHOW: Mapping[str, Any] = {
     "ttft_s": units.seconds,
@@ -25,6 +34,18 @@ _SHOW: Mapping[str, Any] = {
     "cost_usd": units.usd,
 }
 NO_EFFECT = mark("no measurable effect")
+_VERDICTS = {"better": mark("better"), "worse": mark("worse"), "same": NO_EFFECT, "few": mark("too few calls to tell")}
+
+
+def said(text: str) -> str:
+    """Return a label or a note of the sheet, which is kept in English, in the user's language."""
+    known = tr(text)
+    return known if known != text else sentence(text)
+
+
+def head() -> tuple[str, ...]:
+    """Return the titles of the table in the user's language."""
+    return tuple(map(tr, HEAD))
 
 
 def rows_of(sheet: Sheet) -> list[tuple[str, ...]]:
@@ -33,12 +54,13 @@ def rows_of(sheet: Sheet) -> list[tuple[str, ...]]:
     for step in STEPS:
         taken = sheet.of(step.name)
         if taken is None:
-            rows.append((step.title, "not taken yet", *("",) * len(SHOWN), ""))
+            rows.append((tr(step.title), tr("not taken yet"), *("",) * len(SHOWN), ""))
         elif not taken.effects:
-            rows.append((step.title, taken.note or "nothing to change", *("",) * len(SHOWN), ""))
+            note = said(taken.note) if taken.note else tr("nothing to change")
+            rows.append((tr(step.title), note, *("",) * len(SHOWN), ""))
         for effect in taken.effects if taken is not None else ():
             cells = tuple(figure_text(effect.figure(key)) for key in SHOWN)
-            rows.append((step.title, effect.label, *cells, verdict_of(effect)))
+            rows.append((tr(step.title), said(effect.label), *cells, verdict_of(effect)))
     return rows
 
 
@@ -54,23 +76,23 @@ def figure_text(figure: Figure | None) -> str:
     return f"{show(figure.before)} → {show(figure.after)}"
 
 
-def verdict_of(effect: Effect) -> str:
-    """Say what a change did, by figure; what cannot be told from chance is no effect."""
-    said = []
+def verdict_of(effect: Effect, say: Callable[[str], str] = tr) -> str:
+    """Say what a change did, by figure; what cannot be told from chance is no effect. ``say`` translates."""
+    changes = []
     for figure in effect.figures:
         if figure.verdict in ("better", "worse") and figure.before is not None and figure.after is not None:
             sign = "−" if figure.after < figure.before else "+"
             share = abs(figure.after - figure.before) / figure.before if figure.before else None
             size = units.share(share) if share is not None else _SHOW[figure.key](abs(figure.after - figure.before))
-            said.append(f"{figure.name} {sign}{size}")
+            changes.append(f"{say(figure.name)} {sign}{size}")
     if effect.errors:
-        said.append(f"{effect.errors} failed")
-    if said:
-        return ", ".join(said)
+        changes.append(f"{say('failed')} {effect.errors}")
+    if changes:
+        return ", ".join(changes)
     judged = [figure for figure in effect.figures if figure.verdict]
     if not judged:
         return ""
-    return mark("too few calls to tell") if all(each.verdict == "few" for each in judged) else NO_EFFECT
+    return say(_VERDICTS["few"] if all(each.verdict == "few" for each in judged) else NO_EFFECT)
 
 
 def intervals_of(effect: Effect) -> list[str]:
@@ -82,11 +104,12 @@ def intervals_of(effect: Effect) -> list[str]:
             continue
         low, high = figure.interval
         if figure.after is None:
-            lines.append(f"{figure.name}: median {show(figure.before)} [{show(low)} … {show(high)}, n={effect.n[0]}]")
+            span = f"[{show(low)} … {show(high)}, n={effect.n[0]}]"
+            lines.append(f"{tr(figure.name)}: {tr('median')} {show(figure.before)} {span}")
             continue
         ends = f"[{_signed(show, low)} … {_signed(show, high)}, n={effect.n[0]}+{effect.n[1]}]"
-        what = NO_EFFECT if figure.verdict == "same" else figure.verdict
-        lines.append(f"{figure.name}: {show(figure.before)} → {show(figure.after)} {ends} {what}")
+        what = tr(_VERDICTS.get(figure.verdict, figure.verdict))
+        lines.append(f"{tr(figure.name)}: {show(figure.before)} → {show(figure.after)} {ends} {what}".rstrip())
     return lines
 
 
@@ -109,27 +132,40 @@ def whole(sheet: Sheet) -> Effect | None:
         before, after = first.effects[0].figure(key), last.figure(key)
         if before is not None and after is not None:
             figures.append(Figure(key, before.name, before.before, after.after))
-    return Effect("from the baseline to now", tuple(figures), (first.effects[0].n[0], last.n[1]))
+    return Effect(mark("from the baseline to now"), tuple(figures), (first.effects[0].n[0], last.n[1]))
 
 
-def lines_of(sheet: Sheet, *, markdown: bool = False) -> tuple[list[tuple[str, ...]], list[str]]:
+def intervals(sheet: Sheet) -> list[str]:
+    """Return the 95 % intervals of every step: ``Shorten, rules: input: 60 → 48 […] better``."""
+    return [
+        f"{tr(step_of(taken.step).title)}, {said(effect.label)}: {line}"
+        for taken in sheet.taken
+        for effect in taken.effects
+        for line in intervals_of(effect)
+    ]
+
+
+def lines_of(sheet: Sheet) -> tuple[list[tuple[str, ...]], list[str]]:
     """Return the table's rows with the line of the whole way, and the notes under it."""
     rows = rows_of(sheet)
     if (way := whole(sheet)) is not None:
         cells = tuple(figure_text(way.figure(key)) for key in SHOWN)
-        rows.append(("All adopted", way.label, *cells, ""))
-    notes = [f"{step_of(each.step).title}: {each.note}" for each in sheet.taken if each.note and each.effects]
+        rows.append((tr("All adopted"), said(way.label), *cells, ""))
+    notes = [f"{tr(step_of(each.step).title)}: {said(each.note)}" for each in sheet.taken if each.note and each.effects]
     if any(each.adopted and each.step in ("shorten", "context") for each in sheet.taken):
-        notes.append("Whether the answers held is not shown here: promptop prove OLD NEW --cases tells.")
+        notes.append(tr("Whether the answers held is not shown here: promptop prove OLD NEW --cases CASES tells."))
     return rows, notes
 
 
 def markdown_text(sheet: Sheet) -> str:
     """Return the sheet as Markdown."""
     rows, notes = lines_of(sheet)
-    lines = [f"**{_cell(sheet.name)}**, {_cell(sheet.current.model)}", "", _line(HEAD)]
+    lines = [f"**{_cell(sheet.name)}**, {_cell(sheet.current.model)}", "", _line(head())]
     lines.append("| --- | --- |" + " ---: |" * len(SHOWN) + " --- |")
-    return "\n".join([*lines, *map(_line, rows), *(f"\n{note}" for note in notes)])
+    lines += [*map(_line, rows), *(f"\n{note}" for note in notes)]
+    if told := intervals(sheet):
+        lines += ["", tr("95 % intervals:"), "", *(f"- {_cell(line)}" for line in told)]
+    return "\n".join(lines)
 
 
 def csv_text(sheet: Sheet) -> str:
@@ -164,7 +200,7 @@ def _step_json(taken: Taken) -> dict[str, Any]:
     table = asdict(taken)
     table.pop("step")
     for effect, told in zip(taken.effects, table["effects"], strict=True):
-        told["verdict"] = verdict_of(effect)
+        told["verdict"] = verdict_of(effect, str)
     return table
 
 

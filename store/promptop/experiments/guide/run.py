@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from promptop.base import units
+from promptop.base.texts import mark
 from promptop.budget.estimate import CostEstimate, Lengths, estimate, times
 from promptop.client.result import CallProgress, RunResult
 from promptop.experiments.grid.caller import MeasurementStep as Progressed
@@ -147,7 +148,7 @@ def _alone(results: Sequence[RunResult]) -> Effect:
         if found is not None:
             figures.append(Figure(metric.key, metric.name, found.p50, None, found.interval))
     well = [each for each in results if each.state == "done"]
-    return Effect("as it is", tuple(figures), (len(well), 0), len(results) - len(well))
+    return Effect(mark("as it is"), tuple(figures), (len(well), 0), len(results) - len(well))
 
 
 def effect_of(label: str, before: Sequence[RunResult], after: Sequence[RunResult]) -> Effect:
@@ -175,9 +176,9 @@ def _together(one_by_one: Sequence[RunResult], at_once: Sequence[RunResult]) -> 
     """Return the time that all calls took, by the log's clock."""
     walls = [_wall(group) for group in (one_by_one, at_once)]
     faster = "" if None in walls else "better" if (walls[1] or 0.0) < 0.8 * (walls[0] or 0.0) else "same"
-    wall = Figure("wall_s", f"wall of {len(at_once)}", walls[0], walls[1], None, faster)
+    wall = Figure("wall_s", mark("wall"), walls[0], walls[1], None, faster)
     each = effect_of("", one_by_one, at_once)
-    return replace(each, label="all at once", figures=(wall, *each.figures))
+    return replace(each, label=mark("all at once"), figures=(wall, *each.figures))
 
 
 def _wall(results: Sequence[RunResult]) -> float | None:
@@ -202,15 +203,18 @@ def finished(sheet: Sheet, step: Step, plan: Plan, measured: Measured, *, adopt:
 def without_calls(sheet: Sheet, step: Step, plan: Plan, settings: Settings) -> Sheet:
     """Return the sheet with a step that makes no call: nothing to change, streaming, monitoring."""
     if step.name == "streaming":
-        effects, note = _streaming(sheet)
+        effects = _streaming(sheet)
+        plan = plan if effects else Plan(note="Take the baseline first: it measures the first words.")
     elif step.name == "monitoring":
-        effects, note = (), _monitoring(sheet, settings)
+        effects, plan = (), _monitoring(sheet, settings)
+    elif (before := sheet.of(step.name)) is not None and before.adopted:
+        return sheet  # what it came to stays: there is nothing left since its change was adopted
     else:
-        effects, note = (), plan.note
-    return sheet.with_step(step, Taken(step.name, now_ms(), effects, note), None)
+        effects = ()
+    return sheet.with_step(step, Taken(step.name, now_ms(), effects, plan.note), None)
 
 
-def _streaming(sheet: Sheet) -> tuple[tuple[Effect, ...], str]:
+def _streaming(sheet: Sheet) -> tuple[Effect, ...]:
     """Hold the first word against the whole answer, of the last calls that were measured."""
     for name in ("parameters", "context", "shorten", "baseline"):
         taken = sheet.of(name)
@@ -219,32 +223,34 @@ def _streaming(sheet: Sheet) -> tuple[tuple[Effect, ...], str]:
             ttft = None if first is None else first.before if first.after is None else first.after
             total = None if whole is None else whole.before if whole.after is None else whole.after
             if ttft is not None and total is not None:
-                figure = Figure("seen_s", "first text", total, ttft, None, "better" if ttft < total else "same")
-                return (Effect("the first words instead of the whole answer", (figure,), effect.n),), ""
-    return (), "Take the baseline first: its calls tell."
+                verdict = "better" if ttft < total else "same"
+                figure = Figure("seen_s", mark("first text"), total, ttft, None, verdict)
+                return (Effect(mark("the first words instead of the whole answer"), (figure,), effect.n),)
+    return ()
 
 
-def _monitoring(sheet: Sheet, settings: Settings) -> str:
+def _monitoring(sheet: Sheet, settings: Settings) -> Plan:
     """Say how the prompt's model does in the log of the last 24 hours against the targets."""
     from promptop.client.targets import parse_target
 
     model, targets = parse_target(sheet.current.model, settings).model, settings.monitor
     path = settings.log_path()
     if not path.exists():
-        return "There is no log yet."
+        return Plan(note="There is no log yet.")
     until = now_ms() + 1
     with LogReader(path) as log:
         stats = log.window(until - 86_400_000, until, by=("model",), own=False).groups.get(model)
     if stats is None or not stats.n:
-        return f"No call of {model} in 24 hours but promptop's own measurements. observe or the proxy logs a service."
+        return Plan(
+            note=f"No call of {model} in 24 hours but promptop's own measurements. observe or the proxy logs a service."
+        )
     p95, ttft = stats.latency.quantile(0.95), stats.ttft.quantile(0.95)
-    parts = [
-        f"{units.count(stats.n)} calls of {model} in 24 h",
-        f"p95 {units.seconds(p95)}{_mark(p95, targets.slo_latency_s)}",
-        f"TTFT p95 {units.seconds(ttft)}{_mark(ttft, targets.slo_ttft_s)}",
-        f"failed {units.share(stats.error_rate)}{_mark(stats.error_rate, targets.slo_error_rate)}",
-    ]
-    return ", ".join(parts)
+    return Plan(
+        note=f"Calls of {model} in 24 h: {units.count(stats.n)},"
+        f" p95 {units.seconds(p95)}{_mark(p95, targets.slo_latency_s)},"
+        f" TTFT p95 {units.seconds(ttft)}{_mark(ttft, targets.slo_ttft_s)},"
+        f" failed {units.share(stats.error_rate)}{_mark(stats.error_rate, targets.slo_error_rate)}"
+    )
 
 
 def _mark(value: float | None, target: float) -> str:

@@ -90,6 +90,11 @@ class Sheet:
         return replace(self, taken=ordered, current=after if after is not None else self.current)
 
 
+def edited(sheet: Sheet, text: str) -> str:
+    """Return the prompt's present ``text`` if it was edited since the sheet saw it, else an empty string."""
+    return "" if text in (sheet.original.text, sheet.current.text) else text
+
+
 def sheet_path(name: str) -> Path:
     """Return the file of a prompt's sheet; a path counts as the file that it leads to."""
     whole = name if name.startswith("lib:") else str(Path(name).absolute())

@@ -117,7 +117,11 @@ def _baseline(now: Variant, settings: Settings, options: Options) -> Plan:
 
 def _shorten(now: Variant, settings: Settings, options: Options) -> Plan:
     if options.shorter.strip():
-        return Plan((Change("the shorter text", replace(now, text=options.shorter)),))
+        from promptop.tokens import count
+
+        name = parse_target(now.model, settings).model
+        before, after = (count(text, name).tokens for text in (now.text, options.shorter))
+        return Plan((Change(f"your text: {before:,} → {after:,} tokens", replace(now, text=options.shorter)),))
     from promptop.trim import trim
     from promptop.trim.rule_switches import rules_for
 
@@ -125,19 +129,27 @@ def _shorten(now: Variant, settings: Settings, options: Options) -> Plan:
     encoding = model.encoding if model is not None and model.encoding else "o200k_base"
     done = trim(now.text, encoding, rules_for(settings.editor, safe_only=False, rounds=options.rounds))
     saved = done.tokens_before - done.tokens_after
-    more = "A model may say it shorter (trim --rewrite; F8 then r), and ablate finds sentences that carry no weight"
     if saved <= 0:
-        return Plan(note=f"The rules find nothing to shorten. {more}.")
+        return Plan(
+            note="The rules find nothing to shorten. A model can rewrite it (--rewrite; F8, then r in the app), and"
+            " promptop ablate finds sentences that carry no weight."
+        )
     label = f"rules: {done.tokens_before:,} → {done.tokens_after:,} tokens"
     few = done.tokens_after > 0.6 * done.tokens_before
-    return Plan((Change(label, replace(now, text=done.text)),), f"{more}." if few else "")
+    if not few:
+        return Plan((Change(label, replace(now, text=done.text)),))
+    return Plan(
+        (Change(label, replace(now, text=done.text)),),
+        "The rules save little. A model can rewrite it (--rewrite; F8, then r in the app), and promptop ablate finds"
+        " sentences that carry no weight.",
+    )
 
 
 def _context(now: Variant, settings: Settings, options: Options) -> Plan:
     past = max(0, len(rounds_of(parse(now.text).openai({}))) - 1)
     kept = past if now.rounds is None else min(now.rounds, past)
     if kept <= options.rounds:
-        return Plan(note=f"The prompt has {past} earlier round{'s' * (past != 1)}: there is nothing to leave out.")
+        return Plan(note=f"Earlier rounds in the prompt: {past}. There is nothing to leave out.")
     return Plan((Change(f"{options.rounds} of {kept} earlier rounds", replace(now, rounds=options.rounds)),))
 
 
@@ -162,7 +174,7 @@ def _cache(now: Variant, settings: Settings, options: Options) -> Plan:
             note="Answers above temperature 0 are not kept. Take the step parameters with temperature 0 first, or set"
             " any_temperature = true in [cache]."
         )
-    return Plan((Change("answered by the cache", replace(now, cache=True)),))
+    return Plan((Change(mark("answered by the cache"), replace(now, cache=True)),))
 
 
 def lighter_of(now: Variant, settings: Settings) -> Target | None:
@@ -188,7 +200,7 @@ def _lighter(now: Variant, settings: Settings, options: Options) -> Plan:
 
 def _together(now: Variant, settings: Settings, options: Options) -> Plan:
     note = "promptop batch sends many prompts so, within limits and with the cache first."
-    return Plan((Change("all at once", now),), note, together=True)
+    return Plan((Change(mark("all at once"), now),), note, together=True)
 
 
 def _endpoint(now: Variant, settings: Settings, options: Options) -> Plan:

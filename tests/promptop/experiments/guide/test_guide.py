@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from promptop.base import texts
 from promptop.base.errors import UsageError
 from promptop.cli.main import main
 from promptop.experiments.guide import export
@@ -21,12 +22,14 @@ from promptop.experiments.guide.steps import NAMES, Options, Variant, step_of
 from promptop.prompts.library import Library
 from promptop.settings import CacheSettings, Profile, Settings
 from promptop.simulator import SimulatedEndpoint
+from promptop.simulator.answers import answer
 
 LONG = (
     "请你扮演一个资深的软件工程师,详细解释什么是提示工程,包括它的定义、重要性、常用技巧,还要举2个实际例子,"
     "语言要通俗易懂,不要用专业术语。\n"
 )
 SHORT = "用200字解释提示工程:定义、1个重要性、1个技巧(比如Few-shot)。\n"
+REWRITTEN = "解释提示工程:定义、重要性、技巧,举2例,通俗,不要用专业术语。\n"
 TALK = "system:\nBe brief.\n\n" + "".join(f"user:\nq{n}\n\nassistant:\na{n}\n\n" for n in range(5)) + "user:\nlast\n"
 
 
@@ -57,7 +60,7 @@ def test_a_short_prompt_has_nothing_to_shorten() -> None:
 
 
 def test_context_leaves_out_whole_rounds_or_says_that_there_are_none() -> None:
-    assert "0 earlier rounds" in plan("context", NOW).note
+    assert "nothing to leave out" in plan("context", NOW).note
     (change,) = plan("context", replace(NOW, text=TALK), rounds=2).changes
     sent = [each["content"] for each in change.after.request(settings()).messages]
     assert sent == ["Be brief.", "q3", "a3", "q4", "a4", "last"]
@@ -158,10 +161,51 @@ def test_the_long_prompt_is_led_through_every_step_to_a_version_with_a_receipt(
     )
     out, err = capsys.readouterr()
     assert "=53 → =" in err and "pair v2" in err
-    assert out.splitlines()[2].startswith("| step | change | TTFT") and "| Shorten | the shorter text |" in out
+    assert out.splitlines()[2].startswith("| step | change | TTFT")
+    assert "| Shorten | your text: 41 → 23 tokens |" in out
+    assert "input: 48 → " in out.partition("95 % intervals")[2]
     version = Library().version("pair")
     assert version.text == SHORT and version.receipt is not None and version.receipt.tokens_after <= 29
     assert version.receipt.is_open, "nothing is claimed of the answers"
+
+
+def test_a_model_rewrites_where_the_rules_save_little(
+    tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer, "rewritten", lambda system, asked: REWRITTEN if "shorten prompts" in system else "")
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.setenv(name, "zh_CN.UTF-8")
+    before = texts.use(texts.ENGLISH)
+    try:
+        steps = ["--step", "baseline", "--step", "shorten", "--rewrite"]
+        assert main(command(tmp_path, url, *steps, "--save", "pair", "--format", "md")) == 0
+        out, err = capsys.readouterr()
+        assert "| 精简 | 你的文本：53 → 24 token |" in out and "无可测量的效果" in out.partition("95 % 置信区间：")[2]
+        assert main(command(tmp_path, url, "--format", "csv")) == 0
+        assert "你" not in capsys.readouterr().out.partition("\n")[0], "the names of columns stay"
+    finally:
+        for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+            monkeypatch.setenv(name, "C.UTF-8")
+        texts.use(before)
+    receipt = Library().version("pair").receipt
+    assert receipt is not None and receipt.tokens_before == 53 and 22 <= receipt.tokens_after <= 29
+    # What a model's text loses is left out and named.
+    monkeypatch.setattr(answer, "rewritten", lambda system, asked: SHORT)
+    assert main(command(tmp_path, url, "--reset", "--step", "shorten", "--rewrite")) == 0
+    out, err = capsys.readouterr()
+    assert "of the model's changes left out" in err and "rules: 53 → 41 tokens" in out
+    assert "--rewrite" in out, "the way on is named"
+
+
+def test_an_edited_file_is_what_is_measured_next(tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = command(tmp_path, url, "--step", "shorten")
+    assert main(asked) == 0
+    Path(asked[1]).write_text(SHORT, encoding="utf-8")
+    capsys.readouterr()
+    assert main(asked[:-2]) == 0
+    assert "edited since" in capsys.readouterr().out
+    assert main(asked) == 0
+    assert "your text: 41 → 23 tokens" in capsys.readouterr().out
 
 
 def test_forms(tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:

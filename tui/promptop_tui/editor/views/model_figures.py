@@ -143,6 +143,11 @@ def receipt_of(figure: ModelLine, rules: Mapping[str, int], proof: Proof | None 
 
 
 def usd(amount: float | None) -> str:
+    """Write dollars as :func:`dollars` does, with the second currency behind if there is one; n/a for None."""
+    return dollars(amount) + units.also(amount or None)
+
+
+def dollars(amount: float | None) -> str:
     """Write dollars with two significant digits below one cent, in nine cells at most up to $9,999,999; n/a for None.
 
     $0.000031, $3.1e-06, $0.012, $1.23, $12,345.
@@ -152,9 +157,9 @@ def usd(amount: float | None) -> str:
     if amount == 0:
         return "$0"
     if abs(amount) < 0.00001:
-        return f"${amount:.1e}{units.also(amount)}"
+        return f"${amount:.1e}"
     digits = max(2, 1 - math.floor(math.log10(abs(amount)))) if abs(amount) < 1000 else 0
-    return f"${amount:,.{digits}f}{units.also(amount)}"
+    return f"${amount:,.{digits}f}"
 
 
 def share(part: float | None) -> str:

@@ -17,7 +17,7 @@ from textual.widgets import OptionList
 
 from promptop.base.sanitize import clean_line
 from promptop_tui.editor.controllers.draft_parts import DraftPart
-from promptop_tui.editor.views.model_figures import usd
+from promptop_tui.editor.views.model_figures import dollars
 from promptop_tui.widgets.panel import Panel
 
 _TOKENS, _SHARE, _MONEY = 7, 5, 9
@@ -140,7 +140,7 @@ undo."""
             (set_cell_size(said, room), style),
             (f"{tokens:>{_TOKENS}}", "$text-success" if is_off else ""),
             (f"{row.share:>{_SHARE}.0%}", "$foreground 60%"),
-            (f"{usd(row.usd_per_month):>{_MONEY}}" if has_money else "", "$foreground"),
+            (f"{dollars(row.usd_per_month):>{_MONEY}}" if has_money else "", "$foreground"),
         )
 
     def _current(self) -> DraftPart | None:

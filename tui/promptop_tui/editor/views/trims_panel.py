@@ -27,6 +27,7 @@ from promptop_tui.editor.views.model_figures import DAYS_A_MONTH, usd
 from promptop_tui.editor.views.trim_rows import Order, arranged, described, filters, row
 from promptop_tui.services.token_counts import CountingFailed, SnippetsReady
 from promptop_tui.services.trim_search import FoundTrims, TrimSearch
+from promptop_tui.shell.key_names import with_keys
 from promptop_tui.widgets.panel import Panel
 from promptop_tui.widgets.prompt_area.area import PromptArea
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 LONGEST = 300_000
 """Characters of a draft above which the rules are left to ``promptop trim``: they would hold up the keys."""
 _AFTER_CHANGE_S = 0.4
+_LITTLE = 0.4
+"""Share of a text below which a line names what goes further than the rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         self._edits: list[Edit] = []
         self._version = -1
         self._timer: Timer | None = None
-        self._note = "looking …"
+        self._note = tr("looking …")
 
     def compose(self) -> ComposeResult:
         """Lay out sum and list."""
@@ -172,7 +175,7 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
     def open(self) -> None:
         """Show the panel and look at the draft."""
         self.display = True
-        self._note = "looking …"
+        self._note = tr("looking …")
         self._look()
         self.screen.set_focus(self.options)
 
@@ -240,7 +243,8 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         safe = sum(edit.severity == "safe" for edit in self._edits)
         if not self._edits:
             self.one.update("")
-            self.head.update(Content.styled(self._note, "$foreground 60%"))
+            further = self._further() if self._note == tr("nothing to trim") else ""
+            self.head.update(Content.styled(f"{self._note}{further}", "$foreground 60%"))
             return
         month = usd(self._target.usd_per_month(saved))
         self.head.update(
@@ -249,8 +253,17 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
                 tr(" in {n} trims ({safe} safe), ", n=len(self._edits), safe=safe),
                 (month, "$cost"),
                 (tr(" a month for {model}", model=clean_line(self._target.model)), "$foreground 60%"),
+                (self._further(), "$foreground 60%"),
             )
         )
+
+    def _further(self) -> str:
+        """Return a line that names what goes further than the rules, where these save little of a text."""
+        cut = sum(len(edit.before) - len(edit.after) for edit in self._edits)
+        if not self._text.strip() or cut >= _LITTLE * len(self._text):
+            return ""
+        said = tr("Rules save little here: {trims.rewrite} asks a model, {editor.ablate} finds idle sentences")
+        return "\n" + with_keys(self, said)
 
     @on(OptionList.OptionHighlighted)
     def _point(self, message: OptionList.OptionHighlighted) -> None:
@@ -286,7 +299,7 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         moved = len(edit.after) - (edit.end - edit.start)
         self._edits[at:] = [replace(e, start=e.start + moved, end=e.end + moved) for e in self._edits[at:]]
         self._version, self._text = self._area.version, self._area.text
-        self._note = "looking …"
+        self._note = tr("looking …")
         self._draw()
 
     def action_turn_down(self) -> None:
@@ -302,7 +315,7 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         """Apply all safe changes as one step of undo: the text is the one that ``promptop trim`` gives."""
         area = self._area
         if self._version == area.version and any(edit.severity == "safe" for edit in self._edits):
-            self._note = "trimming …"
+            self._note = tr("trimming …")
             self._search.trim_safely(self._take_safe)
 
     def _take_safe(self, edits: tuple[Edit, ...], version: int) -> None:
@@ -316,7 +329,7 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
         area.edit_at(start, end, apply(part, [replace(e, start=e.start - start, end=e.end - start) for e in edits]))
         self.post_message(self.Taken([(edit.rule.split("+")[0], edit.before) for edit in edits]))
         self._edits = []
-        self._note = "looking …"
+        self._note = tr("looking …")
         self._draw()
 
     def action_order(self) -> None:
@@ -350,7 +363,7 @@ whole draft. {trims.prove} asks a model the baseline and the draft in turns: do 
                 severity="warning",
                 markup=False,
             )
-        self._note = "looking …"
+        self._note = tr("looking …")
         self._look()
 
     def action_why(self) -> None:

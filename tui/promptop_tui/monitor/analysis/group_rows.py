@@ -92,7 +92,7 @@ def group_cells(snapshot: LogSnapshot, name: str, stats: Stats) -> tuple[Cell, .
 def _group_cells(snapshot: LogSnapshot, name: str, stats: Stats) -> dict[str, Cell]:
     total = snapshot.window.total if snapshot.window is not None else stats
     shown_name = clean_line(name, 60)
-    cost = units.UNKNOWN if stats.unpriced and not stats.cost_pico else units.usd(stats.cost_usd)
+    cost = units.UNKNOWN if stats.unpriced and not stats.cost_pico else units.dollars(stats.cost_usd)
     failed: Cell = (units.count(stats.errors), "bad") if stats.errors else (units.UNKNOWN, "muted")
     series = spark(snapshot.group_series(name, lambda each: float(each.n), absent=0.0), _TREND)
     tokens = stats.input_tokens + stats.output_tokens

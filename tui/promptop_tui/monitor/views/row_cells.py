@@ -137,7 +137,7 @@ def cells_of(row: StoredRow) -> tuple[Cell, ...]:
         _tokens(row.usage_output_tokens, row),
         units.seconds(row.ttft_s),
         units.seconds(row.duration_s if row.duration_s is not None else row.total_s),
-        units.usd(row.cost_usd) if row.cost_status != "estimated" else f"≈{units.usd(row.cost_usd)}",
+        units.dollars(row.cost_usd) if row.cost_status != "estimated" else f"≈{units.dollars(row.cost_usd)}",
         (clean_line(level, 8), "good" if level and level != "miss" else quiet),
         units.rate(generated),
         clean_line(row.app or "", 20),

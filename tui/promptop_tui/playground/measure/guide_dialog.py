@@ -17,15 +17,18 @@ from promptop.client.request import RunRequest
 from promptop.experiments.grid.caller import MeasurementStep as Progressed
 from promptop.experiments.guide import export
 from promptop.experiments.guide.run import Measured, StepRun, finished, without_calls
-from promptop.experiments.guide.sheet import Effect, Sheet, load, save
+from promptop.experiments.guide.sheet import Effect, Sheet, edited, load, save
 from promptop.experiments.guide.steps import BASELINE_CALLS, NAMES, STEPS, Options, Plan, Step, Variant, step_of
 from promptop.experiments.interleaved import MOST_REPEATS
+from promptop.experiments.similarity import rouge_l, words
 from promptop_tui.context import AppContext
 from promptop_tui.playground.measure.measure_dialog import MeasureDialog, Planned, lengths_of, progress, whole
 from promptop_tui.widgets.form_modal import FormField, FormModal
 
 _TITLE = 20
 """Cells of a step's name."""
+_SAME_PROMPT = 0.5
+"""ROUGE-L from which an unnamed draft counts as edited: another prompt of the same kind reaches 0.33."""
 
 
 class GuideView(VerticalScroll, can_focus=True):
@@ -55,16 +58,25 @@ class GuideView(VerticalScroll, can_focus=True):
             temperature=request.temperature,
             stop=request.stop,
         )
-        is_same = known is not None and text in (known.original.text, known.current.text)
-        self.sheet = known if known is not None and is_same else Sheet(name, start, start)
+        self.sheet = known if known is not None and self._is_of(known, text) else Sheet(name, start, start)
+        self._shorter = edited(self.sheet, text)
         self._step: Step = STEPS[0]
         self._plan = Plan()
         self._done = False
 
+    def _is_of(self, sheet: Sheet, text: str) -> bool:
+        """Tell whether ``text`` is the sheet's prompt. An unnamed draft holds one prompt today and another tomorrow."""
+        if sheet.name != str(self.shared.draft_path):
+            return True
+        known = (sheet.original.text, sheet.current.text)
+        return text in known or any(rouge_l(words(each), words(text)) >= _SAME_PROMPT for each in known)
+
     def fields(self) -> list[FormField]:
         """Return the step and what it takes."""
+        began = self.sheet.of("baseline") is not None
+        step = "shorten" if began and self._shorter else self.sheet.next_step or NAMES[0]
         return [
-            FormField("step", tr("step"), self.sheet.next_step or NAMES[0], ", ".join(NAMES)),
+            FormField("step", tr("step"), step, ", ".join(NAMES)),
             FormField("calls", tr("calls"), str(BASELINE_CALLS), tr("of each way of asking")),
             FormField("to", tr("to"), "", tr("model or profile, of the steps model and endpoint")),
             FormField("max_tokens", "max_tokens", "", tr("of the step parameters")),
@@ -84,7 +96,7 @@ class GuideView(VerticalScroll, can_focus=True):
         step = step_of(values["step"].strip())
         limit = whole(values["max_tokens"], "max_tokens", 1, 10**7) if values["max_tokens"] else None
         repeats = whole(values["calls"], "calls", 1, MOST_REPEATS)
-        options = Options(to=values["to"].strip(), max_tokens=limit, repeats=repeats)
+        options = Options(self._shorter, values["to"].strip(), max_tokens=limit, repeats=repeats)
         settings = self.shared.settings
         plan = step.plan(self.sheet.current, settings, options)
         run = StepRun(step, plan, self.sheet.current, settings, options, self._values)
@@ -113,7 +125,10 @@ class GuideView(VerticalScroll, can_focus=True):
             return "✗ " + tr("The step is not in the sheet: {why}", why=clean_line(why, 200))
         else:
             self.sheet = finished(self.sheet, self._step, self._plan, outcome)
+            if self._step.name == "shorten":
+                self._shorter = ""
         save(self.sheet)
+        self._plan = Plan()
         self._show()
         following = self.sheet.next_step
         if not following:
@@ -127,7 +142,7 @@ class GuideView(VerticalScroll, can_focus=True):
         return self.sheet if self._done else None
 
     def _show(self) -> None:
-        changes = ", ".join(each.label for each in self._plan.changes) or self._plan.note
+        changes = ", ".join(export.said(each.label) for each in self._plan.changes) or export.said(self._plan.note)
         self.query_one("#guide-text", Static).update(rendered(self.sheet, self._step, changes))
 
 
@@ -153,22 +168,25 @@ def rendered(sheet: Sheet, at: Step | None = None, changes: str = "") -> Content
             if sign == "▸" and changes:
                 parts.append((f"       {clean(changes)}\n", "$text-muted"))
             continue
-        parts.append("\n" if taken.effects else f"{clean(tr(taken.note))}\n")
+        parts.append("\n" if taken.effects else f"{clean(export.said(taken.note))}\n")
         for effect in taken.effects:
             parts += _effect(effect)
         if taken.effects and taken.note:
-            parts.append((f"       {clean(tr(taken.note))}\n", "$text-muted"))
+            parts.append((f"       {clean(export.said(taken.note))}\n", "$text-muted"))
+        if at is not None and at.name == step.name and changes:
+            parts.append((f"     ▸ {clean(changes)}\n", "bold"))  # taken again, it is this
     if (way := export.whole(sheet)) is not None:
-        figures = " · ".join(f"{each.name} {export.figure_text(each)}" for each in way.figures)
+        figures = " · ".join(f"{tr(each.name)} {export.figure_text(each)}" for each in way.figures)
         parts.append((f"\n{tr('from the baseline to now')}: {figures}\n", "bold"))
     return Content.assemble(*parts)
 
 
 def _effect(effect: Effect) -> list[Content | str | tuple[str, str]]:
-    figures = " · ".join(f"{each.name} {export.figure_text(each)}" for each in effect.figures)
+    figures = " · ".join(f"{tr(each.name)} {export.figure_text(each)}" for each in effect.figures)
     verdict = export.verdict_of(effect)
     is_better = any(each.verdict == "better" for each in effect.figures)
-    lines: list[Content | str | tuple[str, str]] = [f"       {clean_line(tr(effect.label), 60)}: {figures}\n"]
+    lines: list[Content | str | tuple[str, str]] = [f"       {clean_line(export.said(effect.label), 60)}: {figures}\n"]
     if verdict:
-        lines.append((f"       → {tr(verdict)}\n", "$text-success" if is_better else "$text-muted"))
+        lines.append((f"       → {verdict}\n", "$text-success" if is_better else "$text-muted"))
+    lines += [(f"         {line}\n", "$text-muted") for line in export.intervals_of(effect)]
     return lines
