@@ -136,7 +136,7 @@ def workspace(folder: Path, endpoint: SimulatedEndpoint) -> Path:
     settings = folder / "home" / "config" / "config.toml"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(
-        'profile = "openai"\n[log]\nbodies = "full"\n[monitor]\nalerts = ["p95_ttft>2s over 15m"]\n'
+        'profile = "openai"\n[log]\nbodies = "full"\n[monitor]\nslo_ttft_s = 1.0\nalerts = ["p95_ttft>2s over 15m"]\n'
         f'[profiles.openai]\nbase_url = "{endpoint.base_url}"\nmodels = ["gpt-4o-mini"]\n',
         encoding="utf-8",
     )
