@@ -30,16 +30,13 @@ SIZE = (124, 36)
 WATCHED = ("gpt-4o-mini", "gpt-4o", "o1", "claude-sonnet-5-5", "deepseek-chat", "qwen-max", "gemini-2.5-flash")
 ASKED = ("gpt-4o-mini", "gpt-4o", "claude-sonnet-5-5")
 PROMPT = """\
----
-sample: {order_id: B-1042}
----
 system:
 You are a senior support engineer of an online bookshop. Please make sure that you always answer politely,
 and never invent facts about an order.
 
 user:
 请你扮演一个资深的客服专家,麻烦你帮我详细解释一下这个订单为什么还没有发货,非常感谢!
-订单号:{{order_id}}
+订单号:B-1042
 """
 
 
@@ -132,8 +129,11 @@ async def draw(folder: Path) -> None:
 
 
 async def choose(app: PromptopApp, pilot: Pilot[object]) -> None:
-    """Choose every model of the playground's list."""
-    app.query_one("#models CheckList", CheckList).select_all()
+    """Choose the pictures' models of all that the endpoint lists."""
+    listed = app.query_one("#models CheckList", CheckList)
+    listed.deselect_all()
+    for model in ASKED:
+        listed.select(model)
     await pilot.pause()
 
 
