@@ -192,11 +192,12 @@ def near(name: str, limit: int = 3) -> tuple[str, ...]:
     A slip is a word that no known name has, one or two letters off a word of one (``gpt-5-mni``), or separators that
     are missing or too many (``gpt4o``, ``gpt-4 o``). Another size, date or version is not a slip.
     """
-    from promptop.models import families
+    from promptop.models import families, overrides
 
     bare = families.bare(name)
     ours = is_openai(bare)
-    if not bare or ours or _is_listed(bare):
+    said, key = overrides.current(1.0), name.lower().strip()
+    if not bare or ours or _is_listed(bare) or key in said.models or key in said.aliases:
         return ()
     names, words, squashed = _known()
     if bare in names:

@@ -56,7 +56,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "       1 + {+Write+} a short poem." in printed.out
     assert "\x1b" not in printed.out
     tokens = [len(encoding("o200k_base").encode_ordinary(path.read_text())) for path in (a, b)]
-    assert f"={tokens[0]} → ={tokens[1]} tokens ({tokens[1] - tokens[0]:+})" in printed.err
+    assert f"={tokens[0]} → ={tokens[1]} tokens (−{tokens[0] - tokens[1]})" in printed.err
     assert main(["diff", str(a), str(a)]) == 0
     assert capsys.readouterr().out == ""
     assert main(["diff", "--json", str(a), str(b)]) == 1

@@ -22,7 +22,7 @@ def test_path_show_and_init_agree(private_folders: Path, capsys: pytest.CaptureF
     capsys.readouterr()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert settings.load(path, {}).problems == ()
-    assert cli.main(["config", "init"]) == 1
+    assert cli.main(["config", "init"]) == 2
     assert "exists already" in capsys.readouterr().err
 
 

@@ -30,7 +30,7 @@ def test_files_become_versions_that_other_commands_read(tmp_path: Path, capsys: 
     assert newest.receipt is not None and newest.receipt.rules == {"polite-zh": 2}
     assert main(["diff", "lib:总结@1", "lib:总结"]) == 1
     printed = capsys.readouterr()
-    assert "[-请你帮我-]" in printed.out and "(-" in printed.err
+    assert "[-请你帮我-]" in printed.out and "(−" in printed.err
     for line in (["library", "show", "总结"], ["trim", "lib:总结@2"], ["export", "lib:总结", "--to", "text"]):
         assert main(line) == 0
         assert capsys.readouterr().out == SHORT

@@ -170,7 +170,8 @@ const http = require('http');
 const base = process.env.OPENAI_BASE_URL;
 const ask = (stream) => ({method: 'POST',
   headers: {'content-type': 'application/json', authorization: 'Bearer sk-node-0123456789'},
-  body: JSON.stringify({model: 'gpt-4o', stream, stream_options: stream ? {include_usage: true} : undefined,
+  body: JSON.stringify({model: 'gpt-4o', max_tokens: 9, stream,
+    stream_options: stream ? {include_usage: true} : undefined,
     messages: [{role: 'user', content: 'é'.repeat(9000)}]})});
 const post = () => new Promise((done) => {
   const request = http.request(base + '/chat/completions', ask(false), (response) => {

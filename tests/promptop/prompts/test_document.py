@@ -177,7 +177,7 @@ def test_the_command_lists_writes_and_refuses(tmp_path: Path, capsys: pytest.Cap
     assert (body["model"], body["messages"][1]["content"].splitlines()[0]) == ("gpt-4o", "What is coffee?")
     out = tmp_path / "out.json"
     assert main(["export", "--to", "json", "-o", str(out), str(file)]) == 0
-    assert main(["export", "--to", "json", "-o", str(out), str(file)]) == 1
+    assert main(["export", "--to", "json", "-o", str(out), str(file)]) == 2
     assert main(["export", "--to", "json", "-v", "topic", str(file)]) == 2
 
 

@@ -197,6 +197,12 @@ ELSEWHERE = {
     "log/transfer/external_formats.py": {"completion_tokens"},
     # Finds the beginning of these objects in a body that is too large to be parsed.
     "capture/parse/response_parser.py": {"usageMetadata"},
+    "capture/parse/outline.py": {"usageMetadata"},
+    # Claude Code's events, mapped to the names of the API's usage, which providers read.
+    "fleet/otlp/events.py": {"cache_creation_input_tokens"},
+    # Attributes of OpenTelemetry's older conventions, and columns of LiteLLM's table.
+    "fleet/otlp/spans.py": {"completion_tokens", "cache_creation_input_tokens"},
+    "log/transfer/litellm_postgres.py": {"completion_tokens"},
 }
 
 
