@@ -6,6 +6,9 @@ import contextlib
 import json
 import re
 import sqlite3
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,10 +20,12 @@ import pytest
 pytest.importorskip("psycopg")
 import psycopg
 from tests.support.postgres import Server, binaries, postgres
+from tests.support.waits import until
 
 from promptop.base.errors import PromptopError
 from promptop.cli.main import main
 from promptop.log import LogReader
+from promptop.log.read.status import troubles
 from promptop.log.transfer.litellm_postgres import LiteLLMSource
 from promptop.log.transfer.live_sources import Mirror, is_live, open_live
 
@@ -251,3 +256,38 @@ def test_the_database_of_llm_is_followed(tmp_path: Path, capsys: pytest.CaptureF
     mirror.close()
     assert main(["report", "--log", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 2
+
+
+def test_tail_and_the_monitors_line_say_that_a_source_cannot_be_read_and_tail_that_it_can_again(tmp_path: Path) -> None:
+    path = tmp_path / "logs.db"
+    llm_database(path)
+    llm_call(path, "a")
+    code = "import sys; from promptop.cli.main import main; main(['log', 'tail', '-f', '--log', sys.argv[1]])"
+    child = subprocess.Popen(
+        [sys.executable, "-u", "-c", code, str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert child.stdout is not None
+    lines: list[str] = []
+    reading = threading.Thread(target=lambda: lines.extend(child.stdout or ()))
+    reading.start()
+    mirror = open_live(path, tmp_path / "state", 0)
+    mirror.follow()
+    try:
+        until(lambda: lines)
+        good, other = path.read_bytes(), tmp_path / "other"
+        other.write_bytes(b"no database " * 500)
+        other.replace(path)
+        until(lambda: len(lines) == 2 and "not followed" in troubles([mirror.log]))
+        assert "logs.db is not an SQLite file" in lines[1] and "logs.db is not an SQLite file" in troubles([mirror.log])
+        other.write_bytes(good)
+        llm_call(other, "b")
+        other.replace(path)
+        until(lambda: len(lines) == 4 and not troubles([mirror.log]))
+        assert any("rows come again" in line for line in lines[2:])
+        assert "12 → 3" in "".join(lines[2:])
+    finally:
+        mirror.close()
+        child.terminate()
+        child.wait()
+        reading.join()
+        child.stdout.close()
