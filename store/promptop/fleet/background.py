@@ -23,6 +23,8 @@ from promptop.log.row import COLUMNS
 from promptop.settings import FleetSettings
 
 _LONGEST_EVERY_S = 60.0
+_LOOK_S = 0.05
+"""Between two looks (of 20 µs) at whether rows came."""
 _FIRST_REOPEN_S, _LONGEST_REOPEN_S = 0.2, 30.0
 _END_S = 2.0
 """How long the end of a process may be delayed to ship what it has just written."""
@@ -57,21 +59,50 @@ def shipper_of(
 
 
 def ship(shipper: Shipper, stop: threading.Event, fleet: FleetSettings, *, once: bool = False) -> None:
-    """Ship until ``stop`` is set, and then what came meanwhile; with ``once`` until no row waits."""
-    every_s = fleet.every_s
+    """Ship until ``stop`` is set, and then what came meanwhile; with ``once`` until no row waits.
+
+    A row that comes when the last batch is ``every_s`` ago goes at once; the others wait for each other that long.
+    """
+    every_s, sent_at = fleet.every_s, -_LONGEST_EVERY_S
     while True:
         stopping = stop.is_set()
+        seen = _written(shipper.log)
         step = shipper.step()
         if stopping or (step.done == "idle" and once):
             return
         if step.done == "crowded":
             every_s = min(every_s * 2, _LONGEST_EVERY_S)
         elif step.done == "sent":
-            every_s = max(fleet.every_s, every_s * 0.9)
+            every_s, sent_at = max(fleet.every_s, every_s * 0.9), time.monotonic()
         if step.done == "sent" and (once or step.rows >= fleet.batch):
             continue
-        # A batch that is not full waits for more rows.
-        stop.wait(every_s if step.done in ("idle", "sent") else max(step.wait_s, every_s - fleet.every_s))
+        if step.done in ("idle", "sent"):
+            _wait_for_rows(stop, shipper.log, seen, sent_at + every_s, every_s)
+        else:
+            stop.wait(max(step.wait_s, every_s - fleet.every_s))
+
+
+def _wait_for_rows(stop: threading.Event, log: Path, seen: object, earliest: float, longest_s: float) -> None:
+    """Wait until something was written to a log and it is ``earliest`` (monotonic), for ``longest_s`` at most."""
+    until = time.monotonic() + longest_s
+    while (now := time.monotonic()) < until:
+        if now >= earliest and _written(log) != seen:
+            return
+        if stop.wait(min(_LOOK_S, until - now)):
+            return
+
+
+def _written(log: Path) -> tuple[object, ...]:
+    """Return what changes with every commit to a log."""
+    found: list[object] = []
+    for path in (log, log.with_name(f"{log.name}-wal")):
+        try:
+            status = path.stat()
+        except OSError:
+            found.append(None)
+        else:
+            found += (status.st_ino, status.st_size, status.st_mtime_ns)
+    return tuple(found)
 
 
 class ShipThread:
