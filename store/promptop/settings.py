@@ -259,7 +259,7 @@ class FleetSettings:
     tenant: str = "default"
     """Team or customer that the rows belong to."""
     every_s: float = 0.5
-    """Fewest seconds between two batches that are not full; docs/fleet.md tells how many hosts one server takes at which."""
+    """Fewest seconds between two batches that are not full; docs/fleet.md tells how many hosts one server takes."""
     in_process: bool = False
     """Ship from the programs that write the log (capture, proxy), without ``promptop ship`` beside them."""
     batch: int = 5000
