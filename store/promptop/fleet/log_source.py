@@ -150,22 +150,42 @@ class FleetSource:
 
     def after(self, row_id: int, limit: int, where: Filter, columns: Sequence[str] | None = None) -> list[StoredRow]:
         """Return rows above a place, and late ones of the overlap below it, each once over all calls."""
-        oldest = (row_id >> _LOW_BITS) - _OVERLAP_MS
-        found = self._between(oldest, END >> _LOW_BITS, limit, where, columns, newest=False)
+        here = row_id >> _LOW_BITS
+        oldest = here - _OVERLAP_MS
+        # The overlap may hold far more than ``limit`` rows: of those only the places are looked at.
+        since: dict[str, object] = {"since": oldest, "here": row_id}
+        sql = f"SELECT {_PLACE} AS place FROM requests WHERE {_RECEIVED} AND place <= {{here:Int64}}"
+        below = {int(found[0]) for found in self._ask(sql, since)}
         if self._brought is None:  # what lies below the place was there before
-            self._brought = {row.id for row in found if row.id <= row_id}
-        fresh = [row for row in found if row.id not in self._brought]
+            self._brought = set(below)
+        late = sorted(below - self._brought)[: max(limit // 2, 1)]
+        rows: list[StoredRow] = []
+        if late:
+            chosen = f"id IN ({', '.join(map(str, late))})"
+            rows = self._between(late[0] >> _LOW_BITS, here + 1, limit, where, columns, newest=False, chosen=chosen)
+        above = f"id > {int(row_id)}"
+        fresh = self._between(here, END >> _LOW_BITS, limit, where, columns, newest=False, chosen=above)
+        rows = (rows + [row for row in fresh if row.id not in self._brought])[:limit]
         self._brought = {place for place in self._brought if place >> _LOW_BITS >= oldest}
-        self._brought |= {row.id for row in fresh}
-        return fresh
+        self._brought |= {*late, *(row.id for row in rows)}
+        return rows
 
     def _between(
-        self, since_ms: int, until_ms: int, limit: int, where: Filter, columns: Sequence[str] | None, *, newest: bool
+        self,
+        since_ms: int,
+        until_ms: int,
+        limit: int,
+        where: Filter,
+        columns: Sequence[str] | None,
+        *,
+        newest: bool,
+        chosen: str = "",
     ) -> list[StoredRow]:
         """Return rows that came in [since, until), by place."""
         condition = f"received >= fromUnixTimestamp64Milli({max(since_ms, 0)}, 'UTC')"
         if until_ms < END >> _LOW_BITS:
             condition += f" AND received < fromUnixTimestamp64Milli({until_ms}, 'UTC')"
+        condition += f" AND {chosen}" if chosen else ""
         condition += f" AND ({where.sql})" if where else ""
         order = f"ORDER BY id {'DESC' if newest else 'ASC'} LIMIT {int(limit)}"
         return self.rows(condition, where.parameters, order, columns=columns)

@@ -350,6 +350,29 @@ def test_rows_of_the_fleet_are_the_rows_of_the_log(engine: Engine, tmp_path: Pat
         assert fleet.get(7) is None
 
 
+def test_the_tail_brings_a_row_that_follows_more_than_it_asks_for(engine: Engine, tmp_path: Path) -> None:
+    log, now = tmp_path / "log.db", time.time_ns() // 1_000_000
+    append(log, random_rows(60, seed=1, start_ms=now - 1_000, spread_ms=900))
+    with (
+        contextlib.closing(Shipper(log, engine)) as one,
+        LogReader(FleetLog(engine.address)) as fleet,
+    ):
+        drain(one)
+        mark = fleet.mark()
+        for seed in (2, 3):
+            append(log, random_rows(1, seed=seed, start_ms=now, spread_ms=1))
+            drain(one)
+            rows, mark = fleet.follow(mark, 10)
+            assert len(rows) == 1
+        append(log, random_rows(25, seed=4, start_ms=now, spread_ms=1))
+        drain(one)
+        brought: list[StoredRow] = []
+        for _ in range(4):
+            rows, mark = fleet.follow(mark, 10)
+            brought += rows
+        assert len(brought) == len({row.id for row in brought}) == 25
+
+
 def test_the_tail_of_the_fleet_brings_each_row_once_and_windows_grow_with_it(engine: Engine, tmp_path: Path) -> None:
     now = time.time_ns() // 1_000_000
     logs = [tmp_path / f"log{number}.db" for number in range(2)]
