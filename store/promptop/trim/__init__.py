@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from promptop.trim.engine import look as look
     from promptop.trim.engine import sentence_around as sentence_around
     from promptop.trim.engine import trim as trim
-    from promptop.trim.rules import RULES as RULES
+    from promptop.trim.rules.all_rules import RULES as RULES
 
 __all__ = [
     "RULES", "Edit", "Proposals", "Skipped", "TrimmedText", "apply", "chosen", "contexts", "find", "look",
     "sentence_around", "trim",
 ]  # fmt: skip
 
-_HOMES = {**dict.fromkeys(__all__, "promptop.trim.engine"), "RULES": "promptop.trim.rules"}
+_HOMES = {**dict.fromkeys(__all__, "promptop.trim.engine"), "RULES": "promptop.trim.rules.all_rules"}
 
 
 def __getattr__(name: str) -> object:

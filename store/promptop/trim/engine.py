@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from promptop.base.errors import UsageError
 from promptop.prompts.structure import Block, Structure, read_structure
 from promptop.trim import guards
-from promptop.trim.rules import RULES
+from promptop.trim.rules.all_rules import RULES
 from promptop.trim.rules.message_rules import KEEP_ROUNDS, OldHistory
 from promptop.trim.rules.rule import Severity, TrimRule
 

@@ -29,7 +29,7 @@ class RuleSwitches:
     def off(self) -> frozenset[str]:
         """Ids of the rules that are off; an id that no rule has (any more) is none."""
         if self._off is None:
-            from promptop.trim.rules import RULES
+            from promptop.trim.rules.all_rules import RULES
 
             try:
                 found = json.loads(self._path.read_text(encoding="utf-8"))
