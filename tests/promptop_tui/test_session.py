@@ -45,7 +45,7 @@ async def test_from_opening_to_a_proven_export_by_keys_alone(make_app: MakeApp, 
 
             await pilot.press("p")
             await wait_until(pilot, lambda: "22 calls, at most $" in said("#form-state"))
-            await pilot.press("tab", "5")
+            await pilot.press(*["tab"] * 6, "5")  # over file, models, checks, margin, judge and rubric
             await wait_until(pilot, lambda: app.screen.query_one("#field-answers", Input).value == "5")
             await wait_until(pilot, lambda: "12 calls, at most $" in said("#form-state"))
             await pilot.press("f5")

@@ -222,7 +222,7 @@ async def test_monitor(compare: Any, make: Any, size: tuple[int, int]) -> None:
         await wait_until(pilot, lambda: drawn(app) and all(chart.picture for chart in drawn(app)))
         table = app.query_one("#pane-monitor VirtualTable")
         await wait_until(pilot, lambda: table.scroll_offset.y and table.vertical_scrollbar.position == table.scroll_y)
-        await wait_until(pilot, lambda: "last row" in shown(app))
+        await wait_until(pilot, lambda: "last row 9 s ago" in shown(app))
         await pilot.pause()
 
     await compare(app, size, ready)

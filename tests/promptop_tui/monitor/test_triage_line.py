@@ -93,12 +93,13 @@ async def test_a_held_window_and_a_hidden_change_do_not_take_the_focus(hour: Pat
 async def test_what_changed_against_the_window_before_leads_to_rows(log_path: Path) -> None:
     before = [row(3_700 + 10.0 * number) for number in range(300)]
     after = [row(10.0 * number, ttft_s=1.6, duration_s=3.2) for number in range(300)]
-    write(log_path, [*reversed(before), *reversed(after)])
+    others = [row(10.0 * number, request_model="gpt-4o") for number in range(670)]  # unchanged in both windows
+    write(log_path, [*reversed(before), *reversed(after), *reversed(others)])
     app = Host(log_path)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: app.pane.shown.state == "ok")
         await pilot.press("u")
         await until(pilot, lambda: "×4.0" in screen_text(app))
         assert "TTFT" in screen_text(app)
-        await pilot.press("down", "enter")
-        await until(pilot, lambda: app.pane.view.asked.filter != "")
+        await pilot.press("enter")
+        await until(pilot, lambda: "gpt-4o-mini" in app.pane.view.asked.filter)
