@@ -69,3 +69,21 @@ def local_days(since_ms: int, until_ms: int) -> list[tuple[str, int, int]]:
         out.append((f"{day:%Y-%m-%d}", max(start, since_ms), min(end, until_ms)))
         day = following
     return out
+
+
+def lifetime(text: str, option: str) -> float | None:
+    """Return the seconds that an entry of a cache lives, None for one that stays (``none``); raises UsageError.
+
+    ``option`` is what the user wrote it behind, for the message.
+    """
+    if text == "none":
+        return None
+    try:
+        value = seconds(text)
+    except ValueError:
+        value = 0.0
+    if value <= 0:
+        raise UsageError(
+            f"{option} {text!r} is not a length of time.", "Write 5m, 1h, 7d, or none for entries that stay."
+        )
+    return value

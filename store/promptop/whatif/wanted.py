@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptop.base.errors import UsageError
-from promptop.base.times import seconds
+from promptop.base.times import lifetime
 from promptop.cache import policy_of as cache_policy_of
 from promptop.log.row import Row
 from promptop.models import overrides
@@ -59,7 +59,7 @@ def scenarios_of(
         yield _prices(name)
     nothing = wanted.is_empty
     for text in wanted.cache_ttls or (("1h",) if nothing else ()):
-        yield scenarios.cached(rows, cache_policy_of(settings.cache), _ttl(text), text)
+        yield scenarios.cached(rows, cache_policy_of(settings.cache), lifetime(text, "--cache-ttl"), text)
     for name in wanted.tiers or (("batch",) if nothing else ()):
         if name not in ("batch", "flex"):
             raise UsageError(f"--tier {name!r} is no tier.", "Write batch or flex.")
@@ -86,18 +86,6 @@ def _prices(name: str) -> Scenario:
     if said.problems:
         raise UsageError(said.problems[0], "Mend the file.")
     return scenarios.price_list(path.name, said)
-
-
-def _ttl(text: str) -> float | None:
-    if text == "none":
-        return None
-    try:
-        value = seconds(text)
-    except ValueError:
-        value = 0.0
-    if value <= 0:
-        raise UsageError(f"--cache-ttl {text!r} is not a length of time.", "Write 5m, 1h, 7d, or none.")
-    return value
 
 
 def _policy(text: str, thresholds: tuple[float, float, float]) -> routing.Policy:

@@ -12,7 +12,7 @@ from typing import Any
 
 from promptop.base import units
 from promptop.base.errors import UsageError
-from promptop.base.times import moment_ms, seconds
+from promptop.base.times import lifetime, moment_ms
 from promptop.cache import policy_of
 from promptop.cache.simulation import RequestHistory, Variant, VariantOutcome, history, simulate, vectors
 from promptop.cli.command_line.declare import Parameters, ParsedArguments, flag, option
@@ -48,7 +48,7 @@ def run(args: ParsedArguments, settings: Settings) -> int:
     """Print what each variant would have done."""
     thresholds = _thresholds(args.threshold)
     variants = [
-        Variant(_ttl(text), size, threshold)
+        Variant(lifetime(text, "--ttl"), size, threshold)
         for text in args.ttl or _TTLS
         for size in _sizes(args.size)
         for threshold in thresholds
@@ -69,18 +69,6 @@ def run(args: ParsedArguments, settings: Settings) -> int:
     outcomes = simulate(found.asked, variants, known)
     print(_json(found, outcomes) if args.json else _table(found, outcomes))
     return 0
-
-
-def _ttl(text: str) -> float | None:
-    if text == "none":
-        return None
-    try:
-        value = seconds(text)
-    except ValueError:
-        value = 0.0
-    if value <= 0:
-        raise UsageError(f"--ttl {text!r} is not a length of time.", "Write 5m, 1h, 7d, or none for entries that stay.")
-    return value
 
 
 def _thresholds(given: list[float] | None) -> list[float | None]:
