@@ -134,7 +134,13 @@ class Fleet:
             thread.start()
         for number in range(LOGS):
             self.start(number)
-        self.trouble(lambda: any(thread.is_alive() for thread in early) or self.kills < 8)
+        self.trouble(
+            lambda: (
+                any(thread.is_alive() for thread in early)
+                or self.kills < 8
+                or not {"lose", *FAULTS} <= set(self.server.outcomes)
+            )
+        )
         self.server.break_inserts("")
         self.server.shut()
         for number in range(LOGS):  # an hour's rows, while nobody answers
@@ -156,6 +162,8 @@ class Fleet:
             self.kill_one()
             self._over.wait(self._source.uniform(0.5, 1.0))
             self.server.break_inserts(FAULTS[turn % len(FAULTS)], rate=0.7, times=6)
+            for number in range(LOGS):  # so that there is an insert for the fault to strike
+                self.write(number, 50, 1000 + turn * LOGS + number, HOUR_MS // 2)
             self._over.wait(self._source.uniform(0.3, 0.8))
             if turn % 2:
                 self.kill_one()
